@@ -1,0 +1,63 @@
+// rows_t[r, :] = factor_t * table_t[indices[start + r], :] for every table t, in one dispatch.
+//
+// KIND per table: 0 f32, 1 u8 packed four to a word (decoded to f32), 2 u32 (copied). WIDTH and ROWS per
+// table are uniform words. Each invocation moves four elements of a row of each table.
+// Dispatch: ceil(rows * width / WG) workgroups, folded over x and y; `width` counts the vec4s of the widest
+// row. Guards: an index past the table reads its last row, an index position past the buffer its last
+// element (the host refuses both).
+#import lib/index
+#if STEP
+#import lib/step
+#endif
+
+struct Params { rows: u32, width: u32, indices: u32, pad0: u32, words: array<vec4<u32>, #{WORDS}> }
+@group(0) @binding(8) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> indices: array<u32>;
+#for t in 0..TABLES
+#if KIND#{t} == 0
+@group(0) @binding(#{1 + 2 * t}) var<storage, read> table#{t}: array<f32>;
+#else
+@group(0) @binding(#{1 + 2 * t}) var<storage, read> table#{t}: array<u32>;
+#endif
+#if KIND#{t} == 2
+@group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<u32>;
+#else
+@group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<f32>;
+#endif
+#end
+
+@compute @workgroup_size(#{WG})
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+) {
+    let i = workgroup_index(id, count) * #{WG}u + local.x;
+    let row = i / params.width;
+    if row >= params.rows { return; }
+    let e = 4u * (i % params.width);
+    let index = indices[min(#{START} + row, params.indices - 1u)];
+#for t in 0..TABLES
+    {
+        // Words of table t: elements per row, rows, factor.
+        let width = params.words[#{t}].x;
+        let from = min(index, params.words[#{t}].y - 1u) * width + e;
+        let to = row * width + e;
+#if KIND#{t} == 1
+        let factor = bitcast<f32>(params.words[#{t}].z);
+        for (var c = 0u; c < 4u && e + c < width; c++) {
+            let at = from + c;
+            let byte = (table#{t}[at / 4u] >> (8u * (at % 4u))) & 255u;
+            rows#{t}[to + c] = f32(byte) * factor;
+        }
+#else
+#if KIND#{t} == 0
+        let factor = bitcast<f32>(params.words[#{t}].z);
+        for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[to + c] = table#{t}[from + c] * factor; }
+#else
+        for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[to + c] = table#{t}[from + c]; }
+#endif
+#endif
+    }
+#end
+}

@@ -1,0 +1,87 @@
+// Functions of the elementwise table that are longer than an expression. All are finite and accurate from
+// -1e4 to 1e4: exponents are never positive, and quotients never inf / inf.
+
+// max(x, 0) that lets NaN through.
+fn relu(x: vec4<f32>) -> vec4<f32> {
+    return select(x, vec4<f32>(0.0), x <= vec4<f32>(0.0));
+}
+
+// 1 / (1 + e^-x).
+fn sigmoid(x: vec4<f32>) -> vec4<f32> {
+    let e = exp(-abs(x));
+    return select(e, vec4<f32>(1.0), x >= vec4<f32>(0.0)) / (1.0 + e);
+}
+
+// tanh saturates to 1 in f32 past 9.02; some drivers overflow inside tanh for large operands.
+fn safe_tanh(x: vec4<f32>) -> vec4<f32> {
+    let bounded = clamp(x, vec4<f32>(-12.0), vec4<f32>(12.0));
+    // Below 0.05 the series keeps the relative error that e^x - e^-x loses.
+    let square = x * x;
+    let series = x * (1.0 - square * (1.0 / 3.0 - square * (2.0 / 15.0)));
+    return select(tanh(bounded), series, abs(x) < vec4<f32>(0.05));
+}
+
+// e^min(x, 0) - 1; the series avoids cancellation near 0.
+fn expm1_neg(x: vec4<f32>) -> vec4<f32> {
+    let t = min(x, vec4<f32>(0.0));
+    let series = t * (1.0 + t * (0.5 + t * (1.0 / 6.0 + t * (1.0 / 24.0))));
+    return select(exp(t) - 1.0, series, t > vec4<f32>(-0.05));
+}
+
+// log(1 + u) for u in [0, 1].
+fn log1p_unit(u: vec4<f32>) -> vec4<f32> {
+    let series = u * (1.0 - u * (0.5 - u * (1.0 / 3.0)));
+    return select(log(1.0 + u), series, u < vec4<f32>(0.01));
+}
+
+// log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
+fn softplus(x: vec4<f32>) -> vec4<f32> {
+    return max(x, vec4<f32>(0.0)) + log1p_unit(exp(-abs(x)));
+}
+
+// erfc(z) for z >= 0 with relative error below 1.2e-7: Chebyshev fit of Numerical Recipes, section 6.2.
+fn erfc_positive(z: vec4<f32>) -> vec4<f32> {
+    let t = 1.0 / (1.0 + 0.5 * z);
+    let p = -1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806
+        + t * (0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * 0.17087277))))))));
+    // Past 10 the result underflows; the bound keeps z * z finite.
+    let bounded = min(z, vec4<f32>(13.0));
+    return t * exp(-bounded * bounded + p);
+}
+
+// The standard normal distribution function.
+fn normal_cdf(x: vec4<f32>) -> vec4<f32> {
+    let tail = 0.5 * erfc_positive(abs(x) * 0.70710678);
+    return select(tail, 1.0 - tail, x >= vec4<f32>(0.0));
+}
+
+// x * cdf(x): Hendrycks and Gimpel 2016.
+fn gelu(x: vec4<f32>) -> vec4<f32> {
+    return x * normal_cdf(x);
+}
+
+fn gelu_derivative(x: vec4<f32>) -> vec4<f32> {
+    let bounded = min(abs(x), vec4<f32>(18.0));
+    return normal_cdf(x) + clamp(x, vec4<f32>(-18.0), vec4<f32>(18.0)) * 0.39894228 * exp(-0.5 * bounded * bounded);
+}
+
+// x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written 1 + tanh(a) = 2 sigmoid(2a) to keep the tail.
+fn gelu_tanh_argument(x: vec4<f32>) -> vec4<f32> {
+    let bounded = clamp(x, vec4<f32>(-30.0), vec4<f32>(30.0));
+    return 1.5957691 * (bounded + 0.044715 * bounded * bounded * bounded);
+}
+
+fn gelu_tanh(x: vec4<f32>) -> vec4<f32> {
+    return x * sigmoid(gelu_tanh_argument(x));
+}
+
+fn gelu_tanh_derivative(x: vec4<f32>) -> vec4<f32> {
+    let s = sigmoid(gelu_tanh_argument(x));
+    let bounded = clamp(x, vec4<f32>(-30.0), vec4<f32>(30.0));
+    return s + bounded * s * (1.0 - s) * 1.5957691 * (1.0 + 0.134145 * bounded * bounded);
+}
+
+fn silu_derivative(x: vec4<f32>) -> vec4<f32> {
+    let s = sigmoid(x);
+    return s * (1.0 + x * (1.0 - s));
+}

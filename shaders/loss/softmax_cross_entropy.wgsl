@@ -1,0 +1,86 @@
+// Softmax cross-entropy on logits, its gradient and the hits, in one pass over each row:
+//   loss[r] = scale * sum_j t_j (lse - x_j),  lse = max x + log sum e^(x - max x)
+//   gradient[r, j] = scale * (e^(x_j - lse) * sum t - t_j)
+//   hits[r] = 1 where the largest logit (of equal ones the first) is the target's, else 0.
+// SPARSE: t is one at labels[r]. Otherwise t = labels[r, :].
+//
+// One workgroup per row. Dispatch: `rows` workgroups, folded over x and y.
+// Guards: the row maximum is subtracted; a label past the classes counts as the last one (the host refuses
+// such labels). Loops: 3 * ceil(cols / WG) per invocation.
+#import lib/index
+#import lib/lanes
+
+struct Params { rows: u32, cols: u32, scale: f32, pad0: u32 }
+@group(0) @binding(8) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> logits: array<f32>;
+#if SPARSE
+@group(0) @binding(1) var<storage, read> labels: array<u32>;
+#else
+@group(0) @binding(1) var<storage, read> labels: array<f32>;
+#endif
+@group(0) @binding(2) var<storage, read_write> loss: array<f32>;
+@group(0) @binding(3) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(4) var<storage, read_write> hits: array<f32>;
+
+@compute @workgroup_size(#{WG})
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+) {
+    let row = workgroup_index(id, count);
+    let live = row < params.rows;
+    let lane = local.x;
+    let base = select(0u, row, live) * params.cols;
+    let cols = select(0u, params.cols, live);
+    var largest = logits[base];
+    var place = 0u;
+#if SPARSE
+    let label = min(labels[select(0u, row, live)], params.cols - 1u);
+    for (var j = lane; j < cols; j += #{WG}u) {
+        let v = logits[base + j];
+        if v > largest { largest = v; place = j; }
+    }
+#else
+    var target_largest = labels[base];
+    var target_first = 0u;
+    var weight = 0.0;
+    for (var j = lane; j < cols; j += #{WG}u) {
+        let v = logits[base + j];
+        if v > largest { largest = v; place = j; }
+        let t = labels[base + j];
+        weight += t;
+        if t > target_largest { target_largest = t; target_first = j; }
+    }
+    let target_top = lanes_max(target_largest, lane);
+    let label = lanes_min_index(select(0xffffffffu, target_first, target_largest == target_top), lane);
+    let weights = lanes_sum(weight, lane);
+#endif
+    let top = lanes_max(largest, lane);
+    let found = lanes_min_index(select(0xffffffffu, place, largest == top), lane);
+    var total = 0.0;
+    for (var j = lane; j < cols; j += #{WG}u) { total += exp(logits[base + j] - top); }
+    let sum = lanes_sum(total, lane);
+    let lse = log(sum);
+#if SPARSE
+    for (var j = lane; j < cols; j += #{WG}u) {
+        let p = exp(logits[base + j] - top) / sum;
+        gradient[base + j] = params.scale * (p - select(0.0, 1.0, j == label));
+    }
+    let entropy = lse - (logits[base + label] - top);
+#else
+    var part = 0.0;
+    for (var j = lane; j < cols; j += #{WG}u) {
+        let v = logits[base + j] - top;
+        let t = labels[base + j];
+        gradient[base + j] = params.scale * (exp(v) / sum * weights - t);
+        // A zero target contributes nothing even where its logit is -inf.
+        if t != 0.0 { part += t * (lse - v); }
+    }
+    let entropy = lanes_sum(part, lane);
+#endif
+    if live && lane == 0u {
+        loss[row] = params.scale * entropy;
+        hits[row] = select(0.0, 1.0, found == label);
+    }
+}

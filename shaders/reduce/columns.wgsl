@@ -1,0 +1,37 @@
+// out[o, c, i] = scale * reduce over the c-th chunk of in[o, 0..len, i]: KIND 0 sums, 1 takes the maximum.
+//
+// One invocation per output; neighbouring invocations read neighbouring columns.
+// Dispatch: ceil(outer * chunks * inner / WG) workgroups, folded over x and y. Loops: `chunk` per invocation.
+#import lib/index
+
+struct Params {
+    outer: u32, len: u32, inner: u32, chunk: u32, chunks: u32, scale: f32, pad0: u32, pad1: u32,
+}
+@group(0) @binding(8) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> values: array<f32>;
+@group(0) @binding(1) var<storage, read_write> reduced: array<f32>;
+
+@compute @workgroup_size(#{WG})
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+) {
+    let g = workgroup_index(id, count) * #{WG}u + local.x;
+    if g >= params.outer * params.chunks * params.inner { return; }
+    let column = g % params.inner;
+    let chunk = g / params.inner % params.chunks;
+    let row = g / params.inner / params.chunks;
+    let first = chunk * params.chunk;
+    let end = min(first + params.chunk, params.len);
+    var at = (row * params.len + first) * params.inner + column;
+#if KIND == 0
+    var result = 0.0;
+    for (var j = first; j < end; j++) { result += values[at]; at += params.inner; }
+    result *= params.scale;
+#else
+    var result = values[at];
+    for (var j = first; j < end; j++) { result = max(result, values[at]); at += params.inner; }
+#endif
+    reduced[g] = result;
+}

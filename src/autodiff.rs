@@ -1,0 +1,81 @@
+//! Reverse-mode differentiation: a walk from the loss to the parameters that calls each card's vjp. Knows
+//! no op by name.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::DType;
+use std::collections::HashMap;
+
+/// Appends the gradients of the scalar `loss` with respect to each of `wrt`, and returns them in order, each
+/// of its value's shape. A value that the loss does not depend on has a zero gradient.
+///
+/// # Errors
+/// [`Error::Shape`] where the loss is no f32 scalar; [`Error::NotDifferentiable`] naming op and layer.
+pub fn gradients(graph: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Value>> {
+    if graph.shape(loss).len() != 1 || graph.ty(loss).dtype != DType::F32 {
+        let detail = "a loss is one f32 number; sum or average it first";
+        return Err(Error::shape("gradients", &[graph.shape(loss)], detail));
+    }
+    let end = loss.node.index() + 1;
+    let mut depends = vec![false; end];
+    for &v in wrt {
+        if v.node.index() < end {
+            depends[v.node.index()] = true;
+        }
+    }
+    for i in 0..end {
+        depends[i] |= graph.nodes()[i].inputs.iter().any(|v| depends[v.node.index()]);
+    }
+    let mut adjoint: HashMap<Value, Value> = HashMap::new();
+    let one = graph.constant(1.0);
+    let shape = graph.shape(loss).clone();
+    let seed = graph.broadcast_to(one, shape)?;
+    adjoint.insert(loss, seed);
+    for i in (0..end).rev() {
+        let node = graph.nodes()[i].clone();
+        let outputs: Vec<Value> = graph.values(i).collect();
+        let upstream: Vec<Option<Value>> =
+            outputs.iter().map(|v| adjoint.get(v).copied()).collect();
+        let stops = outputs.iter().any(|v| wrt.contains(v));
+        if !depends[i] || stops || node.inputs.is_empty() || upstream.iter().all(Option::is_none) {
+            continue;
+        }
+        let layer = node.layer.clone();
+        let mut build = |graph: &mut Graph| {
+            let partials = node.op.vjp(graph, &node.inputs, &outputs, &upstream)?;
+            for (&input, partial) in node.inputs.iter().zip(partials) {
+                let Some(partial) = partial.filter(|_| depends[input.node.index()]) else {
+                    continue;
+                };
+                if graph.shape(partial) != graph.shape(input) {
+                    let detail = format!(
+                        "vjp gave {} for an operand of {}",
+                        graph.shape(partial),
+                        graph.shape(input)
+                    );
+                    return Err(Error::internal(node.op.name(), detail));
+                }
+                let total = match adjoint.get(&input) {
+                    Some(&sum) => graph.add(sum, partial)?,
+                    None => partial,
+                };
+                adjoint.insert(input, total);
+            }
+            Ok(())
+        };
+        match layer {
+            Some(name) => graph.in_layer(&name, build)?,
+            None => build(graph)?,
+        }
+    }
+    wrt.iter()
+        .map(|v| match adjoint.get(v) {
+            Some(&g) => Ok(g),
+            None => {
+                let zero = graph.constant(0.0);
+                let shape = graph.shape(*v).clone();
+                graph.broadcast_to(zero, shape)
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,234 @@
+//! Features with their targets.
+
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Data, Shape, Tensor};
+
+/// Samples to train on or to evaluate: features `x` of shape `[n, ...]` and targets `y` of shape
+/// `[n]` (u32 class labels) or `[n, ...]` (f32).
+///
+/// Features are f32, or u8 that stays u8 on the device and becomes f32 there, batch by batch. What
+/// a dataset holds was checked when it was built: at least one sample, as many targets as features,
+/// and no NaN or infinity unless allowed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    x: Tensor,
+    y: Tensor,
+    scale: f32,
+}
+
+impl Dataset {
+    /// Pairs features with targets.
+    ///
+    /// # Errors
+    /// - [`Error::DType`] for features other than f32 and u8, or targets other than u32 and f32.
+    /// - [`Error::Shape`] for a scalar on either side, or u32 labels that are not of shape `[n]`.
+    /// - [`Error::Data`] for no samples, samples without elements, differing numbers of samples,
+    ///   and NaN or infinity on either side.
+    pub fn new(x: Tensor, y: Tensor) -> Result<Self> {
+        let dataset = Self::new_allow_non_finite(x, y)?;
+        check_finite("x", &dataset.x)?;
+        check_finite("y", &dataset.y)?;
+        Ok(dataset)
+    }
+
+    /// As [`Dataset::new`], but NaN and infinity are let through, to every loss they touch.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`], less the last.
+    pub fn new_allow_non_finite(x: Tensor, y: Tensor) -> Result<Self> {
+        if x.dtype() == DType::U32 {
+            return Err(Error::dtype(
+                "dataset",
+                &[x.dtype()],
+                "the features `x` must be f32 or u8; convert them to f32",
+            ));
+        }
+        if y.dtype() == DType::U8 {
+            return Err(Error::dtype(
+                "dataset",
+                &[y.dtype()],
+                "the targets `y` must be u32 class labels or f32; convert them",
+            ));
+        }
+        let (samples, targets) = (samples("x", &x)?, samples("y", &y)?);
+        if samples != targets {
+            return Err(Error::data(
+                "y",
+                format!(
+                    "{targets} targets {} for {samples} samples {}; each sample needs one target",
+                    y.shape(),
+                    x.shape()
+                ),
+            ));
+        }
+        if y.dtype() == DType::U32 && y.shape().rank() != 1 {
+            return Err(Error::shape(
+                "dataset",
+                &[y.shape()],
+                format!("u32 targets are one class label per sample: reshape them to [{targets}]"),
+            ));
+        }
+        Ok(Self { x, y, scale: 1.0 })
+    }
+
+    /// The same data, its features multiplied by `scale` when they are decoded on the device, in
+    /// place of any scale set before: `1.0 / 255.0` takes u8 pixels to `[0, 1]`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a scale that is NaN or infinite.
+    pub fn scaled(self, scale: f32) -> Result<Self> {
+        if !scale.is_finite() {
+            return Err(Error::parameter("scale", scale, "must be a finite number"));
+        }
+        Ok(Self { scale, ..self })
+    }
+
+    /// How many samples there are: at least 1.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.x.shape().dims()[0]
+    }
+
+    /// Always false: an empty dataset cannot be built.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The features, `[n, ...]`, f32 or u8, before [`scale`](Self::scale).
+    #[must_use]
+    pub const fn x(&self) -> &Tensor {
+        &self.x
+    }
+
+    /// The targets: `[n]` u32 or `[n, ...]` f32.
+    #[must_use]
+    pub const fn y(&self) -> &Tensor {
+        &self.y
+    }
+
+    /// What the features are multiplied by on the device: 1 unless [`scaled`](Self::scaled).
+    #[must_use]
+    pub const fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The shape of one sample's features: `x` without its first axis.
+    #[must_use]
+    pub fn sample_shape(&self) -> Shape {
+        Shape::from(&self.x.shape().dims()[1..])
+    }
+
+    /// The shape of one sample's target: `y` without its first axis, a scalar for class labels.
+    #[must_use]
+    pub fn target_shape(&self) -> Shape {
+        Shape::from(&self.y.shape().dims()[1..])
+    }
+
+    /// Checks that every target is a class label below `classes`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the first row whose label is outside and how many there are;
+    /// [`Error::DType`] where the targets are no labels.
+    pub fn check_labels(&self, classes: usize) -> Result<()> {
+        let Data::U32(labels) = self.y.data() else {
+            return Err(Error::dtype(
+                "check_labels",
+                &[self.y.dtype()],
+                "class labels are u32; for f32 targets use a loss that takes one value per output",
+            ));
+        };
+        let outside = |label: u32| label as usize >= classes;
+        let Some(row) = labels.iter().position(|&label| outside(label)) else {
+            return Ok(());
+        };
+        let count = labels.iter().filter(|&&label| outside(label)).count();
+        Err(Error::data(
+            "y",
+            format!(
+                "row {row} has label {}, outside the {classes} classes 0..{classes} \
+                 ({count} of {} labels are outside); correct the labels or give the model's last \
+                 layer more units",
+                labels[row],
+                labels.len()
+            ),
+        ))
+    }
+
+    /// The first `n` samples and the rest, both copies with the same scale.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where either side would be empty.
+    pub fn split_at(&self, n: usize) -> Result<(Self, Self)> {
+        let len = self.len();
+        if n == 0 || n >= len {
+            return Err(Error::parameter(
+                "n",
+                n,
+                format!(
+                    "splitting {len} samples needs 0 < n < {len}, to leave samples on each side"
+                ),
+            ));
+        }
+        Ok((self.rows(0, n)?, self.rows(n, len - n)?))
+    }
+
+    /// The first `n` samples, copied.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where `n` is 0 or more than there are.
+    pub fn take(&self, n: usize) -> Result<Self> {
+        self.rows(0, n)
+    }
+
+    /// The samples `start..start + count`, copied, with the same scale.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where `count` is 0 or the range reaches past the end.
+    pub fn rows(&self, start: usize, count: usize) -> Result<Self> {
+        let len = self.len();
+        if count == 0 || start.checked_add(count).is_none_or(|end| end > len) {
+            return Err(Error::parameter(
+                "rows",
+                format!("{start}..{start}+{count}"),
+                format!("must name at least one of the samples 0..{len}"),
+            ));
+        }
+        Ok(Self { x: self.x.rows(start, count)?, y: self.y.rows(start, count)?, scale: self.scale })
+    }
+}
+
+/// The extent of the first axis, where every axis has one.
+fn samples(name: &str, tensor: &Tensor) -> Result<usize> {
+    match tensor.shape().dims() {
+        [] => Err(Error::shape(
+            "dataset",
+            &[tensor.shape()],
+            format!("`{name}` is a scalar where its first axis must count samples"),
+        )),
+        [0, ..] => Err(Error::data(name, "no samples; a dataset needs at least one")),
+        dims if dims.contains(&0) => Err(Error::data(
+            name,
+            format!("shape {} leaves each sample without elements", tensor.shape()),
+        )),
+        dims => Ok(dims[0]),
+    }
+}
+
+/// Refuses NaN and infinity in a tensor that has samples.
+fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
+    let Data::F32(values) = tensor.data() else { return Ok(()) };
+    let Some(first) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let count = values.iter().filter(|v| !v.is_finite()).count();
+    let width = values.len() / tensor.shape().dims()[0];
+    Err(Error::data(
+        name,
+        format!(
+            "element {first} (row {}) is {}; {count} of {} values are not finite. Clean the data, \
+             or build it with Dataset::new_allow_non_finite",
+            first / width,
+            values[first],
+            values.len()
+        ),
+    ))
+}

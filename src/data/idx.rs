@@ -1,0 +1,219 @@
+//! The IDX format of MNIST and its kin.
+//!
+//! A file is two zero bytes, a byte for the element type, a byte for the number of axes, the
+//! extents as big-endian u32, and the elements, row-major and big-endian
+//! (<http://yann.lecun.com/exdb/mnist/>).
+
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, Result};
+use crate::tensor::{Shape, Tensor};
+
+/// How every gzip file starts.
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Reads an IDX file, plain or gzip (told apart by content, not by name): u8 elements (type 0x08)
+/// give a u8 tensor, i32 (0x0C, none negative) a u32 tensor, f32 (0x0D) an f32 tensor.
+///
+/// The file is read to its end and must hold what its header promises, neither less nor more; for
+/// gzip the checksums must agree.
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be opened or read; [`Error::File`] naming the part that is
+/// wrong (`magic`, `dimensions`, `payload`, `gzip`), what was found and what was expected.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor> {
+    let name = path.as_ref().display().to_string();
+    match std::fs::File::open(path) {
+        Ok(file) => unpack(&name, std::io::BufReader::new(file)),
+        Err(source) => Err(Error::Io { path: name, source }),
+    }
+}
+
+/// Reads an IDX file from memory, as `read_idx` does from disk; `name` stands in the messages.
+///
+/// # Errors
+/// [`Error::File`] naming the part that is wrong, what was found and what was expected.
+pub fn parse_idx(name: &str, bytes: &[u8]) -> Result<Tensor> {
+    unpack(name, bytes)
+}
+
+/// Checks that a tensor read from `path` has `rank` axes; `what` names the contents that were
+/// expected, e.g. `images`. A labels file in the place of the images is caught here.
+///
+/// # Errors
+/// [`Error::File`] with the shape that was found.
+pub fn expect_rank(path: impl AsRef<Path>, tensor: &Tensor, rank: usize, what: &str) -> Result<()> {
+    if tensor.shape().rank() == rank {
+        return Ok(());
+    }
+    let hint = match tensor.shape().rank() {
+        1 => "; one axis is what a labels file has",
+        3 => "; three axes are what an images file has",
+        _ => "",
+    };
+    Err(Error::File {
+        path: path.as_ref().display().to_string(),
+        field: "dimensions".into(),
+        detail: format!(
+            "found {} of shape {} ({} axes), expected {what} with {rank}{hint}",
+            tensor.dtype(),
+            tensor.shape(),
+            tensor.shape().rank()
+        ),
+    })
+}
+
+fn unpack(name: &str, mut reader: impl BufRead) -> Result<Tensor> {
+    let start = reader.fill_buf().map_err(|source| Error::Io { path: name.into(), source })?;
+    if start.starts_with(&GZIP_MAGIC) {
+        Source { name, reader: MultiGzDecoder::new(reader) }.tensor()
+    } else {
+        Source { name, reader }.tensor()
+    }
+}
+
+/// The element types that tensors have a place for.
+#[derive(Clone, Copy)]
+enum Element {
+    U8,
+    I32,
+    F32,
+}
+
+/// An unpacked IDX file and the name that its errors carry.
+struct Source<'a, R> {
+    name: &'a str,
+    reader: R,
+}
+
+impl<R: Read> Source<'_, R> {
+    fn tensor(mut self) -> Result<Tensor> {
+        let (element, rank) = self.magic()?;
+        let (shape, size) = self.dimensions(rank, element)?;
+        let payload = self.payload(&shape, size)?;
+        let words = || payload.as_chunks::<4>().0.iter();
+        match element {
+            Element::U8 => Tensor::u8(shape, payload),
+            Element::F32 => {
+                Tensor::f32(shape, words().map(|w| f32::from_be_bytes(*w)).collect::<Vec<_>>())
+            }
+            Element::I32 => {
+                let values: Vec<u32> = words().map(|w| u32::from_be_bytes(*w)).collect();
+                // A set top bit is a minus sign.
+                if let Some(at) = values.iter().position(|&v| v > i32::MAX as u32) {
+                    return Err(self.bad(
+                        "payload",
+                        format!(
+                            "element {at} is {}; i32 files are read as u32 labels or indices and \
+                             must hold no negative number",
+                            values[at] as i32
+                        ),
+                    ));
+                }
+                Tensor::u32(shape, values)
+            }
+        }
+    }
+
+    fn magic(&mut self) -> Result<(Element, usize)> {
+        let magic = self.up_to(4)?;
+        let [zero0, zero1, element, rank] = magic[..] else {
+            let detail = format!("the file ends after {} of the 4 bytes of the magic", magic.len());
+            return Err(self.bad("magic", detail));
+        };
+        if [zero0, zero1] != [0, 0] {
+            return Err(self.bad(
+                "magic",
+                format!(
+                    "found {zero0:02x} {zero1:02x} {element:02x} {rank:02x}, expected 00 00, the \
+                     element type and the number of axes; this is no IDX file"
+                ),
+            ));
+        }
+        let unsupported = match element {
+            0x08 => return self.with_axes(Element::U8, rank),
+            0x0c => return self.with_axes(Element::I32, rank),
+            0x0d => return self.with_axes(Element::F32, rank),
+            0x09 => "i8",
+            0x0b => "i16",
+            0x0e => "f64",
+            _ => "unknown",
+        };
+        Err(self.bad(
+            "magic",
+            format!(
+                "found element type 0x{element:02x} ({unsupported}); supported are 0x08 (u8), 0x0c \
+                 (i32, not negative) and 0x0d (f32)"
+            ),
+        ))
+    }
+
+    fn with_axes(&self, element: Element, rank: u8) -> Result<(Element, usize)> {
+        if rank == 0 {
+            return Err(self.bad("magic", "found 0 axes, expected at least one"));
+        }
+        Ok((element, usize::from(rank)))
+    }
+
+    /// The shape, and the payload's size in bytes.
+    fn dimensions(&mut self, rank: usize, element: Element) -> Result<(Shape, usize)> {
+        let header = 4 * rank;
+        let bytes = self.up_to(header)?;
+        if bytes.len() != header {
+            let found = bytes.len();
+            let detail =
+                format!("the file ends after {found} of the {header} bytes of {rank} extents");
+            return Err(self.bad("dimensions", detail));
+        }
+        let extents = bytes.as_chunks::<4>().0.iter();
+        let dims: Vec<usize> = extents.map(|w| u32::from_be_bytes(*w) as usize).collect();
+        let width: usize = match element {
+            Element::U8 => 1,
+            Element::I32 | Element::F32 => 4,
+        };
+        // Empty axes are left out of the product, which then bounds every stride of the shape too.
+        let size = dims.iter().filter(|&&d| d != 0).try_fold(width, |size, &d| size.checked_mul(d));
+        let Some(size) = size.filter(|&size| size < isize::MAX as usize) else {
+            let detail = format!("{dims:?} is more than this machine can address");
+            return Err(self.bad("dimensions", detail));
+        };
+        let size = if dims.contains(&0) { 0 } else { size };
+        Ok((Shape::new(dims), size))
+    }
+
+    /// The rest of the file, which must be `size` bytes. Memory grows with what the file holds, not
+    /// with what its header promises.
+    fn payload(&mut self, shape: &Shape, size: usize) -> Result<Vec<u8>> {
+        // One byte more tells a file that is too long, and takes gzip to its checksum.
+        let bytes = self.up_to(size + 1)?;
+        let found = match bytes.len() {
+            n if n == size => return Ok(bytes),
+            n if n < size => format!("the file ends after {n}"),
+            _ => "the file goes on after them".into(),
+        };
+        Err(self.bad("payload", format!("shape {shape} takes {size} bytes; {found}")))
+    }
+
+    /// The next `limit` bytes, or fewer where the file ends.
+    fn up_to(&mut self, limit: usize) -> Result<Vec<u8>> {
+        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        let mut bytes = Vec::new();
+        match self.reader.by_ref().take(limit as u64).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            // What the decoder reports; the other kinds come from the file system.
+            Err(e) if matches!(e.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
+                Err(self
+                    .bad("gzip", format!("the file is cut short or corrupt ({e}); get it again")))
+            }
+            Err(source) => Err(Error::Io { path: self.name.into(), source }),
+        }
+    }
+
+    fn bad(&self, field: &str, detail: impl Into<String>) -> Error {
+        Error::File { path: self.name.into(), field: field.into(), detail: detail.into() }
+    }
+}

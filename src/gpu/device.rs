@@ -1,0 +1,266 @@
+//! Device choice.
+
+use super::failure::Failures;
+use super::pipelines::Pipelines;
+use crate::error::{Error, Result};
+use crate::kernels::{DeviceCaps, MatmulFamily};
+use std::sync::Arc;
+
+/// How to choose an adapter.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceOptions {
+    /// Take the first adapter whose name contains this text, in any case. `None`: the best available.
+    pub adapter: Option<String>,
+    /// Use this family of matrix products instead of the one that suits the adapter.
+    pub matmul: Option<MatmulFamily>,
+}
+
+impl DeviceOptions {
+    /// The adapter named by the environment variable `WGRAD_ADAPTER`.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let adapter = std::env::var("WGRAD_ADAPTER").ok().filter(|name| !name.is_empty());
+        Self { adapter, ..Self::default() }
+    }
+}
+
+/// What an adapter says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterInfo {
+    /// The product's name.
+    pub name: String,
+    /// The API: `vulkan`, `metal`, `dx12`.
+    pub backend: String,
+    /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `CPU` or `other`.
+    pub kind: String,
+    /// Driver and its version.
+    pub driver: String,
+}
+
+impl std::fmt::Display for AdapterInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({}, {}; {})", self.name, self.kind, self.backend, self.driver)
+    }
+}
+
+fn info_of(info: &wgpu::AdapterInfo) -> AdapterInfo {
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "virtual GPU",
+        wgpu::DeviceType::Cpu => "CPU",
+        wgpu::DeviceType::Other => "other",
+    };
+    AdapterInfo {
+        name: info.name.clone(),
+        backend: info.backend.to_string(),
+        kind: kind.into(),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+    }
+}
+
+/// Lower is better.
+fn rank(info: &wgpu::AdapterInfo) -> u8 {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    }
+}
+
+/// An open device. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Device {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) failures: Failures,
+    pub(super) pipelines: Arc<Pipelines>,
+    info: AdapterInfo,
+    caps: DeviceCaps,
+}
+
+fn instance() -> wgpu::Instance {
+    // `WGPU_BACKEND` narrows the backends.
+    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+impl Device {
+    /// The adapters that can be opened, best first.
+    pub async fn adapters_async() -> Vec<AdapterInfo> {
+        sorted_adapters(&instance()).await.iter().map(|a| info_of(&a.get_info())).collect()
+    }
+
+    /// The adapters that can be opened, best first.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn adapters() -> Vec<AdapterInfo> {
+        super::block_on(Self::adapters_async())
+    }
+
+    /// Opens the adapter that the environment names (`WGRAD_ADAPTER`, `WGPU_BACKEND`), or the best available.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] listing what there is; [`Error::Gpu`] where the adapter refuses.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new() -> Result<Self> {
+        super::block_on(Self::open(&DeviceOptions::from_env()))
+    }
+
+    /// Opens an adapter with its own limits and the optional features that the kernels use.
+    ///
+    /// # Errors
+    /// As [`Device::new`].
+    pub async fn open(options: &DeviceOptions) -> Result<Self> {
+        let adapters = sorted_adapters(&instance()).await;
+        let names: Vec<String> =
+            adapters.iter().map(|a| info_of(&a.get_info()).to_string()).collect();
+        let wanted = options.adapter.as_deref().map(str::to_lowercase);
+        let fits = |a: &&wgpu::Adapter| {
+            wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(w))
+        };
+        let adapter = adapters.iter().find(fits).ok_or_else(|| match &options.adapter {
+            Some(name) if !names.is_empty() => {
+                Error::NoAdapter(format!("no name contains `{name}`; there are: {}", names.join("; ")))
+            }
+            _ => Error::NoAdapter(
+                "none was found; install a Vulkan, Metal or DX12 driver (software Vulkan: the package \
+                 mesa-vulkan-drivers), or clear WGPU_BACKEND"
+                    .into(),
+            ),
+        })?;
+        let features =
+            adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY);
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgrad"),
+            required_features: features,
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
+            Error::NoAdapter(format!("{} could not be opened: {e}", info_of(&adapter.get_info())))
+        })?;
+        let caps = caps_of(&adapter.get_info(), &device, options.matmul);
+        Ok(Self::assemble(device, queue, info_of(&adapter.get_info()), caps))
+    }
+
+    /// Wraps a device that the caller opened, with the capabilities that the caller states: for sharing a
+    /// device with other wgpu code, or for wgpu's no-op backend.
+    #[must_use]
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, caps: DeviceCaps) -> Self {
+        let info = info_of(&device.adapter_info());
+        Self::assemble(device, queue, info, caps)
+    }
+
+    fn assemble(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        info: AdapterInfo,
+        caps: DeviceCaps,
+    ) -> Self {
+        let failures = Failures::default();
+        failures.watch(&device);
+        Self { device, queue, failures, pipelines: Arc::default(), info, caps }
+    }
+
+    /// Which adapter was taken.
+    #[must_use]
+    pub const fn info(&self) -> &AdapterInfo {
+        &self.info
+    }
+
+    /// What it can do.
+    #[must_use]
+    pub const fn caps(&self) -> &DeviceCaps {
+        &self.caps
+    }
+
+    /// The same device, used under other capabilities: tests run every kernel family on one adapter.
+    #[must_use]
+    pub fn with_caps(&self, caps: DeviceCaps) -> Self {
+        Self { caps, ..self.clone() }
+    }
+
+    /// The wgpu device, for code that shares it.
+    #[must_use]
+    pub const fn wgpu(&self) -> (&wgpu::Device, &wgpu::Queue) {
+        (&self.device, &self.queue)
+    }
+
+    /// Any failure that was reported since the last call.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] with the runtime's words.
+    pub fn check(&self, during: &str) -> Result<()> {
+        self.failures.check(during)
+    }
+
+    /// Waits until everything submitted has run.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device is lost or reported a failure.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn wait(&self) -> Result<()> {
+        self.poll("waiting")?;
+        self.check("waiting")
+    }
+
+    /// Lets wgpu finish what is submitted, where the platform needs somebody to wait.
+    pub(super) fn poll(&self, during: &str) -> Result<()> {
+        match self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            Ok(_) => Ok(()),
+            Err(e) => {
+                self.check(during)?;
+                Err(Error::Gpu {
+                    kind: crate::error::GpuErrorKind::Internal,
+                    during: during.into(),
+                    detail: e.to_string(),
+                })
+            }
+        }
+    }
+}
+
+async fn sorted_adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let backends = wgpu::Backends::all() - wgpu::Backends::NOOP;
+    let mut adapters = instance.enumerate_adapters(backends).await;
+    // Adapters without compute shaders cannot run a kernel.
+    adapters.retain(|a| {
+        let flags = a.get_downlevel_capabilities().flags;
+        flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
+    });
+    adapters.sort_by_key(|a| rank(&a.get_info()));
+    adapters
+}
+
+fn caps_of(
+    info: &wgpu::AdapterInfo,
+    device: &wgpu::Device,
+    matmul: Option<MatmulFamily>,
+) -> DeviceCaps {
+    let limits = device.limits();
+    let cpu = info.device_type == wgpu::DeviceType::Cpu;
+    let subgroup = device
+        .features()
+        .contains(wgpu::Features::SUBGROUP)
+        .then_some((info.subgroup_min_size, info.subgroup_max_size));
+    let mut caps = DeviceCaps {
+        cpu,
+        subgroup,
+        max_invocations: limits
+            .max_compute_invocations_per_workgroup
+            .min(limits.max_compute_workgroup_size_x),
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
+        max_workgroups: limits.max_compute_workgroups_per_dimension,
+        max_binding_bytes: limits.max_storage_buffer_binding_size,
+        max_buffer_bytes: limits.max_buffer_size,
+        // Software Vulkan drops loop iterations past this count.
+        max_loop_trips: if cpu { 65_535 } else { u32::MAX },
+        matmul: MatmulFamily::Tiled,
+    };
+    caps.matmul = matmul.unwrap_or_else(|| caps.preferred_matmul());
+    caps
+}

@@ -1,0 +1,233 @@
+//! Replays a plan: pipelines, buffers and bind groups are made once, steps are encoded many to a submit.
+
+use super::pipelines::{PARAMS_BINDING, Pipeline, STEP_BINDING};
+use super::store::create_buffer;
+use super::{Device, Store};
+use crate::error::{Error, Result};
+use crate::kernels::{STEP_BYTES, STEP_WORDS};
+use crate::plan::{BufferClass, Plan};
+use crate::tensor::{DType, Data, Tensor};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Steps whose parameters are uploaded at once.
+const CHUNK: usize = 64;
+
+/// The words that one step reads.
+#[derive(Debug, Clone, Copy)]
+pub struct StepBlock([u32; STEP_WORDS]);
+
+impl Default for StepBlock {
+    fn default() -> Self {
+        Self([0; STEP_WORDS])
+    }
+}
+
+impl StepBlock {
+    /// Sets a parameter of `plan`; a name that the plan does not read is ignored.
+    pub fn set_f32(&mut self, plan: &Plan, name: &str, value: f32) {
+        self.set_u32(plan, name, value.to_bits());
+    }
+
+    /// As [`StepBlock::set_f32`], for a u32 parameter.
+    pub fn set_u32(&mut self, plan: &Plan, name: &str, value: u32) {
+        if let Some(i) = plan.step_param(name) {
+            self.0[i] = value;
+        }
+    }
+}
+
+struct Launch {
+    pipeline: Arc<Pipeline>,
+    group: wgpu::BindGroup,
+    step: bool,
+    grid: [u32; 3],
+}
+
+/// A plan bound to buffers, ready to run.
+pub struct Executor {
+    device: Device,
+    plan: Arc<Plan>,
+    /// Buffers that this executor owns, by plan index.
+    owned: HashMap<usize, wgpu::Buffer>,
+    params: wgpu::Buffer,
+    param_offsets: Vec<u64>,
+    steps: wgpu::Buffer,
+    launches: Vec<Launch>,
+    /// The external buffers that the bind groups refer to.
+    bound: HashMap<usize, wgpu::Buffer>,
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("dispatches", &self.launches.len()).finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// Allocates the plan's own buffers, compiles its kernels and binds it to the buffers of `store`.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device refuses; [`Error::Internal`] where `store` lacks a buffer.
+    pub fn new(device: &Device, plan: Arc<Plan>, store: &Store) -> Result<Self> {
+        let mut owned = HashMap::new();
+        for (i, decl) in plan.buffers.iter().enumerate() {
+            if matches!(decl.class, BufferClass::Activation | BufferClass::Arena) {
+                owned.insert(i, create_buffer(device, &decl.name, decl.bytes)?);
+            }
+        }
+        let align = device.device.limits().min_uniform_buffer_offset_alignment.max(16) as usize;
+        let mut bytes = Vec::new();
+        let mut param_offsets = Vec::new();
+        for dispatch in &plan.dispatches {
+            bytes.resize(bytes.len().next_multiple_of(align), 0);
+            param_offsets.push(bytes.len() as u64);
+            bytes.extend_from_slice(&dispatch.call.params);
+        }
+        bytes.resize(bytes.len().max(16).next_multiple_of(16), 0);
+        let uniform = |label, size| {
+            let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+            let descriptor = wgpu::BufferDescriptor {
+                label: Some(label),
+                size,
+                usage,
+                mapped_at_creation: false,
+            };
+            device.device.create_buffer(&descriptor)
+        };
+        let params = uniform("parameters", bytes.len() as u64);
+        device.queue.write_buffer(&params, 0, &bytes);
+        let steps = uniform("step blocks", (CHUNK * STEP_BYTES) as u64);
+        device.check("allocating uniform buffers")?;
+        let mut this = Self {
+            device: device.clone(),
+            plan,
+            owned,
+            params,
+            param_offsets,
+            steps,
+            launches: Vec::new(),
+            bound: HashMap::new(),
+        };
+        this.bind(store)?;
+        Ok(this)
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Binds the plan to the present buffers of `store`. Does nothing where they are the same as before.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where a buffer is missing or too small; [`Error::Gpu`] where the device refuses.
+    pub fn bind(&mut self, store: &Store) -> Result<()> {
+        let mut bound = HashMap::new();
+        for (i, decl) in self.plan.buffers.iter().enumerate() {
+            if !self.owned.contains_key(&i) {
+                let buffer = store.buffer(&decl.name)?;
+                if buffer.size() < decl.bytes {
+                    let detail =
+                        format!("`{}` has {} bytes of {}", decl.name, buffer.size(), decl.bytes);
+                    return Err(Error::internal("executor", detail));
+                }
+                bound.insert(i, buffer.clone());
+            }
+        }
+        if !self.launches.is_empty() && bound == self.bound {
+            return Ok(());
+        }
+        self.bound = bound;
+        let plan = self.plan.clone();
+        let mut launches = Vec::with_capacity(plan.dispatches.len());
+        for (dispatch, &offset) in plan.dispatches.iter().zip(&self.param_offsets) {
+            let pipeline = self.device.pipelines.get(&self.device, &dispatch.call)?;
+            let mut entries = Vec::new();
+            for (binding, (region, _)) in dispatch.bindings.iter().enumerate() {
+                let buffer = self.buffer(region.buffer)?;
+                entries.push(bind(binding as u32, buffer, region.offset, region.bytes));
+            }
+            let params = dispatch.call.params.len() as u64;
+            entries.push(bind(PARAMS_BINDING, &self.params, offset, params));
+            if dispatch.call.step {
+                entries.push(bind(STEP_BINDING, &self.steps, 0, STEP_BYTES as u64));
+            }
+            let group = self.device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(dispatch.call.template),
+                layout: &pipeline.layout,
+                entries: &entries,
+            });
+            self.device.check(&format!("binding {}", dispatch.label))?;
+            let (step, grid) = (dispatch.call.step, dispatch.call.grid);
+            launches.push(Launch { pipeline, group, step, grid });
+        }
+        self.launches = launches;
+        Ok(())
+    }
+
+    /// Runs the plan once for each block, without waiting. Blocks are uploaded together, and their steps
+    /// share one submit per 64.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for any failure reported by now.
+    pub fn run(&self, blocks: &[StepBlock]) -> Result<()> {
+        for chunk in blocks.chunks(CHUNK) {
+            let words: Vec<u32> = chunk.iter().flat_map(|b| b.0).collect();
+            self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(&words));
+            let mut encoder = self.device.device.create_command_encoder(&Default::default());
+            {
+                let mut pass = encoder.begin_compute_pass(&Default::default());
+                for step in 0..chunk.len() {
+                    let offset = [(step * STEP_BYTES) as u32];
+                    for launch in &self.launches {
+                        let offsets = if launch.step { &offset[..] } else { &[] };
+                        pass.set_pipeline(&launch.pipeline.pipeline);
+                        pass.set_bind_group(0, &launch.group, offsets);
+                        let [x, y, z] = launch.grid;
+                        pass.dispatch_workgroups(x, y, z);
+                    }
+                }
+            }
+            self.device.queue.submit([encoder.finish()]);
+        }
+        self.device.check("running a plan")
+    }
+
+    /// Reads an output of the last run.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an unknown name; [`Error::Gpu`] where the device fails.
+    pub async fn read(&self, name: &str) -> Result<Tensor> {
+        let output = self.plan.outputs.iter().find(|o| o.name == name).ok_or_else(|| {
+            Error::internal("executor", format!("the plan has no output `{name}`"))
+        })?;
+        let buffer = self.buffer(output.region.buffer)?;
+        let len = output.shape.len() * output.dtype.size();
+        let bytes = super::readback::read(&self.device, buffer, output.region.offset, len).await?;
+        let data = match output.dtype {
+            DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(&bytes)),
+            DType::U32 => Data::U32(bytemuck::pod_collect_to_vec(&bytes)),
+            DType::U8 => Data::U8(bytes),
+        };
+        Tensor::new(output.shape.clone(), data)
+    }
+
+    fn buffer(&self, index: usize) -> Result<&wgpu::Buffer> {
+        self.owned.get(&index).or_else(|| self.bound.get(&index)).ok_or_else(|| {
+            Error::internal("executor", format!("buffer {index} of the plan is not bound"))
+        })
+    }
+}
+
+fn bind(binding: u32, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
+    wgpu::BindGroupEntry {
+        binding,
+        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer,
+            offset,
+            size: std::num::NonZeroU64::new(size),
+        }),
+    }
+}

@@ -1,0 +1,51 @@
+//! Failures that wgpu reports outside of a call's result, kept until somebody can return them.
+
+use crate::error::{Error, GpuErrorKind, Result};
+use std::sync::{Arc, Mutex};
+
+/// The first failure since the last look.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Failures(Arc<Mutex<Option<(GpuErrorKind, String)>>>);
+
+impl Failures {
+    fn store(&self, kind: GpuErrorKind, detail: String) {
+        let mut first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        first.get_or_insert((kind, detail));
+    }
+
+    /// Installs handlers: wgpu's own would panic.
+    pub(super) fn watch(&self, device: &wgpu::Device) {
+        let errors = self.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let (kind, detail) = describe(&error);
+            errors.store(kind, detail);
+        }));
+        let lost = self.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            lost.store(GpuErrorKind::DeviceLost, format!("{reason:?}: {message}"));
+        });
+    }
+
+    /// Returns the failure that was kept, if any. A lost device stays lost.
+    pub(super) fn check(&self, during: &str) -> Result<()> {
+        let mut first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some((kind, detail)) = first.clone() else { return Ok(()) };
+        if kind != GpuErrorKind::DeviceLost {
+            *first = None;
+        }
+        Err(Error::Gpu { kind, during: during.into(), detail })
+    }
+}
+
+/// wgpu's error in the library's terms.
+fn describe(error: &wgpu::Error) -> (GpuErrorKind, String) {
+    match error {
+        wgpu::Error::OutOfMemory { source } => {
+            (GpuErrorKind::OutOfMemory, format!("{source}; use a smaller batch or a smaller model"))
+        }
+        wgpu::Error::Validation { description, .. } => {
+            (GpuErrorKind::Validation, description.clone())
+        }
+        wgpu::Error::Internal { description, .. } => (GpuErrorKind::Internal, description.clone()),
+    }
+}

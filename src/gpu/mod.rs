@@ -1,0 +1,18 @@
+//! Everything that knows wgpu: device choice, buffers, pipelines, the executor and readback.
+
+mod device;
+mod executor;
+mod failure;
+mod pipelines;
+mod readback;
+mod store;
+
+pub use device::{AdapterInfo, Device, DeviceOptions};
+pub use executor::{Executor, StepBlock};
+pub use store::Store;
+
+/// Runs a future to its end on this thread: the blocking form of the asynchronous calls.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    pollster::block_on(future)
+}

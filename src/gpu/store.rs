@@ -1,0 +1,106 @@
+//! Named device buffers that outlive a run: parameters, optimizer state, datasets. Plans share them.
+
+use super::Device;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+use std::collections::HashMap;
+
+/// Owns the external buffers of plans, by name.
+#[derive(Debug)]
+pub struct Store {
+    device: Device,
+    buffers: HashMap<String, wgpu::Buffer>,
+}
+
+impl Store {
+    /// An empty store on `device`.
+    #[must_use]
+    pub fn new(device: &Device) -> Self {
+        Self { device: device.clone(), buffers: HashMap::new() }
+    }
+
+    /// A zeroed buffer of at least `bytes`, replacing one of the same name.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] over the device's buffer limit; [`Error::Gpu`] where memory runs out.
+    pub fn allocate(&mut self, name: &str, bytes: u64) -> Result<()> {
+        let bytes = bytes.max(4).next_multiple_of(256);
+        let allowed = self.device.caps().max_buffer_bytes;
+        if bytes > allowed {
+            return Err(Error::Limit {
+                what: format!("buffer `{name}`: bytes"),
+                needed: bytes,
+                allowed,
+                detail: "use less data at once, or another adapter".into(),
+            });
+        }
+        let buffer = create_buffer(&self.device, name, bytes)?;
+        self.buffers.insert(name.into(), buffer);
+        Ok(())
+    }
+
+    /// Copies a host tensor to the device under `name`, reusing a buffer of the right size.
+    ///
+    /// # Errors
+    /// As [`Store::allocate`].
+    pub fn upload(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        self.upload_bytes(name, tensor.data().bytes())
+    }
+
+    /// Copies bytes to the device under `name`, padded with zeros.
+    ///
+    /// # Errors
+    /// As [`Store::allocate`].
+    pub fn upload_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let needed = (bytes.len() as u64).max(4).next_multiple_of(256);
+        if self.buffers.get(name).is_none_or(|b| b.size() != needed) {
+            self.allocate(name, bytes.len() as u64)?;
+        }
+        let buffer = self.buffer(name)?;
+        let whole = bytes.len() / 4 * 4;
+        self.device.queue.write_buffer(buffer, 0, &bytes[..whole]);
+        if whole < bytes.len() {
+            // Copies are whole words; the rest of the last word is zero.
+            let mut last = [0; 4];
+            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.device.queue.write_buffer(buffer, whole as u64, &last);
+        }
+        self.device.check(&format!("uploading `{name}`"))
+    }
+
+    /// Reads `len` bytes of a buffer back.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device fails; [`Error::Internal`] for an unknown name.
+    pub async fn read(&self, name: &str, len: usize) -> Result<Vec<u8>> {
+        super::readback::read(&self.device, self.buffer(name)?, 0, len).await
+    }
+
+    /// Whether there is a buffer of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.buffers.contains_key(name)
+    }
+
+    /// Frees a buffer.
+    pub fn remove(&mut self, name: &str) {
+        self.buffers.remove(name);
+    }
+
+    pub(super) fn buffer(&self, name: &str) -> Result<&wgpu::Buffer> {
+        self.buffers
+            .get(name)
+            .ok_or_else(|| Error::internal("store", format!("there is no buffer `{name}`")))
+    }
+}
+
+/// A zeroed storage buffer.
+pub(super) fn create_buffer(device: &Device, label: &str, size: u64) -> Result<wgpu::Buffer> {
+    let usage =
+        wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let descriptor =
+        wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+    let buffer = device.device.create_buffer(&descriptor);
+    device.check(&format!("allocating `{label}` ({size} bytes)"))?;
+    Ok(buffer)
+}

@@ -1,0 +1,54 @@
+//! The structural classes that passes and the planner match on.
+
+use std::sync::Arc;
+
+/// A node without operands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Leaf {
+    /// A buffer that the caller provides.
+    Input(Arc<str>),
+    /// A buffer that outlives a run.
+    State(Arc<str>),
+    /// A scalar known when the graph is built.
+    Constant(f32),
+    /// A word of the step block.
+    Step(usize),
+}
+
+/// A node that moves elements without computing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Movement {
+    /// The same elements in the same order, from element `offset` of the operand: no copy.
+    Alias {
+        /// First element.
+        offset: usize,
+    },
+    /// The operand read through strides: a copy, unless a consumer folds it into its loads.
+    Strided {
+        /// Stride in elements of each output axis.
+        strides: Vec<usize>,
+    },
+    /// The operands side by side in one buffer, each from its element offset: their kernels write straight
+    /// into it.
+    Pack {
+        /// First element of each operand.
+        offsets: Vec<usize>,
+    },
+}
+
+/// What a pass may know of an op.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Class<'a> {
+    /// No operands.
+    Leaf(&'a Leaf),
+    /// Output element i depends on element i of each (broadcast) operand alone.
+    Elementwise,
+    /// Axes summed, averaged or maximised away.
+    Reduction,
+    /// Sums of products over a shared axis, with an elementwise epilogue on each result.
+    Contraction,
+    /// Elements moved, none computed.
+    Movement(Movement),
+    /// A kernel of its own that passes leave alone.
+    Opaque,
+}

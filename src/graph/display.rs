@@ -1,0 +1,32 @@
+//! The graph as text: a line per node.
+
+use super::{Graph, NodeId, Value};
+use std::fmt::{Display, Formatter, Result};
+
+impl Display for Graph {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        for (i, node) in self.nodes().iter().enumerate() {
+            let list = |items: Vec<String>| items.join(", ");
+            let values = (0..node.outputs.len())
+                .map(|o| Value { node: NodeId::new(i), output: o as u16 }.to_string())
+                .collect();
+            let types = node.outputs.iter().map(ToString::to_string).collect();
+            let inputs = node.inputs.iter().map(ToString::to_string).collect();
+            let attrs = node.op.attrs();
+            let attrs = if attrs.is_empty() { attrs } else { format!("[{attrs}]") };
+            write!(f, "{} = {}{attrs}({})", list(values), node.op.name(), list(inputs))?;
+            write!(f, " : {}", list(types))?;
+            if let Some(layer) = &node.layer {
+                write!(f, "  // {layer}")?;
+            }
+            writeln!(f)?;
+        }
+        for (name, value) in self.outputs() {
+            writeln!(f, "output {name} = {value}")?;
+        }
+        for (state, new) in self.updates() {
+            writeln!(f, "update {state} <- {new}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! The intermediate representation: an arena of typed nodes with static shapes.
+//!
+//! A node applies an [`Op`] to values and yields one or more values. Nodes are in topological order by
+//! construction. What differs between ops is behind the [`Op`] trait; passes match on [`Class`], never on a name.
+
+mod class;
+mod display;
+mod node;
+mod op;
+mod verify;
+
+pub use class::{Class, Leaf, Movement};
+pub use node::{Node, NodeId, TensorType, Value};
+pub use op::{LowerContext, Lowered, Op, OpRef};
+
+use crate::error::{Error, Result};
+use crate::kernels::STEP_WORDS;
+use crate::tensor::{DType, Shape};
+use std::sync::Arc;
+
+/// A named word of the per-step uniform block: learning rates, offsets, seeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepParam {
+    /// The name that the host sets it by.
+    pub name: String,
+    /// f32 or u32.
+    pub dtype: DType,
+}
+
+/// A graph under construction, or between passes.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    /// Values that must be readable after a run, with their names.
+    outputs: Vec<(String, Value)>,
+    /// State transitions: the state leaf, and the value it holds after the run.
+    updates: Vec<(Value, Value)>,
+    step_params: Vec<StepParam>,
+    layer: Option<Arc<str>>,
+}
+
+impl Graph {
+    /// An empty graph.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The nodes, in topological order.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The id of the node at this position.
+    #[must_use]
+    pub fn id(&self, index: usize) -> NodeId {
+        NodeId::new(index)
+    }
+
+    /// The values of the node at this position.
+    pub fn values(&self, index: usize) -> impl Iterator<Item = Value> + use<> {
+        let node = NodeId::new(index);
+        (0..self.nodes[index].outputs.len()).map(move |o| Value { node, output: o as u16 })
+    }
+
+    /// The node that yields `value`.
+    #[must_use]
+    pub fn node(&self, value: Value) -> &Node {
+        &self.nodes[value.node.index()]
+    }
+
+    /// The type of `value`.
+    #[must_use]
+    pub fn ty(&self, value: Value) -> &TensorType {
+        &self.node(value).outputs[value.output as usize]
+    }
+
+    /// The shape of `value`.
+    #[must_use]
+    pub fn shape(&self, value: Value) -> &Shape {
+        &self.ty(value).shape
+    }
+
+    /// Named outputs.
+    #[must_use]
+    pub fn outputs(&self) -> &[(String, Value)] {
+        &self.outputs
+    }
+
+    /// State transitions: (state leaf, value after the run).
+    #[must_use]
+    pub fn updates(&self) -> &[(Value, Value)] {
+        &self.updates
+    }
+
+    /// The words of the step block, in order.
+    #[must_use]
+    pub fn step_params(&self) -> &[StepParam] {
+        &self.step_params
+    }
+
+    /// Appends a node and returns its first value.
+    ///
+    /// # Errors
+    /// Whatever the op's shape inference finds, naming the current layer.
+    pub fn push(&mut self, op: OpRef, inputs: &[Value]) -> Result<Value> {
+        Ok(self.push_all(op, inputs)?[0])
+    }
+
+    /// Appends a node and returns all its values.
+    ///
+    /// # Errors
+    /// As [`Graph::push`].
+    pub fn push_all(&mut self, op: OpRef, inputs: &[Value]) -> Result<Vec<Value>> {
+        let types: Vec<&TensorType> = inputs.iter().map(|&v| self.ty(v)).collect();
+        let outputs = op.infer(&types).map_err(|e| match self.layer.as_deref() {
+            Some(layer) => e.in_layer(layer),
+            None => e,
+        })?;
+        let node = NodeId::new(self.nodes.len());
+        let count = outputs.len();
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs, layer: self.layer.clone() });
+        Ok((0..count).map(|i| Value { node, output: i as u16 }).collect())
+    }
+
+    fn leaf(&mut self, leaf: Leaf, ty: TensorType) -> Value {
+        let node = NodeId::new(self.nodes.len());
+        let op = Arc::new(op::LeafOp { leaf, ty: ty.clone() });
+        self.nodes.push(Node { op, inputs: vec![], outputs: vec![ty], layer: self.layer.clone() });
+        Value { node, output: 0 }
+    }
+
+    /// A buffer that the caller provides and the graph reads.
+    pub fn input(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
+        self.leaf(Leaf::Input(name.into()), TensorType { shape: shape.into(), dtype })
+    }
+
+    /// A buffer that outlives a run and may be given a new value by [`Graph::update`].
+    pub fn state(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
+        self.leaf(Leaf::State(name.into()), TensorType { shape: shape.into(), dtype })
+    }
+
+    /// A scalar constant; it broadcasts.
+    pub fn constant(&mut self, value: f32) -> Value {
+        let ty = TensorType { shape: Shape::scalar(), dtype: DType::F32 };
+        self.leaf(Leaf::Constant(value), ty)
+    }
+
+    /// A u32 scalar constant, for ops that take indices or offsets.
+    pub fn constant_u32(&mut self, value: u16) -> Value {
+        let ty = TensorType { shape: Shape::scalar(), dtype: DType::U32 };
+        self.leaf(Leaf::Constant(f32::from(value)), ty)
+    }
+
+    /// A scalar word of the step block, set by the host for each step. The same name is the same word.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] past 64 words; [`Error::DType`] for u8, or where the name has another type.
+    pub fn step_param(&mut self, name: &str, dtype: DType) -> Result<Value> {
+        if dtype == DType::U8 {
+            return Err(Error::dtype("step_param", &[dtype], "step parameters are f32 or u32"));
+        }
+        let index = match self.step_params.iter().position(|p| p.name == name) {
+            Some(i) if self.step_params[i].dtype != dtype => {
+                let dtypes = [self.step_params[i].dtype, dtype];
+                return Err(Error::dtype(
+                    "step_param",
+                    &dtypes,
+                    format!("`{name}` exists with another type"),
+                ));
+            }
+            Some(i) => i,
+            None => {
+                self.step_params.push(StepParam { name: name.into(), dtype });
+                self.step_params.len() - 1
+            }
+        };
+        if index >= STEP_WORDS {
+            return Err(Error::Limit {
+                what: "step parameters".into(),
+                needed: index as u64 + 1,
+                allowed: STEP_WORDS as u64,
+                detail: "put the values into a state buffer".into(),
+            });
+        }
+        Ok(self.leaf(Leaf::Step(index), TensorType { shape: Shape::scalar(), dtype }))
+    }
+
+    /// Marks `value` as readable after a run.
+    pub fn output(&mut self, name: &str, value: Value) {
+        self.outputs.push((name.into(), value));
+    }
+
+    /// States that after a run the buffer of `state` holds `new`.
+    ///
+    /// # Errors
+    /// Where `state` is no state leaf, already has a new value, or the types differ.
+    pub fn update(&mut self, state: Value, new: Value) -> Result<()> {
+        if !matches!(self.node(state).op.class(), Class::Leaf(Leaf::State(_))) {
+            return Err(Error::internal("update", format!("{state} is not a state")));
+        }
+        if self.updates.iter().any(|&(s, _)| s == state) {
+            return Err(Error::internal("update", format!("{state} is updated twice")));
+        }
+        if self.ty(state) != self.ty(new) {
+            return Err(Error::shape(
+                "update",
+                &[self.shape(state), self.shape(new)],
+                "a state and its new value have the same type",
+            ));
+        }
+        self.updates.push((state, new));
+        Ok(())
+    }
+
+    /// Runs `build` with every node and error attributed to the layer `name`.
+    ///
+    /// # Errors
+    /// Those of `build`.
+    pub fn in_layer<T>(
+        &mut self,
+        name: &str,
+        build: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        let outer = self.layer.replace(name.into());
+        let result = build(self).map_err(|e| e.in_layer(name));
+        self.layer = outer;
+        result
+    }
+
+    /// Values that must stay alive: outputs and new states.
+    pub fn roots(&self) -> impl Iterator<Item = Value> + '_ {
+        self.outputs.iter().map(|(_, v)| *v).chain(self.updates.iter().map(|(_, v)| *v))
+    }
+
+    /// An empty graph with the same step block, for a pass to fill.
+    pub(crate) fn rebuilt(&self) -> Self {
+        Self { step_params: self.step_params.clone(), ..Self::default() }
+    }
+
+    /// Appends a node as it is, with another graph's op and layer.
+    pub(crate) fn push_node(
+        &mut self,
+        op: OpRef,
+        inputs: &[Value],
+        layer: Option<Arc<str>>,
+    ) -> Result<Vec<Value>> {
+        let outer = std::mem::replace(&mut self.layer, layer);
+        let values = self.push_all(op, inputs);
+        self.layer = outer;
+        values
+    }
+
+    /// Replaces the outputs.
+    pub(crate) fn set_outputs(&mut self, outputs: Vec<(String, Value)>) {
+        self.outputs = outputs;
+    }
+
+    /// Replaces the updates.
+    pub(crate) fn set_updates(&mut self, updates: Vec<(Value, Value)>) {
+        self.updates = updates;
+    }
+
+    /// Copies outputs and updates of `from` through `map`.
+    pub(crate) fn copy_roots(&mut self, from: &Self, map: impl Fn(Value) -> Value) {
+        self.outputs = from.outputs.iter().map(|(n, v)| (n.clone(), map(*v))).collect();
+        self.updates = from.updates.iter().map(|&(s, v)| (map(s), map(v))).collect();
+    }
+}

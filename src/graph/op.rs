@@ -1,0 +1,151 @@
+//! What an op card implements.
+
+use super::{Class, Graph, Leaf, TensorType, Value};
+use crate::error::{Error, Result};
+use crate::kernels::{DeviceCaps, KernelCall, Source};
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// A shared op.
+pub type OpRef = Arc<dyn Op>;
+
+/// What an op sees when it is lowered.
+#[derive(Debug)]
+pub struct LowerContext<'a> {
+    /// Operand types and where each comes from.
+    pub inputs: Vec<(TensorType, Source)>,
+    /// Result types.
+    pub outputs: Vec<TensorType>,
+    /// For each output, the input whose buffer it takes over.
+    pub in_place: Vec<Option<usize>>,
+    /// The device.
+    pub caps: &'a DeviceCaps,
+}
+
+/// An op's launches, in order, and the scratch regions that they share.
+#[derive(Debug, Clone, Default)]
+pub struct Lowered {
+    /// The launches.
+    pub calls: Vec<KernelCall>,
+    /// Bytes of each scratch region.
+    pub scratch: Vec<u64>,
+}
+
+impl From<KernelCall> for Lowered {
+    fn from(call: KernelCall) -> Self {
+        Self { calls: vec![call], scratch: vec![] }
+    }
+}
+
+/// An operation: shapes, gradient and kernels.
+pub trait Op: Debug + Send + Sync + 'static {
+    /// The op's name, in the field's words.
+    fn name(&self) -> String;
+
+    /// Attributes, for display and for equality: two nodes with equal names, attributes and operands are
+    /// the same computation.
+    fn attrs(&self) -> String {
+        String::new()
+    }
+
+    /// The structural class.
+    fn class(&self) -> Class<'_>;
+
+    /// Result types from operand types.
+    ///
+    /// # Errors
+    /// Shapes or element types that do not fit.
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
+
+    /// Gradients with respect to each operand, given the gradient of each result (`None`: zero).
+    /// `node` holds operands and results; a `None` in the answer is a zero gradient.
+    ///
+    /// # Errors
+    /// [`Error::NotDifferentiable`], or shape errors of the nodes it builds.
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>>;
+
+    /// Kernel launches.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] or [`Error::MissingFeature`] where the device cannot run it.
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered>;
+
+    /// Whether input `i` may be a constant or a step word instead of a buffer.
+    fn takes_uniform(&self, _input: usize) -> bool {
+        false
+    }
+
+    /// Whether `output` may overwrite `input`: each invocation reads the elements of `input` that it
+    /// overwrites, and no other.
+    fn may_overwrite(&self, _inputs: &[&TensorType], _input: usize, _output: usize) -> bool {
+        false
+    }
+
+    /// Whether the op draws random numbers: two such nodes are never merged.
+    fn is_random(&self) -> bool {
+        false
+    }
+
+    /// The concrete card, for passes that rewrite a class they know.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// The op of a leaf.
+#[derive(Debug, Clone)]
+pub(super) struct LeafOp {
+    pub leaf: Leaf,
+    pub ty: TensorType,
+}
+
+impl Op for LeafOp {
+    fn name(&self) -> String {
+        match &self.leaf {
+            Leaf::Input(_) => "input",
+            Leaf::State(_) => "state",
+            Leaf::Constant(_) => "constant",
+            Leaf::Step(_) => "step",
+        }
+        .into()
+    }
+
+    fn attrs(&self) -> String {
+        match &self.leaf {
+            Leaf::Input(name) | Leaf::State(name) => name.to_string(),
+            Leaf::Constant(v) => format!("{v:?}"),
+            Leaf::Step(i) => i.to_string(),
+        }
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Leaf(&self.leaf)
+    }
+
+    fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![self.ty.clone()])
+    }
+
+    fn vjp(
+        &self,
+        _graph: &mut Graph,
+        _inputs: &[Value],
+        _outputs: &[Value],
+        _upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        Ok(vec![])
+    }
+
+    fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {
+        Err(Error::internal("lower", "a leaf has no kernel"))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}

@@ -1,0 +1,43 @@
+//! The invariants that hold after every pass.
+
+use super::Graph;
+use crate::error::{Error, Result};
+
+impl Graph {
+    /// Checks order, references, and that every node's types are what its op infers.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] naming `stage` and the node.
+    pub fn verify(&self, stage: &str) -> Result<()> {
+        let broken = |i: usize, detail: String| {
+            Err(Error::internal(format!("graph after {stage}"), format!("%{i}: {detail}")))
+        };
+        let exists = |v: super::Value, before: usize| {
+            v.node.index() < before
+                && (v.output as usize) < self.nodes()[v.node.index()].outputs.len()
+        };
+        for (i, node) in self.nodes().iter().enumerate() {
+            if let Some(v) = node.inputs.iter().find(|&&v| !exists(v, i)) {
+                return broken(i, format!("operand {v} does not precede it"));
+            }
+            let types: Vec<_> = node.inputs.iter().map(|&v| self.ty(v)).collect();
+            let inferred = node.op.infer(&types)?;
+            if inferred != node.outputs {
+                return broken(i, format!("types {:?}, its op infers {inferred:?}", node.outputs));
+            }
+        }
+        let end = self.nodes().len();
+        if let Some(v) = self.roots().find(|&v| !exists(v, end)) {
+            return broken(v.node.index(), "a root does not exist".into());
+        }
+        for &(state, new) in self.updates() {
+            if !exists(state, end) || self.ty(state) != self.ty(new) {
+                return broken(
+                    state.node.index(),
+                    "a state and its new value differ in type".into(),
+                );
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+//! One kernel launch as data.
+
+use super::DeviceCaps;
+use crate::error::{Error, Result};
+
+/// Words of the per-step uniform block.
+pub const STEP_WORDS: usize = 64;
+/// Bytes of the per-step uniform block: one dynamic offset apart.
+pub const STEP_BYTES: usize = STEP_WORDS * 4;
+
+/// A value that the preprocessor puts into a shader.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Define {
+    /// A number, usable in expressions.
+    Int(i64),
+    /// Text, put in verbatim.
+    Text(String),
+}
+
+impl From<u32> for Define {
+    fn from(v: u32) -> Self {
+        Self::Int(i64::from(v))
+    }
+}
+
+impl From<bool> for Define {
+    fn from(v: bool) -> Self {
+        Self::Int(i64::from(v))
+    }
+}
+
+impl From<String> for Define {
+    fn from(v: String) -> Self {
+        Self::Text(v)
+    }
+}
+
+impl From<&str> for Define {
+    fn from(v: &str) -> Self {
+        Self::Text(v.to_owned())
+    }
+}
+
+/// How a dispatch uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`: written, or updated in place by the invocation that owns the element.
+    ReadWrite,
+}
+
+/// What a storage binding is bound to, in terms of the op's operands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Bind {
+    /// Input `i`, read.
+    Input(usize),
+    /// Output `i`, written. Where the planner lets an output take an input's place, this is that buffer.
+    Output(usize),
+    /// Scratch region `i` of this op, written.
+    ScratchWrite(usize),
+    /// Scratch region `i` of this op, read.
+    ScratchRead(usize),
+}
+
+impl Bind {
+    /// The access mode that the shader declares.
+    #[must_use]
+    pub const fn access(self) -> Access {
+        match self {
+            Self::Input(_) | Self::ScratchRead(_) => Access::Read,
+            Self::Output(_) | Self::ScratchWrite(_) => Access::ReadWrite,
+        }
+    }
+}
+
+/// Where an op's input comes from at run time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Source {
+    /// A buffer region.
+    Buffer,
+    /// A word of the step block.
+    Step(usize),
+    /// A constant, the same for every element.
+    Constant(f32),
+}
+
+/// One launch: shader template and defines, bindings in order, uniform words, grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KernelCall {
+    /// Template path below `shaders/`, without `.wgsl`.
+    pub template: &'static str,
+    /// The preprocessor's definitions.
+    pub defines: Vec<(&'static str, Define)>,
+    /// Storage bindings 0, 1, 2, ... of group 0.
+    pub binds: Vec<Bind>,
+    /// The uniform block at binding 8.
+    pub params: Vec<u8>,
+    /// Whether the step block is bound at binding 9.
+    pub step: bool,
+    /// Workgroups.
+    pub grid: [u32; 3],
+    /// Floating-point operations, for throughput figures.
+    pub flops: u64,
+}
+
+/// A grid of `workgroups` in all, folded over x and y to respect the per-dimension limit. Kernels
+/// recover the linear workgroup index with `workgroup_index()` of `lib/index` and ignore the surplus.
+///
+/// # Errors
+/// [`Error::Limit`] where even the folded grid is too large.
+pub fn grid(what: &str, workgroups: u64, caps: &DeviceCaps) -> Result<[u32; 3]> {
+    let max = u64::from(caps.max_workgroups);
+    let rows = workgroups.div_ceil(max).max(1);
+    if rows > max {
+        return Err(Error::Limit {
+            what: format!("{what}: workgroups"),
+            needed: workgroups,
+            allowed: max * max,
+            detail: "use a smaller batch or a smaller tensor".into(),
+        });
+    }
+    let columns = workgroups.div_ceil(rows).max(1);
+    Ok([columns as u32, rows as u32, 1])
+}

@@ -1,0 +1,96 @@
+//! What an adapter can do, as plain data. Kernel families are chosen from this record alone.
+
+/// The two families of matrix-product kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MatmulFamily {
+    /// Workgroup-memory tiles with a register block per invocation: GPUs.
+    Tiled,
+    /// Rows of A broadcast through an 8-wide subgroup, no workgroup memory: CPU adapters.
+    Broadcast,
+}
+
+/// Capabilities and limits of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceCaps {
+    /// Whether the adapter runs on the CPU (software Vulkan).
+    pub cpu: bool,
+    /// Smallest and largest subgroup size; `None` without subgroup operations.
+    pub subgroup: Option<(u32, u32)>,
+    /// Invocations per workgroup.
+    pub max_invocations: u32,
+    /// Bytes of workgroup memory.
+    pub max_workgroup_memory: u32,
+    /// Storage buffers per dispatch.
+    pub max_storage_buffers: u32,
+    /// Workgroups per dispatch dimension.
+    pub max_workgroups: u32,
+    /// Bytes of one storage binding.
+    pub max_binding_bytes: u64,
+    /// Bytes of one buffer.
+    pub max_buffer_bytes: u64,
+    /// Loop iterations that one invocation may run in total, over all its loops. Software Vulkan drops the
+    /// iterations past 65,535 without a word.
+    pub max_loop_trips: u32,
+    /// Which matrix-product kernels run.
+    pub matmul: MatmulFamily,
+}
+
+impl DeviceCaps {
+    /// What every WebGPU device can do: the defaults of the specification, no subgroups.
+    #[must_use]
+    pub const fn webgpu_defaults() -> Self {
+        Self {
+            cpu: false,
+            subgroup: None,
+            max_invocations: 256,
+            max_workgroup_memory: 16_384,
+            max_storage_buffers: 8,
+            max_workgroups: 65_535,
+            max_binding_bytes: 128 << 20,
+            max_buffer_bytes: 256 << 20,
+            max_loop_trips: u32::MAX,
+            matmul: MatmulFamily::Tiled,
+        }
+    }
+
+    /// Whether the broadcast kernels can run: subgroups of exactly eight lanes.
+    #[must_use]
+    pub fn can_broadcast(&self) -> bool {
+        self.subgroup == Some((8, 8))
+    }
+
+    /// The family that suits the adapter: broadcast on a CPU that can, tiles elsewhere.
+    #[must_use]
+    pub fn preferred_matmul(&self) -> MatmulFamily {
+        if self.cpu && self.can_broadcast() { MatmulFamily::Broadcast } else { MatmulFamily::Tiled }
+    }
+
+    /// Invocations per workgroup for a kernel that reduces one row of `len` elements in `passes` loops.
+    ///
+    /// A CPU runs eight lanes at a time and pays for workgroup memory, so it takes the fewest lanes that
+    /// keep each invocation under the loop limit; a GPU takes enough lanes to hide latency.
+    #[must_use]
+    pub fn row_workgroup(&self, len: usize, passes: u32) -> u32 {
+        let fits = |lanes: u32| {
+            (len as u64).div_ceil(u64::from(lanes)) * u64::from(passes) + 64
+                <= u64::from(self.max_loop_trips)
+        };
+        let start = match (self.cpu, len) {
+            (true, _) => 8,
+            (false, 0..=128) => 32,
+            (false, 129..=1024) => 64,
+            (false, _) => 256,
+        };
+        let mut lanes = start.min(self.max_invocations);
+        while !fits(lanes) && lanes * 2 <= self.max_invocations {
+            lanes *= 2;
+        }
+        lanes
+    }
+
+    /// Whether a row kernel of `lanes` invocations can reduce through one subgroup operation.
+    #[must_use]
+    pub fn one_subgroup(&self, lanes: u32) -> bool {
+        self.subgroup == Some((lanes, lanes))
+    }
+}

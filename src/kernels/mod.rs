@@ -1,0 +1,15 @@
+//! What a kernel launch is, as plain data: shader text, bindings, parameters, grid. Knows no graph and no GPU.
+
+mod call;
+mod caps;
+mod params;
+mod preprocess;
+pub mod templates;
+
+pub use call::{Access, Bind, Define, KernelCall, STEP_BYTES, STEP_WORDS, Source, grid};
+pub use caps::{DeviceCaps, MatmulFamily};
+pub use params::{
+    GatherParams, LossParams, MapParams, MatmulParams, ParamBlock, RecordParams, ReduceParams,
+    RowParams, SegmentParams, all_param_blocks,
+};
+pub use preprocess::preprocess;

@@ -1,0 +1,153 @@
+//! Typed uniform blocks. Each mirrors the `Params` struct of its templates; a test holds names, offsets and
+//! sizes against naga's reflection of the shader.
+
+/// A uniform block's layout, for the reflection test.
+#[derive(Debug, Clone)]
+pub struct ParamBlock {
+    /// The Rust struct's name.
+    pub name: &'static str,
+    /// Templates whose `Params` begins with these members.
+    pub templates: &'static [&'static str],
+    /// Member names and byte offsets.
+    pub fields: Vec<(&'static str, usize)>,
+    /// Bytes of the block, a multiple of 16.
+    pub size: usize,
+}
+
+macro_rules! param_blocks {
+    ($($(#[$doc:meta])* $name:ident [$($template:literal),*] { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
+        $(
+            $(#[$doc])*
+            #[repr(C)]
+            #[derive(Debug, Clone, Copy, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+            pub struct $name { $($(#[$fdoc])* pub $field: $ty),* }
+            impl $name {
+                /// The block followed by `words`, padded to whole vec4s.
+                #[must_use]
+                pub fn with_words(&self, words: &[u32]) -> Vec<u8> {
+                    let mut bytes = bytemuck::bytes_of(self).to_vec();
+                    bytes.extend_from_slice(bytemuck::cast_slice(words));
+                    bytes.resize(bytes.len().next_multiple_of(16), 0);
+                    bytes
+                }
+            }
+        )*
+        /// Every block, for the reflection test.
+        #[must_use]
+        pub fn all_param_blocks() -> Vec<ParamBlock> {
+            vec![$(ParamBlock {
+                name: stringify!($name),
+                templates: &[$($template),*],
+                fields: vec![$((stringify!($field), std::mem::offset_of!($name, $field))),*],
+                size: size_of::<$name>(),
+            }),*]
+        }
+    };
+}
+
+param_blocks! {
+    /// Elementwise maps: element count and vec4 count.
+    MapParams ["elementwise/map"] {
+        /// Elements.
+        len: u32,
+        /// `len` over 4, rounded up.
+        vec_len: u32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+    }
+    /// Matrix products: extents, leading dimensions and batch strides in elements.
+    MatmulParams ["matmul/tiled", "matmul/broadcast"] {
+        /// Rows of the product.
+        m: u32,
+        /// Columns of the product.
+        n: u32,
+        /// Terms of each sum.
+        k: u32,
+        /// Elements between consecutive lines of A in memory.
+        a_ld: u32,
+        /// Elements between consecutive lines of B in memory.
+        b_ld: u32,
+        /// Elements between batches of A, 0 where A is shared.
+        a_batch: u32,
+        /// Elements between batches of B, 0 where B is shared.
+        b_batch: u32,
+        /// Column tiles: the grid's x holds column tile + tiles_n * row tile.
+        tiles_n: u32,
+    }
+    /// Reductions of `[outer, len, inner]` over `len`, in chunks.
+    ReduceParams ["reduce/rows", "reduce/columns"] {
+        /// Product of the extents before the reduced axes.
+        outer: u32,
+        /// Extent reduced.
+        len: u32,
+        /// Product of the extents after the reduced axes.
+        inner: u32,
+        /// Elements per chunk.
+        chunk: u32,
+        /// Chunks per reduction.
+        chunks: u32,
+        /// Factor on the result: 1/len for the mean.
+        scale: f32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+    }
+    /// Kernels that own one row per workgroup.
+    RowParams ["reduce/softmax", "reduce/argmax"] {
+        /// Rows.
+        rows: u32,
+        /// Elements per row.
+        cols: u32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+    }
+    /// Losses on logits.
+    LossParams ["loss/softmax_cross_entropy", "loss/sigmoid_cross_entropy"] {
+        /// Rows (samples).
+        rows: u32,
+        /// Classes, or outputs per sample.
+        cols: u32,
+        /// Factor on loss and gradient: 1 over the batch.
+        scale: f32,
+        /// Padding.
+        pad0: u32,
+    }
+    /// Gathers of rows: index window and row count.
+    GatherParams ["data/gather"] {
+        /// Rows gathered.
+        rows: u32,
+        /// Vec4s of the widest gathered row.
+        width: u32,
+        /// Length of the index buffer.
+        indices: u32,
+        /// Padding.
+        pad0: u32,
+    }
+    /// Index-sorted segment sums, the gradient of a gather.
+    SegmentParams ["data/segment_rank", "data/segment_sum"] {
+        /// Gathered rows.
+        rows: u32,
+        /// Elements per row.
+        width: u32,
+        /// Rows of the table.
+        table: u32,
+        /// Padding.
+        pad0: u32,
+    }
+    /// Sums of vectors into a slot of the metrics buffer.
+    RecordParams ["data/record"] {
+        /// Slots of the metrics buffer.
+        slots: u32,
+        /// Columns per slot.
+        columns: u32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+    }
+}

@@ -1,0 +1,35 @@
+//! The shader files, embedded in the library.
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../shaders/", $path, ".wgsl")))),*]
+    };
+}
+
+/// Every shader file: path below `shaders/` without its extension, and text.
+pub static FILES: &[(&str, &str)] = files![
+    "lib/index",
+    "lib/lanes",
+    "lib/math",
+    "lib/step",
+    "lib/threefry",
+    "elementwise/map",
+    "matmul/broadcast",
+    "matmul/tiled",
+    "reduce/argmax",
+    "reduce/columns",
+    "reduce/rows",
+    "reduce/softmax",
+    "loss/sigmoid_cross_entropy",
+    "loss/softmax_cross_entropy",
+    "data/gather",
+    "data/record",
+    "data/segment_rank",
+    "data/segment_sum",
+];
+
+/// The text of a file.
+#[must_use]
+pub fn text(path: &str) -> Option<&'static str> {
+    FILES.iter().find(|(p, _)| *p == path).map(|(_, t)| *t)
+}

@@ -1,0 +1,256 @@
+//! The contraction: C[b,m,n] = f(Σₖ A[b,m,k] B[b,k,n]). One op serves every matrix product, in every
+//! transposition, with any elementwise epilogue f.
+
+use super::contraction_lower::lower_contraction;
+use super::layout::Layout;
+use super::program::Program;
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::tensor::{DType, Shape};
+use std::any::Any;
+use std::sync::Arc;
+
+/// How an operand's elements lie in memory. Convolution and attention add their own maps beside these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LoadMap {
+    /// Whether consecutive k are neighbours: A stored `[m, k]`, B stored `[n, k]`. Otherwise A is stored
+    /// `[k, m]` and B `[k, n]`.
+    pub k_inner: bool,
+    /// Whether every batch has its own matrix, or all share one.
+    pub batched: bool,
+}
+
+/// Extents and access maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContractionSpec {
+    /// Independent products.
+    pub batch: usize,
+    /// Rows of each product.
+    pub m: usize,
+    /// Columns of each product.
+    pub n: usize,
+    /// Terms of each sum.
+    pub k: usize,
+    /// How A is read.
+    pub a: LoadMap,
+    /// How B is read.
+    pub b: LoadMap,
+}
+
+/// A contraction with an elementwise epilogue.
+///
+/// Operands: A, B, then the epilogue's further operands; the epilogue's input 0 is the sum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contraction {
+    /// Extents and access maps.
+    pub spec: ContractionSpec,
+    /// What is stored, in terms of the sum and further operands.
+    pub epilogue: Program,
+    /// The result's shape: `[..., m, n]`.
+    pub shape: Shape,
+}
+
+impl Contraction {
+    /// A contraction that stores its sums.
+    #[must_use]
+    pub fn plain(spec: ContractionSpec, shape: Shape) -> Self {
+        Self { spec, epilogue: Program::identity(), shape }
+    }
+
+    /// Strides (batch, row, column) with which the epilogue reads an operand of shape `from`, or `None`
+    /// where the batch axes do not walk evenly.
+    #[must_use]
+    pub fn epilogue_strides(&self, from: &Shape) -> Option<[usize; 3]> {
+        let layout = Layout::broadcast(from, &self.shape).ok()?;
+        let rank = self.shape.rank();
+        let dims = self.shape.dims();
+        let outer = &layout.strides[..rank - 2];
+        let even = outer.windows(2).zip(&dims[1..]).all(|(s, &d)| s[0] == s[1] * d);
+        let batch = outer.last().copied().unwrap_or(0);
+        even.then(|| [batch, layout.strides[rank - 2], layout.strides[rank - 1]])
+    }
+}
+
+impl Op for Contraction {
+    fn name(&self) -> String {
+        "matmul".into()
+    }
+
+    fn attrs(&self) -> String {
+        let s = &self.spec;
+        let form = format!(
+            "{}{}",
+            if s.a.k_inner { "A" } else { "Aᵀ" },
+            if s.b.k_inner { "Bᵀ" } else { "B" }
+        );
+        let batch = match (s.batch, s.a.batched, s.b.batched) {
+            (1, ..) => String::new(),
+            (b, x, y) => format!(
+                " batch {b}{}{}",
+                if x { "" } else { " shared A" },
+                if y { "" } else { " shared B" }
+            ),
+        };
+        let epilogue = match self.epilogue.instrs.is_empty() {
+            true => String::new(),
+            false => format!("; {}", self.epilogue),
+        };
+        format!("{form} {}x{}x{}{batch}{epilogue}", s.m, s.n, s.k)
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Contraction
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let s = &self.spec;
+        if let Some(bad) = inputs.iter().position(|t| t.dtype != DType::F32) {
+            let step_word = inputs[bad].shape.rank() == 0 && self.epilogue.uses_index();
+            if bad < 2 || !step_word {
+                let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
+                return Err(Error::dtype("matmul", &dtypes, "operands are f32"));
+            }
+        }
+        let count =
+            |map: LoadMap, lines: usize| if map.batched { s.batch } else { 1 } * lines * s.k;
+        let dims = self.shape.dims();
+        let fits = inputs[0].shape.len() == count(s.a, s.m)
+            && inputs[1].shape.len() == count(s.b, s.n)
+            && dims.len() >= 2
+            && dims[dims.len() - 2..] == [s.m, s.n]
+            && self.shape.len() == s.batch * s.m * s.n
+            && inputs.len() == self.epilogue.inputs + 1
+            && inputs[2..].iter().all(|t| self.epilogue_strides(&t.shape).is_some());
+        if !fits {
+            let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
+            return Err(Error::shape("matmul", &shapes, format!("expected {}", self.attrs())));
+        }
+        Ok(vec![TensorType::f32(&self.shape); self.epilogue.outputs.len()])
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        _outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        let Some(dc) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
+        if !self.epilogue.instrs.is_empty() {
+            return Err(Error::internal("autodiff", "runs before fusion, on plain contractions"));
+        }
+        let ContractionSpec { batch, m, n, k, a, b } = self.spec;
+        // dC lies as [b, m, n].
+        let dc_map = |k_inner: bool| LoadMap { k_inner, batched: true };
+        let flip = |map: LoadMap| LoadMap { k_inner: !map.k_inner, ..map };
+        // Each gradient is computed in the memory order of its operand, so none is transposed.
+        let (da_spec, da_args) = if a.k_inner {
+            let spec = ContractionSpec { batch, m, n: k, k: n, a: dc_map(true), b: flip(b) };
+            (spec, [dc, inputs[1]])
+        } else {
+            let spec = ContractionSpec { batch, m: k, n: m, k: n, a: flip(b), b: dc_map(true) };
+            (spec, [inputs[1], dc])
+        };
+        let (db_spec, db_args) = if b.k_inner {
+            let spec = ContractionSpec { batch, m: n, n: k, k: m, a: dc_map(false), b: flip(a) };
+            (spec, [dc, inputs[0]])
+        } else {
+            let spec = ContractionSpec { batch, m: k, n, k: m, a: flip(a), b: dc_map(false) };
+            (spec, [inputs[0], dc])
+        };
+        let mut gradient = |spec: ContractionSpec, args: [Value; 2], map: LoadMap, of: Value| {
+            let shape = match batch {
+                1 => Shape::from([spec.m, spec.n]),
+                _ => Shape::from([batch, spec.m, spec.n]),
+            };
+            let mut d = graph.push(Arc::new(Self::plain(spec, shape)), &args)?;
+            if !map.batched && batch > 1 {
+                d = graph.sum(d, &[0], false)?;
+            }
+            let shape = graph.shape(of).clone();
+            graph.reshape(d, shape).map(Some)
+        };
+        Ok(vec![
+            gradient(da_spec, da_args, a, inputs[0])?,
+            gradient(db_spec, db_args, b, inputs[1])?,
+        ])
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        lower_contraction(self, cx)
+    }
+
+    fn takes_uniform(&self, input: usize) -> bool {
+        input >= 2
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Graph {
+    /// The matrix product over the last two axes, with either operand transposed.
+    ///
+    /// Shapes: `a` is `[..., m, k]` (`[..., k, m]` where `trans_a`), `b` is `[..., k, n]` (`[..., n, k]` where
+    /// `trans_b`); the result is `[..., m, n]`. Leading axes are equal, or `b` has none and is shared.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where ranks, inner or leading extents differ, or an extent is zero.
+    pub fn matmul_form(
+        &mut self,
+        a: Value,
+        b: Value,
+        trans_a: bool,
+        trans_b: bool,
+    ) -> Result<Value> {
+        let (sa, sb) = (self.shape(a).clone(), self.shape(b).clone());
+        let fail = |detail: &str| Err(Error::shape("matmul", &[&sa, &sb], detail));
+        if sa.rank() < 2 || sb.rank() < 2 {
+            return fail(
+                "both operands need at least two axes; reshape a vector to [1, k] or [k, 1]",
+            );
+        }
+        let (da, db) = (sa.dims(), sb.dims());
+        let swap = |d: &[usize], t: bool| {
+            let (rows, columns) = (d[d.len() - 2], d[d.len() - 1]);
+            if t { (columns, rows) } else { (rows, columns) }
+        };
+        let ((m, k), (kb, n)) = (swap(da, trans_a), swap(db, trans_b));
+        if k != kb {
+            return fail(&format!("the inner extents {k} and {kb} differ"));
+        }
+        if sa.is_empty() || sb.is_empty() {
+            return fail("an extent is zero");
+        }
+        let (lead_a, lead_b) = (&da[..da.len() - 2], &db[..db.len() - 2]);
+        let shared_b = lead_b.is_empty() && !lead_a.is_empty();
+        if !shared_b && lead_a != lead_b {
+            return fail("the leading extents differ; broadcast one operand first");
+        }
+        let mut shape = lead_a.to_vec();
+        shape.extend([m, n]);
+        let batch: usize = lead_a.iter().product();
+        // Rows of all batches against one shared matrix are one larger product.
+        let (batch, m) = if shared_b && !trans_a { (1, batch * m) } else { (batch, m) };
+        let spec = ContractionSpec {
+            batch,
+            m,
+            n,
+            k,
+            a: LoadMap { k_inner: !trans_a, batched: true },
+            b: LoadMap { k_inner: trans_b, batched: !shared_b },
+        };
+        let flat = if batch == 1 { Shape::from([m, n]) } else { Shape::from(shape.clone()) };
+        let product = self.push(Arc::new(Contraction::plain(spec, flat)), &[a, b])?;
+        self.reshape(product, shape)
+    }
+
+    /// `a · b`; see [`Graph::matmul_form`].
+    ///
+    /// # Errors
+    /// As [`Graph::matmul_form`].
+    pub fn matmul(&mut self, a: Value, b: Value) -> Result<Value> {
+        self.matmul_form(a, b, false, false)
+    }
+}

@@ -1,0 +1,219 @@
+//! Cross-entropy losses on logits, each with its gradient in the same kernel.
+
+use super::softmax::{row_launch, rows_cols};
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::kernels::{Bind, KernelCall, LossParams, RowParams};
+use crate::tensor::{DType, Shape};
+use std::any::Any;
+use std::sync::Arc;
+
+/// Which cross-entropy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CrossEntropyKind {
+    /// Softmax over the last axis, integer labels `[rows]`.
+    Sparse,
+    /// Softmax over the last axis, probabilities `[rows, cols]` as targets.
+    Categorical,
+    /// A sigmoid per element, targets in [0, 1] of the logits' shape.
+    Binary,
+}
+
+/// Operands: logits `[..., cols]` and labels. Results: the loss of each row times `scale`, the gradient of
+/// their sum with respect to the logits, and (softmax forms) 1 for each row whose largest logit is the
+/// target's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrossEntropy {
+    /// Which cross-entropy.
+    pub kind: CrossEntropyKind,
+    /// Factor on loss and gradient: 1 over the batch for the mean.
+    pub scale: f32,
+}
+
+impl Op for CrossEntropy {
+    fn name(&self) -> String {
+        match self.kind {
+            CrossEntropyKind::Sparse => "sparse_softmax_cross_entropy",
+            CrossEntropyKind::Categorical => "softmax_cross_entropy",
+            CrossEntropyKind::Binary => "sigmoid_cross_entropy",
+        }
+        .into()
+    }
+
+    fn attrs(&self) -> String {
+        format!("scale {:?}", self.scale)
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Opaque
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let (logits, labels) = (inputs[0], inputs[1]);
+        rows_cols(&self.name(), &logits.shape)?;
+        let dims = logits.shape.dims();
+        let rows = Shape::from(&dims[..dims.len() - 1]);
+        let (dtype, shape) = match self.kind {
+            CrossEntropyKind::Sparse => (DType::U32, &rows),
+            _ => (DType::F32, &logits.shape),
+        };
+        if logits.dtype != DType::F32 || labels.dtype != dtype {
+            let detail = format!("logits are f32 and labels {dtype}");
+            return Err(Error::dtype(self.name(), &[logits.dtype, labels.dtype], detail));
+        }
+        if labels.shape != *shape {
+            let detail = format!("labels of shape {shape} are expected");
+            return Err(Error::shape(self.name(), &[&logits.shape, &labels.shape], detail));
+        }
+        let mut types = vec![TensorType::f32(rows.clone()), logits.clone()];
+        if self.kind != CrossEntropyKind::Binary {
+            types.push(TensorType::f32(rows));
+        }
+        Ok(types)
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        _inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        if upstream[1].is_some() {
+            return Err(Error::NotDifferentiable {
+                op: self.name(),
+                layer: String::new(),
+                detail: "its gradient has no gradient; build the loss from log_softmax".into(),
+            });
+        }
+        let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
+        // The second result is d(sum of losses)/d(logits); each row scales with its own upstream gradient.
+        let mut kept = graph.shape(dy).dims().to_vec();
+        kept.push(1);
+        let dy = graph.reshape(dy, kept)?;
+        Ok(vec![Some(graph.mul(outputs[1], dy)?), None])
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        let (rows, cols) = rows_cols(&self.name(), &cx.inputs[0].0.shape)?;
+        let binary = self.kind == CrossEntropyKind::Binary;
+        let passes = if binary { 1 } else { 3 };
+        let (mut defines, grid) = row_launch(&self.name(), (rows, cols), passes, cx.caps)?;
+        defines.push(("SPARSE", (self.kind == CrossEntropyKind::Sparse).into()));
+        let mut binds = vec![Bind::Input(0), Bind::Input(1), Bind::Output(0), Bind::Output(1)];
+        if !binary {
+            binds.push(Bind::Output(2));
+        }
+        let params =
+            LossParams { rows: rows as u32, cols: cols as u32, scale: self.scale, pad0: 0 };
+        Ok(KernelCall {
+            template: if binary {
+                "loss/sigmoid_cross_entropy"
+            } else {
+                "loss/softmax_cross_entropy"
+            },
+            defines,
+            binds,
+            params: params.with_words(&[]),
+            step: false,
+            grid,
+            flops: 8 * (rows * cols) as u64,
+        }
+        .into())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// 1 for each row whose largest element stands where the target's does, else 0. Operands: predictions
+/// `[..., cols]` and integer labels `[...]` or targets `[..., cols]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hits;
+
+impl Op for Hits {
+    fn name(&self) -> String {
+        "hits".into()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Opaque
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        rows_cols("hits", &inputs[0].shape)?;
+        let dims = inputs[0].shape.dims();
+        let rows = Shape::from(&dims[..dims.len() - 1]);
+        let fits = match inputs[1].dtype {
+            DType::U32 => inputs[1].shape == rows,
+            DType::F32 => inputs[1].shape == inputs[0].shape,
+            DType::U8 => false,
+        };
+        if inputs[0].dtype != DType::F32 || !fits {
+            let detail = "targets are u32 labels per row, or f32 of the predictions' shape";
+            return Err(Error::shape("hits", &[&inputs[0].shape, &inputs[1].shape], detail));
+        }
+        Ok(vec![TensorType::f32(rows)])
+    }
+
+    fn vjp(
+        &self,
+        _graph: &mut Graph,
+        _inputs: &[Value],
+        _outputs: &[Value],
+        _upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        Err(Error::NotDifferentiable {
+            op: "hits".into(),
+            layer: String::new(),
+            detail: "counting is piecewise constant; train on a loss".into(),
+        })
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        let (rows, cols) = rows_cols("hits", &cx.inputs[0].0.shape)?;
+        let (mut defines, grid) = row_launch("hits", (rows, cols), 2, cx.caps)?;
+        defines.push(("SPARSE", (cx.inputs[1].0.dtype == DType::U32).into()));
+        let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
+        Ok(KernelCall {
+            template: "reduce/argmax",
+            defines,
+            binds: vec![Bind::Input(0), Bind::Input(1), Bind::Output(0)],
+            params: params.with_words(&[]),
+            step: false,
+            grid,
+            flops: (rows * cols) as u64,
+        }
+        .into())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Graph {
+    /// Cross-entropy on logits: (loss per row times `scale`, hits per row where the form has them).
+    ///
+    /// # Errors
+    /// Labels whose shape or element type does not suit the form.
+    pub fn cross_entropy(
+        &mut self,
+        kind: CrossEntropyKind,
+        logits: Value,
+        labels: Value,
+        scale: f32,
+    ) -> Result<(Value, Option<Value>)> {
+        let values = self.push_all(Arc::new(CrossEntropy { kind, scale }), &[logits, labels])?;
+        Ok((values[0], values.get(2).copied()))
+    }
+
+    /// Which rows of `predictions` have their largest element where `targets` do; see [`Hits`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the targets do not suit the predictions.
+    pub fn hits(&mut self, predictions: Value, targets: Value) -> Result<Value> {
+        self.push(Arc::new(Hits), &[predictions, targets])
+    }
+}

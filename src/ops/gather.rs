@@ -1,0 +1,279 @@
+//! Rows gathered by index, and their gradient as index-sorted segment sums.
+
+use super::map::to_u32;
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::kernels::{Bind, Define, GatherParams, KernelCall, SegmentParams, Source, grid};
+use crate::tensor::{DType, Shape};
+use std::any::Any;
+use std::sync::Arc;
+
+const WORKGROUP: u32 = 64;
+const KINDS: [&str; 3] = ["KIND0", "KIND1", "KIND2"];
+
+/// Rows `indices[start..start + rows]` of one to three tables, in one dispatch.
+///
+/// Operands: indices `[n]` u32, start (u32 scalar), then tables `[t, ...]`. A result per table: `[rows, ...]`,
+/// f32 times the table's factor for f32 and u8 tables, u32 as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gather {
+    /// Rows gathered.
+    pub rows: usize,
+    /// A factor per table.
+    pub factors: Vec<f32>,
+}
+
+fn width(ty: &TensorType) -> usize {
+    ty.shape.dims()[1..].iter().product()
+}
+
+impl Op for Gather {
+    fn name(&self) -> String {
+        "gather".into()
+    }
+
+    fn attrs(&self) -> String {
+        format!("{} rows, factors {:?}", self.rows, self.factors)
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Opaque
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let tables = inputs.get(2..).unwrap_or_default();
+        let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
+        let fail = |detail: &str| Err(Error::shape("gather", &shapes, detail));
+        if tables.is_empty() || tables.len() > KINDS.len() || tables.len() != self.factors.len() {
+            return fail("one to three tables are gathered at once");
+        }
+        if inputs[0].dtype != DType::U32 || inputs[1].dtype != DType::U32 {
+            let dtypes = [inputs[0].dtype, inputs[1].dtype];
+            return Err(Error::dtype("gather", &dtypes, "indices and start are u32"));
+        }
+        if inputs[0].shape.rank() != 1 || inputs[1].shape.rank() != 0 {
+            return fail("indices have one axis and the start is a scalar");
+        }
+        if tables.iter().any(|t| t.shape.rank() == 0 || t.shape.is_empty()) {
+            return fail("a table needs rows");
+        }
+        if self.rows == 0 || self.rows > inputs[0].shape.len() {
+            return fail("more rows are gathered than there are indices, or none");
+        }
+        Ok(tables
+            .iter()
+            .map(|t| {
+                let mut shape = t.shape.dims().to_vec();
+                shape[0] = self.rows;
+                let dtype = if t.dtype == DType::U32 { DType::U32 } else { DType::F32 };
+                TensorType { shape: Shape::from(shape), dtype }
+            })
+            .collect())
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        _outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        let mut gradients = vec![None, None];
+        for ((&dy, &table), &factor) in upstream.iter().zip(&inputs[2..]).zip(&self.factors) {
+            let Some(mut dy) = dy else {
+                gradients.push(None);
+                continue;
+            };
+            if self.rows != graph.shape(inputs[0]).len() {
+                return Err(Error::NotDifferentiable {
+                    op: "gather".into(),
+                    layer: String::new(),
+                    detail: "only a gather of all its indices has a gradient".into(),
+                });
+            }
+            if factor != 1.0 {
+                let factor = graph.constant(factor);
+                dy = graph.mul(dy, factor)?;
+            }
+            let shape = graph.shape(table).clone();
+            gradients.push(Some(graph.push(Arc::new(SegmentSum { shape }), &[inputs[0], dy])?));
+        }
+        Ok(gradients)
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        let tables = &cx.inputs[2..];
+        let widest = tables.iter().map(|(t, _)| width(t)).max().unwrap_or(1).div_ceil(4).max(1);
+        let mut binds = vec![Bind::Input(0)];
+        let mut words = Vec::new();
+        let (start, step) = match cx.inputs[1].1 {
+            Source::Step(i) => (format!("step_block.words[{}][{}]", i / 4, i % 4), true),
+            Source::Constant(v) => (format!("{}u", v as u32), false),
+            Source::Buffer => {
+                return Err(Error::internal("gather", "the start is a step word or a constant"));
+            }
+        };
+        let mut defines: Vec<(&'static str, Define)> = vec![
+            ("WG", WORKGROUP.into()),
+            ("STEP", step.into()),
+            ("START", start.into()),
+            ("TABLES", (tables.len() as u32).into()),
+        ];
+        for (t, ((ty, _), &factor)) in tables.iter().zip(&self.factors).enumerate() {
+            binds.extend([Bind::Input(2 + t), Bind::Output(t)]);
+            to_u32(ty.shape.len())?;
+            words.extend([width(ty) as u32, ty.shape.dims()[0] as u32, factor.to_bits(), 0]);
+            let kind: u32 = match ty.dtype {
+                DType::F32 => 0,
+                DType::U8 => 1,
+                DType::U32 => 2,
+            };
+            defines.push((KINDS[t], kind.into()));
+        }
+        defines.push(("WORDS", (tables.len() as u32).into()));
+        let params = GatherParams {
+            rows: to_u32(self.rows)?,
+            width: widest as u32,
+            indices: to_u32(cx.inputs[0].0.shape.len())?,
+            pad0: 0,
+        };
+        let workgroups = (self.rows * widest).div_ceil(WORKGROUP as usize) as u64;
+        Ok(KernelCall {
+            template: "data/gather",
+            defines,
+            binds,
+            params: params.with_words(&words),
+            step,
+            grid: grid("gather", workgroups, cx.caps)?,
+            flops: 0,
+        }
+        .into())
+    }
+
+    fn takes_uniform(&self, input: usize) -> bool {
+        input == 1
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// table[t] = Σ rows[i] over the i with indices[i] = t. Operands: indices `[n]` u32, rows `[n, ...]` f32.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SegmentSum {
+    /// The table's shape.
+    pub shape: Shape,
+}
+
+impl Op for SegmentSum {
+    fn name(&self) -> String {
+        "segment_sum".into()
+    }
+
+    fn attrs(&self) -> String {
+        self.shape.to_string()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Opaque
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let (indices, rows) = (inputs[0], inputs[1]);
+        if indices.dtype != DType::U32 || rows.dtype != DType::F32 {
+            let dtypes = [indices.dtype, rows.dtype];
+            return Err(Error::dtype("segment_sum", &dtypes, "indices are u32 and rows f32"));
+        }
+        let fits = indices.shape.rank() == 1
+            && rows.shape.rank() == self.shape.rank()
+            && rows.shape.rank() > 0
+            && rows.shape.dims()[0] == indices.shape.len()
+            && rows.shape.dims()[1..] == self.shape.dims()[1..];
+        if !fits {
+            let shapes = [&indices.shape, &rows.shape, &self.shape];
+            return Err(Error::shape("segment_sum", &shapes, "one index per row is expected"));
+        }
+        Ok(vec![TensorType::f32(&self.shape)])
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        _outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
+        Ok(vec![None, Some(graph.gather(dy, inputs[0])?)])
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        let rows = cx.inputs[0].0.shape.len();
+        let width: usize = self.shape.dims()[1..].iter().product();
+        if rows as u64 + 64 > u64::from(cx.caps.max_loop_trips) {
+            return Err(Error::Limit {
+                what: "segment_sum: gathered rows".into(),
+                needed: rows as u64,
+                allowed: u64::from(cx.caps.max_loop_trips) - 64,
+                detail: "use a smaller batch".into(),
+            });
+        }
+        let params = SegmentParams {
+            rows: to_u32(rows)?,
+            width: width as u32,
+            table: self.shape.dims()[0] as u32,
+            pad0: 0,
+        };
+        to_u32(self.shape.len())?;
+        let call = |template: &'static str, items: usize, binds: Vec<Bind>| -> Result<KernelCall> {
+            Ok(KernelCall {
+                template,
+                defines: vec![("WG", WORKGROUP.into())],
+                binds,
+                params: params.with_words(&[]),
+                step: false,
+                grid: grid("segment_sum", items.div_ceil(WORKGROUP as usize) as u64, cx.caps)?,
+                flops: (rows * width) as u64,
+            })
+        };
+        let rank = call("data/segment_rank", rows, vec![Bind::Input(0), Bind::ScratchWrite(0)])?;
+        let order = vec![Bind::Input(0), Bind::ScratchRead(0), Bind::Input(1), Bind::Output(0)];
+        let sum = call("data/segment_sum", self.shape.len(), order)?;
+        Ok(Lowered { calls: vec![rank, sum], scratch: vec![rows as u64 * 4] })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Graph {
+    /// Row `indices[i]` of `table` for every i: `[n, ...]` from a table `[t, ...]` and indices `[n]` u32. An
+    /// index past the table reads its last row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::DType`] where the operands do not fit.
+    pub fn gather(&mut self, table: Value, indices: Value) -> Result<Value> {
+        let rows = self.shape(indices).len();
+        let start = self.constant_u32(0);
+        self.push(Arc::new(Gather { rows, factors: vec![1.0] }), &[indices, start, table])
+    }
+
+    /// Rows `indices[start..start + rows]` of several tables at once; see [`Gather`].
+    ///
+    /// # Errors
+    /// As [`Graph::gather`].
+    pub fn gather_batch(
+        &mut self,
+        indices: Value,
+        start: Value,
+        rows: usize,
+        tables: &[(Value, f32)],
+    ) -> Result<Vec<Value>> {
+        let mut inputs = vec![indices, start];
+        inputs.extend(tables.iter().map(|t| t.0));
+        let factors = tables.iter().map(|t| t.1).collect();
+        self.push_all(Arc::new(Gather { rows, factors }), &inputs)
+    }
+}

@@ -1,0 +1,329 @@
+//! The elementwise op: a program over broadcast operands. A single function, a fused chain and a whole
+//! optimizer update are all this op.
+
+use super::layout::Layout;
+use super::program::{Program, Words};
+use super::table::Derivative;
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::kernels::{Bind, KernelCall, MapParams, Source, grid};
+use crate::tensor::{DType, Shape};
+use std::any::Any;
+use std::fmt::Write;
+use std::sync::Arc;
+
+const WORKGROUP: u32 = 64;
+
+/// An elementwise program whose results all have one shape; operands broadcast to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Map {
+    /// What is computed.
+    pub program: Program,
+    /// The shape of every result.
+    pub shape: Shape,
+}
+
+impl Map {
+    /// Whether the program draws random numbers and therefore takes u32 step words.
+    fn takes_words(&self) -> bool {
+        self.program.uses_index()
+    }
+}
+
+impl Op for Map {
+    fn name(&self) -> String {
+        match self.program.only() {
+            Some(instr) => format!("{}{}", instr.row.name, if instr.derivative { "'" } else { "" }),
+            None if self.program.instrs.is_empty() => "copy".into(),
+            None => "fused".into(),
+        }
+    }
+
+    fn attrs(&self) -> String {
+        // Identity copies and single rows are told apart by shape and parameters; chains by their text.
+        format!("{} -> {}", self.program, self.shape)
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Elementwise
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        for input in inputs {
+            let words = input.dtype == DType::U32 && input.shape.rank() == 0 && self.takes_words();
+            if input.dtype != DType::F32 && !words {
+                let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
+                return Err(Error::dtype(self.name(), &dtypes, "elementwise operands are f32"));
+            }
+            if input.shape.broadcast_strides(&self.shape).is_none() {
+                let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
+                return Err(Error::shape(
+                    self.name(),
+                    &shapes,
+                    format!("{} does not broadcast to {}", input.shape, self.shape),
+                ));
+            }
+        }
+        if inputs.len() != self.program.inputs {
+            return Err(Error::internal(self.name(), format!("{} operands", inputs.len())));
+        }
+        Ok(vec![TensorType::f32(&self.shape); self.program.outputs.len()])
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        let Some(dy) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
+        let partials = match self.program.only() {
+            None if self.program.instrs.is_empty() => vec![Some(dy)],
+            None => {
+                return Err(Error::internal("autodiff", "runs before fusion, on single functions"));
+            }
+            Some(instr) if instr.derivative => {
+                return Err(Error::NotDifferentiable {
+                    op: instr.label(),
+                    layer: String::new(),
+                    detail: "second derivatives of elementwise functions are not defined".into(),
+                });
+            }
+            Some(instr) => {
+                let derivative_at = |graph: &mut Graph, at: Value| {
+                    let program = Program::single(instr.row, true, instr.params.clone());
+                    let shape = graph.shape(at).clone();
+                    let slope = graph.push(Arc::new(Self { program, shape }), &[at])?;
+                    graph.mul(dy, slope)
+                };
+                match instr.row.derivative {
+                    Derivative::One => vec![Some(dy)],
+                    Derivative::Zero => vec![None; inputs.len()],
+                    Derivative::OfInput(_) => vec![Some(derivative_at(graph, inputs[0])?)],
+                    Derivative::OfOutput(_) => vec![Some(derivative_at(graph, outputs[0])?)],
+                    Derivative::Composed => {
+                        composed(graph, instr.row.name, inputs, outputs[0], dy)?
+                    }
+                    Derivative::None(why) => {
+                        return Err(Error::NotDifferentiable {
+                            op: instr.label(),
+                            layer: String::new(),
+                            detail: why.into(),
+                        });
+                    }
+                }
+            }
+        };
+        partials
+            .into_iter()
+            .zip(inputs)
+            .map(|(d, &input)| {
+                let shape = graph.shape(input).clone();
+                d.map(|d| graph.sum_to(d, &shape)).transpose()
+            })
+            .collect()
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        let layouts = cx.inputs.iter().map(|(ty, _)| Layout::broadcast(&ty.shape, &self.shape));
+        lower_map(&self.program, &self.shape, &layouts.collect::<Result<Vec<_>>>()?, cx)
+    }
+
+    fn takes_uniform(&self, _input: usize) -> bool {
+        true
+    }
+
+    fn may_overwrite(&self, inputs: &[&TensorType], input: usize, _output: usize) -> bool {
+        inputs[input].shape.len() == self.shape.len() && inputs[input].dtype == DType::F32
+    }
+
+    fn is_random(&self) -> bool {
+        self.program.uses_index()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// The gradients of functions of two operands, before summing over broadcast axes.
+fn composed(
+    graph: &mut Graph,
+    name: &str,
+    inputs: &[Value],
+    y: Value,
+    dy: Value,
+) -> Result<Vec<Option<Value>>> {
+    let (a, b) = (inputs[0], inputs[1]);
+    let pair = match name {
+        "add" => (dy, dy),
+        "sub" => (dy, graph.neg(dy)?),
+        "mul" => (graph.mul(dy, b)?, graph.mul(dy, a)?),
+        "div" => {
+            let da = graph.div(dy, b)?;
+            let quotient = graph.mul(da, y)?;
+            (da, graph.neg(quotient)?)
+        }
+        // A tie belongs to the first operand.
+        "maximum" | "minimum" => {
+            let comparison = if name == "maximum" { "greater_equal" } else { "less_equal" };
+            let first = graph.binary(comparison, a, b)?;
+            let da = graph.mul(dy, first)?;
+            (da, graph.sub(dy, da)?)
+        }
+        other => return Err(Error::internal("autodiff", format!("no rule for `{other}`"))),
+    };
+    Ok(vec![Some(pair.0), Some(pair.1)])
+}
+
+/// The launch of a program over operands of any layout.
+pub(super) fn lower_map(
+    program: &Program,
+    shape: &Shape,
+    layouts: &[Layout],
+    cx: &LowerContext<'_>,
+) -> Result<Lowered> {
+    let len = shape.len();
+    let vec_len = len.div_ceil(4);
+    let mut words = Words::default();
+    let (axes, layouts) = Layout::collapse(shape, layouts);
+    let whole_vectors = axes.last().is_some_and(|d| d % 4 == 0);
+    let mut code = MapCode::default();
+    let mut binds = Vec::new();
+    let mut inputs = vec![String::new(); program.inputs];
+    for (o, _) in program.outputs.iter().enumerate() {
+        code.bind(binds.len(), &format!("out{o}"), "read_write", "vec4<f32>");
+        binds.push(Bind::Output(o));
+    }
+    for (j, ((ty, source), layout)) in cx.inputs.iter().zip(&layouts).enumerate() {
+        inputs[j] = format!("x{j}");
+        let load = match *source {
+            Source::Constant(v) => format!("vec4<f32>({})", words.push_f32(v)),
+            Source::Step(i) => {
+                code.step = true;
+                let word = format!("step_block.words[{}][{}]", i / 4, i % 4);
+                match ty.dtype {
+                    DType::U32 => word,
+                    _ => format!("vec4<f32>(bitcast<f32>({word}))"),
+                }
+            }
+            Source::Buffer => match cx.in_place.iter().position(|&p| p == Some(j)) {
+                Some(o) => format!("out{o}[i]"),
+                None => {
+                    let scalar = layout.scalar_binding(whole_vectors);
+                    let element = if scalar { "f32" } else { "vec4<f32>" };
+                    code.bind(binds.len(), &format!("in{j}"), "read", element);
+                    binds.push(Bind::Input(j));
+                    code.load(j, layout, &axes, whole_vectors, &mut words)
+                }
+            },
+        };
+        let _ = writeln!(code.loads, "    let x{j} = {load};");
+    }
+    let (body, outputs) = program.wgsl(&inputs, &mut words, "    ");
+    let mut stores = String::new();
+    let mut tails = String::new();
+    for (o, value) in outputs.iter().enumerate() {
+        let _ = writeln!(stores, "        out{o}[i] = {value};");
+        // A `let` makes the vector addressable by a dynamic component index.
+        let _ =
+            writeln!(tails, "            let v{o} = {value};\n            out{o}[i][c] = v{o}[c];");
+    }
+    let workgroups = vec_len.div_ceil(WORKGROUP as usize) as u64;
+    let params = MapParams { len: to_u32(len)?, vec_len: vec_len as u32, pad0: 0, pad1: 0 };
+    Ok(KernelCall {
+        template: "elementwise/map",
+        defines: vec![
+            ("WG", WORKGROUP.into()),
+            ("STEP", code.step.into()),
+            ("RANDOM", program.uses_index().into()),
+            ("WORDS", words.vec4s().into()),
+            ("BINDINGS", code.bindings.into()),
+            ("FUNCTIONS", code.functions.into()),
+            ("LOADS", code.loads.into()),
+            ("BODY", body.into()),
+            ("STORES", stores.into()),
+            ("TAIL_STORES", tails.into()),
+        ],
+        binds,
+        params: params.with_words(&words.padded()),
+        step: code.step,
+        grid: grid("elementwise", workgroups, cx.caps)?,
+        flops: (program.instrs.len() * len) as u64,
+    }
+    .into())
+}
+
+/// A count as a shader word.
+pub(super) fn to_u32(v: usize) -> Result<u32> {
+    u32::try_from(v).map_err(|_| Error::Limit {
+        what: "tensor elements".into(),
+        needed: v as u64,
+        allowed: u64::from(u32::MAX),
+        detail: "shaders index with 32 bits; use a smaller tensor".into(),
+    })
+}
+
+#[derive(Default)]
+struct MapCode {
+    bindings: String,
+    functions: String,
+    loads: String,
+    step: bool,
+}
+
+impl MapCode {
+    fn bind(&mut self, at: usize, name: &str, access: &str, element: &str) {
+        let _ = writeln!(
+            self.bindings,
+            "@group(0) @binding({at}) var<storage, {access}> {name}: array<{element}>;"
+        );
+    }
+
+    /// The expression that loads operand `j` for the four elements `e..e + 4`.
+    fn load(
+        &mut self,
+        j: usize,
+        layout: &Layout,
+        axes: &[usize],
+        whole_vectors: bool,
+        words: &mut Words,
+    ) -> String {
+        if layout.full {
+            return format!("in{j}[i]");
+        }
+        if layout.strides.iter().all(|&s| s == 0) {
+            return format!("vec4<f32>(in{j}[{}])", words.push(layout.offset as u32));
+        }
+        let mut sum = words.push(layout.offset as u32);
+        let mut decode = String::new();
+        for (axis, (&extent, &stride)) in axes.iter().zip(&layout.strides).enumerate().rev() {
+            let coordinate = if axis == 0 {
+                "rest".to_owned()
+            } else {
+                let extent = words.push(extent as u32);
+                let _ =
+                    writeln!(decode, "    let i{axis} = rest % {extent}; rest = rest / {extent};");
+                format!("i{axis}")
+            };
+            if stride != 0 {
+                let _ = write!(sum, " + {coordinate} * {}", words.push(stride as u32));
+            }
+        }
+        let _ = writeln!(
+            self.functions,
+            "fn at{j}(e: u32) -> u32 {{\n    var rest = e;\n{decode}    return {sum};\n}}"
+        );
+        let inner = layout.strides.last().copied().unwrap_or(0);
+        match (whole_vectors, inner) {
+            (true, 0) => format!("vec4<f32>(in{j}[at{j}(e)])"),
+            (true, 1) if layout.vector_aligned() => format!("in{j}[at{j}(e) / 4u]"),
+            _ => {
+                // Past the end the last element is read again; it is never stored.
+                let at = |c: u32| format!("in{j}[at{j}(min(e + {c}u, params.len - 1u))]");
+                format!("vec4<f32>({}, {}, {}, {})", at(0), at(1), at(2), at(3))
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! Op cards: one file per op, with its shapes, gradient and kernels. The registry lists them all.
+
+mod builder;
+mod contraction;
+mod contraction_lower;
+mod cross_entropy;
+mod gather;
+mod layout;
+mod map;
+mod movement;
+mod program;
+mod record;
+mod reduce;
+pub mod registry;
+mod softmax;
+pub mod table;
+
+pub use contraction::{Contraction, ContractionSpec, LoadMap};
+pub use cross_entropy::{CrossEntropy, CrossEntropyKind, Hits};
+pub use gather::{Gather, SegmentSum};
+pub use map::Map;
+pub use movement::{ArenaView, Pack, Permute, Reshape};
+pub use program::{Instr, Program, Reg};
+pub use record::Record;
+pub use reduce::{Reduce, ReduceKind};
+pub use softmax::Softmax;

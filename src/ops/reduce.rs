@@ -1,0 +1,281 @@
+//! Sums, means and maxima over a run of neighbouring axes.
+
+use super::map::to_u32;
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::kernels::{Bind, DeviceCaps, KernelCall, ReduceParams, grid};
+use crate::tensor::{DType, Shape};
+use std::any::Any;
+use std::sync::Arc;
+
+/// What a reduction computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReduceKind {
+    /// Σ x.
+    Sum,
+    /// Σ x / n.
+    Mean,
+    /// max x.
+    Max,
+}
+
+/// A reduction of axes `first..end`, which disappear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reduce {
+    /// What is computed.
+    pub kind: ReduceKind,
+    /// The first axis reduced.
+    pub first: usize,
+    /// One past the last axis reduced.
+    pub end: usize,
+}
+
+impl Op for Reduce {
+    fn name(&self) -> String {
+        match self.kind {
+            ReduceKind::Sum => "sum",
+            ReduceKind::Mean => "mean",
+            ReduceKind::Max => "max",
+        }
+        .into()
+    }
+
+    fn attrs(&self) -> String {
+        format!("axes {}..{}", self.first, self.end)
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Reduction
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let ty = inputs[0];
+        if ty.dtype != DType::F32 {
+            return Err(Error::dtype(self.name(), &[ty.dtype], "only f32 is reduced"));
+        }
+        if self.first >= self.end || self.end > ty.shape.rank() || ty.shape.is_empty() {
+            return Err(Error::shape(
+                self.name(),
+                &[&ty.shape],
+                format!("axes {}..{} are not axes of a non-empty tensor", self.first, self.end),
+            ));
+        }
+        let dims = ty.shape.dims();
+        Ok(vec![TensorType::f32([&dims[..self.first], &dims[self.end..]].concat())])
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        let Some(dy) = upstream[0] else { return Ok(vec![None]) };
+        let x = inputs[0];
+        let shape = graph.shape(x).clone();
+        let mut kept = shape.dims().to_vec();
+        kept[self.first..self.end].fill(1);
+        let spread = |graph: &mut Graph, v: Value| graph.reshape(v, kept.clone());
+        let dy = spread(graph, dy)?;
+        let dx = match self.kind {
+            ReduceKind::Sum => graph.broadcast_to(dy, shape)?,
+            ReduceKind::Mean => {
+                let n: usize = shape.dims()[self.first..self.end].iter().product();
+                let share = graph.constant(1.0 / n as f32);
+                let dy = graph.mul(dy, share)?;
+                graph.broadcast_to(dy, shape)?
+            }
+            // Ties share the gradient equally.
+            ReduceKind::Max => {
+                let y = spread(graph, outputs[0])?;
+                let hit = graph.binary("equal", x, y)?;
+                let hits =
+                    graph.push(Arc::new(Self { kind: ReduceKind::Sum, ..self.clone() }), &[hit])?;
+                let hits = spread(graph, hits)?;
+                let share = graph.div(dy, hits)?;
+                graph.mul(hit, share)?
+            }
+        };
+        Ok(vec![Some(dx)])
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        let dims = cx.inputs[0].0.shape.dims();
+        let product = |d: &[usize]| d.iter().product::<usize>();
+        let outer = product(&dims[..self.first]);
+        let inner = product(&dims[self.end..]);
+        let len = product(&dims[self.first..self.end]);
+        to_u32(outer * len * inner)?;
+        let scale = if self.kind == ReduceKind::Mean { 1.0 / len as f32 } else { 1.0 };
+        let chunk = chunk_len(len, outer, inner, cx.caps);
+        let chunks = len.div_ceil(chunk);
+        if chunks == 1 {
+            let call = self.call(
+                cx.caps,
+                [outer, len, inner],
+                len,
+                scale,
+                Bind::Input(0),
+                Bind::Output(0),
+            )?;
+            return Ok(call.into());
+        }
+        let (to, from) = (Bind::ScratchWrite(0), Bind::ScratchRead(0));
+        let first = self.call(cx.caps, [outer, len, inner], chunk, 1.0, Bind::Input(0), to)?;
+        let second =
+            self.call(cx.caps, [outer, chunks, inner], chunks, scale, from, Bind::Output(0))?;
+        Ok(Lowered {
+            calls: vec![first, second],
+            scratch: vec![(outer * chunks * inner * 4) as u64],
+        })
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+/// Elements that one workgroup (rows) or invocation (columns) reduces. Few long reductions are cut into
+/// chunks, so that enough of them run at once and none exceeds the loop limit.
+fn chunk_len(len: usize, outer: usize, inner: usize, caps: &DeviceCaps) -> usize {
+    let parallel = if caps.cpu { 64 } else { 16_384 };
+    let longest = (caps.max_loop_trips as usize / 2).max(1);
+    let outputs = outer * inner;
+    let wanted = (parallel / outputs.max(1)).clamp(1, 256);
+    let shortest = if inner == 1 { 4096 } else { 256 };
+    len.div_ceil(wanted).max(shortest).min(longest).min(len)
+}
+
+impl Reduce {
+    fn call(
+        &self,
+        caps: &DeviceCaps,
+        [outer, len, inner]: [usize; 3],
+        chunk: usize,
+        scale: f32,
+        from: Bind,
+        to: Bind,
+    ) -> Result<KernelCall> {
+        let chunks = len.div_ceil(chunk);
+        let kind = u32::from(self.kind == ReduceKind::Max);
+        let params = ReduceParams {
+            outer: outer as u32,
+            len: len as u32,
+            inner: inner as u32,
+            chunk: chunk as u32,
+            chunks: chunks as u32,
+            scale,
+            pad0: 0,
+            pad1: 0,
+        };
+        let (template, lanes, workgroups) = if inner == 1 {
+            ("reduce/rows", caps.row_workgroup(chunk, 1), (outer * chunks) as u64)
+        } else {
+            ("reduce/columns", 64, (outer * chunks * inner).div_ceil(64) as u64)
+        };
+        Ok(KernelCall {
+            template,
+            defines: vec![
+                ("WG", lanes.into()),
+                ("SUBGROUP", caps.one_subgroup(lanes).into()),
+                ("KIND", kind.into()),
+            ],
+            binds: vec![from, to],
+            params: params.with_words(&[]),
+            step: false,
+            grid: grid(&self.name(), workgroups, caps)?,
+            flops: (outer * len * inner) as u64,
+        })
+    }
+}
+
+impl Graph {
+    /// A reduction over `axes`, which disappear, or stay with extent 1 where `keep` is set. No axes: all of
+    /// them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where an axis does not exist or stands twice.
+    pub fn reduce(
+        &mut self,
+        kind: ReduceKind,
+        x: Value,
+        axes: &[usize],
+        keep: bool,
+    ) -> Result<Value> {
+        let shape = self.shape(x).clone();
+        let mut axes = if axes.is_empty() { (0..shape.rank()).collect() } else { axes.to_vec() };
+        axes.sort_unstable();
+        if axes.windows(2).any(|w| w[0] == w[1]) || axes.last().is_some_and(|&a| a >= shape.rank())
+        {
+            return Err(Error::shape(
+                "reduce",
+                &[&shape],
+                format!("axes {axes:?} are not distinct axes of the tensor"),
+            ));
+        }
+        let mut y = x;
+        // Runs of neighbouring axes, innermost first: the outer axes keep their numbers.
+        let mut end = axes.len();
+        while end > 0 {
+            let mut start = end - 1;
+            while start > 0 && axes[start - 1] + 1 == axes[start] {
+                start -= 1;
+            }
+            let card = Reduce { kind, first: axes[start], end: axes[end - 1] + 1 };
+            y = self.push(Arc::new(card), &[y])?;
+            end = start;
+        }
+        if keep {
+            let mut dims = shape.dims().to_vec();
+            axes.iter().for_each(|&a| dims[a] = 1);
+            y = self.reshape(y, dims)?;
+        }
+        Ok(y)
+    }
+
+    /// Σ over `axes`; see [`Graph::reduce`].
+    ///
+    /// # Errors
+    /// As [`Graph::reduce`].
+    pub fn sum(&mut self, x: Value, axes: &[usize], keep: bool) -> Result<Value> {
+        self.reduce(ReduceKind::Sum, x, axes, keep)
+    }
+
+    /// The mean over `axes`; see [`Graph::reduce`].
+    ///
+    /// # Errors
+    /// As [`Graph::reduce`].
+    pub fn mean(&mut self, x: Value, axes: &[usize], keep: bool) -> Result<Value> {
+        self.reduce(ReduceKind::Mean, x, axes, keep)
+    }
+
+    /// The maximum over `axes`; see [`Graph::reduce`].
+    ///
+    /// # Errors
+    /// As [`Graph::reduce`].
+    pub fn max(&mut self, x: Value, axes: &[usize], keep: bool) -> Result<Value> {
+        self.reduce(ReduceKind::Max, x, axes, keep)
+    }
+
+    /// Sums away the axes along which `shape` was broadcast to `x`: the gradient of broadcasting.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where `shape` does not broadcast to the shape of `x`.
+    pub fn sum_to(&mut self, x: Value, shape: &Shape) -> Result<Value> {
+        let from = self.shape(x).clone();
+        if from == *shape {
+            return Ok(x);
+        }
+        if shape.len() == from.len() {
+            return self.reshape(x, shape.clone());
+        }
+        let strides = shape
+            .broadcast_strides(&from)
+            .ok_or_else(|| Error::shape("sum_to", &[&from, shape], "the extents differ"))?;
+        let repeated = |a: usize| strides[a] == 0 && from.dims()[a] > 1;
+        let axes: Vec<usize> = (0..from.rank()).filter(|&a| repeated(a)).collect();
+        let sum = self.sum(x, &axes, false)?;
+        self.reshape(sum, shape.clone())
+    }
+}

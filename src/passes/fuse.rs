@@ -1,0 +1,333 @@
+//! Fusion: elementwise nodes of one shape become one kernel, and one that follows a contraction becomes its
+//! epilogue.
+//!
+//! A group may have several results. Sources (functions of constants, step words and the element index
+//! alone, such as dropout masks) are recomputed by each group that reads them, never stored. Groups stop at
+//! the number of buffers that one kernel may bind.
+
+use super::rewrite::Rewrite;
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, Leaf, Node, Value};
+use crate::ops::{Contraction, Map, Program, Reg};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub(super) fn fuse(graph: &Graph, max_buffers: usize) -> Result<Graph> {
+    let mut fusion = Fusion::new(graph, max_buffers);
+    fusion.group();
+    fusion.attach_epilogues();
+    fusion.emit()
+}
+
+struct Fusion<'a> {
+    graph: &'a Graph,
+    max_buffers: usize,
+    /// Nodes that read each node.
+    users: Vec<Vec<usize>>,
+    /// The group of each elementwise node that is not a source.
+    group_of: Vec<Option<usize>>,
+    /// Members of each group, ascending; empty once merged into another.
+    groups: Vec<Vec<usize>>,
+    /// The contraction whose epilogue a group is.
+    head: HashMap<usize, usize>,
+    source: Vec<bool>,
+    root: Vec<bool>,
+}
+
+fn map_of(node: &Node) -> Option<&Map> {
+    node.op.as_any().downcast_ref()
+}
+
+impl<'a> Fusion<'a> {
+    fn new(graph: &'a Graph, max_buffers: usize) -> Self {
+        let count = graph.nodes().len();
+        let mut this = Self {
+            graph,
+            max_buffers,
+            users: vec![Vec::new(); count],
+            group_of: vec![None; count],
+            groups: Vec::new(),
+            head: HashMap::new(),
+            source: vec![false; count],
+            root: vec![false; count],
+        };
+        graph.roots().for_each(|v| this.root[v.node.index()] = true);
+        for (i, node) in graph.nodes().iter().enumerate() {
+            for v in &node.inputs {
+                this.users[v.node.index()].push(i);
+            }
+            if map_of(node).is_some() {
+                let free = |v: &Value| this.source[v.node.index()] || this.uniform(*v);
+                this.source[i] = node.inputs.iter().all(free);
+                if !this.source[i] || this.root[i] {
+                    this.group_of[i] = Some(this.groups.len());
+                    this.groups.push(vec![i]);
+                }
+            }
+        }
+        this
+    }
+
+    fn uniform(&self, v: Value) -> bool {
+        matches!(self.graph.node(v).op.class(), Class::Leaf(Leaf::Constant(_) | Leaf::Step(_)))
+    }
+
+    /// Whether a consumer of this shape recomputes `v` instead of reading it.
+    fn inlines(&self, v: Value, consumer: &Map) -> bool {
+        self.source[v.node.index()]
+            && map_of(self.graph.node(v))
+                .is_some_and(|m| !self.draws(v.node.index()) || m.shape == consumer.shape)
+    }
+
+    /// Whether a source depends on the element index.
+    fn draws(&self, node: usize) -> bool {
+        let node = &self.graph.nodes()[node];
+        node.op.is_random()
+            || node.inputs.iter().any(|v| self.source[v.node.index()] && self.draws(v.node.index()))
+    }
+
+    fn shape_of(&self, node: usize) -> &crate::tensor::Shape {
+        &self.graph.nodes()[node].outputs[0].shape
+    }
+
+    /// Merges producers into consumers of the same shape.
+    fn group(&mut self) {
+        for i in 0..self.graph.nodes().len() {
+            if self.group_of[i].is_none() {
+                continue;
+            }
+            for v in self.graph.nodes()[i].inputs.clone() {
+                let p = v.node.index();
+                let (Some(a), Some(b)) = (self.group_of[p], self.group_of[i]) else { continue };
+                if a == b || self.shape_of(p) != self.shape_of(i) {
+                    continue;
+                }
+                let mut union = [self.groups[a].as_slice(), self.groups[b].as_slice()].concat();
+                union.sort_unstable();
+                let (inputs, outputs) = self.boundary(&union);
+                let buffers = inputs.iter().filter(|v| !self.uniform(**v)).count() + outputs.len();
+                if buffers <= self.max_buffers && !self.reenters(&union) {
+                    union.iter().for_each(|&n| self.group_of[n] = Some(b));
+                    self.groups[a].clear();
+                    self.groups[b] = union;
+                }
+            }
+        }
+    }
+
+    /// Whether a path leaves the set and comes back: merging it would make a cycle.
+    fn reenters(&self, set: &[usize]) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<usize> = set.iter().flat_map(|&n| self.users[n].clone()).collect();
+        open.retain(|n| set.binary_search(n).is_err());
+        while let Some(n) = open.pop() {
+            // A path through a node in another group continues from all of that group.
+            let members = self.group_of[n].map_or(vec![n], |g| self.groups[g].clone());
+            for m in members {
+                if !seen.insert(m) {
+                    continue;
+                }
+                for &u in &self.users[m] {
+                    if set.binary_search(&u).is_ok() {
+                        return true;
+                    }
+                    open.push(u);
+                }
+            }
+        }
+        false
+    }
+
+    /// Values read from outside and values needed outside, in order of first use.
+    fn boundary(&self, set: &[usize]) -> (Vec<Value>, Vec<Value>) {
+        let mut inputs = Vec::new();
+        let mut outputs = Vec::new();
+        for &n in set {
+            self.operands(n, set, &mut inputs);
+            let escapes = self.users[n].iter().any(|u| set.binary_search(u).is_err());
+            if escapes || self.root[n] {
+                outputs.push(Value { node: self.graph.id(n), output: 0 });
+            }
+        }
+        (inputs, outputs)
+    }
+
+    /// Operands of a node that lie outside the set, those of recomputed sources included.
+    fn operands(&self, n: usize, set: &[usize], inputs: &mut Vec<Value>) {
+        let node = &self.graph.nodes()[n];
+        let Some(map) = map_of(node) else { return };
+        for &v in &node.inputs {
+            if set.binary_search(&v.node.index()).is_ok() {
+                continue;
+            }
+            if self.inlines(v, map) {
+                self.operands(v.node.index(), set, inputs);
+            } else if !inputs.contains(&v) {
+                inputs.push(v);
+            }
+        }
+    }
+
+    /// Gives each group the latest contraction whose only reader it is.
+    fn attach_epilogues(&mut self) {
+        for g in 0..self.groups.len() {
+            let members = self.groups[g].clone();
+            if members.is_empty() {
+                continue;
+            }
+            let (inputs, outputs) = self.boundary(&members);
+            let shape = self.shape_of(members[0]).clone();
+            let fits = |c: usize| {
+                let node = &self.graph.nodes()[c];
+                let Some(op) = node.op.as_any().downcast_ref::<Contraction>() else { return false };
+                let others: Vec<Value> =
+                    inputs.iter().copied().filter(|v| v.node.index() != c).collect();
+                let buffers =
+                    2 + outputs.len() + others.iter().filter(|v| !self.uniform(**v)).count();
+                let readable = |v: &Value| {
+                    self.uniform(*v) || op.epilogue_strides(self.graph.shape(*v)).is_some()
+                };
+                let mut set = members.clone();
+                set.push(c);
+                set.sort_unstable();
+                op.epilogue.instrs.is_empty()
+                    && op.shape == shape
+                    && !self.root[c]
+                    && self.users[c].iter().all(|u| members.contains(u))
+                    && buffers <= self.max_buffers
+                    && others.iter().all(readable)
+                    && !self.reenters(&set)
+            };
+            let best = inputs.iter().map(|v| v.node.index()).filter(|&c| fits(c)).max();
+            if let Some(c) = best {
+                self.head.insert(g, c);
+            }
+        }
+    }
+
+    /// The program of a group over `inputs`.
+    fn program(&self, members: &[usize], inputs: &[Value], outputs: &[Value]) -> Result<Program> {
+        let mut program = Program { inputs: inputs.len(), instrs: vec![], outputs: vec![] };
+        let mut regs: HashMap<Value, Reg> =
+            inputs.iter().enumerate().map(|(i, &v)| (v, Reg::Input(i))).collect();
+        for &n in members {
+            self.append(n, &mut program, &mut regs)?;
+        }
+        program.outputs = outputs.iter().map(|v| regs[v]).collect();
+        Ok(program)
+    }
+
+    fn append(
+        &self,
+        n: usize,
+        program: &mut Program,
+        regs: &mut HashMap<Value, Reg>,
+    ) -> Result<()> {
+        let node = &self.graph.nodes()[n];
+        let result = Value { node: self.graph.id(n), output: 0 };
+        if regs.contains_key(&result) {
+            return Ok(());
+        }
+        let map = map_of(node)
+            .ok_or_else(|| Error::internal("fuse", format!("%{n} is not elementwise")))?;
+        for v in &node.inputs {
+            if !regs.contains_key(v) {
+                self.append(v.node.index(), program, regs)?;
+            }
+        }
+        let args: Vec<Reg> = node.inputs.iter().map(|v| regs[v]).collect();
+        let shift = program.instrs.len();
+        let place = |reg: &Reg| match reg {
+            Reg::Input(i) => args[*i],
+            Reg::Temp(i) => Reg::Temp(i + shift),
+        };
+        for instr in &map.program.instrs {
+            let mut instr = instr.clone();
+            instr.args = instr.args.iter().map(place).collect();
+            program.instrs.push(instr);
+        }
+        regs.insert(result, place(&map.program.outputs[0]));
+        Ok(())
+    }
+
+    /// Rebuilds the graph with a node per group, each as early as its operands allow.
+    fn emit(&self) -> Result<Graph> {
+        let mut rewrite = Rewrite::new(self.graph);
+        let heads: BTreeSet<usize> = self.head.values().copied().collect();
+        let mut waiting: Vec<usize> =
+            (0..self.graph.nodes().len()).filter(|n| !heads.contains(n)).collect();
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            let mut rest = Vec::new();
+            for n in waiting {
+                if !self.emit_node(n, &mut rewrite)? {
+                    rest.push(n);
+                }
+            }
+            if rest.len() == before {
+                return Err(Error::internal("fuse", "the groups form a cycle"));
+            }
+            waiting = rest;
+        }
+        Ok(rewrite.finish())
+    }
+
+    /// Emits a node, or its whole group; false where operands are missing.
+    fn emit_node(&self, n: usize, rewrite: &mut Rewrite<'_>) -> Result<bool> {
+        let node = &self.graph.nodes()[n];
+        let Some(g) = self.group_of[n] else {
+            let ready = node.inputs.iter().all(|&v| rewrite.has(v));
+            if ready {
+                rewrite.copy(n)?;
+            }
+            return Ok(ready);
+        };
+        if rewrite.has(Value { node: self.graph.id(n), output: 0 }) {
+            return Ok(true);
+        }
+        let members = &self.groups[g];
+        let (mut inputs, mut outputs) = self.boundary(members);
+        if outputs.is_empty() {
+            // Nothing reads the group; keep its last value so that the graph stays whole.
+            outputs.extend(members.last().map(|&m| Value { node: self.graph.id(m), output: 0 }));
+        }
+        let head = self.head.get(&g).copied();
+        let outside = |v: &Value| Some(v.node.index()) != head;
+        let operands = head.map_or(&[][..], |c| &self.graph.nodes()[c].inputs);
+        if !inputs.iter().filter(|v| outside(v)).chain(operands).all(|&v| rewrite.has(v)) {
+            return Ok(false);
+        }
+        let shape = self.shape_of(members[0]).clone();
+        let layer = node.layer.clone();
+        let values = match head {
+            Some(c) => {
+                let sum = Value { node: self.graph.id(c), output: 0 };
+                inputs.retain(outside);
+                inputs.insert(0, sum);
+                let epilogue = self.program(members, &inputs, &outputs)?;
+                let contraction = self.graph.nodes()[c].op.as_any().downcast_ref::<Contraction>();
+                let contraction = contraction
+                    .ok_or_else(|| Error::internal("fuse", "a head is no contraction"))?;
+                let op = Contraction { epilogue, ..contraction.clone() };
+                let args: Vec<Value> =
+                    operands.iter().chain(&inputs[1..]).map(|&v| rewrite.get(v)).collect();
+                rewrite.to.push_node(Arc::new(op), &args, layer)?
+            }
+            None => {
+                let program = self.program(members, &inputs, &outputs)?;
+                let args: Vec<Value> = inputs.iter().map(|&v| rewrite.get(v)).collect();
+                rewrite.to.push_node(Arc::new(Map { program, shape }), &args, layer)?
+            }
+        };
+        let mut anchor = values[0];
+        for &m in members {
+            let old = Value { node: self.graph.id(m), output: 0 };
+            if let Some(o) = outputs.iter().position(|&v| v == old) {
+                anchor = values[o];
+            }
+            // Members that stay inside are never asked for; they stand for the group.
+            rewrite.set(m, vec![anchor]);
+        }
+        Ok(true)
+    }
+}

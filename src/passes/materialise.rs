@@ -1,0 +1,100 @@
+//! Copies where the planner needs a buffer: a constant or a step word that a kernel reads as a tensor, a root
+//! that no kernel writes, and tensors of a pack that cannot be written in place.
+//!
+//! This runs in every plan: it is part of lowering, not an optimisation.
+
+use super::rewrite::Rewrite;
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, Leaf, Movement, Value};
+use crate::ops::{Map, Program};
+use crate::tensor::DType;
+use std::sync::Arc;
+
+fn copy_of(graph: &mut Graph, v: Value) -> Result<Value> {
+    if graph.ty(v).dtype != DType::F32 {
+        let detail = "only f32 values are copied; keep integers in inputs";
+        return Err(Error::dtype("copy", &[graph.ty(v).dtype], detail));
+    }
+    let shape = graph.shape(v).clone();
+    graph.push(Arc::new(Map { program: Program::identity(), shape }), &[v])
+}
+
+fn is_uniform(graph: &Graph, v: Value) -> bool {
+    matches!(graph.node(v).op.class(), Class::Leaf(Leaf::Constant(_) | Leaf::Step(_)))
+}
+
+/// Whether a kernel of its own writes the value.
+fn has_kernel(graph: &Graph, v: Value) -> bool {
+    !matches!(
+        graph.node(v).op.class(),
+        Class::Leaf(_) | Class::Movement(Movement::Alias { .. } | Movement::Pack { .. })
+    )
+}
+
+/// The value that `v` is an alias of, looking through whole-tensor reshapes only.
+fn unaliased(graph: &Graph, mut v: Value) -> Value {
+    while let Class::Movement(Movement::Alias { offset: 0 }) = graph.node(v).op.class() {
+        let inner = graph.node(v).inputs[0];
+        if graph.shape(inner).len() != graph.shape(v).len() {
+            break;
+        }
+        v = inner;
+    }
+    v
+}
+
+pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
+    let mut rewrite = Rewrite::new(graph);
+    let mut packed: Vec<Value> = Vec::new();
+    for (i, node) in graph.nodes().iter().enumerate() {
+        let mut inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
+        let pack = matches!(node.op.class(), Class::Movement(Movement::Pack { .. }));
+        for (j, v) in inputs.iter_mut().enumerate() {
+            if is_uniform(&rewrite.to, *v) && !node.op.takes_uniform(j) {
+                *v = copy_of(&mut rewrite.to, *v)?;
+            } else if pack {
+                let source = unaliased(&rewrite.to, *v);
+                if !has_kernel(&rewrite.to, source)
+                    || packed.contains(&source)
+                    || !writable(graph, i)
+                {
+                    *v = copy_of(&mut rewrite.to, *v)?;
+                }
+            }
+            if pack {
+                packed.push(unaliased(&rewrite.to, *v));
+            }
+        }
+        let values = rewrite.to.push_node(node.op.clone(), &inputs, node.layer.clone())?;
+        rewrite.set(i, values);
+    }
+    let mut graph = rewrite.finish();
+    let roots: Vec<(String, Value)> = graph.outputs().to_vec();
+    let mut outputs = Vec::new();
+    for (name, v) in roots {
+        let source = unaliased(&graph, v);
+        let leaf = matches!(graph.node(source).op.class(), Class::Leaf(_));
+        outputs.push((name, if leaf { copy_of(&mut graph, v)? } else { v }));
+    }
+    graph.set_outputs(outputs);
+    // A state whose new value is another buffer's present value: copied before either changes.
+    let mut updates = Vec::new();
+    for (state, new) in graph.updates().to_vec() {
+        let source = unaliased(&graph, new);
+        let leaf = matches!(graph.node(source).op.class(), Class::Leaf(_)) && source != state;
+        updates.push((state, if leaf { copy_of(&mut graph, new)? } else { new }));
+    }
+    graph.set_updates(updates);
+    Ok(graph)
+}
+
+/// Whether no kernel reads one tensor of this pack while it writes another: a buffer has one access mode per
+/// dispatch, so such tensors are computed elsewhere and copied in.
+fn writable(graph: &Graph, pack: usize) -> bool {
+    let operands = &graph.nodes()[pack].inputs;
+    let sources: Vec<Value> = operands.iter().map(|&v| unaliased(graph, v)).collect();
+    let reads = |node: &crate::graph::Node| {
+        node.inputs.iter().any(|&v| sources.contains(&unaliased(graph, v)))
+    };
+    !sources.iter().any(|&s| reads(graph.node(s)))
+}

@@ -1,0 +1,63 @@
+//! Graph to graph, one file per pass. Each can be switched off, and changes nothing but speed and memory.
+
+mod cse;
+mod dce;
+mod fold;
+mod fuse;
+mod materialise;
+mod rewrite;
+
+pub(crate) use materialise::materialise;
+
+use crate::error::Result;
+use crate::graph::Graph;
+
+/// Which passes run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passes {
+    /// Constants are computed once; neutral operands disappear.
+    pub fold: bool,
+    /// Equal computations are done once.
+    pub cse: bool,
+    /// Nodes that no root needs disappear.
+    pub dce: bool,
+    /// Elementwise chains become one kernel, or the epilogue of a contraction.
+    pub fuse: bool,
+}
+
+impl Default for Passes {
+    fn default() -> Self {
+        Self { fold: true, cse: true, dce: true, fuse: true }
+    }
+}
+
+impl Passes {
+    /// Runs the passes in order, verifying the graph after each. `max_buffers` bounds what fusion may bind
+    /// to one kernel. The second result names each pass with the graph after it.
+    ///
+    /// # Errors
+    /// A graph that a pass broke: a defect of the pass.
+    pub fn run(
+        &self,
+        graph: &Graph,
+        max_buffers: usize,
+    ) -> Result<(Graph, Vec<(&'static str, usize)>)> {
+        let mut graph = graph.clone();
+        let mut sizes = vec![("built", graph.nodes().len())];
+        graph.verify("building")?;
+        let mut apply = |name: &'static str, on: bool, pass: &dyn Fn(&Graph) -> Result<Graph>| {
+            if on {
+                graph = pass(&graph)?;
+                graph.verify(name)?;
+                sizes.push((name, graph.nodes().len()));
+            }
+            Ok::<(), crate::error::Error>(())
+        };
+        apply("fold", self.fold, &fold::fold)?;
+        apply("cse", self.cse, &cse::cse)?;
+        apply("dce", self.dce, &dce::dce)?;
+        apply("fuse", self.fuse, &|g| fuse::fuse(g, max_buffers))?;
+        apply("dce", self.fuse && self.dce, &dce::dce)?;
+        Ok((graph, sizes))
+    }
+}

@@ -1,0 +1,229 @@
+//! From a graph to a plan.
+
+use super::schedule::{schedule, storage_root};
+use super::storage::{ALIGN, Storage};
+use super::{BufferClass, Dispatch, OutputDecl, Plan, Region};
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, Leaf, LowerContext, Movement, Node, Value};
+use crate::kernels::{Access, Bind, DeviceCaps, Source};
+use crate::passes::{Passes, materialise};
+use std::collections::HashMap;
+
+impl Plan {
+    /// Runs the passes and lowers the graph for a device.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where a tensor exceeds what the device binds, holds or dispatches, naming layer and
+    /// op; [`Error::MissingFeature`]; [`Error::Internal`] for a defect.
+    pub fn compile(graph: &Graph, passes: &Passes, caps: &DeviceCaps) -> Result<Self> {
+        let (graph, _) = passes.run(graph, caps.max_storage_buffers.min(8) as usize)?;
+        Self::lower(&graph, caps)
+    }
+
+    /// Lowers a graph as it is.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn lower(graph: &Graph, caps: &DeviceCaps) -> Result<Self> {
+        let graph = &materialise(graph)?;
+        graph.verify("materialise")?;
+        let schedule = schedule(graph);
+        if schedule.order.len() != graph.nodes().len() {
+            return Err(Error::internal("schedule", "the kernels cannot be ordered"));
+        }
+        let mut storage = Storage::new(graph, &schedule)?;
+        let mut dispatches = Vec::new();
+        for (at, &i) in schedule.order.iter().enumerate() {
+            let node = &graph.nodes()[i];
+            if has_kernel(node) {
+                lower_node(graph, i, &schedule.placed, &mut storage, caps, &mut dispatches)
+                    .map_err(|e| match node.layer.as_deref() {
+                        Some(layer) => in_limit(e, layer),
+                        None => e,
+                    })?;
+            }
+            let values: Vec<Value> = node.inputs.iter().copied().chain(graph.values(i)).collect();
+            if has_kernel(node) {
+                storage.expire(graph, &values, at);
+            }
+        }
+        finish_updates(graph, &schedule.placed, &storage, caps, &mut dispatches)?;
+        let outputs = graph.outputs().iter().map(|(name, v)| {
+            let (shape, dtype) = (graph.shape(*v).clone(), graph.ty(*v).dtype);
+            Ok(OutputDecl { name: name.clone(), region: storage.region(graph, *v)?, shape, dtype })
+        });
+        let outputs = outputs.collect::<Result<Vec<_>>>()?;
+        let step_params = graph.step_params().to_vec();
+        let plan = Self { buffers: storage.buffers, dispatches, outputs, step_params };
+        plan.verify(caps)?;
+        Ok(plan)
+    }
+
+    /// Checks what must hold of every plan: regions inside their buffers and aligned, one access mode per
+    /// buffer and dispatch, and the device's limits.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for a limit, [`Error::Internal`] for all else.
+    pub fn verify(&self, caps: &DeviceCaps) -> Result<()> {
+        for buffer in &self.buffers {
+            limit(&buffer.name, "bytes of one buffer", buffer.bytes, caps.max_buffer_bytes)?;
+        }
+        for d in &self.dispatches {
+            let broken =
+                |detail: String| Err(Error::internal(format!("plan: {}", d.label), detail));
+            let what = if d.layer.is_empty() {
+                d.label.clone()
+            } else {
+                format!("layer `{}`: {}", d.layer, d.label)
+            };
+            let count = d.bindings.len() as u64;
+            limit(&what, "storage buffers", count, u64::from(caps.max_storage_buffers))?;
+            let mut modes: HashMap<usize, Access> = HashMap::new();
+            for (region, access) in &d.bindings {
+                limit(&what, "bytes of one binding", region.bytes, caps.max_binding_bytes)?;
+                let buffer = &self.buffers[region.buffer];
+                if region.offset + region.bytes > buffer.bytes || region.offset % ALIGN != 0 {
+                    return broken(format!("region {region:?} of {} bytes", buffer.bytes));
+                }
+                if buffer.class == BufferClass::Input && *access == Access::ReadWrite {
+                    return broken(format!("writes the input `{}`", buffer.name));
+                }
+                if *modes.entry(region.buffer).or_insert(*access) != *access {
+                    return broken(format!("reads and writes `{}`", buffer.name));
+                }
+            }
+            if d.call.grid.iter().any(|&g| g == 0 || g > caps.max_workgroups) {
+                return broken(format!("grid {:?}", d.call.grid));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn limit(what: &str, unit: &str, needed: u64, allowed: u64) -> Result<()> {
+    if needed <= allowed {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        what: format!("{what}: {unit}"),
+        needed,
+        allowed,
+        detail: "use a smaller batch, a smaller layer, or another adapter".into(),
+    })
+}
+
+/// A limit error that names the layer.
+fn in_limit(error: Error, layer: &str) -> Error {
+    match error {
+        Error::Limit { what, needed, allowed, detail } => {
+            Error::Limit { what: format!("layer `{layer}`: {what}"), needed, allowed, detail }
+        }
+        other => other.in_layer(layer),
+    }
+}
+
+fn has_kernel(node: &Node) -> bool {
+    !matches!(
+        node.op.class(),
+        Class::Leaf(_) | Class::Movement(Movement::Alias { .. } | Movement::Pack { .. })
+    )
+}
+
+fn lower_node(
+    graph: &Graph,
+    i: usize,
+    placed: &HashMap<Value, Value>,
+    storage: &mut Storage,
+    caps: &DeviceCaps,
+    dispatches: &mut Vec<Dispatch>,
+) -> Result<()> {
+    let node = &graph.nodes()[i];
+    let source = |v: Value| match graph.node(v).op.class() {
+        Class::Leaf(Leaf::Constant(c)) => Source::Constant(*c),
+        Class::Leaf(Leaf::Step(s)) => Source::Step(*s),
+        _ => Source::Buffer,
+    };
+    let outputs: Vec<Value> = graph.values(i).collect();
+    let in_place = outputs
+        .iter()
+        .map(|o| placed.get(o).and_then(|state| node.inputs.iter().position(|v| v == state)))
+        .collect();
+    let cx = LowerContext {
+        inputs: node.inputs.iter().map(|&v| (graph.ty(v).clone(), source(v))).collect(),
+        outputs: node.outputs.clone(),
+        in_place,
+        caps,
+    };
+    let lowered = node.op.lower(&cx)?;
+    for &o in &outputs {
+        storage.allocate(o, graph.ty(o).bytes());
+    }
+    let scratch: Vec<(usize, u64)> =
+        lowered.scratch.iter().map(|&bytes| (storage.take_slot(bytes), bytes)).collect();
+    let types = |values: &[Value]| {
+        values.iter().map(|&v| graph.ty(v).to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let shapes = format!("({}) -> {}", types(&node.inputs), types(&outputs));
+    for call in lowered.calls {
+        let region = |bind: &Bind| match *bind {
+            Bind::Input(j) => storage.region(graph, node.inputs[j]),
+            Bind::Output(o) => storage.region(graph, outputs[o]),
+            Bind::ScratchRead(s) | Bind::ScratchWrite(s) => {
+                let (buffer, bytes) = scratch[s];
+                Ok(Region { buffer, offset: 0, bytes: bytes.next_multiple_of(16) })
+            }
+        };
+        let bindings = call.binds.iter().map(|b| Ok((region(b)?, b.access())));
+        let bindings = bindings.collect::<Result<Vec<_>>>()?;
+        let attrs = node.op.attrs();
+        let attrs = if attrs.is_empty() { attrs } else { format!("[{attrs}]") };
+        dispatches.push(Dispatch {
+            label: format!("{}{attrs}", node.op.name()),
+            layer: node.layer.as_deref().unwrap_or_default().to_owned(),
+            shapes: shapes.clone(),
+            call,
+            bindings,
+        });
+    }
+    scratch.iter().for_each(|&(slot, _)| storage.release(slot));
+    Ok(())
+}
+
+/// Copies new states that could not be written over the old ones, after everything that reads those.
+fn finish_updates(
+    graph: &Graph,
+    placed: &HashMap<Value, Value>,
+    storage: &Storage,
+    caps: &DeviceCaps,
+    dispatches: &mut Vec<Dispatch>,
+) -> Result<()> {
+    for &(state, new) in graph.updates() {
+        if placed.get(&new) == Some(&state) || storage_root(graph, new) == state {
+            continue;
+        }
+        let ty = graph.ty(new).clone();
+        let copy =
+            crate::ops::Map { program: crate::ops::Program::identity(), shape: ty.shape.clone() };
+        let cx = LowerContext {
+            inputs: vec![(ty.clone(), Source::Buffer)],
+            outputs: vec![ty.clone()],
+            in_place: vec![None],
+            caps,
+        };
+        let (from, to) = (storage.region(graph, new)?, storage.region(graph, state)?);
+        for call in crate::graph::Op::lower(&copy, &cx)?.calls {
+            let bindings = call.binds.iter().map(|b| match b {
+                Bind::Input(_) | Bind::ScratchRead(_) => (from, Access::Read),
+                Bind::Output(_) | Bind::ScratchWrite(_) => (to, Access::ReadWrite),
+            });
+            dispatches.push(Dispatch {
+                label: "copy[new state]".into(),
+                layer: String::new(),
+                shapes: format!("({ty}) -> {ty}"),
+                bindings: bindings.collect(),
+                call,
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! What will run, as plain data: buffers, and dispatches in order. Knows no wgpu; the executor adds nothing.
+
+mod build;
+mod display;
+mod schedule;
+mod storage;
+
+use crate::graph::StepParam;
+use crate::kernels::{Access, KernelCall};
+use crate::tensor::{DType, Shape};
+
+/// What a buffer holds, which decides who owns it and how long it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BufferClass {
+    /// Provided by the caller: datasets, batches.
+    Input,
+    /// Outlives a run: parameters, optimizer state, metrics.
+    State,
+    /// Tensors packed side by side, zero between them: gradients.
+    Arena,
+    /// A slot that several values share, one after the other.
+    Activation,
+}
+
+/// A buffer of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BufferDecl {
+    /// The caller's name for inputs and states; a slot name otherwise.
+    pub name: String,
+    /// What it holds.
+    pub class: BufferClass,
+    /// Bytes, a multiple of 256.
+    pub bytes: u64,
+}
+
+/// Bytes of one buffer as one dispatch sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Index into [`Plan::buffers`].
+    pub buffer: usize,
+    /// First byte, a multiple of 256.
+    pub offset: u64,
+    /// Bytes, a multiple of 16.
+    pub bytes: u64,
+}
+
+/// One kernel launch with its buffers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispatch {
+    /// The op, with its attributes.
+    pub label: String,
+    /// The layer that built it, empty for none.
+    pub layer: String,
+    /// Shapes of operands and results.
+    pub shapes: String,
+    /// Shader, parameters and grid.
+    pub call: KernelCall,
+    /// What is bound at 0, 1, 2, ...
+    pub bindings: Vec<(Region, Access)>,
+}
+
+impl Dispatch {
+    /// Bytes read and bytes written, each binding counted once.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        let of = |access: Access| {
+            self.bindings.iter().filter(|b| b.1 == access).map(|b| b.0.bytes).sum()
+        };
+        (of(Access::Read), of(Access::ReadWrite))
+    }
+}
+
+/// A value that can be read after a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputDecl {
+    /// Its name.
+    pub name: String,
+    /// Where it lies.
+    pub region: Region,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its element type.
+    pub dtype: DType,
+}
+
+/// A compiled step: buffers, launches in order, and outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The buffers.
+    pub buffers: Vec<BufferDecl>,
+    /// The launches, in order.
+    pub dispatches: Vec<Dispatch>,
+    /// Values readable after a run.
+    pub outputs: Vec<OutputDecl>,
+    /// Words of the step block, in order.
+    pub step_params: Vec<StepParam>,
+}
+
+impl Plan {
+    /// Device bytes by class, before anything is allocated.
+    #[must_use]
+    pub fn memory(&self) -> Vec<(BufferClass, u64)> {
+        let mut totals: Vec<(BufferClass, u64)> = Vec::new();
+        for buffer in &self.buffers {
+            match totals.iter_mut().find(|t| t.0 == buffer.class) {
+                Some(total) => total.1 += buffer.bytes,
+                None => totals.push((buffer.class, buffer.bytes)),
+            }
+        }
+        totals.sort_unstable();
+        totals
+    }
+
+    /// Floating-point operations of one run.
+    #[must_use]
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|d| d.call.flops).sum()
+    }
+
+    /// The index of a step parameter.
+    #[must_use]
+    pub fn step_param(&self, name: &str) -> Option<usize> {
+        self.step_params.iter().position(|p| p.name == name)
+    }
+}

@@ -1,0 +1,158 @@
+//! Buffers for values: external ones by name, arenas for packs, and slots that values share by liveness.
+
+use super::schedule::{Schedule, external, storage_root};
+use super::{BufferClass, BufferDecl, Region};
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, Leaf, Movement, TensorType, Value};
+use std::collections::HashMap;
+
+/// Bytes to which buffers and the tensors inside them are aligned.
+pub(super) const ALIGN: u64 = 256;
+
+/// Where every value lies.
+pub(super) struct Storage {
+    pub buffers: Vec<BufferDecl>,
+    places: HashMap<Value, (usize, u64)>,
+    /// Slots that nobody uses at present.
+    free: Vec<usize>,
+    /// The last position in the order at which each slot-backed value is read.
+    last_use: HashMap<Value, usize>,
+}
+
+impl Storage {
+    /// Places everything whose storage does not depend on the order: external buffers and arenas.
+    pub(super) fn new(graph: &Graph, schedule: &Schedule) -> Result<Self> {
+        let mut this = Self {
+            buffers: Vec::new(),
+            places: HashMap::new(),
+            free: Vec::new(),
+            last_use: HashMap::new(),
+        };
+        for (i, node) in graph.nodes().iter().enumerate() {
+            let value = Value { node: graph.id(i), output: 0 };
+            let class = node.op.class();
+            if external(&class) {
+                this.external(&class, value, &node.outputs[0])?;
+            } else if let Class::Movement(Movement::Pack { offsets }) = class {
+                let arena = match schedule.placed.get(&value) {
+                    Some(state) => this.places[state].0,
+                    None => this.declare("arena", BufferClass::Arena, node.outputs[0].bytes()),
+                };
+                this.places.insert(value, (arena, 0));
+                for (&v, offset) in node.inputs.iter().zip(offsets) {
+                    let root = storage_root(graph, v);
+                    this.places.insert(root, (arena, offset as u64 * 4));
+                }
+            }
+        }
+        for (&new, state) in &schedule.placed {
+            let place = this.places[state];
+            this.places.insert(new, place);
+        }
+        this.measure_lives(graph, schedule);
+        Ok(this)
+    }
+
+    fn external(&mut self, class: &Class<'_>, value: Value, ty: &TensorType) -> Result<()> {
+        let (name, class) = match class {
+            Class::Leaf(Leaf::State(name)) => (name, BufferClass::State),
+            Class::Leaf(Leaf::Input(name)) => (name, BufferClass::Input),
+            _ => return Err(Error::internal("storage", "not an external buffer")),
+        };
+        let bytes = ty.bytes().max(4).next_multiple_of(ALIGN);
+        let known = self.buffers.iter().position(|b| b.name == **name && b.class == class);
+        let buffer = match known {
+            Some(b) if self.buffers[b].bytes != bytes => {
+                return Err(Error::internal(
+                    "storage",
+                    format!("`{name}` is used with {} and {bytes} bytes", self.buffers[b].bytes),
+                ));
+            }
+            Some(b) => b,
+            None => self.declare(name, class, bytes),
+        };
+        self.places.insert(value, (buffer, 0));
+        Ok(())
+    }
+
+    fn declare(&mut self, name: &str, class: BufferClass, bytes: u64) -> usize {
+        let bytes = bytes.max(4).next_multiple_of(ALIGN);
+        self.buffers.push(BufferDecl { name: name.to_owned(), class, bytes });
+        self.buffers.len() - 1
+    }
+
+    fn measure_lives(&mut self, graph: &Graph, schedule: &Schedule) {
+        for (at, &i) in schedule.order.iter().enumerate() {
+            for &v in &graph.nodes()[i].inputs {
+                self.last_use.insert(storage_root(graph, v), at);
+            }
+        }
+        let end = schedule.order.len();
+        for root in graph.roots() {
+            self.last_use.insert(storage_root(graph, root), end);
+        }
+    }
+
+    /// Gives the value a slot unless it has a place.
+    pub(super) fn allocate(&mut self, value: Value, bytes: u64) {
+        if !self.places.contains_key(&value) {
+            let slot = self.take_slot(bytes);
+            self.places.insert(value, (slot, 0));
+        }
+    }
+
+    /// The smallest free slot that holds `bytes`; else the largest free one, grown; else a new one.
+    pub(super) fn take_slot(&mut self, bytes: u64) -> usize {
+        let bytes = bytes.max(4).next_multiple_of(ALIGN);
+        let size = |s: &usize| self.buffers[*s].bytes;
+        let fitting = self.free.iter().copied().filter(|s| size(s) >= bytes).min_by_key(size);
+        let chosen = fitting.or_else(|| self.free.iter().copied().max_by_key(size));
+        match chosen {
+            Some(slot) => {
+                self.free.retain(|&s| s != slot);
+                self.buffers[slot].bytes = self.buffers[slot].bytes.max(bytes);
+                slot
+            }
+            None => {
+                let slots =
+                    self.buffers.iter().filter(|b| b.class == BufferClass::Activation).count();
+                self.declare(&format!("slot{slots}"), BufferClass::Activation, bytes)
+            }
+        }
+    }
+
+    /// Gives back a slot.
+    pub(super) fn release(&mut self, slot: usize) {
+        if self.buffers[slot].class == BufferClass::Activation && !self.free.contains(&slot) {
+            self.free.push(slot);
+        }
+    }
+
+    /// Gives back the slots of values that are read at `at` for the last time, or never.
+    pub(super) fn expire(&mut self, graph: &Graph, values: &[Value], at: usize) {
+        for &v in values {
+            let root = storage_root(graph, v);
+            let dead = self.last_use.get(&root).is_none_or(|&last| last <= at);
+            let place = self.places.get(&root).copied();
+            if let (true, Some((slot, _))) = (dead, place) {
+                self.release(slot);
+            }
+        }
+    }
+
+    /// Where the elements of a value lie.
+    pub(super) fn region(&self, graph: &Graph, value: Value) -> Result<Region> {
+        let mut offset = 0;
+        let mut v = value;
+        while let Class::Movement(Movement::Alias { offset: first }) = graph.node(v).op.class() {
+            offset += (first * graph.ty(v).dtype.size()) as u64;
+            v = graph.node(v).inputs[0];
+        }
+        let &(buffer, start) = self
+            .places
+            .get(&v)
+            .ok_or_else(|| Error::internal("storage", format!("{value} has no buffer")))?;
+        let bytes = graph.ty(value).bytes().max(4).next_multiple_of(16);
+        Ok(Region { buffer, offset: start + offset, bytes })
+    }
+}

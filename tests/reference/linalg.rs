@@ -1,0 +1,147 @@
+//! Products and movement: matrix product, bias, transpose, broadcast, gather.
+
+/// The batched matrix product, `c[s, i, j] = sum over p of a[s, i, p] b[s, p, j]`.
+///
+/// For each of `batch` samples `a` is stored as `m` by `k`, or as `k` by `m` where `trans_a` says
+/// that the product takes its transpose; `b` as `k` by `n`, or `n` by `k`. The result is `batch`
+/// matrices of `m` by `n`.
+#[allow(clippy::too_many_arguments, reason = "the eight numbers that state a product")]
+pub fn matmul(
+    a: &[f64],
+    b: &[f64],
+    batch: usize,
+    m: usize,
+    n: usize,
+    k: usize,
+    trans_a: bool,
+    trans_b: bool,
+) -> Vec<f64> {
+    assert_eq!(a.len(), batch * m * k, "matmul: length of a");
+    assert_eq!(b.len(), batch * k * n, "matmul: length of b");
+    let mut c = vec![0.0; batch * m * n];
+    for s in 0..batch {
+        for i in 0..m {
+            let row = &mut c[(s * m + i) * n..][..n];
+            for p in 0..k {
+                let left = a[s * m * k + if trans_a { p * m + i } else { i * k + p }];
+                for (j, out) in row.iter_mut().enumerate() {
+                    *out += left * b[s * k * n + if trans_b { j * k + p } else { p * n + j }];
+                }
+            }
+        }
+    }
+    c
+}
+
+/// `y[i, j] = x[i, j] + bias[j]`, over rows as long as `bias`.
+pub fn add_bias(x: &[f64], bias: &[f64]) -> Vec<f64> {
+    assert_eq!(x.len() % bias.len(), 0, "add_bias: rows of {} in {}", bias.len(), x.len());
+    x.iter().enumerate().map(|(i, x)| x + bias[i % bias.len()]).collect()
+}
+
+/// The axes of `x` in the order `perm`: axis `i` of the result is axis `perm[i]` of `x` (as NumPy's
+/// `transpose`).
+pub fn transpose(x: &[f64], shape: &[usize], perm: &[usize]) -> Vec<f64> {
+    check_shape(x, shape);
+    let mut sorted = perm.to_vec();
+    sorted.sort_unstable();
+    assert!(sorted.into_iter().eq(0..shape.len()), "transpose: {perm:?} of {shape:?}");
+    let to: Vec<usize> = perm.iter().map(|&axis| shape[axis]).collect();
+    let mut y = Vec::with_capacity(x.len());
+    for flat in 0..x.len() {
+        let at = unravel(flat, &to);
+        let mut from = vec![0; shape.len()];
+        for (i, &axis) in perm.iter().enumerate() {
+            from[axis] = at[i];
+        }
+        y.push(x[ravel(&from, shape)]);
+    }
+    y
+}
+
+/// The common shape of two operands, or `None` where they have none.
+///
+/// The rule is NumPy's: shapes are aligned at their last axis, a missing axis counts as 1, and two
+/// sizes go together where they are equal or one of them is 1.
+pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
+    let rank = a.len().max(b.len());
+    let size = |shape: &[usize], i: usize| match (i + shape.len()).checked_sub(rank) {
+        Some(axis) => shape[axis],
+        None => 1,
+    };
+    (0..rank)
+        .map(|i| match (size(a, i), size(b, i)) {
+            (x, y) if x == y => Some(x),
+            (1, x) | (x, 1) => Some(x),
+            _ => None,
+        })
+        .collect()
+}
+
+/// `x` repeated to the shape `to`, by NumPy's rule.
+pub fn broadcast_to(x: &[f64], shape: &[usize], to: &[usize]) -> Vec<f64> {
+    check_shape(x, shape);
+    let sources = broadcast_sources(shape, to);
+    sources.into_iter().map(|source| x[source]).collect()
+}
+
+/// The gradient of [`broadcast_to`]: every element of `shape` gets the sum of its copies' gradients.
+pub fn broadcast_grad(upstream: &[f64], shape: &[usize], to: &[usize]) -> Vec<f64> {
+    check_shape(upstream, to);
+    let mut grad = vec![0.0; shape.iter().product()];
+    for (source, g) in broadcast_sources(shape, to).into_iter().zip(upstream) {
+        grad[source] += g;
+    }
+    grad
+}
+
+/// For each element of `to`, the element of `shape` that it is a copy of.
+fn broadcast_sources(shape: &[usize], to: &[usize]) -> Vec<usize> {
+    let fits = broadcast_shape(shape, to).is_some_and(|common| common == to);
+    assert!(fits, "broadcast: {shape:?} to {to:?}");
+    let lead = to.len() - shape.len();
+    let source = |flat| {
+        let at = unravel(flat, to);
+        let at: Vec<usize> =
+            shape.iter().zip(&at[lead..]).map(|(&n, &i)| if n == 1 { 0 } else { i }).collect();
+        ravel(&at, shape)
+    };
+    (0..to.iter().product()).map(source).collect()
+}
+
+/// `y[i, :] = table[indices[i], :]`, with rows of `cols`.
+pub fn gather_rows(table: &[f64], cols: usize, indices: &[usize]) -> Vec<f64> {
+    indices.iter().flat_map(|&row| table[row * cols..][..cols].iter().copied()).collect()
+}
+
+/// The gradient of [`gather_rows`] with respect to a table of `rows`: `grad[r, :]` is the sum of
+/// `upstream[i, :]` over all `i` with `indices[i] = r`, in the order of `i`.
+pub fn gather_rows_grad(upstream: &[f64], cols: usize, indices: &[usize], rows: usize) -> Vec<f64> {
+    assert_eq!(upstream.len(), indices.len() * cols, "gather_rows_grad: length of upstream");
+    let mut grad = vec![0.0; rows * cols];
+    for (i, &row) in indices.iter().enumerate() {
+        for j in 0..cols {
+            grad[row * cols + j] += upstream[i * cols + j];
+        }
+    }
+    grad
+}
+
+/// The position, one index per axis, of element `flat` of an array in row-major order.
+pub fn unravel(flat: usize, shape: &[usize]) -> Vec<usize> {
+    let (mut rest, mut at) = (flat, vec![0; shape.len()]);
+    for axis in (0..shape.len()).rev() {
+        at[axis] = rest % shape[axis];
+        rest /= shape[axis];
+    }
+    at
+}
+
+/// The inverse of [`unravel`].
+pub fn ravel(at: &[usize], shape: &[usize]) -> usize {
+    at.iter().zip(shape).fold(0, |flat, (i, n)| flat * n + i)
+}
+
+fn check_shape(x: &[f64], shape: &[usize]) {
+    assert_eq!(x.len(), shape.iter().product::<usize>(), "{} elements as {shape:?}", x.len());
+}

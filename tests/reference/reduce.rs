@@ -1,0 +1,51 @@
+//! Sums, means and maxima over any axes.
+
+use super::linalg::{ravel, unravel};
+
+/// `shape` without `axes`; with `keep`, those axes stay with size 1.
+pub fn reduced_shape(shape: &[usize], axes: &[usize], keep: bool) -> Vec<usize> {
+    assert!(axes.iter().all(|&axis| axis < shape.len()), "axes {axes:?} of {shape:?}");
+    let sizes = shape.iter().enumerate();
+    if keep {
+        sizes.map(|(i, &n)| if axes.contains(&i) { 1 } else { n }).collect()
+    } else {
+        sizes.filter(|(i, _)| !axes.contains(i)).map(|(_, &n)| n).collect()
+    }
+}
+
+/// The sum over `axes`; over no axes, `x` itself.
+pub fn sum(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
+    fold(x, shape, axes, 0.0, |a, b| a + b)
+}
+
+/// The arithmetic mean over `axes`.
+pub fn mean(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
+    let mut out = sum(x, shape, axes);
+    let count = x.len() as f64 / out.len() as f64;
+    out.iter_mut().for_each(|v| *v /= count);
+    out
+}
+
+/// The largest element over `axes`.
+pub fn max(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
+    fold(x, shape, axes, f64::NEG_INFINITY, f64::max)
+}
+
+fn fold(
+    x: &[f64],
+    shape: &[usize],
+    axes: &[usize],
+    start: f64,
+    f: impl Fn(f64, f64) -> f64,
+) -> Vec<f64> {
+    assert_eq!(x.len(), shape.iter().product::<usize>(), "{} elements as {shape:?}", x.len());
+    let to = reduced_shape(shape, axes, true);
+    let mut out = vec![start; to.iter().product()];
+    for (flat, &value) in x.iter().enumerate() {
+        let mut at = unravel(flat, shape);
+        axes.iter().for_each(|&axis| at[axis] = 0);
+        let slot = &mut out[ravel(&at, &to)];
+        *slot = f(*slot, value);
+    }
+    out
+}

@@ -1,0 +1,179 @@
+//! The `test` command: every check of the workspace, in turn, the quick ones first.
+//!
+//! The list of steps is data, printed as it runs. The first step that fails ends the command with
+//! that step's exit status; a step is skipped only where a compiler component cannot be had, and
+//! the summary says so.
+
+use crate::adapter;
+use crate::process::{Exit, cargo, code, output, root, say, status};
+use anyhow::{Context, Result};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// The target that the library is type-checked for beside the machine's own.
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// One cargo command.
+struct Step {
+    /// Its name in the summary.
+    name: &'static str,
+    /// A variable set for it.
+    env: Option<(&'static str, &'static str)>,
+    /// Its arguments.
+    args: &'static [&'static str],
+    /// What it needs beyond cargo.
+    needs: Need,
+}
+
+/// What a step needs of the toolchain.
+enum Need {
+    /// Nothing more.
+    Nothing,
+    /// A component by its name, without which the step cannot run and so fails.
+    Component(&'static str),
+    /// The standard library of a target, without which the step is skipped.
+    Target(&'static str),
+}
+
+/// All steps. The benches are built by clippy and run by none.
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        env: None,
+        args: &["fmt", "--all", "--check"],
+        needs: Need::Component("rustfmt"),
+    },
+    Step {
+        name: "clippy",
+        env: None,
+        args: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
+        needs: Need::Component("clippy"),
+    },
+    Step {
+        name: "tests",
+        env: None,
+        args: &["test", "--workspace", "--lib", "--bins", "--tests", "--examples"],
+        needs: Need::Nothing,
+    },
+    Step {
+        name: "doc tests",
+        env: None,
+        args: &["test", "--workspace", "--doc"],
+        needs: Need::Nothing,
+    },
+    Step {
+        name: "docs",
+        env: Some(("RUSTDOCFLAGS", "-D warnings")),
+        args: &["doc", "--workspace", "--no-deps"],
+        needs: Need::Nothing,
+    },
+    Step {
+        name: "wasm",
+        env: None,
+        args: &["check", "--lib", "-p", "wgrad", "--target", WASM],
+        needs: Need::Target(WASM),
+    },
+];
+
+impl Step {
+    /// The command line as one would type it.
+    fn line(&self) -> String {
+        let env = self.env.map(|(key, value)| format!("{key}=\"{value}\" ")).unwrap_or_default();
+        format!("{env}cargo {}", self.args.join(" "))
+    }
+}
+
+/// Makes sure of the adapter, runs the steps, and says in one line what ran and what did not.
+pub fn run() -> Result<()> {
+    adapter::ensure(&[], &["adapters"])?;
+    let (mut ran, mut skipped) = (Vec::new(), Vec::new());
+    for step in STEPS {
+        match step.needs {
+            Need::Nothing => {}
+            Need::Component(component) => component_for(step.args[0], component)?,
+            Need::Target(target) => {
+                if let Err(error) = target_std(target) {
+                    say(format_args!("skipped: {} ({error:#})", step.line()));
+                    skipped.push(step.name);
+                    continue;
+                }
+            }
+        }
+        let seconds = run_step(step)?;
+        ran.push(format!("{} {seconds:.1} s", step.name));
+    }
+    let skipped = if skipped.is_empty() { "nothing".into() } else { skipped.join(", ") };
+    say(format_args!("all passed: {}; skipped: {skipped}", ran.join(", ")));
+    Ok(())
+}
+
+/// Runs one step and gives its seconds; its failure becomes this program's.
+fn run_step(step: &Step) -> Result<f64> {
+    say(format_args!("$ {}", step.line()));
+    let start = Instant::now();
+    let done = status(cargo(step.args).envs(step.env))?;
+    let seconds = start.elapsed().as_secs_f64();
+    if !done.success() {
+        let why = format!("failed after {seconds:.1} s: {} ({done})", step.line());
+        return Err(Exit { code: code(done), why }.into());
+    }
+    say(format_args!("{seconds:.1} s"));
+    Ok(seconds)
+}
+
+/// Makes sure that a cargo subcommand is there, adding its component where it is not.
+fn component_for(subcommand: &str, component: &str) -> Result<()> {
+    let there = || output(&mut cargo(&[subcommand, "--version"]));
+    if there().is_ok() {
+        return Ok(());
+    }
+    say(format_args!("`cargo {subcommand}` is missing: rustup component add {component}"));
+    let mut add = Command::new("rustup");
+    output(add.args(["component", "add", component]).current_dir(root()))
+        .and_then(|_| there())
+        .with_context(|| format!("`cargo {subcommand}` needs the component {component}"))
+        .map(|_| ())
+}
+
+/// Makes sure that a target's standard library is there, adding it where it is not.
+fn target_std(target: &str) -> Result<()> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let sysroot = output(Command::new(rustc).args(["--print", "sysroot"]).current_dir(root()))?;
+    if holds_std(Path::new(sysroot.trim()), target) {
+        return Ok(());
+    }
+    say(format_args!("the standard library is missing: rustup target add {target}"));
+    let mut add = Command::new("rustup");
+    output(add.args(["target", "add", target]).current_dir(root()))
+        .map(|_| ())
+        .with_context(|| format!("no standard library for {target}"))
+}
+
+/// Whether a toolchain's folder holds a target's standard library.
+fn holds_std(sysroot: &Path, target: &str) -> bool {
+    sysroot.join("lib").join("rustlib").join(target).join("lib").is_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sources::Scratch;
+
+    #[test]
+    fn a_line_shows_the_variable_that_its_step_sets() {
+        let lines: Vec<_> = STEPS.iter().map(Step::line).collect();
+        assert_eq!(lines[0], "cargo fmt --all --check");
+        assert_eq!(lines[4], "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps");
+    }
+
+    #[test]
+    fn only_a_target_with_its_library_counts_as_there() {
+        let sysroot = Scratch::new(&std::env::temp_dir()).unwrap();
+        let target = sysroot.path().join("lib/rustlib").join(WASM);
+        std::fs::create_dir_all(&target).unwrap();
+        assert!(!holds_std(sysroot.path(), WASM));
+        std::fs::create_dir(target.join("lib")).unwrap();
+        assert!(holds_std(sysroot.path(), WASM));
+    }
+}

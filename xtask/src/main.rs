@@ -1,0 +1,98 @@
+//! `cargo xtask`: the two commands of a fresh machine, one that trains and one that tests.
+//!
+//! Needs Rust alone. What else a command needs (a GPU adapter, MNIST, a compiler component) it
+//! looks for, gets where it can, and otherwise names. Every line of its own goes to standard
+//! error, so that standard output is the example's.
+
+#![warn(clippy::missing_docs_in_private_items)]
+
+mod adapter;
+mod checks;
+mod dataset;
+mod download;
+mod install;
+mod mnist;
+mod process;
+mod sources;
+
+use anyhow::Result;
+use process::{Exit, say};
+use std::ffi::OsString;
+
+/// What is printed for `help`, and for a command line that names no command.
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  mnist [--data DIR] [ARGS...]  open a GPU adapter, get MNIST, build in release and train
+  test                          format check, clippy, tests, doc tests, docs, wasm type-check
+
+MNIST is looked for in --data DIR, else in $WGRAD_DATA, else in data/mnist/, as IDX files, plain
+or gzip; what data/mnist/ lacks is downloaded into it. ARGS go to the example, which runs in the
+workspace's root; `cargo run --release --example mnist -- --help` lists them.";
+
+/// Runs the command and ends with its exit status, so that scripts see what the child said.
+fn main() {
+    let code = match dispatch(std::env::args_os().skip(1).collect()) {
+        Ok(()) => 0,
+        Err(error) => {
+            say(format_args!("{error:#}"));
+            error.downcast_ref::<Exit>().map_or(1, |exit| exit.code)
+        }
+    };
+    std::process::exit(code);
+}
+
+/// Picks the command: no command, an unknown one or a wrong use of one is exit status 2.
+fn dispatch(mut args: Vec<OsString>) -> Result<()> {
+    if args.is_empty() {
+        return Err(usage("no command"));
+    }
+    let command = args.remove(0);
+    let asks_help = |args: &[OsString]| args.first().is_some_and(|a| a == "--help" || a == "-h");
+    match command.to_str() {
+        Some("mnist" | "test") if asks_help(&args) => help(),
+        Some("mnist") => mnist::run(args),
+        Some("test") if args.is_empty() => checks::run(),
+        Some("test") => Err(usage("`test` takes no arguments")),
+        Some("help" | "--help" | "-h") => help(),
+        _ => Err(usage(&format!("unknown command `{}`", command.display()))),
+    }
+}
+
+/// Prints the usage as the answer that was asked for.
+fn help() -> Result<()> {
+    println!("{USAGE}");
+    Ok(())
+}
+
+/// A wrong command line: what is wrong with it, the usage, exit status 2.
+fn usage(why: &str) -> anyhow::Error {
+    Exit { code: 2, why: format!("{why}\n{USAGE}") }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The exit status that a command line ends with.
+    fn code(line: &[&str]) -> i32 {
+        match dispatch(line.iter().map(OsString::from).collect()) {
+            Ok(()) => 0,
+            Err(error) => error.downcast_ref::<Exit>().map_or(1, |exit| exit.code),
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_exit_status_2() {
+        assert_eq!(code(&[]), 2);
+        assert_eq!(code(&["tset"]), 2);
+        assert_eq!(code(&["test", "--quick"]), 2);
+        assert_eq!(code(&["mnist", "--data"]), 2);
+    }
+
+    #[test]
+    fn asking_for_help_succeeds() {
+        assert_eq!(code(&["--help"]), 0);
+        assert_eq!(code(&["mnist", "--help"]), 0);
+    }
+}

@@ -1,0 +1,92 @@
+//! Child processes: how one is started, named in messages, and how its end becomes an exit status.
+
+use anyhow::{Context, Result};
+use std::fmt::{self, Display};
+use std::io;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+/// An end with a chosen exit status; any other error ends with status 1.
+#[derive(Debug)]
+pub struct Exit {
+    /// The exit status.
+    pub code: i32,
+    /// What is printed before.
+    pub why: String,
+}
+
+impl Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Exit {}
+
+/// Prints one line about what is being done, to standard error.
+pub fn say(line: impl Display) {
+    eprintln!("xtask: {line}");
+}
+
+/// The workspace's root: the folder above this crate, wherever the caller stands.
+pub fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
+}
+
+/// The cargo that runs this program, in the workspace's root, so that the toolchain is the same.
+pub fn cargo(args: &[&str]) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(args).current_dir(root());
+    command
+}
+
+/// Runs a command on the caller's terminal and waits; an error is a program that cannot start.
+pub fn status(command: &mut Command) -> Result<ExitStatus> {
+    command.status().map_err(|error| not_started(command, error))
+}
+
+/// Runs a command quietly and gives its standard output. A failure says what it printed last,
+/// since the reason stands there.
+pub fn output(command: &mut Command) -> Result<String> {
+    let done =
+        command.stdin(Stdio::null()).output().map_err(|error| not_started(command, error))?;
+    if done.status.success() {
+        return String::from_utf8(done.stdout).context("the output is not UTF-8");
+    }
+    let said = String::from_utf8_lossy(&done.stderr);
+    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+    let program = command.get_program().display();
+    anyhow::bail!("{program} failed ({}): {}", done.status, last.unwrap_or("it gave no reason"))
+}
+
+/// The error for a program that cannot start; a program that is not there is called that.
+fn not_started(command: &Command, error: io::Error) -> anyhow::Error {
+    let program = command.get_program().display();
+    if error.kind() == io::ErrorKind::NotFound {
+        return anyhow::anyhow!("`{program}` is not installed");
+    }
+    anyhow::anyhow!("`{program}` cannot be started: {error}")
+}
+
+/// A child's exit status to pass on; one that a signal ended gives 1.
+pub fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_holds_this_crate() {
+        assert!(root().join("xtask/Cargo.toml").is_file());
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let error = output(&mut Command::new("no-such-program-here")).unwrap_err();
+        assert_eq!(error.to_string(), "`no-such-program-here` is not installed");
+    }
+}
