@@ -41,21 +41,21 @@ fn main(
     {
         // Words of table t: elements per row, rows, factor.
         let width = params.words[#{t}].x;
-        let from = min(index, params.words[#{t}].y - 1u) * width + e;
-        let to = row * width + e;
+        let source = min(index, params.words[#{t}].y - 1u) * width + e;
+        let dest = row * width + e;
 #if KIND#{t} == 1
         let factor = bitcast<f32>(params.words[#{t}].z);
         for (var c = 0u; c < 4u && e + c < width; c++) {
-            let at = from + c;
+            let at = source + c;
             let byte = (table#{t}[at / 4u] >> (8u * (at % 4u))) & 255u;
-            rows#{t}[to + c] = f32(byte) * factor;
+            rows#{t}[dest + c] = f32(byte) * factor;
         }
 #else
 #if KIND#{t} == 0
         let factor = bitcast<f32>(params.words[#{t}].z);
-        for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[to + c] = table#{t}[from + c] * factor; }
+        for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[dest + c] = table#{t}[source + c] * factor; }
 #else
-        for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[to + c] = table#{t}[from + c]; }
+        for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[dest + c] = table#{t}[source + c]; }
 #endif
 #endif
     }

@@ -28,8 +28,9 @@ fn main(
     for (var j = lane; j < cols; j += #{WG}u) { total += exp(x[base + j] - top); }
     let sum = lanes_sum(total, lane);
 #if LOG
-    let shift = top + log(sum);
-    for (var j = lane; j < cols; j += #{WG}u) { y[base + j] = x[base + j] - shift; }
+    // The difference to the maximum first: near 1e4 the sum of both terms would lose the logarithm's digits.
+    let log_sum = log(sum);
+    for (var j = lane; j < cols; j += #{WG}u) { y[base + j] = (x[base + j] - top) - log_sum; }
 #else
     let factor = 1.0 / sum;
     for (var j = lane; j < cols; j += #{WG}u) { y[base + j] = exp(x[base + j] - top) * factor; }

@@ -1,0 +1,164 @@
+//! Every registry case against the oracle.
+
+use crate::harness::{check_case, check_case_on, operands};
+use crate::oracle::tolerance;
+use wgrad::ops::registry::{Case, cards};
+use wgrad::ops::table;
+use wgrad::tensor::{Shape, Tensor};
+
+#[test]
+fn every_card() {
+    for card in cards() {
+        card.cases.iter().for_each(check_case);
+    }
+}
+
+#[test]
+fn parameters_of_functions() {
+    let settings: [(&str, &[f32]); 4] = [
+        ("leaky_relu", &[0.01]),
+        ("elu", &[0.5]),
+        ("clipped_linear", &[-0.5, 2.0]),
+        ("clipped_linear", &[0.0]),
+    ];
+    for (name, params) in settings {
+        let row = table::row(name).expect("a row of the table");
+        let mut case = Case::unary(row, &[7, 13], params);
+        let x = operands(&case);
+        if case.params == [0.0] {
+            // The oracle takes all parameters or none; the graph fills in the default.
+            let want = Case::unary(row, &[7, 13], &[0.0, 1.0]);
+            check_case_on(&want, &x, tolerance(&want));
+            continue;
+        }
+        case.params = params.to_vec();
+        check_case_on(&case, &x, tolerance(&case));
+    }
+}
+
+/// All ways in which the axes of two operands of rank 3 repeat.
+#[test]
+fn broadcasting_in_all_combinations() {
+    let row = table::row("sub").expect("a row of the table");
+    for extents in [[3usize, 5, 7], [2, 3, 8]] {
+        let shapes: Vec<Vec<usize>> = (0..8)
+            .map(|bits| (0..3).map(|a| if bits >> a & 1 == 1 { 1 } else { extents[a] }).collect())
+            .collect();
+        for a in &shapes {
+            for b in &shapes {
+                check_case(&Case::binary(row, a, b));
+            }
+            // Fewer axes stand for leading ones.
+            for lead in 1..=3 {
+                check_case(&Case::binary(row, a, &extents[lead..]));
+                check_case(&Case::binary(row, &extents[lead..], a));
+            }
+        }
+    }
+}
+
+fn permutations(rank: usize) -> Vec<Vec<usize>> {
+    if rank == 0 {
+        return vec![vec![]];
+    }
+    let insert = |p: Vec<usize>| {
+        (0..rank).map(move |at| {
+            let mut q = p.clone();
+            q.insert(at, rank - 1);
+            q
+        })
+    };
+    permutations(rank - 1).into_iter().flat_map(insert).collect()
+}
+
+#[test]
+fn transposes_of_rank_2_to_4() {
+    let shapes: [&[usize]; 9] = [
+        &[1, 5],
+        &[8, 1],
+        &[37, 41],
+        &[64, 48],
+        &[5, 8, 3],
+        &[4, 8, 12],
+        &[1, 7, 4],
+        &[2, 3, 5, 7],
+        &[2, 4, 1, 8],
+    ];
+    for shape in shapes {
+        for axes in permutations(shape.len()) {
+            check_case(&Case::transpose(shape, &axes));
+        }
+    }
+}
+
+#[test]
+fn reductions_over_every_set_of_axes() {
+    let shape = [3, 5, 2, 7];
+    for op in ["sum", "mean", "max"] {
+        for bits in 1..16usize {
+            let axes: Vec<usize> = (0..4).filter(|a| bits >> a & 1 == 1).collect();
+            check_case(&Case::reduce(op, &shape, &axes));
+        }
+    }
+}
+
+/// Keeps whole numbers, so that sums are exact.
+fn whole(mut case: Case) -> Case {
+    for sample in &mut case.inputs {
+        (sample.domain, sample.whole) = ((-4.0, 5.0), true);
+    }
+    case
+}
+
+#[test]
+fn products_of_all_forms_at_tile_edges() {
+    let forms = [[false, false], [true, false], [false, true], [true, true]];
+    let mut sizes = vec![[1, 1, 1], [2, 3, 5], [13, 17, 19], [67, 71, 10], [5, 10, 784]];
+    // Around tiles of 8, 16, 32 and 64 rows and of 32 and 64 columns, with whole and broken vectors of k.
+    for edge in [8, 16, 32, 64] {
+        sizes.extend([[edge - 1, 33, 8], [edge, 31, 9], [edge + 1, 64, 12]]);
+    }
+    sizes.extend([[3, 32, 4], [9, 36, 7], [20, 65, 16], [1, 4, 64], [4, 1, 65], [256, 256, 3]]);
+    for size in sizes {
+        for form in forms {
+            check_case(&whole(Case::matmul(&[], size, form, false)));
+        }
+    }
+}
+
+#[test]
+fn larger_and_batched_products() {
+    let forms = [[false, false], [true, false], [false, true], [true, true]];
+    for form in forms {
+        for shared in [false, true] {
+            check_case(&whole(Case::matmul(&[3], [17, 20, 12], form, shared)));
+            check_case(&whole(Case::matmul(&[2, 2], [5, 7, 9], form, shared)));
+        }
+    }
+    for form in &forms[..3] {
+        check_case(&Case::matmul(&[], [300, 520, 260], *form, false));
+        check_case(&Case::matmul(&[], [64, 128, 784], *form, false));
+    }
+}
+
+#[test]
+fn gathers_of_odd_tables() {
+    let case = cards().into_iter().find(|c| c.name == "gather").expect("a card").cases.remove(2);
+    for start in [0, 1, 9] {
+        let mut case = case.clone();
+        case.words[0].1 = start;
+        check_case(&case);
+    }
+}
+
+#[test]
+fn segment_sums_with_repeated_missing_and_edge_indices() {
+    let case = Case::segment_sum(9, &[6, 5]);
+    let mut operands = operands(&case);
+    let indices: [&[u32]; 4] =
+        [&[0; 9], &[5; 9], &[5, 0, 5, 0, 3, 3, 3, 0, 5], &[4, 3, 2, 1, 0, 1, 2, 3, 4]];
+    for index in indices {
+        operands[0] = Tensor::u32(Shape::from([9]), index).expect("nine indices");
+        check_case_on(&case, &operands, tolerance(&case));
+    }
+}

@@ -1,0 +1,11 @@
+//! Every op on the GPU against the oracle: forward, gradients, extremes, randomness, and the passes.
+//!
+//! All tests share one device. A test that finds no adapter fails; it never skips.
+
+#[path = "../reference/mod.rs"]
+mod reference;
+
+mod forward;
+mod harness;
+mod oracle;
+mod sizes;

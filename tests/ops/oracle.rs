@@ -1,0 +1,203 @@
+//! The oracle's answer to a registry case, and how far f32 may be from it.
+
+use crate::reference::random::{threefry2x32, unit_interval};
+use crate::reference::{elementwise, linalg, losses, reduce, softmax};
+use wgrad::ops::registry::Case;
+
+/// Names of ops that [`results`] answers for, beside the functions of [`elementwise`].
+const OPS: &[&str] = &[
+    "random_uniform",
+    "copy",
+    "transpose",
+    "reshape",
+    "view",
+    "pack",
+    "matmul",
+    "sum",
+    "mean",
+    "max",
+    "softmax",
+    "log_softmax",
+    "sparse_softmax_cross_entropy",
+    "softmax_cross_entropy",
+    "sigmoid_cross_entropy",
+    "hits",
+    "gather",
+    "segment_sum",
+    "record",
+];
+
+/// Whether the oracle has an answer for the op of this name.
+pub fn knows(op: &str) -> bool {
+    OPS.contains(&op)
+        || elementwise::unary_names().any(|n| n == op)
+        || elementwise::binary_names().any(|n| n == op)
+}
+
+/// Every result of the case.
+pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let shape = |i: usize| case.inputs[i].shape.dims();
+    let args = &case.args;
+    let word = |i: usize| case.words[i].1;
+    let whole = |v: &[f64]| v.iter().map(|&v| v as usize).collect::<Vec<_>>();
+    let cols = || *shape(0).last().expect("an operand with a last axis");
+    match case.op {
+        "random_uniform" => {
+            let len: usize = args[1..].iter().product();
+            let key = [word(0), args[0] as u32];
+            let draw = |i| unit_interval(threefry2x32(key, [i as u32, word(1)], 13)[0]);
+            vec![(0..len).map(draw).collect()]
+        }
+        "copy" => vec![linalg::broadcast_to(&x[0], shape(0), args)],
+        "transpose" => vec![linalg::transpose(&x[0], shape(0), args)],
+        "reshape" => vec![x[0].clone()],
+        "view" => vec![x[0][args[0]..][..args[1..].iter().product()].to_vec()],
+        "pack" => {
+            let mut arena = vec![0.0; args[0]];
+            for (x, &offset) in x.iter().zip(&args[1..]) {
+                let slot = &mut arena[offset..][..x.len()];
+                slot.iter_mut().zip(x).for_each(|(slot, v)| *slot = -v);
+            }
+            vec![arena]
+        }
+        "matmul" => vec![product(case, x)],
+        "sum" => vec![reduce::sum(&x[0], shape(0), &axes(case))],
+        "mean" => vec![reduce::mean(&x[0], shape(0), &axes(case))],
+        "max" => vec![reduce::max(&x[0], shape(0), &axes(case))],
+        "softmax" => vec![softmax::softmax(&x[0], cols())],
+        "log_softmax" => vec![softmax::log_softmax(&x[0], cols())],
+        "sparse_softmax_cross_entropy" => {
+            let labels = whole(&x[1]);
+            let targets = losses::one_hot(&labels, cols());
+            let hits = hits(&x[0], &labels, cols());
+            categorical(case, &x[0], &targets, cols()).into_iter().chain([hits]).collect()
+        }
+        "softmax_cross_entropy" => {
+            let hits = hits(&x[0], &softmax::argmax(&x[1], cols()), cols());
+            categorical(case, &x[0], &x[1], cols()).into_iter().chain([hits]).collect()
+        }
+        "sigmoid_cross_entropy" => {
+            // The kernel sums over a row's outputs and scales; the oracle averages over them.
+            let scale = f64::from(case.params[0]) * cols() as f64;
+            let rows = (x[0].len() / cols()) as f64;
+            let loss = losses::binary_crossentropy_logits(&x[1], &x[0], cols());
+            let grad = losses::binary_crossentropy_logits_grad(&x[1], &x[0], cols());
+            vec![times(&loss, scale), times(&grad, scale * rows)]
+        }
+        "hits" => {
+            let sparse = x[1].len() != x[0].len();
+            let labels = if sparse { whole(&x[1]) } else { softmax::argmax(&x[1], cols()) };
+            vec![hits(&x[0], &labels, cols())]
+        }
+        "gather" => {
+            let start = args.get(1).copied().unwrap_or(word(0) as usize);
+            let index = &whole(&x[0])[start..start + args[0]];
+            let table = |(t, factor): (usize, &f32)| {
+                let width = shape(t)[1..].iter().product();
+                times(&linalg::gather_rows(&x[t], width, index), f64::from(*factor))
+            };
+            (1..x.len()).zip(&case.params).map(table).collect()
+        }
+        "segment_sum" => {
+            let width = args[1..].iter().product();
+            vec![linalg::gather_rows_grad(&x[1], width, &whole(&x[0]), args[0])]
+        }
+        "record" => {
+            let mut metrics = vec![0.0; args[0] * x.len()];
+            for (c, x) in x.iter().enumerate() {
+                metrics[word(0) as usize * case.inputs.len() + c] = x.iter().sum();
+            }
+            vec![metrics]
+        }
+        op if elementwise::binary_names().any(|n| n == op) => {
+            let to = linalg::broadcast_shape(shape(0), shape(1)).expect("shapes that broadcast");
+            let a = linalg::broadcast_to(&x[0], shape(0), &to);
+            let b = linalg::broadcast_to(&x[1], shape(1), &to);
+            vec![a.iter().zip(b).map(|(&a, b)| elementwise::binary(op, a, b)).collect()]
+        }
+        op => {
+            let params: Vec<f64> = case.params.iter().map(|&p| f64::from(p)).collect();
+            vec![x[0].iter().map(|&x| elementwise::unary(op, &params, x)).collect()]
+        }
+    }
+}
+
+/// The axes of a reduction; none stands for all.
+fn axes(case: &Case) -> Vec<usize> {
+    match case.args.is_empty() {
+        true => (0..case.inputs[0].shape.rank()).collect(),
+        false => case.args.clone(),
+    }
+}
+
+fn times(x: &[f64], factor: f64) -> Vec<f64> {
+    x.iter().map(|v| v * factor).collect()
+}
+
+fn hits(x: &[f64], labels: &[usize], cols: usize) -> Vec<f64> {
+    let found = softmax::argmax(x, cols);
+    found.iter().zip(labels).map(|(a, b)| f64::from(u8::from(a == b))).collect()
+}
+
+/// Loss of each row and gradient of their sum, scaled.
+fn categorical(case: &Case, x: &[f64], targets: &[f64], cols: usize) -> Vec<Vec<f64>> {
+    let scale = f64::from(case.params[0]);
+    let rows = (x.len() / cols) as f64;
+    let loss = losses::categorical_crossentropy_logits(targets, x, cols);
+    let grad = losses::categorical_crossentropy_logits_grad(targets, x, cols);
+    vec![times(&loss, scale), times(&grad, scale * rows)]
+}
+
+fn product(case: &Case, x: &[Vec<f64>]) -> Vec<f64> {
+    let (a, b) = (case.inputs[0].shape.dims(), case.inputs[1].shape.dims());
+    let batch: usize = a[..a.len() - 2].iter().product();
+    let pair = |d: &[usize], swap: bool| {
+        let [r, c] = d[d.len() - 2..] else { panic!("a matrix has two axes") };
+        if swap { (c, r) } else { (r, c) }
+    };
+    let (ta, tb) = (case.args[0] == 1, case.args[1] == 1);
+    let ((m, k), (_, n)) = (pair(a, ta), pair(b, tb));
+    let repeats = if b.len() < a.len() { batch } else { 1 };
+    linalg::matmul(&x[0], &x[1].repeat(repeats), batch, m, n, k, ta, tb)
+}
+
+/// Relative and absolute tolerance of a case's results.
+///
+/// Rounding to f32 is half of 2^-23 = 1.2e-7. What follows is a small multiple of the error that the
+/// arithmetic may make.
+pub fn tolerance(case: &Case) -> (f64, f64) {
+    const EPS: f64 = 1.192_092_9e-7;
+    let whole = case.inputs.iter().all(|s| s.whole);
+    let terms = |case: &Case| (case.inputs[0].shape.len() as f64).max(1.0);
+    match case.op {
+        // One correctly rounded operation, a choice, or a copy.
+        "linear" | "neg" | "abs" | "sign" | "square" | "relu" | "leaky_relu" | "step"
+        | "clipped_linear" | "add" | "sub" | "mul" | "maximum" | "minimum" | "greater"
+        | "greater_equal" | "less" | "less_equal" | "equal" | "random_uniform" | "copy"
+        | "transpose" | "reshape" | "view" | "pack" | "max" | "hits" | "gather" => (EPS, 0.0),
+        // WGSL allows 2.5 units in the last place.
+        "div" | "sqrt" => (3.0 * EPS, 0.0),
+        // Sums of small whole numbers are exact in any order.
+        "matmul" | "sum" | "segment_sum" | "record" if whole => (0.0, 0.0),
+        // A sum of k products up to 1 has partial sums near sqrt(k)/3, each rounded: a standard error of about
+        // k EPS / 8, and eight of those are allowed.
+        "matmul" => {
+            let dims = case.inputs[0].shape.dims();
+            let k = dims[dims.len() - if case.args[0] == 1 { 2 } else { 1 }];
+            (EPS, EPS * k as f64)
+        }
+        "sum" | "segment_sum" | "record" => (2.0 * EPS, EPS * terms(case)),
+        "mean" => (2.0 * EPS, EPS),
+        // Exponentials to 3 + 2|x| units for |x| <= 8, and a sum of positive terms, whose relative error
+        // grows with the root of their count.
+        "softmax" | "log_softmax" | "softmax_cross_entropy" | "sparse_softmax_cross_entropy" => {
+            let cols = *case.inputs[0].shape.dims().last().expect("a last axis") as f64;
+            let relative = 20.0 * EPS + cols.sqrt() * EPS;
+            (relative, relative)
+        }
+        "sigmoid_cross_entropy" => (20.0 * EPS, 20.0 * EPS),
+        // Exponentials and logarithms: 3 + 2|x| units for |x| <= 4, through a few more operations; where
+        // a function passes through zero its error is absolute.
+        _ => (40.0 * EPS, 10.0 * EPS),
+    }
+}
