@@ -36,8 +36,8 @@ pub fn gradients(graph: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Va
         let outputs: Vec<Value> = graph.values(i).collect();
         let upstream: Vec<Option<Value>> =
             outputs.iter().map(|v| adjoint.get(v).copied()).collect();
-        let stops = outputs.iter().any(|v| wrt.contains(v));
-        if !depends[i] || stops || node.inputs.is_empty() || upstream.iter().all(Option::is_none) {
+        let needed = node.inputs.iter().any(|v| depends[v.node.index()]);
+        if !needed || upstream.iter().all(Option::is_none) {
             continue;
         }
         let layer = node.layer.clone();

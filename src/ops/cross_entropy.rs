@@ -75,7 +75,7 @@ impl Op for CrossEntropy {
     fn vjp(
         &self,
         graph: &mut Graph,
-        _inputs: &[Value],
+        inputs: &[Value],
         outputs: &[Value],
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
@@ -91,7 +91,15 @@ impl Op for CrossEntropy {
         let mut kept = graph.shape(dy).dims().to_vec();
         kept.push(1);
         let dy = graph.reshape(dy, kept)?;
-        Ok(vec![Some(graph.mul(outputs[1], dy)?), None])
+        let dx = graph.mul(outputs[1], dy)?;
+        // Each target weighs what it is multiplied by; nothing needs this unless targets are computed.
+        let weight = match self.kind {
+            CrossEntropyKind::Sparse => return Ok(vec![Some(dx), None]),
+            CrossEntropyKind::Categorical => graph.log_softmax(inputs[0])?,
+            CrossEntropyKind::Binary => inputs[0],
+        };
+        let weight = graph.scale(weight, -self.scale)?;
+        Ok(vec![Some(dx), Some(graph.mul(weight, dy)?)])
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {

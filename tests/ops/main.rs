@@ -6,6 +6,7 @@
 mod reference;
 
 mod forward;
+mod gradient;
 mod harness;
 mod oracle;
 mod sizes;
