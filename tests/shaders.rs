@@ -1,0 +1,279 @@
+//! Every kernel that the registry's cases, their gradients and 200 random chains launch, under several
+//! devices' capabilities: it validates, it translates to SPIR-V, MSL and HLSL, it keeps the limits that every
+//! WebGPU device has, and its bindings and uniform block are what the host binds. Needs no adapter.
+
+#[allow(dead_code, reason = "only the graphs are needed here, not their values")]
+#[path = "ops/dags.rs"]
+mod dags;
+mod reference;
+
+use dags::Dag;
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, StorageAccess, TypeInner};
+use std::collections::HashMap;
+use wgrad::autodiff::gradients;
+use wgrad::graph::{Graph, Value};
+use wgrad::kernels::{
+    Access, DeviceCaps, KernelCall, MatmulFamily, ParamBlock, all_param_blocks, preprocess,
+};
+use wgrad::ops::registry::{Case, Gradient, cards};
+use wgrad::ops::table::{ROWS, Row};
+use wgrad::passes::Passes;
+use wgrad::plan::Plan;
+use wgrad::tensor::DType;
+
+/// Capabilities of a device without subgroups, of software Vulkan, and of a GPU with subgroups of 32.
+fn devices() -> [DeviceCaps; 3] {
+    let plain = DeviceCaps::webgpu_defaults();
+    let cpu = DeviceCaps {
+        cpu: true,
+        subgroup: Some((8, 8)),
+        max_loop_trips: 65_535,
+        matmul: MatmulFamily::Broadcast,
+        ..plain.clone()
+    };
+    let gpu = DeviceCaps { subgroup: Some((32, 32)), max_invocations: 1024, ..plain.clone() };
+    [plain, cpu, gpu]
+}
+
+/// The case's graph with its gradients by every f32 operand as outputs.
+fn gradient_graph(case: &Case) -> wgrad::Result<Graph> {
+    let (mut g, inputs, outputs) = case.graph()?;
+    let shape = g.shape(outputs[0]).clone();
+    let upstream = g.input("upstream", shape, DType::F32);
+    let weighted = g.mul(outputs[0], upstream)?;
+    let loss = g.sum(weighted, &[], false)?;
+    let wrt: Vec<Value> = inputs.into_iter().filter(|&v| g.ty(v).dtype == DType::F32).collect();
+    let grads = gradients(&mut g, loss, &wrt)?;
+    grads.iter().enumerate().for_each(|(i, &d)| g.output(&format!("grad{i}"), d));
+    Ok(g)
+}
+
+fn graphs() -> Vec<Graph> {
+    let mut graphs = Vec::new();
+    for card in cards() {
+        for case in &card.cases {
+            graphs.push(case.graph().unwrap_or_else(|e| panic!("{case}: {e}")).0);
+            let partial = case.op == "gather" && case.args.len() == 1;
+            if card.gradient == Gradient::Checked && !partial {
+                graphs.push(gradient_graph(case).unwrap_or_else(|e| panic!("{case}: {e}")));
+            }
+        }
+    }
+    let functions: Vec<&'static Row> =
+        ROWS.iter().filter(|row| row.name != "random_uniform").collect();
+    graphs.extend((0..200).map(|seed| {
+        Dag::random(seed, &functions, 12).graph().unwrap_or_else(|e| panic!("{seed}: {e}"))
+    }));
+    graphs
+}
+
+/// Every distinct kernel of a device, by its text.
+fn kernels(caps: &DeviceCaps) -> HashMap<String, KernelCall> {
+    let off = Passes { fold: false, cse: false, dce: false, fuse: false };
+    let mut kernels = HashMap::new();
+    for graph in graphs() {
+        for passes in [Passes::default(), off] {
+            let plan =
+                Plan::compile(&graph, &passes, caps).unwrap_or_else(|e| panic!("{e}\n{graph}"));
+            for dispatch in plan.dispatches {
+                let text = preprocess(dispatch.call.template, &dispatch.call.defines)
+                    .unwrap_or_else(|e| panic!("{e}"));
+                kernels.insert(text, dispatch.call);
+            }
+        }
+    }
+    kernels
+}
+
+fn validated(source: &str, caps: &DeviceCaps) -> Result<(Module, ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    let allowed = match caps.subgroup {
+        Some(_) => Capabilities::SUBGROUP,
+        None => Capabilities::empty(),
+    };
+    let info = Validator::new(ValidationFlags::all(), allowed).validate(&module);
+    let info = info.map_err(|e| e.emit_to_string(source))?;
+    Ok((module, info))
+}
+
+fn translate(module: &Module, info: &ModuleInfo) -> Result<(), String> {
+    // Subgroup operations need SPIR-V 1.3, Metal 2.1 and shader model 6.0, which wgpu asks for.
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    spv::write_vec(module, info, &options, None).map_err(|e| format!("SPIR-V: {e}"))?;
+    let options = msl::Options { lang_version: (2, 4), ..Default::default() };
+    msl::write_string(module, info, &options, &msl::PipelineOptions::default())
+        .map_err(|e| format!("MSL: {e}"))?;
+    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+    let (mut text, pipeline) = (String::new(), hlsl::PipelineOptions::default());
+    hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(module, info, None)
+        .map_err(|e| format!("HLSL: {e}"))?;
+    Ok(())
+}
+
+/// Invocations and workgroup memory within what every WebGPU device has.
+fn within_limits(module: &Module, caps: &DeviceCaps) -> Result<(), String> {
+    let entry = &module.entry_points[0];
+    let invocations: u32 = entry.workgroup_size.iter().product();
+    if invocations > caps.max_invocations {
+        return Err(format!("{invocations} invocations"));
+    }
+    let memory: u32 = (module.global_variables.iter())
+        .filter(|(_, v)| v.space == AddressSpace::WorkGroup)
+        .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
+        .sum();
+    if memory > caps.max_workgroup_memory {
+        return Err(format!("{memory} bytes of workgroup memory"));
+    }
+    Ok(())
+}
+
+/// The storage bindings that the shader declares are those that the host binds, in access and number.
+fn bindings_match(module: &Module, call: &KernelCall) -> Result<(), String> {
+    let mut declared: Vec<(u32, Access)> = Vec::new();
+    let mut uniforms = Vec::new();
+    for (_, variable) in module.global_variables.iter() {
+        let Some(binding) = variable.binding else { continue };
+        match variable.space {
+            AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                declared.push((binding.binding, Access::ReadWrite));
+            }
+            AddressSpace::Storage { .. } => declared.push((binding.binding, Access::Read)),
+            _ => uniforms.push(binding.binding),
+        }
+    }
+    declared.sort_by_key(|d| d.0);
+    uniforms.sort_unstable();
+    let bound: Vec<(u32, Access)> = (0..).zip(call.binds.iter().map(|b| b.access())).collect();
+    if declared != bound {
+        return Err(format!("declares {declared:?}, the host binds {bound:?}"));
+    }
+    let wanted = if call.step { &[8, 9][..] } else { &[8] };
+    if uniforms != wanted {
+        return Err(format!("uniform blocks {uniforms:?}, the host binds {wanted:?}"));
+    }
+    Ok(())
+}
+
+/// The uniform block begins with the Rust struct's members, goes on with `words` at most, and has the size of
+/// what the host writes.
+fn layout_matches(module: &Module, call: &KernelCall, block: &ParamBlock) -> Result<(), String> {
+    let at_8 = |b: &Option<naga::ResourceBinding>| b.is_some_and(|b| b.binding == 8);
+    let found = module.global_variables.iter().find(|(_, v)| at_8(&v.binding));
+    let variable = found.ok_or("no uniform block at binding 8")?.1;
+    let TypeInner::Struct { members, span } = &module.types[variable.ty].inner else {
+        return Err("binding 8 is no struct".into());
+    };
+    let fields: Vec<(&str, usize)> = (members.iter())
+        .map(|m| (m.name.as_deref().unwrap_or_default(), m.offset as usize))
+        .collect();
+    let (head, tail) = fields.split_at(block.fields.len().min(fields.len()));
+    if head != block.fields {
+        return Err(format!("members {head:?}, {} has {:?}", block.name, block.fields));
+    }
+    if !tail.is_empty() && tail != [("words", block.size)] {
+        return Err(format!("members {tail:?} follow {}", block.name));
+    }
+    if *span as usize != call.params.len() {
+        return Err(format!("a block of {span} bytes, the host writes {}", call.params.len()));
+    }
+    Ok(())
+}
+
+fn check(source: &str, call: &KernelCall, caps: &DeviceCaps) -> Result<(), String> {
+    let (module, info) = validated(source, caps)?;
+    translate(&module, &info)?;
+    within_limits(&module, caps)?;
+    bindings_match(&module, call)?;
+    if call.binds.len() > caps.max_storage_buffers as usize {
+        return Err(format!("{} storage buffers", call.binds.len()));
+    }
+    let blocks = all_param_blocks();
+    let block = blocks.iter().find(|b| b.templates.contains(&call.template));
+    layout_matches(&module, call, block.ok_or("no parameter block names the template")?)
+}
+
+fn check_all(caps: &DeviceCaps) {
+    let kernels = kernels(caps);
+    assert!(kernels.len() > 200, "only {} kernels", kernels.len());
+    for (source, call) in &kernels {
+        check(source, call, caps).unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.template));
+    }
+    for block in all_param_blocks() {
+        for template in block.templates {
+            let other_family = match caps.matmul {
+                MatmulFamily::Tiled => "matmul/broadcast",
+                MatmulFamily::Broadcast => "matmul/tiled",
+            };
+            let used = kernels.values().any(|c| c.template == *template);
+            assert!(used || *template == other_family, "nothing launches {template}");
+        }
+    }
+}
+
+#[test]
+fn a_device_with_webgpu_defaults() {
+    check_all(&devices()[0]);
+}
+
+#[test]
+fn software_vulkan() {
+    check_all(&devices()[1]);
+}
+
+#[test]
+fn a_gpu_with_subgroups() {
+    check_all(&devices()[2]);
+}
+
+/// Some kernel and its text, for the controls.
+fn example(template: &str) -> (String, KernelCall) {
+    let case = cards().into_iter().find(|c| c.templates.contains(&template)).expect("a card");
+    let graph = case.cases[0].graph().expect("a graph").0;
+    let plan = Plan::compile(&graph, &Passes::default(), &devices()[0]).expect("a plan");
+    let call = plan.dispatches[0].call.clone();
+    (preprocess(call.template, &call.defines).expect("a shader"), call)
+}
+
+#[test]
+fn a_wrong_layout_is_noticed() {
+    let (source, call) = example("reduce/rows");
+    let caps = &devices()[0];
+    assert_eq!(check(&source, &call, caps), Ok(()));
+    for wrong in [
+        source.replace("outer: u32, len: u32", "len: u32, outer: u32"),
+        source.replace("pad0: u32, pad1: u32", "pad0: u32"),
+        source.replace("outer: u32, len: u32", "outer: u32, @align(16) len: u32"),
+        source.replace("pad1: u32,", "pad1: u32, more: vec4<u32>,"),
+    ] {
+        assert_ne!(wrong, source);
+        assert!(check(&wrong, &call, caps).is_err(), "accepted\n{wrong}");
+    }
+}
+
+#[test]
+fn a_wrong_binding_is_noticed() {
+    let (source, call) = example("reduce/rows");
+    let caps = &devices()[0];
+    for (from, to) in [
+        ("var<storage, read> values", "var<storage, read_write> values"),
+        ("@binding(1)", "@binding(2)"),
+        ("@binding(8)", "@binding(7)"),
+        ("@workgroup_size(32)", "@workgroup_size(512)"),
+        ("array<f32, 32>", "array<f32, 8192>"),
+    ] {
+        let wrong = source.replace(from, to);
+        assert_ne!(wrong, source, "nothing to replace: {from}");
+        assert!(check(&wrong, &call, caps).is_err(), "accepted {to}");
+    }
+}
+
+#[test]
+fn subgroup_operations_need_the_capability() {
+    let source = "@compute @workgroup_size(8) fn main() { let x = subgroupAdd(1.0); }";
+    let [plain, cpu, _] = devices();
+    assert!(validated(source, &plain).is_err());
+    assert!(validated(source, &cpu).is_ok());
+}
