@@ -47,8 +47,9 @@ fn main() -> ExitCode {
 fn run(args: &Args, began: Instant) -> Result<()> {
     let device = Device::new()?;
     println!("adapter: {}", device.info());
-    let (train, test) = load_mnist(&args.data)
-        .with_context(|| format!("MNIST in {}; `cargo xtask mnist` gets it", args.data.display()))?;
+    let (train, test) = load_mnist(&args.data).with_context(|| {
+        format!("MNIST in {}; `cargo xtask mnist` gets it", args.data.display())
+    })?;
 
     let mut model = Sequential::new([28, 28]).add(Flatten);
     for &units in &args.hidden {
@@ -98,7 +99,8 @@ fn show_digits(trainer: &mut Trainer, images: &Dataset) -> Result<()> {
             };
             println!("{}", five.iter().map(line).collect::<Vec<_>>().join("  "));
         }
-        let caption = |&i: &usize| format!("{:<28}", format!("predicted {}, is {}", classes[i], labels[i]));
+        let caption =
+            |&i: &usize| format!("{:<28}", format!("predicted {}, is {}", classes[i], labels[i]));
         println!("{}\n", five.iter().map(caption).collect::<Vec<_>>().join("  "));
     }
     Ok(())

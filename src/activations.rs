@@ -109,9 +109,11 @@ impl Activation {
             return Err(Error::parameter(self.name(), bad, "parameters are finite numbers"));
         }
         match *self {
-            Self::ClippedLinear { low, high } if low >= high => {
-                Err(Error::parameter(self.name(), format!("[{low}, {high}]"), "low lies below high"))
-            }
+            Self::ClippedLinear { low, high } if low >= high => Err(Error::parameter(
+                self.name(),
+                format!("[{low}, {high}]"),
+                "low lies below high",
+            )),
             _ => Ok(()),
         }
     }

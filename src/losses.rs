@@ -78,7 +78,12 @@ impl Loss {
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] where they do not fit; [`Error::Parameter`] for a bad delta.
-    pub fn build(&self, graph: &mut Graph, targets: Value, predictions: Value) -> Result<LossValues> {
+    pub fn build(
+        &self,
+        graph: &mut Graph,
+        targets: Value,
+        predictions: Value,
+    ) -> Result<LossValues> {
         let targets = self.fit_targets(graph, targets, predictions)?;
         let shape = graph.shape(predictions).clone();
         let batch = shape.dims()[0];
@@ -177,7 +182,9 @@ impl Loss {
         };
         if t.dtype != wanted.1 {
             let detail = match self.takes_labels() {
-                true => "targets are integer labels (u32); use categorical_crossentropy for probabilities",
+                true => {
+                    "targets are integer labels (u32); use categorical_crossentropy for probabilities"
+                }
                 false => "targets are f32; use sparse_categorical_crossentropy for integer labels",
             };
             return Err(Error::dtype(self.name(), &[t.dtype], detail));
@@ -186,7 +193,9 @@ impl Loss {
         let squeezed = |s: &Shape| s.dims().iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
         if t.shape == wanted.0 {
             Ok(targets)
-        } else if squeezed(&t.shape) == squeezed(&wanted.0) && t.shape.dims().first() == wanted.0.dims().first() {
+        } else if squeezed(&t.shape) == squeezed(&wanted.0)
+            && t.shape.dims().first() == wanted.0.dims().first()
+        {
             graph.reshape(targets, wanted.0)
         } else {
             let detail = format!("targets of shape {} are expected", wanted.0);

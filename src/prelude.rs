@@ -1,9 +1,9 @@
 //! What a training program names: `use wgrad::prelude::*`.
 
 pub use crate::activations::Activation;
+pub use crate::data::Dataset;
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::data::{load_mnist, read_idx};
-pub use crate::data::Dataset;
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{Dense, Dropout, Flatten, Layer, Regularizer, Sequential};
 pub use crate::losses::Loss;

@@ -11,10 +11,17 @@ use wgrad::tensor::DType;
 use wgrad_benches::{Runner, criterion, timed, uniform};
 
 /// m, n, k.
-const SHAPES: [[usize; 3]; 6] =
-    [[32, 128, 784], [64, 128, 784], [128, 512, 784], [256, 256, 256], [512, 512, 512], [1024, 1024, 1024]];
+const SHAPES: [[usize; 3]; 6] = [
+    [32, 128, 784],
+    [64, 128, 784],
+    [128, 512, 784],
+    [256, 256, 256],
+    [512, 512, 512],
+    [1024, 1024, 1024],
+];
 /// Name, and whether A and B are transposed.
-const FORMS: [(&str, bool, bool); 3] = [("AB", false, false), ("AtB", true, false), ("ABt", false, true)];
+const FORMS: [(&str, bool, bool); 3] =
+    [("AB", false, false), ("AtB", true, false), ("ABt", false, true)];
 
 fn main() -> Result<()> {
     let device = Device::new()?;

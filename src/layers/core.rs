@@ -20,7 +20,13 @@ impl Layer for Activation {
         Ok(input.clone())
     }
 
-    fn apply(&self, graph: &mut Graph, x: Value, _weights: &[Value], _mode: &Mode) -> Result<Value> {
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        _weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
         Self::apply(self, graph, x)
     }
 }
@@ -78,7 +84,13 @@ impl Layer for Flatten {
         Ok(Shape::from([input.len()]))
     }
 
-    fn apply(&self, graph: &mut Graph, x: Value, _weights: &[Value], _mode: &Mode) -> Result<Value> {
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        _weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
         let shape = graph.shape(x);
         let batch = shape.dims()[0];
         let width = shape.len() / batch;

@@ -31,7 +31,11 @@ impl Regularizer {
     fn check(&self) -> Result<()> {
         for (name, value) in [("l1", self.l1), ("l2", self.l2)] {
             if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::parameter(name, value, "a penalty is a finite number, 0 or more"));
+                return Err(Error::parameter(
+                    name,
+                    value,
+                    "a penalty is a finite number, 0 or more",
+                ));
             }
         }
         Ok(())

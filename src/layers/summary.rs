@@ -86,6 +86,9 @@ mod tests {
 
     #[test]
     fn digits_are_grouped_by_three() {
-        assert_eq!(["0", "999", "1,000", "101,770"], [0, 999, 1000, 101_770].map(grouped).each_ref().map(String::as_str));
+        assert_eq!(
+            ["0", "999", "1,000", "101,770"],
+            [0, 999, 1000, 101_770].map(grouped).each_ref().map(String::as_str)
+        );
     }
 }

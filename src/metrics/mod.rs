@@ -62,7 +62,8 @@ impl Metric {
                     }
                 };
                 let positions = graph.shape(hits).len() as f32;
-                let hits = if positions == share { hits } else { graph.scale(hits, share / positions)? };
+                let hits =
+                    if positions == share { hits } else { graph.scale(hits, share / positions)? };
                 flat(graph, hits)
             }
             Self::MeanSquaredError | Self::MeanAbsoluteError => {

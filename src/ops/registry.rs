@@ -256,6 +256,13 @@ impl Case {
         Self::new("hits", vec![Sample::f32([rows, cols], (-4.0, 4.0)), labels], &[], build)
     }
 
+    /// `rows` labels as rows of `classes`.
+    #[must_use]
+    pub fn one_hot(rows: usize, classes: usize) -> Self {
+        let build: Build = |g, c, x| Ok(vec![g.one_hot(x[0], c.args[0])?]);
+        Self::new("one_hot", vec![Sample::indices([rows], classes)], &[classes], build)
+    }
+
     /// Rows of `tables`, times a factor each. Operands: indices, then the tables. `args`: rows gathered, and
     /// the start where it is no step word.
     #[must_use]
@@ -415,6 +422,12 @@ pub fn cards() -> Vec<Card> {
             &["reduce/argmax"],
             None("it counts"),
             vec![Case::hits(7, 5, true), Case::hits(7, 5, false), Case::hits(2, 300, true)],
+        ),
+        card(
+            "one_hot",
+            &["data/one_hot"],
+            Gradient::Zero,
+            vec![Case::one_hot(7, 5), Case::one_hot(70, 11)],
         ),
         card("gather", &["data/gather"], Checked, gathers),
         card(

@@ -56,7 +56,13 @@ impl Optimizer for Adam {
         vec![Slot { name: "momentum", initial: 0.0 }, Slot { name: "velocity", initial: 0.0 }]
     }
 
-    fn update(&self, graph: &mut Graph, p: Value, g: Value, slots: &[Value]) -> Result<(Value, Vec<Value>)> {
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)> {
         let m = blend(graph, slots[0], g, self.beta_1)?;
         let square = graph.unary("square", g, &[])?;
         let v = blend(graph, slots[1], square, self.beta_2)?;
@@ -112,7 +118,13 @@ impl Optimizer for AdamW {
         self.adam.slots()
     }
 
-    fn update(&self, graph: &mut Graph, p: Value, g: Value, slots: &[Value]) -> Result<(Value, Vec<Value>)> {
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)> {
         let kept = rate(graph, "kept_weight")?;
         let p = graph.mul(p, kept)?;
         self.adam.update(graph, p, g, slots)

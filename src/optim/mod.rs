@@ -40,7 +40,13 @@ pub trait Optimizer: Debug + Send + Sync {
     ///
     /// # Errors
     /// Those of the ops it builds.
-    fn update(&self, graph: &mut Graph, p: Value, g: Value, slots: &[Value]) -> Result<(Value, Vec<Value>)>;
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)>;
 
     /// The step parameters that the rule reads, for the step after `done` steps, computed in f64.
     fn step_values(&self, done: u64) -> Vec<(&'static str, f32)>;

@@ -57,7 +57,13 @@ impl Optimizer for RmsProp {
         slots
     }
 
-    fn update(&self, graph: &mut Graph, p: Value, g: Value, slots: &[Value]) -> Result<(Value, Vec<Value>)> {
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)> {
         let square = graph.unary("square", g, &[])?;
         let mut new = vec![blend(graph, slots[0], square, self.rho)?];
         let mut size = new[0];
@@ -127,7 +133,13 @@ impl Optimizer for Adagrad {
         vec![Slot { name: "accumulator", initial: self.initial_accumulator_value }]
     }
 
-    fn update(&self, graph: &mut Graph, p: Value, g: Value, slots: &[Value]) -> Result<(Value, Vec<Value>)> {
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)> {
         let square = graph.unary("square", g, &[])?;
         let sum = graph.add(slots[0], square)?;
         let epsilon = graph.constant(self.epsilon);

@@ -49,7 +49,13 @@ impl Optimizer for Sgd {
         if self.momentum > 0.0 { vec![momentum] } else { vec![] }
     }
 
-    fn update(&self, graph: &mut Graph, p: Value, g: Value, slots: &[Value]) -> Result<(Value, Vec<Value>)> {
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)> {
         let lr = rate(graph, "learning_rate")?;
         let step = graph.mul(g, lr)?;
         let Some(&v) = slots.first() else {

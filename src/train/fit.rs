@@ -35,7 +35,10 @@ impl Default for Fit<'_> {
 impl std::fmt::Debug for Fit<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (epochs, batch) = (self.epochs, self.batch_size);
-        f.debug_struct("Fit").field("epochs", &epochs).field("batch_size", &batch).finish_non_exhaustive()
+        f.debug_struct("Fit")
+            .field("epochs", &epochs)
+            .field("batch_size", &batch)
+            .finish_non_exhaustive()
     }
 }
 
@@ -266,7 +269,12 @@ impl Trainer {
     }
 
     /// Uploads a dataset and returns the batches that cover it: full ones, then a shorter one.
-    fn make_resident(&mut self, role: &'static str, data: &Dataset, size: usize) -> Result<Vec<(Batch, usize)>> {
+    fn make_resident(
+        &mut self,
+        role: &'static str,
+        data: &Dataset,
+        size: usize,
+    ) -> Result<Vec<(Batch, usize)>> {
         let n = data.len();
         let size = size.min(n);
         let slots = n.div_ceil(size);

@@ -51,7 +51,8 @@ impl ArenaLayout {
                     detail: "use fewer units, or an adapter with larger bindings".into(),
                 });
             }
-            let full = layout.arenas.last().is_none_or(|&used| ((used + len) * 4) as u64 > max_bytes);
+            let full =
+                layout.arenas.last().is_none_or(|&used| ((used + len) * 4) as u64 > max_bytes);
             if full {
                 layout.arenas.push(0);
             }

@@ -9,7 +9,7 @@ mod trainer;
 
 pub use fit::{Features, Fit};
 pub use history::{Epoch, Evaluation, History};
-pub use step::step_graph;
-pub use trainer::{Compile, Trainer};
 pub use layout::{ArenaLayout, PlacedTensor};
+pub use step::step_graph;
 pub use step::{Batch, StepSpec};
+pub use trainer::{Compile, Trainer};

@@ -255,14 +255,19 @@ impl Trainer {
         for (placed, tensor) in self.layout.tensors.iter().zip(tensors) {
             if tensor.shape() != &placed.spec.shape {
                 let detail = format!("`{}` has the second shape", placed.name);
-                return Err(Error::shape("set_weights", &[tensor.shape(), &placed.spec.shape], detail));
+                return Err(Error::shape(
+                    "set_weights",
+                    &[tensor.shape(), &placed.spec.shape],
+                    detail,
+                ));
             }
             if tensor.dtype() != DType::F32 {
                 let detail = format!("`{}` is f32", placed.name);
                 return Err(Error::dtype("set_weights", &[tensor.dtype()], detail));
             }
             let values = tensor.as_f32()?;
-            arenas[placed.arena][placed.offset..placed.offset + values.len()].copy_from_slice(values);
+            arenas[placed.arena][placed.offset..placed.offset + values.len()]
+                .copy_from_slice(values);
         }
         for (i, values) in arenas.into_iter().enumerate() {
             let len = values.len();
