@@ -201,10 +201,24 @@ impl Device {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost or reported a failure.
+    pub async fn wait_async(&self) -> Result<()> {
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        self.queue.on_submitted_work_done(move || {
+            // The receiver is gone only where the caller dropped the future.
+            drop(sender.send(()));
+        });
+        self.poll("waiting")?;
+        receiver.receive().await;
+        self.check("waiting")
+    }
+
+    /// The blocking form of [`Device::wait_async`].
+    ///
+    /// # Errors
+    /// As [`Device::wait_async`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
-        self.poll("waiting")?;
-        self.check("waiting")
+        super::block_on(self.wait_async())
     }
 
     /// Lets wgpu finish what is submitted, where the platform needs somebody to wait.

@@ -9,7 +9,7 @@ const SUBMIT: Duration = Duration::from_millis(50);
 
 /// Runs the blocks; the first two alone, the second one timed, where the executor's chunk is not set yet.
 /// Returns when the first block ended, where that was waited for.
-pub(super) fn run_steps(
+pub(super) async fn run_steps(
     device: &Device,
     executor: &mut Executor,
     blocks: &[StepBlock],
@@ -20,12 +20,12 @@ pub(super) fn run_steps(
     }
     let (first, rest) = blocks.split_at(1);
     executor.run(first)?;
-    device.wait()?;
+    device.wait_async().await?;
     let ended = Instant::now();
     let (second, rest) = rest.split_at(rest.len().min(1));
     if !second.is_empty() {
         executor.run(second)?;
-        device.wait()?;
+        device.wait_async().await?;
         let step = ended.elapsed().max(Duration::from_nanos(1));
         executor.set_steps_per_submit((SUBMIT.as_secs_f64() / step.as_secs_f64()) as usize);
         executor.run(rest)?;

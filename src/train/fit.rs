@@ -148,7 +148,7 @@ impl Trainer {
                 false => (0..n as u32).collect(),
             };
             self.store.upload_bytes("train/order", bytemuck::cast_slice(&order))?;
-            let first = self.run_batches(&batches, true)?;
+            let first = self.run_batches(&batches, true).await?;
             if let (0, Some(ended)) = (epoch, first) {
                 history.first_step = ended - began;
             }
@@ -157,7 +157,7 @@ impl Trainer {
             self.epochs += 1;
             let mut logs = named("", &trained);
             if let Some(batches) = &validation {
-                self.run_batches(batches, false)?;
+                self.run_batches(batches, false).await?;
                 logs.extend(named("val_", &self.collect("evaluate", &sizes(batches)).await?));
             }
             let samples_per_second = n as f64 / duration.as_secs_f64().max(1e-9);
@@ -188,7 +188,7 @@ impl Trainer {
         let batches = self.make_resident("evaluate", data, EVALUATION_BATCH)?;
         let in_order: Vec<u32> = (0..data.len() as u32).collect();
         self.store.upload_bytes("evaluate/order", bytemuck::cast_slice(&in_order))?;
-        self.run_batches(&batches, false)?;
+        self.run_batches(&batches, false).await?;
         self.collect("evaluate", &sizes(&batches)).await
     }
 
@@ -297,7 +297,11 @@ impl Trainer {
     }
 
     /// Runs each batch's plan as often as it says, numbering places and slots on.
-    fn run_batches(&mut self, batches: &[(Batch, usize)], train: bool) -> Result<Option<Instant>> {
+    async fn run_batches(
+        &mut self,
+        batches: &[(Batch, usize)],
+        train: bool,
+    ) -> Result<Option<Instant>> {
         let mut first = None;
         let (mut start, mut slot) = (0u32, 0u32);
         for (batch, count) in batches {
@@ -322,7 +326,7 @@ impl Trainer {
                 blocks.push(block);
             }
             let device = self.device.clone();
-            let ended = run_steps(&device, self.executor_at(i), &blocks)?;
+            let ended = run_steps(&device, self.executor_at(i), &blocks).await?;
             first = first.or(ended);
         }
         Ok(first)
