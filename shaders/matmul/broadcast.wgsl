@@ -5,6 +5,7 @@
 // that runs lanes as SIMD a shuffle is a register broadcast, where a shared load is a scalar loop.
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
+// B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * ceil(m / TM) workgroups folded over x and y; z is the batch.
 // Guards: rows, columns and k past the edge read the last valid element; K_TAIL sets their terms to zero;
 // stores are guarded. Loops: ceil(k / 4) iterations per invocation.
@@ -121,6 +122,12 @@ fn main(
 #end
 #end
 
+#if B_SUMS
+#for j in 0..T4
+    var total#{j} = vec4<f32>();
+#end
+#endif
+
     for (var block = 0u; block < blocks; block++) {
         let k = 4u * block;
 #if A_KIN
@@ -153,6 +160,11 @@ fn main(
 #end
 #endif
 #end
+#if B_SUMS
+#for j in 0..T4
+        total#{j} += (b#{j}_0 + b#{j}_1) + (b#{j}_2 + b#{j}_3);
+#end
+#endif
 #for i in 0..TM
 #for kk in 0..4
 #if A_KIN
@@ -174,4 +186,13 @@ fn main(
 #end
     }
 #end
+#if B_SUMS
+    if row == 0u {
+#for j in 0..T4
+#for c in 0..4
+        if c#{j} + #{c}u < params.n { b_sums[c#{j} + #{c}u] = total#{j}[#{c}]; }
+#end
+#end
+    }
+#endif
 }

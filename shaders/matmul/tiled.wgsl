@@ -4,6 +4,7 @@
 // invocations load consecutive elements of a line, whatever the layout, and put them into workgroup memory
 // as [k][row] and [k][column].
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n].
+// B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * ceil(m / 64) workgroups folded over x and y; z is the batch.
 // Guards: elements past an edge are zero in workgroup memory; stores are guarded. Loops: ceil(k / 16)
 // iterations per invocation.
@@ -65,6 +66,9 @@ fn main(
 #for i in 0..4
     var s#{i} = vec4<f32>();
 #end
+#if B_SUMS
+    var total = 0.0;
+#endif
     // Surplus workgroups of the folded grid run no iteration instead of returning before a barrier.
     let blocks = select(0u, (params.k + 15u) / 16u, row < params.m);
     for (var block = 0u; block < blocks; block++) {
@@ -90,6 +94,13 @@ fn main(
         }
 #end
         workgroupBarrier();
+#if B_SUMS
+        if row == 0u && t < 64u {
+#for kk in 0..16
+            total += tile_b[#{64 * kk}u + t];
+#end
+        }
+#endif
 #for kk in 0..16
         {
             let bv = vec4<f32>(
@@ -108,4 +119,7 @@ fn main(
         store4(s#{i}, id.z, row + y + #{i}u, col + x);
     }
 #end
+#if B_SUMS
+    if row == 0u && t < 64u && col + t < params.n { b_sums[col + t] = total; }
+#endif
 }

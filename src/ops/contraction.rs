@@ -48,13 +48,15 @@ pub struct Contraction {
     pub epilogue: Program,
     /// The result's shape: `[..., m, n]`.
     pub shape: Shape,
+    /// Whether a last result `[n]` holds Σₖ B[k, n]: only for one batch and B stored `[k, n]`.
+    pub b_sums: bool,
 }
 
 impl Contraction {
     /// A contraction that stores its sums.
     #[must_use]
     pub fn plain(spec: ContractionSpec, shape: Shape) -> Self {
-        Self { spec, epilogue: Program::identity(), shape }
+        Self { spec, epilogue: Program::identity(), shape, b_sums: false }
     }
 
     /// Strides (batch, row, column) with which the epilogue reads an operand of shape `from`, or `None`
@@ -95,7 +97,8 @@ impl Op for Contraction {
             true => String::new(),
             false => format!("; {}", self.epilogue),
         };
-        format!("{form} {}x{}x{}{batch}{epilogue}", s.m, s.n, s.k)
+        let sums = if self.b_sums { "; column sums of B" } else { "" };
+        format!("{form} {}x{}x{}{batch}{epilogue}{sums}", s.m, s.n, s.k)
     }
 
     fn class(&self) -> Class<'_> {
@@ -119,13 +122,18 @@ impl Op for Contraction {
             && dims.len() >= 2
             && dims[dims.len() - 2..] == [s.m, s.n]
             && self.shape.len() == s.batch * s.m * s.n
+            && (!self.b_sums || s.batch == 1 && !s.b.k_inner)
             && inputs.len() == self.epilogue.inputs + 1
             && inputs[2..].iter().all(|t| self.epilogue_strides(&t.shape).is_some());
         if !fits {
             let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
             return Err(Error::shape("matmul", &shapes, format!("expected {}", self.attrs())));
         }
-        Ok(vec![TensorType::f32(&self.shape); self.epilogue.outputs.len()])
+        let mut types = vec![TensorType::f32(&self.shape); self.epilogue.outputs.len()];
+        if self.b_sums {
+            types.push(TensorType::f32([s.n]));
+        }
+        Ok(types)
     }
 
     fn vjp(
@@ -136,7 +144,7 @@ impl Op for Contraction {
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
         let Some(dc) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
-        if !self.epilogue.instrs.is_empty() {
+        if !self.epilogue.instrs.is_empty() || self.b_sums {
             return Err(Error::internal("autodiff", "runs before fusion, on plain contractions"));
         }
         let ContractionSpec { batch, m, n, k, a, b } = self.spec;

@@ -67,6 +67,7 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
         ("WORDS", words.vec4s().into()),
         ("BINDINGS", code.bindings.into()),
         ("STORE", code.store.into()),
+        ("B_SUMS", op.b_sums.into()),
     ];
     if family == MatmulFamily::Broadcast {
         let whole =
@@ -127,6 +128,14 @@ fn store_code(op: &Contraction, cx: &LowerContext<'_>, words: &mut Words) -> Res
             "@group(0) @binding({at}) var<storage, read_write> out{o}: array<{element}>;"
         );
         binds.push(Bind::Output(o));
+    }
+    if op.b_sums {
+        let at = binds.len();
+        let _ = writeln!(
+            bindings,
+            "@group(0) @binding({at}) var<storage, read_write> b_sums: array<f32>;"
+        );
+        binds.push(Bind::Output(outputs));
     }
     let mut inputs = vec!["acc".to_owned()];
     for (j, (ty, source)) in cx.inputs.iter().enumerate().skip(2) {

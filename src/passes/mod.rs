@@ -1,5 +1,6 @@
 //! Graph to graph, one file per pass. Each can be switched off, and changes nothing but speed and memory.
 
+mod column_sums;
 mod cse;
 mod dce;
 mod fold;
@@ -23,15 +24,23 @@ pub struct Passes {
     pub dce: bool,
     /// Elementwise chains become one kernel, or the epilogue of a contraction.
     pub fuse: bool,
+    /// A contraction yields the column sums of its operand B where somebody wants them.
+    pub column_sums: bool,
 }
 
 impl Default for Passes {
     fn default() -> Self {
-        Self { fold: true, cse: true, dce: true, fuse: true }
+        Self { fold: true, cse: true, dce: true, fuse: true, column_sums: true }
     }
 }
 
 impl Passes {
+    /// No pass at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { fold: false, cse: false, dce: false, fuse: false, column_sums: false }
+    }
+
     /// Runs the passes in order, verifying the graph after each. `max_buffers` bounds what fusion may bind
     /// to one kernel. The second result names each pass with the graph after it.
     ///
@@ -58,6 +67,7 @@ impl Passes {
         apply("dce", self.dce, &dce::dce)?;
         apply("fuse", self.fuse, &|g| fuse::fuse(g, max_buffers))?;
         apply("dce", self.fuse && self.dce, &dce::dce)?;
+        apply("column_sums", self.column_sums, &|g| column_sums::column_sums(g, max_buffers))?;
         Ok((graph, sizes))
     }
 }

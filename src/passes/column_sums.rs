@@ -1,0 +1,81 @@
+//! Column sums beside a product: where a contraction reads [k, n] as B and a reduction sums the same tensor over
+//! k, the contraction yields both. In a training step this is the bias gradient beside the kernel gradient.
+
+use super::rewrite::Rewrite;
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::ops::{Contraction, Reduce, ReduceKind};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(super) fn column_sums(graph: &Graph, max_buffers: usize) -> Result<Graph> {
+    let pairs = pairs(graph, max_buffers);
+    let reductions: HashMap<usize, usize> = pairs.iter().map(|(&r, &c)| (c, r)).collect();
+    let mut rewrite = Rewrite::new(graph);
+    for i in 0..graph.nodes().len() {
+        let done = graph.values(i).all(|v| rewrite.has(v));
+        if done {
+            continue;
+        }
+        let pair = match (pairs.get(&i), reductions.get(&i)) {
+            (Some(&c), _) => Some((i, c)),
+            (_, Some(&r)) => Some((r, i)),
+            _ => None,
+        };
+        // Whichever comes first stands for both, where the other's operands exist by then.
+        let ready = |n: usize| graph.nodes()[n].inputs.iter().all(|&v| rewrite.has(v));
+        match pair.filter(|&(r, c)| ready(r) && ready(c)) {
+            Some((r, c)) => {
+                let node = &graph.nodes()[c];
+                let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
+                let Some(op) = node.op.as_any().downcast_ref::<Contraction>() else { continue };
+                let op = Contraction { b_sums: true, ..op.clone() };
+                let mut values = rewrite.to.push_node(Arc::new(op), &inputs, node.layer.clone())?;
+                rewrite.set(r, values.split_off(values.len() - 1));
+                rewrite.set(c, values);
+            }
+            None => rewrite.copy(i)?,
+        }
+    }
+    Ok(rewrite.finish())
+}
+
+/// Reductions with the contraction that can yield their sums; each contraction serves one.
+fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
+    let mut pairs = HashMap::new();
+    for (r, node) in graph.nodes().iter().enumerate() {
+        let Some(reduce) = node.op.as_any().downcast_ref::<Reduce>() else { continue };
+        let v = node.inputs[0];
+        let columns = reduce.kind == ReduceKind::Sum
+            && reduce.first == 0
+            && graph.shape(v).rank() == 2
+            && reduce.end == 1;
+        if !columns {
+            continue;
+        }
+        let serves = |c: &usize| {
+            let node = &graph.nodes()[*c];
+            node.op.as_any().downcast_ref::<Contraction>().is_some_and(|op| {
+                let uniform = |j: &usize| {
+                    matches!(
+                        graph.node(node.inputs[*j]).op.class(),
+                        crate::graph::Class::Leaf(
+                            crate::graph::Leaf::Constant(_) | crate::graph::Leaf::Step(_)
+                        )
+                    )
+                };
+                let buffers = (0..node.inputs.len()).filter(|j| !uniform(j)).count();
+                node.inputs[1] == v
+                    && op.spec.batch == 1
+                    && !op.spec.b.k_inner
+                    && !op.b_sums
+                    && !pairs.values().any(|&taken| taken == *c)
+                    && buffers + op.epilogue.outputs.len() < max_buffers
+            })
+        };
+        if let Some(c) = (0..graph.nodes().len()).find(serves) {
+            pairs.insert(r, c);
+        }
+    }
+    pairs
+}
