@@ -43,6 +43,14 @@ fn unaliased(graph: &Graph, mut v: Value) -> Value {
     v
 }
 
+/// Whether `v` is a leaf's buffer or a part of it.
+fn lies_in_leaf(graph: &Graph, mut v: Value) -> bool {
+    while let Class::Movement(Movement::Alias { .. }) = graph.node(v).op.class() {
+        v = graph.node(v).inputs[0];
+    }
+    matches!(graph.node(v).op.class(), Class::Leaf(_))
+}
+
 pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
     let mut rewrite = Rewrite::new(graph);
     let mut packed: Vec<Value> = Vec::new();
@@ -72,16 +80,14 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
     let roots: Vec<(String, Value)> = graph.outputs().to_vec();
     let mut outputs = Vec::new();
     for (name, v) in roots {
-        let source = unaliased(&graph, v);
-        let leaf = matches!(graph.node(source).op.class(), Class::Leaf(_));
+        let leaf = lies_in_leaf(&graph, v);
         outputs.push((name, if leaf { copy_of(&mut graph, v)? } else { v }));
     }
     graph.set_outputs(outputs);
     // A state whose new value is another buffer's present value: copied before either changes.
     let mut updates = Vec::new();
     for (state, new) in graph.updates().to_vec() {
-        let source = unaliased(&graph, new);
-        let leaf = matches!(graph.node(source).op.class(), Class::Leaf(_)) && source != state;
+        let leaf = lies_in_leaf(&graph, new) && unaliased(&graph, new) != state;
         updates.push((state, if leaf { copy_of(&mut graph, new)? } else { new }));
     }
     graph.set_updates(updates);

@@ -57,10 +57,23 @@ fn may_place(graph: &Graph, state: Value, new: Value) -> bool {
         Class::Leaf(_) | Class::Movement(_) => return false,
         _ => {}
     }
+    // A tensor of a pack is written there, and a buffer that is bound twice has one access mode.
+    let twice = node.inputs.iter().filter(|&&v| v == state).count() > 1;
+    if twice || packed(graph, new) {
+        return false;
+    }
     let types: Vec<_> = node.inputs.iter().map(|&v| graph.ty(v)).collect();
     node.inputs.iter().enumerate().all(|(j, &v)| {
         let same_buffer = storage_root(graph, v) == state;
         !same_buffer || (v == state && node.op.may_overwrite(&types, j, new.output as usize))
+    })
+}
+
+/// Whether a pack has `value` written straight into its arena.
+fn packed(graph: &Graph, value: Value) -> bool {
+    graph.nodes().iter().any(|node| {
+        matches!(node.op.class(), Class::Movement(Movement::Pack { .. }))
+            && node.inputs.iter().any(|&v| storage_root(graph, v) == value)
     })
 }
 

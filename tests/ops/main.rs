@@ -5,8 +5,11 @@
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod dags;
 mod forward;
 mod gradient;
 mod harness;
 mod oracle;
+mod passes;
 mod sizes;
+mod steps;
