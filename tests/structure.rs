@@ -1,0 +1,182 @@
+//! The shape of the source: which module may name which, where wgpu may be named, and how long a file may be.
+
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+
+/// Each module of `src/`, and the modules that its code may name beside itself. Dependencies point one way:
+///
+/// error < tensor < kernels < graph < ops < {autodiff, passes} < plan < gpu < train
+///
+/// `data` stands beside the graph, on tensors alone; layers, losses, metrics and optimizers are composites
+/// over the graph builder.
+const ALLOWED: &[(&str, &[&str])] = &[
+    // Errors name shapes and element types.
+    ("error", &["tensor"]),
+    ("tensor", &["error"]),
+    ("data", &["error", "tensor"]),
+    ("kernels", &["error"]),
+    ("graph", &["error", "tensor", "kernels"]),
+    ("ops", &["error", "tensor", "kernels", "graph"]),
+    ("autodiff", &["error", "tensor", "graph"]),
+    ("passes", &["error", "tensor", "graph", "ops"]),
+    ("plan", &["error", "tensor", "kernels", "graph", "ops", "passes"]),
+    ("gpu", &["error", "tensor", "kernels", "plan"]),
+    ("activations", &["error", "tensor", "graph", "ops"]),
+    ("layers", &["error", "tensor", "graph", "ops", "activations"]),
+    ("losses", &["error", "tensor", "graph", "ops"]),
+    ("metrics", &["error", "tensor", "graph", "ops", "losses"]),
+    ("optim", &["error", "tensor", "graph", "ops", "autodiff"]),
+];
+
+/// Modules that may name every other.
+const ABOVE_ALL: &[&str] = &["lib", "prelude", "train"];
+
+/// The longest file, in lines.
+const LONGEST: usize = 500;
+
+/// The Rust files below `src/`, with their text.
+fn sources() -> Result<Vec<(PathBuf, String)>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut open, mut found) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path)?;
+                found.push((path.strip_prefix(&root)?.to_owned(), text));
+            }
+        }
+    }
+    ensure!(found.len() > 20, "only {} files", found.len());
+    found.sort();
+    Ok(found)
+}
+
+/// The module of a file: the first folder below `src/`, or the file's name.
+fn module(path: &Path) -> String {
+    let first = path.iter().next().unwrap_or_default().to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without comments and without the unit tests at its end.
+fn code(text: &str) -> String {
+    let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let lines = product.lines().map(|l| l.split("//").next().unwrap_or_default());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Modules that follow `crate::` in code: in paths, in lists, and in `pub(in crate::...)`.
+fn named(code: &str) -> Vec<String> {
+    let word = |s: &str| -> String {
+        s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+    };
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => {
+                // The first word of each item at the outermost level.
+                let (mut depth, mut expect) = (0, true);
+                for (i, c) in list.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => expect = true,
+                        c if expect && c.is_alphabetic() => {
+                            names.push(word(&list[i..]));
+                            expect = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            None => names.push(word(rest)),
+        }
+    }
+    names
+}
+
+/// Arrows of a file that point the wrong way.
+fn wrong_arrows(module: &str, code: &str) -> Vec<String> {
+    if ABOVE_ALL.contains(&module) {
+        return vec![];
+    }
+    let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == module) else {
+        return vec![format!("`{module}` has no place in the order: add it to ALLOWED")];
+    };
+    let known = |n: &str| ALLOWED.iter().any(|a| a.0 == n) || ABOVE_ALL.contains(&n);
+    let mut wrong: Vec<String> = named(code)
+        .into_iter()
+        // Other names are items of the crate root: re-exports of `error`.
+        .filter(|n| known(n) && n != module && !allowed.contains(&n.as_str()))
+        .map(|n| format!("{module} -> {n}"))
+        .collect();
+    wrong.dedup();
+    wrong
+}
+
+/// Whether code names wgpu as a word.
+fn names_wgpu(code: &str) -> bool {
+    let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.any(|w| w == "wgpu")
+}
+
+#[test]
+fn arrows_point_one_way() -> Result<()> {
+    for (path, text) in sources()? {
+        let wrong = wrong_arrows(&module(&path), &code(&text));
+        ensure!(wrong.is_empty(), "{}: {}", path.display(), wrong.join(", "));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_order_has_no_cycle() {
+    // Only the pair of errors and tensors name each other: an error shows shapes.
+    let names =
+        |a: &str, b: &str| ALLOWED.iter().any(|(name, allowed)| *name == a && allowed.contains(&b));
+    let mut open: Vec<&str> = ALLOWED.iter().map(|a| a.0).filter(|n| *n != "error").collect();
+    while !open.is_empty() {
+        let free = open.iter().position(|a| !open.iter().any(|b| names(a, b)));
+        open.remove(free.unwrap_or_else(|| panic!("a cycle in {open:?}")));
+    }
+}
+
+#[test]
+fn wgpu_is_named_in_gpu_alone() -> Result<()> {
+    for (path, text) in sources()? {
+        let inside = module(&path) == "gpu";
+        ensure!(inside || !names_wgpu(&code(&text)), "{} names wgpu", path.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn files_are_short_and_finished() -> Result<()> {
+    for (path, text) in sources()? {
+        let lines = text.lines().count();
+        ensure!(lines <= LONGEST, "{}: {lines} lines", path.display());
+        for unfinished in ["todo!", "unimplemented!", "dbg!"] {
+            ensure!(!code(&text).contains(unfinished), "{}: {unfinished}", path.display());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_sources_are_noticed() {
+    let wrong = |module: &str, text: &str| wrong_arrows(module, &code(text));
+    assert_eq!(wrong("graph", "use crate::gpu::Device;"), ["graph -> gpu"]);
+    assert_eq!(wrong("ops", "use crate::{error::Result, plan::{Plan, Region}};"), ["ops -> plan"]);
+    assert_eq!(wrong("kernels", "fn f() -> crate::graph::Graph {}"), ["kernels -> graph"]);
+    assert_eq!(wrong("autodiff", "use crate::ops::Map;"), ["autodiff -> ops"]);
+    assert_eq!(wrong("newcomer", "").len(), 1);
+    assert!(wrong("ops", "// see crate::gpu\nuse crate::graph::Graph;").is_empty());
+    assert!(wrong("ops", "#[cfg(test)]\nmod tests { use crate::gpu::Device; }").is_empty());
+    assert!(wrong("train", "use crate::gpu::Device;").is_empty());
+    assert!(names_wgpu(&code("fn f(d: &wgpu::Device) {}")));
+    assert!(!names_wgpu(&code("/// Knows no wgpu.\nfn from_wgpu() {}")));
+}
