@@ -1,14 +1,21 @@
 #![doc = include_str!("../README.md")]
 
+pub mod activations;
 pub mod autodiff;
 pub mod data;
 pub mod error;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+pub mod layers;
+pub mod losses;
+pub mod metrics;
 pub mod ops;
+pub mod optim;
 pub mod passes;
 pub mod plan;
+pub mod prelude;
 pub mod tensor;
+pub mod train;
 
 pub use error::{Error, GpuErrorKind, Result};

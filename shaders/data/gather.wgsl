@@ -1,7 +1,7 @@
 // rows_t[r, :] = factor_t * table_t[indices[start + r], :] for every table t, in one dispatch.
 //
-// KIND per table: 0 f32, 1 u8 packed four to a word (decoded to f32), 2 u32 (copied). WIDTH and ROWS per
-// table are uniform words. Each invocation moves four elements of a row of each table.
+// KIND per table: 0 f32, 1 u8 packed four to a word (decoded to f32), 2 u32 (copied), 3 u8 in whole words.
+// Width and rows of each table are uniform words. Each invocation moves four elements of a row of each table.
 // Dispatch: ceil(rows * width / WG) workgroups, folded over x and y; `width` counts the vec4s of the widest
 // row. Guards: an index past the table reads its last row, an index position past the buffer its last
 // element (the host refuses both).
@@ -51,11 +51,21 @@ fn main(
             rows#{t}[dest + c] = f32(byte) * factor;
         }
 #else
+#if KIND#{t} == 3
+        if e < width {
+            let pixels = vec4<f32>(unpack4xU8(table#{t}[source / 4u])) * bitcast<f32>(params.words[#{t}].z);
+            rows#{t}[dest] = pixels.x;
+            rows#{t}[dest + 1u] = pixels.y;
+            rows#{t}[dest + 2u] = pixels.z;
+            rows#{t}[dest + 3u] = pixels.w;
+        }
+#else
 #if KIND#{t} == 0
         let factor = bitcast<f32>(params.words[#{t}].z);
         for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[dest + c] = table#{t}[source + c] * factor; }
 #else
         for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[dest + c] = table#{t}[source + c]; }
+#endif
 #endif
 #endif
     }

@@ -209,7 +209,16 @@ impl Device {
 
     /// Lets wgpu finish what is submitted, where the platform needs somebody to wait.
     pub(super) fn poll(&self, during: &str) -> Result<()> {
-        match self.device.poll(wgpu::PollType::wait_indefinitely()) {
+        self.poll_until(None, during)
+    }
+
+    /// As [`Device::poll`], up to one submission.
+    pub(super) fn poll_until(
+        &self,
+        submission_index: Option<wgpu::SubmissionIndex>,
+        during: &str,
+    ) -> Result<()> {
+        match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None }) {
             Ok(_) => Ok(()),
             Err(e) => {
                 self.check(during)?;

@@ -7,11 +7,13 @@ use crate::error::{Error, Result};
 use crate::kernels::{STEP_BYTES, STEP_WORDS};
 use crate::plan::{BufferClass, Plan};
 use crate::tensor::{DType, Data, Tensor};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Steps whose parameters are uploaded at once.
+/// Steps whose parameters are uploaded at once: the most that share a submit.
 const CHUNK: usize = 64;
+/// Submits that may be under way before the host waits.
+const IN_FLIGHT: usize = 2;
 
 /// The words that one step reads.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +58,8 @@ pub struct Executor {
     launches: Vec<Launch>,
     /// The external buffers that the bind groups refer to.
     bound: HashMap<usize, wgpu::Buffer>,
+    steps_per_submit: Option<usize>,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
 }
 
 impl std::fmt::Debug for Executor {
@@ -108,6 +112,8 @@ impl Executor {
             steps,
             launches: Vec::new(),
             bound: HashMap::new(),
+            steps_per_submit: None,
+            in_flight: VecDeque::new(),
         };
         this.bind(store)?;
         Ok(this)
@@ -167,32 +173,49 @@ impl Executor {
         Ok(())
     }
 
-    /// Runs the plan once for each block, without waiting. Blocks are uploaded together, and their steps
-    /// share one submit per 64.
+    /// How many steps share a submit, where that was set.
+    #[must_use]
+    pub const fn steps_per_submit(&self) -> Option<usize> {
+        self.steps_per_submit
+    }
+
+    /// Sets how many steps share a submit: 1 to 64. A submit should stay well under a driver's watchdog.
+    pub fn set_steps_per_submit(&mut self, steps: usize) {
+        self.steps_per_submit = Some(steps.clamp(1, CHUNK));
+    }
+
+    /// Runs the plan once for each block. Several steps share an upload, a pass and a submit; the host waits
+    /// only for the submit before the last, so that work neither piles up nor runs dry.
     ///
     /// # Errors
     /// [`Error::Gpu`] for any failure reported by now.
-    pub fn run(&self, blocks: &[StepBlock]) -> Result<()> {
-        for chunk in blocks.chunks(CHUNK) {
+    pub fn run(&mut self, blocks: &[StepBlock]) -> Result<()> {
+        for chunk in blocks.chunks(self.steps_per_submit.unwrap_or(CHUNK)) {
+            if self.in_flight.len() >= IN_FLIGHT {
+                self.device.poll_until(self.in_flight.pop_front(), "running a plan")?;
+            }
             let words: Vec<u32> = chunk.iter().flat_map(|b| b.0).collect();
             self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(&words));
             let mut encoder = self.device.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                for step in 0..chunk.len() {
-                    let offset = [(step * STEP_BYTES) as u32];
-                    for launch in &self.launches {
-                        let offsets = if launch.step { &offset[..] } else { &[] };
-                        pass.set_pipeline(&launch.pipeline.pipeline);
-                        pass.set_bind_group(0, &launch.group, offsets);
-                        let [x, y, z] = launch.grid;
-                        pass.dispatch_workgroups(x, y, z);
-                    }
-                }
-            }
-            self.device.queue.submit([encoder.finish()]);
+            self.encode(&mut encoder, chunk.len());
+            self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
         }
         self.device.check("running a plan")
+    }
+
+    /// Encodes `steps` replays into one compute pass.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, steps: usize) {
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for step in 0..steps {
+            let offset = [(step * STEP_BYTES) as u32];
+            for launch in &self.launches {
+                let offsets = if launch.step { &offset[..] } else { &[] };
+                pass.set_pipeline(&launch.pipeline.pipeline);
+                pass.set_bind_group(0, &launch.group, offsets);
+                let [x, y, z] = launch.grid;
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
     }
 
     /// Reads an output of the last run.

@@ -32,11 +32,6 @@ impl Pipelines {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(cache.entry(source).or_insert(pipeline).clone())
     }
-
-    /// How many pipelines there are.
-    pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
 }
 
 fn compile(device: &Device, call: &KernelCall, source: &str) -> Result<Pipeline> {

@@ -96,7 +96,7 @@ param_blocks! {
         pad1: u32,
     }
     /// Kernels that own one row per workgroup.
-    RowParams ["reduce/softmax", "reduce/argmax"] {
+    RowParams ["reduce/softmax", "reduce/argmax", "data/one_hot"] {
         /// Rows.
         rows: u32,
         /// Elements per row.

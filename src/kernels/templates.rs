@@ -23,6 +23,7 @@ pub static FILES: &[(&str, &str)] = files![
     "loss/sigmoid_cross_entropy",
     "loss/softmax_cross_entropy",
     "data/gather",
+    "data/one_hot",
     "data/record",
     "data/segment_rank",
     "data/segment_sum",

@@ -16,7 +16,7 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
     let family = cx.caps.matmul;
     let (template, tile_m, tile_n, k_step) = match family {
         MatmulFamily::Tiled => ("matmul/tiled", 64, 64, 16),
-        MatmulFamily::Broadcast => ("matmul/broadcast", broadcast_rows(s.m, s.n), 32, 4),
+        MatmulFamily::Broadcast => ("matmul/broadcast", broadcast_rows(s.m, s.n, s.k), 32, 4),
     };
     if family == MatmulFamily::Broadcast && !cx.caps.can_broadcast() {
         return Err(Error::MissingFeature {
@@ -91,10 +91,11 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
     .into())
 }
 
-/// Rows per tile of the broadcast kernel: tall tiles reuse B more, but waste rows past the edge and take
-/// longer to compile. Measured figures are in `docs/results.md`.
-fn broadcast_rows(m: usize, n: usize) -> usize {
+/// Rows per tile of the broadcast kernel. Tall tiles reuse B more, but waste rows past the edge, and their
+/// unrolled text takes longer to compile: small products, where nothing is won, take the shortest.
+fn broadcast_rows(m: usize, n: usize, k: usize) -> usize {
     match m {
+        _ if m * n * k < 1 << 19 => 8,
         0..=8 => 8,
         9..=16 => 16,
         // A tall tile pays where there are enough tiles for every core.

@@ -125,6 +125,7 @@ impl Op for Gather {
             words.extend([width(ty) as u32, ty.shape.dims()[0] as u32, factor.to_bits(), 0]);
             let kind: u32 = match ty.dtype {
                 DType::F32 => 0,
+                DType::U8 if width(ty).is_multiple_of(4) => 3,
                 DType::U8 => 1,
                 DType::U32 => 2,
             };

@@ -256,6 +256,13 @@ impl Case {
         Self::new("hits", vec![Sample::f32([rows, cols], (-4.0, 4.0)), labels], &[], build)
     }
 
+    /// `rows` labels as rows of `classes`.
+    #[must_use]
+    pub fn one_hot(rows: usize, classes: usize) -> Self {
+        let build: Build = |g, c, x| Ok(vec![g.one_hot(x[0], c.args[0])?]);
+        Self::new("one_hot", vec![Sample::indices([rows], classes)], &[classes], build)
+    }
+
     /// Rows of `tables`, times a factor each. Operands: indices, then the tables. `args`: rows gathered, and
     /// the start where it is no step word.
     #[must_use]
@@ -375,6 +382,7 @@ pub fn cards() -> Vec<Card> {
         Case::gather(7, &[7, 0], &[(Sample::f32([5, 3], (-1.0, 1.0)), 1.0)]),
         Case::gather(7, &[7, 0], &[(Sample::f32([5, 2, 3], (-1.0, 1.0)), 0.5)]),
         Case::gather(13, &[4], &tables),
+        Case::gather(13, &[5], &[(Sample::u8([9, 12]), 1.0 / 255.0), tables[2].clone()]),
     ];
     let mut all: Vec<Card> = ROWS.iter().map(card_of).collect();
     all.extend([
@@ -415,6 +423,12 @@ pub fn cards() -> Vec<Card> {
             &["reduce/argmax"],
             None("it counts"),
             vec![Case::hits(7, 5, true), Case::hits(7, 5, false), Case::hits(2, 300, true)],
+        ),
+        card(
+            "one_hot",
+            &["data/one_hot"],
+            Gradient::Zero,
+            vec![Case::one_hot(7, 5), Case::one_hot(70, 11)],
         ),
         card("gather", &["data/gather"], Checked, gathers),
         card(

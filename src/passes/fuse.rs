@@ -90,28 +90,34 @@ impl<'a> Fusion<'a> {
         &self.graph.nodes()[node].outputs[0].shape
     }
 
-    /// Merges producers into consumers of the same shape.
+    /// Merges producers into consumers of the same shape. A producer with one reader goes first: a derivative
+    /// in terms of a stored result then joins the backward kernel that reads it, and is not stored itself.
     fn group(&mut self) {
-        for i in 0..self.graph.nodes().len() {
-            if self.group_of[i].is_none() {
-                continue;
-            }
-            for v in self.graph.nodes()[i].inputs.clone() {
-                let p = v.node.index();
-                let (Some(a), Some(b)) = (self.group_of[p], self.group_of[i]) else { continue };
-                if a == b || self.shape_of(p) != self.shape_of(i) {
-                    continue;
-                }
-                let mut union = [self.groups[a].as_slice(), self.groups[b].as_slice()].concat();
-                union.sort_unstable();
-                let (inputs, outputs) = self.boundary(&union);
-                let buffers = inputs.iter().filter(|v| !self.uniform(**v)).count() + outputs.len();
-                if buffers <= self.max_buffers && !self.reenters(&union) {
-                    union.iter().for_each(|&n| self.group_of[n] = Some(b));
-                    self.groups[a].clear();
-                    self.groups[b] = union;
+        for single in [true, false] {
+            for i in 0..self.graph.nodes().len() {
+                for v in self.graph.nodes()[i].inputs.clone() {
+                    if !single || self.users[v.node.index()].len() == 1 {
+                        self.merge(v.node.index(), i);
+                    }
                 }
             }
+        }
+    }
+
+    /// Merges the groups of two elementwise nodes where shape, buffers and order allow.
+    fn merge(&mut self, producer: usize, consumer: usize) {
+        let (Some(a), Some(b)) = (self.group_of[producer], self.group_of[consumer]) else { return };
+        if a == b || self.shape_of(producer) != self.shape_of(consumer) {
+            return;
+        }
+        let mut union = [self.groups[a].as_slice(), self.groups[b].as_slice()].concat();
+        union.sort_unstable();
+        let (inputs, outputs) = self.boundary(&union);
+        let buffers = inputs.iter().filter(|v| !self.uniform(**v)).count() + outputs.len();
+        if buffers <= self.max_buffers && !self.reenters(&union) {
+            union.iter().for_each(|&n| self.group_of[n] = Some(b));
+            self.groups[a].clear();
+            self.groups[b] = union;
         }
     }
 

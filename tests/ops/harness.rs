@@ -105,7 +105,8 @@ pub fn run_plan(plan: &Plan, feeds: &Feeds<'_>, steps: &[&Words<'_>]) -> Result<
             block
         })
         .collect();
-    let executor = Executor::new(device, Arc::new(guarded.plan.clone()), &store).map_err(text)?;
+    let mut executor =
+        Executor::new(device, Arc::new(guarded.plan.clone()), &store).map_err(text)?;
     executor.run(&blocks).map_err(text)?;
     let mut after: Vec<Vec<u32>> = Vec::new();
     for (decl, before) in guarded.plan.buffers.iter().zip(&guarded.before) {

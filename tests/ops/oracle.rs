@@ -22,6 +22,7 @@ const OPS: &[&str] = &[
     "softmax_cross_entropy",
     "sigmoid_cross_entropy",
     "hits",
+    "one_hot",
     "gather",
     "segment_sum",
     "record",
@@ -89,6 +90,7 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
             let labels = if sparse { whole(&x[1]) } else { softmax::argmax(&x[1], cols()) };
             vec![hits(&x[0], &labels, cols())]
         }
+        "one_hot" => vec![losses::one_hot(&whole(&x[0]), args[0])],
         "gather" => {
             let start = args.get(1).copied().unwrap_or(word(0) as usize);
             let index = &whole(&x[0])[start..start + args[0]];
@@ -174,7 +176,9 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         "linear" | "neg" | "abs" | "sign" | "square" | "relu" | "leaky_relu" | "step"
         | "clipped_linear" | "add" | "sub" | "mul" | "maximum" | "minimum" | "greater"
         | "greater_equal" | "less" | "less_equal" | "equal" | "random_uniform" | "copy"
-        | "transpose" | "reshape" | "view" | "pack" | "max" | "hits" | "gather" => (EPS, 0.0),
+        | "transpose" | "reshape" | "view" | "pack" | "max" | "hits" | "one_hot" | "gather" => {
+            (EPS, 0.0)
+        }
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" => (3.0 * EPS, 0.0),
         // Sums of small whole numbers are exact in any order.

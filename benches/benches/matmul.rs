@@ -1,0 +1,90 @@
+//! The three matrix products at six shapes, beside the same product through the `gemm` crate on the CPU.
+//! Throughput is in FLOP/s (criterion prints elements).
+
+use anyhow::Result;
+use criterion::{BenchmarkId, Throughput};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use wgrad::gpu::Device;
+use wgrad::graph::Graph;
+use wgrad::tensor::DType;
+use wgrad_benches::{Runner, criterion, timed, uniform};
+
+/// m, n, k.
+const SHAPES: [[usize; 3]; 6] = [
+    [32, 128, 784],
+    [64, 128, 784],
+    [128, 512, 784],
+    [256, 256, 256],
+    [512, 512, 512],
+    [1024, 1024, 1024],
+];
+/// Name, and whether A and B are transposed.
+const FORMS: [(&str, bool, bool); 3] =
+    [("AB", false, false), ("AtB", true, false), ("ABt", false, true)];
+
+fn main() -> Result<()> {
+    let device = Device::new()?;
+    println!("adapter: {}", device.info());
+    let mut criterion = criterion();
+    for [m, n, k] in SHAPES {
+        let mut group = criterion.benchmark_group(format!("matmul {m}x{n}x{k}"));
+        group.throughput(Throughput::Elements(2 * (m * n * k) as u64));
+        for (form, ta, tb) in FORMS {
+            let mut g = Graph::new();
+            let a = g.input("a", if ta { [k, m] } else { [m, k] }, DType::F32);
+            let b = g.input("b", if tb { [n, k] } else { [k, n] }, DType::F32);
+            let c = g.matmul_form(a, b, ta, tb)?;
+            g.output("c", c);
+            let mut runner = Runner::new(&device, &g)?;
+            group.bench_function(BenchmarkId::new("wgrad", form), |bencher| {
+                bencher.iter_custom(|steps| timed(runner.time(steps)));
+            });
+            let (a, b) = (uniform(0, m * k), uniform(1, k * n));
+            group.bench_function(BenchmarkId::new("gemm crate", form), |bencher| {
+                bencher.iter_custom(|steps| cpu([m, n, k], ta, tb, &a, &b, steps));
+            });
+        }
+        group.finish();
+    }
+    criterion.final_summary();
+    Ok(())
+}
+
+/// The product through the `gemm` crate, on all cores.
+fn cpu([m, n, k]: [usize; 3], ta: bool, tb: bool, a: &[f32], b: &[f32], steps: u64) -> Duration {
+    let mut c = vec![0.0f32; m * n];
+    // (column stride, row stride) of each operand.
+    let (a_cs, a_rs) = if ta { (m, 1) } else { (1, k) };
+    let (b_cs, b_rs) = if tb { (k, 1) } else { (1, n) };
+    let start = Instant::now();
+    for _ in 0..steps {
+        // SAFETY: the slices hold m·k, k·n and m·n elements, and the strides address exactly those; c is
+        // borrowed mutably and overlaps neither operand.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                k,
+                c.as_mut_ptr(),
+                1,
+                n as isize,
+                false,
+                a.as_ptr(),
+                a_cs as isize,
+                a_rs as isize,
+                b.as_ptr(),
+                b_cs as isize,
+                b_rs as isize,
+                0.0,
+                1.0,
+                false,
+                false,
+                false,
+                gemm::Parallelism::Rayon(0),
+            );
+        }
+        black_box(&c);
+    }
+    start.elapsed()
+}

@@ -1,0 +1,129 @@
+//! What the benchmarks share: a compiled graph that runs many steps for one wait.
+
+use anyhow::Result;
+use criterion::Criterion;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wgrad::Error;
+use wgrad::gpu::{Device, Executor, StepBlock, Store};
+use wgrad::graph::Graph;
+use wgrad::kernels::DeviceCaps;
+use wgrad::layers::Sequential;
+use wgrad::passes::Passes;
+use wgrad::plan::{BufferClass, Plan};
+use wgrad::prelude::*;
+use wgrad::tensor::DType;
+use wgrad::train::Batch;
+
+/// A plan with buffers of its own.
+pub struct Runner {
+    device: Device,
+    executor: Executor,
+}
+
+impl Runner {
+    /// Compiles `graph`; inputs and states hold small random numbers.
+    ///
+    /// # Errors
+    /// Those of the plan and the device.
+    pub fn new(device: &Device, graph: &Graph) -> Result<Self, Error> {
+        Self::from_plan(device, Plan::compile(graph, &Passes::default(), device.caps())?)
+    }
+
+    /// Binds a plan to buffers with small random numbers in them.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn from_plan(device: &Device, plan: Plan) -> Result<Self, Error> {
+        let mut store = Store::new(device);
+        for (i, decl) in plan.buffers.iter().enumerate() {
+            if matches!(decl.class, BufferClass::Input | BufferClass::State) {
+                // Index buffers hold zeros, which are valid rows; bytes of small floats elsewhere.
+                if decl.name.ends_with("/order") || decl.name.ends_with("/y") {
+                    store.allocate(&decl.name, decl.bytes)?;
+                } else {
+                    let values = uniform(i as u64, decl.bytes as usize / 4);
+                    store.upload(&decl.name, &Tensor::f32([values.len()], values)?)?;
+                }
+            }
+        }
+        let mut executor = Executor::new(device, Arc::new(plan), &store)?;
+        executor.set_steps_per_submit(64);
+        Ok(Self { device: device.clone(), executor })
+    }
+
+    /// Seconds for `steps` steps and one wait.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn time(&mut self, steps: u64) -> Result<Duration, Error> {
+        let blocks = vec![StepBlock::default(); steps as usize];
+        let start = Instant::now();
+        self.executor.run(&blocks)?;
+        self.device.wait()?;
+        Ok(start.elapsed())
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        self.executor.plan()
+    }
+}
+
+/// Uniform numbers in [-0.05, 0.05).
+#[must_use]
+pub fn uniform(stream: u64, len: usize) -> Vec<f32> {
+    Initializer::Uniform { low: -0.05, high: 0.05 }.fill(len, 1, 1, 0, stream)
+}
+
+/// The plan of one training step on MNIST-shaped data: 784, the hidden layers, 10; ReLU, Adam, accuracy.
+///
+/// # Errors
+/// Those of the model and the device.
+pub fn training_step(device: &Device, hidden: &[usize], size: usize) -> Result<Plan, Error> {
+    let mut model = Sequential::new([784]);
+    for &units in hidden {
+        model = model.add(Dense::new(units).activation(Activation::Relu));
+    }
+    let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+    let compile = Compile::new(Adam::default(), loss).metrics([Metric::Accuracy]);
+    let trainer = model.add(Dense::new(10)).compile(device, compile)?;
+    let x = wgrad::graph::TensorType { shape: [4096, 784].into(), dtype: DType::U8 };
+    let y = Some(wgrad::graph::TensorType { shape: [4096].into(), dtype: DType::U32 });
+    let batch = Batch { role: "train", x, y, scale: 1.0 / 255.0, size, slots: 64 };
+    trainer.plan(&batch, true)
+}
+
+/// wgpu's no-op backend under stated capabilities: what a step costs the host alone.
+///
+/// # Errors
+/// [`Error::NoAdapter`] never; the signature matches [`Device::new`].
+pub fn noop_device(caps: DeviceCaps) -> Device {
+    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor {
+        required_limits: wgpu::Limits {
+            max_storage_buffers_per_shader_stage: 8,
+            ..wgpu::Limits::default()
+        },
+        ..Default::default()
+    });
+    Device::from_wgpu(device, queue, caps)
+}
+
+/// Criterion with short measurements: kernels are timed over many steps each.
+#[must_use]
+pub fn criterion() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1))
+        .configure_from_args()
+}
+
+/// A measured duration, or the end of the benchmark with the error's words: there is nobody to return it to.
+pub fn timed(result: Result<Duration, Error>) -> Duration {
+    result.unwrap_or_else(|e| {
+        eprintln!("benchmark failed: {e}");
+        std::process::exit(1)
+    })
+}

@@ -1,0 +1,21 @@
+// encoded[r, c] = 1 where labels[r] = c, else 0.
+//
+// Dispatch: ceil(rows * cols / WG) workgroups, folded over x and y. Guards: a label past the classes encodes
+// as zeros (the host refuses such labels).
+#import lib/index
+
+struct Params { rows: u32, cols: u32, pad0: u32, pad1: u32 }
+@group(0) @binding(8) var<uniform> params: Params;
+@group(0) @binding(0) var<storage, read> labels: array<u32>;
+@group(0) @binding(1) var<storage, read_write> encoded: array<f32>;
+
+@compute @workgroup_size(#{WG})
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+) {
+    let i = workgroup_index(id, count) * #{WG}u + local.x;
+    if i >= params.rows * params.cols { return; }
+    encoded[i] = select(0.0, 1.0, labels[i / params.cols] == i % params.cols);
+}

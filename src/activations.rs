@@ -1,0 +1,120 @@
+//! Activation functions, by the names that Keras gives them.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+
+/// An activation function. As a layer it applies to its input; [`crate::layers::Dense`] takes one too.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub enum Activation {
+    /// x.
+    #[default]
+    Linear,
+    /// max(x, 0).
+    Relu,
+    /// x where positive, else `negative_slope` · x.
+    LeakyRelu {
+        /// Slope left of zero. Keras: 0.2 in `activations.leaky_relu`, 0.3 in the layer.
+        negative_slope: f32,
+    },
+    /// x where positive, else `alpha` (eˣ - 1). Clevert et al. 2015.
+    Elu {
+        /// Limit far left is -alpha.
+        alpha: f32,
+    },
+    /// Scaled ELU: 1.0507 · (x, or 1.6733 (eˣ - 1)). Klambauer et al. 2017.
+    Selu,
+    /// 1 / (1 + e⁻ˣ).
+    Sigmoid,
+    /// min(max(x/6 + 1/2, 0), 1), as in Keras 3.
+    HardSigmoid,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// log(1 + eˣ).
+    Softplus,
+    /// x / (1 + |x|).
+    Softsign,
+    /// x Φ(x) with the normal distribution function Φ. Hendrycks and Gimpel 2016.
+    Gelu,
+    /// GELU by its tanh approximation.
+    GeluTanh,
+    /// x · sigmoid(x), also called swish.
+    Silu,
+    /// 1 where x is positive, else 0. Its derivative is 0.
+    Step,
+    /// x limited to [low, high]: the piecewise-linear unit.
+    ClippedLinear {
+        /// Lower limit.
+        low: f32,
+        /// Upper limit.
+        high: f32,
+    },
+    /// eˣ / Σ eˣ over the last axis, the maximum subtracted first.
+    Softmax,
+    /// The logarithm of the softmax.
+    LogSoftmax,
+}
+
+impl Activation {
+    /// The name, as in the table of elementwise functions where it stands there.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Relu => "relu",
+            Self::LeakyRelu { .. } => "leaky_relu",
+            Self::Elu { .. } => "elu",
+            Self::Selu => "selu",
+            Self::Sigmoid => "sigmoid",
+            Self::HardSigmoid => "hard_sigmoid",
+            Self::Tanh => "tanh",
+            Self::Softplus => "softplus",
+            Self::Softsign => "softsign",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu_tanh",
+            Self::Silu => "silu",
+            Self::Step => "step",
+            Self::ClippedLinear { .. } => "clipped_linear",
+            Self::Softmax => "softmax",
+            Self::LogSoftmax => "log_softmax",
+        }
+    }
+
+    fn params(&self) -> Vec<f32> {
+        match *self {
+            Self::LeakyRelu { negative_slope } => vec![negative_slope],
+            Self::Elu { alpha } => vec![alpha],
+            Self::ClippedLinear { low, high } => vec![low, high],
+            _ => vec![],
+        }
+    }
+
+    /// Applies the function to `x`, of any shape; the result has the same shape.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a parameter that is not finite, or limits in the wrong order.
+    pub fn apply(&self, graph: &mut Graph, x: Value) -> Result<Value> {
+        self.check()?;
+        match self {
+            Self::Linear => Ok(x),
+            Self::Softmax => graph.softmax(x),
+            Self::LogSoftmax => graph.log_softmax(x),
+            _ => graph.unary(self.name(), x, &self.params()),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        let params = self.params();
+        if let Some(bad) = params.iter().find(|p| !p.is_finite()) {
+            return Err(Error::parameter(self.name(), bad, "parameters are finite numbers"));
+        }
+        match *self {
+            Self::ClippedLinear { low, high } if low >= high => Err(Error::parameter(
+                self.name(),
+                format!("[{low}, {high}]"),
+                "low lies below high",
+            )),
+            _ => Ok(()),
+        }
+    }
+}

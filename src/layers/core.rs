@@ -1,0 +1,99 @@
+//! Layers without weights.
+
+use super::{Layer, Mode};
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::Shape;
+
+impl Layer for Activation {
+    fn kind(&self) -> &'static str {
+        "Activation"
+    }
+
+    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+        self.check()?;
+        if matches!(self, Self::Softmax | Self::LogSoftmax) && input.rank() == 0 {
+            let detail = "softmax needs an axis besides the batch";
+            return Err(Error::shape(self.name(), &[input], detail));
+        }
+        Ok(input.clone())
+    }
+
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        _weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
+        Self::apply(self, graph, x)
+    }
+}
+
+/// Inverted dropout: while training each element is zero with probability `rate`, and all others are
+/// multiplied by 1 / (1 - rate); otherwise the identity. Srivastava et al. 2014.
+///
+/// The mask is a function of (seed, layer, step, element) and is recomputed in the backward pass.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dropout {
+    rate: f32,
+}
+
+impl Dropout {
+    /// Drops each element with probability `rate`, in [0, 1).
+    #[must_use]
+    pub const fn new(rate: f32) -> Self {
+        Self { rate }
+    }
+}
+
+impl Layer for Dropout {
+    fn kind(&self) -> &'static str {
+        "Dropout"
+    }
+
+    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+        if !(0.0..1.0).contains(&self.rate) {
+            return Err(Error::parameter("rate", self.rate, "a dropout rate lies in [0, 1)"));
+        }
+        Ok(input.clone())
+    }
+
+    fn apply(&self, graph: &mut Graph, x: Value, _weights: &[Value], mode: &Mode) -> Result<Value> {
+        let Some((seed, step)) = mode.random.filter(|_| self.rate > 0.0) else { return Ok(x) };
+        let shape = graph.shape(x).clone();
+        let drawn = graph.random_uniform(shape, seed, step, mode.stream)?;
+        let rate = graph.constant(self.rate);
+        let kept = graph.binary("greater_equal", drawn, rate)?;
+        let mask = graph.scale(kept, 1.0 / (1.0 - self.rate))?;
+        graph.mul(x, mask)
+    }
+}
+
+/// All axes but the batch become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flatten;
+
+impl Layer for Flatten {
+    fn kind(&self) -> &'static str {
+        "Flatten"
+    }
+
+    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+        Ok(Shape::from([input.len()]))
+    }
+
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        _weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
+        let shape = graph.shape(x);
+        let batch = shape.dims()[0];
+        let width = shape.len() / batch;
+        graph.reshape(x, [batch, width])
+    }
+}

@@ -1,0 +1,194 @@
+//! The fully connected layer.
+
+use super::{Layer, Mode, WeightSpec};
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::{Initializer, Shape};
+
+/// A penalty Σ l1 |w| + l2 w² that the values of a tensor add to the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Regularizer {
+    /// Factor of Σ |w|.
+    pub l1: f32,
+    /// Factor of Σ w².
+    pub l2: f32,
+}
+
+impl Regularizer {
+    /// Σ l1 |w|.
+    #[must_use]
+    pub const fn l1(l1: f32) -> Self {
+        Self { l1, l2: 0.0 }
+    }
+
+    /// Σ l2 w².
+    #[must_use]
+    pub const fn l2(l2: f32) -> Self {
+        Self { l1: 0.0, l2 }
+    }
+
+    fn check(&self) -> Result<()> {
+        for (name, value) in [("l1", self.l1), ("l2", self.l2)] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(Error::parameter(
+                    name,
+                    value,
+                    "a penalty is a finite number, 0 or more",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The penalty of `w` as a scalar, or `None` where both factors are zero.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    pub fn penalty(&self, graph: &mut Graph, w: Value) -> Result<Option<Value>> {
+        let mut total = None;
+        for (factor, function) in [(self.l1, "abs"), (self.l2, "square")] {
+            if factor == 0.0 {
+                continue;
+            }
+            let each = graph.unary(function, w, &[])?;
+            let each = graph.scale(each, factor)?;
+            let sum = graph.sum(each, &[], false)?;
+            total = Some(match total {
+                Some(t) => graph.add(t, sum)?,
+                None => sum,
+            });
+        }
+        Ok(total)
+    }
+}
+
+/// activation(x · kernel + bias) over the last axis.
+///
+/// Input `[batch, ..., in]`, output `[batch, ..., units]`; kernel `[in, units]`, bias `[units]`, as in Keras.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    units: usize,
+    activation: Activation,
+    use_bias: bool,
+    kernel_initializer: Initializer,
+    bias_initializer: Initializer,
+    kernel_regularizer: Regularizer,
+    bias_regularizer: Regularizer,
+}
+
+impl Dense {
+    /// A layer of `units` outputs: linear, Glorot-uniform kernel, zero bias.
+    #[must_use]
+    pub const fn new(units: usize) -> Self {
+        let none = Regularizer { l1: 0.0, l2: 0.0 };
+        Self {
+            units,
+            activation: Activation::Linear,
+            use_bias: true,
+            kernel_initializer: Initializer::GlorotUniform,
+            bias_initializer: Initializer::Zeros,
+            kernel_regularizer: none,
+            bias_regularizer: none,
+        }
+    }
+
+    /// Applies `activation` to the sums.
+    #[must_use]
+    pub const fn activation(mut self, activation: Activation) -> Self {
+        self.activation = activation;
+        self
+    }
+
+    /// Whether there is a bias.
+    #[must_use]
+    pub const fn use_bias(mut self, use_bias: bool) -> Self {
+        self.use_bias = use_bias;
+        self
+    }
+
+    /// How the kernel begins.
+    #[must_use]
+    pub const fn kernel_initializer(mut self, initializer: Initializer) -> Self {
+        self.kernel_initializer = initializer;
+        self
+    }
+
+    /// How the bias begins.
+    #[must_use]
+    pub const fn bias_initializer(mut self, initializer: Initializer) -> Self {
+        self.bias_initializer = initializer;
+        self
+    }
+
+    /// A penalty on the kernel.
+    #[must_use]
+    pub const fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.kernel_regularizer = regularizer;
+        self
+    }
+
+    /// A penalty on the bias.
+    #[must_use]
+    pub const fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.bias_regularizer = regularizer;
+        self
+    }
+}
+
+impl Layer for Dense {
+    fn kind(&self) -> &'static str {
+        "Dense"
+    }
+
+    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+        if self.units == 0 {
+            return Err(Error::parameter("units", 0, "a layer has at least one unit"));
+        }
+        if input.rank() == 0 || input.is_empty() {
+            let detail = "the input needs a non-empty last axis";
+            return Err(Error::shape("dense", &[input], detail));
+        }
+        self.activation.check()?;
+        self.kernel_initializer.check()?;
+        self.bias_initializer.check()?;
+        self.kernel_regularizer.check()?;
+        self.bias_regularizer.check()?;
+        let mut dims = input.dims().to_vec();
+        dims[input.rank() - 1] = self.units;
+        Ok(Shape::from(dims))
+    }
+
+    fn weights(&self, input: &Shape) -> Vec<WeightSpec> {
+        let fan_in = input.dims().last().copied().unwrap_or(1);
+        let fan_out = self.units;
+        let mut specs = vec![WeightSpec {
+            name: "kernel",
+            shape: Shape::from([fan_in, fan_out]),
+            initializer: self.kernel_initializer,
+            fan_in,
+            fan_out,
+            regularizer: self.kernel_regularizer,
+        }];
+        if self.use_bias {
+            specs.push(WeightSpec {
+                name: "bias",
+                shape: Shape::from([fan_out]),
+                initializer: self.bias_initializer,
+                // As in Keras: both fans of a vector are its length.
+                fan_in: fan_out,
+                fan_out,
+                regularizer: self.bias_regularizer,
+            });
+        }
+        specs
+    }
+
+    fn apply(&self, graph: &mut Graph, x: Value, weights: &[Value], _mode: &Mode) -> Result<Value> {
+        let mut y = graph.matmul(x, weights[0])?;
+        if self.use_bias {
+            y = graph.add(y, weights[1])?;
+        }
+        self.activation.apply(graph, y)
+    }
+}

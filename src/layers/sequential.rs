@@ -1,0 +1,127 @@
+//! A stack of layers.
+
+use super::{Layer, Mode, WeightSpec, snake_case};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::Shape;
+use std::sync::Arc;
+
+/// A layer in its place.
+#[derive(Debug, Clone)]
+pub struct NamedLayer {
+    /// Its name, unique in the model: `dense`, `dense_1`.
+    pub name: String,
+    /// The layer.
+    pub layer: Arc<dyn Layer>,
+}
+
+/// Layers applied one after the other, as Keras' `Sequential`.
+#[derive(Debug, Clone)]
+pub struct Sequential {
+    input: Shape,
+    layers: Vec<NamedLayer>,
+}
+
+impl Sequential {
+    /// An empty stack for samples of this shape (without the batch axis).
+    #[must_use]
+    pub fn new(input: impl Into<Shape>) -> Self {
+        Self { input: input.into(), layers: Vec::new() }
+    }
+
+    /// Appends a layer, named after its type.
+    #[must_use]
+    pub fn add(self, layer: impl Layer + 'static) -> Self {
+        let base = snake_case(layer.kind());
+        let same = self.layers.iter().filter(|l| l.layer.kind() == layer.kind()).count();
+        let name = if same == 0 { base } else { format!("{base}_{same}") };
+        self.add_named(&name, layer)
+    }
+
+    /// Appends a layer under a name of its own.
+    #[must_use]
+    pub fn add_named(mut self, name: &str, layer: impl Layer + 'static) -> Self {
+        self.layers.push(NamedLayer { name: name.into(), layer: Arc::new(layer) });
+        self
+    }
+
+    /// The shape of one input sample.
+    #[must_use]
+    pub const fn input_shape(&self) -> &Shape {
+        &self.input
+    }
+
+    /// The layers.
+    #[must_use]
+    pub fn layers(&self) -> &[NamedLayer] {
+        &self.layers
+    }
+
+    /// The shape of one sample after each layer.
+    ///
+    /// # Errors
+    /// The first layer that does not fit, by name; an empty stack; two layers of one name.
+    pub fn shapes(&self) -> Result<Vec<Shape>> {
+        if self.layers.is_empty() {
+            return Err(Error::parameter("layers", 0, "a model has at least one layer; add one"));
+        }
+        if self.input.is_empty() {
+            return Err(Error::shape("input", &[&self.input], "an extent is zero"));
+        }
+        let mut shapes: Vec<Shape> = Vec::new();
+        for (i, named) in self.layers.iter().enumerate() {
+            if self.layers[..i].iter().any(|l| l.name == named.name) {
+                return Err(Error::parameter("name", &named.name, "two layers have this name"));
+            }
+            let input = shapes.last().unwrap_or(&self.input);
+            let shape = named.layer.output_shape(input).map_err(|e| e.in_layer(&named.name))?;
+            shapes.push(shape);
+        }
+        Ok(shapes)
+    }
+
+    /// The shape of one output sample.
+    ///
+    /// # Errors
+    /// As [`Sequential::shapes`].
+    pub fn output_shape(&self) -> Result<Shape> {
+        Ok(self.shapes()?.pop().unwrap_or_default())
+    }
+
+    /// Every trainable tensor: (layer's name, tensor), in order.
+    ///
+    /// # Errors
+    /// As [`Sequential::shapes`].
+    pub fn weights(&self) -> Result<Vec<(String, WeightSpec)>> {
+        let shapes = self.shapes()?;
+        let inputs = std::iter::once(&self.input).chain(&shapes);
+        let specs = self.layers.iter().zip(inputs).flat_map(|(named, input)| {
+            named.layer.weights(input).into_iter().map(|spec| (named.name.clone(), spec))
+        });
+        Ok(specs.collect())
+    }
+
+    /// Builds the stack on `x` `[batch, ...]`. `weights` are in the order of [`Sequential::weights`];
+    /// `random` is seed and step while training.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, naming the layer.
+    pub fn apply(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        weights: &[Value],
+        random: Option<(Value, Value)>,
+    ) -> Result<Value> {
+        let shapes = self.shapes()?;
+        let inputs = std::iter::once(&self.input).chain(&shapes);
+        let (mut x, mut rest) = (x, weights);
+        for (stream, (named, input)) in self.layers.iter().zip(inputs).enumerate() {
+            let (own, others) = rest.split_at(named.layer.weights(input).len());
+            rest = others;
+            let mode = Mode { random, stream: stream as u32 };
+            x = graph.in_layer(&named.name, |g| named.layer.apply(g, x, own, &mode))?;
+        }
+        Ok(x)
+    }
+}

@@ -1,0 +1,213 @@
+//! Losses. Each is the mean over the batch of a per-sample loss, as in Keras.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::ops::CrossEntropyKind;
+use crate::tensor::{DType, Shape};
+
+/// Distance that Keras keeps between probabilities and 0 or 1.
+const EPSILON: f32 = 1e-7;
+
+/// A loss function, in Keras' words.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// Mean of (p - t)² over the outputs of a sample.
+    MeanSquaredError,
+    /// Mean of |p - t|.
+    MeanAbsoluteError,
+    /// Mean of e²/2 where |e| ≤ delta, else delta (|e| - delta/2). Huber 1964.
+    Huber {
+        /// Where the square ends.
+        delta: f32,
+    },
+    /// Mean of -(t log p + (1 - t) log(1 - p)); on logits through log-sum-exp.
+    BinaryCrossentropy {
+        /// Whether predictions are logits instead of probabilities.
+        from_logits: bool,
+    },
+    /// -Σ t log p over the last axis; targets are probabilities. On logits through log-sum-exp.
+    CategoricalCrossentropy {
+        /// Whether predictions are logits instead of probabilities.
+        from_logits: bool,
+    },
+    /// -log p of the labelled class; targets are integers.
+    SparseCategoricalCrossentropy {
+        /// Whether predictions are logits instead of probabilities.
+        from_logits: bool,
+    },
+}
+
+/// What a loss builds.
+#[derive(Debug, Clone, Copy)]
+pub struct LossValues {
+    /// The loss of each sample divided by the batch size, `[batch]`: their sum is the batch's loss.
+    pub rows: Value,
+    /// 1 for each sample whose largest prediction is the target's, where the loss kernel yields it.
+    pub hits: Option<Value>,
+}
+
+impl Loss {
+    /// The name, as Keras spells it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::MeanSquaredError => "mean_squared_error",
+            Self::MeanAbsoluteError => "mean_absolute_error",
+            Self::Huber { .. } => "huber",
+            Self::BinaryCrossentropy { .. } => "binary_crossentropy",
+            Self::CategoricalCrossentropy { .. } => "categorical_crossentropy",
+            Self::SparseCategoricalCrossentropy { .. } => "sparse_categorical_crossentropy",
+        }
+    }
+
+    /// Whether targets are integer labels.
+    #[must_use]
+    pub const fn takes_labels(&self) -> bool {
+        matches!(self, Self::SparseCategoricalCrossentropy { .. })
+    }
+
+    /// The predictions' threshold between the classes of a binary problem.
+    #[must_use]
+    pub const fn threshold(&self) -> f32 {
+        if matches!(self, Self::BinaryCrossentropy { from_logits: true }) { 0.0 } else { 0.5 }
+    }
+
+    /// Builds the loss of predictions `[batch, ...]` and targets of the same shape (`[batch]` u32 for the
+    /// sparse form; `[batch]` f32 for predictions `[batch, 1]`).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::DType`] where they do not fit; [`Error::Parameter`] for a bad delta.
+    pub fn build(
+        &self,
+        graph: &mut Graph,
+        targets: Value,
+        predictions: Value,
+    ) -> Result<LossValues> {
+        let targets = self.fit_targets(graph, targets, predictions)?;
+        let shape = graph.shape(predictions).clone();
+        let batch = shape.dims()[0];
+        let per_sample = 1.0 / batch as f32;
+        let per_element = 1.0 / shape.len() as f32;
+        let plain = |rows| LossValues { rows, hits: None };
+        match *self {
+            Self::MeanSquaredError => {
+                let e = graph.sub(predictions, targets)?;
+                let e = graph.unary("square", e, &[])?;
+                sum_samples(graph, e, per_element).map(plain)
+            }
+            Self::MeanAbsoluteError => {
+                let e = graph.sub(predictions, targets)?;
+                let e = graph.unary("abs", e, &[])?;
+                sum_samples(graph, e, per_element).map(plain)
+            }
+            Self::Huber { delta } => {
+                if !(delta.is_finite() && delta > 0.0) {
+                    return Err(Error::parameter("delta", delta, "a finite number above 0"));
+                }
+                // c (|e| - c/2) with c = min(|e|, delta).
+                let e = graph.sub(predictions, targets)?;
+                let e = graph.unary("abs", e, &[])?;
+                let delta = graph.constant(delta);
+                let c = graph.binary("minimum", e, delta)?;
+                let half = graph.scale(c, 0.5)?;
+                let rest = graph.sub(e, half)?;
+                let loss = graph.mul(c, rest)?;
+                sum_samples(graph, loss, per_element).map(plain)
+            }
+            Self::BinaryCrossentropy { from_logits: true } => {
+                // The kernel works on [batch, outputs].
+                let flat = Shape::from([batch, shape.len() / batch]);
+                let logits = graph.reshape(predictions, flat.clone())?;
+                let targets = graph.reshape(targets, flat)?;
+                let kind = CrossEntropyKind::Binary;
+                Ok(plain(graph.cross_entropy(kind, logits, targets, per_element)?.0))
+            }
+            Self::BinaryCrossentropy { from_logits: false } => {
+                let p = graph.unary("clipped_linear", predictions, &[EPSILON, 1.0 - EPSILON])?;
+                let one = graph.constant(1.0);
+                let (q, u) = (graph.sub(one, p)?, graph.sub(one, targets)?);
+                let (log_p, log_q) = (graph.unary("log", p, &[])?, graph.unary("log", q, &[])?);
+                let (yes, no) = (graph.mul(targets, log_p)?, graph.mul(u, log_q)?);
+                let sum = graph.add(yes, no)?;
+                sum_samples(graph, sum, -per_element).map(plain)
+            }
+            Self::CategoricalCrossentropy { from_logits: true }
+            | Self::SparseCategoricalCrossentropy { from_logits: true } => {
+                let kind = match self {
+                    Self::CategoricalCrossentropy { .. } => CrossEntropyKind::Categorical,
+                    _ => CrossEntropyKind::Sparse,
+                };
+                // Positions before the last axis average, as samples do.
+                let cols = shape.dims()[shape.rank() - 1];
+                let scale = cols as f32 * per_element;
+                let (rows, hits) = graph.cross_entropy(kind, predictions, targets, scale)?;
+                let rows = sum_samples(graph, rows, 1.0)?;
+                Ok(LossValues { rows, hits })
+            }
+            Self::CategoricalCrossentropy { from_logits: false }
+            | Self::SparseCategoricalCrossentropy { from_logits: false } => {
+                let targets = match self {
+                    Self::SparseCategoricalCrossentropy { .. } => {
+                        graph.one_hot(targets, shape.dims()[shape.rank() - 1])?
+                    }
+                    _ => targets,
+                };
+                let last = [shape.rank() - 1];
+                let total = graph.sum(predictions, &last, true)?;
+                let p = graph.div(predictions, total)?;
+                let p = graph.unary("clipped_linear", p, &[EPSILON, 1.0 - EPSILON])?;
+                let log_p = graph.unary("log", p, &[])?;
+                let terms = graph.mul(targets, log_p)?;
+                let positions = shape.len() / batch / shape.dims()[shape.rank() - 1];
+                sum_samples(graph, terms, -per_sample / positions as f32).map(plain)
+            }
+        }
+    }
+
+    /// Targets in the shape that the loss expects.
+    fn fit_targets(&self, graph: &mut Graph, targets: Value, predictions: Value) -> Result<Value> {
+        let (t, p) = (graph.ty(targets).clone(), graph.shape(predictions).clone());
+        let softmax = matches!(
+            self,
+            Self::CategoricalCrossentropy { .. } | Self::SparseCategoricalCrossentropy { .. }
+        );
+        if p.rank() == 0 || softmax && p.rank() < 2 {
+            let detail = "predictions need a batch axis, and a class axis for a categorical loss";
+            return Err(Error::shape(self.name(), &[&p], detail));
+        }
+        let wanted = match self.takes_labels() {
+            true => (Shape::from(&p.dims()[..p.rank() - 1]), DType::U32),
+            false => (p.clone(), DType::F32),
+        };
+        if t.dtype != wanted.1 {
+            let detail = match self.takes_labels() {
+                true => {
+                    "targets are integer labels (u32); use categorical_crossentropy for probabilities"
+                }
+                false => "targets are f32; use sparse_categorical_crossentropy for integer labels",
+            };
+            return Err(Error::dtype(self.name(), &[t.dtype], detail));
+        }
+        // A trailing axis of 1 may be missing on either side.
+        let squeezed = |s: &Shape| s.dims().iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
+        if t.shape == wanted.0 {
+            Ok(targets)
+        } else if squeezed(&t.shape) == squeezed(&wanted.0)
+            && t.shape.dims().first() == wanted.0.dims().first()
+        {
+            graph.reshape(targets, wanted.0)
+        } else {
+            let detail = format!("targets of shape {} are expected", wanted.0);
+            Err(Error::shape(self.name(), &[&t.shape, &p], detail))
+        }
+    }
+}
+
+/// `scale` times the sum over each sample: `[batch, ...]` to `[batch]`.
+fn sum_samples(graph: &mut Graph, x: Value, scale: f32) -> Result<Value> {
+    let shape = graph.shape(x).clone();
+    let axes: Vec<usize> = (1..shape.rank()).collect();
+    let scaled = if scale == 1.0 { x } else { graph.scale(x, scale)? };
+    if axes.is_empty() { Ok(scaled) } else { graph.sum(scaled, &axes, false) }
+}

@@ -1,0 +1,88 @@
+//! Metrics, computed on the device.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::losses::{Loss, LossValues};
+use crate::tensor::DType;
+
+/// A metric, averaged over samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Metric {
+    /// The share of right predictions: of the largest class where there are several outputs, of each output
+    /// against the loss's threshold for binary problems.
+    Accuracy,
+    /// Mean of (p - t)².
+    MeanSquaredError,
+    /// Mean of |p - t|.
+    MeanAbsoluteError,
+}
+
+impl Metric {
+    /// The name in logs, as Keras spells it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::MeanSquaredError => "mean_squared_error",
+            Self::MeanAbsoluteError => "mean_absolute_error",
+        }
+    }
+
+    /// A vector whose sum is the batch's metric times the batch size, or the metric of each sample.
+    ///
+    /// # Errors
+    /// Targets that do not suit the metric.
+    pub fn build(
+        &self,
+        graph: &mut Graph,
+        loss: &Loss,
+        values: &LossValues,
+        targets: Value,
+        predictions: Value,
+    ) -> Result<Value> {
+        let shape = graph.shape(predictions).clone();
+        let batch = shape.dims()[0];
+        let share = batch as f32;
+        match self {
+            Self::Accuracy => {
+                let outputs = shape.len() / batch;
+                let categorical = graph.ty(targets).dtype == DType::U32
+                    || matches!(loss, Loss::CategoricalCrossentropy { .. });
+                let hits = match values.hits {
+                    Some(hits) => hits,
+                    None if categorical => graph.hits(predictions, targets)?,
+                    None => {
+                        let targets = graph.reshape(targets, shape.clone())?;
+                        let threshold = graph.constant(loss.threshold());
+                        let yes = graph.binary("greater", predictions, threshold)?;
+                        let equal = graph.binary("equal", yes, targets)?;
+                        let equal = graph.scale(equal, 1.0 / outputs as f32)?;
+                        return flat(graph, equal);
+                    }
+                };
+                let positions = graph.shape(hits).len() as f32;
+                let hits =
+                    if positions == share { hits } else { graph.scale(hits, share / positions)? };
+                flat(graph, hits)
+            }
+            Self::MeanSquaredError | Self::MeanAbsoluteError => {
+                if graph.ty(targets).dtype != DType::F32 {
+                    let dtype = graph.ty(targets).dtype;
+                    return Err(Error::dtype(self.name(), &[dtype], "targets are f32"));
+                }
+                let targets = graph.reshape(targets, shape.clone())?;
+                let e = graph.sub(predictions, targets)?;
+                let function = if *self == Self::MeanSquaredError { "square" } else { "abs" };
+                let e = graph.unary(function, e, &[])?;
+                let e = graph.scale(e, share / shape.len() as f32)?;
+                flat(graph, e)
+            }
+        }
+    }
+}
+
+fn flat(graph: &mut Graph, x: Value) -> Result<Value> {
+    let len = graph.shape(x).len();
+    graph.reshape(x, [len])
+}

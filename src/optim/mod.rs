@@ -1,0 +1,82 @@
+//! Optimizers: update rules as graphs over flat arenas, one fused dispatch each. The rules are Keras 3's.
+
+mod adam;
+mod rmsprop;
+mod sgd;
+
+pub use adam::{Adam, AdamW};
+pub use rmsprop::{Adagrad, RmsProp};
+pub use sgd::Sgd;
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::DType;
+use std::fmt::Debug;
+
+/// A tensor that an optimizer keeps for every parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slot {
+    /// Its name: `momentum`, `velocity`.
+    pub name: &'static str,
+    /// What its elements begin as.
+    pub initial: f32,
+}
+
+/// An update rule: elementwise on flat arenas of parameters, gradients and slots.
+pub trait Optimizer: Debug + Send + Sync {
+    /// The name, as Keras spells it.
+    fn name(&self) -> &'static str;
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] naming the setting and its domain.
+    fn check(&self) -> Result<()>;
+
+    /// The state kept per parameter.
+    fn slots(&self) -> Vec<Slot>;
+
+    /// Builds the rule: new parameters, and the new value of each slot.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)>;
+
+    /// The step parameters that the rule reads, for the step after `done` steps, computed in f64.
+    fn step_values(&self, done: u64) -> Vec<(&'static str, f32)>;
+}
+
+/// `old` · a + `new` · (1 - a).
+fn blend(graph: &mut Graph, old: Value, new: Value, a: f32) -> Result<Value> {
+    let old = graph.scale(old, a)?;
+    let new = graph.scale(new, (1.0 - f64::from(a)) as f32)?;
+    graph.add(old, new)
+}
+
+/// The f32 step parameter `name`.
+fn rate(graph: &mut Graph, name: &str) -> Result<Value> {
+    graph.step_param(name, DType::F32)
+}
+
+/// Checks that a setting is finite and lies in `low..high` (`high` excluded).
+fn within(optimizer: &str, name: &str, value: f32, low: f32, high: f32) -> Result<()> {
+    if value.is_finite() && value >= low && value < high {
+        return Ok(());
+    }
+    let domain = match high {
+        f32::INFINITY => format!("a finite number, {low} or more"),
+        _ => format!("lies in [{low}, {high})"),
+    };
+    Err(Error::Parameter {
+        layer: optimizer.into(),
+        name: name.into(),
+        value: value.to_string(),
+        detail: domain,
+    })
+}

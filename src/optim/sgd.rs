@@ -1,0 +1,79 @@
+//! Gradient descent.
+
+use super::{Optimizer, Slot, rate, within};
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+
+/// Stochastic gradient descent: v ← momentum · v - lr · g; p ← p + v, or with Nesterov
+/// p ← p + momentum · v - lr · g. The rate falls as lr / (1 + decay · t) with t the steps done, as Keras'
+/// `decay` did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sgd {
+    /// The learning rate before the first step.
+    pub learning_rate: f32,
+    /// Share of the last update kept, in [0, 1).
+    pub momentum: f32,
+    /// Whether the gradient step is taken from where momentum leads. Sutskever et al. 2013.
+    pub nesterov: bool,
+    /// Inverse-time decay per step.
+    pub decay: f32,
+}
+
+impl Default for Sgd {
+    fn default() -> Self {
+        Self { learning_rate: 0.01, momentum: 0.0, nesterov: false, decay: 0.0 }
+    }
+}
+
+impl Sgd {
+    /// Plain gradient descent at this rate.
+    #[must_use]
+    pub fn new(learning_rate: f32) -> Self {
+        Self { learning_rate, ..Self::default() }
+    }
+}
+
+impl Optimizer for Sgd {
+    fn name(&self) -> &'static str {
+        "SGD"
+    }
+
+    fn check(&self) -> Result<()> {
+        within("SGD", "learning_rate", self.learning_rate, 0.0, f32::INFINITY)?;
+        within("SGD", "momentum", self.momentum, 0.0, 1.0)?;
+        within("SGD", "decay", self.decay, 0.0, f32::INFINITY)
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        let momentum = Slot { name: "momentum", initial: 0.0 };
+        if self.momentum > 0.0 { vec![momentum] } else { vec![] }
+    }
+
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)> {
+        let lr = rate(graph, "learning_rate")?;
+        let step = graph.mul(g, lr)?;
+        let Some(&v) = slots.first() else {
+            return Ok((graph.sub(p, step)?, vec![]));
+        };
+        let kept = graph.scale(v, self.momentum)?;
+        let v = graph.sub(kept, step)?;
+        let change = if self.nesterov {
+            let ahead = graph.scale(v, self.momentum)?;
+            graph.sub(ahead, step)?
+        } else {
+            v
+        };
+        Ok((graph.add(p, change)?, vec![v]))
+    }
+
+    fn step_values(&self, done: u64) -> Vec<(&'static str, f32)> {
+        let lr = f64::from(self.learning_rate) / (1.0 + f64::from(self.decay) * done as f64);
+        vec![("learning_rate", lr as f32)]
+    }
+}

@@ -1,0 +1,13 @@
+//! What a training program names: `use wgrad::prelude::*`.
+
+pub use crate::activations::Activation;
+pub use crate::data::Dataset;
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::data::{load_mnist, read_idx};
+pub use crate::gpu::{Device, DeviceOptions};
+pub use crate::layers::{Dense, Dropout, Flatten, Layer, Regularizer, Sequential};
+pub use crate::losses::Loss;
+pub use crate::metrics::Metric;
+pub use crate::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
+pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
+pub use crate::train::{Compile, Epoch, Evaluation, Features, Fit, History, Trainer};

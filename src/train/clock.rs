@@ -1,0 +1,34 @@
+//! How many steps share a submit: as many as take about 50 ms, well under a driver's watchdog.
+
+use crate::error::Result;
+use crate::gpu::{Device, Executor, StepBlock};
+use std::time::{Duration, Instant};
+
+/// Time that one submit may take.
+const SUBMIT: Duration = Duration::from_millis(50);
+
+/// Runs the blocks; the first two alone, the second one timed, where the executor's chunk is not set yet.
+/// Returns when the first block ended, where that was waited for.
+pub(super) fn run_steps(
+    device: &Device,
+    executor: &mut Executor,
+    blocks: &[StepBlock],
+) -> Result<Option<Instant>> {
+    if executor.steps_per_submit().is_some() || blocks.is_empty() {
+        executor.run(blocks)?;
+        return Ok(None);
+    }
+    let (first, rest) = blocks.split_at(1);
+    executor.run(first)?;
+    device.wait()?;
+    let ended = Instant::now();
+    let (second, rest) = rest.split_at(rest.len().min(1));
+    if !second.is_empty() {
+        executor.run(second)?;
+        device.wait()?;
+        let step = ended.elapsed().max(Duration::from_nanos(1));
+        executor.set_steps_per_submit((SUBMIT.as_secs_f64() / step.as_secs_f64()) as usize);
+        executor.run(rest)?;
+    }
+    Ok(Some(ended))
+}

@@ -1,0 +1,347 @@
+//! `fit`, `evaluate` and `predict`.
+
+use super::clock::run_steps;
+use super::history::{Epoch, Evaluation, History};
+use super::step::Batch;
+use super::trainer::Trainer;
+use crate::data::{Dataset, permutation};
+use crate::error::{Error, Result};
+use crate::gpu::StepBlock;
+use crate::graph::TensorType;
+use crate::tensor::Tensor;
+use std::time::Instant;
+
+/// Samples per step of `evaluate` and `predict`.
+const EVALUATION_BATCH: usize = 256;
+
+/// What is called after each epoch.
+type EpochHook<'a> = Box<dyn FnMut(&Epoch) + 'a>;
+
+/// How to train, in the words of Keras' `fit`.
+pub struct Fit<'a> {
+    epochs: usize,
+    batch_size: usize,
+    shuffle: bool,
+    validation_data: Option<&'a Dataset>,
+    on_epoch_end: Option<EpochHook<'a>>,
+}
+
+impl Default for Fit<'_> {
+    fn default() -> Self {
+        Self { epochs: 1, batch_size: 32, shuffle: true, validation_data: None, on_epoch_end: None }
+    }
+}
+
+impl std::fmt::Debug for Fit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (epochs, batch) = (self.epochs, self.batch_size);
+        f.debug_struct("Fit")
+            .field("epochs", &epochs)
+            .field("batch_size", &batch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Fit<'a> {
+    /// One epoch, batches of 32, shuffled.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Passes over the data.
+    #[must_use]
+    pub const fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// Samples per step. The last batch of an epoch may be shorter; it is trained too.
+    #[must_use]
+    pub const fn batch_size(mut self, batch_size: usize) -> Self {
+        self.batch_size = batch_size;
+        self
+    }
+
+    /// Whether each epoch sees the samples in a new order.
+    #[must_use]
+    pub const fn shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
+    /// Data evaluated after each epoch.
+    #[must_use]
+    pub const fn validation_data(mut self, data: &'a Dataset) -> Self {
+        self.validation_data = Some(data);
+        self
+    }
+
+    /// Called after each epoch with its numbers.
+    #[must_use]
+    pub fn on_epoch_end(mut self, hook: impl FnMut(&Epoch) + 'a) -> Self {
+        self.on_epoch_end = Some(Box::new(hook));
+        self
+    }
+}
+
+/// Samples to predict: a tensor `[n, ...]`, and the factor that its elements are multiplied by.
+#[derive(Debug, Clone, Copy)]
+pub struct Features<'a> {
+    /// The samples.
+    pub x: &'a Tensor,
+    /// The factor.
+    pub scale: f32,
+}
+
+impl<'a> From<&'a Tensor> for Features<'a> {
+    fn from(x: &'a Tensor) -> Self {
+        Self { x, scale: 1.0 }
+    }
+}
+
+impl<'a> From<&'a Dataset> for Features<'a> {
+    fn from(data: &'a Dataset) -> Self {
+        Self { x: data.x(), scale: data.scale() }
+    }
+}
+
+fn ty(tensor: &Tensor) -> TensorType {
+    TensorType { shape: tensor.shape().clone(), dtype: tensor.dtype() }
+}
+
+impl Trainer {
+    /// Trains on `data`. Data and parameters stay on the device; the host reads one buffer of numbers per
+    /// epoch.
+    ///
+    /// # Errors
+    /// Data that does not suit the model, a batch size of zero or above the sample count, or a device failure.
+    pub async fn fit_async(&mut self, data: &Dataset, mut fit: Fit<'_>) -> Result<History> {
+        let began = Instant::now();
+        let n = data.len();
+        self.check_data(data)?;
+        if let Some(validation) = fit.validation_data {
+            self.check_data(validation)?;
+        }
+        if fit.batch_size == 0 || fit.batch_size > n {
+            let detail = format!("a batch has 1 to {n} samples, as many as there are");
+            return Err(Error::parameter("batch_size", fit.batch_size, detail));
+        }
+        if fit.epochs == 0 {
+            return Err(Error::parameter("epochs", 0, "at least one epoch"));
+        }
+        let batches = self.make_resident("train", data, fit.batch_size)?;
+        let validation = match fit.validation_data {
+            Some(v) => {
+                let batches = self.make_resident("evaluate", v, EVALUATION_BATCH)?;
+                let in_order: Vec<u32> = (0..v.len() as u32).collect();
+                self.store.upload_bytes("evaluate/order", bytemuck::cast_slice(&in_order))?;
+                Some(batches)
+            }
+            None => None,
+        };
+        let mut history = History::default();
+        for epoch in 0..fit.epochs {
+            let start = Instant::now();
+            let order = match fit.shuffle {
+                true => permutation(n, self.seed(), self.epochs)?,
+                false => (0..n as u32).collect(),
+            };
+            self.store.upload_bytes("train/order", bytemuck::cast_slice(&order))?;
+            let first = self.run_batches(&batches, true)?;
+            if let (0, Some(ended)) = (epoch, first) {
+                history.first_step = ended - began;
+            }
+            let trained = self.collect("train", &sizes(&batches)).await?;
+            let duration = start.elapsed();
+            self.epochs += 1;
+            let mut logs = named("", &trained);
+            if let Some(batches) = &validation {
+                self.run_batches(batches, false)?;
+                logs.extend(named("val_", &self.collect("evaluate", &sizes(batches)).await?));
+            }
+            let samples_per_second = n as f64 / duration.as_secs_f64().max(1e-9);
+            let report = Epoch { epoch, logs, duration, samples_per_second };
+            if let Some(hook) = &mut fit.on_epoch_end {
+                hook(&report);
+            }
+            history.epochs.push(report);
+        }
+        Ok(history)
+    }
+
+    /// The blocking form of [`Trainer::fit_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::fit_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn fit(&mut self, data: &Dataset, fit: Fit<'_>) -> Result<History> {
+        crate::gpu::block_on(self.fit_async(data, fit))
+    }
+
+    /// Loss and metrics over `data`, without training.
+    ///
+    /// # Errors
+    /// Data that does not suit the model, or a device failure.
+    pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Evaluation> {
+        self.check_data(data)?;
+        let batches = self.make_resident("evaluate", data, EVALUATION_BATCH)?;
+        let in_order: Vec<u32> = (0..data.len() as u32).collect();
+        self.store.upload_bytes("evaluate/order", bytemuck::cast_slice(&in_order))?;
+        self.run_batches(&batches, false)?;
+        self.collect("evaluate", &sizes(&batches)).await
+    }
+
+    /// The blocking form of [`Trainer::evaluate_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::evaluate_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
+        crate::gpu::block_on(self.evaluate_async(data))
+    }
+
+    /// The model's output for each sample: `[n, ...]`. Samples pass through the device in batches.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the samples do not suit the model; [`Error::Gpu`] for a device failure.
+    pub async fn predict_async<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
+        let Features { x, scale } = samples.into();
+        self.check_features(x)?;
+        let n = x.shape().dims()[0];
+        let size = n.min(EVALUATION_BATCH);
+        let mut shape = x.shape().dims().to_vec();
+        shape[0] = size;
+        let x_ty = TensorType { shape: shape.into(), dtype: x.dtype() };
+        let batch = Batch { role: "predict", x: x_ty, y: None, scale, size, slots: 0 };
+        let in_order: Vec<u32> = (0..size as u32).collect();
+        self.store.upload_bytes("predict/order", bytemuck::cast_slice(&in_order))?;
+        let mut values = Vec::new();
+        for start in (0..n).step_by(size) {
+            let count = size.min(n - start);
+            if start + size <= n {
+                self.store.upload("predict/x", &x.rows(start, size)?)?;
+            } else {
+                // The last batch ends with the data: rows already predicted fill it up.
+                self.store.upload("predict/x", &x.rows(n - size, size)?)?;
+            }
+            let i = self.executor(&batch, false)?;
+            let executor = self.executor_at(i);
+            executor.run(&[StepBlock::default()])?;
+            let predicted = executor.read("predictions").await?;
+            let width = predicted.shape().len() / size;
+            values.extend_from_slice(&predicted.as_f32()?[(size - count) * width..]);
+        }
+        let mut shape = vec![n];
+        shape.extend(self.model().output_shape()?.dims());
+        Tensor::f32(shape, values)
+    }
+
+    /// The blocking form of [`Trainer::predict_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::predict_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn predict<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
+        crate::gpu::block_on(self.predict_async(samples))
+    }
+
+    fn check_features(&self, x: &Tensor) -> Result<()> {
+        let dims = x.shape().dims();
+        let sample = self.model().input_shape();
+        if dims.is_empty() || dims[1..] != *sample.dims() {
+            let detail = format!("the model takes samples of shape {sample}: [n, ...] is expected");
+            return Err(Error::shape("input", &[x.shape()], detail));
+        }
+        if dims[0] == 0 {
+            return Err(Error::data("x", "there are no samples"));
+        }
+        Ok(())
+    }
+
+    fn check_data(&self, data: &Dataset) -> Result<()> {
+        self.check_features(data.x())?;
+        let output = self.model().output_shape()?;
+        if self.loss().takes_labels() {
+            data.check_labels(output.dims().last().copied().unwrap_or(0))?;
+        }
+        Ok(())
+    }
+
+    /// Uploads a dataset and returns the batches that cover it: full ones, then a shorter one.
+    fn make_resident(
+        &mut self,
+        role: &'static str,
+        data: &Dataset,
+        size: usize,
+    ) -> Result<Vec<(Batch, usize)>> {
+        let n = data.len();
+        let size = size.min(n);
+        let slots = n.div_ceil(size);
+        let (x, y) = (ty(data.x()), ty(data.y()));
+        let full = Batch { role, x, y: Some(y), scale: data.scale(), size, slots };
+        let mut batches = vec![(full.clone(), n / size)];
+        if n % size > 0 {
+            batches.push((Batch { size: n % size, ..full.clone() }, 1));
+        }
+        // Everything that can be refused is refused before the first byte is uploaded.
+        for (batch, _) in &batches {
+            self.plan(batch, role == "train")?;
+        }
+        self.store.upload(&format!("{role}/x"), data.x())?;
+        self.store.upload(&format!("{role}/y"), data.y())?;
+        self.store.allocate(&format!("{role}/order"), n as u64 * 4)?;
+        let columns = self.columns();
+        self.store.allocate(&format!("{role}/metrics"), (slots * columns * 4) as u64)?;
+        Ok(batches)
+    }
+
+    /// Runs each batch's plan as often as it says, numbering places and slots on.
+    fn run_batches(&mut self, batches: &[(Batch, usize)], train: bool) -> Result<Option<Instant>> {
+        let mut first = None;
+        let (mut start, mut slot) = (0u32, 0u32);
+        for (batch, count) in batches {
+            let i = self.executor(batch, train)?;
+            let plan = self.executor_at(i).plan().clone();
+            let mut blocks = Vec::with_capacity(*count);
+            for _ in 0..*count {
+                let mut block = StepBlock::default();
+                block.set_u32(&plan, "start", start);
+                block.set_u32(&plan, "slot", slot);
+                if train {
+                    block.set_u32(&plan, "seed", fold_seed(self.seed()));
+                    // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
+                    block.set_u32(&plan, "step", self.steps as u32);
+                    for (name, value) in self.optimizer().step_values(self.steps) {
+                        block.set_f32(&plan, name, value);
+                    }
+                    self.steps += 1;
+                }
+                start += batch.size as u32;
+                slot += 1;
+                blocks.push(block);
+            }
+            let device = self.device.clone();
+            let ended = run_steps(&device, self.executor_at(i), &blocks)?;
+            first = first.or(ended);
+        }
+        Ok(first)
+    }
+}
+
+/// A 64-bit seed in the generator's 32-bit key word.
+fn fold_seed(seed: u64) -> u32 {
+    (seed ^ (seed >> 32)) as u32
+}
+
+fn sizes(batches: &[(Batch, usize)]) -> Vec<usize> {
+    batches.iter().flat_map(|(batch, count)| std::iter::repeat_n(batch.size, *count)).collect()
+}
+
+fn named(prefix: &str, evaluation: &Evaluation) -> Vec<(String, f64)> {
+    let metrics = evaluation.metrics.iter().copied();
+    std::iter::once(("loss", evaluation.loss))
+        .chain(metrics)
+        .map(|(name, value)| (format!("{prefix}{name}"), value))
+        .collect()
+}

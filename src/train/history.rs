@@ -1,0 +1,71 @@
+//! What training reports.
+
+use std::time::Duration;
+
+/// One epoch's numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Epoch {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// Name and mean over all samples: `loss`, the metrics, and each with `val_` before it.
+    pub logs: Vec<(String, f64)>,
+    /// Time spent training, validation excluded.
+    pub duration: Duration,
+    /// Samples trained per second.
+    pub samples_per_second: f64,
+}
+
+impl Epoch {
+    /// The number of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.logs.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
+    }
+}
+
+impl std::fmt::Display for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "epoch {:>2}  {:.2}s", self.epoch + 1, self.duration.as_secs_f64())?;
+        for (name, value) in &self.logs {
+            write!(f, "  {name} {value:.4}")?;
+        }
+        write!(f, "  {:.0} samples/s", self.samples_per_second)
+    }
+}
+
+/// The numbers of a whole `fit`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct History {
+    /// Its epochs, in order.
+    pub epochs: Vec<Epoch>,
+    /// From the call of `fit` to the end of the first step on the device, compilation and upload included.
+    pub first_step: Duration,
+}
+
+impl History {
+    /// The series of one number over the epochs that have it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Vec<f64> {
+        self.epochs.iter().filter_map(|e| e.get(name)).collect()
+    }
+}
+
+/// The numbers of an evaluation: means over all samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluation {
+    /// The loss, penalties included.
+    pub loss: f64,
+    /// Name and value of each metric.
+    pub metrics: Vec<(&'static str, f64)>,
+}
+
+impl Evaluation {
+    /// `loss` or the metric of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        if name == "loss" {
+            return Some(self.loss);
+        }
+        self.metrics.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
+    }
+}

@@ -1,0 +1,278 @@
+//! A compiled model: its device, parameters and plans.
+
+use super::history::Evaluation;
+use super::layout::ArenaLayout;
+use super::step::{Batch, StepSpec, step_graph};
+use crate::error::{Error, Result};
+use crate::gpu::{Device, Executor, Store};
+use crate::graph::Graph;
+use crate::layers::Sequential;
+use crate::losses::Loss;
+use crate::metrics::Metric;
+use crate::optim::Optimizer;
+use crate::passes::Passes;
+use crate::plan::Plan;
+use crate::tensor::{DType, Tensor};
+use std::sync::Arc;
+
+/// What a model is compiled with, as in Keras' `compile`.
+#[derive(Debug)]
+pub struct Compile {
+    optimizer: Box<dyn Optimizer>,
+    loss: Loss,
+    metrics: Vec<Metric>,
+    seed: u64,
+    passes: Passes,
+}
+
+impl Compile {
+    /// With this optimizer and loss, no metrics, seed 0.
+    #[must_use]
+    pub fn new(optimizer: impl Optimizer + 'static, loss: Loss) -> Self {
+        let (metrics, passes) = (Vec::new(), Passes::default());
+        Self { optimizer: Box::new(optimizer), loss, metrics, seed: 0, passes }
+    }
+
+    /// The metrics that every epoch reports.
+    #[must_use]
+    pub fn metrics(mut self, metrics: impl Into<Vec<Metric>>) -> Self {
+        self.metrics = metrics.into();
+        self
+    }
+
+    /// The seed of initial values, shuffling and dropout.
+    #[must_use]
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Which graph passes run.
+    #[must_use]
+    pub const fn passes(mut self, passes: Passes) -> Self {
+        self.passes = passes;
+        self
+    }
+}
+
+/// Which plan: the batch it reads and whether it trains.
+type Key = (Batch, bool);
+
+/// A model on a device, ready to train.
+#[derive(Debug)]
+pub struct Trainer {
+    pub(super) device: Device,
+    pub(super) store: Store,
+    model: Sequential,
+    layout: ArenaLayout,
+    compile: Compile,
+    executors: Vec<(Key, Executor)>,
+    /// Steps trained so far.
+    pub(super) steps: u64,
+    /// Epochs trained so far: the shuffle's counter.
+    pub(super) epochs: u64,
+}
+
+impl Sequential {
+    /// Puts the model on a device, with initial parameters.
+    ///
+    /// # Errors
+    /// Settings outside their domain and shapes that do not fit, naming layer and op; [`Error::Limit`] for a
+    /// tensor that the device cannot bind.
+    pub fn compile(&self, device: &Device, compile: Compile) -> Result<Trainer> {
+        Trainer::new(device, self, compile)
+    }
+}
+
+impl Trainer {
+    fn new(device: &Device, model: &Sequential, compile: Compile) -> Result<Self> {
+        compile.optimizer.check()?;
+        let output = model.output_shape()?;
+        if compile.loss.takes_labels() && output.rank() == 0 {
+            let detail = "integer labels need predictions with a class axis";
+            return Err(Error::shape(compile.loss.name(), &[&output], detail));
+        }
+        let layout = ArenaLayout::new(model, device.caps().max_binding_bytes)?;
+        let mut store = Store::new(device);
+        for (i, &len) in layout.arenas.iter().enumerate() {
+            let values = layout.initial(i, compile.seed);
+            store.upload(&format!("params/{i}"), &Tensor::f32([len], values)?)?;
+            for slot in compile.optimizer.slots() {
+                let values = vec![slot.initial; len];
+                store.upload(&format!("{}/{i}", slot.name), &Tensor::f32([len], values)?)?;
+            }
+        }
+        let device = device.clone();
+        let (model, executors) = (model.clone(), Vec::new());
+        Ok(Self { device, store, model, layout, compile, executors, steps: 0, epochs: 0 })
+    }
+
+    /// The network.
+    #[must_use]
+    pub const fn model(&self) -> &Sequential {
+        &self.model
+    }
+
+    /// Where the parameters lie.
+    #[must_use]
+    pub const fn layout(&self) -> &ArenaLayout {
+        &self.layout
+    }
+
+    /// The device.
+    #[must_use]
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Steps trained so far.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn spec(&self, train: bool) -> StepSpec<'_> {
+        StepSpec {
+            model: &self.model,
+            layout: &self.layout,
+            loss: &self.compile.loss,
+            metrics: &self.compile.metrics,
+            optimizer: train.then_some(&*self.compile.optimizer),
+        }
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.spec(false).columns()
+    }
+
+    pub(super) const fn seed(&self) -> u64 {
+        self.compile.seed
+    }
+
+    pub(super) const fn loss(&self) -> &Loss {
+        &self.compile.loss
+    }
+
+    pub(super) fn optimizer(&self) -> &dyn Optimizer {
+        &*self.compile.optimizer
+    }
+
+    /// The graph of a step over `batch`, before any pass.
+    ///
+    /// # Errors
+    /// As [`step_graph`].
+    pub fn graph(&self, batch: &Batch, train: bool) -> Result<Graph> {
+        step_graph(&self.spec(train), batch)
+    }
+
+    /// The plan of a step over `batch`.
+    ///
+    /// # Errors
+    /// As [`step_graph`] and [`Plan::compile`].
+    pub fn plan(&self, batch: &Batch, train: bool) -> Result<Plan> {
+        Plan::compile(&self.graph(batch, train)?, &self.compile.passes, self.device.caps())
+    }
+
+    /// The index of the executor for `batch`, compiled at its first use and bound to the present buffers.
+    pub(super) fn executor(&mut self, batch: &Batch, train: bool) -> Result<usize> {
+        let known = self.executors.iter().position(|(key, _)| key.0 == *batch && key.1 == train);
+        let i = match known {
+            Some(i) => i,
+            None => {
+                let plan = Arc::new(self.plan(batch, train)?);
+                let executor = Executor::new(&self.device, plan, &self.store)?;
+                self.executors.push(((batch.clone(), train), executor));
+                self.executors.len() - 1
+            }
+        };
+        self.executors[i].1.bind(&self.store)?;
+        Ok(i)
+    }
+
+    pub(super) fn executor_at(&mut self, i: usize) -> &mut Executor {
+        &mut self.executors[i].1
+    }
+
+    /// Sums of each metrics column over batches, as means over samples. `sizes` are the batch sizes by slot.
+    pub(super) async fn collect(&self, role: &str, sizes: &[usize]) -> Result<Evaluation> {
+        let columns = self.spec(false).columns();
+        let bytes = self.store.read(&format!("{role}/metrics"), sizes.len() * columns * 4).await?;
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        let samples: usize = sizes.iter().sum();
+        let mean = |column: usize, weight: &dyn Fn(usize) -> f64| {
+            let terms = sizes.iter().enumerate();
+            let sum: f64 = terms
+                .map(|(slot, &size)| f64::from(values[slot * columns + column]) * weight(size))
+                .sum();
+            sum / samples as f64
+        };
+        let metrics = &self.compile.metrics;
+        // Loss and penalty are means of their batch, metrics are sums over it.
+        let mut loss = mean(0, &|size| size as f64);
+        if columns > 1 + metrics.len() {
+            loss += mean(1 + metrics.len(), &|size| size as f64);
+        }
+        let named = metrics.iter().enumerate().map(|(i, m)| (m.name(), mean(1 + i, &|_| 1.0)));
+        Ok(Evaluation { loss, metrics: named.collect() })
+    }
+
+    /// Every parameter as a host tensor with its name, in the model's order: kernels `[in, out]` as in Keras.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device fails.
+    pub async fn weights_async(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut arenas: Vec<Vec<f32>> = Vec::new();
+        for (i, len) in self.layout.arenas.iter().enumerate() {
+            let bytes = self.store.read(&format!("params/{i}"), len * 4).await?;
+            arenas.push(bytemuck::pod_collect_to_vec(&bytes));
+        }
+        let tensors = self.layout.tensors.iter().map(|t| {
+            let values = &arenas[t.arena][t.offset..t.offset + t.spec.shape.len()];
+            Ok((t.name.clone(), Tensor::f32(t.spec.shape.clone(), values)?))
+        });
+        tensors.collect()
+    }
+
+    /// The blocking form of [`Trainer::weights_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::weights_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weights(&self) -> Result<Vec<(String, Tensor)>> {
+        crate::gpu::block_on(self.weights_async())
+    }
+
+    /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes where one does not fit.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::DType`] naming the first tensor that does not fit.
+    pub fn set_weights(&mut self, tensors: &[Tensor]) -> Result<()> {
+        if tensors.len() != self.layout.tensors.len() {
+            let detail = format!("the model has {} tensors", self.layout.tensors.len());
+            return Err(Error::parameter("weights", tensors.len(), detail));
+        }
+        let mut arenas: Vec<Vec<f32>> = self.layout.arenas.iter().map(|&n| vec![0.0; n]).collect();
+        for (placed, tensor) in self.layout.tensors.iter().zip(tensors) {
+            if tensor.shape() != &placed.spec.shape {
+                let detail = format!("`{}` has the second shape", placed.name);
+                return Err(Error::shape(
+                    "set_weights",
+                    &[tensor.shape(), &placed.spec.shape],
+                    detail,
+                ));
+            }
+            if tensor.dtype() != DType::F32 {
+                let detail = format!("`{}` is f32", placed.name);
+                return Err(Error::dtype("set_weights", &[tensor.dtype()], detail));
+            }
+            let values = tensor.as_f32()?;
+            arenas[placed.arena][placed.offset..placed.offset + values.len()]
+                .copy_from_slice(values);
+        }
+        for (i, values) in arenas.into_iter().enumerate() {
+            let len = values.len();
+            self.store.upload(&format!("params/{i}"), &Tensor::f32([len], values)?)?;
+        }
+        Ok(())
+    }
+}
