@@ -1,12 +1,12 @@
 //! Far out, at zero and at the joints: finite, and right.
 
 use crate::gradient::gradient_graph;
-use crate::harness::{check_case_on, execute, families};
+use crate::harness::{check_case_on, execute, families, run_case};
 use crate::reference::compare::compare;
 use crate::reference::elementwise::{joints, unary, unary_derivative};
 use wgrad::ops::CrossEntropyKind;
 use wgrad::ops::registry::Case;
-use wgrad::ops::table::ROWS;
+use wgrad::ops::table::{ROWS, row};
 use wgrad::passes::Passes;
 use wgrad::tensor::{Shape, Tensor};
 
@@ -121,12 +121,12 @@ fn nan_comes_through() {
     x[1] = f32::NAN;
     let x = Tensor::f32([2, COLS], x).expect("right length");
     for caps in families() {
-        let ran = crate::harness::run_case(&case, &[x.clone()], &Passes::default(), &caps);
+        let ran = run_case(&case, std::slice::from_ref(&x), &Passes::default(), &caps);
         let y = ran.f32("out0");
         assert!(y[..COLS].iter().all(|v| v.is_nan()), "{y:?}");
         assert!(y[COLS..].iter().all(|v| v.is_finite()), "{y:?}");
         let case = Case::reduce("sum", &[2, COLS], &[1]);
-        let ran = crate::harness::run_case(&case, &[x.clone()], &Passes::default(), &caps);
+        let ran = run_case(&case, std::slice::from_ref(&x), &Passes::default(), &caps);
         assert!(ran.f32("out0")[0].is_nan() && ran.f32("out0")[1] == 2.5);
     }
     for name in [
@@ -144,9 +144,9 @@ fn nan_comes_through() {
         "hard_sigmoid",
         "clipped_linear",
     ] {
-        let row = wgrad::ops::table::row(name).expect("a row of the table");
+        let row = row(name).expect("a row of the table");
         let case = Case::unary(row, &[2, COLS], &[]);
-        let ran = crate::harness::run_case(&case, &[x.clone()], &Passes::default(), &families()[0]);
+        let ran = run_case(&case, std::slice::from_ref(&x), &Passes::default(), &families()[0]);
         let y = ran.f32("out0");
         assert!(y[1].is_nan() && y.iter().filter(|v| v.is_nan()).count() == 1, "{name}: {y:?}");
     }
