@@ -6,6 +6,12 @@ fn relu(x: vec4<f32>) -> vec4<f32> {
     return select(x, vec4<f32>(0.0), x <= vec4<f32>(0.0));
 }
 
+// x held within [low, high], that lets NaN through: `clamp` may drop it.
+fn hold(x: vec4<f32>, low: f32, high: f32) -> vec4<f32> {
+    let below = select(x, vec4<f32>(high), x > vec4<f32>(high));
+    return select(below, vec4<f32>(low), x < vec4<f32>(low));
+}
+
 // 1 / (1 + e^-x).
 fn sigmoid(x: vec4<f32>) -> vec4<f32> {
     let e = exp(-abs(x));
@@ -15,10 +21,11 @@ fn sigmoid(x: vec4<f32>) -> vec4<f32> {
 // tanh saturates to 1 in f32 past 9.02; some drivers overflow inside tanh for large operands.
 fn safe_tanh(x: vec4<f32>) -> vec4<f32> {
     let bounded = clamp(x, vec4<f32>(-12.0), vec4<f32>(12.0));
-    // Below 0.05 the series keeps the relative error that e^x - e^-x loses.
+    // Below 0.05 the series keeps the relative error that e^x - e^-x loses. It also takes NaN, for which no
+    // comparison holds and which `clamp` may drop.
     let square = x * x;
     let series = x * (1.0 - square * (1.0 / 3.0 - square * (2.0 / 15.0)));
-    return select(tanh(bounded), series, abs(x) < vec4<f32>(0.05));
+    return select(series, tanh(bounded), abs(x) >= vec4<f32>(0.05));
 }
 
 // e^min(x, 0) - 1; the series avoids cancellation near 0.

@@ -140,6 +140,7 @@ fn store_code(op: &Contraction, cx: &LowerContext<'_>, words: &mut Words) -> Res
     let mut inputs = vec!["acc".to_owned()];
     for (j, (ty, source)) in cx.inputs.iter().enumerate().skip(2) {
         let load = match *source {
+            Source::Constant(v) if ty.dtype == DType::U32 => words.push(v as u32),
             Source::Constant(v) => format!("vec4<f32>({})", words.push_f32(v)),
             Source::Step(i) => {
                 step = true;

@@ -199,6 +199,7 @@ pub(super) fn lower_map(
     for (j, ((ty, source), layout)) in cx.inputs.iter().zip(&layouts).enumerate() {
         inputs[j] = format!("x{j}");
         let load = match *source {
+            Source::Constant(v) if ty.dtype == DType::U32 => words.push(v as u32),
             Source::Constant(v) => format!("vec4<f32>({})", words.push_f32(v)),
             Source::Step(i) => {
                 code.step = true;

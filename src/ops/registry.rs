@@ -382,6 +382,7 @@ pub fn cards() -> Vec<Card> {
         Case::gather(7, &[7, 0], &[(Sample::f32([5, 3], (-1.0, 1.0)), 1.0)]),
         Case::gather(7, &[7, 0], &[(Sample::f32([5, 2, 3], (-1.0, 1.0)), 0.5)]),
         Case::gather(13, &[4], &tables),
+        Case::gather(13, &[5], &[(Sample::u8([9, 12]), 1.0 / 255.0), tables[2].clone()]),
     ];
     let mut all: Vec<Card> = ROWS.iter().map(card_of).collect();
     all.extend([

@@ -16,13 +16,16 @@ pub(super) fn rows_cols(op: &str, shape: &Shape) -> Result<(usize, usize)> {
     }
 }
 
+/// Definitions and grid of a launch.
+type Launch = (Vec<(&'static str, Define)>, [u32; 3]);
+
 /// Lanes and grid of a kernel that owns one row per workgroup and loops over it `passes` times.
 pub(super) fn row_launch(
     op: &str,
     (rows, cols): (usize, usize),
     passes: u32,
     caps: &DeviceCaps,
-) -> Result<(Vec<(&'static str, Define)>, [u32; 3])> {
+) -> Result<Launch> {
     let lanes = caps.row_workgroup(cols, passes);
     let trips = (cols as u64).div_ceil(u64::from(lanes)) * u64::from(passes) + 64;
     if trips > u64::from(caps.max_loop_trips) {

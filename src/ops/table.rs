@@ -122,7 +122,7 @@ pub static ROWS: &[Row] = &[
     unary("sigmoid", "sigmoid(x)", OfOutput("x * (1.0 - x)")),
     unary(
         "hard_sigmoid",
-        "clamp(x / 6.0 + 0.5, vec4<f32>(0.0), vec4<f32>(1.0))",
+        "hold(x / 6.0 + 0.5, 0.0, 1.0)",
         OfOutput(
             "select(vec4<f32>(0.0), vec4<f32>(1.0 / 6.0), (x > vec4<f32>(0.0)) & (x < vec4<f32>(1.0)))",
         ),
@@ -137,7 +137,7 @@ pub static ROWS: &[Row] = &[
     with(
         unary(
             "clipped_linear",
-            "clamp(x, vec4<f32>(p0), vec4<f32>(p1))",
+            "hold(x, p0, p1)",
             OfInput(
                 "select(vec4<f32>(0.0), vec4<f32>(1.0), (x > vec4<f32>(p0)) & (x < vec4<f32>(p1)))",
             ),

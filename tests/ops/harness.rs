@@ -21,8 +21,12 @@ use wgrad::tensor::{DType, Data, Tensor};
 
 /// Bytes before and after every buffer.
 const GUARD: u64 = 256;
-/// A quiet NaN: what is read by mistake shows in the result.
-const PATTERN: u32 = 0x7fc0_dead;
+
+/// What guards of buffer `i` hold: a quiet NaN, so that what is read by mistake shows in the result, and one
+/// of its own, since arithmetic on a NaN yields the same NaN and must not pass for an untouched guard.
+fn pattern(i: usize) -> u32 {
+    0x7fc1_0000 + i as u32
+}
 
 /// The device that all tests share.
 pub fn device() -> &'static Device {
@@ -153,12 +157,12 @@ impl Guarded {
                     bytemuck::pod_collect_to_vec(&bytes)
                 }
                 (BufferClass::Input, None) => panic!("input `{}` is not fed", decl.name),
-                (BufferClass::Activation, None) => vec![PATTERN; decl.bytes as usize / 4],
+                (BufferClass::Activation, None) => vec![pattern(i); decl.bytes as usize / 4],
                 (_, None) => vec![0; decl.bytes as usize / 4],
             };
             assert!(content.len() * 4 <= decl.bytes as usize, "feed `{}` is too long", decl.name);
             let guard = GUARD as usize / 4;
-            let mut words = vec![PATTERN; decl.bytes as usize / 4 + 2 * guard];
+            let mut words = vec![pattern(i); decl.bytes as usize / 4 + 2 * guard];
             words[guard..][..content.len()].copy_from_slice(&content);
             before.push(words);
             lengths.push(content.len() * 4);

@@ -5,11 +5,15 @@
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod completeness;
+mod controls;
 mod dags;
+mod extremes;
 mod forward;
 mod gradient;
 mod harness;
 mod oracle;
 mod passes;
+mod random;
 mod sizes;
 mod steps;

@@ -3,10 +3,13 @@
 
 use crate::harness::{check_case, check_case_on, execute, families, operands};
 use crate::oracle::tolerance;
+use wgrad::Error;
 use wgrad::graph::Graph;
+use wgrad::kernels::{DeviceCaps, MatmulFamily};
 use wgrad::ops::CrossEntropyKind;
 use wgrad::ops::registry::{Case, Sample};
 use wgrad::passes::Passes;
+use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
 
 fn whole(mut case: Case) -> Case {
@@ -61,6 +64,36 @@ fn a_row_past_the_loop_limit_of_few_lanes() {
     check_case(&case);
     let case = Case::record(3, &[600_011]);
     check_case(&case);
+}
+
+/// What software Vulkan runs: 65,535 loop iterations per invocation, of which a product takes one per four k.
+fn software_vulkan() -> DeviceCaps {
+    DeviceCaps {
+        cpu: true,
+        subgroup: Some((8, 8)),
+        max_loop_trips: 65_535,
+        matmul: MatmulFamily::Broadcast,
+        ..DeviceCaps::webgpu_defaults()
+    }
+}
+
+#[test]
+fn a_product_as_long_as_the_loop_limit_allows() {
+    let mut case = Case::matmul(&[], [2, 4, 262_140], [false, true], false);
+    case.inputs.iter_mut().for_each(|s| *s = Sample::whole(s.shape.clone()));
+    check_case(&case);
+}
+
+#[test]
+fn past_the_loop_limit_is_an_error() {
+    let product = Case::matmul(&[], [2, 4, 262_141], [false, false], false);
+    let sums = Case::segment_sum(65_472, &[5, 1]);
+    let rows = Case::softmax("softmax", &[1, 6_000_000]);
+    for case in [product, sums, rows] {
+        let graph = case.graph().expect("a graph").0;
+        let plan = Plan::compile(&graph, &Passes::default(), &software_vulkan());
+        assert!(matches!(plan, Err(Error::Limit { .. })), "{case}");
+    }
 }
 
 #[test]

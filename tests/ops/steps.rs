@@ -248,6 +248,31 @@ pub fn hazards() -> Result<Scene> {
     Ok(scene("hazards", g, &feeds, vec![vec![]]))
 }
 
+/// More operands and results than one kernel may bind.
+pub fn crowd() -> Result<Scene> {
+    let mut g = Graph::new();
+    let names: Vec<String> = (0..20).map(|i| format!("x{i}")).collect();
+    let x: Vec<Value> = names.iter().map(|n| g.input(n, [3, 7], DType::F32)).collect();
+    let w = g.input("w", [7, 7], DType::F32);
+    let mut sum = g.matmul(x[0], w)?;
+    for (i, &x) in x.iter().enumerate() {
+        let part = g.unary("sigmoid", x, &[])?;
+        let part = g.mul(part, sum)?;
+        sum = g.add(sum, part)?;
+        if i % 4 == 1 {
+            g.output(&format!("sum{i}"), sum);
+            g.output(&format!("part{i}"), part);
+        }
+    }
+    let loss = g.mean(sum, &[], false)?;
+    for (i, d) in gradients(&mut g, loss, &x)?.into_iter().enumerate() {
+        g.output(&format!("dx{i}"), d);
+    }
+    let mut feeds = vec![("w", tensor(&[7, 7], 40))];
+    feeds.extend(names.iter().zip(20..).map(|(n, seed)| (n.as_str(), tensor(&[3, 7], seed))));
+    Ok(scene("a crowd", g, &feeds, vec![vec![]]))
+}
+
 fn scene(
     name: &'static str,
     graph: Graph,
@@ -260,7 +285,7 @@ fn scene(
 
 /// All of them.
 pub fn scenes() -> Vec<Scene> {
-    [step(), dropped(), residual(), swap(), rotation(), hazards()]
+    [step(), dropped(), residual(), swap(), rotation(), hazards(), crowd()]
         .map(|s| s.unwrap_or_else(|e| panic!("{e}")))
         .into()
 }

@@ -1,0 +1,111 @@
+//! No op without shader, oracle, cases and a stated gradient; no shader without an op.
+
+use crate::gradient::is_gradient_case;
+use crate::harness::families;
+use crate::oracle;
+use crate::reference::elementwise;
+use wgrad::kernels::templates::{FILES, text};
+use wgrad::ops::registry::{Card, Gradient, cards};
+use wgrad::ops::table::ROWS;
+use wgrad::passes::Passes;
+use wgrad::plan::Plan;
+
+/// Functions that the oracle has and the table has not (yet).
+const ORACLE_ONLY: &[&str] = &["expm1", "log1p", "rsqrt", "reciprocal", "pow"];
+
+/// What is missing.
+fn defects(cards: &[Card]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut fail = |what: String| found.push(what);
+    for card in cards {
+        let name = card.name;
+        for template in card.templates.iter().filter(|t| text(t).is_none()) {
+            fail(format!("{name}: no shader `{template}`"));
+        }
+        if !oracle::knows(name) {
+            fail(format!("{name}: no oracle"));
+        }
+        if card.cases.is_empty() {
+            fail(format!("{name}: no forward case"));
+        }
+        match card.gradient {
+            Gradient::Checked if !card.cases.iter().any(is_gradient_case) => {
+                fail(format!("{name}: no gradient case"));
+            }
+            Gradient::None("") => fail(format!("{name}: no reason why it has no gradient")),
+            _ => {}
+        }
+        if card.cases.iter().any(|c| c.op != name) {
+            fail(format!("{name}: a case of another op"));
+        }
+    }
+    let lib = |path: &&str| path.starts_with("lib/");
+    for path in FILES.iter().map(|f| f.0).filter(|p| !lib(p)) {
+        if !cards.iter().any(|c| c.templates.contains(&path)) {
+            fail(format!("no op names the shader `{path}`"));
+        }
+    }
+    for row in ROWS.iter().filter(|r| !cards.iter().any(|c| c.name == r.name)) {
+        fail(format!("no card for the function `{}`", row.name));
+    }
+    let functions = elementwise::unary_names().chain(elementwise::binary_names());
+    for name in functions.filter(|n| !ORACLE_ONLY.contains(n)) {
+        if !cards.iter().any(|c| c.name == name) {
+            fail(format!("the oracle knows `{name}`, the table does not"));
+        }
+    }
+    found
+}
+
+#[test]
+fn nothing_is_missing() {
+    assert_eq!(defects(&cards()), Vec::<String>::new());
+}
+
+#[test]
+fn whatever_is_missing_is_noticed() {
+    let without = |change: &dyn Fn(&mut Card)| {
+        let mut all = cards();
+        change(all.iter_mut().find(|c| c.name == "softmax").expect("a card"));
+        defects(&all)
+    };
+    let cases: [&dyn Fn(&mut Card); 5] = [
+        &|c| c.templates = &["reduce/none"],
+        &|c| c.name = "softmin",
+        &|c| c.cases.clear(),
+        &|c| c.gradient = Gradient::None(""),
+        &|c| c.cases.retain(|case| !is_gradient_case(case)),
+    ];
+    for (i, change) in cases.into_iter().enumerate() {
+        assert!(!without(change).is_empty(), "defect {i} was not noticed");
+    }
+    for (missing, text) in [("matmul", "no op names"), ("tanh", "no card"), ("add", "no card")] {
+        let mut all = cards();
+        all.retain(|c| c.name != missing);
+        assert!(defects(&all).iter().any(|d| d.contains(text)), "{missing}");
+    }
+}
+
+/// Every template of a card is launched by one of its cases, on one of the families.
+#[test]
+fn cases_launch_the_shaders_of_their_card() {
+    for card in cards() {
+        let mut launched = Vec::new();
+        for case in &card.cases {
+            let graph = case.graph().unwrap_or_else(|e| panic!("{case}: {e}")).0;
+            for caps in families() {
+                let plan = Plan::compile(&graph, &Passes::default(), &caps);
+                let plan = plan.unwrap_or_else(|e| panic!("{case}: {e}"));
+                launched.extend(plan.dispatches.iter().map(|d| d.call.template));
+            }
+        }
+        // An adapter without subgroups of eight lanes runs one family of products only.
+        let cannot = |t: &str| t == "matmul/broadcast" && !families()[0].can_broadcast();
+        for template in card.templates.iter().filter(|t| !cannot(t)) {
+            assert!(launched.contains(template), "{}: no case launches {template}", card.name);
+        }
+        // An alias of an input becomes an output through a copy.
+        launched.retain(|t| !card.templates.contains(t) && *t != "elementwise/map");
+        assert!(launched.is_empty(), "{} launches {launched:?} too", card.name);
+    }
+}

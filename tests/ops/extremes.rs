@@ -1,0 +1,153 @@
+//! Far out, at zero and at the joints: finite, and right.
+
+use crate::gradient::gradient_graph;
+use crate::harness::{check_case_on, execute, families, run_case};
+use crate::reference::compare::compare;
+use crate::reference::elementwise::{joints, unary, unary_derivative};
+use wgrad::ops::CrossEntropyKind;
+use wgrad::ops::registry::Case;
+use wgrad::ops::table::{ROWS, row};
+use wgrad::passes::Passes;
+use wgrad::tensor::{Shape, Tensor};
+
+/// Points that have caught implementations out: overflow of an exponential, cancellation near zero, series
+/// that end, both sides of a joint.
+fn points(joints: &[f64]) -> Vec<f32> {
+    let mut points = vec![0.0, -0.0, 1e-30, -1e-30];
+    for x in [1e-6, 1e-3, 0.0499, 0.0501, 0.5, 3.0, 6.0, 9.1, 17.0, 30.0, 88.8, 100.0, 1e4f32] {
+        points.extend([x, -x]);
+    }
+    for &joint in joints {
+        let at = joint as f32;
+        points.extend([at, at + 1e-3, at - 1e-3]);
+        points.extend([f32::next_up(at), f32::next_down(at)]);
+    }
+    points
+}
+
+#[test]
+fn activations_are_safe_and_right() {
+    // e^100 is no f32, and logarithm and root have no values below zero.
+    let total = ROWS.iter().filter(|r| r.arity == 1 && !["exp", "log", "sqrt"].contains(&r.name));
+    for row in total {
+        let params: Vec<f64> = row.params.iter().map(|p| f64::from(p.1)).collect();
+        let mut x = points(&joints(row.name, &params));
+        if row.name == "hard_sigmoid" {
+            // One unit inside the joint at 3 the result is already 1, and so its derivative 0.
+            x.retain(|&x| x != f32::next_down(3.0));
+        }
+        let case = Case::unary(row, &[x.len()], &[]);
+        let graph = gradient_graph(&case).unwrap_or_else(|e| panic!("{e}"));
+        let upstream: Vec<f32> = (0..x.len()).map(|i| 0.5 + i as f32 / 32.0).collect();
+        let feeds = [
+            ("in0", Tensor::f32([x.len()], x.clone()).expect("right length")),
+            ("upstream", Tensor::f32([x.len()], upstream.clone()).expect("right length")),
+        ];
+        let ran = execute(&graph, &Passes::default(), &families()[0], &feeds, &[&[]]);
+        let wide = |v: f32| f64::from(v);
+        let want: Vec<f64> = x.iter().map(|&x| unary(row.name, &params, wide(x))).collect();
+        // Relative down to the smallest normal numbers: an exponential with argument -88 has an error of
+        // 3 + 2 · 88 units. Subnormal numbers may be flushed to zero, silu's before it multiplies by x.
+        // x/6 + 1/2 cancels at -3.
+        let atol = if row.name == "hard_sigmoid" { 6e-8 } else { 1.2e-36 };
+        compare(row.name, &ran.f32("out0"), &want, 2.5e-5, atol)
+            .unwrap_or_else(|e| panic!("{e}, x {x:?}"));
+        let slope = |(&x, &g): (&f32, &f32)| wide(g) * unary_derivative(row.name, &params, wide(x));
+        let want: Vec<f64> = x.iter().zip(&upstream).map(slope).collect();
+        // Absolute: a derivative in terms of the result y, as 1 - y², has the error of y.
+        compare(&format!("{}'", row.name), &ran.f32("grad0"), &want, 2.5e-5, 1e-6)
+            .unwrap_or_else(|e| panic!("{e}, x {x:?}"));
+    }
+}
+
+const COLS: usize = 5;
+
+/// Rows of logits that overflow, underflow, tie, or have one entry that dominates.
+fn logits() -> Tensor {
+    let rows = [
+        [1e4, -1e4, 0.0, 1e4, 1.0],
+        [-1e4; COLS],
+        [1e4; COLS],
+        [1e4, 9999.0, 9998.0, -1e4, 0.0],
+        [0.0, 0.0, 200.0, 0.0, 0.0],
+        [-1e4, -1e4, -1e4, -1e4, 1e4],
+        [30.0, -30.0, 0.0, 1e-6, -1e-6],
+        [3e38, -3e38, 0.0, 1.0, 2.0],
+    ];
+    let flat: Vec<f32> = rows.iter().flatten().copied().collect();
+    Tensor::f32([rows.len(), COLS], flat).expect("right length")
+}
+
+/// Exponentials of small differences, each to a few units in the last place.
+const CLOSE: (f64, f64) = (2e-6, 5e-7);
+
+#[test]
+fn softmax_of_extreme_logits() {
+    for op in ["softmax", "log_softmax"] {
+        let x = logits();
+        let case = Case::softmax(op, x.shape().dims());
+        // In log_softmax a difference of 6e38 is no f32; leave out the last row.
+        let keep = if op == "softmax" { 8 } else { 7 };
+        let case = Case { inputs: Case::softmax(op, &[keep, COLS]).inputs, ..case };
+        check_case_on(&case, &[x.rows(0, keep).expect("rows")], CLOSE);
+    }
+}
+
+#[test]
+fn cross_entropies_of_extreme_logits() {
+    let x = logits().rows(0, 7).expect("rows");
+    let mut case = Case::cross_entropy(CrossEntropyKind::Sparse, 7, COLS);
+    case.params[0] = 0.25;
+    for label in 0..COLS as u32 {
+        let labels = Tensor::u32([7], vec![label; 7]).expect("right length");
+        check_case_on(&case, &[x.clone(), labels], CLOSE);
+    }
+    let mut case = Case::cross_entropy(CrossEntropyKind::Categorical, 7, COLS);
+    let mut binary = Case::cross_entropy(CrossEntropyKind::Binary, 7, COLS);
+    (case.params[0], binary.params[0]) = (0.25, 0.25);
+    for pattern in [[0.0, 0.0, 1.0, 0.0, 0.0], [0.2; 5], [0.5, 0.5, 0.0, 0.0, 0.0], [0.0; 5]] {
+        let flat: Vec<f32> = pattern.repeat(7);
+        let targets = Tensor::f32(Shape::from([7, COLS]), flat).expect("right length");
+        check_case_on(&case, &[x.clone(), targets.clone()], CLOSE);
+        check_case_on(&binary, &[x.clone(), targets], CLOSE);
+    }
+}
+
+/// NaN is not lost on the way: it is what tells that training went wrong.
+#[test]
+fn nan_comes_through() {
+    let case = Case::softmax("softmax", &[2, COLS]);
+    let mut x = vec![0.5; 2 * COLS];
+    x[1] = f32::NAN;
+    let x = Tensor::f32([2, COLS], x).expect("right length");
+    for caps in families() {
+        let ran = run_case(&case, std::slice::from_ref(&x), &Passes::default(), &caps);
+        let y = ran.f32("out0");
+        assert!(y[..COLS].iter().all(|v| v.is_nan()), "{y:?}");
+        assert!(y[COLS..].iter().all(|v| v.is_finite()), "{y:?}");
+        let case = Case::reduce("sum", &[2, COLS], &[1]);
+        let ran = run_case(&case, std::slice::from_ref(&x), &Passes::default(), &caps);
+        assert!(ran.f32("out0")[0].is_nan() && ran.f32("out0")[1] == 2.5);
+    }
+    for name in [
+        "relu",
+        "sigmoid",
+        "tanh",
+        "gelu",
+        "gelu_tanh",
+        "silu",
+        "softplus",
+        "softsign",
+        "elu",
+        "selu",
+        "leaky_relu",
+        "hard_sigmoid",
+        "clipped_linear",
+    ] {
+        let row = row(name).expect("a row of the table");
+        let case = Case::unary(row, &[2, COLS], &[]);
+        let ran = run_case(&case, std::slice::from_ref(&x), &Passes::default(), &families()[0]);
+        let y = ran.f32("out0");
+        assert!(y[1].is_nan() && y.iter().filter(|v| v.is_nan()).count() == 1, "{name}: {y:?}");
+    }
+}
