@@ -71,7 +71,7 @@ fn graphs() -> Vec<Graph> {
 
 /// Every distinct kernel of a device, by its text.
 fn kernels(caps: &DeviceCaps) -> HashMap<String, KernelCall> {
-    let off = Passes { fold: false, cse: false, dce: false, fuse: false };
+    let off = Passes::none();
     let mut kernels = HashMap::new();
     for graph in graphs() {
         for passes in [Passes::default(), off] {

@@ -44,7 +44,7 @@ pub fn families() -> [DeviceCaps; 2] {
 }
 
 /// No pass.
-pub const NO_PASSES: Passes = Passes { fold: false, cse: false, dce: false, fuse: false };
+pub const NO_PASSES: Passes = Passes::none();
 
 /// Values by name.
 pub type Named = HashMap<String, Tensor>;

@@ -13,13 +13,14 @@ use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
 
 /// Each pass switched off, and all of them.
-fn settings() -> [(&'static str, Passes); 5] {
+fn settings() -> [(&'static str, Passes); 6] {
     let all = Passes::default();
     [
         ("fold", Passes { fold: false, ..all }),
         ("cse", Passes { cse: false, ..all }),
         ("dce", Passes { dce: false, ..all }),
         ("fuse", Passes { fuse: false, ..all }),
+        ("column_sums", Passes { column_sums: false, ..all }),
         ("every pass", NO_PASSES),
     ]
 }
