@@ -281,7 +281,7 @@ impl Trainer {
         let (x, y) = (ty(data.x()), ty(data.y()));
         let full = Batch { role, x, y: Some(y), scale: data.scale(), size, slots };
         let mut batches = vec![(full.clone(), n / size)];
-        if n % size > 0 {
+        if !n.is_multiple_of(size) {
             batches.push((Batch { size: n % size, ..full.clone() }, 1));
         }
         // Everything that can be refused is refused before the first byte is uploaded.
