@@ -124,6 +124,15 @@ impl Graph {
         Ok((0..count).map(|i| Value { node, output: i as u16 }).collect())
     }
 
+    /// The leaf of a named buffer: the same name and type is the same value.
+    fn buffer(&mut self, leaf: Leaf, ty: TensorType) -> Value {
+        let same = |n: &Node| n.outputs[0] == ty && n.op.class() == Class::Leaf(&leaf);
+        match self.nodes.iter().position(same) {
+            Some(i) => Value { node: NodeId::new(i), output: 0 },
+            None => self.leaf(leaf, ty),
+        }
+    }
+
     fn leaf(&mut self, leaf: Leaf, ty: TensorType) -> Value {
         let node = NodeId::new(self.nodes.len());
         let op = Arc::new(op::LeafOp { leaf, ty: ty.clone() });
@@ -133,12 +142,12 @@ impl Graph {
 
     /// A buffer that the caller provides and the graph reads.
     pub fn input(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
-        self.leaf(Leaf::Input(name.into()), TensorType { shape: shape.into(), dtype })
+        self.buffer(Leaf::Input(name.into()), TensorType { shape: shape.into(), dtype })
     }
 
     /// A buffer that outlives a run and may be given a new value by [`Graph::update`].
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
-        self.leaf(Leaf::State(name.into()), TensorType { shape: shape.into(), dtype })
+        self.buffer(Leaf::State(name.into()), TensorType { shape: shape.into(), dtype })
     }
 
     /// A scalar constant; it broadcasts.

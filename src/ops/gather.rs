@@ -160,7 +160,7 @@ impl Op for Gather {
     }
 }
 
-/// table[t] = Σ rows[i] over the i with indices[i] = t. Operands: indices `[n]` u32, rows `[n, ...]` f32.
+/// `table[t] = Σ rows[i]` over the i with `indices[i] = t`. Operands: indices `[n]` u32, rows `[n, ...]` f32.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentSum {
     /// The table's shape.

@@ -95,7 +95,7 @@ impl Program {
     }
 
     /// The body as WGSL `let`s, and the expression of each output. `inputs` are expressions of type
-    /// vec4<f32> (u32 for step words of `random_uniform`).
+    /// `vec4<f32>` (u32 for step words of `random_uniform`).
     #[must_use]
     pub fn wgsl(
         &self,
