@@ -209,28 +209,28 @@ impl Trainer {
         let Features { x, scale } = samples.into();
         self.check_features(x)?;
         let n = x.shape().dims()[0];
-        let size = n.min(EVALUATION_BATCH);
+        // Few sizes, so that few plans are compiled however many samples there are.
+        let size = n.next_power_of_two().min(EVALUATION_BATCH);
         let mut shape = x.shape().dims().to_vec();
         shape[0] = size;
         let x_ty = TensorType { shape: shape.into(), dtype: x.dtype() };
         let batch = Batch { role: "predict", x: x_ty, y: None, scale, size, slots: 0 };
         let in_order: Vec<u32> = (0..size as u32).collect();
         self.store.upload_bytes("predict/order", bytemuck::cast_slice(&in_order))?;
+        let row_bytes = x.data().bytes().len() / n;
         let mut values = Vec::new();
         for start in (0..n).step_by(size) {
             let count = size.min(n - start);
-            if start + size <= n {
-                self.store.upload("predict/x", &x.rows(start, size)?)?;
-            } else {
-                // The last batch ends with the data: rows already predicted fill it up.
-                self.store.upload("predict/x", &x.rows(n - size, size)?)?;
-            }
+            let mut rows = x.data().bytes()[start * row_bytes..][..count * row_bytes].to_vec();
+            // A short last batch is filled up with zeros, whose predictions nobody reads.
+            rows.resize(size * row_bytes, 0);
+            self.store.upload_bytes("predict/x", &rows)?;
             let i = self.executor(&batch, false)?;
             let executor = self.executor_at(i);
             executor.run(&[StepBlock::default()])?;
             let predicted = executor.read("predictions").await?;
             let width = predicted.shape().len() / size;
-            values.extend_from_slice(&predicted.as_f32()?[(size - count) * width..]);
+            values.extend_from_slice(&predicted.as_f32()?[..count * width]);
         }
         let mut shape = vec![n];
         shape.extend(self.model().output_shape()?.dims());
@@ -286,7 +286,7 @@ impl Trainer {
         }
         // Everything that can be refused is refused before the first byte is uploaded.
         for (batch, _) in &batches {
-            self.plan(batch, role == "train")?;
+            self.planned(batch, role == "train")?;
         }
         self.store.upload(&format!("{role}/x"), data.x())?;
         self.store.upload(&format!("{role}/y"), data.y())?;

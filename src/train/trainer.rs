@@ -66,6 +66,7 @@ pub struct Trainer {
     model: Sequential,
     layout: ArenaLayout,
     compile: Compile,
+    plans: Vec<(Key, Arc<Plan>)>,
     executors: Vec<(Key, Executor)>,
     /// Steps trained so far.
     pub(super) steps: u64,
@@ -103,8 +104,8 @@ impl Trainer {
             }
         }
         let device = device.clone();
-        let (model, executors) = (model.clone(), Vec::new());
-        Ok(Self { device, store, model, layout, compile, executors, steps: 0, epochs: 0 })
+        let (model, plans, executors) = (model.clone(), Vec::new(), Vec::new());
+        Ok(Self { device, store, model, layout, compile, plans, executors, steps: 0, epochs: 0 })
     }
 
     /// The network.
@@ -173,15 +174,26 @@ impl Trainer {
         Plan::compile(&self.graph(batch, train)?, &self.compile.passes, self.device.caps())
     }
 
-    /// The index of the executor for `batch`, compiled at its first use and bound to the present buffers.
+    /// The plan of a step over `batch`, compiled at its first use.
+    pub(super) fn planned(&mut self, batch: &Batch, train: bool) -> Result<Arc<Plan>> {
+        let key = (batch.clone(), train);
+        if let Some((_, plan)) = self.plans.iter().find(|(known, _)| *known == key) {
+            return Ok(plan.clone());
+        }
+        let plan = Arc::new(self.plan(batch, train)?);
+        self.plans.push((key, plan.clone()));
+        Ok(plan)
+    }
+
+    /// The index of the executor for `batch`, made at its first use and bound to the present buffers.
     pub(super) fn executor(&mut self, batch: &Batch, train: bool) -> Result<usize> {
-        let known = self.executors.iter().position(|(key, _)| key.0 == *batch && key.1 == train);
-        let i = match known {
+        let key = (batch.clone(), train);
+        let i = match self.executors.iter().position(|(known, _)| *known == key) {
             Some(i) => i,
             None => {
-                let plan = Arc::new(self.plan(batch, train)?);
+                let plan = self.planned(batch, train)?;
                 let executor = Executor::new(&self.device, plan, &self.store)?;
-                self.executors.push(((batch.clone(), train), executor));
+                self.executors.push((key, executor));
                 self.executors.len() - 1
             }
         };
