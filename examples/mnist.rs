@@ -25,7 +25,7 @@ struct Args {
     #[arg(long, value_delimiter = ',', default_value = "128")]
     hidden: Vec<usize>,
     /// Adam's learning rate.
-    #[arg(long, default_value_t = 0.001)]
+    #[arg(long, default_value_t = 0.001, allow_negative_numbers = true)]
     learning_rate: f32,
     /// Seed of initial weights and shuffling.
     #[arg(long, default_value_t = 0)]
@@ -78,7 +78,7 @@ fn run(args: &Args, began: Instant) -> Result<()> {
         result.loss,
         args.epochs,
         seconds / args.epochs as f64,
-        (before_fit + history.first_step).as_secs_f64(),
+        (before_fit + history.first_step.unwrap_or_default()).as_secs_f64(),
     );
     Ok(())
 }

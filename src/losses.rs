@@ -73,6 +73,25 @@ impl Loss {
         if matches!(self, Self::BinaryCrossentropy { from_logits: true }) { 0.0 } else { 0.5 }
     }
 
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a delta that is not a finite number above 0.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::Huber { delta } if !(delta.is_finite() && delta > 0.0) => {
+                Err(Error::parameter("delta", delta, "a finite number above 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether targets are probabilities.
+    #[must_use]
+    pub const fn takes_probabilities(&self) -> bool {
+        matches!(self, Self::BinaryCrossentropy { .. } | Self::CategoricalCrossentropy { .. })
+    }
+
     /// Builds the loss of predictions `[batch, ...]` and targets of the same shape (`[batch]` u32 for the
     /// sparse form; `[batch]` f32 for predictions `[batch, 1]`).
     ///
@@ -84,6 +103,7 @@ impl Loss {
         targets: Value,
         predictions: Value,
     ) -> Result<LossValues> {
+        self.check()?;
         let targets = self.fit_targets(graph, targets, predictions)?;
         let shape = graph.shape(predictions).clone();
         let batch = shape.dims()[0];
@@ -102,9 +122,6 @@ impl Loss {
                 sum_samples(graph, e, per_element).map(plain)
             }
             Self::Huber { delta } => {
-                if !(delta.is_finite() && delta > 0.0) {
-                    return Err(Error::parameter("delta", delta, "a finite number above 0"));
-                }
                 // c (|e| - c/2) with c = min(|e|, delta).
                 let e = graph.sub(predictions, targets)?;
                 let e = graph.unary("abs", e, &[])?;
@@ -205,7 +222,7 @@ impl Loss {
 }
 
 /// `scale` times the sum over each sample: `[batch, ...]` to `[batch]`.
-fn sum_samples(graph: &mut Graph, x: Value, scale: f32) -> Result<Value> {
+pub(crate) fn sum_samples(graph: &mut Graph, x: Value, scale: f32) -> Result<Value> {
     let shape = graph.shape(x).clone();
     let axes: Vec<usize> = (1..shape.rank()).collect();
     let scaled = if scale == 1.0 { x } else { graph.scale(x, scale)? };

@@ -147,7 +147,8 @@ impl Device {
     }
 
     /// Wraps a device that the caller opened, with the capabilities that the caller states: for sharing a
-    /// device with other wgpu code, or for wgpu's no-op backend.
+    /// device with other wgpu code, or for wgpu's no-op backend. The device's error and lost-device
+    /// callbacks are replaced. Capabilities beyond the device's limits end in validation errors.
     #[must_use]
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, caps: DeviceCaps) -> Self {
         let info = info_of(&device.adapter_info());
@@ -189,12 +190,18 @@ impl Device {
         (&self.device, &self.queue)
     }
 
-    /// Any failure that was reported since the last call.
+    /// Any failure that was reported since the last call, by whatever uses this device.
     ///
     /// # Errors
     /// [`Error::Gpu`] with the runtime's words.
     pub fn check(&self, during: &str) -> Result<()> {
-        self.failures.check(during)
+        let found = self.failures.check(during);
+        if found.is_err() {
+            // The news that the device is gone may come after the errors that follow from it.
+            drop(self.device.poll(wgpu::PollType::Poll));
+            self.failures.check_lost(during)?;
+        }
+        found
     }
 
     /// Waits until everything submitted has run.

@@ -3,14 +3,24 @@
 use crate::error::{Error, GpuErrorKind, Result};
 use std::sync::{Arc, Mutex};
 
-/// The first failure since the last look.
+/// The first failure since the last look, of all that share the device.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Failures(Arc<Mutex<Option<(GpuErrorKind, String)>>>);
+pub(super) struct Failures(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Why the device is gone. It stays gone, and every later failure follows from that.
+    lost: Option<String>,
+    first: Option<(GpuErrorKind, String)>,
+}
 
 impl Failures {
     fn store(&self, kind: GpuErrorKind, detail: String) {
-        let mut first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        first.get_or_insert((kind, detail));
+        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match kind {
+            GpuErrorKind::DeviceLost => _ = kept.lost.get_or_insert(detail),
+            _ => _ = kept.first.get_or_insert((kind, detail)),
+        }
     }
 
     /// Installs handlers: wgpu's own would panic.
@@ -26,13 +36,22 @@ impl Failures {
         });
     }
 
-    /// Returns the failure that was kept, if any. A lost device stays lost.
-    pub(super) fn check(&self, during: &str) -> Result<()> {
-        let mut first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some((kind, detail)) = first.clone() else { return Ok(()) };
-        if kind != GpuErrorKind::DeviceLost {
-            *first = None;
+    /// Whether the device is gone.
+    pub(super) fn check_lost(&self, during: &str) -> Result<()> {
+        let kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let kind = GpuErrorKind::DeviceLost;
+        match kept.lost.clone() {
+            Some(detail) => Err(Error::Gpu { kind, during: during.into(), detail }),
+            None => Ok(()),
         }
+    }
+
+    /// Returns the failure that was kept, if any: a lost device before all else, and ever after.
+    pub(super) fn check(&self, during: &str) -> Result<()> {
+        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let first = kept.first.take();
+        let lost = kept.lost.clone().map(|detail| (GpuErrorKind::DeviceLost, detail));
+        let Some((kind, detail)) = lost.or(first) else { return Ok(()) };
         Err(Error::Gpu { kind, during: during.into(), detail })
     }
 }

@@ -52,3 +52,20 @@ pub enum Class<'a> {
     /// A kernel of its own that passes leave alone.
     Opaque,
 }
+
+impl Class<'_> {
+    /// Whether the op launches kernels: leaves, aliases and packs have no work of their own.
+    #[must_use]
+    pub const fn launches(&self) -> bool {
+        !matches!(
+            self,
+            Self::Leaf(_) | Self::Movement(Movement::Alias { .. } | Movement::Pack { .. })
+        )
+    }
+
+    /// Whether the value is a constant or a step word, which kernels read without a buffer.
+    #[must_use]
+    pub const fn is_uniform(&self) -> bool {
+        matches!(self, Self::Leaf(Leaf::Constant(_) | Leaf::Step(_)))
+    }
+}

@@ -113,6 +113,18 @@ impl Graph {
     /// # Errors
     /// As [`Graph::push`].
     pub fn push_all(&mut self, op: OpRef, inputs: &[Value]) -> Result<Vec<Value>> {
+        let unknown = |v: &&Value| {
+            let node = self.nodes.get(v.node.index());
+            node.is_none_or(|n| v.output as usize >= n.outputs.len())
+        };
+        if let Some(v) = inputs.iter().find(unknown) {
+            let detail = format!("{v} is no value of this graph");
+            return Err(Error::internal(op.name(), detail));
+        }
+        if inputs.len() < op.min_inputs() {
+            let detail = format!("{} operands of {}", inputs.len(), op.min_inputs());
+            return Err(Error::internal(op.name(), detail));
+        }
         let types: Vec<&TensorType> = inputs.iter().map(|&v| self.ty(v)).collect();
         let outputs = op.infer(&types).map_err(|e| match self.layer.as_deref() {
             Some(layer) => e.in_layer(layer),

@@ -52,6 +52,11 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// The structural class.
     fn class(&self) -> Class<'_>;
 
+    /// The fewest operands: [`Op::infer`] may index as many.
+    fn min_inputs(&self) -> usize {
+        1
+    }
+
     /// Result types from operand types.
     ///
     /// # Errors
@@ -125,6 +130,10 @@ impl Op for LeafOp {
 
     fn class(&self) -> Class<'_> {
         Class::Leaf(&self.leaf)
+    }
+
+    fn min_inputs(&self) -> usize {
+        0
     }
 
     fn infer(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

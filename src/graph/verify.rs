@@ -1,6 +1,6 @@
 //! The invariants that hold after every pass.
 
-use super::Graph;
+use super::{Class, Graph, Leaf};
 use crate::error::{Error, Result};
 
 impl Graph {
@@ -25,6 +25,19 @@ impl Graph {
             if inferred != node.outputs {
                 return broken(i, format!("types {:?}, its op infers {inferred:?}", node.outputs));
             }
+        }
+        let buffers: Vec<_> = self
+            .nodes()
+            .iter()
+            .filter_map(|n| match n.op.class() {
+                Class::Leaf(Leaf::Input(name) | Leaf::State(name)) => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        if let Some(i) = (1..buffers.len()).find(|&i| buffers[..i].contains(&buffers[i])) {
+            let detail =
+                format!("two buffers of different kind or type are named `{}`", buffers[i]);
+            return Err(Error::internal(format!("graph after {stage}"), detail));
         }
         let end = self.nodes().len();
         if let Some(v) = self.roots().find(|&v| !exists(v, end)) {

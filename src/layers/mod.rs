@@ -36,7 +36,7 @@ pub struct WeightSpec {
 pub struct Mode {
     /// Training: seed and step of the random numbers. `None` at evaluation and prediction.
     pub random: Option<(Value, Value)>,
-    /// The layer's own random stream, given when it is added and never moved.
+    /// The layer's own random stream: a function of its name.
     pub stream: u32,
 }
 
@@ -61,6 +61,12 @@ pub trait Layer: Debug + Send + Sync {
     /// # Errors
     /// Those of the ops it builds.
     fn apply(&self, graph: &mut Graph, x: Value, weights: &[Value], mode: &Mode) -> Result<Value>;
+}
+
+/// The random stream of a name (FNV-1a): a layer keeps its numbers wherever it stands in a model.
+pub(crate) fn stream_of(name: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// `Dense` becomes `dense`, `AlphaDropout` becomes `alpha_dropout`.

@@ -1,6 +1,6 @@
 //! A stack of layers.
 
-use super::{Layer, Mode, WeightSpec, snake_case};
+use super::{Layer, Mode, WeightSpec, snake_case, stream_of};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
@@ -35,7 +35,9 @@ impl Sequential {
     pub fn add(self, layer: impl Layer + 'static) -> Self {
         let base = snake_case(layer.kind());
         let same = self.layers.iter().filter(|l| l.layer.kind() == layer.kind()).count();
-        let name = if same == 0 { base } else { format!("{base}_{same}") };
+        let numbered = |i: usize| if i == 0 { base.clone() } else { format!("{base}_{i}") };
+        let taken = |name: &String| self.layers.iter().any(|l| l.name == *name);
+        let name = (same..).map(numbered).find(|name| !taken(name)).unwrap_or_default();
         self.add_named(&name, layer)
     }
 
@@ -117,10 +119,10 @@ impl Sequential {
         let shapes = self.shapes()?;
         let inputs = std::iter::once(&self.input).chain(&shapes);
         let (mut x, mut rest) = (x, weights);
-        for (stream, (named, input)) in self.layers.iter().zip(inputs).enumerate() {
+        for (named, input) in self.layers.iter().zip(inputs) {
             let (own, others) = rest.split_at(named.layer.weights(input).len());
             rest = others;
-            let mode = Mode { random, stream: stream as u32 };
+            let mode = Mode { random, stream: stream_of(&named.name) as u32 };
             x = graph.in_layer(&named.name, |g| named.layer.apply(g, x, own, &mode))?;
         }
         Ok(x)

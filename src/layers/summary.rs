@@ -39,8 +39,9 @@ impl Sequential {
         let mut rows = Vec::new();
         let mut total = 0;
         for ((named, input), shape) in self.layers().iter().zip(inputs).zip(&shapes) {
-            let params = named.layer.weights(input).iter().map(|w| w.shape.len()).sum::<usize>();
-            total += params;
+            let lens = named.layer.weights(input).into_iter().map(|w| w.shape.len());
+            let params = lens.fold(0, usize::saturating_add);
+            total = usize::saturating_add(total, params);
             let mut dims = vec!["None".to_owned()];
             dims.extend(shape.dims().iter().map(ToString::to_string));
             let name = format!("{} ({})", named.name, named.layer.kind());

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::losses::{Loss, LossValues};
+use crate::losses::{Loss, LossValues, sum_samples};
 use crate::tensor::DType;
 
 /// A metric, averaged over samples.
@@ -29,7 +29,7 @@ impl Metric {
         }
     }
 
-    /// A vector whose sum is the batch's metric times the batch size, or the metric of each sample.
+    /// The metric of each sample: `[batch]`.
     ///
     /// # Errors
     /// Targets that do not suit the metric.
@@ -58,13 +58,13 @@ impl Metric {
                         let yes = graph.binary("greater", predictions, threshold)?;
                         let equal = graph.binary("equal", yes, targets)?;
                         let equal = graph.scale(equal, 1.0 / outputs as f32)?;
-                        return flat(graph, equal);
+                        return sum_samples(graph, equal, 1.0);
                     }
                 };
                 let positions = graph.shape(hits).len() as f32;
                 let hits =
                     if positions == share { hits } else { graph.scale(hits, share / positions)? };
-                flat(graph, hits)
+                sum_samples(graph, hits, 1.0)
             }
             Self::MeanSquaredError | Self::MeanAbsoluteError => {
                 if graph.ty(targets).dtype != DType::F32 {
@@ -75,14 +75,8 @@ impl Metric {
                 let e = graph.sub(predictions, targets)?;
                 let function = if *self == Self::MeanSquaredError { "square" } else { "abs" };
                 let e = graph.unary(function, e, &[])?;
-                let e = graph.scale(e, share / shape.len() as f32)?;
-                flat(graph, e)
+                sum_samples(graph, e, share / shape.len() as f32)
             }
         }
     }
-}
-
-fn flat(graph: &mut Graph, x: Value) -> Result<Value> {
-    let len = graph.shape(x).len();
-    graph.reshape(x, [len])
 }

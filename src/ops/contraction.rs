@@ -105,6 +105,10 @@ impl Op for Contraction {
         Class::Contraction
     }
 
+    fn min_inputs(&self) -> usize {
+        2
+    }
+
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let s = &self.spec;
         if let Some(bad) = inputs.iter().position(|t| t.dtype != DType::F32) {

@@ -48,6 +48,10 @@ impl Op for CrossEntropy {
         Class::Opaque
     }
 
+    fn min_inputs(&self) -> usize {
+        2
+    }
+
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (logits, labels) = (inputs[0], inputs[1]);
         rows_cols(&self.name(), &logits.shape)?;
@@ -147,6 +151,10 @@ impl Op for Hits {
 
     fn class(&self) -> Class<'_> {
         Class::Opaque
+    }
+
+    fn min_inputs(&self) -> usize {
+        2
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

@@ -40,6 +40,10 @@ impl Op for Gather {
         Class::Opaque
     }
 
+    fn min_inputs(&self) -> usize {
+        2
+    }
+
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let tables = inputs.get(2..).unwrap_or_default();
         let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
@@ -178,6 +182,10 @@ impl Op for SegmentSum {
 
     fn class(&self) -> Class<'_> {
         Class::Opaque
+    }
+
+    fn min_inputs(&self) -> usize {
+        2
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

@@ -48,6 +48,10 @@ impl Op for Map {
         Class::Elementwise
     }
 
+    fn min_inputs(&self) -> usize {
+        self.program.inputs
+    }
+
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         for input in inputs {
             let words = input.dtype == DType::U32 && input.shape.rank() == 0 && self.takes_words();

@@ -7,7 +7,7 @@ use crate::tensor::{DType, Shape};
 use std::any::Any;
 use std::sync::Arc;
 
-/// metrics[slot, c] = Σ of vector c. Operands: metrics `[slots, columns]`, slot (u32 scalar), then `columns`
+/// `metrics[slot, c]` = Σ of vector c. Operands: metrics `[slots, columns]`, slot (u32 scalar), then `columns`
 /// f32 vectors. The result is the metrics, updated in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record;
@@ -19,6 +19,10 @@ impl Op for Record {
 
     fn class(&self) -> Class<'_> {
         Class::Opaque
+    }
+
+    fn min_inputs(&self) -> usize {
+        2
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
@@ -63,6 +67,18 @@ impl Op for Record {
         let vectors = &cx.inputs[2..];
         let longest = vectors.iter().map(|(t, _)| t.shape.len()).max().unwrap_or(1);
         let lanes = cx.caps.row_workgroup(longest, vectors.len() as u32);
+        let trips: u64 = vectors
+            .iter()
+            .map(|(t, _)| (t.shape.len() as u64).div_ceil(u64::from(lanes)) + 16)
+            .sum();
+        if trips > u64::from(cx.caps.max_loop_trips) {
+            return Err(Error::Limit {
+                what: "record: loop iterations".into(),
+                needed: trips,
+                allowed: u64::from(cx.caps.max_loop_trips),
+                detail: "sum the vectors first".into(),
+            });
+        }
         let params = RecordParams {
             slots: cx.inputs[0].0.shape.dims()[0] as u32,
             columns: vectors.len() as u32,

@@ -56,15 +56,8 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
         let serves = |c: &usize| {
             let node = &graph.nodes()[*c];
             node.op.as_any().downcast_ref::<Contraction>().is_some_and(|op| {
-                let uniform = |j: &usize| {
-                    matches!(
-                        graph.node(node.inputs[*j]).op.class(),
-                        crate::graph::Class::Leaf(
-                            crate::graph::Leaf::Constant(_) | crate::graph::Leaf::Step(_)
-                        )
-                    )
-                };
-                let buffers = (0..node.inputs.len()).filter(|j| !uniform(j)).count();
+                let uniform = |v: &&Value| graph.node(**v).op.class().is_uniform();
+                let buffers = node.inputs.iter().filter(|v| !uniform(v)).count();
                 node.inputs[1] == v
                     && op.spec.batch == 1
                     && !op.spec.b.k_inner

@@ -7,7 +7,7 @@
 
 use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, Movement, Node, Value};
+use crate::graph::{Class, Graph, Movement, Node, Value};
 use crate::ops::{Contraction, Map, Program, Reg};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -56,7 +56,8 @@ impl<'a> Fusion<'a> {
             for v in &node.inputs {
                 this.users[v.node.index()].push(i);
             }
-            if map_of(node).is_some() {
+            // A map of several results is a group already.
+            if map_of(node).is_some_and(|m| m.program.outputs.len() == 1) {
                 let free = |v: &Value| this.source[v.node.index()] || this.uniform(*v);
                 this.source[i] = node.inputs.iter().all(free);
                 if !this.source[i] || this.root[i] {
@@ -69,7 +70,7 @@ impl<'a> Fusion<'a> {
     }
 
     fn uniform(&self, v: Value) -> bool {
-        matches!(self.graph.node(v).op.class(), Class::Leaf(Leaf::Constant(_) | Leaf::Step(_)))
+        self.graph.node(v).op.class().is_uniform()
     }
 
     /// Whether a consumer of this shape recomputes `v` instead of reading it.

@@ -5,7 +5,7 @@
 
 use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, Movement, Value};
+use crate::graph::{Class, Graph, Movement, Value};
 use crate::ops::{Map, Program};
 use crate::tensor::DType;
 use std::sync::Arc;
@@ -17,18 +17,6 @@ fn copy_of(graph: &mut Graph, v: Value) -> Result<Value> {
     }
     let shape = graph.shape(v).clone();
     graph.push(Arc::new(Map { program: Program::identity(), shape }), &[v])
-}
-
-fn is_uniform(graph: &Graph, v: Value) -> bool {
-    matches!(graph.node(v).op.class(), Class::Leaf(Leaf::Constant(_) | Leaf::Step(_)))
-}
-
-/// Whether a kernel of its own writes the value.
-fn has_kernel(graph: &Graph, v: Value) -> bool {
-    !matches!(
-        graph.node(v).op.class(),
-        Class::Leaf(_) | Class::Movement(Movement::Alias { .. } | Movement::Pack { .. })
-    )
 }
 
 /// The value that `v` is an alias of, looking through whole-tensor reshapes only.
@@ -58,11 +46,11 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
         let mut inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
         let pack = matches!(node.op.class(), Class::Movement(Movement::Pack { .. }));
         for (j, v) in inputs.iter_mut().enumerate() {
-            if is_uniform(&rewrite.to, *v) && !node.op.takes_uniform(j) {
+            if rewrite.to.node(*v).op.class().is_uniform() && !node.op.takes_uniform(j) {
                 *v = copy_of(&mut rewrite.to, *v)?;
             } else if pack {
                 let source = unaliased(&rewrite.to, *v);
-                if !has_kernel(&rewrite.to, source)
+                if !&rewrite.to.node(source).op.class().launches()
                     || packed.contains(&source)
                     || !writable(graph, i)
                 {

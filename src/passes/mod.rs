@@ -68,6 +68,7 @@ impl Passes {
         apply("fuse", self.fuse, &|g| fuse::fuse(g, max_buffers))?;
         apply("dce", self.fuse && self.dce, &dce::dce)?;
         apply("column_sums", self.column_sums, &|g| column_sums::column_sums(g, max_buffers))?;
+        apply("dce", self.column_sums && self.dce, &dce::dce)?;
         Ok((graph, sizes))
     }
 }

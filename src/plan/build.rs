@@ -4,7 +4,7 @@ use super::schedule::{schedule, storage_root};
 use super::storage::{ALIGN, Storage};
 use super::{BufferClass, Dispatch, OutputDecl, Plan, Region};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, LowerContext, Movement, Node, Value};
+use crate::graph::{Class, Graph, Leaf, LowerContext, Value};
 use crate::kernels::{Access, Bind, DeviceCaps, Source};
 use crate::passes::{Passes, materialise};
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ impl Plan {
         let mut dispatches = Vec::new();
         for (at, &i) in schedule.order.iter().enumerate() {
             let node = &graph.nodes()[i];
-            if has_kernel(node) {
+            if node.op.class().launches() {
                 lower_node(graph, i, &schedule.placed, &mut storage, caps, &mut dispatches)
                     .map_err(|e| match node.layer.as_deref() {
                         Some(layer) => in_limit(e, layer),
@@ -43,7 +43,7 @@ impl Plan {
                     })?;
             }
             let values: Vec<Value> = node.inputs.iter().copied().chain(graph.values(i)).collect();
-            if has_kernel(node) {
+            if node.op.class().launches() {
                 storage.expire(graph, &values, at);
             }
         }
@@ -66,7 +66,8 @@ impl Plan {
     /// [`Error::Limit`] for a limit, [`Error::Internal`] for all else.
     pub fn verify(&self, caps: &DeviceCaps) -> Result<()> {
         for buffer in &self.buffers {
-            limit(&buffer.name, "bytes of one buffer", buffer.bytes, caps.max_buffer_bytes)?;
+            let (unit, advice) = ("bytes of one buffer", advice(buffer.class));
+            limit(&buffer.name, unit, buffer.bytes, caps.max_buffer_bytes, advice)?;
         }
         for d in &self.dispatches {
             let broken =
@@ -77,11 +78,20 @@ impl Plan {
                 format!("layer `{}`: {}", d.layer, d.label)
             };
             let count = d.bindings.len() as u64;
-            limit(&what, "storage buffers", count, u64::from(caps.max_storage_buffers))?;
+            // Bindings 8 and 9 hold the parameters and the step block.
+            let allowed = u64::from(caps.max_storage_buffers.min(8));
+            limit(
+                &what,
+                "storage buffers",
+                count,
+                allowed,
+                "use fewer metrics, or fewer operands",
+            )?;
             let mut modes: HashMap<usize, Access> = HashMap::new();
             for (region, access) in &d.bindings {
-                limit(&what, "bytes of one binding", region.bytes, caps.max_binding_bytes)?;
                 let buffer = &self.buffers[region.buffer];
+                let unit = format!("bytes of the binding `{}`", buffer.name);
+                limit(&what, &unit, region.bytes, caps.max_binding_bytes, advice(buffer.class))?;
                 if region.offset + region.bytes > buffer.bytes || region.offset % ALIGN != 0 {
                     return broken(format!("region {region:?} of {} bytes", buffer.bytes));
                 }
@@ -100,16 +110,22 @@ impl Plan {
     }
 }
 
-fn limit(what: &str, unit: &str, needed: u64, allowed: u64) -> Result<()> {
+/// What helps where a buffer of this class is too large.
+const fn advice(class: BufferClass) -> &'static str {
+    match class {
+        BufferClass::Input => {
+            "keep fewer samples on the device at once, or store them as bytes; or use another adapter"
+        }
+        BufferClass::State | BufferClass::Arena => "use a smaller layer, or another adapter",
+        BufferClass::Activation => "use a smaller batch, a smaller layer, or another adapter",
+    }
+}
+
+fn limit(what: &str, unit: &str, needed: u64, allowed: u64, advice: &str) -> Result<()> {
     if needed <= allowed {
         return Ok(());
     }
-    Err(Error::Limit {
-        what: format!("{what}: {unit}"),
-        needed,
-        allowed,
-        detail: "use a smaller batch, a smaller layer, or another adapter".into(),
-    })
+    Err(Error::Limit { what: format!("{what}: {unit}"), needed, allowed, detail: advice.into() })
 }
 
 /// A limit error that names the layer.
@@ -120,13 +136,6 @@ fn in_limit(error: Error, layer: &str) -> Error {
         }
         other => other.in_layer(layer),
     }
-}
-
-fn has_kernel(node: &Node) -> bool {
-    !matches!(
-        node.op.class(),
-        Class::Leaf(_) | Class::Movement(Movement::Alias { .. } | Movement::Pack { .. })
-    )
 }
 
 fn lower_node(

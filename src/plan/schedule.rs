@@ -80,11 +80,7 @@ fn packed(graph: &Graph, value: Value) -> bool {
 /// Whether the kernel of node `i` reads the buffer of `state`.
 fn reads(graph: &Graph, i: usize, state: Value) -> bool {
     let node = &graph.nodes()[i];
-    let kernel = !matches!(
-        node.op.class(),
-        Class::Leaf(_) | Class::Movement(Movement::Alias { .. } | Movement::Pack { .. })
-    );
-    kernel && node.inputs.iter().any(|&v| storage_root(graph, v) == state)
+    node.op.class().launches() && node.inputs.iter().any(|&v| storage_root(graph, v) == state)
 }
 
 /// Whether `from` must run before `to`.

@@ -34,10 +34,7 @@ impl Storage {
             if external(&class) {
                 this.external(&class, value, &node.outputs[0])?;
             } else if let Class::Movement(Movement::Pack { offsets }) = class {
-                let arena = match schedule.placed.get(&value) {
-                    Some(state) => this.places[state].0,
-                    None => this.declare("arena", BufferClass::Arena, node.outputs[0].bytes()),
-                };
+                let arena = this.declare("arena", BufferClass::Arena, node.outputs[0].bytes());
                 this.places.insert(value, (arena, 0));
                 for (&v, offset) in node.inputs.iter().zip(offsets) {
                     let root = storage_root(graph, v);

@@ -29,10 +29,14 @@ impl Shape {
         self.0.len()
     }
 
-    /// How many elements there are: 1 for a scalar.
+    /// How many elements there are: 1 for a scalar. Counts beyond `usize` stop at its largest value, which no
+    /// tensor holds and every limit refuses.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.iter().product()
+        if self.0.contains(&0) {
+            return 0;
+        }
+        self.0.iter().fold(1, |count: usize, &extent| count.saturating_mul(extent))
     }
 
     /// Whether an extent is zero.
@@ -46,7 +50,7 @@ impl Shape {
     pub fn strides(&self) -> Vec<usize> {
         let mut strides = vec![1; self.rank()];
         for axis in (1..self.rank()).rev() {
-            strides[axis - 1] = strides[axis] * self.0[axis];
+            strides[axis - 1] = usize::saturating_mul(strides[axis], self.0[axis]);
         }
         strides
     }

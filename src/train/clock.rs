@@ -2,7 +2,12 @@
 
 use crate::error::Result;
 use crate::gpu::{Device, Executor, StepBlock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+pub(super) use stopped::Instant;
 
 /// Time that one submit may take.
 const SUBMIT: Duration = Duration::from_millis(50);
@@ -31,4 +36,32 @@ pub(super) async fn run_steps(
         executor.run(rest)?;
     }
     Ok(Some(ended))
+}
+
+/// `wasm32-unknown-unknown` has no clock. Every step passes for a long one, so that each submit holds one step.
+#[cfg(target_arch = "wasm32")]
+mod stopped {
+    use std::time::Duration;
+
+    /// An instant of a clock that stands still.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Instant;
+
+    impl Instant {
+        pub fn now() -> Self {
+            Self
+        }
+
+        pub fn elapsed(self) -> Duration {
+            Duration::from_millis(50)
+        }
+    }
+
+    impl std::ops::Sub for Instant {
+        type Output = Duration;
+
+        fn sub(self, _earlier: Self) -> Duration {
+            Duration::ZERO
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `fit`, `evaluate` and `predict`.
 
-use super::clock::run_steps;
+use super::clock::{Instant, run_steps};
 use super::history::{Epoch, Evaluation, History};
 use super::step::Batch;
 use super::trainer::Trainer;
@@ -8,11 +8,11 @@ use crate::data::{Dataset, permutation};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
 use crate::graph::TensorType;
-use crate::tensor::Tensor;
-use std::time::Instant;
+use crate::plan::Plan;
+use crate::tensor::{DType, Tensor};
 
-/// Samples per step of `evaluate` and `predict`.
-const EVALUATION_BATCH: usize = 256;
+/// Steps whose parameters are prepared at once.
+const STEPS_AT_ONCE: usize = 4096;
 
 /// What is called after each epoch.
 type EpochHook<'a> = Box<dyn FnMut(&Epoch) + 'a>;
@@ -133,7 +133,7 @@ impl Trainer {
         let batches = self.make_resident("train", data, fit.batch_size)?;
         let validation = match fit.validation_data {
             Some(v) => {
-                let batches = self.make_resident("evaluate", v, EVALUATION_BATCH)?;
+                let batches = self.make_resident("evaluate", v, self.evaluation_batch())?;
                 let in_order: Vec<u32> = (0..v.len() as u32).collect();
                 self.store.upload_bytes("evaluate/order", bytemuck::cast_slice(&in_order))?;
                 Some(batches)
@@ -150,7 +150,7 @@ impl Trainer {
             self.store.upload_bytes("train/order", bytemuck::cast_slice(&order))?;
             let first = self.run_batches(&batches, true).await?;
             if let (0, Some(ended)) = (epoch, first) {
-                history.first_step = ended - began;
+                history.first_step = Some(ended - began);
             }
             let trained = self.collect("train", &sizes(&batches)).await?;
             let duration = start.elapsed();
@@ -185,7 +185,7 @@ impl Trainer {
     /// Data that does not suit the model, or a device failure.
     pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Evaluation> {
         self.check_data(data)?;
-        let batches = self.make_resident("evaluate", data, EVALUATION_BATCH)?;
+        let batches = self.make_resident("evaluate", data, self.evaluation_batch())?;
         let in_order: Vec<u32> = (0..data.len() as u32).collect();
         self.store.upload_bytes("evaluate/order", bytemuck::cast_slice(&in_order))?;
         self.run_batches(&batches, false).await?;
@@ -208,9 +208,12 @@ impl Trainer {
     pub async fn predict_async<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
         let Features { x, scale } = samples.into();
         self.check_features(x)?;
+        if !scale.is_finite() {
+            return Err(Error::parameter("scale", scale, "a finite number"));
+        }
         let n = x.shape().dims()[0];
         // Few sizes, so that few plans are compiled however many samples there are.
-        let size = n.next_power_of_two().min(EVALUATION_BATCH);
+        let size = n.min(self.evaluation_batch()).next_power_of_two();
         let mut shape = x.shape().dims().to_vec();
         shape[0] = size;
         let x_ty = TensorType { shape: shape.into(), dtype: x.dtype() };
@@ -265,6 +268,17 @@ impl Trainer {
         if self.loss().takes_labels() {
             data.check_labels(output.dims().last().copied().unwrap_or(0))?;
         }
+        if self.loss().takes_probabilities() && data.y().dtype() == DType::F32 {
+            let outside = |p: &f32| !(0.0..=1.0).contains(p);
+            if let Some(i) = data.y().as_f32()?.iter().position(outside) {
+                let detail = format!(
+                    "element {i} is {}; targets of {} are probabilities from 0 to 1",
+                    data.y().as_f32()?[i],
+                    self.loss().name()
+                );
+                return Err(Error::data("y", detail));
+            }
+        }
         Ok(())
     }
 
@@ -293,6 +307,10 @@ impl Trainer {
         self.store.allocate(&format!("{role}/order"), n as u64 * 4)?;
         let columns = self.columns();
         self.store.allocate(&format!("{role}/metrics"), (slots * columns * 4) as u64)?;
+        // Compiled now, so that nothing is between the first step and the last.
+        for (batch, _) in &batches {
+            self.executor(batch, role == "train")?;
+        }
         Ok(batches)
     }
 
@@ -302,34 +320,44 @@ impl Trainer {
         batches: &[(Batch, usize)],
         train: bool,
     ) -> Result<Option<Instant>> {
+        let device = self.device.clone();
         let mut first = None;
         let (mut start, mut slot) = (0u32, 0u32);
         for (batch, count) in batches {
             let i = self.executor(batch, train)?;
             let plan = self.executor_at(i).plan().clone();
-            let mut blocks = Vec::with_capacity(*count);
-            for _ in 0..*count {
-                let mut block = StepBlock::default();
-                block.set_u32(&plan, "start", start);
-                block.set_u32(&plan, "slot", slot);
-                if train {
-                    block.set_u32(&plan, "seed", fold_seed(self.seed()));
-                    // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
-                    block.set_u32(&plan, "step", self.steps as u32);
-                    for (name, value) in self.optimizer().step_values(self.steps) {
-                        block.set_f32(&plan, name, value);
-                    }
-                    self.steps += 1;
+            let mut left = *count;
+            while left > 0 {
+                let now = left.min(STEPS_AT_ONCE);
+                let mut blocks = Vec::with_capacity(now);
+                for _ in 0..now {
+                    blocks.push(self.step_block(&plan, start, slot, train));
+                    start += batch.size as u32;
+                    slot += 1;
                 }
-                start += batch.size as u32;
-                slot += 1;
-                blocks.push(block);
+                let ended = run_steps(&device, self.executor_at(i), &blocks).await?;
+                first = first.or(ended);
+                left -= now;
             }
-            let device = self.device.clone();
-            let ended = run_steps(&device, self.executor_at(i), &blocks).await?;
-            first = first.or(ended);
         }
         Ok(first)
+    }
+
+    /// The words of the next step.
+    fn step_block(&mut self, plan: &Plan, start: u32, slot: u32, train: bool) -> StepBlock {
+        let mut block = StepBlock::default();
+        block.set_u32(plan, "start", start);
+        block.set_u32(plan, "slot", slot);
+        if train {
+            block.set_u32(plan, "seed", fold_seed(self.seed()));
+            // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
+            block.set_u32(plan, "step", self.steps as u32);
+            for (name, value) in self.optimizer().step_values(self.steps) {
+                block.set_f32(plan, name, value);
+            }
+            self.steps += 1;
+        }
+        block
     }
 }
 

@@ -39,7 +39,8 @@ pub struct History {
     /// Its epochs, in order.
     pub epochs: Vec<Epoch>,
     /// From the call of `fit` to the end of the first step on the device, compilation and upload included.
-    pub first_step: Duration,
+    /// `None` where the plan had run before: then nobody waits for the first step.
+    pub first_step: Option<Duration>,
 }
 
 impl History {

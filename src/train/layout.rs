@@ -1,7 +1,7 @@
 //! Where parameters lie in their arenas.
 
 use crate::error::{Error, Result};
-use crate::layers::{Sequential, WeightSpec};
+use crate::layers::{Sequential, WeightSpec, stream_of};
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
 const ALIGN: usize = 64;
@@ -17,7 +17,7 @@ pub struct PlacedTensor {
     pub arena: usize,
     /// First element in the arena.
     pub offset: usize,
-    /// The random stream of its initial values: fixed by the layer's place, not by other layers' weights.
+    /// The random stream of its initial values: a function of its name, whatever else the model holds.
     pub stream: u64,
 }
 
@@ -37,20 +37,18 @@ impl ArenaLayout {
     /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself; those of [`Sequential::weights`].
     pub fn new(model: &Sequential, max_bytes: u64) -> Result<Self> {
         let mut layout = Self::default();
-        let mut within = 0;
-        let weights = model.weights()?;
-        for (i, (layer, spec)) in weights.iter().enumerate() {
-            within = if i > 0 && weights[i - 1].0 == *layer { within + 1 } else { 0 };
-            let len = spec.shape.len().next_multiple_of(ALIGN);
+        for (layer, spec) in &model.weights()? {
             let name = format!("{layer}/{}", spec.name);
-            if (len * 4) as u64 > max_bytes {
+            let bytes = (spec.shape.len() as u64).saturating_mul(4);
+            if bytes > max_bytes / 256 * 256 {
                 return Err(Error::Limit {
                     what: format!("layer `{layer}`: {} {}: bytes", spec.name, spec.shape),
-                    needed: (len * 4) as u64,
+                    needed: bytes,
                     allowed: max_bytes,
                     detail: "use fewer units, or an adapter with larger bindings".into(),
                 });
             }
+            let len = spec.shape.len().next_multiple_of(ALIGN);
             let full =
                 layout.arenas.last().is_none_or(|&used| ((used + len) * 4) as u64 > max_bytes);
             if full {
@@ -59,8 +57,7 @@ impl ArenaLayout {
             let arena = layout.arenas.len() - 1;
             let offset = layout.arenas[arena];
             layout.arenas[arena] += len;
-            let place = model.layers().iter().position(|l| l.name == *layer).unwrap_or(0) as u64;
-            let stream = place * 16 + within;
+            let stream = stream_of(&name);
             layout.tensors.push(PlacedTensor { name, spec: spec.clone(), arena, offset, stream });
         }
         Ok(layout)

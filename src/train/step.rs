@@ -63,7 +63,10 @@ impl StepSpec<'_> {
 pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
     let mut g = Graph::new();
     let name = |part: &str| format!("{}/{part}", batch.role);
-    let rows = batch.x.shape.dims()[0];
+    let Some(&rows) = batch.x.shape.dims().first() else {
+        let detail = "features need a sample axis: [n, ...]";
+        return Err(Error::shape("batch", &[&batch.x.shape], detail));
+    };
     let order = g.input(&name("order"), [rows], DType::U32);
     let start = g.step_param("start", DType::U32)?;
     let x = g.input(&name("x"), batch.x.shape.clone(), batch.x.dtype);

@@ -5,14 +5,14 @@ use super::layout::ArenaLayout;
 use super::step::{Batch, StepSpec, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Store};
-use crate::graph::Graph;
+use crate::graph::{Graph, TensorType};
 use crate::layers::Sequential;
 use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optim::Optimizer;
 use crate::passes::Passes;
 use crate::plan::Plan;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{DType, Shape, Tensor};
 use std::sync::Arc;
 
 /// What a model is compiled with, as in Keras' `compile`.
@@ -22,6 +22,7 @@ pub struct Compile {
     loss: Loss,
     metrics: Vec<Metric>,
     seed: u64,
+    evaluation_batch: usize,
     passes: Passes,
 }
 
@@ -29,8 +30,14 @@ impl Compile {
     /// With this optimizer and loss, no metrics, seed 0.
     #[must_use]
     pub fn new(optimizer: impl Optimizer + 'static, loss: Loss) -> Self {
-        let (metrics, passes) = (Vec::new(), Passes::default());
-        Self { optimizer: Box::new(optimizer), loss, metrics, seed: 0, passes }
+        Self {
+            optimizer: Box::new(optimizer),
+            loss,
+            metrics: Vec::new(),
+            seed: 0,
+            evaluation_batch: 256,
+            passes: Passes::default(),
+        }
     }
 
     /// The metrics that every epoch reports.
@@ -47,6 +54,13 @@ impl Compile {
         self
     }
 
+    /// Samples per step of `evaluate`, `predict` and validation; 256 unless set.
+    #[must_use]
+    pub const fn evaluation_batch_size(mut self, size: usize) -> Self {
+        self.evaluation_batch = size;
+        self
+    }
+
     /// Which graph passes run.
     #[must_use]
     pub const fn passes(mut self, passes: Passes) -> Self {
@@ -54,6 +68,9 @@ impl Compile {
         self
     }
 }
+
+/// Plans kept for another use, with their activation buffers.
+const KEPT: usize = 16;
 
 /// Which plan: the batch it reads and whether it trains.
 type Key = (Batch, bool);
@@ -88,12 +105,18 @@ impl Sequential {
 impl Trainer {
     fn new(device: &Device, model: &Sequential, compile: Compile) -> Result<Self> {
         compile.optimizer.check()?;
+        compile.loss.check()?;
+        if compile.evaluation_batch == 0 {
+            let detail = "a batch has at least one sample";
+            return Err(Error::parameter("evaluation_batch_size", 0, detail));
+        }
         let output = model.output_shape()?;
         if compile.loss.takes_labels() && output.rank() == 0 {
             let detail = "integer labels need predictions with a class axis";
             return Err(Error::shape(compile.loss.name(), &[&output], detail));
         }
         let layout = ArenaLayout::new(model, device.caps().max_binding_bytes)?;
+        probe(device, model, &layout, &compile, &output)?;
         let mut store = Store::new(device);
         for (i, &len) in layout.arenas.iter().enumerate() {
             let values = layout.initial(i, compile.seed);
@@ -146,6 +169,10 @@ impl Trainer {
         self.spec(false).columns()
     }
 
+    pub(super) const fn evaluation_batch(&self) -> usize {
+        self.compile.evaluation_batch
+    }
+
     pub(super) const fn seed(&self) -> u64 {
         self.compile.seed
     }
@@ -193,6 +220,11 @@ impl Trainer {
             None => {
                 let plan = self.planned(batch, train)?;
                 let executor = Executor::new(&self.device, plan, &self.store)?;
+                // Datasets of many sizes leave plans behind; the oldest go first.
+                if self.executors.len() == KEPT {
+                    let (key, _) = self.executors.remove(0);
+                    self.plans.retain(|(known, _)| *known != key);
+                }
                 self.executors.push((key, executor));
                 self.executors.len() - 1
             }
@@ -287,4 +319,29 @@ impl Trainer {
         }
         Ok(())
     }
+}
+
+/// Plans a step of one sample, so that whatever does not fit is refused before anything is allocated.
+fn probe(
+    device: &Device,
+    model: &Sequential,
+    layout: &ArenaLayout,
+    compile: &Compile,
+    output: &Shape,
+) -> Result<()> {
+    let one = |dims: &[usize]| Shape::from([&[1], dims].concat());
+    let y = match (compile.loss.takes_labels(), output.dims().split_last()) {
+        (true, Some((_, rest))) => TensorType { shape: one(rest), dtype: DType::U32 },
+        _ => TensorType::f32(one(output.dims())),
+    };
+    let x = TensorType::f32(one(model.input_shape().dims()));
+    let spec = StepSpec {
+        model,
+        layout,
+        loss: &compile.loss,
+        metrics: &compile.metrics,
+        optimizer: Some(&*compile.optimizer),
+    };
+    let batch = Batch { role: "train", x, y: Some(y), scale: 1.0, size: 1, slots: 1 };
+    Plan::compile(&step_graph(&spec, &batch)?, &compile.passes, device.caps()).map(|_| ())
 }
