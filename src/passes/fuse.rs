@@ -7,7 +7,7 @@
 
 use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, Node, Value};
+use crate::graph::{Class, Graph, Leaf, Movement, Node, Value};
 use crate::ops::{Contraction, Map, Program, Reg};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -113,12 +113,35 @@ impl<'a> Fusion<'a> {
         let mut union = [self.groups[a].as_slice(), self.groups[b].as_slice()].concat();
         union.sort_unstable();
         let (inputs, outputs) = self.boundary(&union);
-        let buffers = inputs.iter().filter(|v| !self.uniform(**v)).count() + outputs.len();
-        if buffers <= self.max_buffers && !self.reenters(&union) {
+        let read = inputs.iter().filter(|v| !self.uniform(**v)).count();
+        let own = outputs.iter().filter(|&&o| !self.takes_place(&union, &inputs, o)).count();
+        if read + own <= self.max_buffers && !self.reenters(&union) {
             union.iter().for_each(|&n| self.group_of[n] = Some(b));
             self.groups[a].clear();
             self.groups[b] = union;
         }
+    }
+
+    /// Whether `output` of the set is sure to be written over a state that the set reads: then both share
+    /// one binding.
+    fn takes_place(&self, set: &[usize], inputs: &[Value], output: Value) -> bool {
+        let stays = |u: &usize| set.binary_search(u).is_ok();
+        self.users[output.node.index()].iter().all(stays)
+            && self.graph.updates().iter().any(|&(state, new)| {
+                new == output && inputs.contains(&state) && self.read_before(state, set)
+            })
+    }
+
+    /// Whether all other kernels that read `v`, or what it is viewed as, stand before the set.
+    fn read_before(&self, v: Value, set: &[usize]) -> bool {
+        self.users[v.node.index()].iter().all(|&u| {
+            let alias = matches!(
+                self.graph.nodes()[u].op.class(),
+                Class::Movement(Movement::Alias { .. })
+            );
+            let views = || self.graph.values(u).all(|v| self.read_before(v, set));
+            set.binary_search(&u).is_ok() || u < set[0] && (!alias || views())
+        })
     }
 
     /// Whether a path leaves the set and comes back: merging it would make a cycle.
