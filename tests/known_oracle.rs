@@ -3,69 +3,21 @@
 //!
 //! Needs no adapter and nothing of the library.
 
+mod recording;
 mod reference;
 
 #[path = "reference/checks.rs"]
 mod checks;
 
 use anyhow::{Context, Result, ensure};
-use reference::compare::{assert_close, compare, widen, worst_relative};
+use recording::{agree, data, labels, last_axis, number, recording, text, wide};
+use reference::compare::compare;
 use reference::gradient::{STEP, numeric_gradient};
 use reference::losses::batch_mean;
+use reference::network::Network;
 use reference::optim::{Adagrad, Adam, AdamW, RmsProp, Sgd};
 use reference::{elementwise, linalg, losses, optim, reduce, softmax};
 use serde_json::Value;
-
-fn recording(section: &str) -> Result<Vec<Value>> {
-    let all: Value = serde_json::from_str(include_str!("known/keras.json"))?;
-    let entries = all[section].as_array().with_context(|| format!("no list {section:?}"))?;
-    ensure!(!entries.is_empty(), "section {section:?} is empty");
-    Ok(entries.clone())
-}
-
-/// The numbers of a recorded tensor. Keras computed them in `f32`, so nothing is lost.
-fn data(tensor: &Value) -> Result<Vec<f32>> {
-    let numbers = |key: &str| -> Result<Vec<f64>> {
-        let list = tensor[key].as_array().with_context(|| format!("no {key} in {tensor}"))?;
-        list.iter().map(|v| v.as_f64().with_context(|| format!("{v} in {key}"))).collect()
-    };
-    let (shape, values) = (numbers("shape")?, numbers("data")?);
-    ensure!(shape.iter().product::<f64>() == values.len() as f64, "shape {shape:?} of {tensor}");
-    Ok(values.into_iter().map(|v| v as f32).collect())
-}
-
-fn wide(tensor: &Value) -> Result<Vec<f64>> {
-    Ok(widen(&data(tensor)?))
-}
-
-fn labels(tensor: &Value) -> Result<Vec<usize>> {
-    Ok(data(tensor)?.into_iter().map(|v| v as usize).collect())
-}
-
-fn last_axis(tensor: &Value) -> Result<usize> {
-    let size = tensor["shape"].as_array().and_then(|shape| shape.last()?.as_u64());
-    Ok(size.context("a tensor with a last axis")? as usize)
-}
-
-fn text<'a>(entry: &'a Value, key: &str) -> Result<&'a str> {
-    entry[key].as_str().with_context(|| format!("no text {key:?}"))
-}
-
-fn number(entry: &Value, key: &str) -> Result<f64> {
-    entry[key].as_f64().with_context(|| format!("no number {key:?} in {entry}"))
-}
-
-/// Recorded and expected agree, and would not if one element were three tolerances off.
-#[track_caller]
-fn agree(name: &str, recorded: &[f32], want: &[f64], rtol: f64, atol: f64) {
-    let worst = worst_relative(recorded, want, atol / rtol);
-    println!("{name}: worst {worst:.1e} of max(|want|, {:.0e})", atol / rtol);
-    assert_close(name, recorded, want, rtol, atol);
-    let mut off = want.to_vec();
-    let last = off.len() - 1;
-    off[last] += 3.0 * (atol + rtol * off[last].abs());
-    assert!(compare(name, recorded, &off, rtol, atol).is_err(), "{name}: hides a difference");
-}
 
 #[test]
 fn softmax_agrees_with_keras() -> Result<()> {
@@ -239,52 +191,6 @@ fn optimizers_agree_with_keras() -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The batch mean of the loss of a network of two dense layers, and the tensors on the way to it.
-struct Network {
-    x: Vec<f64>,
-    labels: Vec<usize>,
-    weights: Vec<Vec<f64>>,
-    activation: String,
-}
-
-impl Network {
-    /// The logits, the inputs of the activation, and its outputs.
-    fn forward(&self, weights: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
-        let (batch, hidden, classes) = (self.labels.len(), weights[1].len(), weights[3].len());
-        let inputs = self.x.len() / batch;
-        let z = linalg::matmul(&self.x, &weights[0], 1, batch, hidden, inputs, false, false);
-        let z = linalg::add_bias(&z, &weights[1]);
-        let h: Vec<f64> = z.iter().map(|&z| elementwise::unary(&self.activation, &[], z)).collect();
-        let logits = linalg::matmul(&h, &weights[2], 1, batch, classes, hidden, false, false);
-        (linalg::add_bias(&logits, &weights[3]), z, h)
-    }
-
-    fn loss(&self, weights: &[Vec<f64>]) -> f64 {
-        let (logits, ..) = self.forward(weights);
-        let classes = weights[3].len();
-        batch_mean(&losses::sparse_categorical_crossentropy_logits(&self.labels, &logits, classes))
-    }
-
-    /// The gradients by the chain rule, layer by layer from the loss.
-    fn backward(&self) -> Vec<Vec<f64>> {
-        let w = &self.weights;
-        let (batch, hidden, classes) = (self.labels.len(), w[1].len(), w[3].len());
-        let inputs = self.x.len() / batch;
-        let (logits, z, h) = self.forward(w);
-        let y = losses::one_hot(&self.labels, classes);
-        let d_logits = losses::categorical_crossentropy_logits_grad(&y, &logits, classes);
-        let d_h = linalg::matmul(&d_logits, &w[2], 1, batch, hidden, classes, false, true);
-        let slope = |&z: &f64| elementwise::unary_derivative(&self.activation, &[], z);
-        let d_z: Vec<f64> = d_h.iter().zip(z.iter().map(slope)).map(|(g, s)| g * s).collect();
-        vec![
-            linalg::matmul(&self.x, &d_z, 1, inputs, hidden, batch, true, false),
-            reduce::sum(&d_z, &[batch, hidden], &[0]),
-            linalg::matmul(&h, &d_logits, 1, hidden, classes, batch, true, false),
-            reduce::sum(&d_logits, &[batch, classes], &[0]),
-        ]
-    }
 }
 
 #[test]

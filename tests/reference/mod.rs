@@ -17,6 +17,7 @@ pub mod elementwise;
 pub mod gradient;
 pub mod linalg;
 pub mod losses;
+pub mod network;
 pub mod optim;
 pub mod random;
 pub mod reduce;

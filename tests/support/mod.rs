@@ -1,0 +1,46 @@
+//! What the test binaries share: one device each, graphs run once, and words that a message must have.
+
+#![allow(dead_code, reason = "each test binary includes the whole module and uses a part of it")]
+
+use std::sync::{Arc, OnceLock};
+use wgrad::gpu::{Device, Executor, StepBlock, Store, block_on};
+use wgrad::graph::Graph;
+use wgrad::passes::Passes;
+use wgrad::plan::Plan;
+use wgrad::tensor::Tensor;
+use wgrad::{Error, Result};
+
+/// The binary's device. Tests do not skip: without an adapter they fail.
+pub fn device() -> &'static Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    DEVICE.get_or_init(|| Device::new().expect("the tests need an adapter"))
+}
+
+/// Compiles `graph`, runs it once on the inputs, and reads every output in order.
+pub fn run(
+    graph: &Graph,
+    inputs: &[(&str, &Tensor)],
+    words: &[(&str, u32)],
+) -> Result<Vec<Tensor>> {
+    let plan = Arc::new(Plan::compile(graph, &Passes::default(), device().caps())?);
+    let mut store = Store::new(device());
+    for (name, tensor) in inputs {
+        store.upload(name, tensor)?;
+    }
+    let mut executor = Executor::new(device(), plan.clone(), &store)?;
+    let mut block = StepBlock::default();
+    for (name, word) in words {
+        block.set_u32(&plan, name, *word);
+    }
+    executor.run(&[block])?;
+    plan.outputs.iter().map(|o| block_on(executor.read(&o.name))).collect()
+}
+
+/// Asserts that the message of `error` has all of `words`.
+#[track_caller]
+pub fn says(error: &Error, words: &[&str]) {
+    let text = error.to_string();
+    for word in words {
+        assert!(text.contains(word), "`{text}` does not say `{word}`");
+    }
+}
