@@ -1,0 +1,156 @@
+//! Ways to say the same: passes on and off, split arenas, labels and one-hot rows, probabilities and logits.
+
+use super::*;
+use reference::compare::assert_close;
+use wgrad::Result;
+use wgrad::kernels::{DeviceCaps, MatmulFamily};
+use wgrad::passes::Passes;
+
+#[test]
+fn each_pass_switched_off_agrees() -> Result<()> {
+    let model = Sequential::new([6])
+        .add(Dense::new(16).activation(Activation::Gelu).kernel_regularizer(Regularizer::l2(0.01)))
+        .add(Dropout::new(0.2))
+        .add(Dense::new(3));
+    // 80 samples in batches of 16: 20 steps in four epochs.
+    let data = points(80, 6, 3);
+    let train = |passes| -> Result<Vec<f32>> {
+        let settings = Compile::new(Adam::new(0.01), SPARSE).metrics([Metric::Accuracy]);
+        let mut trainer = compile(&model, settings.passes(passes));
+        trainer.fit(&data, Fit::new().epochs(4).batch_size(16))?;
+        assert_eq!(trainer.steps(), 20);
+        Ok(flat(&trainer))
+    };
+    let on = Passes::default();
+    let want = widen(&train(on)?);
+    let off = Passes { fold: false, cse: false, dce: false, fuse: false };
+    let cases = [
+        ("fold", Passes { fold: false, ..on }),
+        ("cse", Passes { cse: false, ..on }),
+        ("dce", Passes { dce: false, ..on }),
+        ("fuse", Passes { fuse: false, ..on }),
+        ("all", off),
+    ];
+    for (name, passes) in cases {
+        // The same sums in the same order: only roundings inside fused kernels may differ.
+        assert_close(&format!("without {name}"), &train(passes)?, &want, 0.0, 1e-5);
+    }
+    Ok(())
+}
+
+#[test]
+fn split_arenas_give_the_same_bits() -> Result<()> {
+    let data = points(32, 64, 5);
+    let model = Sequential::new([64])
+        .add(Dense::new(32).activation(Activation::Relu))
+        .add(Dense::new(16).activation(Activation::Relu))
+        .add(Dense::new(5));
+    let train = |caps: DeviceCaps| -> Result<Trainer> {
+        let rule = RmsProp { momentum: 0.5, centered: true, ..RmsProp::default() };
+        let compile = Compile::new(rule, SPARSE).metrics([Metric::Accuracy]);
+        let mut trainer = model.compile(&device().with_caps(caps), compile)?;
+        trainer.fit(&data, Fit::new().epochs(3).batch_size(10).validation_data(&data))?;
+        Ok(trainer)
+    };
+    let caps = device().caps();
+    let whole = train(caps.clone())?;
+    assert_eq!(whole.layout().arenas.len(), 1);
+    // The first kernel and the features take 8192 bytes each.
+    let split = train(DeviceCaps { max_binding_bytes: 8704, ..caps.clone() })?;
+    assert_eq!(split.layout().arenas, [64 * 32 + 64, 32 * 16 + 64 + 128 + 64]);
+    assert_eq!(bits(&whole), bits(&split));
+    assert_eq!(whole.weights()?, split.weights()?);
+    Ok(())
+}
+
+#[test]
+fn both_matmul_families_agree() -> Result<()> {
+    let caps = device().caps();
+    let families = [MatmulFamily::Tiled, MatmulFamily::Broadcast];
+    let able = |f: &MatmulFamily| *f == MatmulFamily::Tiled || caps.can_broadcast();
+    let data = points(70, 6, 3);
+    let mut weights = Vec::new();
+    for matmul in families.into_iter().filter(able) {
+        let device = device().with_caps(DeviceCaps { matmul, ..caps.clone() });
+        let mut trainer = small(6, 3).compile(&device, Compile::new(Sgd::new(0.1), SPARSE))?;
+        trainer.fit(&data, Fit::new().epochs(3))?;
+        weights.push(flat(&trainer));
+    }
+    for other in &weights {
+        assert_close("families", other, &widen(&weights[0]), 0.0, 1e-6);
+    }
+    Ok(())
+}
+
+#[test]
+fn one_hot_rows_equal_labels() -> Result<()> {
+    let data = points(50, 6, 3);
+    let rows = reference::compare::narrow(&reference::losses::one_hot(&labels(&data), 3));
+    let one_hot = Dataset::new(data.x().clone(), Tensor::f32([50, 3], rows)?)?;
+    for from_logits in [true, false] {
+        let output = if from_logits { Activation::Linear } else { Activation::Softmax };
+        let model = small(6, 3).add(output);
+        let train = |loss: Loss, data: &Dataset| -> Result<(Vec<f32>, f64, f64)> {
+            let settings = Compile::new(Adam::new(0.02), loss).metrics([Metric::Accuracy]);
+            let mut trainer = compile(&model, settings);
+            let history = trainer.fit(data, Fit::new().epochs(5))?;
+            let last = &history.epochs[4];
+            Ok((flat(&trainer), last.get("loss").unwrap(), last.get("accuracy").unwrap()))
+        };
+        let a = train(Loss::SparseCategoricalCrossentropy { from_logits }, &data)?;
+        let b = train(Loss::CategoricalCrossentropy { from_logits }, &one_hot)?;
+        assert_close("weights", &a.0, &widen(&b.0), 0.0, 1e-5);
+        assert_close("loss", &[a.1 as f32], &[b.1], 1e-6, 0.0);
+        assert_eq!(a.2, b.2, "accuracy, from_logits {from_logits}");
+    }
+    Ok(())
+}
+
+#[test]
+fn probabilities_equal_logits() -> Result<()> {
+    let data = points(50, 6, 3);
+    let bits: Vec<f32> = labels(&data).iter().map(|&l| if l == 0 { 1.0 } else { 0.0 }).collect();
+    let binary = Dataset::new(data.x().clone(), Tensor::f32([50, 1], bits)?)?;
+    let sparse = |from_logits| Loss::SparseCategoricalCrossentropy { from_logits };
+    let bce = |from_logits| Loss::BinaryCrossentropy { from_logits };
+    type Make<'a> = &'a dyn Fn(bool) -> Loss;
+    let cases: [(Make, Activation, &Dataset, usize); 2] =
+        [(&sparse, Activation::Softmax, &data, 3), (&bce, Activation::Sigmoid, &binary, 1)];
+    for (loss, output, data, units) in cases {
+        let mut results = Vec::new();
+        for from_logits in [true, false] {
+            let mut model = small(6, units);
+            if !from_logits {
+                model = model.add(output);
+            }
+            let settings = Compile::new(Sgd::new(0.2), loss(from_logits));
+            let mut trainer = compile(&model, settings.metrics([Metric::Accuracy]));
+            trainer.fit(data, Fit::new().epochs(5))?;
+            results.push((flat(&trainer), trainer.evaluate(data)?));
+        }
+        let name = output.name();
+        assert_close(name, &results[1].0, &widen(&results[0].0), 0.0, 1e-5);
+        assert_close(name, &[results[1].1.loss as f32], &[results[0].1.loss], 1e-5, 0.0);
+        assert_eq!(results[1].1.metrics, results[0].1.metrics, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_model_without_parameters_evaluates_and_fits() -> Result<()> {
+    let data = points(40, 3, 3);
+    let model = Sequential::new([3]).add(Activation::Softmax);
+    let loss = Loss::SparseCategoricalCrossentropy { from_logits: false };
+    let mut trainer = compile(&model, Compile::new(Adam::default(), loss));
+    assert!(trainer.weights()?.is_empty());
+    let want = reference::softmax::softmax(&features(&data), 3);
+    assert_close("softmax", trainer.predict(&data)?.as_f32()?, &want, 1e-6, 1e-6);
+    let before = trainer.evaluate(&data)?;
+    let losses = reference::losses::sparse_categorical_crossentropy(&labels(&data), &want, 3);
+    let want = reference::losses::batch_mean(&losses);
+    assert_close("loss", &[before.loss as f32], &[want], 1e-6, 1e-6);
+    // There is nothing to learn, and nothing breaks.
+    trainer.fit(&data, Fit::new().epochs(2))?;
+    assert_eq!(trainer.evaluate(&data)?, before);
+    Ok(())
+}
