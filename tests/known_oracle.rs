@@ -16,7 +16,7 @@ use reference::gradient::{STEP, numeric_gradient};
 use reference::losses::batch_mean;
 use reference::network::Network;
 use reference::optim::{Adagrad, Adam, AdamW, RmsProp, Sgd};
-use reference::{elementwise, linalg, losses, optim, reduce, softmax};
+use reference::{elementwise, linalg, losses, optim, softmax};
 use serde_json::Value;
 
 #[test]

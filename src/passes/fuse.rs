@@ -135,10 +135,8 @@ impl<'a> Fusion<'a> {
     /// Whether all other kernels that read `v`, or what it is viewed as, stand before the set.
     fn read_before(&self, v: Value, set: &[usize]) -> bool {
         self.users[v.node.index()].iter().all(|&u| {
-            let alias = matches!(
-                self.graph.nodes()[u].op.class(),
-                Class::Movement(Movement::Alias { .. })
-            );
+            let alias =
+                matches!(self.graph.nodes()[u].op.class(), Class::Movement(Movement::Alias { .. }));
             let views = || self.graph.values(u).all(|v| self.read_before(v, set));
             set.binary_search(&u).is_ok() || u < set[0] && (!alias || views())
         })
