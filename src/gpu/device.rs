@@ -194,7 +194,15 @@ impl Device {
     /// # Errors
     /// [`Error::Gpu`] with the runtime's words.
     pub fn check(&self, during: &str) -> Result<()> {
-        self.failures.check(during)
+        let result = self.failures.check(during);
+        if result.is_err() && !self.failures.lost() {
+            // wgpu reports a loss when it is polled, and refuses calls before.
+            drop(self.device.poll(wgpu::PollType::Poll));
+            if self.failures.lost() {
+                return self.failures.check(during);
+            }
+        }
+        result
     }
 
     /// Waits until everything submitted has run.

@@ -3,14 +3,19 @@
 use crate::error::{Error, GpuErrorKind, Result};
 use std::sync::{Arc, Mutex};
 
-/// The first failure since the last look.
+/// The first failure since the last look, or the loss of the device.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Failures(Arc<Mutex<Option<(GpuErrorKind, String)>>>);
 
 impl Failures {
     fn store(&self, kind: GpuErrorKind, detail: String) {
         let mut first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        first.get_or_insert((kind, detail));
+        // A lost device refuses calls before it reports its loss; the loss is what matters.
+        if kind == GpuErrorKind::DeviceLost {
+            *first = Some((kind, detail));
+        } else {
+            first.get_or_insert((kind, detail));
+        }
     }
 
     /// Installs handlers: wgpu's own would panic.
@@ -24,6 +29,12 @@ impl Failures {
         device.set_device_lost_callback(move |reason, message| {
             lost.store(GpuErrorKind::DeviceLost, format!("{reason:?}: {message}"));
         });
+    }
+
+    /// Whether the device reported its loss.
+    pub(super) fn lost(&self) -> bool {
+        let first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        first.as_ref().is_some_and(|(kind, _)| *kind == GpuErrorKind::DeviceLost)
     }
 
     /// Returns the failure that was kept, if any. A lost device stays lost.
