@@ -84,6 +84,7 @@ impl Loss {
         targets: Value,
         predictions: Value,
     ) -> Result<LossValues> {
+        self.check()?;
         let targets = self.fit_targets(graph, targets, predictions)?;
         let shape = graph.shape(predictions).clone();
         let batch = shape.dims()[0];
@@ -102,9 +103,6 @@ impl Loss {
                 sum_samples(graph, e, per_element).map(plain)
             }
             Self::Huber { delta } => {
-                if !(delta.is_finite() && delta > 0.0) {
-                    return Err(Error::parameter("delta", delta, "a finite number above 0"));
-                }
                 // c (|e| - c/2) with c = min(|e|, delta).
                 let e = graph.sub(predictions, targets)?;
                 let e = graph.unary("abs", e, &[])?;
@@ -162,6 +160,20 @@ impl Loss {
                 let positions = shape.len() / batch / shape.dims()[shape.rank() - 1];
                 sum_samples(graph, terms, -per_sample / positions as f32).map(plain)
             }
+        }
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a delta that is not finite and above 0.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::Huber { delta } if !(delta.is_finite() && delta > 0.0) => {
+                let detail = "a finite number above 0";
+                Err(Error::parameter("delta", delta, detail).in_layer(self.name()))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -57,7 +57,7 @@ impl TensorType {
     /// Bytes of the elements.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        (self.shape.len() * self.dtype.size()) as u64
+        (self.shape.len() as u64).saturating_mul(self.dtype.size() as u64)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::data::{Dataset, permutation};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
 use crate::graph::TensorType;
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 use std::time::Instant;
 
 /// Samples per step of `evaluate` and `predict`.
@@ -256,6 +256,10 @@ impl Trainer {
         if dims[0] == 0 {
             return Err(Error::data("x", "there are no samples"));
         }
+        if x.dtype() == DType::U32 {
+            let detail = "samples are f32 or u8; convert them to f32";
+            return Err(Error::dtype("input", &[x.dtype()], detail));
+        }
         Ok(())
     }
 
@@ -281,7 +285,7 @@ impl Trainer {
         let (x, y) = (ty(data.x()), ty(data.y()));
         let full = Batch { role, x, y: Some(y), scale: data.scale(), size, slots };
         let mut batches = vec![(full.clone(), n / size)];
-        if n % size > 0 {
+        if !n.is_multiple_of(size) {
             batches.push((Batch { size: n % size, ..full.clone() }, 1));
         }
         // Everything that can be refused is refused before the first byte is uploaded.
