@@ -182,6 +182,20 @@ impl Loss {
         }
     }
 
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a delta that is not finite and above 0.
+    pub fn check(&self) -> Result<()> {
+        match *self {
+            Self::Huber { delta } if !(delta.is_finite() && delta > 0.0) => {
+                let detail = "a finite number above 0";
+                Err(Error::parameter("delta", delta, detail).in_layer(self.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Targets in the shape that the loss expects.
     fn fit_targets(&self, graph: &mut Graph, targets: Value, predictions: Value) -> Result<Value> {
         let (t, p) = (graph.ty(targets).clone(), graph.shape(predictions).clone());

@@ -195,13 +195,15 @@ impl Device {
     /// # Errors
     /// [`Error::Gpu`] with the runtime's words.
     pub fn check(&self, during: &str) -> Result<()> {
-        let found = self.failures.check(during);
-        if found.is_err() {
-            // The news that the device is gone may come after the errors that follow from it.
+        let result = self.failures.check(during);
+        if result.is_err() && !self.failures.lost() {
+            // wgpu reports a loss when it is polled, and refuses calls before.
             drop(self.device.poll(wgpu::PollType::Poll));
-            self.failures.check_lost(during)?;
+            if self.failures.lost() {
+                return self.failures.check(during);
+            }
         }
-        found
+        result
     }
 
     /// Waits until everything submitted has run.

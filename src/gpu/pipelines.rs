@@ -2,13 +2,13 @@
 
 use super::Device;
 use crate::error::{Error, Result};
-use crate::kernels::{Access, KernelCall, preprocess};
+use crate::kernels::{Access, KernelCall, MAX_STORAGE_BUFFERS, preprocess};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Binding of the uniform parameters, and of the step block.
-pub(super) const PARAMS_BINDING: u32 = 8;
-pub(super) const STEP_BINDING: u32 = 9;
+pub(super) const PARAMS_BINDING: u32 = MAX_STORAGE_BUFFERS;
+pub(super) const STEP_BINDING: u32 = PARAMS_BINDING + 1;
 
 /// A pipeline and the layout of its only bind group.
 #[derive(Debug)]
@@ -18,8 +18,16 @@ pub(super) struct Pipeline {
 }
 
 /// The cache: shader text to pipeline.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pipelines(Mutex<HashMap<String, Arc<Pipeline>>>);
+
+// The keys are whole shaders: too long for whoever prints a device or a trainer.
+impl std::fmt::Debug for Pipelines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+        f.debug_tuple("Pipelines").field(&count).finish()
+    }
+}
 
 impl Pipelines {
     pub(super) fn get(&self, device: &Device, call: &KernelCall) -> Result<Arc<Pipeline>> {

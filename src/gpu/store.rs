@@ -24,16 +24,16 @@ impl Store {
     /// # Errors
     /// [`Error::Limit`] over the device's buffer limit; [`Error::Gpu`] where memory runs out.
     pub fn allocate(&mut self, name: &str, bytes: u64) -> Result<()> {
-        let bytes = bytes.max(4).next_multiple_of(256);
         let allowed = self.device.caps().max_buffer_bytes;
-        if bytes > allowed {
+        let padded = bytes.max(4).checked_next_multiple_of(256).filter(|&b| b <= allowed);
+        let Some(bytes) = padded else {
             return Err(Error::Limit {
                 what: format!("buffer `{name}`: bytes"),
                 needed: bytes,
                 allowed,
                 detail: "use less data at once, or another adapter".into(),
             });
-        }
+        };
         let buffer = create_buffer(&self.device, name, bytes)?;
         self.buffers.insert(name.into(), buffer);
         Ok(())

@@ -103,7 +103,8 @@ impl Graph {
     /// Appends a node and returns its first value.
     ///
     /// # Errors
-    /// Whatever the op's shape inference finds, naming the current layer.
+    /// Whatever the op's shape inference finds, naming the current layer; [`Error::Limit`] for a result of
+    /// more elements than 32 bits count.
     pub fn push(&mut self, op: OpRef, inputs: &[Value]) -> Result<Value> {
         Ok(self.push_all(op, inputs)?[0])
     }
@@ -130,6 +131,15 @@ impl Graph {
             Some(layer) => e.in_layer(layer),
             None => e,
         })?;
+        if let Some(large) = outputs.iter().find(|o| u32::try_from(o.shape.len()).is_err()) {
+            let layer = self.layer.as_deref().map(|l| format!("layer `{l}`: ")).unwrap_or_default();
+            return Err(Error::Limit {
+                what: format!("{layer}{} {large}: elements", op.name()),
+                needed: large.shape.len() as u64,
+                allowed: u64::from(u32::MAX),
+                detail: "shaders index with 32 bits; use a smaller batch or a smaller layer".into(),
+            });
+        }
         let node = NodeId::new(self.nodes.len());
         let count = outputs.len();
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs, layer: self.layer.clone() });

@@ -8,6 +8,9 @@ pub const STEP_WORDS: usize = 64;
 /// Bytes of the per-step uniform block: one dynamic offset apart.
 pub const STEP_BYTES: usize = STEP_WORDS * 4;
 
+/// Storage buffers that a kernel may bind, as on every WebGPU device; the uniform blocks follow them.
+pub const MAX_STORAGE_BUFFERS: u32 = 8;
+
 /// A value that the preprocessor puts into a shader.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Define {

@@ -6,7 +6,9 @@ mod params;
 mod preprocess;
 pub mod templates;
 
-pub use call::{Access, Bind, Define, KernelCall, STEP_BYTES, STEP_WORDS, Source, grid};
+pub use call::{
+    Access, Bind, Define, KernelCall, MAX_STORAGE_BUFFERS, STEP_BYTES, STEP_WORDS, Source, grid,
+};
 pub use caps::{DeviceCaps, MatmulFamily};
 pub use params::{
     GatherParams, LossParams, MapParams, MatmulParams, ParamBlock, RecordParams, ReduceParams,

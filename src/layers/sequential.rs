@@ -31,7 +31,7 @@ impl Sequential {
 
     /// Appends a layer, named after its type.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "the name that Keras gave it")]
+    #[allow(clippy::should_implement_trait, reason = "Keras' word")]
     pub fn add(self, layer: impl Layer + 'static) -> Self {
         let base = snake_case(layer.kind());
         let same = self.layers.iter().filter(|l| l.layer.kind() == layer.kind()).count();
@@ -71,13 +71,19 @@ impl Sequential {
         if self.input.is_empty() {
             return Err(Error::shape("input", &[&self.input], "an extent is zero"));
         }
+        indexable("input", &self.input)?;
         let mut shapes: Vec<Shape> = Vec::new();
         for (i, named) in self.layers.iter().enumerate() {
             if self.layers[..i].iter().any(|l| l.name == named.name) {
-                return Err(Error::parameter("name", &named.name, "two layers have this name"));
+                let detail = "two layers have this name; give one another with add_named";
+                return Err(Error::parameter("name", &named.name, detail));
             }
             let input = shapes.last().unwrap_or(&self.input);
             let shape = named.layer.output_shape(input).map_err(|e| e.in_layer(&named.name))?;
+            indexable(&format!("layer `{}`: one sample", named.name), &shape)?;
+            for weight in named.layer.weights(input) {
+                indexable(&format!("layer `{}`: {}", named.name, weight.name), &weight.shape)?;
+            }
             shapes.push(shape);
         }
         Ok(shapes)
@@ -127,4 +133,17 @@ impl Sequential {
         }
         Ok(x)
     }
+}
+
+/// Refuses a tensor whose elements 32 bits do not count: no kernel could index it.
+fn indexable(what: &str, shape: &Shape) -> Result<()> {
+    if u32::try_from(shape.len()).is_ok() {
+        return Ok(());
+    }
+    Err(Error::Limit {
+        what: format!("{what} {shape}: elements"),
+        needed: shape.len() as u64,
+        allowed: u64::from(u32::MAX),
+        detail: "shaders index with 32 bits; use fewer units".into(),
+    })
 }

@@ -19,6 +19,16 @@ pub enum ReduceKind {
     Max,
 }
 
+impl ReduceKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Mean => "mean",
+            Self::Max => "max",
+        }
+    }
+}
+
 /// A reduction of axes `first..end`, which disappear.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reduce {
@@ -32,12 +42,7 @@ pub struct Reduce {
 
 impl Op for Reduce {
     fn name(&self) -> String {
-        match self.kind {
-            ReduceKind::Sum => "sum",
-            ReduceKind::Mean => "mean",
-            ReduceKind::Max => "max",
-        }
-        .into()
+        self.kind.name().into()
     }
 
     fn attrs(&self) -> String {
@@ -209,7 +214,7 @@ impl Graph {
         if axes.windows(2).any(|w| w[0] == w[1]) || axes.last().is_some_and(|&a| a >= shape.rank())
         {
             return Err(Error::shape(
-                "reduce",
+                kind.name(),
                 &[&shape],
                 format!("axes {axes:?} are not distinct axes of the tensor"),
             ));

@@ -4,8 +4,8 @@ use super::schedule::{schedule, storage_root};
 use super::storage::{ALIGN, Storage};
 use super::{BufferClass, Dispatch, OutputDecl, Plan, Region};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, LowerContext, Value};
-use crate::kernels::{Access, Bind, DeviceCaps, Source};
+use crate::graph::{Class, Graph, Leaf, LowerContext, Movement, Node, Value};
+use crate::kernels::{Access, Bind, DeviceCaps, MAX_STORAGE_BUFFERS, Source};
 use crate::passes::{Passes, materialise};
 use std::collections::HashMap;
 
@@ -16,7 +16,8 @@ impl Plan {
     /// [`Error::Limit`] where a tensor exceeds what the device binds, holds or dispatches, naming layer and
     /// op; [`Error::MissingFeature`]; [`Error::Internal`] for a defect.
     pub fn compile(graph: &Graph, passes: &Passes, caps: &DeviceCaps) -> Result<Self> {
-        let (graph, _) = passes.run(graph, caps.max_storage_buffers.min(8) as usize)?;
+        let (graph, _) =
+            passes.run(graph, caps.max_storage_buffers.min(MAX_STORAGE_BUFFERS) as usize)?;
         Self::lower(&graph, caps)
     }
 
@@ -78,15 +79,15 @@ impl Plan {
                 format!("layer `{}`: {}", d.layer, d.label)
             };
             let count = d.bindings.len() as u64;
-            // Bindings 8 and 9 hold the parameters and the step block.
-            let allowed = u64::from(caps.max_storage_buffers.min(8));
-            limit(
-                &what,
-                "storage buffers",
-                count,
-                allowed,
-                "use fewer metrics, or fewer operands",
-            )?;
+            let allowed = u64::from(caps.max_storage_buffers.min(MAX_STORAGE_BUFFERS));
+            if count > allowed {
+                return Err(Error::Limit {
+                    what: format!("{what}: storage buffers"),
+                    needed: count,
+                    allowed,
+                    detail: "give the op fewer operands: fewer metrics".into(),
+                });
+            }
             let mut modes: HashMap<usize, Access> = HashMap::new();
             for (region, access) in &d.bindings {
                 let buffer = &self.buffers[region.buffer];

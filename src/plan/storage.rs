@@ -56,7 +56,7 @@ impl Storage {
             Class::Leaf(Leaf::Input(name)) => (name, BufferClass::Input),
             _ => return Err(Error::internal("storage", "not an external buffer")),
         };
-        let bytes = ty.bytes().max(4).next_multiple_of(ALIGN);
+        let bytes = padded(ty.bytes(), ALIGN);
         let known = self.buffers.iter().position(|b| b.name == **name && b.class == class);
         let buffer = match known {
             Some(b) if self.buffers[b].bytes != bytes => {
@@ -73,7 +73,7 @@ impl Storage {
     }
 
     fn declare(&mut self, name: &str, class: BufferClass, bytes: u64) -> usize {
-        let bytes = bytes.max(4).next_multiple_of(ALIGN);
+        let bytes = padded(bytes, ALIGN);
         self.buffers.push(BufferDecl { name: name.to_owned(), class, bytes });
         self.buffers.len() - 1
     }
@@ -100,7 +100,7 @@ impl Storage {
 
     /// The smallest free slot that holds `bytes`; else the largest free one, grown; else a new one.
     pub(super) fn take_slot(&mut self, bytes: u64) -> usize {
-        let bytes = bytes.max(4).next_multiple_of(ALIGN);
+        let bytes = padded(bytes, ALIGN);
         let size = |s: &usize| self.buffers[*s].bytes;
         let fitting = self.free.iter().copied().filter(|s| size(s) >= bytes).min_by_key(size);
         let chosen = fitting.or_else(|| self.free.iter().copied().max_by_key(size));
@@ -149,7 +149,12 @@ impl Storage {
             .places
             .get(&v)
             .ok_or_else(|| Error::internal("storage", format!("{value} has no buffer")))?;
-        let bytes = graph.ty(value).bytes().max(4).next_multiple_of(16);
+        let bytes = padded(graph.ty(value).bytes(), 16);
         Ok(Region { buffer, offset: start + offset, bytes })
     }
+}
+
+/// `bytes` as a positive multiple of `align`, or the largest one: a limit is checked after this.
+fn padded(bytes: u64, align: u64) -> u64 {
+    bytes.max(4).checked_next_multiple_of(align).unwrap_or(u64::MAX / align * align)
 }

@@ -8,8 +8,8 @@ use crate::data::{Dataset, permutation};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
 use crate::graph::TensorType;
-use crate::plan::Plan;
 use crate::tensor::{DType, Tensor};
+use std::time::Instant;
 
 /// Steps whose parameters are prepared at once.
 const STEPS_AT_ONCE: usize = 4096;
@@ -258,6 +258,10 @@ impl Trainer {
         }
         if dims[0] == 0 {
             return Err(Error::data("x", "there are no samples"));
+        }
+        if x.dtype() == DType::U32 {
+            let detail = "samples are f32 or u8; convert them to f32";
+            return Err(Error::dtype("input", &[x.dtype()], detail));
         }
         Ok(())
     }

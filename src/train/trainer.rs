@@ -106,17 +106,13 @@ impl Trainer {
     fn new(device: &Device, model: &Sequential, compile: Compile) -> Result<Self> {
         compile.optimizer.check()?;
         compile.loss.check()?;
-        if compile.evaluation_batch == 0 {
-            let detail = "a batch has at least one sample";
-            return Err(Error::parameter("evaluation_batch_size", 0, detail));
-        }
         let output = model.output_shape()?;
         if compile.loss.takes_labels() && output.rank() == 0 {
             let detail = "integer labels need predictions with a class axis";
             return Err(Error::shape(compile.loss.name(), &[&output], detail));
         }
-        let layout = ArenaLayout::new(model, device.caps().max_binding_bytes)?;
-        probe(device, model, &layout, &compile, &output)?;
+        let caps = device.caps();
+        let layout = ArenaLayout::new(model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
         let mut store = Store::new(device);
         for (i, &len) in layout.arenas.iter().enumerate() {
             let values = layout.initial(i, compile.seed);

@@ -39,7 +39,7 @@ fn points_with_a_boundary_are_learnt() -> Result<()> {
 /// right with confidence.
 fn xor() -> Dataset {
     let x = random::uniform(5, 128, 0.5, 1.0);
-    let signed = |i: usize, v: &f32| if ((i / 2) >> (i % 2)) & 1 == 1 { -v } else { *v };
+    let signed = |i: usize, v: &f32| if (i / 2 >> (i % 2)) & 1 == 1 { -v } else { *v };
     let x: Vec<f32> = x.iter().enumerate().map(|(i, v)| signed(i, v)).collect();
     let y: Vec<f32> = x.chunks(2).map(|p| if p[0] * p[1] < 0.0 { 1.0 } else { 0.0 }).collect();
     Dataset::new(Tensor::f32([64, 2], x).unwrap(), Tensor::f32([64], y).unwrap()).unwrap()
@@ -69,7 +69,7 @@ fn every_optimizer_learns_xor() -> Result<()> {
             rule(Loss::BinaryCrossentropy { from_logits: true }).metrics([Metric::Accuracy]);
         let name = format!("{settings:?}");
         let mut trainer = compile(&small(2, 1), settings);
-        let history = trainer.fit(&data, Fit::new().epochs(50).batch_size(16))?;
+        let history = trainer.fit(&data, Fit::new().epochs(50).batch_size(8))?;
         let accuracy = history.get("accuracy");
         assert_eq!(accuracy.last(), Some(&1.0), "{name}: {accuracy:?}");
         assert!(*history.get("loss").last().unwrap() < 0.2, "{name}: {:?}", history.get("loss"));
@@ -82,7 +82,7 @@ fn a_linear_model_cannot_learn_xor() -> Result<()> {
     let loss = Loss::BinaryCrossentropy { from_logits: true };
     let settings = Compile::new(Adam::new(0.03), loss).metrics([Metric::Accuracy]);
     let mut trainer = compile(&Sequential::new([2]).add(Dense::new(1)), settings);
-    let history = trainer.fit(&xor(), Fit::new().epochs(20).batch_size(16))?;
+    let history = trainer.fit(&xor(), Fit::new().epochs(20).batch_size(8))?;
     assert!(*history.get("accuracy").last().unwrap() < 0.8);
     assert!(*history.get("loss").last().unwrap() > 0.6);
     Ok(())
@@ -119,14 +119,10 @@ fn every_loss_goes_down() -> Result<()> {
         (Loss::SparseCategoricalCrossentropy { from_logits: false }, softmax, &classes),
     ];
     for (loss, output, data) in cases {
-        let model = Sequential::new([4])
-            .add(Dense::new(8).activation(Activation::Tanh))
-            .add(Dense::new(3).activation(output));
-        let mut trainer = compile(&model, Compile::new(Adam::new(0.02), loss));
-        let before = trainer.evaluate(data)?.loss;
-        trainer.fit(data, Fit::new().epochs(15))?;
-        let after = trainer.evaluate(data)?.loss;
-        assert!(after < 0.7 * before, "{loss:?}: {before} to {after}");
+        let model = Sequential::new([4]).add(Dense::new(3).activation(output));
+        let mut trainer = compile(&model, Compile::new(Adam::new(0.05), loss));
+        let losses = trainer.fit(data, Fit::new().epochs(15).batch_size(8))?.get("loss");
+        assert!(losses[14] < 0.7 * losses[0], "{loss:?}: {losses:?}");
     }
     Ok(())
 }

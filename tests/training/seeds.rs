@@ -15,7 +15,7 @@ fn trained(seed: u64, rate: f32) -> Trainer {
         .add(Dropout::new(rate))
         .add(Dense::new(3));
     let mut trainer = compile(&model, Compile::new(Adam::new(0.01), SPARSE).seed(seed));
-    trainer.fit(&points(100, 6, 3), Fit::new().epochs(3)).unwrap();
+    trainer.fit(&points(100, 6, 3), Fit::new().epochs(3).batch_size(8)).unwrap();
     trainer
 }
 
@@ -41,15 +41,15 @@ fn training_continues_where_it_stopped() -> Result<()> {
     let model = Sequential::new([6]).add(Dense::new(8)).add(Dropout::new(0.5)).add(Dense::new(3));
     let trainer = || compile(&model, Compile::new(Adam::new(0.01), SPARSE));
     let (mut once, mut twice) = (trainer(), trainer());
-    let whole = once.fit(&data, Fit::new().epochs(4))?;
-    let mut losses = twice.fit(&data, Fit::new().epochs(1))?.get("loss");
+    let whole = once.fit(&data, Fit::new().epochs(4).batch_size(8))?;
+    let mut losses = twice.fit(&data, Fit::new().epochs(1).batch_size(8))?.get("loss");
     // Evaluation and prediction in between change nothing.
     twice.evaluate(&data)?;
     twice.predict(&data)?;
-    losses.extend(twice.fit(&data, Fit::new().epochs(3))?.get("loss"));
+    losses.extend(twice.fit(&data, Fit::new().epochs(3).batch_size(8))?.get("loss"));
     assert_eq!(whole.get("loss"), losses);
     assert_eq!(bits(&once), bits(&twice));
-    assert_eq!((once.steps(), twice.steps()), (16, 16));
+    assert_eq!((once.steps(), twice.steps()), (52, 52));
     Ok(())
 }
 
@@ -105,9 +105,9 @@ fn the_mask_is_the_same_in_forward_and_backward() {
 #[test]
 fn dropout_is_off_outside_training() -> Result<()> {
     let trainer = &mut trained(3, 0.5);
-    let data = points(70, 6, 3);
+    let data = points(7, 6, 3);
     let got = trainer.predict(&data)?;
-    let want = forward(&wide(trainer), &["relu", "linear"], &features(&data), 70);
+    let want = forward(&wide(trainer), &["relu", "linear"], &features(&data), 7);
     reference::compare::assert_close("predictions", got.as_f32()?, &want, 1e-5, 1e-6);
     assert_eq!(trainer.evaluate(&data)?, trainer.evaluate(&data)?);
     assert_eq!(got, trainer.predict(&data)?);
@@ -155,6 +155,6 @@ fn validation_is_logged_after_each_epoch() -> Result<()> {
     let after = trainer.evaluate(&validation)?;
     assert_eq!(history.get("val_loss")[2], after.loss);
     assert_eq!(history.get("val_accuracy")[2], after.get("accuracy").unwrap());
-    assert!(history.first_step.is_some_and(|d| d.as_nanos() > 0));
+    assert!(history.first_step.as_nanos() > 0);
     Ok(())
 }
