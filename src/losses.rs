@@ -80,7 +80,8 @@ impl Loss {
     pub fn check(&self) -> Result<()> {
         match *self {
             Self::Huber { delta } if !(delta.is_finite() && delta > 0.0) => {
-                Err(Error::parameter("delta", delta, "a finite number above 0"))
+                let detail = "a finite number above 0";
+                Err(Error::parameter("delta", delta, detail).in_layer(self.name()))
             }
             _ => Ok(()),
         }
@@ -179,20 +180,6 @@ impl Loss {
                 let positions = shape.len() / batch / shape.dims()[shape.rank() - 1];
                 sum_samples(graph, terms, -per_sample / positions as f32).map(plain)
             }
-        }
-    }
-
-    /// Checks the settings.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for a delta that is not finite and above 0.
-    pub fn check(&self) -> Result<()> {
-        match *self {
-            Self::Huber { delta } if !(delta.is_finite() && delta > 0.0) => {
-                let detail = "a finite number above 0";
-                Err(Error::parameter("delta", delta, detail).in_layer(self.name()))
-            }
-            _ => Ok(()),
         }
     }
 

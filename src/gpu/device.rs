@@ -195,15 +195,13 @@ impl Device {
     /// # Errors
     /// [`Error::Gpu`] with the runtime's words.
     pub fn check(&self, during: &str) -> Result<()> {
-        let result = self.failures.check(during);
-        if result.is_err() && !self.failures.lost() {
-            // wgpu reports a loss when it is polled, and refuses calls before.
+        let found = self.failures.check(during);
+        if found.is_err() {
+            // The news that the device is gone may come after the errors that follow from it.
             drop(self.device.poll(wgpu::PollType::Poll));
-            if self.failures.lost() {
-                return self.failures.check(during);
-            }
+            self.failures.check_lost(during)?;
         }
-        result
+        found
     }
 
     /// Waits until everything submitted has run.

@@ -3,7 +3,7 @@
 use crate::error::{Error, GpuErrorKind, Result};
 use std::sync::{Arc, Mutex};
 
-/// The first failure since the last look, or the loss of the device.
+/// The first failure since the last look, of all that share the device.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Failures(Arc<Mutex<Kept>>);
 
@@ -16,12 +16,10 @@ struct Kept {
 
 impl Failures {
     fn store(&self, kind: GpuErrorKind, detail: String) {
-        let mut first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A lost device refuses calls before it reports its loss; the loss is what matters.
-        if kind == GpuErrorKind::DeviceLost {
-            *first = Some((kind, detail));
-        } else {
-            first.get_or_insert((kind, detail));
+        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match kind {
+            GpuErrorKind::DeviceLost => _ = kept.lost.get_or_insert(detail),
+            _ => _ = kept.first.get_or_insert((kind, detail)),
         }
     }
 
@@ -38,18 +36,13 @@ impl Failures {
         });
     }
 
-    /// Whether the device reported its loss.
-    pub(super) fn lost(&self) -> bool {
-        let first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        first.as_ref().is_some_and(|(kind, _)| *kind == GpuErrorKind::DeviceLost)
-    }
-
-    /// Returns the failure that was kept, if any. A lost device stays lost.
-    pub(super) fn check(&self, during: &str) -> Result<()> {
-        let mut first = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some((kind, detail)) = first.clone() else { return Ok(()) };
-        if kind != GpuErrorKind::DeviceLost {
-            *first = None;
+    /// Whether the device is gone.
+    pub(super) fn check_lost(&self, during: &str) -> Result<()> {
+        let kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let kind = GpuErrorKind::DeviceLost;
+        match kept.lost.clone() {
+            Some(detail) => Err(Error::Gpu { kind, during: during.into(), detail }),
+            None => Ok(()),
         }
     }
 

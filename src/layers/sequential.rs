@@ -31,7 +31,7 @@ impl Sequential {
 
     /// Appends a layer, named after its type.
     #[must_use]
-    #[allow(clippy::should_implement_trait, reason = "Keras' word")]
+    #[expect(clippy::should_implement_trait, reason = "the name that Keras gave it")]
     pub fn add(self, layer: impl Layer + 'static) -> Self {
         let base = snake_case(layer.kind());
         let same = self.layers.iter().filter(|l| l.layer.kind() == layer.kind()).count();

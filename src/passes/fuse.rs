@@ -7,7 +7,7 @@
 
 use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, Movement, Node, Value};
+use crate::graph::{Class, Graph, Movement, Node, Value};
 use crate::ops::{Contraction, Map, Program, Reg};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -126,11 +126,9 @@ impl<'a> Fusion<'a> {
     /// Whether `output` of the set is sure to be written over a state that the set reads: then both share
     /// one binding.
     fn takes_place(&self, set: &[usize], inputs: &[Value], output: Value) -> bool {
-        let stays = |u: &usize| set.binary_search(u).is_ok();
-        self.users[output.node.index()].iter().all(stays)
-            && self.graph.updates().iter().any(|&(state, new)| {
-                new == output && inputs.contains(&state) && self.read_before(state, set)
-            })
+        self.graph.updates().iter().any(|&(state, new)| {
+            new == output && inputs.contains(&state) && self.read_before(state, set)
+        })
     }
 
     /// Whether all other kernels that read `v`, or what it is viewed as, stand before the set.

@@ -4,7 +4,7 @@ use super::schedule::{schedule, storage_root};
 use super::storage::{ALIGN, Storage};
 use super::{BufferClass, Dispatch, OutputDecl, Plan, Region};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, LowerContext, Movement, Node, Value};
+use crate::graph::{Class, Graph, Leaf, LowerContext, Value};
 use crate::kernels::{Access, Bind, DeviceCaps, MAX_STORAGE_BUFFERS, Source};
 use crate::passes::{Passes, materialise};
 use std::collections::HashMap;
@@ -80,14 +80,8 @@ impl Plan {
             };
             let count = d.bindings.len() as u64;
             let allowed = u64::from(caps.max_storage_buffers.min(MAX_STORAGE_BUFFERS));
-            if count > allowed {
-                return Err(Error::Limit {
-                    what: format!("{what}: storage buffers"),
-                    needed: count,
-                    allowed,
-                    detail: "give the op fewer operands: fewer metrics".into(),
-                });
-            }
+            let help = "give the op fewer operands: fewer metrics";
+            limit(&what, "storage buffers", count, allowed, help)?;
             let mut modes: HashMap<usize, Access> = HashMap::new();
             for (region, access) in &d.bindings {
                 let buffer = &self.buffers[region.buffer];

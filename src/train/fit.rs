@@ -8,8 +8,8 @@ use crate::data::{Dataset, permutation};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
 use crate::graph::TensorType;
+use crate::plan::Plan;
 use crate::tensor::{DType, Tensor};
-use std::time::Instant;
 
 /// Steps whose parameters are prepared at once.
 const STEPS_AT_ONCE: usize = 4096;

@@ -111,8 +111,13 @@ impl Trainer {
             let detail = "integer labels need predictions with a class axis";
             return Err(Error::shape(compile.loss.name(), &[&output], detail));
         }
+        if compile.evaluation_batch == 0 {
+            let detail = "a batch has at least one sample";
+            return Err(Error::parameter("evaluation_batch_size", 0, detail));
+        }
         let caps = device.caps();
         let layout = ArenaLayout::new(model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
+        probe(device, model, &layout, &compile, &output)?;
         let mut store = Store::new(device);
         for (i, &len) in layout.arenas.iter().enumerate() {
             let values = layout.initial(i, compile.seed);

@@ -39,7 +39,7 @@ fn points_with_a_boundary_are_learnt() -> Result<()> {
 /// right with confidence.
 fn xor() -> Dataset {
     let x = random::uniform(5, 128, 0.5, 1.0);
-    let signed = |i: usize, v: &f32| if (i / 2 >> (i % 2)) & 1 == 1 { -v } else { *v };
+    let signed = |i: usize, v: &f32| if ((i / 2) >> (i % 2)) & 1 == 1 { -v } else { *v };
     let x: Vec<f32> = x.iter().enumerate().map(|(i, v)| signed(i, v)).collect();
     let y: Vec<f32> = x.chunks(2).map(|p| if p[0] * p[1] < 0.0 { 1.0 } else { 0.0 }).collect();
     Dataset::new(Tensor::f32([64, 2], x).unwrap(), Tensor::f32([64], y).unwrap()).unwrap()
