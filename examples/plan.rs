@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use wgrad::graph::TensorType;
+use wgrad::kernels::MAX_STORAGE_BUFFERS;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::prelude::*;
@@ -24,10 +25,11 @@ fn main() -> Result<()> {
 
     let graph = trainer.graph(&batch, true)?;
     println!("graph as built\n{graph}");
-    let (optimised, sizes) = Passes::default().run(&graph, 8)?;
+    let buffers = device.caps().max_storage_buffers.min(MAX_STORAGE_BUFFERS) as usize;
+    let (optimised, sizes) = Passes::default().run(&graph, buffers)?;
     println!("passes");
     for (name, nodes) in sizes {
-        println!("  {name:<6} {nodes:>4} nodes");
+        println!("  {name:<12} {nodes:>4} nodes");
     }
     println!("\ngraph after the passes\n{optimised}");
     println!("plan\n{}", Plan::lower(&optimised, device.caps())?);

@@ -96,9 +96,7 @@ pub fn training_step(device: &Device, hidden: &[usize], size: usize) -> Result<P
 }
 
 /// wgpu's no-op backend under stated capabilities: what a step costs the host alone.
-///
-/// # Errors
-/// [`Error::NoAdapter`] never; the signature matches [`Device::new`].
+#[must_use]
 pub fn noop_device(caps: DeviceCaps) -> Device {
     let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor {
         required_limits: wgpu::Limits {

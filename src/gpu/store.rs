@@ -47,7 +47,7 @@ impl Store {
         self.upload_bytes(name, tensor.data().bytes())
     }
 
-    /// Copies bytes to the device under `name`, padded with zeros.
+    /// Copies bytes to the device under `name`; the rest of the last word is zero.
     ///
     /// # Errors
     /// As [`Store::allocate`].

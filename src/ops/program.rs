@@ -96,8 +96,7 @@ impl Program {
 
     /// The body as WGSL `let`s, and the expression of each output. `inputs` are expressions of type
     /// `vec4<f32>` (u32 for step words of `random_uniform`).
-    #[must_use]
-    pub fn wgsl(
+    pub(super) fn wgsl(
         &self,
         inputs: &[String],
         words: &mut Words,
@@ -134,7 +133,7 @@ impl std::fmt::Display for Program {
 
 /// Uniform words that generated code reads by constant index.
 #[derive(Debug, Default)]
-pub struct Words(Vec<u32>);
+pub(super) struct Words(Vec<u32>);
 
 impl Words {
     /// Stores a word and returns the WGSL that reads it as u32.

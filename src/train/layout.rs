@@ -11,13 +11,15 @@ const ALIGN: usize = 64;
 pub struct PlacedTensor {
     /// `layer/weight`.
     pub name: String,
+    /// The layer that owns it.
+    pub layer: String,
     /// What the layer asked for.
     pub spec: WeightSpec,
     /// Which arena.
     pub arena: usize,
     /// First element in the arena.
     pub offset: usize,
-    /// The random stream of its initial values: a function of its name, whatever else the model holds.
+    /// The random stream of its initial values: the layer's own, and the weight's place in the layer.
     pub stream: u64,
 }
 
@@ -57,8 +59,16 @@ impl ArenaLayout {
             let arena = layout.arenas.len() - 1;
             let offset = layout.arenas[arena];
             layout.arenas[arena] += len;
-            let stream = stream_of(&name);
-            layout.tensors.push(PlacedTensor { name, spec: spec.clone(), arena, offset, stream });
+            let own = layout.tensors.iter().filter(|t| t.layer == *layer).count() as u64;
+            let stream = stream_of(layer).wrapping_add(own);
+            layout.tensors.push(PlacedTensor {
+                name,
+                layer: layer.clone(),
+                spec: spec.clone(),
+                arena,
+                offset,
+                stream,
+            });
         }
         Ok(layout)
     }
