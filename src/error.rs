@@ -64,12 +64,12 @@ pub enum Error {
         detail: String,
     },
     /// The operating system refused a file.
-    #[error("{path}: {source}")]
+    #[error("{path}: {cause}")]
     Io {
         /// The file.
         path: String,
-        /// The system's own words.
-        source: std::io::Error,
+        /// The system's own words. They stand in the message, so they are no further source.
+        cause: std::io::Error,
     },
     /// More than the adapter can hold, bind or dispatch.
     #[error("{what} needs {needed}, the adapter allows {allowed}: {detail}")]

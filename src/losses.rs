@@ -81,7 +81,7 @@ impl Loss {
         match *self {
             Self::Huber { delta } if !(delta.is_finite() && delta > 0.0) => {
                 let detail = "a finite number above 0";
-                Err(Error::parameter("delta", delta, detail).in_layer(self.name()))
+                Err(Error::parameter("huber delta", delta, detail))
             }
             _ => Ok(()),
         }

@@ -29,7 +29,7 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor> {
     let name = path.as_ref().display().to_string();
     match std::fs::File::open(path) {
         Ok(file) => unpack(&name, std::io::BufReader::new(file)),
-        Err(source) => Err(Error::Io { path: name, source }),
+        Err(cause) => Err(Error::Io { path: name, cause }),
     }
 }
 
@@ -68,7 +68,7 @@ pub fn expect_rank(path: impl AsRef<Path>, tensor: &Tensor, rank: usize, what: &
 }
 
 fn unpack(name: &str, mut reader: impl BufRead) -> Result<Tensor> {
-    let start = reader.fill_buf().map_err(|source| Error::Io { path: name.into(), source })?;
+    let start = reader.fill_buf().map_err(|cause| Error::Io { path: name.into(), cause })?;
     if start.starts_with(&GZIP_MAGIC) {
         Source { name, reader: MultiGzDecoder::new(reader) }.tensor()
     } else {
@@ -209,7 +209,7 @@ impl<R: Read> Source<'_, R> {
                 Err(self
                     .bad("gzip", format!("the file is cut short or corrupt ({e}); get it again")))
             }
-            Err(source) => Err(Error::Io { path: self.name.into(), source }),
+            Err(cause) => Err(Error::Io { path: self.name.into(), cause }),
         }
     }
 

@@ -77,7 +77,7 @@ fn find(dir: &Path, stem: &str, kind: &str) -> Result<PathBuf> {
     ];
     names.iter().map(|name| dir.join(name)).find(|path| path.is_file()).ok_or_else(|| Error::Io {
         path: dir.display().to_string(),
-        source: std::io::Error::new(
+        cause: std::io::Error::new(
             ErrorKind::NotFound,
             format!("no MNIST file with any of the names {}", names.join(", ")),
         ),

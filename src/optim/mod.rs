@@ -73,10 +73,5 @@ fn within(optimizer: &str, name: &str, value: f32, low: f32, high: f32) -> Resul
         f32::INFINITY => format!("a finite number, {low} or more"),
         _ => format!("lies in [{low}, {high})"),
     };
-    Err(Error::Parameter {
-        layer: optimizer.into(),
-        name: name.into(),
-        value: value.to_string(),
-        detail: domain,
-    })
+    Err(Error::parameter(format!("{optimizer} {name}"), value, domain))
 }
