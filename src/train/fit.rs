@@ -130,16 +130,16 @@ impl Trainer {
         if fit.epochs == 0 {
             return Err(Error::parameter("epochs", 0, "at least one epoch"));
         }
-        let batches = self.make_resident("train", data, fit.batch_size)?;
+        let batches = self.batches_of("train", data, fit.batch_size)?;
         let validation = match fit.validation_data {
-            Some(v) => {
-                let batches = self.make_resident("evaluate", v, self.evaluation_batch())?;
-                let in_order: Vec<u32> = (0..v.len() as u32).collect();
-                self.store.upload_bytes("evaluate/order", bytemuck::cast_slice(&in_order))?;
-                Some(batches)
-            }
+            Some(v) => Some((self.batches_of("evaluate", v, self.evaluation_batch())?, v)),
             None => None,
         };
+        // Everything that can be refused is refused by now, before the first byte is uploaded.
+        self.make_resident(data, &batches)?;
+        if let Some((batches, v)) = &validation {
+            self.make_resident(v, batches)?;
+        }
         let mut history = History::default();
         for epoch in 0..fit.epochs {
             let start = Instant::now();
@@ -156,7 +156,7 @@ impl Trainer {
             let duration = start.elapsed();
             self.epochs += 1;
             let mut logs = named("", &trained);
-            if let Some(batches) = &validation {
+            if let Some((batches, _)) = &validation {
                 self.run_batches(batches, false).await?;
                 logs.extend(named("val_", &self.collect("evaluate", &sizes(batches)).await?));
             }
@@ -185,9 +185,8 @@ impl Trainer {
     /// Data that does not suit the model, or a device failure.
     pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Evaluation> {
         self.check_data(data)?;
-        let batches = self.make_resident("evaluate", data, self.evaluation_batch())?;
-        let in_order: Vec<u32> = (0..data.len() as u32).collect();
-        self.store.upload_bytes("evaluate/order", bytemuck::cast_slice(&in_order))?;
+        let batches = self.batches_of("evaluate", data, self.evaluation_batch())?;
+        self.make_resident(data, &batches)?;
         self.run_batches(&batches, false).await?;
         self.collect("evaluate", &sizes(&batches)).await
     }
@@ -286,8 +285,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Uploads a dataset and returns the batches that cover it: full ones, then a shorter one.
-    fn make_resident(
+    /// The batches that cover a dataset, planned: full ones, then a shorter one.
+    fn batches_of(
         &mut self,
         role: &'static str,
         data: &Dataset,
@@ -295,27 +294,33 @@ impl Trainer {
     ) -> Result<Vec<(Batch, usize)>> {
         let n = data.len();
         let size = size.min(n);
-        let slots = n.div_ceil(size);
         let (x, y) = (ty(data.x()), ty(data.y()));
+        let slots = n.div_ceil(size);
         let full = Batch { role, x, y: Some(y), scale: data.scale(), size, slots };
         let mut batches = vec![(full.clone(), n / size)];
         if !n.is_multiple_of(size) {
-            batches.push((Batch { size: n % size, ..full.clone() }, 1));
+            batches.push((Batch { size: n % size, ..full }, 1));
         }
-        // Everything that can be refused is refused before the first byte is uploaded.
         for (batch, _) in &batches {
             self.planned(batch, role == "train")?;
         }
+        Ok(batches)
+    }
+
+    /// Uploads a dataset, its samples in order, and compiles its batches: nothing is allocated or compiled
+    /// between the first step and the last.
+    fn make_resident(&mut self, data: &Dataset, batches: &[(Batch, usize)]) -> Result<()> {
+        let Batch { role, slots, .. } = batches[0].0;
+        let in_order: Vec<u32> = (0..data.len() as u32).collect();
         self.store.upload(&format!("{role}/x"), data.x())?;
         self.store.upload(&format!("{role}/y"), data.y())?;
-        self.store.allocate(&format!("{role}/order"), n as u64 * 4)?;
+        self.store.upload_bytes(&format!("{role}/order"), bytemuck::cast_slice(&in_order))?;
         let columns = self.columns();
         self.store.allocate(&format!("{role}/metrics"), (slots * columns * 4) as u64)?;
-        // Compiled now, so that nothing is between the first step and the last.
-        for (batch, _) in &batches {
+        for (batch, _) in batches {
             self.executor(batch, role == "train")?;
         }
-        Ok(batches)
+        Ok(())
     }
 
     /// Runs each batch's plan as often as it says, numbering places and slots on.
