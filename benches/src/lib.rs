@@ -91,7 +91,7 @@ pub fn training_step(device: &Device, hidden: &[usize], size: usize) -> Result<P
     let trainer = model.add(Dense::new(10)).compile(device, compile)?;
     let x = wgrad::graph::TensorType { shape: [4096, 784].into(), dtype: DType::U8 };
     let y = Some(wgrad::graph::TensorType { shape: [4096].into(), dtype: DType::U32 });
-    let batch = Batch { role: "train", x, y, scale: 1.0 / 255.0, size, slots: 64 };
+    let batch = Batch { role: "train", x, y, scale: 1.0 / 255.0, size, slots: 64, capacity: size };
     trainer.plan(&batch, true)
 }
 

@@ -5,7 +5,7 @@ use super::store::create_buffer;
 use super::{Device, Store};
 use crate::error::{Error, Result};
 use crate::kernels::{STEP_BYTES, STEP_WORDS};
-use crate::plan::{BufferClass, Plan};
+use crate::plan::{BufferClass, Plan, Slot};
 use crate::tensor::{DType, Data, Tensor};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -42,6 +42,8 @@ impl StepBlock {
 struct Launch {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
+    /// Bindings that move from step to step, in binding order.
+    slots: Vec<Slot>,
     step: bool,
     grid: [u32; 3],
 }
@@ -149,7 +151,7 @@ impl Executor {
         let plan = self.plan.clone();
         let mut launches = Vec::with_capacity(plan.dispatches.len());
         for (dispatch, &offset) in plan.dispatches.iter().zip(&self.param_offsets) {
-            let pipeline = self.device.pipelines.get(&self.device, &dispatch.call)?;
+            let pipeline = self.device.pipelines.get(&self.device, dispatch)?;
             let mut entries = Vec::new();
             for (binding, (region, _)) in dispatch.bindings.iter().enumerate() {
                 let buffer = self.buffer(region.buffer)?;
@@ -166,8 +168,9 @@ impl Executor {
                 entries: &entries,
             });
             self.device.check(&format!("binding {}", dispatch.label))?;
+            let slots = dispatch.bindings.iter().filter_map(|(region, _)| region.slot).collect();
             let (step, grid) = (dispatch.call.step, dispatch.call.grid);
-            launches.push(Launch { pipeline, group, step, grid });
+            launches.push(Launch { pipeline, group, slots, step, grid });
         }
         self.launches = launches;
         Ok(())
@@ -197,21 +200,24 @@ impl Executor {
             let words: Vec<u32> = chunk.iter().flat_map(|b| b.0).collect();
             self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(&words));
             let mut encoder = self.device.device.create_command_encoder(&Default::default());
-            self.encode(&mut encoder, chunk.len());
+            self.encode(&mut encoder, chunk);
             self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
         }
         self.device.check("running a plan")
     }
 
-    /// Encodes `steps` replays into one compute pass.
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder, steps: usize) {
+    /// Encodes a replay per block into one compute pass.
+    fn encode(&self, encoder: &mut wgpu::CommandEncoder, blocks: &[StepBlock]) {
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for step in 0..steps {
-            let offset = [(step * STEP_BYTES) as u32];
+        let mut offsets = Vec::new();
+        for (step, block) in blocks.iter().enumerate() {
             for launch in &self.launches {
-                let offsets = if launch.step { &offset[..] } else { &[] };
+                offsets.clear();
+                let slot = |s: &Slot| block.0[s.word].wrapping_mul(s.stride as u32);
+                offsets.extend(launch.slots.iter().map(slot));
+                offsets.extend(launch.step.then_some((step * STEP_BYTES) as u32));
                 pass.set_pipeline(&launch.pipeline.pipeline);
-                pass.set_bind_group(0, &launch.group, offsets);
+                pass.set_bind_group(0, &launch.group, &offsets);
                 let [x, y, z] = launch.grid;
                 pass.dispatch_workgroups(x, y, z);
             }

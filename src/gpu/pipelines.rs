@@ -3,6 +3,7 @@
 use super::Device;
 use crate::error::{Error, Result};
 use crate::kernels::{Access, KernelCall, MAX_STORAGE_BUFFERS, preprocess};
+use crate::plan::Dispatch;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,9 +18,12 @@ pub(super) struct Pipeline {
     pub layout: wgpu::BindGroupLayout,
 }
 
-/// The cache: shader text to pipeline.
+/// Shader text, and which bindings have a dynamic offset.
+type Key = (String, Vec<bool>);
+
+/// The cache: shader to pipeline.
 #[derive(Default)]
-pub(super) struct Pipelines(Mutex<HashMap<String, Arc<Pipeline>>>);
+pub(super) struct Pipelines(Mutex<HashMap<Key, Arc<Pipeline>>>);
 
 // The keys are whole shaders: too long for whoever prints a device or a trainer.
 impl std::fmt::Debug for Pipelines {
@@ -30,26 +34,29 @@ impl std::fmt::Debug for Pipelines {
 }
 
 impl Pipelines {
-    pub(super) fn get(&self, device: &Device, call: &KernelCall) -> Result<Arc<Pipeline>> {
+    pub(super) fn get(&self, device: &Device, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
+        let call = &dispatch.call;
         let source = preprocess(call.template, &call.defines)?;
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&source).cloned();
+        let moving = dispatch.bindings.iter().map(|(region, _)| region.slot.is_some()).collect();
+        let key = (source, moving);
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(pipeline) = known {
             return Ok(pipeline);
         }
-        let pipeline = Arc::new(compile(device, call, &source)?);
+        let pipeline = Arc::new(compile(device, call, &key)?);
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(cache.entry(source).or_insert(pipeline).clone())
+        Ok(cache.entry(key).or_insert(pipeline).clone())
     }
 }
 
-fn compile(device: &Device, call: &KernelCall, source: &str) -> Result<Pipeline> {
+fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result<Pipeline> {
     let mut entries: Vec<wgpu::BindGroupLayoutEntry> = call
         .binds
         .iter()
         .enumerate()
         .map(|(i, bind)| {
             let read_only = bind.access() == Access::Read;
-            entry(i as u32, wgpu::BufferBindingType::Storage { read_only }, false)
+            entry(i as u32, wgpu::BufferBindingType::Storage { read_only }, moving[i])
         })
         .collect();
     entries.push(entry(PARAMS_BINDING, wgpu::BufferBindingType::Uniform, false));
@@ -67,7 +74,7 @@ fn compile(device: &Device, call: &KernelCall, source: &str) -> Result<Pipeline>
     });
     let module = device.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label,
-        source: wgpu::ShaderSource::Wgsl(source.into()),
+        source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
     });
     let pipeline = device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label,

@@ -34,6 +34,12 @@ pub enum Movement {
         /// First element of each operand.
         offsets: Vec<usize>,
     },
+    /// The operands from the third on, side by side in one row of the first, a state; the second names the
+    /// row, which changes from step to step. Their kernels write straight into it.
+    Slot {
+        /// First element of each operand in the row.
+        offsets: Vec<usize>,
+    },
 }
 
 /// What a pass may know of an op.
@@ -59,7 +65,10 @@ impl Class<'_> {
     pub const fn launches(&self) -> bool {
         !matches!(
             self,
-            Self::Leaf(_) | Self::Movement(Movement::Alias { .. } | Movement::Pack { .. })
+            Self::Leaf(_)
+                | Self::Movement(
+                    Movement::Alias { .. } | Movement::Pack { .. } | Movement::Slot { .. }
+                )
         )
     }
 

@@ -11,7 +11,7 @@ pub use call::{
 };
 pub use caps::{DeviceCaps, MatmulFamily};
 pub use params::{
-    GatherParams, LossParams, MapParams, MatmulParams, ParamBlock, RecordParams, ReduceParams,
-    RowParams, SegmentParams, all_param_blocks,
+    GatherParams, LossParams, MapParams, MatmulParams, ParamBlock, ReduceParams, RowParams,
+    SegmentParams, all_param_blocks,
 };
 pub use preprocess::preprocess;

@@ -139,15 +139,4 @@ param_blocks! {
         /// Padding.
         pad0: u32,
     }
-    /// Sums of vectors into a slot of the metrics buffer.
-    RecordParams ["data/record"] {
-        /// Slots of the metrics buffer.
-        slots: u32,
-        /// Columns per slot.
-        columns: u32,
-        /// Padding.
-        pad0: u32,
-        /// Padding.
-        pad1: u32,
-    }
 }

@@ -24,7 +24,6 @@ pub static FILES: &[(&str, &str)] = files![
     "loss/softmax_cross_entropy",
     "data/gather",
     "data/one_hot",
-    "data/record",
     "data/segment_rank",
     "data/segment_sum",
 ];

@@ -9,7 +9,7 @@ use crate::tensor::Shape;
 use std::any::Any;
 use std::sync::Arc;
 
-fn no_kernel(name: &str) -> Error {
+pub(super) fn no_kernel(name: &str) -> Error {
     Error::internal(name, "an alias has no kernel")
 }
 

@@ -1,24 +1,31 @@
-//! Numbers of a step, written to a slot of their own on the device.
+//! Numbers of a step, in a slot of their own on the device.
 
+use super::movement::no_kernel;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, RecordParams, Source};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
 use crate::tensor::{DType, Shape};
 use std::any::Any;
 use std::sync::Arc;
 
-/// `metrics[slot, c]` = Σ of vector c. Operands: metrics `[slots, columns]`, slot (u32 scalar), then `columns`
-/// f32 vectors. The result is the metrics, updated in place.
+/// Vectors side by side in row `slot` of a state. Operands: metrics `[slots, stride]`, slot (a u32 step word),
+/// then f32 tensors. The result is the metrics. No kernel: those of the tensors write straight into the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record;
+pub struct Record {
+    /// First element of each tensor in the row: ascending multiples of 64 (256 bytes).
+    pub offsets: Vec<usize>,
+}
 
 impl Op for Record {
     fn name(&self) -> String {
         "record".into()
     }
 
+    fn attrs(&self) -> String {
+        format!("at {:?}", self.offsets)
+    }
+
     fn class(&self) -> Class<'_> {
-        Class::Opaque
+        Class::Movement(Movement::Slot { offsets: self.offsets.clone() })
     }
 
     fn min_inputs(&self) -> usize {
@@ -26,21 +33,29 @@ impl Op for Record {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let columns = inputs.len().saturating_sub(2);
-        let fits = columns > 0
-            && inputs[0].shape.rank() == 2
-            && inputs[0].shape.dims()[1] == columns
-            && inputs[1].shape.rank() == 0;
+        let (metrics, slot, vectors) = (inputs[0], inputs[1], &inputs[2..]);
+        let stride = metrics.shape.dims().last().copied().unwrap_or(0);
+        let mut end = 0;
+        let fits = metrics.shape.rank() == 2
+            && slot.shape.rank() == 0
+            && stride.is_multiple_of(64)
+            && vectors.len() == self.offsets.len()
+            && vectors.iter().zip(&self.offsets).all(|(ty, &offset)| {
+                let follows = offset >= end && offset.is_multiple_of(64);
+                end = offset.saturating_add(ty.shape.len());
+                follows && end <= stride
+            });
         if !fits {
             let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
-            return Err(Error::shape("record", &shapes, "a column per vector is expected"));
+            let detail = format!("tensors at {:?} do not fit a row", self.offsets);
+            return Err(Error::shape("record", &shapes, detail));
         }
-        let vectors_f32 = inputs[2..].iter().all(|t| t.dtype == DType::F32);
-        if inputs[0].dtype != DType::F32 || inputs[1].dtype != DType::U32 || !vectors_f32 {
+        let vectors_f32 = vectors.iter().all(|t| t.dtype == DType::F32);
+        if metrics.dtype != DType::F32 || slot.dtype != DType::U32 || !vectors_f32 {
             let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
             return Err(Error::dtype("record", &dtypes, "the slot is u32, all else f32"));
         }
-        Ok(vec![inputs[0].clone()])
+        Ok(vec![metrics.clone()])
     }
 
     fn vjp(
@@ -57,62 +72,12 @@ impl Op for Record {
         })
     }
 
-    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
-        if cx.in_place[0] != Some(0) {
-            return Err(Error::internal("record", "the metrics buffer is updated in place"));
-        }
-        let Source::Step(slot) = cx.inputs[1].1 else {
-            return Err(Error::internal("record", "the slot is a step word"));
-        };
-        let vectors = &cx.inputs[2..];
-        let longest = vectors.iter().map(|(t, _)| t.shape.len()).max().unwrap_or(1);
-        let lanes = cx.caps.row_workgroup(longest, vectors.len() as u32);
-        let trips: u64 = vectors
-            .iter()
-            .map(|(t, _)| (t.shape.len() as u64).div_ceil(u64::from(lanes)) + 16)
-            .sum();
-        if trips > u64::from(cx.caps.max_loop_trips) {
-            return Err(Error::Limit {
-                what: "record: loop iterations".into(),
-                needed: trips,
-                allowed: u64::from(cx.caps.max_loop_trips),
-                detail: "sum the vectors first".into(),
-            });
-        }
-        let params = RecordParams {
-            slots: cx.inputs[0].0.shape.dims()[0] as u32,
-            columns: vectors.len() as u32,
-            pad0: 0,
-            pad1: 0,
-        };
-        let words: Vec<u32> = vectors.iter().map(|(t, _)| t.shape.len() as u32).collect();
-        let mut binds = vec![Bind::Output(0)];
-        binds.extend((0..vectors.len()).map(|c| Bind::Input(2 + c)));
-        Ok(KernelCall {
-            template: "data/record",
-            defines: vec![
-                ("WG", lanes.into()),
-                ("SUBGROUP", cx.caps.one_subgroup(lanes).into()),
-                ("STEP", true.into()),
-                ("SLOT", format!("step_block.words[{}][{}]", slot / 4, slot % 4).into()),
-                ("COLUMNS", (vectors.len() as u32).into()),
-                ("WORDS", (vectors.len().div_ceil(4) as u32).into()),
-            ],
-            binds,
-            params: params.with_words(&words),
-            step: true,
-            grid: [1, 1, 1],
-            flops: words.iter().map(|&w| u64::from(w)).sum(),
-        }
-        .into())
+    fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {
+        Err(no_kernel("record"))
     }
 
     fn takes_uniform(&self, input: usize) -> bool {
         input == 1
-    }
-
-    fn may_overwrite(&self, _inputs: &[&TensorType], input: usize, output: usize) -> bool {
-        input == 0 && output == 0
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -121,11 +86,18 @@ impl Op for Record {
 }
 
 impl Graph {
-    /// Writes the sum of each vector to row `slot` of `metrics`; see [`Record`].
+    /// Puts each tensor into row `slot` of `metrics`, from its offset; see [`Record`].
     ///
     /// # Errors
-    /// [`Error::Shape`] where there is not one column per vector.
-    pub fn record(&mut self, metrics: Value, slot: Value, vectors: &[Value]) -> Result<Value> {
-        self.push(Arc::new(Record), &[&[metrics, slot], vectors].concat())
+    /// [`Error::Shape`] where they do not fit.
+    pub fn record(
+        &mut self,
+        metrics: Value,
+        slot: Value,
+        tensors: &[Value],
+        offsets: &[usize],
+    ) -> Result<Value> {
+        let card = Record { offsets: offsets.to_vec() };
+        self.push(Arc::new(card), &[&[metrics, slot], tensors].concat())
     }
 }

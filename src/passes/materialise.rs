@@ -5,10 +5,13 @@
 
 use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Movement, Value};
+use crate::graph::{Class, Graph, Movement, Node, Value};
 use crate::ops::{Map, Program};
 use crate::tensor::DType;
 use std::sync::Arc;
+
+/// Bindings with a dynamic offset that every WebGPU device allows a kernel.
+const DYNAMIC_BINDINGS: usize = 4;
 
 fn copy_of(graph: &mut Graph, v: Value) -> Result<Value> {
     if graph.ty(v).dtype != DType::F32 {
@@ -45,9 +48,20 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
     for (i, node) in graph.nodes().iter().enumerate() {
         let mut inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
         let pack = matches!(node.op.class(), Class::Movement(Movement::Pack { .. }));
+        let slot = matches!(node.op.class(), Class::Movement(Movement::Slot { .. }));
         for (j, v) in inputs.iter_mut().enumerate() {
             if rewrite.to.node(*v).op.class().is_uniform() && !node.op.takes_uniform(j) {
                 *v = copy_of(&mut rewrite.to, *v)?;
+            } else if slot && j >= 2 {
+                let source = unaliased(&rewrite.to, *v);
+                let beside = |p: &&Value| p.node == source.node;
+                if !rewrite.to.node(source).op.class().launches()
+                    || packed.contains(&source)
+                    || packed.iter().filter(beside).count() >= DYNAMIC_BINDINGS
+                    || !only_read_by(graph, i, node.inputs[j])
+                {
+                    *v = copy_of(&mut rewrite.to, *v)?;
+                }
             } else if pack {
                 let source = unaliased(&rewrite.to, *v);
                 if !&rewrite.to.node(source).op.class().launches()
@@ -57,7 +71,7 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
                     *v = copy_of(&mut rewrite.to, *v)?;
                 }
             }
-            if pack {
+            if pack || slot && j >= 2 {
                 packed.push(unaliased(&rewrite.to, *v));
             }
         }
@@ -82,13 +96,26 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
     Ok(graph)
 }
 
+/// Whether nothing but node `reader` needs the operand: then it may lie where only that step finds it.
+fn only_read_by(graph: &Graph, reader: usize, operand: Value) -> bool {
+    let source = unaliased(graph, operand);
+    let is_source = |v: &Value| unaliased(graph, *v) == source;
+    let alias = |node: &Node| {
+        matches!(node.op.class(), Class::Movement(Movement::Alias { offset: 0 }))
+            && unaliased(graph, node.inputs[0]) == source
+    };
+    let others = graph.nodes().iter().enumerate().filter(|&(i, n)| i != reader && !alias(n));
+    let twice = graph.nodes()[reader].inputs.iter().filter(|v| is_source(v)).count() > 1;
+    !twice
+        && !others.flat_map(|(_, n)| &n.inputs).any(is_source)
+        && !graph.roots().any(|v| is_source(&v))
+}
+
 /// Whether no kernel reads one tensor of this pack while it writes another: a buffer has one access mode per
 /// dispatch, so such tensors are computed elsewhere and copied in.
 fn writable(graph: &Graph, pack: usize) -> bool {
     let operands = &graph.nodes()[pack].inputs;
     let sources: Vec<Value> = operands.iter().map(|&v| unaliased(graph, v)).collect();
-    let reads = |node: &crate::graph::Node| {
-        node.inputs.iter().any(|&v| sources.contains(&unaliased(graph, v)))
-    };
+    let reads = |node: &Node| node.inputs.iter().any(|&v| sources.contains(&unaliased(graph, v)));
     !sources.iter().any(|&s| reads(graph.node(s)))
 }

@@ -90,6 +90,9 @@ impl Plan {
                 if region.offset + region.bytes > buffer.bytes || region.offset % ALIGN != 0 {
                     return broken(format!("region {region:?} of {} bytes", buffer.bytes));
                 }
+                if region.slot.is_some_and(|s| region.offset + region.bytes > s.stride) {
+                    return broken(format!("region {region:?} leaves its slot"));
+                }
                 if buffer.class == BufferClass::Input && *access == Access::ReadWrite {
                     return broken(format!("writes the input `{}`", buffer.name));
                 }
@@ -174,7 +177,7 @@ fn lower_node(
             Bind::Output(o) => storage.region(graph, outputs[o]),
             Bind::ScratchRead(s) | Bind::ScratchWrite(s) => {
                 let (buffer, bytes) = scratch[s];
-                Ok(Region { buffer, offset: 0, bytes: bytes.next_multiple_of(16) })
+                Ok(Region { buffer, offset: 0, bytes: bytes.next_multiple_of(16), slot: None })
             }
         };
         let bindings = call.binds.iter().map(|b| Ok((region(b)?, b.access())));
@@ -215,6 +218,9 @@ fn finish_updates(
             caps,
         };
         let (from, to) = (storage.region(graph, new)?, storage.region(graph, state)?);
+        if from == to {
+            continue;
+        }
         for call in crate::graph::Op::lower(&copy, &cx)?.calls {
             let bindings = call.binds.iter().map(|b| match b {
                 Bind::Input(_) | Bind::ScratchRead(_) => (from, Access::Read),

@@ -41,7 +41,11 @@ impl Display for Plan {
                     .bindings
                     .iter()
                     .filter(|b| b.1 == access)
-                    .map(|(r, _)| format!("b{}+{} {}", r.buffer, r.offset, bytes(r.bytes)))
+                    .map(|(r, _)| {
+                        let slot = r.slot.map(|s| format!("+s{}*{}", s.word, s.stride));
+                        let slot = slot.unwrap_or_default();
+                        format!("b{}+{}{slot} {}", r.buffer, r.offset, bytes(r.bytes))
+                    })
                     .collect();
                 let word = if access == Access::Read { "reads " } else { "writes" };
                 writeln!(f, "      {word} {}", list.join(", "))?;

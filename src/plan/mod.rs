@@ -42,6 +42,17 @@ pub struct Region {
     pub offset: u64,
     /// Bytes, a multiple of 16.
     pub bytes: u64,
+    /// Where the region moves from step to step.
+    pub slot: Option<Slot>,
+}
+
+/// A region that lies `stride` bytes further on for each count of a step word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Index into [`Plan::step_params`].
+    pub word: usize,
+    /// Bytes between slots, a multiple of 256.
+    pub stride: u64,
 }
 
 /// One kernel launch with its buffers.

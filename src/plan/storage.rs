@@ -1,7 +1,7 @@
 //! Buffers for values: external ones by name, arenas for packs, and slots that values share by liveness.
 
 use super::schedule::{Schedule, external, storage_root};
-use super::{BufferClass, BufferDecl, Region};
+use super::{BufferClass, BufferDecl, Region, Slot};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, Movement, TensorType, Value};
 use std::collections::HashMap;
@@ -13,6 +13,8 @@ pub(super) const ALIGN: u64 = 256;
 pub(super) struct Storage {
     pub buffers: Vec<BufferDecl>,
     places: HashMap<Value, (usize, u64)>,
+    /// Values whose place moves from step to step.
+    slots: HashMap<Value, Slot>,
     /// Slots that nobody uses at present.
     free: Vec<usize>,
     /// The last position in the order at which each slot-backed value is read.
@@ -25,6 +27,7 @@ impl Storage {
         let mut this = Self {
             buffers: Vec::new(),
             places: HashMap::new(),
+            slots: HashMap::new(),
             free: Vec::new(),
             last_use: HashMap::new(),
         };
@@ -40,6 +43,8 @@ impl Storage {
                     let root = storage_root(graph, v);
                     this.places.insert(root, (arena, offset as u64 * 4));
                 }
+            } else if let Class::Movement(Movement::Slot { offsets }) = class {
+                this.slot(graph, value, &node.inputs, &offsets)?;
             }
         }
         for (&new, state) in &schedule.placed {
@@ -48,6 +53,31 @@ impl Storage {
         }
         this.measure_lives(graph, schedule);
         Ok(this)
+    }
+
+    /// Places tensors in a row of a state that a step word names.
+    fn slot(
+        &mut self,
+        graph: &Graph,
+        value: Value,
+        inputs: &[Value],
+        offsets: &[usize],
+    ) -> Result<()> {
+        let broken = |what: &str| Err(Error::internal("record", what));
+        let Some(&(buffer, 0)) = self.places.get(&inputs[0]) else {
+            return broken("the metrics are no state");
+        };
+        let Class::Leaf(&Leaf::Step(word)) = graph.node(inputs[1]).op.class() else {
+            return broken("the slot is no step word");
+        };
+        let stride = graph.shape(inputs[0]).dims()[1] as u64 * 4;
+        self.places.insert(value, (buffer, 0));
+        for (&v, &offset) in inputs[2..].iter().zip(offsets) {
+            let root = storage_root(graph, v);
+            self.places.insert(root, (buffer, offset as u64 * 4));
+            self.slots.insert(root, Slot { word, stride });
+        }
+        Ok(())
     }
 
     fn external(&mut self, class: &Class<'_>, value: Value, ty: &TensorType) -> Result<()> {
@@ -150,7 +180,8 @@ impl Storage {
             .get(&v)
             .ok_or_else(|| Error::internal("storage", format!("{value} has no buffer")))?;
         let bytes = padded(graph.ty(value).bytes(), 16);
-        Ok(Region { buffer, offset: start + offset, bytes })
+        let slot = self.slots.get(&v).copied();
+        Ok(Region { buffer, offset: start + offset, bytes, slot })
     }
 }
 

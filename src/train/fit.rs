@@ -152,13 +152,13 @@ impl Trainer {
             if let (0, Some(ended)) = (epoch, first) {
                 history.first_step = Some(ended - began);
             }
-            let trained = self.collect("train", &sizes(&batches)).await?;
+            let trained = self.collect(&batches).await?;
             let duration = start.elapsed();
             self.epochs += 1;
             let mut logs = named("", &trained);
             if let Some((batches, _)) = &validation {
                 self.run_batches(batches, false).await?;
-                logs.extend(named("val_", &self.collect("evaluate", &sizes(batches)).await?));
+                logs.extend(named("val_", &self.collect(batches).await?));
             }
             let samples_per_second = n as f64 / duration.as_secs_f64().max(1e-9);
             let report = Epoch { epoch, logs, duration, samples_per_second };
@@ -188,7 +188,7 @@ impl Trainer {
         let batches = self.batches_of("evaluate", data, self.evaluation_batch())?;
         self.make_resident(data, &batches)?;
         self.run_batches(&batches, false).await?;
-        self.collect("evaluate", &sizes(&batches)).await
+        self.collect(&batches).await
     }
 
     /// The blocking form of [`Trainer::evaluate_async`].
@@ -216,7 +216,7 @@ impl Trainer {
         let mut shape = x.shape().dims().to_vec();
         shape[0] = size;
         let x_ty = TensorType { shape: shape.into(), dtype: x.dtype() };
-        let batch = Batch { role: "predict", x: x_ty, y: None, scale, size, slots: 0 };
+        let batch = Batch { role: "predict", x: x_ty, y: None, scale, size, slots: 0, capacity: 0 };
         let in_order: Vec<u32> = (0..size as u32).collect();
         self.store.upload_bytes("predict/order", bytemuck::cast_slice(&in_order))?;
         let row_bytes = x.data().bytes().len() / n;
@@ -296,7 +296,8 @@ impl Trainer {
         let size = size.min(n);
         let (x, y) = (ty(data.x()), ty(data.y()));
         let slots = n.div_ceil(size);
-        let full = Batch { role, x, y: Some(y), scale: data.scale(), size, slots };
+        let capacity = size;
+        let full = Batch { role, x, y: Some(y), scale: data.scale(), size, slots, capacity };
         let mut batches = vec![(full.clone(), n / size)];
         if !n.is_multiple_of(size) {
             batches.push((Batch { size: n % size, ..full }, 1));
@@ -310,13 +311,13 @@ impl Trainer {
     /// Uploads a dataset, its samples in order, and compiles its batches: nothing is allocated or compiled
     /// between the first step and the last.
     fn make_resident(&mut self, data: &Dataset, batches: &[(Batch, usize)]) -> Result<()> {
-        let Batch { role, slots, .. } = batches[0].0;
+        let first = &batches[0].0;
+        let (role, len) = (first.role, first.slots * self.columns() * first.column_room());
         let in_order: Vec<u32> = (0..data.len() as u32).collect();
         self.store.upload(&format!("{role}/x"), data.x())?;
         self.store.upload(&format!("{role}/y"), data.y())?;
         self.store.upload_bytes(&format!("{role}/order"), bytemuck::cast_slice(&in_order))?;
-        let columns = self.columns();
-        self.store.allocate(&format!("{role}/metrics"), (slots * columns * 4) as u64)?;
+        self.store.allocate(&format!("{role}/metrics"), len as u64 * 4)?;
         for (batch, _) in batches {
             self.executor(batch, role == "train")?;
         }
@@ -373,10 +374,6 @@ impl Trainer {
 /// A 64-bit seed in the generator's 32-bit key word.
 fn fold_seed(seed: u64) -> u32 {
     (seed ^ (seed >> 32)) as u32
-}
-
-fn sizes(batches: &[(Batch, usize)]) -> Vec<usize> {
-    batches.iter().flat_map(|(batch, count)| std::iter::repeat_n(batch.size, *count)).collect()
 }
 
 fn named(prefix: &str, evaluation: &Evaluation) -> Vec<(String, f64)> {

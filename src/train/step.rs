@@ -25,6 +25,17 @@ pub struct Batch {
     pub size: usize,
     /// Slots of the metrics buffer: steps whose numbers it keeps.
     pub slots: usize,
+    /// Samples that a slot has room for: the size of the full batch, of which this may be the short rest.
+    pub capacity: usize,
+}
+
+impl Batch {
+    /// Elements of a slot that each column of the metrics takes: a number per sample, from a place that can
+    /// be bound.
+    #[must_use]
+    pub const fn column_room(&self) -> usize {
+        self.capacity.next_multiple_of(64)
+    }
 }
 
 /// What a step is made of.
@@ -43,7 +54,7 @@ pub struct StepSpec<'a> {
 }
 
 impl StepSpec<'_> {
-    /// Columns of the metrics buffer: loss, metrics, and the penalties where layers have any.
+    /// Columns of the metrics buffer: loss, metrics, and the penalty where layers have any.
     #[must_use]
     pub fn columns(&self) -> usize {
         let none = crate::layers::Regularizer::default();
@@ -55,7 +66,7 @@ impl StepSpec<'_> {
 /// Builds the graph of a step over `batch`.
 ///
 /// External buffers: `{role}/x`, `{role}/y`, `{role}/order` (u32 row numbers), states `params/i`,
-/// `{slot}/i` and `{role}/metrics`. Step parameters: `start` (first place in the order), `slot`, and while
+/// `{slot}/i` and `{role}/metrics` (for each slot the columns side by side, a number per sample). Step parameters: `start` (first place in the order), `slot`, and while
 /// training `seed`, `step` and the optimizer's.
 ///
 /// # Errors
@@ -127,10 +138,12 @@ fn record(
         total = g.add(total, p)?;
         columns.push(p);
     }
-    let shape = [batch.slots, columns.len()];
+    let room = batch.column_room();
+    let offsets: Vec<usize> = (0..columns.len()).map(|c| c * room).collect();
+    let shape = [batch.slots, columns.len() * room];
     let metrics = g.state(&format!("{}/metrics", batch.role), shape, DType::F32);
     let slot = g.step_param("slot", DType::U32)?;
-    let recorded = g.record(metrics, slot, &columns)?;
+    let recorded = g.record(metrics, slot, &columns, &offsets)?;
     g.update(metrics, recorded)?;
     Ok(total)
 }

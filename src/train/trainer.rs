@@ -238,27 +238,33 @@ impl Trainer {
         &mut self.executors[i].1
     }
 
-    /// Sums of each metrics column over batches, as means over samples. `sizes` are the batch sizes by slot.
-    pub(super) async fn collect(&self, role: &str, sizes: &[usize]) -> Result<Evaluation> {
-        let columns = self.spec(false).columns();
-        let bytes = self.store.read(&format!("{role}/metrics"), sizes.len() * columns * 4).await?;
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-        let samples: usize = sizes.iter().sum();
-        let mean = |column: usize, weight: &dyn Fn(usize) -> f64| {
-            let terms = sizes.iter().enumerate();
-            let sum: f64 = terms
-                .map(|(slot, &size)| f64::from(values[slot * columns + column]) * weight(size))
-                .sum();
-            sum / samples as f64
-        };
+    /// The means of each metrics column over all samples of these batches.
+    pub(super) async fn collect(&self, batches: &[(Batch, usize)]) -> Result<Evaluation> {
+        let (first, columns) = (&batches[0].0, self.columns());
+        let room = first.column_room();
+        let len = first.slots * columns * room;
+        let bytes = self.store.read(&format!("{}/metrics", first.role), len * 4).await?;
+        let values: &[f32] = bytemuck::cast_slice(&bytes);
         let metrics = &self.compile.metrics;
-        // Loss and penalty are means of their batch, metrics are sums over it.
-        let mut loss = mean(0, &|size| size as f64);
-        if columns > 1 + metrics.len() {
-            loss += mean(1 + metrics.len(), &|size| size as f64);
+        let mut sums = vec![0.0; columns];
+        let mut samples = 0;
+        let sizes = batches.iter().flat_map(|(b, count)| std::iter::repeat_n(b.size, *count));
+        for (slot, size) in values.chunks_exact(columns * room).zip(sizes) {
+            samples += size;
+            for (c, (sum, column)) in sums.iter_mut().zip(slot.chunks_exact(room)).enumerate() {
+                // Metrics are a number per sample. A sample's loss is divided by the batch already, and the
+                // penalty is one number per batch.
+                let metric = (1..=metrics.len()).contains(&c);
+                let numbers = if c > metrics.len() { &column[..1] } else { &column[..size] };
+                let total: f64 = numbers.iter().copied().map(f64::from).sum();
+                *sum += if metric { total } else { total * size as f64 };
+            }
         }
-        let named = metrics.iter().enumerate().map(|(i, m)| (m.name(), mean(1 + i, &|_| 1.0)));
-        Ok(Evaluation { loss, metrics: named.collect() })
+        let mut means = sums.into_iter().map(|sum| sum / samples as f64);
+        let mut loss = means.next().unwrap_or(0.0);
+        let named = metrics.iter().map(Metric::name).zip(means.by_ref()).collect();
+        loss += means.next().unwrap_or(0.0);
+        Ok(Evaluation { loss, metrics: named })
     }
 
     /// Every parameter as a host tensor with its name, in the model's order: kernels `[in, out]` as in Keras.
@@ -343,6 +349,6 @@ fn probe(
         metrics: &compile.metrics,
         optimizer: Some(&*compile.optimizer),
     };
-    let batch = Batch { role: "train", x, y: Some(y), scale: 1.0, size: 1, slots: 1 };
+    let batch = Batch { role: "train", x, y: Some(y), scale: 1.0, size: 1, slots: 1, capacity: 1 };
     Plan::compile(&step_graph(&spec, &batch)?, &compile.passes, device.caps()).map(|_| ())
 }

@@ -81,7 +81,8 @@ fn a_real_plan_over_the_real_limit_is_refused() -> Result<()> {
     let rows = (caps().max_binding_bytes / 16 + 1) as usize;
     let x = TensorType::f32([rows, 4]);
     let y = TensorType { shape: [rows].into(), dtype: DType::U32 };
-    let batch = Batch { role: "train", x, y: Some(y), scale: 1.0, size: 32, slots: 1 };
+    let batch =
+        Batch { role: "train", x, y: Some(y), scale: 1.0, size: 32, slots: 1, capacity: 32 };
     let real = caps().max_binding_bytes.to_string();
     let t = trainer(&linear());
     refused!(t.plan(&batch, true), Error::Limit { .. }, "gather", &real);

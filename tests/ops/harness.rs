@@ -113,7 +113,7 @@ pub fn run_plan(plan: &Plan, feeds: &Feeds<'_>, steps: &[&Words<'_>]) -> Result<
         let bytes = block_on(store.read(&decl.name, before.len() * 4)).map_err(text)?;
         after.push(bytemuck::pod_collect_to_vec(&bytes));
     }
-    guarded.check(plan, &after)?;
+    guarded.check(plan, steps, &after)?;
     let outputs = plan.outputs.iter().map(|o| {
         let first = (o.region.offset + GUARD) as usize / 4;
         let words = &after[o.region.buffer][first..];
@@ -175,17 +175,20 @@ impl Guarded {
         let sizes: Vec<u64> = new.buffers.iter().map(|b| b.bytes).collect();
         let shift = |region: &mut Region| {
             region.offset += GUARD;
-            region.bytes = (region.bytes + GUARD).min(sizes[region.buffer] - region.offset);
+            // A region that moves from step to step would reach past the buffer in its last slot.
+            if region.slot.is_none() {
+                region.bytes = (region.bytes + GUARD).min(sizes[region.buffer] - region.offset);
+            }
         };
         new.dispatches.iter_mut().flat_map(|d| &mut d.bindings).for_each(|b| shift(&mut b.0));
         Self { plan: new, before, lengths }
     }
 
     /// Fails where a word changed that no kernel may write.
-    fn check(&self, plan: &Plan, after: &[Vec<u32>]) -> Result<(), String> {
+    fn check(&self, plan: &Plan, steps: &[&Words<'_>], after: &[Vec<u32>]) -> Result<(), String> {
         for (i, (before, after)) in self.before.iter().zip(after).enumerate() {
             let mut writable = vec![false; before.len()];
-            for range in self.writable(plan, i) {
+            for range in self.writable(plan, steps, i) {
                 writable[range].fill(true);
             }
             let changed = |w: &usize| !writable[*w] && before[*w] != after[*w];
@@ -202,23 +205,30 @@ impl Guarded {
     }
 
     /// The words of a buffer that kernels may write.
-    fn writable(&self, plan: &Plan, buffer: usize) -> Vec<Range<usize>> {
+    fn writable(&self, plan: &Plan, steps: &[&Words<'_>], buffer: usize) -> Vec<Range<usize>> {
         let bindings = plan.dispatches.iter().flat_map(|d| &d.bindings);
         let written: Vec<&Region> = bindings
             .filter(|(r, access)| r.buffer == buffer && *access == Access::ReadWrite)
             .map(|(r, _)| r)
             .collect();
         let end = self.lengths[buffer];
-        let range = |r: &&Region| {
+        // A region that moves lies where each step's word puts it.
+        let moved = |r: &&Region| -> Vec<u64> {
+            let Some(slot) = r.slot else { return vec![0] };
+            let name = &plan.step_params[slot.word].name;
+            let word = |words: &&Words<'_>| words.iter().find(|w| w.0 == name).map_or(0, |w| w.1);
+            steps.iter().map(|words| u64::from(word(words)) * slot.stride).collect()
+        };
+        let range = |r: &&Region, moved: u64| {
             // An output that owns its region ends at its last element; others at the next 16 bytes.
             let alone = written.iter().filter(|other| *other == r).count() == 1;
             let output = plan.outputs.iter().find(|o| alone && o.region == **r);
             let bytes = output.map_or(r.bytes as usize, |o| o.shape.len() * o.dtype.size());
-            let first = r.offset as usize;
+            let first = (r.offset + moved) as usize;
             let last = (first + bytes).min(end.max(first));
             (first + GUARD as usize) / 4..(last + GUARD as usize).div_ceil(4)
         };
-        written.iter().map(range).collect()
+        written.iter().flat_map(|r| moved(r).into_iter().map(move |m| range(r, m))).collect()
     }
 }
 

@@ -105,9 +105,12 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
             vec![linalg::gather_rows_grad(&x[1], width, &whole(&x[0]), args[0])]
         }
         "record" => {
-            let mut metrics = vec![0.0; args[0] * x.len()];
-            for (c, x) in x.iter().enumerate() {
-                metrics[word(0) as usize * case.inputs.len() + c] = x.iter().sum();
+            let stride: usize = x.iter().map(|x| x.len().next_multiple_of(64)).sum();
+            let mut metrics = vec![0.0; args[0] * stride];
+            let mut at = word(0) as usize * stride;
+            for x in x {
+                metrics[at..at + x.len()].copy_from_slice(x);
+                at += x.len().next_multiple_of(64);
             }
             vec![metrics]
         }

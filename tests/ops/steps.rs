@@ -85,9 +85,10 @@ pub fn step() -> Result<Scene> {
     let grads = gradients(&mut g, total, &views)?;
     let grad = g.pack(ARENA, &OFFSETS, &grads)?;
     adam(&mut g, p, grad)?;
-    let metrics = g.state("metrics", [4, 2], DType::F32);
+    let metrics = g.state("metrics", [4, 128], DType::F32);
     let slot = g.step_param("slot", DType::U32)?;
-    let recorded = g.record(metrics, slot, &[loss, hits.expect("a softmax form counts hits")])?;
+    let recorded =
+        g.record(metrics, slot, &[loss, hits.expect("a softmax form counts hits")], &[0, 64])?;
     g.update(metrics, recorded)?;
     g.output("loss", total);
     g.output("gradient", grad);

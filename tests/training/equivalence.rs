@@ -3,8 +3,10 @@
 use super::*;
 use reference::compare::assert_close;
 use wgrad::Result;
+use wgrad::graph::TensorType;
 use wgrad::kernels::{DeviceCaps, MatmulFamily};
 use wgrad::passes::Passes;
+use wgrad::train::Batch;
 
 #[test]
 fn each_pass_switched_off_agrees() -> Result<()> {
@@ -152,5 +154,20 @@ fn a_model_without_parameters_evaluates_and_fits() -> Result<()> {
     // There is nothing to learn, and nothing breaks.
     trainer.fit(&data, Fit::new().epochs(2))?;
     assert_eq!(trainer.evaluate(&data)?, before);
+    Ok(())
+}
+
+/// Gather, two products forward, the loss with its numbers, three products backward, the update.
+#[test]
+fn a_step_of_two_layers_is_eight_dispatches() -> Result<()> {
+    let model = Sequential::new([784])
+        .add(Dense::new(128).activation(Activation::Relu))
+        .add(Dense::new(10));
+    let trainer =
+        compile(&model, Compile::new(Adam::default(), SPARSE).metrics([Metric::Accuracy]));
+    let x = TensorType { shape: [64, 784].into(), dtype: DType::U8 };
+    let y = Some(TensorType { shape: [64].into(), dtype: DType::U32 });
+    let batch = Batch { role: "train", x, y, scale: 1.0, size: 32, slots: 2, capacity: 32 };
+    assert_eq!(trainer.plan(&batch, true)?.dispatches.len(), 8);
     Ok(())
 }
