@@ -3,7 +3,6 @@
 
 use anyhow::Result;
 use wgrad::graph::TensorType;
-use wgrad::kernels::MAX_STORAGE_BUFFERS;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::prelude::*;
@@ -26,7 +25,7 @@ fn main() -> Result<()> {
 
     let graph = trainer.graph(&batch, true)?;
     println!("graph as built\n{graph}");
-    let buffers = device.caps().max_storage_buffers.min(MAX_STORAGE_BUFFERS) as usize;
+    let buffers = device.caps().storage_buffers() as usize;
     let (optimised, sizes) = Passes::default().run(&graph, buffers)?;
     println!("passes");
     for (name, nodes) in sizes {

@@ -70,6 +70,15 @@ impl Graph {
         &self.nodes[value.node.index()]
     }
 
+    /// The value whose storage `v` lies in: `v` itself, or what it is an alias of.
+    #[must_use]
+    pub fn storage_root(&self, mut v: Value) -> Value {
+        while let Class::Movement(Movement::Alias { .. }) = self.node(v).op.class() {
+            v = self.node(v).inputs[0];
+        }
+        v
+    }
+
     /// The type of `value`.
     #[must_use]
     pub fn ty(&self, value: Value) -> &TensorType {

@@ -1,5 +1,7 @@
 //! What an adapter can do, as plain data. Kernel families are chosen from this record alone.
 
+use super::MAX_STORAGE_BUFFERS;
+
 /// The two families of matrix-product kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MatmulFamily {
@@ -51,6 +53,13 @@ impl DeviceCaps {
             max_loop_trips: u32::MAX,
             matmul: MatmulFamily::Tiled,
         }
+    }
+
+    /// Storage buffers that a kernel may bind here: the device's limit, and never more than
+    /// [`MAX_STORAGE_BUFFERS`].
+    #[must_use]
+    pub fn storage_buffers(&self) -> u32 {
+        self.max_storage_buffers.min(MAX_STORAGE_BUFFERS)
     }
 
     /// Whether the broadcast kernels can run: subgroups of exactly eight lanes.

@@ -2,11 +2,10 @@
 
 use super::contraction::Contraction;
 use super::map::to_u32;
-use super::program::Words;
+use super::program::{Words, step_operand};
 use crate::error::{Error, Result};
 use crate::graph::{LowerContext, Lowered};
 use crate::kernels::{Bind, Define, KernelCall, MatmulFamily, MatmulParams, Source, grid};
-use crate::tensor::DType;
 use std::fmt::Write;
 
 pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Result<Lowered> {
@@ -140,15 +139,10 @@ fn store_code(op: &Contraction, cx: &LowerContext<'_>, words: &mut Words) -> Res
     let mut inputs = vec!["acc".to_owned()];
     for (j, (ty, source)) in cx.inputs.iter().enumerate().skip(2) {
         let load = match *source {
-            Source::Constant(v) if ty.dtype == DType::U32 => words.push(v as u32),
-            Source::Constant(v) => format!("vec4<f32>({})", words.push_f32(v)),
+            Source::Constant(v) => words.constant(v, ty.dtype),
             Source::Step(i) => {
                 step = true;
-                let word = format!("step_block.words[{}][{}]", i / 4, i % 4);
-                match ty.dtype {
-                    DType::U32 => word,
-                    _ => format!("vec4<f32>(bitcast<f32>({word}))"),
-                }
+                step_operand(i, ty.dtype)
             }
             Source::Buffer => {
                 let strides = op.epilogue_strides(&ty.shape).ok_or_else(|| {

@@ -1,6 +1,7 @@
 //! Rows gathered by index, and their gradient as index-sorted segment sums.
 
 use super::map::to_u32;
+use super::program::step_word;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, Define, GatherParams, KernelCall, SegmentParams, Source, grid};
@@ -111,7 +112,7 @@ impl Op for Gather {
         let mut binds = vec![Bind::Input(0)];
         let mut words = Vec::new();
         let (start, step) = match cx.inputs[1].1 {
-            Source::Step(i) => (format!("step_block.words[{}][{}]", i / 4, i % 4), true),
+            Source::Step(i) => (step_word(i), true),
             Source::Constant(v) => (format!("{}u", v as u32), false),
             Source::Buffer => {
                 return Err(Error::internal("gather", "the start is a step word or a constant"));

@@ -2,7 +2,7 @@
 //! optimizer update are all this op.
 
 use super::layout::Layout;
-use super::program::{Program, Words};
+use super::program::{Program, Words, step_operand};
 use super::table::Derivative;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
@@ -203,15 +203,10 @@ pub(super) fn lower_map(
     for (j, ((ty, source), layout)) in cx.inputs.iter().zip(&layouts).enumerate() {
         inputs[j] = format!("x{j}");
         let load = match *source {
-            Source::Constant(v) if ty.dtype == DType::U32 => words.push(v as u32),
-            Source::Constant(v) => format!("vec4<f32>({})", words.push_f32(v)),
+            Source::Constant(v) => words.constant(v, ty.dtype),
             Source::Step(i) => {
                 code.step = true;
-                let word = format!("step_block.words[{}][{}]", i / 4, i % 4);
-                match ty.dtype {
-                    DType::U32 => word,
-                    _ => format!("vec4<f32>(bitcast<f32>({word}))"),
-                }
+                step_operand(i, ty.dtype)
             }
             Source::Buffer => match cx.in_place.iter().position(|&p| p == Some(j)) {
                 Some(o) => format!("out{o}[i]"),

@@ -1,6 +1,7 @@
 //! Straight-line elementwise programs: what a fused kernel or an epilogue computes.
 
 use super::table::{Derivative, Row};
+use crate::tensor::DType;
 use std::fmt::Write;
 
 /// An operand of an instruction.
@@ -150,6 +151,14 @@ impl Words {
         format!("bitcast<f32>({})", self.push(value.to_bits()))
     }
 
+    /// A constant operand of a program: a `vec4<f32>`, or a u32 for `random_uniform`.
+    pub(super) fn constant(&mut self, value: f32, dtype: DType) -> String {
+        match dtype {
+            DType::U32 => self.push(value as u32),
+            _ => format!("vec4<f32>({})", self.push_f32(value)),
+        }
+    }
+
     /// How many vec4s the shader declares: at least one.
     #[must_use]
     pub fn vec4s(&self) -> u32 {
@@ -162,6 +171,19 @@ impl Words {
         let mut words = self.0.clone();
         words.resize(self.vec4s() as usize * 4, 0);
         words
+    }
+}
+
+/// The WGSL that reads word `i` of the step block.
+pub(super) fn step_word(i: usize) -> String {
+    format!("step_block.words[{}][{}]", i / 4, i % 4)
+}
+
+/// A step word as an operand of a program: a `vec4<f32>`, or a u32 for `random_uniform`.
+pub(super) fn step_operand(i: usize, dtype: DType) -> String {
+    match dtype {
+        DType::U32 => step_word(i),
+        _ => format!("vec4<f32>(bitcast<f32>({}))", step_word(i)),
     }
 }
 

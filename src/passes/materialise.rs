@@ -35,11 +35,8 @@ fn unaliased(graph: &Graph, mut v: Value) -> Value {
 }
 
 /// Whether `v` is a leaf's buffer or a part of it.
-fn lies_in_leaf(graph: &Graph, mut v: Value) -> bool {
-    while let Class::Movement(Movement::Alias { .. }) = graph.node(v).op.class() {
-        v = graph.node(v).inputs[0];
-    }
-    matches!(graph.node(v).op.class(), Class::Leaf(_))
+fn lies_in_leaf(graph: &Graph, v: Value) -> bool {
+    matches!(graph.node(graph.storage_root(v)).op.class(), Class::Leaf(_))
 }
 
 pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
@@ -64,7 +61,7 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
                 }
             } else if pack {
                 let source = unaliased(&rewrite.to, *v);
-                if !&rewrite.to.node(source).op.class().launches()
+                if !rewrite.to.node(source).op.class().launches()
                     || packed.contains(&source)
                     || !writable(graph, i)
                 {

@@ -1,11 +1,11 @@
 //! From a graph to a plan.
 
-use super::schedule::{schedule, storage_root};
+use super::schedule::schedule;
 use super::storage::{ALIGN, Storage};
 use super::{BufferClass, Dispatch, OutputDecl, Plan, Region};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, LowerContext, Value};
-use crate::kernels::{Access, Bind, DeviceCaps, MAX_STORAGE_BUFFERS, Source};
+use crate::kernels::{Access, Bind, DeviceCaps, Source};
 use crate::passes::{Passes, materialise};
 use std::collections::HashMap;
 
@@ -16,8 +16,7 @@ impl Plan {
     /// [`Error::Limit`] where a tensor exceeds what the device binds, holds or dispatches, naming layer and
     /// op; [`Error::MissingFeature`]; [`Error::Internal`] for a defect.
     pub fn compile(graph: &Graph, passes: &Passes, caps: &DeviceCaps) -> Result<Self> {
-        let (graph, _) =
-            passes.run(graph, caps.max_storage_buffers.min(MAX_STORAGE_BUFFERS) as usize)?;
+        let (graph, _) = passes.run(graph, caps.storage_buffers() as usize)?;
         Self::lower(&graph, caps)
     }
 
@@ -79,7 +78,7 @@ impl Plan {
                 format!("layer `{}`: {}", d.layer, d.label)
             };
             let count = d.bindings.len() as u64;
-            let allowed = u64::from(caps.max_storage_buffers.min(MAX_STORAGE_BUFFERS));
+            let allowed = u64::from(caps.storage_buffers());
             let help = "give the op fewer operands: fewer metrics";
             limit(&what, "storage buffers", count, allowed, help)?;
             let mut modes: HashMap<usize, Access> = HashMap::new();
@@ -90,8 +89,14 @@ impl Plan {
                 if region.offset + region.bytes > buffer.bytes || region.offset % ALIGN != 0 {
                     return broken(format!("region {region:?} of {} bytes", buffer.bytes));
                 }
-                if region.slot.is_some_and(|s| region.offset + region.bytes > s.stride) {
-                    return broken(format!("region {region:?} leaves its slot"));
+                if let Some(slot) = region.slot {
+                    if region.offset + region.bytes > slot.stride {
+                        return broken(format!("region {region:?} leaves its slot"));
+                    }
+                    // Dynamic offsets are 32-bit: a later slot would be written over an earlier one.
+                    let unit = format!("bytes of the slots of `{}`", buffer.name);
+                    let help = "use larger batches, or fewer samples";
+                    limit(&what, &unit, buffer.bytes, u64::from(u32::MAX), help)?;
                 }
                 if buffer.class == BufferClass::Input && *access == Access::ReadWrite {
                     return broken(format!("writes the input `{}`", buffer.name));
@@ -205,7 +210,7 @@ fn finish_updates(
     dispatches: &mut Vec<Dispatch>,
 ) -> Result<()> {
     for &(state, new) in graph.updates() {
-        if placed.get(&new) == Some(&state) || storage_root(graph, new) == state {
+        if placed.get(&new) == Some(&state) || graph.storage_root(new) == state {
             continue;
         }
         let ty = graph.ty(new).clone();

@@ -11,14 +11,6 @@ pub(super) struct Schedule {
     pub placed: HashMap<Value, Value>,
 }
 
-/// The node that writes the storage of `v`: `v` itself, or what it is an alias of.
-pub(super) fn storage_root(graph: &Graph, mut v: Value) -> Value {
-    while let Class::Movement(Movement::Alias { .. }) = graph.node(v).op.class() {
-        v = graph.node(v).inputs[0];
-    }
-    v
-}
-
 pub(super) fn schedule(graph: &Graph) -> Schedule {
     let count = graph.nodes().len();
     let mut before: Vec<BTreeSet<usize>> =
@@ -64,7 +56,7 @@ fn may_place(graph: &Graph, state: Value, new: Value) -> bool {
     }
     let types: Vec<_> = node.inputs.iter().map(|&v| graph.ty(v)).collect();
     node.inputs.iter().enumerate().all(|(j, &v)| {
-        let same_buffer = storage_root(graph, v) == state;
+        let same_buffer = graph.storage_root(v) == state;
         !same_buffer || (v == state && node.op.may_overwrite(&types, j, new.output as usize))
     })
 }
@@ -73,14 +65,14 @@ fn may_place(graph: &Graph, state: Value, new: Value) -> bool {
 fn packed(graph: &Graph, value: Value) -> bool {
     graph.nodes().iter().any(|node| {
         matches!(node.op.class(), Class::Movement(Movement::Pack { .. }))
-            && node.inputs.iter().any(|&v| storage_root(graph, v) == value)
+            && node.inputs.iter().any(|&v| graph.storage_root(v) == value)
     })
 }
 
 /// Whether the kernel of node `i` reads the buffer of `state`.
 fn reads(graph: &Graph, i: usize, state: Value) -> bool {
     let node = &graph.nodes()[i];
-    node.op.class().launches() && node.inputs.iter().any(|&v| storage_root(graph, v) == state)
+    node.op.class().launches() && node.inputs.iter().any(|&v| graph.storage_root(v) == state)
 }
 
 /// Whether `from` must run before `to`.

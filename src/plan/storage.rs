@@ -1,6 +1,6 @@
 //! Buffers for values: external ones by name, arenas for packs, and slots that values share by liveness.
 
-use super::schedule::{Schedule, external, storage_root};
+use super::schedule::{Schedule, external};
 use super::{BufferClass, BufferDecl, Region, Slot};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, Movement, TensorType, Value};
@@ -40,7 +40,7 @@ impl Storage {
                 let arena = this.declare("arena", BufferClass::Arena, node.outputs[0].bytes());
                 this.places.insert(value, (arena, 0));
                 for (&v, offset) in node.inputs.iter().zip(offsets) {
-                    let root = storage_root(graph, v);
+                    let root = graph.storage_root(v);
                     this.places.insert(root, (arena, offset as u64 * 4));
                 }
             } else if let Class::Movement(Movement::Slot { offsets }) = class {
@@ -73,7 +73,7 @@ impl Storage {
         let stride = graph.shape(inputs[0]).dims()[1] as u64 * 4;
         self.places.insert(value, (buffer, 0));
         for (&v, &offset) in inputs[2..].iter().zip(offsets) {
-            let root = storage_root(graph, v);
+            let root = graph.storage_root(v);
             self.places.insert(root, (buffer, offset as u64 * 4));
             self.slots.insert(root, Slot { word, stride });
         }
@@ -111,12 +111,12 @@ impl Storage {
     fn measure_lives(&mut self, graph: &Graph, schedule: &Schedule) {
         for (at, &i) in schedule.order.iter().enumerate() {
             for &v in &graph.nodes()[i].inputs {
-                self.last_use.insert(storage_root(graph, v), at);
+                self.last_use.insert(graph.storage_root(v), at);
             }
         }
         let end = schedule.order.len();
         for root in graph.roots() {
-            self.last_use.insert(storage_root(graph, root), end);
+            self.last_use.insert(graph.storage_root(root), end);
         }
     }
 
@@ -158,7 +158,7 @@ impl Storage {
     /// Gives back the slots of values that are read at `at` for the last time, or never.
     pub(super) fn expire(&mut self, graph: &Graph, values: &[Value], at: usize) {
         for &v in values {
-            let root = storage_root(graph, v);
+            let root = graph.storage_root(v);
             let dead = self.last_use.get(&root).is_none_or(|&last| last <= at);
             let place = self.places.get(&root).copied();
             if let (true, Some((slot, _))) = (dead, place) {

@@ -143,11 +143,10 @@ impl Trainer {
         let mut history = History::default();
         for epoch in 0..fit.epochs {
             let start = Instant::now();
-            let order = match fit.shuffle {
-                true => permutation(n, self.seed(), self.epochs)?,
-                false => (0..n as u32).collect(),
-            };
-            self.store.upload_bytes("train/order", bytemuck::cast_slice(&order))?;
+            if fit.shuffle {
+                let order = permutation(n, self.seed(), self.epochs)?;
+                self.store.upload_bytes("train/order", bytemuck::cast_slice(&order))?;
+            }
             let first = self.run_batches(&batches, true).await?;
             if let (0, Some(ended)) = (epoch, first) {
                 history.first_step = Some(ended - began);
