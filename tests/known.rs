@@ -17,7 +17,7 @@ use wgrad::activations::Activation;
 use wgrad::autodiff::gradients;
 use wgrad::gpu::{Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
-use wgrad::layers::{Dense, Regularizer, Sequential};
+use wgrad::layers::{Dense, Model, Regularizer, Sequential};
 use wgrad::losses::Loss;
 use wgrad::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 use wgrad::passes::Passes;
@@ -259,7 +259,7 @@ fn activations_agree_with_keras() -> Result<()> {
 
 /// Loss, predictions and the gradients of all weights, with the weights as inputs.
 fn model_step(
-    model: &Sequential,
+    model: &Model,
     loss: Loss,
     x: &Tensor,
     y: &Tensor,
@@ -271,10 +271,10 @@ fn model_step(
     let names: Vec<String> = (0..weights.len()).map(|i| format!("w{i}")).collect();
     let values: Vec<_> =
         names.iter().zip(weights).map(|(n, w)| g.input(n, w.shape(), DType::F32)).collect();
-    let predictions = model.apply(&mut g, input, &values, None)?;
+    let predictions = model.apply(&mut g, &[input], &values, None)?[0];
     let rows = loss.build(&mut g, targets, predictions)?.rows;
     let mut total = g.sum(rows, &[], false)?;
-    for ((_, spec), &w) in model.weights()?.iter().zip(&values) {
+    for ((_, spec), &w) in model.weights().zip(&values) {
         if let Some(penalty) = spec.regularizer.penalty(&mut g, w)? {
             total = g.add(total, penalty)?;
         }
@@ -302,7 +302,7 @@ fn network_gradients_agree_with_keras() -> Result<()> {
         let (x, y) = (floats(&entry["x"])?, classes(&entry["labels"])?);
         let model = Sequential::new([5]).add(Dense::new(4).activation(hidden)).add(Dense::new(3));
         let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
-        let got = model_step(&model, loss, &x, &y, &weights)?;
+        let got = model_step(&model.build()?, loss, &x, &y, &weights)?;
         // Sums of up to six products of numbers near 1, twice: some twenty roundings.
         agree(&format!("logits {name}"), &got[0], &wide(&entry["logits"])?, 1e-6, 2e-7);
         agree(&format!("loss {name}"), &got[1], &wide(&entry["loss"])?, 1e-6, 5e-7);
@@ -331,7 +331,7 @@ fn penalties_agree_with_keras() -> Result<()> {
         agree(&format!("penalty {name}"), &got[0], &wide(&entry["penalty"])?, 1e-6, 1e-7);
 
         let model = Sequential::new([3]).add(Dense::new(2).kernel_regularizer(penalty));
-        let got = model_step(&model, Loss::MeanSquaredError, &x, &y, &weights)?;
+        let got = model_step(&model.build()?, Loss::MeanSquaredError, &x, &y, &weights)?;
         agree(&format!("loss {name}"), &got[1], &wide(&entry["loss"])?, 1e-6, 1e-7);
         for (i, got) in got[2..].iter().enumerate() {
             agree(&format!("grad {i} {name}"), got, &wide(&entry["grads"][i])?, 2e-6, 2e-7);

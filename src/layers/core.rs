@@ -11,23 +11,23 @@ impl Layer for Activation {
         "Activation"
     }
 
-    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         self.check()?;
-        if matches!(self, Self::Softmax | Self::LogSoftmax) && input.rank() == 0 {
+        if matches!(self, Self::Softmax | Self::LogSoftmax) && inputs[0].rank() == 0 {
             let detail = "softmax needs an axis besides the batch";
-            return Err(Error::shape(self.name(), &[input], detail));
+            return Err(Error::shape(self.name(), &[&inputs[0]], detail));
         }
-        Ok(input.clone())
+        Ok(inputs[0].clone())
     }
 
     fn apply(
         &self,
         graph: &mut Graph,
-        x: Value,
+        inputs: &[Value],
         _weights: &[Value],
         _mode: &Mode,
     ) -> Result<Value> {
-        Self::apply(self, graph, x)
+        Self::apply(self, graph, inputs[0])
     }
 }
 
@@ -53,14 +53,21 @@ impl Layer for Dropout {
         "Dropout"
     }
 
-    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         if !(0.0..1.0).contains(&self.rate) {
             return Err(Error::parameter("rate", self.rate, "a dropout rate lies in [0, 1)"));
         }
-        Ok(input.clone())
+        Ok(inputs[0].clone())
     }
 
-    fn apply(&self, graph: &mut Graph, x: Value, _weights: &[Value], mode: &Mode) -> Result<Value> {
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        _weights: &[Value],
+        mode: &Mode,
+    ) -> Result<Value> {
+        let x = inputs[0];
         let Some((seed, step)) = mode.random.filter(|_| self.rate > 0.0) else { return Ok(x) };
         let shape = graph.shape(x).clone();
         let drawn = graph.random_uniform(shape, seed, step, mode.stream)?;
@@ -80,20 +87,20 @@ impl Layer for Flatten {
         "Flatten"
     }
 
-    fn output_shape(&self, input: &Shape) -> Result<Shape> {
-        Ok(Shape::from([input.len()]))
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(Shape::from([inputs[0].len()]))
     }
 
     fn apply(
         &self,
         graph: &mut Graph,
-        x: Value,
+        inputs: &[Value],
         _weights: &[Value],
         _mode: &Mode,
     ) -> Result<Value> {
-        let shape = graph.shape(x);
+        let shape = graph.shape(inputs[0]);
         let batch = shape.dims()[0];
         let width = shape.len() / batch;
-        graph.reshape(x, [batch, width])
+        graph.reshape(inputs[0], [batch, width])
     }
 }

@@ -141,7 +141,8 @@ impl Layer for Dense {
         "Dense"
     }
 
-    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let input = &inputs[0];
         if self.units == 0 {
             return Err(Error::parameter("units", 0, "a layer has at least one unit"));
         }
@@ -159,8 +160,8 @@ impl Layer for Dense {
         Ok(Shape::from(dims))
     }
 
-    fn weights(&self, input: &Shape) -> Vec<WeightSpec> {
-        let fan_in = input.dims().last().copied().unwrap_or(1);
+    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let fan_in = inputs[0].dims().last().copied().unwrap_or(1);
         let fan_out = self.units;
         let mut specs = vec![WeightSpec {
             name: "kernel",
@@ -184,8 +185,14 @@ impl Layer for Dense {
         specs
     }
 
-    fn apply(&self, graph: &mut Graph, x: Value, weights: &[Value], _mode: &Mode) -> Result<Value> {
-        let mut y = graph.matmul(x, weights[0])?;
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
+        let mut y = graph.matmul(inputs[0], weights[0])?;
         if self.use_bias {
             y = graph.add(y, weights[1])?;
         }

@@ -2,14 +2,22 @@
 
 mod core;
 mod dense;
+mod handle;
+mod merge;
+mod model;
 mod sequential;
 mod summary;
+mod symbolic;
 
 pub use self::core::{Dropout, Flatten};
 pub use dense::{Dense, Regularizer};
-pub use sequential::{NamedLayer, Sequential};
+pub use handle::LayerHandle;
+pub use merge::{Add, Average, Multiply};
+pub use model::{Call, Model, ModelInput, NamedLayer};
+pub use sequential::Sequential;
+pub use symbolic::{SymbolicTensor, input, input_named, merge};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::{Initializer, Shape};
 use std::fmt::Debug;
@@ -41,26 +49,63 @@ pub struct Mode {
 }
 
 /// A layer of a network.
+///
+/// A layer takes one tensor, or several where it merges: [`Layer::check_inputs`] says how many.
 pub trait Layer: Debug + Send + Sync {
     /// The type's name as Keras spells it: `Dense`.
     fn kind(&self) -> &'static str;
 
-    /// The shape of one output sample (without the batch axis) from that of one input sample.
+    /// Refuses a number of inputs that the layer does not take; without a definition of its own it takes one.
     ///
     /// # Errors
-    /// Settings outside their domain, or an input that does not suit.
-    fn output_shape(&self, input: &Shape) -> Result<Shape>;
+    /// [`Error::Parameter`] with the number.
+    fn check_inputs(&self, count: usize) -> Result<()> {
+        match count {
+            1 => Ok(()),
+            _ => {
+                Err(Error::parameter("inputs", count, format!("{} takes one tensor", self.kind())))
+            }
+        }
+    }
 
-    /// The trainable tensors for inputs of this sample shape.
-    fn weights(&self, _input: &Shape) -> Vec<WeightSpec> {
+    /// The shape of one output sample (without the batch axis) from those of one sample of each input.
+    ///
+    /// # Errors
+    /// Settings outside their domain, or inputs that do not suit.
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape>;
+
+    /// The trainable tensors for inputs of these sample shapes.
+    fn weights(&self, _inputs: &[Shape]) -> Vec<WeightSpec> {
         Vec::new()
     }
 
-    /// Builds the layer: `x` is `[batch, ...]`, `weights` in the order of [`Layer::weights`].
+    /// Builds the layer: each input is `[batch, ...]`, `weights` in the order of [`Layer::weights`].
     ///
     /// # Errors
     /// Those of the ops it builds.
-    fn apply(&self, graph: &mut Graph, x: Value, weights: &[Value], mode: &Mode) -> Result<Value>;
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        weights: &[Value],
+        mode: &Mode,
+    ) -> Result<Value>;
+
+    /// The layer under a name of its own.
+    fn named(self, name: &str) -> LayerHandle
+    where
+        Self: Sized + 'static,
+    {
+        LayerHandle::from(self).named(name)
+    }
+
+    /// The layer with weights that training leaves as they are.
+    fn frozen(self) -> LayerHandle
+    where
+        Self: Sized + 'static,
+    {
+        LayerHandle::from(self).frozen()
+    }
 }
 
 /// The random stream of a name (FNV-1a): a layer keeps its numbers wherever it stands in a model.

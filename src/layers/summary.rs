@@ -1,7 +1,7 @@
 //! The model as Keras' table.
 
-use super::Sequential;
-use crate::error::Result;
+use super::Model;
+use crate::tensor::Shape;
 use std::fmt::Write;
 
 /// 1234567 as 1,234,567.
@@ -28,57 +28,95 @@ fn size(params: usize) -> String {
     }
 }
 
-impl Sequential {
-    /// Keras' table: a row per layer with its output shape and parameter count, then the totals.
-    ///
-    /// # Errors
-    /// As [`Sequential::shapes`].
-    pub fn summary(&self) -> Result<String> {
-        let shapes = self.shapes()?;
-        let inputs = std::iter::once(self.input_shape()).chain(&shapes);
-        let mut rows = Vec::new();
-        let mut total = 0;
-        for ((named, input), shape) in self.layers().iter().zip(inputs).zip(&shapes) {
-            let lens = named.layer.weights(input).into_iter().map(|w| w.shape.len());
+/// A cell of the output column: `(None, 28, 28)`.
+fn output_cell(shape: &Shape) -> String {
+    let dims = shape.dims().iter().map(ToString::to_string);
+    format!("({})", std::iter::once("None".to_owned()).chain(dims).collect::<Vec<_>>().join(", "))
+}
+
+impl Model {
+    /// Keras' table: a row per layer with its output shape and parameter count, then the totals. A functional
+    /// model also lists its inputs, and what each layer is connected to.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let functional = self.kind == "functional";
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        if functional {
+            for i in &self.inputs {
+                let name = format!("{} (InputLayer)", i.name);
+                rows.push(vec![name, output_cell(&i.shape), "0".into(), "-".into()]);
+            }
+        }
+        let [mut total, mut trained] = [0, 0];
+        for (i, layer) in self.layers.iter().enumerate() {
+            let lens = layer.weights().into_iter().map(|w| w.shape.len());
             let params = lens.fold(0, usize::saturating_add);
             total = usize::saturating_add(total, params);
-            let mut dims = vec!["None".to_owned()];
-            dims.extend(shape.dims().iter().map(ToString::to_string));
-            let name = format!("{} ({})", named.name, named.layer.kind());
-            rows.push([name, format!("({})", dims.join(", ")), grouped(params)]);
+            trained = usize::saturating_add(trained, if layer.trainable { params } else { 0 });
+            let mut uses = self.calls.iter().filter(|call| call.layer == i).peekable();
+            let shape = uses.peek().map(|call| output_cell(&call.shape)).unwrap_or_default();
+            let sources: Vec<&str> =
+                uses.flat_map(|c| &c.inputs).map(|&t| self.source(t)).collect();
+            let name = format!("{} ({})", layer.name, layer.layer.kind());
+            rows.push(vec![name, shape, grouped(params), sources.join(", ")]);
         }
-        let heads = ["Layer (type)", "Output Shape", "Param #"];
-        let minimum = [31, 22, 13];
-        let width = |c: usize| {
-            let longest = rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
-            longest.max(minimum[c])
-        };
-        let widths = [width(0), width(1), width(2)];
-        let rule = |fill: &str, ends: [&str; 3]| {
-            let cells = widths.map(|w| fill.repeat(w + 2));
-            format!("{}{}{}\n", ends[0], cells.join(ends[1]), ends[2])
-        };
-        let row = |bar: &str, cells: [&str; 3]| {
-            let [a, b, c] = cells;
-            let [wa, wb, wc] = widths;
-            format!("{bar} {a:<wa$} {bar} {b:<wb$} {bar} {c:>wc$} {bar}\n")
-        };
-        let mut out = String::from("Model: \"sequential\"\n");
-        out += &rule("━", ["┏", "┳", "┓"]);
-        out += &row("┃", heads);
-        out += &rule("━", ["┡", "╇", "┩"]);
-        for (i, cells) in rows.iter().enumerate() {
-            if i > 0 {
-                out += &rule("─", ["├", "┼", "┤"]);
-            }
-            out += &row("│", [&cells[0], &cells[1], &cells[2]]);
-        }
-        out += &rule("─", ["└", "┴", "┘"]);
-        let _ = writeln!(out, " Total params: {} ({})", grouped(total), size(total));
-        let _ = writeln!(out, " Trainable params: {} ({})", grouped(total), size(total));
-        let _ = write!(out, " Non-trainable params: 0 (0.00 B)");
-        Ok(out)
+        let columns = if functional { 4 } else { 3 };
+        table(&format!("Model: \"{}\"\n", self.kind), &rows, columns, total, trained)
     }
+
+    /// The name of what gives a tensor.
+    fn source(&self, tensor: usize) -> &str {
+        match tensor.checked_sub(self.inputs.len()) {
+            Some(call) => &self.layers[self.calls[call].layer].name,
+            None => &self.inputs[tensor].name,
+        }
+    }
+}
+
+/// The table with its totals.
+fn table(
+    title: &str,
+    rows: &[Vec<String>],
+    columns: usize,
+    total: usize,
+    trained: usize,
+) -> String {
+    let heads = ["Layer (type)", "Output Shape", "Param #", "Connected to"];
+    let minimum = [31, 22, 13, 20];
+    let width = |c: usize| {
+        let longest = rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
+        longest.max(minimum[c])
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let rule = |fill: &str, ends: [&str; 3]| {
+        let cells: Vec<String> = widths.iter().map(|w| fill.repeat(w + 2)).collect();
+        format!("{}{}{}\n", ends[0], cells.join(ends[1]), ends[2])
+    };
+    let row = |bar: &str, cells: &[&str]| {
+        let mut line = String::new();
+        for (c, (cell, &w)) in cells.iter().zip(&widths).enumerate() {
+            // Counts stand to the right.
+            line +=
+                &if c == 2 { format!("{bar} {cell:>w$} ") } else { format!("{bar} {cell:<w$} ") };
+        }
+        format!("{line}{bar}\n")
+    };
+    let mut out = title.to_owned();
+    out += &rule("━", ["┏", "┳", "┓"]);
+    out += &row("┃", &heads);
+    out += &rule("━", ["┡", "╇", "┩"]);
+    for (i, cells) in rows.iter().enumerate() {
+        if i > 0 {
+            out += &rule("─", ["├", "┼", "┤"]);
+        }
+        out += &row("│", &cells.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    out += &rule("─", ["└", "┴", "┘"]);
+    let frozen = total - trained;
+    let _ = writeln!(out, " Total params: {} ({})", grouped(total), size(total));
+    let _ = writeln!(out, " Trainable params: {} ({})", grouped(trained), size(trained));
+    let _ = write!(out, " Non-trainable params: {} ({})", grouped(frozen), size(frozen));
+    out
 }
 
 #[cfg(test)]

@@ -234,7 +234,7 @@ impl Trainer {
             values.extend_from_slice(&predicted.as_f32()?[..count * width]);
         }
         let mut shape = vec![n];
-        shape.extend(self.model().output_shape()?.dims());
+        shape.extend(self.model().output_shapes()[0].dims());
         Tensor::f32(shape, values)
     }
 
@@ -249,7 +249,7 @@ impl Trainer {
 
     fn check_features(&self, x: &Tensor) -> Result<()> {
         let dims = x.shape().dims();
-        let sample = self.model().input_shape();
+        let sample = &self.model().inputs()[0].shape;
         if dims.is_empty() || dims[1..] != *sample.dims() {
             let detail = format!("the model takes samples of shape {sample}: [n, ...] is expected");
             return Err(Error::shape("input", &[x.shape()], detail));
@@ -266,7 +266,7 @@ impl Trainer {
 
     fn check_data(&self, data: &Dataset) -> Result<()> {
         self.check_features(data.x())?;
-        let output = self.model().output_shape()?;
+        let output = self.model().output_shapes().remove(0);
         if self.loss().takes_labels() {
             data.check_labels(output.dims().last().copied().unwrap_or(0))?;
         }

@@ -1,7 +1,7 @@
 //! Where parameters lie in their arenas.
 
 use crate::error::{Error, Result};
-use crate::layers::{Sequential, WeightSpec, stream_of};
+use crate::layers::{Model, WeightSpec, stream_of};
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
 const ALIGN: usize = 64;
@@ -36,10 +36,11 @@ impl ArenaLayout {
     /// Places the parameters of `model` in arenas of at most `max_bytes`.
     ///
     /// # Errors
-    /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself; those of [`Sequential::weights`].
-    pub fn new(model: &Sequential, max_bytes: u64) -> Result<Self> {
+    /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself.
+    pub fn new(model: &Model, max_bytes: u64) -> Result<Self> {
         let mut layout = Self::default();
-        for (layer, spec) in &model.weights()? {
+        for (layer, spec) in model.weights() {
+            let layer = &layer.name;
             let name = format!("{layer}/{}", spec.name);
             let bytes = (spec.shape.len() as u64).saturating_mul(4);
             if bytes > max_bytes / 256 * 256 {

@@ -4,7 +4,7 @@ use super::layout::ArenaLayout;
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
-use crate::layers::Sequential;
+use crate::layers::Model;
 use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optim::Optimizer;
@@ -42,7 +42,7 @@ impl Batch {
 #[derive(Debug, Clone, Copy)]
 pub struct StepSpec<'a> {
     /// The network.
-    pub model: &'a Sequential,
+    pub model: &'a Model,
     /// Where its parameters lie.
     pub layout: &'a ArenaLayout,
     /// The loss.
@@ -97,7 +97,7 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         Some(_) => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
         None => None,
     };
-    let predictions = spec.model.apply(&mut g, gathered[0], &weights, random)?;
+    let predictions = spec.model.apply(&mut g, &gathered[..1], &weights, random)?[0];
     let Some(&targets) = gathered.get(1) else {
         g.output("predictions", predictions);
         return Ok(g);

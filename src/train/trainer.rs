@@ -6,7 +6,7 @@ use super::step::{Batch, StepSpec, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Store};
 use crate::graph::{Graph, TensorType};
-use crate::layers::Sequential;
+use crate::layers::{Model, Sequential};
 use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optim::Optimizer;
@@ -80,7 +80,7 @@ type Key = (Batch, bool);
 pub struct Trainer {
     pub(super) device: Device,
     pub(super) store: Store,
-    model: Sequential,
+    model: Model,
     layout: ArenaLayout,
     compile: Compile,
     plans: Vec<(Key, Arc<Plan>)>,
@@ -98,15 +98,15 @@ impl Sequential {
     /// Settings outside their domain and shapes that do not fit, naming layer and op; [`Error::Limit`] for a
     /// tensor that the device cannot bind.
     pub fn compile(&self, device: &Device, compile: Compile) -> Result<Trainer> {
-        Trainer::new(device, self, compile)
+        Trainer::new(device, &self.build()?, compile)
     }
 }
 
 impl Trainer {
-    fn new(device: &Device, model: &Sequential, compile: Compile) -> Result<Self> {
+    fn new(device: &Device, model: &Model, compile: Compile) -> Result<Self> {
         compile.optimizer.check()?;
         compile.loss.check()?;
-        let output = model.output_shape()?;
+        let output = model.output_shapes().remove(0);
         if compile.loss.takes_labels() && output.rank() == 0 {
             let detail = "integer labels need predictions with a class axis";
             return Err(Error::shape(compile.loss.name(), &[&output], detail));
@@ -134,7 +134,7 @@ impl Trainer {
 
     /// The network.
     #[must_use]
-    pub const fn model(&self) -> &Sequential {
+    pub const fn model(&self) -> &Model {
         &self.model
     }
 
@@ -331,7 +331,7 @@ impl Trainer {
 /// Plans a step of one sample, so that whatever does not fit is refused before anything is allocated.
 fn probe(
     device: &Device,
-    model: &Sequential,
+    model: &Model,
     layout: &ArenaLayout,
     compile: &Compile,
     output: &Shape,
@@ -341,7 +341,7 @@ fn probe(
         (true, Some((_, rest))) => TensorType { shape: one(rest), dtype: DType::U32 },
         _ => TensorType::f32(one(output.dims())),
     };
-    let x = TensorType::f32(one(model.input_shape().dims()));
+    let x = TensorType::f32(one(model.inputs()[0].shape.dims()));
     let spec = StepSpec {
         model,
         layout,

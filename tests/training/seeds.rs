@@ -72,7 +72,7 @@ fn dropped(rate: f32, stream: u32, step: u32, x: &Tensor) -> (Vec<f32>, Vec<f32>
     let seed = g.step_param("seed", DType::U32).unwrap();
     let counter = g.step_param("step", DType::U32).unwrap();
     let mode = Mode { random: Some((seed, counter)), stream };
-    let y = Dropout::new(rate).apply(&mut g, input, &[], &mode).unwrap();
+    let y = Dropout::new(rate).apply(&mut g, &[input], &[], &mode).unwrap();
     let upstream = g.input("upstream", x.shape(), DType::F32);
     let weighted = g.mul(y, upstream).unwrap();
     let total = g.sum(weighted, &[], false).unwrap();

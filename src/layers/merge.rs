@@ -1,0 +1,104 @@
+//! Layers that join tensors.
+
+use super::{Layer, Mode};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::Shape;
+
+/// Refuses fewer tensors than two.
+fn at_least_two(kind: &str, count: usize) -> Result<()> {
+    match count {
+        0 | 1 => {
+            let detail = format!("{kind} joins two tensors or more");
+            Err(Error::parameter("inputs", count, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The shape that samples of all inputs broadcast to, aligned at the last axis as in NumPy.
+fn broadcast(kind: &str, inputs: &[Shape]) -> Result<Shape> {
+    let rank = inputs.iter().map(Shape::rank).max().unwrap_or(0);
+    if inputs.iter().any(|s| s.rank() != rank) {
+        let detail = "samples of one rank are expected; reshape one";
+        return Err(Error::shape(kind, &inputs.iter().collect::<Vec<_>>(), detail));
+    }
+    let mut dims = vec![1; rank];
+    for input in inputs {
+        for (have, &dim) in dims.iter_mut().zip(input.dims()) {
+            match (*have, dim) {
+                (a, b) if a == b || b == 1 => {}
+                (1, b) => *have = b,
+                _ => {
+                    let detail = "extents are equal or 1";
+                    return Err(Error::shape(kind, &inputs.iter().collect::<Vec<_>>(), detail));
+                }
+            }
+        }
+    }
+    Ok(dims.into())
+}
+
+/// `f` over the tensors, from the first to the last.
+fn fold(
+    graph: &mut Graph,
+    inputs: &[Value],
+    f: impl Fn(&mut Graph, Value, Value) -> Result<Value>,
+) -> Result<Value> {
+    inputs[1..].iter().try_fold(inputs[0], |sum, &x| f(graph, sum, x))
+}
+
+/// A layer that combines broadcast samples elementwise.
+macro_rules! elementwise_merge {
+    ($(#[$doc:meta])* $name:ident, $build:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $name;
+
+        impl Layer for $name {
+            fn kind(&self) -> &'static str {
+                stringify!($name)
+            }
+
+            fn check_inputs(&self, count: usize) -> Result<()> {
+                at_least_two(self.kind(), count)
+            }
+
+            fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+                broadcast(stringify!($name), inputs)
+            }
+
+            fn apply(
+                &self,
+                graph: &mut Graph,
+                inputs: &[Value],
+                _weights: &[Value],
+                _mode: &Mode,
+            ) -> Result<Value> {
+                let build: fn(&mut Graph, &[Value]) -> Result<Value> = $build;
+                build(graph, inputs)
+            }
+        }
+    };
+}
+
+elementwise_merge!(
+    /// The sum of tensors whose samples broadcast: residual connections.
+    Add,
+    |graph, inputs| fold(graph, inputs, Graph::add)
+);
+
+elementwise_merge!(
+    /// The product of tensors whose samples broadcast.
+    Multiply,
+    |graph, inputs| fold(graph, inputs, Graph::mul)
+);
+
+elementwise_merge!(
+    /// The mean of tensors whose samples broadcast.
+    Average,
+    |graph, inputs| {
+        let sum = fold(graph, inputs, Graph::add)?;
+        graph.scale(sum, 1.0 / inputs.len() as f32)
+    }
+);

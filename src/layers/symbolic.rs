@@ -1,0 +1,65 @@
+//! Tensors without values, from which a functional model is built.
+
+use super::LayerHandle;
+use crate::tensor::Shape;
+use std::sync::Arc;
+
+/// What a layer gives before there are values: an input of a model, or a layer applied to such tensors.
+///
+/// ```
+/// use wgrad::prelude::*;
+/// use wgrad::layers::{Add, Model, input, merge};
+///
+/// let x = input([16]);
+/// let h = x.then(Dense::new(16).activation(Activation::Relu));
+/// let y = merge(Add, [&h, &x]).then(Dense::new(1));
+/// let model = Model::new([&x], [&y])?;
+/// assert_eq!(model.output_shapes(), [Shape::from([1])]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SymbolicTensor(pub(super) Arc<Node>);
+
+/// Where a symbolic tensor comes from.
+#[derive(Debug)]
+pub(super) enum Node {
+    /// An input, of this sample shape.
+    Input { name: Option<String>, shape: Shape },
+    /// A layer's output.
+    Call { layer: LayerHandle, inputs: Vec<SymbolicTensor> },
+}
+
+/// An input of samples of this shape (without the batch axis), as Keras' `Input`.
+#[must_use]
+pub fn input(shape: impl Into<Shape>) -> SymbolicTensor {
+    SymbolicTensor(Arc::new(Node::Input { name: None, shape: shape.into() }))
+}
+
+/// An input under a name of its own.
+#[must_use]
+pub fn input_named(name: &str, shape: impl Into<Shape>) -> SymbolicTensor {
+    SymbolicTensor(Arc::new(Node::Input { name: Some(name.into()), shape: shape.into() }))
+}
+
+/// A layer applied to several tensors.
+#[must_use]
+pub fn merge<'a>(
+    layer: impl Into<LayerHandle>,
+    inputs: impl IntoIterator<Item = &'a SymbolicTensor>,
+) -> SymbolicTensor {
+    let inputs = inputs.into_iter().cloned().collect();
+    SymbolicTensor(Arc::new(Node::Call { layer: layer.into(), inputs }))
+}
+
+impl SymbolicTensor {
+    /// A layer applied to this tensor. A [`LayerHandle`] used twice shares its weights.
+    #[must_use]
+    pub fn then(&self, layer: impl Into<LayerHandle>) -> Self {
+        merge(layer, [self])
+    }
+
+    /// Whether both are the same tensor.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
