@@ -84,7 +84,7 @@ fn run(args: &Args, began: Instant) -> Result<()> {
 }
 
 /// Prints each image as text, five beside each other, with its predicted class and its label.
-fn show_digits(trainer: &mut Trainer, images: &Dataset) -> Result<()> {
+fn show_digits(trainer: &mut Trainer, images: &TensorDataset) -> Result<()> {
     let logits = trainer.predict(images)?;
     let Data::U8(pixels) = images.x().data() else { anyhow::bail!("MNIST images are bytes") };
     let labels = images.y().as_u32()?;

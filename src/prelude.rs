@@ -1,7 +1,7 @@
 //! What a training program names: `use wgrad::prelude::*`.
 
 pub use crate::activations::Activation;
-pub use crate::data::Dataset;
+pub use crate::data::TensorDataset;
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};

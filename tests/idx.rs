@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use wgrad::Error;
-use wgrad::data::{Dataset, expect_rank, load_mnist, parse_idx, permutation, read_idx};
+use wgrad::data::{TensorDataset, expect_rank, load_mnist, parse_idx, permutation, read_idx};
 use wgrad::tensor::{DType, Data, Shape, Tensor};
 
 fn digits() -> PathBuf {
@@ -254,7 +254,7 @@ fn classes(n: usize) -> Tensor {
 
 #[test]
 fn datasets_that_cannot_be_trained_on_are_refused() {
-    let data = |x: Tensor, y: Tensor| Dataset::new(x, y).unwrap_err();
+    let data = |x: Tensor, y: Tensor| TensorDataset::new(x, y).unwrap_err();
     let shape = |e: &Error| matches!(e, Error::Shape { .. });
     let dtype = |e: &Error| matches!(e, Error::DType { .. });
     let content = |e: &Error| matches!(e, Error::Data { .. });
@@ -280,13 +280,13 @@ fn datasets_that_cannot_be_trained_on_are_refused() {
         assert!(kind(&error), "{error:?}");
         says(error, words);
     }
-    let set = Dataset::new_allow_non_finite(nan, infinite).unwrap();
+    let set = TensorDataset::new_allow_non_finite(nan, infinite).unwrap();
     assert_eq!((set.len(), set.rows(1, 1).unwrap().len()), (2, 1));
 }
 
 #[test]
 fn datasets_are_described_scaled_and_cut() {
-    let set = Dataset::new(floats([5, 2, 3]), floats([5, 4])).unwrap();
+    let set = TensorDataset::new(floats([5, 2, 3]), floats([5, 4])).unwrap();
     assert_eq!((set.len(), set.is_empty(), set.scale()), (5, false, 1.0));
     assert_eq!((set.sample_shape(), set.target_shape()), ([2, 3].into(), [4].into()));
     says(set.check_labels(4).unwrap_err(), &["f32", "class labels are u32"]);
@@ -295,7 +295,8 @@ fn datasets_are_described_scaled_and_cut() {
     }
 
     let pixels = Tensor::u8([3, 2], [1, 2, 3, 4, 5, 6]).unwrap();
-    let set = Dataset::new(pixels, classes(3)).unwrap().scaled(2.0).unwrap().scaled(0.5).unwrap();
+    let set =
+        TensorDataset::new(pixels, classes(3)).unwrap().scaled(2.0).unwrap().scaled(0.5).unwrap();
     let (head, tail) = set.split_at(2).unwrap();
     assert_eq!((head.scale(), tail.scale()), (0.5, 0.5));
     assert_eq!(head, set.take(2).unwrap());

@@ -10,13 +10,13 @@ use crate::tensor::{DType, Data, Shape, Tensor};
 /// a dataset holds was checked when it was built: at least one sample, as many targets as features,
 /// and no NaN or infinity unless allowed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Dataset {
+pub struct TensorDataset {
     x: Tensor,
     y: Tensor,
     scale: f32,
 }
 
-impl Dataset {
+impl TensorDataset {
     /// Pairs features with targets.
     ///
     /// # Errors
@@ -31,10 +31,10 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// As [`Dataset::new`], but NaN and infinity are let through, to every loss they touch.
+    /// As [`TensorDataset::new`], but NaN and infinity are let through, to every loss they touch.
     ///
     /// # Errors
-    /// As [`Dataset::new`], less the last.
+    /// As [`TensorDataset::new`], less the last.
     pub fn new_allow_non_finite(x: Tensor, y: Tensor) -> Result<Self> {
         if x.dtype() == DType::U32 {
             return Err(Error::dtype(
@@ -225,7 +225,7 @@ fn check_finite(name: &str, tensor: &Tensor) -> Result<()> {
         name,
         format!(
             "element {first} (row {}) is {}; {count} of {} values are not finite. Clean the data, \
-             or build it with Dataset::new_allow_non_finite",
+             or build it with TensorDataset::new_allow_non_finite",
             first / width,
             values[first],
             values.len()

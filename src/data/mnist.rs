@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Dataset, expect_rank, read_idx};
+use super::{TensorDataset, expect_rank, read_idx};
 use crate::error::{Error, Result};
 use crate::tensor::{Data, Tensor};
 
@@ -17,12 +17,12 @@ use crate::tensor::{Data, Tensor};
 /// [`Error::Io`] for a file that is missing or cannot be read, with the names that were tried;
 /// [`Error::File`] for one that is corrupt, has other shapes, or holds a label above 9;
 /// [`Error::Data`] for one without digits.
-pub fn load_mnist(dir: impl AsRef<Path>) -> Result<(Dataset, Dataset)> {
+pub fn load_mnist(dir: impl AsRef<Path>) -> Result<(TensorDataset, TensorDataset)> {
     let dir = dir.as_ref();
     Ok((part(dir, "train")?, part(dir, "t10k")?))
 }
 
-fn part(dir: &Path, name: &str) -> Result<Dataset> {
+fn part(dir: &Path, name: &str) -> Result<TensorDataset> {
     let image_path = find(dir, &format!("{name}-images"), "idx3-ubyte")?;
     let label_path = find(dir, &format!("{name}-labels"), "idx1-ubyte")?;
     let images = read_idx(&image_path)?;
@@ -45,7 +45,7 @@ fn part(dir: &Path, name: &str) -> Result<Dataset> {
         );
         return Err(bad(&label_path, "dimensions", detail));
     }
-    Dataset::new(images, Tensor::u32([count], labels)?)?.scaled(1.0 / 255.0)
+    TensorDataset::new(images, Tensor::u32([count], labels)?)?.scaled(1.0 / 255.0)
 }
 
 fn labels(path: &Path) -> Result<Vec<u32>> {

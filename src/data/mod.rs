@@ -1,16 +1,16 @@
 //! Data in host memory, before it goes to the device.
 //!
 //! [`read_idx`] reads the IDX format of MNIST and its kin, plain or gzip; `load_mnist` finds and
-//! checks the four files. A [`Dataset`] pairs features with targets and refuses what cannot be
+//! checks the four files. A [`TensorDataset`] pairs features with targets and refuses what cannot be
 //! trained on when it is built. [`permutation`] orders the rows of an epoch.
 //!
 //! ```
-//! use wgrad::data::Dataset;
+//! use wgrad::data::TensorDataset;
 //! use wgrad::tensor::Tensor;
 //!
 //! let x = Tensor::u8([4, 2], [0, 255, 255, 0, 255, 255, 0, 0])?;
 //! let y = Tensor::u32([4], [1, 1, 0, 0])?;
-//! let (train, validation) = Dataset::new(x, y)?.scaled(1.0 / 255.0)?.split_at(3)?;
+//! let (train, validation) = TensorDataset::new(x, y)?.scaled(1.0 / 255.0)?.split_at(3)?;
 //! train.check_labels(2)?;
 //! assert_eq!((train.len(), validation.len()), (3, 1));
 //! # Ok::<(), wgrad::Error>(())
@@ -22,7 +22,7 @@ mod idx;
 mod mnist;
 mod shuffle;
 
-pub use dataset::Dataset;
+pub use dataset::TensorDataset;
 #[cfg(not(target_arch = "wasm32"))]
 pub use idx::read_idx;
 pub use idx::{expect_rank, parse_idx};

@@ -4,7 +4,7 @@ use super::clock::{Instant, run_steps};
 use super::history::{Epoch, Evaluation, History};
 use super::step::Batch;
 use super::trainer::Trainer;
-use crate::data::{Dataset, permutation};
+use crate::data::{TensorDataset, permutation};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
 use crate::graph::TensorType;
@@ -22,7 +22,7 @@ pub struct Fit<'a> {
     epochs: usize,
     batch_size: usize,
     shuffle: bool,
-    validation_data: Option<&'a Dataset>,
+    validation_data: Option<&'a TensorDataset>,
     on_epoch_end: Option<EpochHook<'a>>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Fit<'a> {
 
     /// Data evaluated after each epoch.
     #[must_use]
-    pub const fn validation_data(mut self, data: &'a Dataset) -> Self {
+    pub const fn validation_data(mut self, data: &'a TensorDataset) -> Self {
         self.validation_data = Some(data);
         self
     }
@@ -100,8 +100,8 @@ impl<'a> From<&'a Tensor> for Features<'a> {
     }
 }
 
-impl<'a> From<&'a Dataset> for Features<'a> {
-    fn from(data: &'a Dataset) -> Self {
+impl<'a> From<&'a TensorDataset> for Features<'a> {
+    fn from(data: &'a TensorDataset) -> Self {
         Self { x: data.x(), scale: data.scale() }
     }
 }
@@ -116,7 +116,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Data that does not suit the model, a batch size of zero or above the sample count, or a device failure.
-    pub async fn fit_async(&mut self, data: &Dataset, mut fit: Fit<'_>) -> Result<History> {
+    pub async fn fit_async(&mut self, data: &TensorDataset, mut fit: Fit<'_>) -> Result<History> {
         let began = Instant::now();
         let n = data.len();
         self.check_data(data)?;
@@ -174,7 +174,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::fit_async`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn fit(&mut self, data: &Dataset, fit: Fit<'_>) -> Result<History> {
+    pub fn fit(&mut self, data: &TensorDataset, fit: Fit<'_>) -> Result<History> {
         crate::gpu::block_on(self.fit_async(data, fit))
     }
 
@@ -182,7 +182,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Data that does not suit the model, or a device failure.
-    pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Evaluation> {
+    pub async fn evaluate_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         self.check_data(data)?;
         let batches = self.batches_of("evaluate", data, self.evaluation_batch())?;
         self.make_resident(data, &batches)?;
@@ -195,7 +195,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::evaluate_async`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
+    pub fn evaluate(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         crate::gpu::block_on(self.evaluate_async(data))
     }
 
@@ -264,7 +264,7 @@ impl Trainer {
         Ok(())
     }
 
-    fn check_data(&self, data: &Dataset) -> Result<()> {
+    fn check_data(&self, data: &TensorDataset) -> Result<()> {
         self.check_features(data.x())?;
         let output = self.model().output_shapes().remove(0);
         if self.loss().takes_labels() {
@@ -288,7 +288,7 @@ impl Trainer {
     fn batches_of(
         &mut self,
         role: &'static str,
-        data: &Dataset,
+        data: &TensorDataset,
         size: usize,
     ) -> Result<Vec<(Batch, usize)>> {
         let n = data.len();
@@ -309,7 +309,7 @@ impl Trainer {
 
     /// Uploads a dataset, its samples in order, and compiles its batches: nothing is allocated or compiled
     /// between the first step and the last.
-    fn make_resident(&mut self, data: &Dataset, batches: &[(Batch, usize)]) -> Result<()> {
+    fn make_resident(&mut self, data: &TensorDataset, batches: &[(Batch, usize)]) -> Result<()> {
         let first = &batches[0].0;
         let (role, len) = (first.role, first.slots * self.columns() * first.column_room());
         let in_order: Vec<u32> = (0..data.len() as u32).collect();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn fit(trainer: &mut Trainer, data: &Dataset) -> Result<wgrad::train::History> {
+fn fit(trainer: &mut Trainer, data: &TensorDataset) -> Result<wgrad::train::History> {
     trainer.fit(data, Fit::new().batch_size(1))
 }
 
@@ -13,7 +13,7 @@ fn samples_of_another_shape_are_refused() -> Result<()> {
     for shape in [vec![6, 5], vec![6], vec![6, 2, 2]] {
         let shown = Shape::from(shape.clone()).to_string();
         let x = floats(shape);
-        let data = Dataset::new(x.clone(), Tensor::u32([6], vec![0; 6])?)?;
+        let data = TensorDataset::new(x.clone(), Tensor::u32([6], vec![0; 6])?)?;
         let good = classes(6, 4);
         refused!(fit(t, &data), Error::Shape { .. }, "input", &shown, "[4]", "[n, ...]");
         let validated = t.fit(&good, Fit::new().batch_size(2).validation_data(&data));
@@ -33,14 +33,19 @@ fn u32_features_are_refused() -> Result<()> {
     let t = &mut trainer(&linear());
     let x = Tensor::u32([2, 4], [1; 8])?;
     refused!(t.predict(&x), Error::DType { .. }, "u32", "f32 or u8");
-    refused!(Dataset::new(x, Tensor::u32([2], [0, 1])?), Error::DType { .. }, "u32", "f32 or u8");
+    refused!(
+        TensorDataset::new(x, Tensor::u32([2], [0, 1])?),
+        Error::DType { .. },
+        "u32",
+        "f32 or u8"
+    );
     Ok(())
 }
 
 #[test]
 fn targets_that_do_not_suit_the_loss_are_refused() -> Result<()> {
     let labels = classes(6, 4);
-    let values = |shape: &[usize]| Dataset::new(floats([6, 4]), floats(shape)).unwrap();
+    let values = |shape: &[usize]| TensorDataset::new(floats([6, 4]), floats(shape)).unwrap();
     for loss in [
         Loss::MeanSquaredError,
         Loss::MeanAbsoluteError,
@@ -75,7 +80,7 @@ fn targets_that_do_not_suit_the_loss_are_refused() -> Result<()> {
 #[test]
 fn labels_outside_the_classes_are_refused() -> Result<()> {
     let t = &mut trainer(&linear());
-    let data = Dataset::new(floats([4, 4]), Tensor::u32([4], [0, 3, 1, u32::MAX])?)?;
+    let data = TensorDataset::new(floats([4, 4]), Tensor::u32([4], [0, 3, 1, u32::MAX])?)?;
     let words = ["`y`", "row 1 has label 3", "3 classes", "2 of 4", "more units"];
     refused!(fit(t, &data), Error::Data { .. }, words[0], words[1], words[2], words[3], words[4]);
     refused!(t.evaluate(&data), Error::Data { .. }, words[1], words[2]);
@@ -107,10 +112,10 @@ fn nan_and_infinity_are_refused_unless_allowed() -> Result<()> {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let x = Tensor::f32([2, 4], [0.0, 0.0, 0.0, 0.0, 0.0, bad, 0.0, 0.0])?;
         let y = Tensor::u32([2], [0, 1])?;
-        let result = Dataset::new(x.clone(), y.clone());
+        let result = TensorDataset::new(x.clone(), y.clone());
         refused!(result, Error::Data { .. }, "`x`", "row 1", "1 of 8", "new_allow_non_finite");
         // Allowed, it reaches the loss; it is not hidden on the way.
-        let data = Dataset::new_allow_non_finite(x, y)?;
+        let data = TensorDataset::new_allow_non_finite(x, y)?;
         let loss = trainer(&linear()).evaluate(&data)?.loss;
         assert!(!loss.is_finite(), "{bad} gives a loss of {loss}");
     }
@@ -119,7 +124,7 @@ fn nan_and_infinity_are_refused_unless_allowed() -> Result<()> {
 
 #[test]
 fn empty_and_one_sample_data() -> Result<()> {
-    let empty = Dataset::new(floats([0, 4]), Tensor::u32([0], [])?);
+    let empty = TensorDataset::new(floats([0, 4]), Tensor::u32([0], [])?);
     refused!(empty, Error::Data { .. }, "`x`", "at least one");
     let t = &mut trainer(&linear());
     let one = classes(1, 4);

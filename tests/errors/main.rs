@@ -26,9 +26,9 @@ fn floats(shape: impl Into<Shape>) -> Tensor {
 }
 
 /// `n` samples of `width` ones, of classes 0, 1, 2, 0, ...
-fn classes(n: usize, width: usize) -> Dataset {
+fn classes(n: usize, width: usize) -> TensorDataset {
     let labels: Vec<u32> = (0..n as u32).map(|i| i % 3).collect();
-    Dataset::new(floats([n, width]), Tensor::u32([n], labels).unwrap()).unwrap()
+    TensorDataset::new(floats([n, width]), Tensor::u32([n], labels).unwrap()).unwrap()
 }
 
 /// Four inputs, three logits.

@@ -87,7 +87,7 @@ fn an_epoch_shuffles_by_the_permutation() -> Result<()> {
         let x = data.x().as_f32()?;
         let x: Vec<f32> = order.iter().flat_map(|&i| x[i as usize * 6..][..6].to_vec()).collect();
         let y: Vec<u32> = order.iter().map(|&i| data.y().as_u32().unwrap()[i as usize]).collect();
-        let moved = Dataset::new(Tensor::f32([50, 6], x)?, Tensor::u32([50], y)?)?;
+        let moved = TensorDataset::new(Tensor::f32([50, 6], x)?, Tensor::u32([50], y)?)?;
         in_order.fit(&moved, fit().shuffle(false))?;
     }
     assert_eq!(bits(&shuffled), bits(&in_order));
@@ -101,7 +101,7 @@ fn bytes_equal_floats_divided_by_255() -> Result<()> {
         Data::U8(v) => v.iter().map(|&v| f32::from(v) / 255.0).collect(),
         other => panic!("MNIST images are bytes: {:?}", other.dtype()),
     };
-    let floats = Dataset::new(Tensor::f32(bytes.x().shape(), floats)?, bytes.y().clone())?;
+    let floats = TensorDataset::new(Tensor::f32(bytes.x().shape(), floats)?, bytes.y().clone())?;
     let model = Sequential::new([28, 28]).add(Flatten).add(Dense::new(10));
     let mut weights = Vec::new();
     let mut predictions = Vec::new();

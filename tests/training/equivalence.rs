@@ -88,11 +88,11 @@ fn both_matmul_families_agree() -> Result<()> {
 fn one_hot_rows_equal_labels() -> Result<()> {
     let data = points(50, 6, 3);
     let rows = reference::compare::narrow(&reference::losses::one_hot(&labels(&data), 3));
-    let one_hot = Dataset::new(data.x().clone(), Tensor::f32([50, 3], rows)?)?;
+    let one_hot = TensorDataset::new(data.x().clone(), Tensor::f32([50, 3], rows)?)?;
     for from_logits in [true, false] {
         let output = if from_logits { Activation::Linear } else { Activation::Softmax };
         let model = small(6, 3).add(output);
-        let train = |loss: Loss, data: &Dataset| -> Result<(Vec<f32>, f64, f64)> {
+        let train = |loss: Loss, data: &TensorDataset| -> Result<(Vec<f32>, f64, f64)> {
             let settings = Compile::new(Adam::new(0.02), loss).metrics([Metric::Accuracy]);
             let mut trainer = compile(&model, settings);
             let history = trainer.fit(data, Fit::new().epochs(5))?;
@@ -112,11 +112,11 @@ fn one_hot_rows_equal_labels() -> Result<()> {
 fn probabilities_equal_logits() -> Result<()> {
     let data = points(50, 6, 3);
     let bits: Vec<f32> = labels(&data).iter().map(|&l| if l == 0 { 1.0 } else { 0.0 }).collect();
-    let binary = Dataset::new(data.x().clone(), Tensor::f32([50, 1], bits)?)?;
+    let binary = TensorDataset::new(data.x().clone(), Tensor::f32([50, 1], bits)?)?;
     let sparse = |from_logits| Loss::SparseCategoricalCrossentropy { from_logits };
     let bce = |from_logits| Loss::BinaryCrossentropy { from_logits };
     type Make<'a> = &'a dyn Fn(bool) -> Loss;
-    let cases: [(Make, Activation, &Dataset, usize); 2] =
+    let cases: [(Make, Activation, &TensorDataset, usize); 2] =
         [(&sparse, Activation::Softmax, &data, 3), (&bce, Activation::Sigmoid, &binary, 1)];
     for (loss, output, data, units) in cases {
         let mut results = Vec::new();

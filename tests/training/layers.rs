@@ -74,7 +74,7 @@ fn a_dense_layer_takes_the_last_of_many_axes() -> Result<()> {
     let n = 37;
     let x = Tensor::f32([n, 4, 5], random::uniform(6, n * 20, -1.0, 1.0))?;
     let y = Tensor::f32([n, 2], random::uniform(7, n * 2, -1.0, 1.0))?;
-    let data = Dataset::new(x, y)?;
+    let data = TensorDataset::new(x, y)?;
     let model = Sequential::new([4, 5])
         .add(Dense::new(3).activation(Activation::Tanh))
         .add(Flatten)
@@ -112,7 +112,7 @@ fn penalties_show_in_the_loss_and_pull_weights() -> Result<()> {
     // Inputs of zero leave the kernel to its penalty alone.
     let (l1, l2, rate) = (0.01f32, 0.02f32, 0.5f32);
     let x = Tensor::f32([8, 4], vec![0.0; 32])?;
-    let data = Dataset::new(x, Tensor::f32([8, 3], vec![0.0; 24])?)?;
+    let data = TensorDataset::new(x, Tensor::f32([8, 3], vec![0.0; 24])?)?;
     let penalty = Regularizer { l1, l2 };
     let layer = Dense::new(3)
         .kernel_regularizer(penalty)

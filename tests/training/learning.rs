@@ -37,12 +37,12 @@ fn points_with_a_boundary_are_learnt() -> Result<()> {
 
 /// Corners of a square, label 1 where the signs differ: no linear model gets more than half of them
 /// right with confidence.
-fn xor() -> Dataset {
+fn xor() -> TensorDataset {
     let x = random::uniform(5, 128, 0.5, 1.0);
     let signed = |i: usize, v: &f32| if ((i / 2) >> (i % 2)) & 1 == 1 { -v } else { *v };
     let x: Vec<f32> = x.iter().enumerate().map(|(i, v)| signed(i, v)).collect();
     let y: Vec<f32> = x.chunks(2).map(|p| if p[0] * p[1] < 0.0 { 1.0 } else { 0.0 }).collect();
-    Dataset::new(Tensor::f32([64, 2], x).unwrap(), Tensor::f32([64], y).unwrap()).unwrap()
+    TensorDataset::new(Tensor::f32([64, 2], x).unwrap(), Tensor::f32([64], y).unwrap()).unwrap()
 }
 
 #[test]
@@ -90,15 +90,15 @@ fn a_linear_model_cannot_learn_xor() -> Result<()> {
 
 #[test]
 fn every_loss_goes_down() -> Result<()> {
-    let zero_one = |data: &Dataset| -> Dataset {
+    let zero_one = |data: &TensorDataset| -> TensorDataset {
         let y = data.y().as_f32().unwrap().iter().map(|y| if *y > 0.0 { 1.0 } else { 0.0 });
         let y = Tensor::f32(data.y().shape(), y.collect::<Vec<f32>>()).unwrap();
-        Dataset::new(data.x().clone(), y).unwrap()
+        TensorDataset::new(data.x().clone(), y).unwrap()
     };
-    let one_hot = |data: &Dataset| -> Dataset {
+    let one_hot = |data: &TensorDataset| -> TensorDataset {
         let y = reference::losses::one_hot(&labels(data), 3);
         let y = Tensor::f32([data.len(), 3], reference::compare::narrow(&y)).unwrap();
-        Dataset::new(data.x().clone(), y).unwrap()
+        TensorDataset::new(data.x().clone(), y).unwrap()
     };
     let (values, bits, classes) = (curve(96, 4, 3), zero_one(&curve(96, 4, 3)), points(96, 4, 3));
     let one_hot = one_hot(&classes);

@@ -21,27 +21,28 @@ use wgrad::prelude::*;
 const SPARSE: Loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
 
 /// 400 training and 200 test digits.
-fn digits() -> (Dataset, Dataset) {
+fn digits() -> (TensorDataset, TensorDataset) {
     load_mnist(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")).unwrap()
 }
 
 /// `n` points of `width` numbers in [-1, 1), labelled by which of `classes` fixed directions they
 /// point along most.
-fn points(n: usize, width: usize, classes: usize) -> Dataset {
+fn points(n: usize, width: usize, classes: usize) -> TensorDataset {
     let x = random::uniform(1, n * width, -1.0, 1.0);
     let directions = widen(&random::uniform(2, width * classes, -1.0, 1.0));
     let scores = linalg::matmul(&widen(&x), &directions, 1, n, classes, width, false, false);
     let labels: Vec<u32> =
         reference::softmax::argmax(&scores, classes).into_iter().map(|c| c as u32).collect();
-    Dataset::new(Tensor::f32([n, width], x).unwrap(), Tensor::u32([n], labels).unwrap()).unwrap()
+    TensorDataset::new(Tensor::f32([n, width], x).unwrap(), Tensor::u32([n], labels).unwrap())
+        .unwrap()
 }
 
 /// `n` points with `outputs` smooth targets each.
-fn curve(n: usize, width: usize, outputs: usize) -> Dataset {
+fn curve(n: usize, width: usize, outputs: usize) -> TensorDataset {
     let x = random::uniform(3, n * width, -1.0, 1.0);
     let target = |i: usize| (2.0 * x[i / outputs * width] + (i % outputs) as f32).sin();
     let y: Vec<f32> = (0..n * outputs).map(target).collect();
-    Dataset::new(Tensor::f32([n, width], x).unwrap(), Tensor::f32([n, outputs], y).unwrap())
+    TensorDataset::new(Tensor::f32([n, width], x).unwrap(), Tensor::f32([n, outputs], y).unwrap())
         .unwrap()
 }
 
@@ -77,7 +78,7 @@ fn wide(trainer: &Trainer) -> Vec<Vec<f64>> {
 }
 
 /// The features in f64, scaled.
-fn features(data: &Dataset) -> Vec<f64> {
+fn features(data: &TensorDataset) -> Vec<f64> {
     let scale = f64::from(data.scale());
     match data.x().data() {
         Data::F32(v) => v.iter().map(|&v| f64::from(v) * scale).collect(),
@@ -86,7 +87,7 @@ fn features(data: &Dataset) -> Vec<f64> {
     }
 }
 
-fn labels(data: &Dataset) -> Vec<usize> {
+fn labels(data: &TensorDataset) -> Vec<usize> {
     data.y().as_u32().unwrap().iter().map(|&l| l as usize).collect()
 }
 
