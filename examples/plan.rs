@@ -19,9 +19,8 @@ fn main() -> Result<()> {
     let trainer = model.compile(&device, compile)?;
     let images = TensorType { shape: [60_000, 784].into(), dtype: DType::U8 };
     let labels = TensorType { shape: [60_000].into(), dtype: DType::U32 };
-    let (size, slots, scale) = (32, 60_000 / 32, 1.0 / 255.0);
     let batch =
-        Batch { role: "train", x: images, y: Some(labels), scale, size, slots, capacity: size };
+        Batch { scale: 1.0 / 255.0, ..Batch::new("train", images, labels, 32, 60_000 / 32) };
 
     let graph = trainer.graph(&batch, true)?;
     println!("graph as built\n{graph}");

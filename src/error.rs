@@ -116,6 +116,16 @@ pub enum Error {
         /// Why, and what to do.
         detail: String,
     },
+    /// A callback failed.
+    #[error("callback `{callback}` in {hook}: {detail}")]
+    Callback {
+        /// Its name.
+        callback: String,
+        /// The hook: `on_epoch_end`.
+        hook: &'static str,
+        /// Its own words.
+        detail: String,
+    },
     /// A graph or a kernel that breaks one of the runtime's own invariants: a defect of wgrad, or of an
     /// op card from outside it.
     #[error("internal: {what}: {detail}")]

@@ -2,6 +2,7 @@
 
 pub mod activations;
 pub mod autodiff;
+pub mod callbacks;
 pub mod data;
 pub mod error;
 pub mod gpu;

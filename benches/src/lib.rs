@@ -90,8 +90,8 @@ pub fn training_step(device: &Device, hidden: &[usize], size: usize) -> Result<P
     let compile = Compile::new(Adam::default(), loss).metrics([Metric::Accuracy]);
     let trainer = model.add(Dense::new(10)).compile(device, compile)?;
     let x = wgrad::graph::TensorType { shape: [4096, 784].into(), dtype: DType::U8 };
-    let y = Some(wgrad::graph::TensorType { shape: [4096].into(), dtype: DType::U32 });
-    let batch = Batch { role: "train", x, y, scale: 1.0 / 255.0, size, slots: 64, capacity: size };
+    let y = wgrad::graph::TensorType { shape: [4096].into(), dtype: DType::U32 };
+    let batch = Batch { scale: 1.0 / 255.0, ..Batch::new("train", x, y, size, 64) };
     trainer.plan(&batch, true)
 }
 

@@ -4,15 +4,16 @@ use crate::error::{Error, Result};
 use crate::tensor::{DType, Data, Shape, Tensor};
 
 /// Samples to train on or to evaluate: features `x` of shape `[n, ...]` and targets `y` of shape
-/// `[n]` (u32 class labels) or `[n, ...]` (f32).
+/// `[n]` (u32 class labels) or `[n, ...]` (f32). A model of several inputs or outputs takes a tensor for each.
 ///
-/// Features are f32, or u8 that stays u8 on the device and becomes f32 there, batch by batch. What
-/// a dataset holds was checked when it was built: at least one sample, as many targets as features,
-/// and no NaN or infinity unless allowed.
+/// Features are f32, or u8 that stays u8 on the device and becomes f32 there, batch by batch, or u32 ids for an
+/// embedding. What a dataset holds was checked when it was built: at least one sample, as many targets as
+/// features, and no NaN or infinity unless allowed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorDataset {
-    x: Tensor,
-    y: Tensor,
+    x: Vec<Tensor>,
+    y: Vec<Tensor>,
+    weights: Option<Tensor>,
     scale: f32,
 }
 
@@ -20,14 +21,22 @@ impl TensorDataset {
     /// Pairs features with targets.
     ///
     /// # Errors
-    /// - [`Error::DType`] for features other than f32 and u8, or targets other than u32 and f32.
+    /// - [`Error::DType`] for u8 targets.
     /// - [`Error::Shape`] for a scalar on either side, or u32 labels that are not of shape `[n]`.
     /// - [`Error::Data`] for no samples, samples without elements, differing numbers of samples,
     ///   and NaN or infinity on either side.
     pub fn new(x: Tensor, y: Tensor) -> Result<Self> {
-        let dataset = Self::new_allow_non_finite(x, y)?;
-        check_finite("x", &dataset.x)?;
-        check_finite("y", &dataset.y)?;
+        Self::multi([x], [y])
+    }
+
+    /// As [`TensorDataset::new`], with a tensor for each input and each output of a model.
+    ///
+    /// # Errors
+    /// As [`TensorDataset::new`]; no tensor on either side.
+    pub fn multi(x: impl Into<Vec<Tensor>>, y: impl Into<Vec<Tensor>>) -> Result<Self> {
+        let dataset = Self::multi_allow_non_finite(x.into(), y.into())?;
+        dataset.x.iter().try_for_each(|x| check_finite("x", x))?;
+        dataset.y.iter().try_for_each(|y| check_finite("y", y))?;
         Ok(dataset)
     }
 
@@ -36,39 +45,56 @@ impl TensorDataset {
     /// # Errors
     /// As [`TensorDataset::new`], less the last.
     pub fn new_allow_non_finite(x: Tensor, y: Tensor) -> Result<Self> {
-        if x.dtype() == DType::U32 {
-            return Err(Error::dtype(
-                "dataset",
-                &[x.dtype()],
-                "the features `x` must be f32 or u8; convert them to f32",
-            ));
+        Self::multi_allow_non_finite(vec![x], vec![y])
+    }
+
+    fn multi_allow_non_finite(x: Vec<Tensor>, y: Vec<Tensor>) -> Result<Self> {
+        let (Some(first), false) = (x.first(), y.is_empty()) else {
+            return Err(Error::data("x, y", "a dataset has features and targets"));
+        };
+        let samples = samples("x", first)?;
+        for x in &x {
+            same_length("x", x, first.shape(), samples)?;
         }
-        if y.dtype() == DType::U8 {
-            return Err(Error::dtype(
-                "dataset",
-                &[y.dtype()],
-                "the targets `y` must be u32 class labels or f32; convert them",
-            ));
+        for y in &y {
+            if y.dtype() == DType::U8 {
+                let detail = "the targets `y` must be u32 class labels or f32; convert them";
+                return Err(Error::dtype("dataset", &[y.dtype()], detail));
+            }
+            same_length("y", y, first.shape(), samples)?;
+            if y.dtype() == DType::U32 && y.shape().rank() != 1 {
+                return Err(Error::shape(
+                    "dataset",
+                    &[y.shape()],
+                    format!(
+                        "u32 targets are one class label per sample: reshape them to [{samples}]"
+                    ),
+                ));
+            }
         }
-        let (samples, targets) = (samples("x", &x)?, samples("y", &y)?);
-        if samples != targets {
-            return Err(Error::data(
-                "y",
-                format!(
-                    "{targets} targets {} for {samples} samples {}; each sample needs one target",
-                    y.shape(),
-                    x.shape()
-                ),
-            ));
+        Ok(Self { x, y, weights: None, scale: 1.0 })
+    }
+
+    /// The same data, each sample's loss multiplied by its weight: `[n]` f32, 0 or more.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a number of weights other than that of samples, or a weight that is negative or not
+    /// finite, naming the first; [`Error::DType`] for weights that are not f32.
+    pub fn weighted(self, weights: Tensor) -> Result<Self> {
+        let values = weights.as_f32()?;
+        if weights.shape().dims() != [self.len()] {
+            let detail = format!(
+                "shape {}; [{}] is expected, a weight per sample",
+                weights.shape(),
+                self.len()
+            );
+            return Err(Error::data("sample weights", detail));
         }
-        if y.dtype() == DType::U32 && y.shape().rank() != 1 {
-            return Err(Error::shape(
-                "dataset",
-                &[y.shape()],
-                format!("u32 targets are one class label per sample: reshape them to [{targets}]"),
-            ));
+        if let Some(i) = values.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+            let detail = format!("row {i} has weight {}; weights are finite, 0 or more", values[i]);
+            return Err(Error::data("sample weights", detail));
         }
-        Ok(Self { x, y, scale: 1.0 })
+        Ok(Self { weights: Some(weights), ..self })
     }
 
     /// The same data, its features multiplied by `scale` when they are decoded on the device, in
@@ -86,7 +112,7 @@ impl TensorDataset {
     /// How many samples there are: at least 1.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.x.shape().dims()[0]
+        self.x[0].shape().dims()[0]
     }
 
     /// Always false: an empty dataset cannot be built.
@@ -95,16 +121,34 @@ impl TensorDataset {
         self.len() == 0
     }
 
-    /// The features, `[n, ...]`, f32 or u8, before [`scale`](Self::scale).
+    /// The features of the first input, `[n, ...]`, before [`scale`](Self::scale).
     #[must_use]
-    pub const fn x(&self) -> &Tensor {
+    pub fn x(&self) -> &Tensor {
+        &self.x[0]
+    }
+
+    /// The features of each input.
+    #[must_use]
+    pub fn features(&self) -> &[Tensor] {
         &self.x
     }
 
-    /// The targets: `[n]` u32 or `[n, ...]` f32.
+    /// The targets of the first output: `[n]` u32 or `[n, ...]` f32.
     #[must_use]
-    pub const fn y(&self) -> &Tensor {
+    pub fn y(&self) -> &Tensor {
+        &self.y[0]
+    }
+
+    /// The targets of each output.
+    #[must_use]
+    pub fn targets(&self) -> &[Tensor] {
         &self.y
+    }
+
+    /// The weight of each sample's loss, `[n]`, where there are any.
+    #[must_use]
+    pub const fn weights(&self) -> Option<&Tensor> {
+        self.weights.as_ref()
     }
 
     /// What the features are multiplied by on the device: 1 unless [`scaled`](Self::scaled).
@@ -116,13 +160,13 @@ impl TensorDataset {
     /// The shape of one sample's features: `x` without its first axis.
     #[must_use]
     pub fn sample_shape(&self) -> Shape {
-        Shape::from(&self.x.shape().dims()[1..])
+        Shape::from(&self.x().shape().dims()[1..])
     }
 
     /// The shape of one sample's target: `y` without its first axis, a scalar for class labels.
     #[must_use]
     pub fn target_shape(&self) -> Shape {
-        Shape::from(&self.y.shape().dims()[1..])
+        Shape::from(&self.y().shape().dims()[1..])
     }
 
     /// Checks that every target is a class label below `classes`.
@@ -131,10 +175,19 @@ impl TensorDataset {
     /// [`Error::Data`] naming the first row whose label is outside and how many there are;
     /// [`Error::DType`] where the targets are no labels.
     pub fn check_labels(&self, classes: usize) -> Result<()> {
-        let Data::U32(labels) = self.y.data() else {
+        self.check_labels_of(0, classes)
+    }
+
+    /// As [`TensorDataset::check_labels`], for the targets of one of several outputs.
+    ///
+    /// # Errors
+    /// As [`TensorDataset::check_labels`].
+    pub fn check_labels_of(&self, output: usize, classes: usize) -> Result<()> {
+        let y = &self.y[output];
+        let Data::U32(labels) = y.data() else {
             return Err(Error::dtype(
                 "check_labels",
-                &[self.y.dtype()],
+                &[y.dtype()],
                 "class labels are u32; for f32 targets use a loss that takes one value per output",
             ));
         };
@@ -194,7 +247,11 @@ impl TensorDataset {
                 format!("must name at least one of the samples 0..{len}"),
             ));
         }
-        Ok(Self { x: self.x.rows(start, count)?, y: self.y.rows(start, count)?, scale: self.scale })
+        let rows = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
+            tensors.iter().map(|t| t.rows(start, count)).collect()
+        };
+        let weights = self.weights.as_ref().map(|w| w.rows(start, count)).transpose()?;
+        Ok(Self { x: rows(&self.x)?, y: rows(&self.y)?, weights, scale: self.scale })
     }
 }
 
@@ -213,6 +270,20 @@ fn samples(name: &str, tensor: &Tensor) -> Result<usize> {
         )),
         dims => Ok(dims[0]),
     }
+}
+
+/// Refuses a tensor of another number of samples.
+fn same_length(name: &str, tensor: &Tensor, first: &Shape, expected: usize) -> Result<()> {
+    let found = samples(name, tensor)?;
+    if found == expected {
+        return Ok(());
+    }
+    let what = if name == "y" { "targets" } else { "samples" };
+    let shape = tensor.shape();
+    let detail = format!(
+        "{found} {what} {shape} for {expected} samples {first}; each sample needs one target"
+    );
+    Err(Error::data(name, detail))
 }
 
 /// Refuses NaN and infinity in a tensor that has samples.

@@ -76,6 +76,29 @@ impl Store {
         super::readback::read(&self.device, self.buffer(name)?, 0, len).await
     }
 
+    /// Reads `len` bytes of a buffer back, from byte `offset`, a multiple of 4.
+    ///
+    /// # Errors
+    /// As [`Store::read`].
+    pub async fn read_at(&self, name: &str, offset: u64, len: usize) -> Result<Vec<u8>> {
+        super::readback::read(&self.device, self.buffer(name)?, offset, len).await
+    }
+
+    /// Copies a buffer on the device, to one of the same size under another name. Work submitted before is seen.
+    ///
+    /// # Errors
+    /// As [`Store::allocate`]; [`Error::Internal`] for an unknown name.
+    pub fn copy(&mut self, from: &str, to: &str) -> Result<()> {
+        let source = self.buffer(from)?.clone();
+        if self.buffers.get(to).is_none_or(|b| b.size() != source.size()) {
+            self.allocate(to, source.size())?;
+        }
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&source, 0, self.buffer(to)?, 0, source.size());
+        self.device.queue.submit([encoder.finish()]);
+        self.device.check(&format!("copying `{from}`"))
+    }
+
     /// Whether there is a buffer of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

@@ -1,9 +1,10 @@
-//! Metrics, computed on the device.
+//! Metrics. The device computes numbers of each sample, the columns of a metric; the host adds them up over an
+//! epoch in f64.
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::losses::{Loss, LossValues, sum_samples};
-use crate::tensor::DType;
+use crate::tensor::{DType, Shape};
 
 /// A metric, averaged over samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +30,44 @@ impl Metric {
         }
     }
 
-    /// The metric of each sample: `[batch]`.
+    /// How many numbers a sample has, for outputs of this sample shape.
+    #[must_use]
+    pub const fn columns(&self, _output: &Shape) -> usize {
+        1
+    }
+
+    /// Adds the columns of further samples (a slice per column, all of one length) to the metric's state, which
+    /// begins empty.
+    pub fn accumulate(&self, state: &mut Vec<f64>, columns: &[&[f32]]) {
+        state.resize(2, 0.0);
+        state[0] += columns[0].iter().copied().map(f64::from).sum::<f64>();
+        state[1] += columns[0].len() as f64;
+    }
+
+    /// The metric's numbers by name, from its state.
+    #[must_use]
+    pub fn results(&self, state: &[f64]) -> Vec<(String, f64)> {
+        let mean = if let [sum, count] = state { sum / count } else { f64::NAN };
+        vec![(self.name().into(), mean)]
+    }
+
+    /// Builds the columns: `[batch]` each.
     ///
     /// # Errors
     /// Targets that do not suit the metric.
     pub fn build(
+        &self,
+        graph: &mut Graph,
+        loss: &Loss,
+        values: &LossValues,
+        targets: Value,
+        predictions: Value,
+    ) -> Result<Vec<Value>> {
+        Ok(vec![self.mean(graph, loss, values, targets, predictions)?])
+    }
+
+    /// The metric of each sample.
+    fn mean(
         &self,
         graph: &mut Graph,
         loss: &Loss,

@@ -75,6 +75,10 @@ impl Optimizer for Adam {
         Ok((graph.sub(p, change)?, vec![m, v]))
     }
 
+    fn rate_at(&self, _done: u64) -> f64 {
+        f64::from(self.learning_rate)
+    }
+
     fn step_values(&self, done: u64) -> Vec<(&'static str, f32)> {
         vec![("alpha", self.alpha(done) as f32)]
     }
@@ -128,6 +132,10 @@ impl Optimizer for AdamW {
         let kept = rate(graph, "kept_weight")?;
         let p = graph.mul(p, kept)?;
         self.adam.update(graph, p, g, slots)
+    }
+
+    fn rate_at(&self, _done: u64) -> f64 {
+        f64::from(self.adam.learning_rate)
     }
 
     fn step_values(&self, done: u64) -> Vec<(&'static str, f32)> {

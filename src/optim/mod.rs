@@ -48,6 +48,9 @@ pub trait Optimizer: Debug + Send + Sync {
         slots: &[Value],
     ) -> Result<(Value, Vec<Value>)>;
 
+    /// The learning rate of the step after `done` steps.
+    fn rate_at(&self, done: u64) -> f64;
+
     /// The step parameters that the rule reads, for the step after `done` steps, computed in f64.
     fn step_values(&self, done: u64) -> Vec<(&'static str, f32)>;
 }

@@ -87,6 +87,10 @@ impl Optimizer for RmsProp {
         Ok((graph.sub(p, change)?, new))
     }
 
+    fn rate_at(&self, _done: u64) -> f64 {
+        f64::from(self.learning_rate)
+    }
+
     fn step_values(&self, _done: u64) -> Vec<(&'static str, f32)> {
         vec![("learning_rate", self.learning_rate)]
     }
@@ -149,6 +153,10 @@ impl Optimizer for Adagrad {
         let step = graph.mul(g, lr)?;
         let change = graph.div(step, root)?;
         Ok((graph.sub(p, change)?, vec![sum]))
+    }
+
+    fn rate_at(&self, _done: u64) -> f64 {
+        f64::from(self.learning_rate)
     }
 
     fn step_values(&self, _done: u64) -> Vec<(&'static str, f32)> {

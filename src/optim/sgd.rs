@@ -72,6 +72,10 @@ impl Optimizer for Sgd {
         Ok((graph.add(p, change)?, vec![v]))
     }
 
+    fn rate_at(&self, _done: u64) -> f64 {
+        f64::from(self.learning_rate)
+    }
+
     fn step_values(&self, done: u64) -> Vec<(&'static str, f32)> {
         let lr = f64::from(self.learning_rate) / (1.0 + f64::from(self.decay) * done as f64);
         vec![("learning_rate", lr as f32)]

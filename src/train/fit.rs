@@ -1,43 +1,64 @@
-//! `fit`, `evaluate` and `predict`.
+//! How to train: the options of `fit`.
 
-use super::clock::{Instant, run_steps};
-use super::history::{Epoch, Evaluation, History};
-use super::step::Batch;
-use super::trainer::Trainer;
-use crate::data::{TensorDataset, permutation};
+use super::history::Epoch;
+use crate::callbacks::{Callback, Lambda};
+use crate::data::TensorDataset;
 use crate::error::{Error, Result};
-use crate::gpu::StepBlock;
-use crate::graph::TensorType;
-use crate::plan::Plan;
-use crate::tensor::{DType, Tensor};
+use crate::tensor::{Data, Tensor};
 
-/// Steps whose parameters are prepared at once.
-const STEPS_AT_ONCE: usize = 4096;
-
-/// What is called after each epoch.
-type EpochHook<'a> = Box<dyn FnMut(&Epoch) + 'a>;
+/// What `fit` shows while it trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verbose {
+    /// A progress bar on a terminal (with the feature `progress`), a line per epoch elsewhere.
+    #[default]
+    Auto,
+    /// Nothing.
+    Silent,
+    /// A line per epoch.
+    Lines,
+}
 
 /// How to train, in the words of Keras' `fit`.
 pub struct Fit<'a> {
-    epochs: usize,
-    batch_size: usize,
-    shuffle: bool,
+    pub(super) epochs: usize,
+    pub(super) initial_epoch: usize,
+    /// `None` for all samples.
+    pub(super) batch_size: Option<usize>,
+    pub(super) shuffle: bool,
+    pub(super) steps_per_epoch: Option<usize>,
     validation_data: Option<&'a TensorDataset>,
-    on_epoch_end: Option<EpochHook<'a>>,
+    validation_split: Option<f64>,
+    class_weight: Vec<(u32, f32)>,
+    sample_weight: Option<&'a [f32]>,
+    pub(super) verbose: Verbose,
+    pub(super) callbacks: Vec<Box<dyn Callback + 'a>>,
 }
 
 impl Default for Fit<'_> {
     fn default() -> Self {
-        Self { epochs: 1, batch_size: 32, shuffle: true, validation_data: None, on_epoch_end: None }
+        Self {
+            epochs: 1,
+            initial_epoch: 0,
+            batch_size: Some(32),
+            shuffle: true,
+            steps_per_epoch: None,
+            validation_data: None,
+            validation_split: None,
+            class_weight: Vec::new(),
+            sample_weight: None,
+            verbose: Verbose::default(),
+            callbacks: Vec::new(),
+        }
     }
 }
 
 impl std::fmt::Debug for Fit<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (epochs, batch) = (self.epochs, self.batch_size);
+        let names: Vec<String> = self.callbacks.iter().map(|c| c.name()).collect();
         f.debug_struct("Fit")
-            .field("epochs", &epochs)
-            .field("batch_size", &batch)
+            .field("epochs", &self.epochs)
+            .field("batch_size", &self.batch_size)
+            .field("callbacks", &names)
             .finish_non_exhaustive()
     }
 }
@@ -49,17 +70,31 @@ impl<'a> Fit<'a> {
         Self::default()
     }
 
-    /// Passes over the data.
+    /// Passes over the data: the number of the last epoch where [`Fit::initial_epoch`] is not 0.
     #[must_use]
     pub const fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
         self
     }
 
+    /// The number of the first epoch, for training that goes on.
+    #[must_use]
+    pub const fn initial_epoch(mut self, epoch: usize) -> Self {
+        self.initial_epoch = epoch;
+        self
+    }
+
     /// Samples per step. The last batch of an epoch may be shorter; it is trained too.
     #[must_use]
     pub const fn batch_size(mut self, batch_size: usize) -> Self {
-        self.batch_size = batch_size;
+        self.batch_size = Some(batch_size);
+        self
+    }
+
+    /// All samples in every step: full-batch descent.
+    #[must_use]
+    pub const fn full_batch(mut self) -> Self {
+        self.batch_size = None;
         self
     }
 
@@ -70,6 +105,13 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Ends each epoch after so many steps.
+    #[must_use]
+    pub const fn steps_per_epoch(mut self, steps: usize) -> Self {
+        self.steps_per_epoch = Some(steps);
+        self
+    }
+
     /// Data evaluated after each epoch.
     #[must_use]
     pub const fn validation_data(mut self, data: &'a TensorDataset) -> Self {
@@ -77,308 +119,144 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Called after each epoch with its numbers.
+    /// Keeps the last samples, this share of all, for validation: taken before shuffling, as in Keras.
     #[must_use]
-    pub fn on_epoch_end(mut self, hook: impl FnMut(&Epoch) + 'a) -> Self {
-        self.on_epoch_end = Some(Box::new(hook));
+    pub const fn validation_split(mut self, share: f64) -> Self {
+        self.validation_split = Some(share);
         self
     }
-}
 
-/// Samples to predict: a tensor `[n, ...]`, and the factor that its elements are multiplied by.
-#[derive(Debug, Clone, Copy)]
-pub struct Features<'a> {
-    /// The samples.
-    pub x: &'a Tensor,
-    /// The factor.
-    pub scale: f32,
-}
-
-impl<'a> From<&'a Tensor> for Features<'a> {
-    fn from(x: &'a Tensor) -> Self {
-        Self { x, scale: 1.0 }
+    /// Factors on the losses of samples by their class; classes that are not named have 1.
+    #[must_use]
+    pub fn class_weight(mut self, weights: impl IntoIterator<Item = (u32, f32)>) -> Self {
+        self.class_weight = weights.into_iter().collect();
+        self
     }
-}
 
-impl<'a> From<&'a TensorDataset> for Features<'a> {
-    fn from(data: &'a TensorDataset) -> Self {
-        Self { x: data.x(), scale: data.scale() }
+    /// A factor on the loss of each sample, in place of the dataset's own.
+    #[must_use]
+    pub const fn sample_weight(mut self, weights: &'a [f32]) -> Self {
+        self.sample_weight = Some(weights);
+        self
     }
-}
 
-fn ty(tensor: &Tensor) -> TensorType {
-    TensorType { shape: tensor.shape().clone(), dtype: tensor.dtype() }
-}
+    /// What is shown.
+    #[must_use]
+    pub const fn verbose(mut self, verbose: Verbose) -> Self {
+        self.verbose = verbose;
+        self
+    }
 
-impl Trainer {
-    /// Trains on `data`. Data and parameters stay on the device; the host reads one buffer of numbers per
-    /// epoch.
+    /// Adds a callback. Callbacks are called in the order in which they were added; pass `&mut` of one to look
+    /// at it after training.
+    #[must_use]
+    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// Called after each epoch with its numbers.
+    #[must_use]
+    pub fn on_epoch_end(self, mut hook: impl FnMut(&Epoch) + 'a) -> Self {
+        self.callback(Lambda::new().on_epoch_end(move |epoch, _| {
+            hook(epoch);
+            Ok(())
+        }))
+    }
+
+    /// The training data and the validation data that `data` and the options make, copied where they must be.
     ///
     /// # Errors
-    /// Data that does not suit the model, a batch size of zero or above the sample count, or a device failure.
-    pub async fn fit_async(&mut self, data: &TensorDataset, mut fit: Fit<'_>) -> Result<History> {
-        let began = Instant::now();
-        let n = data.len();
-        self.check_data(data)?;
-        if let Some(validation) = fit.validation_data {
-            self.check_data(validation)?;
+    /// A split that leaves a side empty; weights that do not suit.
+    pub(super) fn split(&self, data: &TensorDataset) -> Result<Split<'a>> {
+        let mut train = None;
+        if let Some(weights) = self.sample_weight {
+            let weights = Tensor::f32([weights.len()], weights)?;
+            train = Some(data.clone().weighted(weights)?);
         }
-        if fit.batch_size == 0 || fit.batch_size > n {
-            let detail = format!("a batch has 1 to {n} samples, as many as there are");
-            return Err(Error::parameter("batch_size", fit.batch_size, detail));
+        if !self.class_weight.is_empty() {
+            let data = train.unwrap_or_else(|| data.clone());
+            train = Some(self.weigh_classes(data)?);
         }
-        if fit.epochs == 0 {
-            return Err(Error::parameter("epochs", 0, "at least one epoch"));
-        }
-        let batches = self.batches_of("train", data, fit.batch_size)?;
-        let validation = match fit.validation_data {
-            Some(v) => Some((self.batches_of("evaluate", v, self.evaluation_batch())?, v)),
-            None => None,
-        };
-        // Everything that can be refused is refused by now, before the first byte is uploaded.
-        self.make_resident(data, &batches)?;
-        if let Some((batches, v)) = &validation {
-            self.make_resident(v, batches)?;
-        }
-        let mut history = History::default();
-        for epoch in 0..fit.epochs {
-            let start = Instant::now();
-            if fit.shuffle {
-                let order = permutation(n, self.seed(), self.epochs)?;
-                self.store.upload_bytes("train/order", bytemuck::cast_slice(&order))?;
+        let mut validation = Validation::None;
+        match (self.validation_data, self.validation_split) {
+            (Some(_), Some(_)) => {
+                let detail = "validation_data is given too; choose one of them";
+                return Err(Error::parameter("validation_split", "given", detail));
             }
-            let first = self.run_batches(&batches, true).await?;
-            if let (0, Some(ended)) = (epoch, first) {
-                history.first_step = Some(ended - began);
-            }
-            let trained = self.collect(&batches).await?;
-            let duration = start.elapsed();
-            self.epochs += 1;
-            let mut logs = named("", &trained);
-            if let Some((batches, _)) = &validation {
-                self.run_batches(batches, false).await?;
-                logs.extend(named("val_", &self.collect(batches).await?));
-            }
-            let samples_per_second = n as f64 / duration.as_secs_f64().max(1e-9);
-            let report = Epoch { epoch, logs, duration, samples_per_second };
-            if let Some(hook) = &mut fit.on_epoch_end {
-                hook(&report);
-            }
-            history.epochs.push(report);
-        }
-        Ok(history)
-    }
-
-    /// The blocking form of [`Trainer::fit_async`].
-    ///
-    /// # Errors
-    /// As [`Trainer::fit_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn fit(&mut self, data: &TensorDataset, fit: Fit<'_>) -> Result<History> {
-        crate::gpu::block_on(self.fit_async(data, fit))
-    }
-
-    /// Loss and metrics over `data`, without training.
-    ///
-    /// # Errors
-    /// Data that does not suit the model, or a device failure.
-    pub async fn evaluate_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
-        self.check_data(data)?;
-        let batches = self.batches_of("evaluate", data, self.evaluation_batch())?;
-        self.make_resident(data, &batches)?;
-        self.run_batches(&batches, false).await?;
-        self.collect(&batches).await
-    }
-
-    /// The blocking form of [`Trainer::evaluate_async`].
-    ///
-    /// # Errors
-    /// As [`Trainer::evaluate_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn evaluate(&mut self, data: &TensorDataset) -> Result<Evaluation> {
-        crate::gpu::block_on(self.evaluate_async(data))
-    }
-
-    /// The model's output for each sample: `[n, ...]`. Samples pass through the device in batches.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] where the samples do not suit the model; [`Error::Gpu`] for a device failure.
-    pub async fn predict_async<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
-        let Features { x, scale } = samples.into();
-        self.check_features(x)?;
-        if !scale.is_finite() {
-            return Err(Error::parameter("scale", scale, "a finite number"));
-        }
-        let n = x.shape().dims()[0];
-        // Few sizes, so that few plans are compiled however many samples there are.
-        let size = n.min(self.evaluation_batch()).next_power_of_two();
-        let mut shape = x.shape().dims().to_vec();
-        shape[0] = size;
-        let x_ty = TensorType { shape: shape.into(), dtype: x.dtype() };
-        let batch = Batch { role: "predict", x: x_ty, y: None, scale, size, slots: 0, capacity: 0 };
-        let in_order: Vec<u32> = (0..size as u32).collect();
-        self.store.upload_bytes("predict/order", bytemuck::cast_slice(&in_order))?;
-        let row_bytes = x.data().bytes().len() / n;
-        let mut values = Vec::new();
-        for start in (0..n).step_by(size) {
-            let count = size.min(n - start);
-            let mut rows = x.data().bytes()[start * row_bytes..][..count * row_bytes].to_vec();
-            // A short last batch is filled up with zeros, whose predictions nobody reads.
-            rows.resize(size * row_bytes, 0);
-            self.store.upload_bytes("predict/x", &rows)?;
-            let i = self.executor(&batch, false)?;
-            let executor = self.executor_at(i);
-            executor.run(&[StepBlock::default()])?;
-            let predicted = executor.read("predictions").await?;
-            let width = predicted.shape().len() / size;
-            values.extend_from_slice(&predicted.as_f32()?[..count * width]);
-        }
-        let mut shape = vec![n];
-        shape.extend(self.model().output_shapes()[0].dims());
-        Tensor::f32(shape, values)
-    }
-
-    /// The blocking form of [`Trainer::predict_async`].
-    ///
-    /// # Errors
-    /// As [`Trainer::predict_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn predict<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
-        crate::gpu::block_on(self.predict_async(samples))
-    }
-
-    fn check_features(&self, x: &Tensor) -> Result<()> {
-        let dims = x.shape().dims();
-        let sample = &self.model().inputs()[0].shape;
-        if dims.is_empty() || dims[1..] != *sample.dims() {
-            let detail = format!("the model takes samples of shape {sample}: [n, ...] is expected");
-            return Err(Error::shape("input", &[x.shape()], detail));
-        }
-        if dims[0] == 0 {
-            return Err(Error::data("x", "there are no samples"));
-        }
-        if x.dtype() == DType::U32 {
-            let detail = "samples are f32 or u8; convert them to f32";
-            return Err(Error::dtype("input", &[x.dtype()], detail));
-        }
-        Ok(())
-    }
-
-    fn check_data(&self, data: &TensorDataset) -> Result<()> {
-        self.check_features(data.x())?;
-        let output = self.model().output_shapes().remove(0);
-        if self.loss().takes_labels() {
-            data.check_labels(output.dims().last().copied().unwrap_or(0))?;
-        }
-        if self.loss().takes_probabilities() && data.y().dtype() == DType::F32 {
-            let outside = |p: &f32| !(0.0..=1.0).contains(p);
-            if let Some(i) = data.y().as_f32()?.iter().position(outside) {
-                let detail = format!(
-                    "element {i} is {}; targets of {} are probabilities from 0 to 1",
-                    data.y().as_f32()?[i],
-                    self.loss().name()
-                );
-                return Err(Error::data("y", detail));
-            }
-        }
-        Ok(())
-    }
-
-    /// The batches that cover a dataset, planned: full ones, then a shorter one.
-    fn batches_of(
-        &mut self,
-        role: &'static str,
-        data: &TensorDataset,
-        size: usize,
-    ) -> Result<Vec<(Batch, usize)>> {
-        let n = data.len();
-        let size = size.min(n);
-        let (x, y) = (ty(data.x()), ty(data.y()));
-        let slots = n.div_ceil(size);
-        let capacity = size;
-        let full = Batch { role, x, y: Some(y), scale: data.scale(), size, slots, capacity };
-        let mut batches = vec![(full.clone(), n / size)];
-        if !n.is_multiple_of(size) {
-            batches.push((Batch { size: n % size, ..full }, 1));
-        }
-        for (batch, _) in &batches {
-            self.planned(batch, role == "train")?;
-        }
-        Ok(batches)
-    }
-
-    /// Uploads a dataset, its samples in order, and compiles its batches: nothing is allocated or compiled
-    /// between the first step and the last.
-    fn make_resident(&mut self, data: &TensorDataset, batches: &[(Batch, usize)]) -> Result<()> {
-        let first = &batches[0].0;
-        let (role, len) = (first.role, first.slots * self.columns() * first.column_room());
-        let in_order: Vec<u32> = (0..data.len() as u32).collect();
-        self.store.upload(&format!("{role}/x"), data.x())?;
-        self.store.upload(&format!("{role}/y"), data.y())?;
-        self.store.upload_bytes(&format!("{role}/order"), bytemuck::cast_slice(&in_order))?;
-        self.store.allocate(&format!("{role}/metrics"), len as u64 * 4)?;
-        for (batch, _) in batches {
-            self.executor(batch, role == "train")?;
-        }
-        Ok(())
-    }
-
-    /// Runs each batch's plan as often as it says, numbering places and slots on.
-    async fn run_batches(
-        &mut self,
-        batches: &[(Batch, usize)],
-        train: bool,
-    ) -> Result<Option<Instant>> {
-        let device = self.device.clone();
-        let mut first = None;
-        let (mut start, mut slot) = (0u32, 0u32);
-        for (batch, count) in batches {
-            let i = self.executor(batch, train)?;
-            let plan = self.executor_at(i).plan().clone();
-            let mut left = *count;
-            while left > 0 {
-                let now = left.min(STEPS_AT_ONCE);
-                let mut blocks = Vec::with_capacity(now);
-                for _ in 0..now {
-                    blocks.push(self.step_block(&plan, start, slot, train));
-                    start += batch.size as u32;
-                    slot += 1;
+            (Some(data), None) => validation = Validation::Given(data),
+            (None, Some(share)) => {
+                let n = data.len();
+                // As Keras: the training part is the floor.
+                let first = (n as f64 * (1.0 - share)).floor();
+                if !(share > 0.0 && share < 1.0) || first < 1.0 || first as usize >= n {
+                    let detail = format!("both sides of {n} samples need at least one");
+                    return Err(Error::parameter("validation_split", share, detail));
                 }
-                let ended = run_steps(&device, self.executor_at(i), &blocks).await?;
-                first = first.or(ended);
-                left -= now;
+                let (head, tail) = train.as_ref().unwrap_or(data).split_at(first as usize)?;
+                (train, validation) = (Some(head), Validation::Own(tail));
             }
+            (None, None) => {}
         }
-        Ok(first)
+        Ok(Split { train, validation })
     }
 
-    /// The words of the next step.
-    fn step_block(&mut self, plan: &Plan, start: u32, slot: u32, train: bool) -> StepBlock {
-        let mut block = StepBlock::default();
-        block.set_u32(plan, "start", start);
-        block.set_u32(plan, "slot", slot);
-        if train {
-            block.set_u32(plan, "seed", fold_seed(self.seed()));
-            // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
-            block.set_u32(plan, "step", self.steps as u32);
-            for (name, value) in self.optimizer().step_values(self.steps) {
-                block.set_f32(plan, name, value);
+    /// Multiplies each sample's weight by its class's.
+    fn weigh_classes(&self, data: TensorDataset) -> Result<TensorDataset> {
+        let n = data.len();
+        let classes: Vec<u32> = match data.y().data() {
+            Data::U32(labels) => labels.clone(),
+            // A binary target is a class, and a one-hot row the place of its largest number.
+            Data::F32(y) if y.len() == n => y.iter().map(|y| u32::from(*y > 0.5)).collect(),
+            Data::F32(y) => {
+                let largest = |row: &[f32]| {
+                    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as u32
+                };
+                y.chunks_exact(y.len() / n).map(largest).collect()
             }
-            self.steps += 1;
+            Data::U8(_) => return Err(Error::internal("class_weight", "targets are never u8")),
+        };
+        for (i, &(class, weight)) in self.class_weight.iter().enumerate() {
+            let name = format!("class_weight of class {class}");
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(Error::parameter(name, weight, "a finite number, 0 or more"));
+            }
+            if self.class_weight[..i].iter().any(|(other, _)| *other == class) {
+                return Err(Error::parameter(name, weight, "the class is given twice"));
+            }
+            if !classes.contains(&class) {
+                return Err(Error::parameter(name, weight, "no sample has this class"));
+            }
         }
-        block
+        let own = data.weights().map(|w| w.as_f32().map(<[f32]>::to_vec)).transpose()?;
+        let mut weights = own.unwrap_or_else(|| vec![1.0; n]);
+        for (weight, class) in weights.iter_mut().zip(&classes) {
+            let factor = self.class_weight.iter().find(|(c, _)| c == class);
+            *weight *= factor.map_or(1.0, |(_, w)| *w);
+        }
+        data.weighted(Tensor::f32([n], weights)?)
     }
 }
 
-/// A 64-bit seed in the generator's 32-bit key word.
-fn fold_seed(seed: u64) -> u32 {
-    (seed ^ (seed >> 32)) as u32
+/// What is trained on, where that is not the data as given, and what is evaluated.
+pub(super) struct Split<'a> {
+    pub train: Option<TensorDataset>,
+    pub validation: Validation<'a>,
 }
 
-fn named(prefix: &str, evaluation: &Evaluation) -> Vec<(String, f64)> {
-    let metrics = evaluation.metrics.iter().copied();
-    std::iter::once(("loss", evaluation.loss))
-        .chain(metrics)
-        .map(|(name, value)| (format!("{prefix}{name}"), value))
-        .collect()
+/// Validation data.
+pub(super) enum Validation<'a> {
+    None,
+    Given(&'a TensorDataset),
+    Own(TensorDataset),
+}
+
+impl Validation<'_> {
+    pub const fn data(&self) -> Option<&TensorDataset> {
+        match self {
+            Self::None => None,
+            Self::Given(data) => Some(data),
+            Self::Own(data) => Some(data),
+        }
+    }
 }

@@ -2,6 +2,38 @@
 
 use std::time::Duration;
 
+/// What a `fit` does, as callbacks see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FitInfo {
+    /// The number of epochs after which training ends.
+    pub epochs: usize,
+    /// Steps of an epoch.
+    pub steps: usize,
+    /// Samples of an epoch.
+    pub samples: usize,
+    /// Whether each epoch is validated.
+    pub validation: bool,
+}
+
+/// The numbers at the end of a batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchEnd<'a> {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The batch in its epoch, from 0.
+    pub batch: usize,
+    /// Name and mean over the epoch's samples so far: `loss` and the metrics.
+    pub logs: &'a [(String, f64)],
+}
+
+impl BatchEnd<'_> {
+    /// The number of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.logs.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
+    }
+}
+
 /// One epoch's numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Epoch {
@@ -57,10 +89,18 @@ pub struct Evaluation {
     /// The loss, penalties included.
     pub loss: f64,
     /// Name and value of each metric.
-    pub metrics: Vec<(&'static str, f64)>,
+    pub metrics: Vec<(String, f64)>,
 }
 
 impl Evaluation {
+    /// `loss` and the metrics, each name with `prefix` before it.
+    #[must_use]
+    pub fn logs(&self, prefix: &str) -> Vec<(String, f64)> {
+        let metrics = self.metrics.iter().map(|(name, value)| (name.as_str(), *value));
+        let all = std::iter::once(("loss", self.loss)).chain(metrics);
+        all.map(|(name, value)| (format!("{prefix}{name}"), value)).collect()
+    }
+
     /// `loss` or the metric of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<f64> {

@@ -1,7 +1,7 @@
 //! Where parameters lie in their arenas.
 
 use crate::error::{Error, Result};
-use crate::layers::{Model, WeightSpec, stream_of};
+use crate::layers::{Model, NamedLayer, WeightSpec, stream_of};
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
 const ALIGN: usize = 64;
@@ -15,6 +15,8 @@ pub struct PlacedTensor {
     pub layer: String,
     /// What the layer asked for.
     pub spec: WeightSpec,
+    /// Whether training changes it.
+    pub trainable: bool,
     /// Which arena.
     pub arena: usize,
     /// First element in the arena.
@@ -23,13 +25,22 @@ pub struct PlacedTensor {
     pub stream: u64,
 }
 
+/// A flat buffer of parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arena {
+    /// Elements, a multiple of 64.
+    pub len: usize,
+    /// Whether the optimizer updates it: trained and frozen parameters lie apart.
+    pub trainable: bool,
+}
+
 /// Parameters in flat arenas, split only where one would exceed what the device binds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArenaLayout {
     /// Every parameter, in the model's order.
     pub tensors: Vec<PlacedTensor>,
-    /// Elements of each arena, multiples of 64.
-    pub arenas: Vec<usize>,
+    /// The arenas.
+    pub arenas: Vec<Arena>,
 }
 
 impl ArenaLayout {
@@ -39,8 +50,8 @@ impl ArenaLayout {
     /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself.
     pub fn new(model: &Model, max_bytes: u64) -> Result<Self> {
         let mut layout = Self::default();
-        for (layer, spec) in model.weights() {
-            let layer = &layer.name;
+        for (NamedLayer { name: layer, trainable, .. }, spec) in model.weights() {
+            let trainable = *trainable;
             let name = format!("{layer}/{}", spec.name);
             let bytes = (spec.shape.len() as u64).saturating_mul(4);
             if bytes > max_bytes / 256 * 256 {
@@ -52,26 +63,43 @@ impl ArenaLayout {
                 });
             }
             let len = spec.shape.len().next_multiple_of(ALIGN);
-            let full =
-                layout.arenas.last().is_none_or(|&used| ((used + len) * 4) as u64 > max_bytes);
-            if full {
-                layout.arenas.push(0);
-            }
-            let arena = layout.arenas.len() - 1;
-            let offset = layout.arenas[arena];
-            layout.arenas[arena] += len;
+            let fits = |arena: &Arena| {
+                arena.trainable == trainable && ((arena.len + len) * 4) as u64 <= max_bytes
+            };
+            // Only the last arena of its kind is filled, so that places follow the model's order.
+            let last = layout.arenas.iter().rposition(|a| a.trainable == trainable);
+            let arena = last.filter(|&a| fits(&layout.arenas[a])).unwrap_or_else(|| {
+                layout.arenas.push(Arena { len: 0, trainable });
+                layout.arenas.len() - 1
+            });
+            let offset = layout.arenas[arena].len;
+            layout.arenas[arena].len += len;
             let own = layout.tensors.iter().filter(|t| t.layer == *layer).count() as u64;
             let stream = stream_of(layer).wrapping_add(own);
             layout.tensors.push(PlacedTensor {
                 name,
                 layer: layer.clone(),
-                spec: spec.clone(),
+                spec,
+                trainable,
                 arena,
                 offset,
                 stream,
             });
         }
         Ok(layout)
+    }
+
+    /// The name of an arena's buffer: `params/0`, `frozen/1`.
+    #[must_use]
+    pub fn arena_name(&self, arena: usize) -> String {
+        let kind = if self.arenas[arena].trainable { "params" } else { "frozen" };
+        format!("{kind}/{arena}")
+    }
+
+    /// The name of the buffer with an optimizer's slot for an arena: `velocity/0`.
+    #[must_use]
+    pub fn slot_name(&self, slot: &str, arena: usize) -> String {
+        format!("{slot}/{arena}")
     }
 
     /// Parameters in all.
@@ -89,7 +117,7 @@ impl ArenaLayout {
     /// The initial values of an arena, zero between tensors.
     #[must_use]
     pub fn initial(&self, arena: usize, seed: u64) -> Vec<f32> {
-        let mut values = vec![0.0; self.arenas[arena]];
+        let mut values = vec![0.0; self.arenas[arena].len];
         for t in self.tensors.iter().filter(|t| t.arena == arena) {
             let len = t.spec.shape.len();
             let (fan_in, fan_out) = (t.spec.fan_in, t.spec.fan_out);

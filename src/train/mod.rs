@@ -1,15 +1,24 @@
 //! Training: a model, its loss, gradients and optimizer compiled once into plans, replayed over resident data.
 
 mod clock;
+mod compile;
+mod evaluate;
 mod fit;
 mod history;
 mod layout;
+mod numbers;
+mod pass;
+mod predict;
+mod rate;
+mod run;
 mod step;
 mod trainer;
+mod weights;
 
-pub use fit::{Features, Fit};
-pub use history::{Epoch, Evaluation, History};
-pub use layout::{ArenaLayout, PlacedTensor};
-pub use step::step_graph;
-pub use step::{Batch, StepSpec};
-pub use trainer::{Compile, Trainer};
+pub use compile::{Compile, OutputSpec};
+pub use fit::{Fit, Verbose};
+pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
+pub use layout::{Arena, ArenaLayout, PlacedTensor};
+pub use predict::Features;
+pub use step::{Batch, StepSpec, step_graph};
+pub use trainer::Trainer;

@@ -1,24 +1,25 @@
 //! One step as a graph: gather, forward, loss, metrics, and while training backward and optimizer.
 
+use super::compile::OutputSpec;
 use super::layout::ArenaLayout;
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
-use crate::layers::Model;
-use crate::losses::Loss;
-use crate::metrics::Metric;
+use crate::layers::{Model, Regularizer};
 use crate::optim::Optimizer;
-use crate::tensor::DType;
+use crate::tensor::{DType, Shape};
 
 /// The batches that a step reads from resident data.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// Prefix of the buffers' names: `train`, `evaluate`, `predict`.
     pub role: &'static str,
-    /// All features on the device: `[rows, ...]`.
-    pub x: TensorType,
-    /// All targets on the device; `None` for prediction.
-    pub y: Option<TensorType>,
+    /// All features on the device, for each input: `[rows, ...]`.
+    pub x: Vec<TensorType>,
+    /// All targets on the device, for each output; none for prediction.
+    pub y: Vec<TensorType>,
+    /// Whether each sample's loss has a weight.
+    pub weighted: bool,
     /// Factor on the features.
     pub scale: f32,
     /// Samples per step.
@@ -30,11 +31,33 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Steps of `size` samples from one table of features and one of targets, with `slots` slots.
+    #[must_use]
+    pub fn new(
+        role: &'static str,
+        x: TensorType,
+        y: TensorType,
+        size: usize,
+        slots: usize,
+    ) -> Self {
+        let (x, y) = (vec![x], vec![y]);
+        Self { role, x, y, weighted: false, scale: 1.0, size, slots, capacity: size }
+    }
+
     /// Elements of a slot that each column of the metrics takes: a number per sample, from a place that can
     /// be bound.
     #[must_use]
     pub const fn column_room(&self) -> usize {
         self.capacity.next_multiple_of(64)
+    }
+
+    /// The name of the buffer with the `i`-th tensor of `part`: `train/x`, `train/x1`.
+    #[must_use]
+    pub fn buffer(&self, part: &str, i: usize) -> String {
+        match i {
+            0 => format!("{}/{part}", self.role),
+            _ => format!("{}/{part}{i}", self.role),
+        }
     }
 }
 
@@ -45,49 +68,55 @@ pub struct StepSpec<'a> {
     pub model: &'a Model,
     /// Where its parameters lie.
     pub layout: &'a ArenaLayout,
-    /// The loss.
-    pub loss: &'a Loss,
-    /// The metrics.
-    pub metrics: &'a [Metric],
+    /// What each output is trained towards.
+    pub outputs: &'a [OutputSpec],
     /// The update rule while training.
     pub optimizer: Option<&'a dyn Optimizer>,
 }
 
 impl StepSpec<'_> {
-    /// Columns of the metrics buffer: loss, metrics, and the penalty where layers have any.
+    /// Whether layers add a penalty to the loss.
+    #[must_use]
+    pub fn penalised(&self) -> bool {
+        self.layout.tensors.iter().any(|t| t.spec.regularizer != Regularizer::default())
+    }
+
+    /// Columns of the metrics buffer: for each output its loss and the columns of its metrics, and the penalty
+    /// where layers have any.
     #[must_use]
     pub fn columns(&self) -> usize {
-        let none = crate::layers::Regularizer::default();
-        let penalties = self.layout.tensors.iter().any(|t| t.spec.regularizer != none);
-        1 + self.metrics.len() + usize::from(penalties)
+        let shapes = self.model.output_shapes();
+        let own = |(o, shape): (&OutputSpec, &Shape)| {
+            1 + o.metrics.iter().map(|m| m.columns(shape)).sum::<usize>()
+        };
+        self.outputs.iter().zip(&shapes).map(own).sum::<usize>() + usize::from(self.penalised())
     }
 }
 
+/// Tables that one gather takes: with its order, each table and each result it binds 7 buffers.
+const TABLES: usize = 3;
+
 /// Builds the graph of a step over `batch`.
 ///
-/// External buffers: `{role}/x`, `{role}/y`, `{role}/order` (u32 row numbers), states `params/i`,
-/// `{slot}/i` and `{role}/metrics` (for each slot the columns side by side, a number per sample). Step parameters: `start` (first place in the order), `slot`, and while
-/// training `seed`, `step` and the optimizer's.
+/// External buffers: `{role}/x`, `{role}/y` (`x1`, `y1` and so on for further inputs and outputs),
+/// `{role}/weights`, `{role}/order` (u32 row numbers), states `params/i`, `frozen/i`, `{slot}/i` and
+/// `{role}/metrics` (for each slot the columns side by side, a number per sample). Step parameters: `start`
+/// (first place in the order), `slot`, and while training `seed`, `step` and the optimizer's.
 ///
 /// # Errors
 /// Shapes and types that do not fit, naming the layer.
 pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
     let mut g = Graph::new();
-    let name = |part: &str| format!("{}/{part}", batch.role);
-    let Some(&rows) = batch.x.shape.dims().first() else {
-        let detail = "features need a sample axis: [n, ...]";
-        return Err(Error::shape("batch", &[&batch.x.shape], detail));
+    let rows = batch.x.first().and_then(|ty| ty.shape.dims().first());
+    let Some(&rows) = rows else {
+        let shapes: Vec<&Shape> = batch.x.iter().map(|ty| &ty.shape).collect();
+        return Err(Error::shape("batch", &shapes, "features need a sample axis: [n, ...]"));
     };
-    let order = g.input(&name("order"), [rows], DType::U32);
-    let start = g.step_param("start", DType::U32)?;
-    let x = g.input(&name("x"), batch.x.shape.clone(), batch.x.dtype);
-    let mut tables = vec![(x, batch.scale)];
-    if let Some(ty) = &batch.y {
-        tables.push((g.input(&name("y"), ty.shape.clone(), ty.dtype), 1.0));
-    }
-    let gathered = g.gather_batch(order, start, batch.size, &tables)?;
+    let gathered = gather(&mut g, batch, rows)?;
+    let (features, rest) = gathered.split_at(batch.x.len());
+    let (targets, sample_weights) = rest.split_at(batch.y.len());
     let arenas: Vec<Value> = (0..spec.layout.arenas.len())
-        .map(|i| g.state(&format!("params/{i}"), [spec.layout.arenas[i]], DType::F32))
+        .map(|i| g.state(&spec.layout.arena_name(i), [spec.layout.arenas[i].len], DType::F32))
         .collect();
     let mut weights = Vec::new();
     for t in &spec.layout.tensors {
@@ -97,55 +126,102 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         Some(_) => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
         None => None,
     };
-    let predictions = spec.model.apply(&mut g, &gathered[..1], &weights, random)?[0];
-    let Some(&targets) = gathered.get(1) else {
-        g.output("predictions", predictions);
+    let predictions = spec.model.apply(&mut g, features, &weights, random)?;
+    if targets.is_empty() {
+        for (i, &p) in predictions.iter().enumerate() {
+            g.output(&format!("predictions/{i}"), p);
+        }
         return Ok(g);
-    };
-    let total = g.in_layer("loss", |g| record(g, spec, batch, &weights, targets, predictions))?;
+    }
+    let ends =
+        Ends { targets, predictions: &predictions, sample_weight: sample_weights.first().copied() };
+    let total = g.in_layer("loss", |g| record(g, spec, batch, &weights, &ends))?;
     if let Some(optimizer) = spec.optimizer {
-        let grads = gradients(&mut g, total, &weights)?;
+        let trained = || spec.layout.tensors.iter().zip(&weights);
+        let trained: Vec<Value> = trained().filter(|(t, _)| t.trainable).map(|(_, &w)| w).collect();
+        let grads = gradients(&mut g, total, &trained)?;
         g.in_layer(optimizer.name(), |g| update(g, spec.layout, optimizer, &arenas, &grads))?;
     }
     Ok(g)
 }
 
-/// Builds loss and metrics, records them, and returns the scalar that training lowers.
+/// The rows of a batch from each table: features, targets, sample weights.
+fn gather(g: &mut Graph, batch: &Batch, rows: usize) -> Result<Vec<Value>> {
+    let order = g.input(&batch.buffer("order", 0), [rows], DType::U32);
+    let start = g.step_param("start", DType::U32)?;
+    let mut tables = Vec::new();
+    for (i, ty) in batch.x.iter().enumerate() {
+        // Ids are no quantities.
+        let scale = if ty.dtype == DType::U32 { 1.0 } else { batch.scale };
+        tables.push((g.input(&batch.buffer("x", i), ty.shape.clone(), ty.dtype), scale));
+    }
+    for (i, ty) in batch.y.iter().enumerate() {
+        tables.push((g.input(&batch.buffer("y", i), ty.shape.clone(), ty.dtype), 1.0));
+    }
+    if batch.weighted {
+        tables.push((g.input(&batch.buffer("weights", 0), [rows], DType::F32), 1.0));
+    }
+    let mut gathered = Vec::new();
+    for tables in tables.chunks(TABLES) {
+        gathered.extend(g.gather_batch(order, start, batch.size, tables)?);
+    }
+    Ok(gathered)
+}
+
+/// What loss and metrics compare.
+struct Ends<'a> {
+    targets: &'a [Value],
+    predictions: &'a [Value],
+    sample_weight: Option<Value>,
+}
+
+/// Builds losses and metrics, records them, and returns the scalar that training lowers.
 fn record(
     g: &mut Graph,
     spec: &StepSpec<'_>,
     batch: &Batch,
     weights: &[Value],
-    targets: Value,
-    predictions: Value,
+    ends: &Ends<'_>,
 ) -> Result<Value> {
-    let values = spec.loss.build(g, targets, predictions)?;
-    let mut columns = vec![values.rows];
-    for metric in spec.metrics {
-        columns.push(metric.build(g, spec.loss, &values, targets, predictions)?);
-    }
-    let mut total = g.sum(values.rows, &[], false)?;
-    let mut penalty = None;
-    for (t, &w) in spec.layout.tensors.iter().zip(weights) {
-        if let Some(p) = t.spec.regularizer.penalty(g, w)? {
-            penalty = Some(match penalty {
-                Some(sum) => g.add(sum, p)?,
-                None => p,
-            });
+    let mut columns = Vec::new();
+    let mut totals = Vec::new();
+    for ((output, &targets), &predictions) in
+        spec.outputs.iter().zip(ends.targets).zip(ends.predictions)
+    {
+        let values = output.loss.build(g, targets, predictions)?;
+        let rows = match ends.sample_weight {
+            Some(weight) => g.mul(values.rows, weight)?,
+            None => values.rows,
+        };
+        columns.push(rows);
+        for metric in &output.metrics {
+            columns.extend(metric.build(g, &output.loss, &values, targets, predictions)?);
         }
+        let total = g.sum(rows, &[], false)?;
+        totals.push(if output.weight == 1.0 { total } else { g.scale(total, output.weight)? });
     }
-    if let Some(p) = penalty {
-        total = g.add(total, p)?;
-        columns.push(p);
+    let mut penalties = Vec::new();
+    for (t, &w) in spec.layout.tensors.iter().zip(weights) {
+        penalties.extend(t.spec.regularizer.penalty(g, w)?);
+    }
+    if let Some((&first, rest)) = penalties.split_first() {
+        let sum = rest.iter().try_fold(first, |sum, &p| g.add(sum, p))?;
+        totals.push(sum);
+        columns.push(sum);
+    }
+    if columns.len() != spec.columns() {
+        let detail = format!("{} columns, {} expected", columns.len(), spec.columns());
+        return Err(Error::internal("metrics", detail));
     }
     let room = batch.column_room();
     let offsets: Vec<usize> = (0..columns.len()).map(|c| c * room).collect();
     let shape = [batch.slots, columns.len() * room];
-    let metrics = g.state(&format!("{}/metrics", batch.role), shape, DType::F32);
+    let metrics = g.state(&batch.buffer("metrics", 0), shape, DType::F32);
     let slot = g.step_param("slot", DType::U32)?;
     let recorded = g.record(metrics, slot, &columns, &offsets)?;
     g.update(metrics, recorded)?;
-    Ok(total)
+    let (first, rest) = (totals[0], &totals[1..]);
+    rest.iter().try_fold(first, |sum, &t| g.add(sum, t))
 }
 
 /// Packs the gradients as the parameters lie, and applies the rule to each arena.
@@ -156,15 +232,16 @@ fn update(
     arenas: &[Value],
     grads: &[Value],
 ) -> Result<()> {
-    for (a, &params) in arenas.iter().enumerate() {
-        let own = || layout.tensors.iter().zip(grads).filter(|(t, _)| t.arena == a);
+    for (a, &params) in arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable) {
+        let trained = layout.tensors.iter().filter(|t| t.trainable);
+        let own = || trained.clone().zip(grads).filter(|(t, _)| t.arena == a);
         let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
         let packed: Vec<Value> = own().map(|(_, &g)| g).collect();
-        let grad = g.pack(layout.arenas[a], &offsets, &packed)?;
+        let grad = g.pack(layout.arenas[a].len, &offsets, &packed)?;
         let slots: Vec<Value> = optimizer
             .slots()
             .iter()
-            .map(|s| g.state(&format!("{}/{a}", s.name), [layout.arenas[a]], DType::F32))
+            .map(|s| g.state(&layout.slot_name(s.name, a), [layout.arenas[a].len], DType::F32))
             .collect();
         let (new, new_slots) = optimizer.update(g, params, grad, &slots)?;
         if new_slots.len() != slots.len() {

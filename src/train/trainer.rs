@@ -1,73 +1,17 @@
 //! A compiled model: its device, parameters and plans.
 
-use super::history::Evaluation;
+use super::compile::{Compile, OutputSpec};
 use super::layout::ArenaLayout;
+use super::run::FitState;
 use super::step::{Batch, StepSpec, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Store};
 use crate::graph::{Graph, TensorType};
 use crate::layers::{Model, Sequential};
-use crate::losses::Loss;
-use crate::metrics::Metric;
 use crate::optim::Optimizer;
-use crate::passes::Passes;
 use crate::plan::Plan;
 use crate::tensor::{DType, Shape, Tensor};
 use std::sync::Arc;
-
-/// What a model is compiled with, as in Keras' `compile`.
-#[derive(Debug)]
-pub struct Compile {
-    optimizer: Box<dyn Optimizer>,
-    loss: Loss,
-    metrics: Vec<Metric>,
-    seed: u64,
-    evaluation_batch: usize,
-    passes: Passes,
-}
-
-impl Compile {
-    /// With this optimizer and loss, no metrics, seed 0.
-    #[must_use]
-    pub fn new(optimizer: impl Optimizer + 'static, loss: Loss) -> Self {
-        Self {
-            optimizer: Box::new(optimizer),
-            loss,
-            metrics: Vec::new(),
-            seed: 0,
-            evaluation_batch: 256,
-            passes: Passes::default(),
-        }
-    }
-
-    /// The metrics that every epoch reports.
-    #[must_use]
-    pub fn metrics(mut self, metrics: impl Into<Vec<Metric>>) -> Self {
-        self.metrics = metrics.into();
-        self
-    }
-
-    /// The seed of initial values, shuffling and dropout.
-    #[must_use]
-    pub const fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Samples per step of `evaluate`, `predict` and validation; 256 unless set.
-    #[must_use]
-    pub const fn evaluation_batch_size(mut self, size: usize) -> Self {
-        self.evaluation_batch = size;
-        self
-    }
-
-    /// Which graph passes run.
-    #[must_use]
-    pub const fn passes(mut self, passes: Passes) -> Self {
-        self.passes = passes;
-        self
-    }
-}
 
 /// Plans kept for another use, with their activation buffers.
 const KEPT: usize = 16;
@@ -80,56 +24,116 @@ type Key = (Batch, bool);
 pub struct Trainer {
     pub(super) device: Device,
     pub(super) store: Store,
-    model: Model,
-    layout: ArenaLayout,
+    pub(super) model: Model,
+    pub(super) layout: ArenaLayout,
     compile: Compile,
+    pub(super) outputs: Vec<OutputSpec>,
     plans: Vec<(Key, Arc<Plan>)>,
     executors: Vec<(Key, Executor)>,
     /// Steps trained so far.
     pub(super) steps: u64,
     /// Epochs trained so far: the shuffle's counter.
     pub(super) epochs: u64,
+    /// The learning rate of the coming steps, where it was set by hand.
+    pub(super) learning_rate: Option<f32>,
+    /// Where the next `fit` goes on, after a checkpoint was loaded.
+    pub(super) resumed: Option<FitState>,
 }
 
 impl Sequential {
+    /// Puts the model on a device, with initial parameters; see [`Model::compile`].
+    ///
+    /// # Errors
+    /// As [`Model::new`] and [`Model::compile`].
+    pub fn compile(&self, device: &Device, compile: Compile) -> Result<Trainer> {
+        Trainer::new(device, self.build()?, compile)
+    }
+}
+
+impl Model {
     /// Puts the model on a device, with initial parameters.
     ///
     /// # Errors
     /// Settings outside their domain and shapes that do not fit, naming layer and op; [`Error::Limit`] for a
     /// tensor that the device cannot bind.
     pub fn compile(&self, device: &Device, compile: Compile) -> Result<Trainer> {
-        Trainer::new(device, &self.build()?, compile)
+        Trainer::new(device, self.clone(), compile)
     }
 }
 
 impl Trainer {
-    fn new(device: &Device, model: &Model, compile: Compile) -> Result<Self> {
+    fn new(device: &Device, model: Model, compile: Compile) -> Result<Self> {
         compile.optimizer.check()?;
-        compile.loss.check()?;
-        let output = model.output_shapes().remove(0);
-        if compile.loss.takes_labels() && output.rank() == 0 {
-            let detail = "integer labels need predictions with a class axis";
-            return Err(Error::shape(compile.loss.name(), &[&output], detail));
-        }
+        let outputs = compile.outputs(&model)?;
         if compile.evaluation_batch == 0 {
             let detail = "a batch has at least one sample";
             return Err(Error::parameter("evaluation_batch_size", 0, detail));
         }
         let caps = device.caps();
-        let layout = ArenaLayout::new(model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
-        probe(device, model, &layout, &compile, &output)?;
-        let mut store = Store::new(device);
-        for (i, &len) in layout.arenas.iter().enumerate() {
-            let values = layout.initial(i, compile.seed);
-            store.upload(&format!("params/{i}"), &Tensor::f32([len], values)?)?;
-            for slot in compile.optimizer.slots() {
-                let values = vec![slot.initial; len];
-                store.upload(&format!("{}/{i}", slot.name), &Tensor::f32([len], values)?)?;
+        let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
+        let mut trainer = Self {
+            store: Store::new(device),
+            device: device.clone(),
+            model,
+            layout,
+            compile,
+            outputs,
+            plans: Vec::new(),
+            executors: Vec::new(),
+            steps: 0,
+            epochs: 0,
+            learning_rate: None,
+            resumed: None,
+        };
+        trainer.probe()?;
+        for (name, values) in trainer.initial_state() {
+            trainer.store.upload(&name, &Tensor::f32([values.len()], values)?)?;
+        }
+        Ok(trainer)
+    }
+
+    /// What the buffers that training changes begin as: parameters and the optimizer's slots.
+    fn initial_state(&self) -> Vec<(String, Vec<f32>)> {
+        let mut state = Vec::new();
+        for (i, arena) in self.layout.arenas.iter().enumerate() {
+            state.push((self.layout.arena_name(i), self.layout.initial(i, self.compile.seed)));
+            let slots = self.compile.optimizer.slots();
+            for slot in slots.iter().filter(|_| arena.trainable) {
+                state.push((self.layout.slot_name(slot.name, i), vec![slot.initial; arena.len]));
             }
         }
-        let device = device.clone();
-        let (model, plans, executors) = (model.clone(), Vec::new(), Vec::new());
-        Ok(Self { device, store, model, layout, compile, plans, executors, steps: 0, epochs: 0 })
+        state
+    }
+
+    /// Plans a step of one sample, so that whatever does not fit is refused before anything is allocated.
+    fn probe(&self) -> Result<()> {
+        let one = |dims: &[usize]| Shape::from([&[1], dims].concat());
+        let target = |(output, shape): (&OutputSpec, Shape)| match shape.dims().split_last() {
+            Some((_, rest)) if output.loss.takes_labels() => {
+                TensorType { shape: one(rest), dtype: DType::U32 }
+            }
+            _ => TensorType::f32(one(shape.dims())),
+        };
+        let x = self.model.inputs().iter().enumerate().map(|(i, input)| {
+            let dtype = if self.index_range(i).is_some() { DType::U32 } else { DType::F32 };
+            TensorType { shape: one(input.shape.dims()), dtype }
+        });
+        let batch = Batch {
+            role: "train",
+            x: x.collect(),
+            y: self.outputs.iter().zip(self.model.output_shapes()).map(target).collect(),
+            weighted: false,
+            scale: 1.0,
+            size: 1,
+            slots: 1,
+            capacity: 1,
+        };
+        self.plan(&batch, true).map(|_| ())
+    }
+
+    /// How many ids there are, where the samples of an input are ids.
+    pub(super) fn index_range(&self, _input: usize) -> Option<usize> {
+        None
     }
 
     /// The network.
@@ -156,12 +160,11 @@ impl Trainer {
         self.steps
     }
 
-    fn spec(&self, train: bool) -> StepSpec<'_> {
+    pub(super) fn spec(&self, train: bool) -> StepSpec<'_> {
         StepSpec {
             model: &self.model,
             layout: &self.layout,
-            loss: &self.compile.loss,
-            metrics: &self.compile.metrics,
+            outputs: &self.outputs,
             optimizer: train.then_some(&*self.compile.optimizer),
         }
     }
@@ -176,10 +179,6 @@ impl Trainer {
 
     pub(super) const fn seed(&self) -> u64 {
         self.compile.seed
-    }
-
-    pub(super) const fn loss(&self) -> &Loss {
-        &self.compile.loss
     }
 
     pub(super) fn optimizer(&self) -> &dyn Optimizer {
@@ -237,118 +236,4 @@ impl Trainer {
     pub(super) fn executor_at(&mut self, i: usize) -> &mut Executor {
         &mut self.executors[i].1
     }
-
-    /// The means of each metrics column over all samples of these batches.
-    pub(super) async fn collect(&self, batches: &[(Batch, usize)]) -> Result<Evaluation> {
-        let (first, columns) = (&batches[0].0, self.columns());
-        let room = first.column_room();
-        let len = first.slots * columns * room;
-        let bytes = self.store.read(&format!("{}/metrics", first.role), len * 4).await?;
-        let values: &[f32] = bytemuck::cast_slice(&bytes);
-        let metrics = &self.compile.metrics;
-        let mut sums = vec![0.0; columns];
-        let mut samples = 0;
-        let sizes = batches.iter().flat_map(|(b, count)| std::iter::repeat_n(b.size, *count));
-        for (slot, size) in values.chunks_exact(columns * room).zip(sizes) {
-            samples += size;
-            for (c, (sum, column)) in sums.iter_mut().zip(slot.chunks_exact(room)).enumerate() {
-                // Metrics are a number per sample. A sample's loss is divided by the batch already, and the
-                // penalty is one number per batch.
-                let metric = (1..=metrics.len()).contains(&c);
-                let numbers = if c > metrics.len() { &column[..1] } else { &column[..size] };
-                let total: f64 = numbers.iter().copied().map(f64::from).sum();
-                *sum += if metric { total } else { total * size as f64 };
-            }
-        }
-        let mut means = sums.into_iter().map(|sum| sum / samples as f64);
-        let mut loss = means.next().unwrap_or(0.0);
-        let named = metrics.iter().map(Metric::name).zip(means.by_ref()).collect();
-        loss += means.next().unwrap_or(0.0);
-        Ok(Evaluation { loss, metrics: named })
-    }
-
-    /// Every parameter as a host tensor with its name, in the model's order: kernels `[in, out]` as in Keras.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] where the device fails.
-    pub async fn weights_async(&self) -> Result<Vec<(String, Tensor)>> {
-        let mut arenas: Vec<Vec<f32>> = Vec::new();
-        for (i, len) in self.layout.arenas.iter().enumerate() {
-            let bytes = self.store.read(&format!("params/{i}"), len * 4).await?;
-            arenas.push(bytemuck::pod_collect_to_vec(&bytes));
-        }
-        let tensors = self.layout.tensors.iter().map(|t| {
-            let values = &arenas[t.arena][t.offset..t.offset + t.spec.shape.len()];
-            Ok((t.name.clone(), Tensor::f32(t.spec.shape.clone(), values)?))
-        });
-        tensors.collect()
-    }
-
-    /// The blocking form of [`Trainer::weights_async`].
-    ///
-    /// # Errors
-    /// As [`Trainer::weights_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn weights(&self) -> Result<Vec<(String, Tensor)>> {
-        crate::gpu::block_on(self.weights_async())
-    }
-
-    /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes where one does not fit.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::DType`] naming the first tensor that does not fit.
-    pub fn set_weights(&mut self, tensors: &[Tensor]) -> Result<()> {
-        if tensors.len() != self.layout.tensors.len() {
-            let detail = format!("the model has {} tensors", self.layout.tensors.len());
-            return Err(Error::parameter("weights", tensors.len(), detail));
-        }
-        let mut arenas: Vec<Vec<f32>> = self.layout.arenas.iter().map(|&n| vec![0.0; n]).collect();
-        for (placed, tensor) in self.layout.tensors.iter().zip(tensors) {
-            if tensor.shape() != &placed.spec.shape {
-                let detail = format!("`{}` has the second shape", placed.name);
-                return Err(Error::shape(
-                    "set_weights",
-                    &[tensor.shape(), &placed.spec.shape],
-                    detail,
-                ));
-            }
-            if tensor.dtype() != DType::F32 {
-                let detail = format!("`{}` is f32", placed.name);
-                return Err(Error::dtype("set_weights", &[tensor.dtype()], detail));
-            }
-            let values = tensor.as_f32()?;
-            arenas[placed.arena][placed.offset..placed.offset + values.len()]
-                .copy_from_slice(values);
-        }
-        for (i, values) in arenas.into_iter().enumerate() {
-            let len = values.len();
-            self.store.upload(&format!("params/{i}"), &Tensor::f32([len], values)?)?;
-        }
-        Ok(())
-    }
-}
-
-/// Plans a step of one sample, so that whatever does not fit is refused before anything is allocated.
-fn probe(
-    device: &Device,
-    model: &Model,
-    layout: &ArenaLayout,
-    compile: &Compile,
-    output: &Shape,
-) -> Result<()> {
-    let one = |dims: &[usize]| Shape::from([&[1], dims].concat());
-    let y = match (compile.loss.takes_labels(), output.dims().split_last()) {
-        (true, Some((_, rest))) => TensorType { shape: one(rest), dtype: DType::U32 },
-        _ => TensorType::f32(one(output.dims())),
-    };
-    let x = TensorType::f32(one(model.inputs()[0].shape.dims()));
-    let spec = StepSpec {
-        model,
-        layout,
-        loss: &compile.loss,
-        metrics: &compile.metrics,
-        optimizer: Some(&*compile.optimizer),
-    };
-    let batch = Batch { role: "train", x, y: Some(y), scale: 1.0, size: 1, slots: 1, capacity: 1 };
-    Plan::compile(&step_graph(&spec, &batch)?, &compile.passes, device.caps()).map(|_| ())
 }

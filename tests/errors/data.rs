@@ -33,12 +33,9 @@ fn u32_features_are_refused() -> Result<()> {
     let t = &mut trainer(&linear());
     let x = Tensor::u32([2, 4], [1; 8])?;
     refused!(t.predict(&x), Error::DType { .. }, "u32", "f32 or u8");
-    refused!(
-        TensorDataset::new(x, Tensor::u32([2], [0, 1])?),
-        Error::DType { .. },
-        "u32",
-        "f32 or u8"
-    );
+    let data = TensorDataset::new(x, Tensor::u32([2], [0, 1])?)?;
+    refused!(fit(t, &data), Error::DType { .. }, "u32", "f32 or u8");
+    refused!(t.evaluate(&data), Error::DType { .. }, "u32", "f32 or u8");
     Ok(())
 }
 

@@ -81,15 +81,14 @@ fn a_real_plan_over_the_real_limit_is_refused() -> Result<()> {
     let rows = (caps().max_binding_bytes / 16 + 1) as usize;
     let x = TensorType::f32([rows, 4]);
     let y = TensorType { shape: [rows].into(), dtype: DType::U32 };
-    let batch =
-        Batch { role: "train", x, y: Some(y), scale: 1.0, size: 32, slots: 1, capacity: 32 };
+    let batch = Batch::new("train", x, y, 32, 1);
     let real = caps().max_binding_bytes.to_string();
     let t = trainer(&linear());
     refused!(t.plan(&batch, true), Error::Limit { .. }, "gather", &real);
     for rows in [1 << 40, usize::MAX] {
         let x = TensorType::f32([rows, 4]);
         let y = TensorType { shape: [rows].into(), dtype: DType::U32 };
-        let batch = Batch { x, y: Some(y), size: rows, ..batch.clone() };
+        let batch = Batch { size: rows, ..Batch::new("train", x, y, 32, 1) };
         refused!(t.plan(&batch, true), Error::Limit { .. }, "32 bits");
     }
     Ok(())

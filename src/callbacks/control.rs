@@ -1,0 +1,82 @@
+//! What a hook may do to the training that calls it.
+
+use crate::error::{Error, Result};
+use crate::train::{FitInfo, Trainer};
+
+/// A hook's hold on training.
+#[derive(Debug)]
+pub struct Control<'a> {
+    pub(crate) trainer: &'a mut Trainer,
+    pub(crate) info: &'a FitInfo,
+    pub(crate) stop: &'a mut bool,
+}
+
+impl Control<'_> {
+    /// The model in training.
+    #[must_use]
+    pub fn trainer(&mut self) -> &mut Trainer {
+        self.trainer
+    }
+
+    /// Epochs, steps and samples of this `fit`.
+    #[must_use]
+    pub const fn info(&self) -> &FitInfo {
+        self.info
+    }
+
+    /// Ends training after this batch or epoch. The epoch's end is still reported.
+    pub const fn stop_training(&mut self) {
+        *self.stop = true;
+    }
+
+    /// The learning rate of the next step.
+    #[must_use]
+    pub fn learning_rate(&self) -> f64 {
+        self.trainer.learning_rate()
+    }
+
+    /// Sets the learning rate of all coming steps, in place of the optimizer's schedule.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a rate that is negative or not finite.
+    pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
+        self.trainer.set_learning_rate(rate)
+    }
+
+    /// Keeps a copy of all weights on the device under `name`, in place of one kept before.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device fails.
+    pub fn keep_weights(&mut self, name: &str) -> Result<()> {
+        self.trainer.keep_weights(name)
+    }
+
+    /// Takes the weights kept under `name` up again.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where nothing was kept; [`Error::Gpu`] where the device fails.
+    pub fn restore_weights(&mut self, name: &str) -> Result<()> {
+        self.trainer.restore_weights(name)
+    }
+}
+
+impl Error {
+    /// The failure of a callback's hook.
+    pub(crate) fn callback(
+        callback: String,
+        hook: &'static str,
+        cause: &(dyn std::error::Error + Send + Sync),
+    ) -> Self {
+        // The cause's own causes stand in its message or behind it.
+        let mut detail = cause.to_string();
+        let mut next = cause.source();
+        while let Some(inner) = next {
+            let words = inner.to_string();
+            if !detail.contains(&words) {
+                detail = format!("{detail}: {words}");
+            }
+            next = inner.source();
+        }
+        Self::Callback { callback, hook, detail }
+    }
+}

@@ -1,0 +1,221 @@
+//! A pass over data: its batches, and the steps that run them.
+
+use super::clock::{Instant, run_steps};
+use super::numbers::Numbers;
+use super::step::Batch;
+use super::trainer::Trainer;
+use crate::data::TensorDataset;
+use crate::error::{Error, Result};
+use crate::gpu::StepBlock;
+use crate::graph::TensorType;
+use crate::plan::Plan;
+use crate::tensor::Tensor;
+use std::ops::Range;
+
+/// Steps whose parameters are prepared at once, and whose numbers the device keeps.
+pub(super) const STEPS_AT_ONCE: usize = 4096;
+
+/// The steps of one pass: full batches, then a shorter one where the samples do not divide.
+#[derive(Debug, Clone)]
+pub(super) struct Pass {
+    /// A full batch.
+    pub full: Batch,
+    /// The last batch, where it is shorter.
+    short: Option<Batch>,
+    /// Steps of the pass.
+    pub steps: usize,
+    /// Steps whose samples are on the device at once: all, unless they are streamed.
+    pub window: usize,
+    /// Whether the steps train.
+    train: bool,
+}
+
+impl Pass {
+    /// Samples of a step.
+    pub fn size(&self, step: usize) -> usize {
+        self.batch(step).size
+    }
+
+    /// Samples of the pass.
+    pub fn samples(&self) -> usize {
+        (self.steps - 1) * self.full.size + self.size(self.steps - 1)
+    }
+
+    fn batch(&self, step: usize) -> &Batch {
+        self.short.as_ref().filter(|_| step + 1 == self.steps).unwrap_or(&self.full)
+    }
+}
+
+/// A tensor's type.
+pub(super) fn ty(tensor: &Tensor) -> TensorType {
+    TensorType { shape: tensor.shape().clone(), dtype: tensor.dtype() }
+}
+
+impl Trainer {
+    /// The pass over `samples` samples in batches of `full.size`, at most `limit` of them, planned.
+    pub(super) fn pass(
+        &mut self,
+        full: Batch,
+        samples: usize,
+        limit: Option<usize>,
+        train: bool,
+    ) -> Result<Pass> {
+        let all = samples.div_ceil(full.size);
+        let steps = limit.unwrap_or(all);
+        if steps == 0 || steps > all {
+            let detail = format!("{samples} samples in batches of {} are {all} steps", full.size);
+            return Err(Error::parameter("steps_per_epoch", steps, detail));
+        }
+        let rest = if steps == all { samples % full.size } else { 0 };
+        let full = Batch { slots: steps.min(STEPS_AT_ONCE), ..full };
+        let short = (rest > 0).then(|| Batch { size: rest, ..full.clone() });
+        if samples >= full.size {
+            self.planned(&full, train)?;
+        }
+        if let Some(short) = &short {
+            self.planned(short, train)?;
+        }
+        Ok(Pass { full, short, steps, window: steps, train })
+    }
+
+    /// The pass over a dataset that lies on the device as a whole.
+    pub(super) fn resident_pass(
+        &mut self,
+        role: &'static str,
+        data: &TensorDataset,
+        size: usize,
+        limit: Option<usize>,
+    ) -> Result<Pass> {
+        let size = size.min(data.len());
+        let full = Batch {
+            role,
+            x: data.features().iter().map(ty).collect(),
+            y: data.targets().iter().map(ty).collect(),
+            weighted: data.weights().is_some(),
+            scale: data.scale(),
+            size,
+            slots: 0,
+            capacity: size,
+        };
+        self.pass(full, data.len(), limit, role == "train")
+    }
+
+    /// Uploads a dataset, its samples in order, and compiles its batches: nothing is allocated or compiled
+    /// between the first step and the last.
+    pub(super) fn make_resident(&mut self, data: &TensorDataset, pass: &Pass) -> Result<()> {
+        let batch = &pass.full;
+        for (i, x) in data.features().iter().enumerate() {
+            self.store.upload(&batch.buffer("x", i), x)?;
+        }
+        for (i, y) in data.targets().iter().enumerate() {
+            self.store.upload(&batch.buffer("y", i), y)?;
+        }
+        if let Some(weights) = data.weights() {
+            self.store.upload(&batch.buffer("weights", 0), weights)?;
+        }
+        let in_order: Vec<u32> = (0..data.len() as u32).collect();
+        self.upload_order(pass, &in_order)?;
+        self.prepare(pass)
+    }
+
+    /// Makes what a pass needs beside its data.
+    pub(super) fn prepare(&mut self, pass: &Pass) -> Result<()> {
+        let batch = &pass.full;
+        let len = batch.slots * self.columns() * batch.column_room();
+        self.store.allocate(&batch.buffer("metrics", 0), len as u64 * 4)?;
+        if pass.size(0) == batch.size {
+            self.executor(batch, pass.train)?;
+        }
+        if let Some(short) = &pass.short {
+            self.executor(short, pass.train)?;
+        }
+        Ok(())
+    }
+
+    /// The order in which a pass takes its rows.
+    pub(super) fn upload_order(&mut self, pass: &Pass, order: &[u32]) -> Result<()> {
+        self.store.upload_bytes(&pass.full.buffer("order", 0), bytemuck::cast_slice(order))
+    }
+
+    /// Runs some steps of a pass, at most as many as it has slots. Gives the instant at which the first one
+    /// ended, where that was waited for.
+    pub(super) async fn run_pass(
+        &mut self,
+        pass: &Pass,
+        steps: Range<usize>,
+    ) -> Result<Option<Instant>> {
+        let device = self.device.clone();
+        let mut first = None;
+        let mut next = steps.start;
+        while next < steps.end {
+            let batch = pass.batch(next);
+            let full = pass.steps - usize::from(pass.short.is_some());
+            let end = if next < full { steps.end.min(full) } else { steps.end };
+            let i = self.executor(batch, pass.train)?;
+            let plan = self.executor_at(i).plan().clone();
+            let blocks: Vec<StepBlock> =
+                (next..end).map(|step| self.step_block(&plan, pass, step)).collect();
+            let ended = run_steps(&device, self.executor_at(i), &blocks).await?;
+            first = first.or(ended);
+            next = end;
+        }
+        Ok(first)
+    }
+
+    /// The words of the next step.
+    fn step_block(&mut self, plan: &Plan, pass: &Pass, step: usize) -> StepBlock {
+        let mut block = StepBlock::default();
+        block.set_u32(plan, "start", ((step % pass.window) * pass.full.size) as u32);
+        block.set_u32(plan, "slot", (step % pass.full.slots) as u32);
+        if pass.train {
+            block.set_u32(plan, "seed", fold_seed(self.seed()));
+            // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
+            block.set_u32(plan, "step", self.steps as u32);
+            for (name, value) in self.optimizer().step_values(self.steps) {
+                block.set_f32(plan, name, value);
+            }
+            self.steps += 1;
+        }
+        block
+    }
+
+    /// Waits for some steps of a pass and adds their numbers up.
+    pub(super) async fn add_numbers(
+        &self,
+        pass: &Pass,
+        steps: Range<usize>,
+        numbers: &mut Numbers,
+    ) -> Result<()> {
+        let spec = self.spec(false);
+        let slot = spec.columns() * pass.full.column_room();
+        let name = pass.full.buffer("metrics", 0);
+        let mut next = steps.start;
+        while next < steps.end {
+            let place = next % pass.full.slots;
+            let end = steps.end.min(next + pass.full.slots - place);
+            let (offset, len) = (place * slot * 4, (end - next) * slot * 4);
+            let bytes = self.store.read_at(&name, offset as u64, len).await?;
+            let sizes: Vec<usize> = (next..end).map(|step| pass.size(step)).collect();
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            numbers.add(&spec, &pass.full, &values, &sizes);
+            next = end;
+        }
+        Ok(())
+    }
+
+    /// Runs a whole pass and adds its numbers up.
+    pub(super) async fn run_whole(&mut self, pass: &Pass) -> Result<Numbers> {
+        let mut numbers = Numbers::default();
+        for start in (0..pass.steps).step_by(STEPS_AT_ONCE) {
+            let steps = start..pass.steps.min(start + STEPS_AT_ONCE);
+            self.run_pass(pass, steps.clone()).await?;
+            self.add_numbers(pass, steps, &mut numbers).await?;
+        }
+        Ok(numbers)
+    }
+}
+
+/// A 64-bit seed in the generator's 32-bit key word.
+fn fold_seed(seed: u64) -> u32 {
+    (seed ^ (seed >> 32)) as u32
+}

@@ -1,0 +1,24 @@
+//! The learning rate while training.
+
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
+
+impl Trainer {
+    /// The learning rate of the next step: the one set by hand, or the optimizer's.
+    #[must_use]
+    pub fn learning_rate(&self) -> f64 {
+        self.learning_rate.map_or_else(|| self.optimizer().rate_at(self.steps), f64::from)
+    }
+
+    /// Sets the learning rate of all coming steps, in place of the optimizer's.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a rate that is negative or not finite.
+    pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
+        if !(rate.is_finite() && rate >= 0.0) {
+            return Err(Error::parameter("learning_rate", rate, "a finite number, 0 or more"));
+        }
+        self.learning_rate = Some(rate);
+        Ok(())
+    }
+}

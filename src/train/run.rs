@@ -1,0 +1,309 @@
+//! The training loop.
+
+use super::clock::Instant;
+use super::fit::{Fit, Validation};
+use super::history::{BatchEnd, Epoch, FitInfo, History};
+use super::numbers::Numbers;
+use super::pass::Pass;
+use super::trainer::Trainer;
+use crate::callbacks::{BatchInterval, Callback, Control, HookResult};
+use crate::data::{TensorDataset, permutation};
+use crate::error::{Error, Result};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Where training stands beside what the trainer holds: with it, training goes on as if it had never stopped.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct FitState {
+    /// The epoch under way.
+    pub epoch: usize,
+    /// Its next batch.
+    pub batch: usize,
+    /// The numbers of its batches so far.
+    pub numbers: Numbers,
+    /// The epochs behind it.
+    pub history: History,
+    /// What each callback keeps, by its name.
+    pub callbacks: Vec<(String, Value)>,
+}
+
+/// What a `fit` trains with.
+struct Run<'f, 'a> {
+    fit: &'f mut Fit<'a>,
+    info: FitInfo,
+    state: FitState,
+    stop: bool,
+    /// For each callback, whether its batch hook ran since the present batch began, and when it did last.
+    batch_hooks: Vec<(bool, Instant)>,
+    /// Seconds that a step takes, measured between two waits.
+    step_seconds: Option<f64>,
+}
+
+impl Run<'_, '_> {
+    /// The end of the steps that run before somebody wants numbers; those of `read` and later are still on the
+    /// device, which keeps as many as it has slots.
+    fn next_stop(&self, read: usize, pass: &Pass) -> usize {
+        let step = self.state.batch;
+        let mut end = pass.steps.min((step / pass.window + 1) * pass.window);
+        for callback in &self.fit.callbacks {
+            let own = match callback.batch_interval() {
+                BatchInterval::Never => continue,
+                BatchInterval::Batches(n) => (step / n.max(1) + 1) * n.max(1),
+                BatchInterval::Time(interval) => step + self.steps_within(interval),
+            };
+            end = end.min(own);
+        }
+        end.min(read + pass.full.slots)
+    }
+
+    /// Steps that take about `interval`; one while that is not known.
+    fn steps_within(&self, interval: Duration) -> usize {
+        self.step_seconds.map_or(1, |s| (interval.as_secs_f64() / s.max(1e-9)) as usize).max(1)
+    }
+
+    /// Whether any callback's batch hooks run.
+    fn wants_batches(&self) -> bool {
+        self.fit.callbacks.iter().any(|c| c.batch_interval() != BatchInterval::Never)
+    }
+}
+
+impl Trainer {
+    /// Trains on `data`. Data and parameters stay on the device; the host reads one buffer of numbers per
+    /// epoch, and further ones where callbacks ask for them.
+    ///
+    /// # Errors
+    /// Data that does not suit the model, a batch size of zero, a split that leaves a side empty, a callback
+    /// that fails or monitors what is not logged, or a device failure.
+    pub async fn fit_async(&mut self, data: &TensorDataset, mut fit: Fit<'_>) -> Result<History> {
+        let began = Instant::now();
+        if fit.epochs == 0 {
+            return Err(Error::parameter("epochs", 0, "at least one epoch"));
+        }
+        let split = fit.split(data)?;
+        let data = split.train.as_ref().unwrap_or(data);
+        self.check_data(data)?;
+        if let Some(validation) = split.validation.data() {
+            self.check_data(validation)?;
+        }
+        let n = data.len();
+        let batch_size = fit.batch_size.unwrap_or(n);
+        if batch_size == 0 || batch_size > n {
+            let detail = format!("a batch has 1 to {n} samples, as many as there are");
+            return Err(Error::parameter("batch_size", batch_size, detail));
+        }
+        let pass = self.resident_pass("train", data, batch_size, fit.steps_per_epoch)?;
+        let validation = self.validation_pass(&split.validation)?;
+        self.check_monitors(&fit, validation.is_some())?;
+        // Everything that can be refused is refused by now, before the first byte is uploaded.
+        self.make_resident(data, &pass)?;
+        if let Some((data, pass)) = &validation {
+            self.make_resident(data, pass)?;
+        }
+        fit.callbacks.extend(crate::callbacks::shown(fit.verbose));
+        let info = FitInfo {
+            epochs: fit.epochs,
+            steps: pass.steps,
+            samples: pass.samples(),
+            validation: validation.is_some(),
+        };
+        let epoch = fit.initial_epoch;
+        let state = FitState { epoch, ..FitState::default() };
+        let batch_hooks = vec![(true, Instant::now()); fit.callbacks.len()];
+        let mut run =
+            Run { fit: &mut fit, info, state, stop: false, batch_hooks, step_seconds: None };
+        self.take_up(&mut run)?;
+        self.epochs_of(&mut run, &pass, validation.as_ref().map(|(_, pass)| pass), began).await?;
+        Ok(run.state.history)
+    }
+
+    /// The blocking form of [`Trainer::fit_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::fit_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn fit(&mut self, data: &TensorDataset, fit: Fit<'_>) -> Result<History> {
+        crate::gpu::block_on(self.fit_async(data, fit))
+    }
+
+    fn validation_pass<'v>(
+        &mut self,
+        validation: &'v Validation<'_>,
+    ) -> Result<Option<(&'v TensorDataset, Pass)>> {
+        let Some(data) = validation.data() else { return Ok(None) };
+        let pass = self.resident_pass("validate", data, self.evaluation_batch(), None)?;
+        Ok(Some((data, pass)))
+    }
+
+    /// Names of the logs at the end of an epoch.
+    fn log_names(&self, validation: bool) -> Vec<String> {
+        let own = Numbers::empty(&self.spec(false)).evaluation(&self.outputs);
+        let mut names: Vec<String> = own.logs("").into_iter().map(|(name, _)| name).collect();
+        if validation {
+            names.extend(own.logs("val_").into_iter().map(|(name, _)| name));
+        }
+        names
+    }
+
+    fn check_monitors(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
+        let names = self.log_names(validation);
+        for callback in &fit.callbacks {
+            for monitor in callback.monitors() {
+                if !names.contains(&monitor) {
+                    let detail = format!(
+                        "{} finds no such log; there are {}",
+                        callback.name(),
+                        names.join(", ")
+                    );
+                    return Err(Error::parameter("monitor", monitor, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up the state of a checkpoint, where one was loaded.
+    fn take_up(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        let Some(state) = self.resumed.take() else { return Ok(()) };
+        if state.batch >= run.info.steps && state.batch > 0 {
+            let detail = format!("the checkpoint was written at batch {}", state.batch);
+            return Err(Error::parameter("steps per epoch", run.info.steps, detail));
+        }
+        for callback in &mut run.fit.callbacks {
+            let name = callback.name();
+            if let Some((_, own)) = state.callbacks.iter().find(|(n, _)| *n == name) {
+                callback.restore(own).map_err(|e| Error::callback(name, "restore", &*e))?;
+            }
+        }
+        run.state = state;
+        Ok(())
+    }
+
+    async fn epochs_of(
+        &mut self,
+        run: &mut Run<'_, '_>,
+        pass: &Pass,
+        validation: Option<&Pass>,
+        began: Instant,
+    ) -> Result<()> {
+        self.call(run, "on_train_begin", |c, control| c.on_train_begin(control))?;
+        while run.state.epoch < run.fit.epochs && !run.stop {
+            let epoch = run.state.epoch;
+            let start = Instant::now();
+            if run.fit.shuffle {
+                let samples = pass.full.x[0].shape.dims()[0];
+                let order = permutation(samples, self.seed(), self.epochs)?;
+                self.upload_order(pass, &order)?;
+            }
+            if run.state.batch == 0 {
+                self.call(run, "on_epoch_begin", |c, control| c.on_epoch_begin(epoch, control))?;
+            }
+            let first = self.batches_of(run, pass).await?;
+            if let Some(ended) = first.filter(|_| run.state.history.epochs.is_empty()) {
+                run.state.history.first_step = Some(ended - began);
+            }
+            let duration = start.elapsed();
+            let numbers = std::mem::take(&mut run.state.numbers);
+            let mut logs = numbers.evaluation(&self.outputs).logs("");
+            let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
+            self.epochs += 1;
+            if let Some(pass) = validation {
+                self.call(run, "on_test_begin", |c, control| c.on_test_begin(control))?;
+                logs.extend(self.run_whole(pass).await?.evaluation(&self.outputs).logs("val_"));
+                self.call(run, "on_test_end", |c, control| c.on_test_end(control))?;
+            }
+            let mut report = Epoch { epoch, logs, duration, samples_per_second };
+            run.state.batch = 0;
+            run.state.epoch += 1;
+            self.call(run, "on_epoch_end", |c, control| c.on_epoch_end(&mut report, control))?;
+            run.state.history.epochs.push(report);
+        }
+        self.call(run, "on_train_end", |c, control| c.on_train_end(control))
+    }
+
+    /// The rest of an epoch's batches. Gives the instant at which the first one ended.
+    async fn batches_of(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<Option<Instant>> {
+        let mut first = None;
+        let mut read = run.state.batch;
+        let wanted = run.wants_batches();
+        while run.state.batch < pass.steps && !run.stop {
+            let (began, step) = (Instant::now(), run.state.batch);
+            let end = run.next_stop(read, pass);
+            if wanted {
+                self.batch_begins(run)?;
+            }
+            let ended = self.run_pass(pass, step..end).await?;
+            first = first.or(ended);
+            run.state.batch = end;
+            if wanted || end == pass.steps || end - read == pass.full.slots {
+                self.add_numbers(pass, read..end, &mut run.state.numbers).await?;
+                read = end;
+                // Compilation makes the first steps no measure of the others.
+                if ended.is_none() {
+                    run.step_seconds = Some(began.elapsed().as_secs_f64() / (end - step) as f64);
+                }
+            }
+            if wanted {
+                self.batch_ends(run, pass)?;
+            }
+        }
+        Ok(first)
+    }
+
+    /// Tells those whose last batch ended that the next one begins.
+    fn batch_begins(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        let step = run.state.batch;
+        let due =
+            |c: &dyn Callback, fresh: bool| fresh && c.batch_interval() != BatchInterval::Never;
+        let Run { fit, info, stop, batch_hooks, .. } = run;
+        for (callback, (fresh, _)) in fit.callbacks.iter_mut().zip(batch_hooks) {
+            if due(callback.as_ref(), *fresh) {
+                *fresh = false;
+                let mut control = Control { trainer: self, info, stop };
+                callback
+                    .on_batch_begin(step, &mut control)
+                    .map_err(|e| Error::callback(callback.name(), "on_batch_begin", &*e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the numbers so far to those who want them now.
+    fn batch_ends(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<()> {
+        let logs = run.state.numbers.evaluation(&self.outputs).logs("");
+        let Run { fit, info, stop, batch_hooks, state, .. } = run;
+        let last = state.batch == pass.steps;
+        let end = BatchEnd { epoch: state.epoch, batch: state.batch - 1, logs: &logs };
+        for (callback, (fresh, at)) in fit.callbacks.iter_mut().zip(batch_hooks) {
+            let due = match callback.batch_interval() {
+                BatchInterval::Never => false,
+                BatchInterval::Batches(n) => last || state.batch.is_multiple_of(n.max(1)),
+                // The steps were chosen to take about as long.
+                BatchInterval::Time(interval) => last || at.elapsed() >= interval / 2,
+            };
+            if due {
+                (*fresh, *at) = (true, Instant::now());
+                let mut control = Control { trainer: self, info, stop };
+                callback
+                    .on_batch_end(&end, &mut control)
+                    .map_err(|e| Error::callback(callback.name(), "on_batch_end", &*e))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls a hook of every callback.
+    fn call(
+        &mut self,
+        run: &mut Run<'_, '_>,
+        hook: &'static str,
+        mut each: impl FnMut(&mut dyn Callback, &mut Control<'_>) -> HookResult,
+    ) -> Result<()> {
+        let Run { fit, info, stop, .. } = run;
+        for callback in &mut fit.callbacks {
+            let mut control = Control { trainer: self, info, stop };
+            each(callback.as_mut(), &mut control)
+                .map_err(|e| Error::callback(callback.name(), hook, &*e))?;
+        }
+        Ok(())
+    }
+}

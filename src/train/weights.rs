@@ -1,0 +1,101 @@
+//! Parameters read and written by the host.
+
+use super::layout::Arena;
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
+use crate::tensor::{DType, Tensor};
+
+impl Trainer {
+    /// Every parameter as a host tensor with its name, in the model's order: kernels `[in, out]` as in Keras.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device fails.
+    pub async fn weights_async(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut arenas: Vec<Vec<f32>> = Vec::new();
+        for (i, Arena { len, .. }) in self.layout.arenas.iter().enumerate() {
+            let bytes = self.store.read(&self.layout.arena_name(i), len * 4).await?;
+            arenas.push(bytemuck::pod_collect_to_vec(&bytes));
+        }
+        let tensors = self.layout.tensors.iter().map(|t| {
+            let values = &arenas[t.arena][t.offset..t.offset + t.spec.shape.len()];
+            Ok((t.name.clone(), Tensor::f32(t.spec.shape.clone(), values)?))
+        });
+        tensors.collect()
+    }
+
+    /// The blocking form of [`Trainer::weights_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::weights_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weights(&self) -> Result<Vec<(String, Tensor)>> {
+        crate::gpu::block_on(self.weights_async())
+    }
+
+    /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes where one does not fit.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::DType`] naming the first tensor that does not fit.
+    pub fn set_weights(&mut self, tensors: &[Tensor]) -> Result<()> {
+        if tensors.len() != self.layout.tensors.len() {
+            let detail = format!("the model has {} tensors", self.layout.tensors.len());
+            return Err(Error::parameter("weights", tensors.len(), detail));
+        }
+        let mut arenas: Vec<Vec<f32>> =
+            self.layout.arenas.iter().map(|arena| vec![0.0; arena.len]).collect();
+        for (placed, tensor) in self.layout.tensors.iter().zip(tensors) {
+            if tensor.shape() != &placed.spec.shape {
+                let detail = format!("`{}` has the second shape", placed.name);
+                return Err(Error::shape(
+                    "set_weights",
+                    &[tensor.shape(), &placed.spec.shape],
+                    detail,
+                ));
+            }
+            if tensor.dtype() != DType::F32 {
+                let detail = format!("`{}` is f32", placed.name);
+                return Err(Error::dtype("set_weights", &[tensor.dtype()], detail));
+            }
+            let values = tensor.as_f32()?;
+            arenas[placed.arena][placed.offset..placed.offset + values.len()]
+                .copy_from_slice(values);
+        }
+        for (i, values) in arenas.into_iter().enumerate() {
+            let len = values.len();
+            self.store.upload(&self.layout.arena_name(i), &Tensor::f32([len], values)?)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a copy of all weights on the device under `name`, in place of one kept before.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] and [`Error::Gpu`] where the device has no room.
+    pub fn keep_weights(&mut self, name: &str) -> Result<()> {
+        for i in 0..self.layout.arenas.len() {
+            let arena = self.layout.arena_name(i);
+            self.store.copy(&arena, &kept(name, &arena))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the weights kept under `name` up again.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where nothing was kept; [`Error::Gpu`] where the device fails.
+    pub fn restore_weights(&mut self, name: &str) -> Result<()> {
+        for i in 0..self.layout.arenas.len() {
+            let arena = self.layout.arena_name(i);
+            if !self.store.contains(&kept(name, &arena)) {
+                return Err(Error::parameter("restore_weights", name, "nothing was kept under it"));
+            }
+            self.store.copy(&kept(name, &arena), &arena)?;
+        }
+        Ok(())
+    }
+}
+
+/// The name of the buffer that keeps an arena.
+fn kept(name: &str, arena: &str) -> String {
+    format!("kept/{name}/{arena}")
+}
