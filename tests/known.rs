@@ -4,6 +4,8 @@
 //! specification allows a function: `exp` 3 + 2|x| units in the last place, `log` 3 of them and 2^-21
 //! between 1/2 and 2, a division 2.5.
 
+#[path = "known/classification.rs"]
+mod classification;
 mod recording;
 mod reference;
 #[path = "known/steps.rs"]

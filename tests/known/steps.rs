@@ -10,7 +10,7 @@ fn recorded() -> Result<Json> {
 }
 
 /// The numbers of a plain list.
-fn list(entry: &Json, key: &str) -> Result<Vec<f64>> {
+pub fn list(entry: &Json, key: &str) -> Result<Vec<f64>> {
     let values = entry[key].as_array().with_context(|| format!("no list {key:?}"))?;
     values.iter().map(|v| v.as_f64().with_context(|| format!("{v} in {key}"))).collect()
 }
