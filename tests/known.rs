@@ -4,12 +4,16 @@
 //! specification allows a function: `exp` 3 + 2|x| units in the last place, `log` 3 of them and 2^-21
 //! between 1/2 and 2, a division 2.5.
 
+#[path = "known/classification.rs"]
+mod classification;
 mod recording;
 mod reference;
+#[path = "known/steps.rs"]
+mod steps;
 mod support;
 
 use anyhow::{Context, Result, bail, ensure};
-use recording::{agree, data, labels, number, recording, text, wide};
+use recording::{agree, data, entries, labels, number, recording, text, wide};
 use serde_json::Value as Json;
 use std::sync::Arc;
 use support::{device, run};
@@ -124,37 +128,57 @@ fn losses_agree_with_keras() -> Result<()> {
     Ok(())
 }
 
+/// The number of a config as f32.
+fn setting(config: &Json, key: &str) -> Result<f32> {
+    Ok(number(config, key)? as f32)
+}
+
+fn sgd(c: &Json) -> Result<Sgd> {
+    let (learning_rate, momentum) = (setting(c, "learning_rate")?, setting(c, "momentum")?);
+    let decay = c["decay"].as_f64().unwrap_or(0.0) as f32;
+    Ok(Sgd { learning_rate, momentum, nesterov: c["nesterov"] == true, decay })
+}
+
+fn rmsprop(c: &Json) -> Result<RmsProp> {
+    Ok(RmsProp {
+        learning_rate: setting(c, "learning_rate")?,
+        rho: setting(c, "rho")?,
+        momentum: setting(c, "momentum")?,
+        epsilon: setting(c, "epsilon")?,
+        centered: c["centered"] == true,
+    })
+}
+
+fn adagrad(c: &Json) -> Result<Adagrad> {
+    let (learning_rate, epsilon) = (setting(c, "learning_rate")?, setting(c, "epsilon")?);
+    let initial_accumulator_value = setting(c, "initial_accumulator_value")?;
+    Ok(Adagrad { learning_rate, initial_accumulator_value, epsilon })
+}
+
+fn adam(c: &Json) -> Result<Adam> {
+    let (learning_rate, epsilon) = (setting(c, "learning_rate")?, setting(c, "epsilon")?);
+    let (beta_1, beta_2) = (setting(c, "beta_1")?, setting(c, "beta_2")?);
+    Ok(Adam { learning_rate, beta_1, beta_2, epsilon })
+}
+
+fn adamw(c: &Json) -> Result<AdamW> {
+    Ok(AdamW { adam: adam(c)?, weight_decay: setting(c, "weight_decay")? })
+}
+
 fn optimizer(entry: &Json) -> Result<Box<dyn Optimizer>> {
     let c = &entry["config"];
-    let n = |key: &str| -> Result<f32> { Ok(number(c, key)? as f32) };
-    let learning_rate = n("learning_rate")?;
-    let adam = || -> Result<Adam> {
-        let (beta_1, beta_2, epsilon) = (n("beta_1")?, n("beta_2")?, n("epsilon")?);
-        Ok(Adam { learning_rate, beta_1, beta_2, epsilon })
-    };
     Ok(match text(entry, "optimizer")? {
-        "SGD" => {
-            let decay = c["decay"].as_f64().unwrap_or(0.0) as f32;
-            let nesterov = c["nesterov"] == true;
-            Box::new(Sgd { learning_rate, momentum: n("momentum")?, nesterov, decay })
-        }
-        "RMSprop" => {
-            let (rho, momentum, epsilon) = (n("rho")?, n("momentum")?, n("epsilon")?);
-            let centered = c["centered"] == true;
-            Box::new(RmsProp { learning_rate, rho, momentum, epsilon, centered })
-        }
-        "Adagrad" => {
-            let initial_accumulator_value = n("initial_accumulator_value")?;
-            Box::new(Adagrad { learning_rate, initial_accumulator_value, epsilon: n("epsilon")? })
-        }
-        "Adam" => Box::new(adam()?),
-        "AdamW" => Box::new(AdamW { adam: adam()?, weight_decay: n("weight_decay")? }),
+        "SGD" => Box::new(sgd(c)?),
+        "RMSprop" => Box::new(rmsprop(c)?),
+        "Adagrad" => Box::new(adagrad(c)?),
+        "Adam" => Box::new(adam(c)?),
+        "AdamW" => Box::new(adamw(c)?),
         other => bail!("no optimizer {other:?}"),
     })
 }
 
 /// The parameters after each step, from the rule alone: an arena, its gradient, and the slots.
-fn steps(rule: &dyn Optimizer, initial: &[f32], gradients: &[f32]) -> Result<Vec<f32>> {
+fn rule_steps(rule: &dyn Optimizer, initial: &[f32], gradients: &[f32]) -> Result<Vec<f32>> {
     rule.check()?;
     let len = initial.len();
     let mut g = Graph::new();
@@ -197,7 +221,7 @@ fn five_steps_of_every_optimizer_agree_with_keras() -> Result<()> {
     for entry in recording("optimizers")? {
         let (name, rule) = (text(&entry, "name")?, optimizer(&entry)?);
         kinds.insert(rule.name());
-        let got = steps(&*rule, &data(&entry["initial"])?, &data(&entry["gradients"])?)?;
+        let got = rule_steps(&*rule, &data(&entry["initial"])?, &data(&entry["gradients"])?)?;
         // Keras' 1 - beta_2^t loses digits in f32, here it is f64: up to 7e-7 after five steps.
         agree(name, &got, &wide(&entry["parameters"])?, 1e-6, 7e-7);
     }

@@ -11,7 +11,8 @@
 
 Every number is computed by Keras in float32 on the CPU, with its jax backend; gradients are
 jax's automatic derivatives of Keras' functions. Inputs come from a seeded generator, rounded to
-four decimals, and are recorded too, so that a reader needs nothing but the file.
+four decimals, and are recorded too, so that a reader needs nothing but the file. The other scripts here
+import this one first: it chooses Keras' backend.
 
 A derivative at a kink is each backend's own choice (jax has 1 for the absolute value at 0,
 TensorFlow and torch 0), so losses and penalties stay away from theirs; the activations list them
@@ -53,6 +54,14 @@ def tensor(values):
 
 def f32(values):
     return np.asarray(values, dtype=np.float32)
+
+
+def short(values):
+    """A list of float32 in the fewest digits that read back exactly."""
+    values = f32(values).reshape(-1)
+    digits = [float(str(v)) for v in values]
+    assert np.array_equal(f32(digits), values), values
+    return digits
 
 
 class Inputs:
@@ -156,6 +165,15 @@ def record_losses():
     return [record_loss(*case) for case in cases]
 
 
+def full_config(optimizer):
+    """An optimizer's config with every default filled in, numbers and flags only."""
+    return {
+        key: value
+        for key, value in optimizer.get_config().items()
+        if isinstance(value, (int, float)) and not key.startswith("ema") and key != "use_ema"
+    }
+
+
 def record_optimizers():
     # Columns: ordinary, ordinary, never any gradient, small, tiny (where the place of epsilon
     # decides), large, and one that changes its sign.
@@ -209,17 +227,11 @@ def record_optimizers():
         for gradient in gradients:
             optimizer.apply([jnp.asarray(gradient)], [variable])
             steps.append(np.array(variable.value))
-        # The config with every default filled in, numbers and flags only.
-        full = {
-            key: value
-            for key, value in optimizer.get_config().items()
-            if isinstance(value, (int, float)) and not key.startswith("ema") and key != "use_ema"
-        }
         out.append(
             {
                 "name": name,
                 "optimizer": cls,
-                "config": full | config,
+                "config": full_config(optimizer) | config,
                 "initial": tensor(initial),
                 "gradients": tensor(gradients),
                 "parameters": tensor(np.stack(steps)),
@@ -344,20 +356,34 @@ def record_regularizers():
     return out
 
 
+def meta(script):
+    """When, by which script, and with what versions a file was recorded."""
+    return {
+        "recorded": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "script": f"tests/known/{script}",
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": jax.devices()[0].platform,
+        "floatx": keras.config.floatx(),
+        "epsilon": keras.config.epsilon(),
+    }
+
+
+def write(name, recording):
+    """Writes `recording` as JSON beside this file, one line per list of numbers."""
+    text = json.dumps(recording, indent=1, allow_nan=False)
+    text = re.sub(r"\[([^\[\]{}\"]*)\]", lambda m: f"[{' '.join(m.group(1).split())}]", text)
+    path = pathlib.Path(__file__).with_name(name)
+    path.write_text(text + "\n")
+    print(f"{name}: {len(text)} bytes")
+
+
 def main():
     recording = {
-        "meta": {
-            "recorded": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-            "script": "tests/known/record.py",
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-            "jax": jax.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "device": jax.devices()[0].platform,
-            "floatx": keras.config.floatx(),
-            "epsilon": keras.config.epsilon(),
-        },
+        "meta": meta("record.py"),
         "softmax": record_softmax(),
         "losses": record_losses(),
         "optimizers": record_optimizers(),
@@ -365,12 +391,7 @@ def main():
         "activations": record_activations(),
         "regularizers": record_regularizers(),
     }
-    text = json.dumps(recording, indent=1, allow_nan=False)
-    # One line per list of numbers.
-    text = re.sub(r"\[([^\[\]{}\"]*)\]", lambda m: f"[{' '.join(m.group(1).split())}]", text)
-    path = pathlib.Path(__file__).with_name("keras.json")
-    path.write_text(text + "\n")
-    print(f"{path.name}: {len(text)} bytes")
+    write("keras.json", recording)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,13 @@ use super::reference::compare::{assert_close, compare, widen, worst_relative};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// The entries of a section of the recording.
+/// The entries of a section of `keras.json`.
 pub fn recording(section: &str) -> Result<Vec<Value>> {
-    let all: Value = serde_json::from_str(include_str!("../known/keras.json"))?;
+    entries(&serde_json::from_str(include_str!("../known/keras.json"))?, section)
+}
+
+/// The entries of a section of a recording.
+pub fn entries(all: &Value, section: &str) -> Result<Vec<Value>> {
     let entries = all[section].as_array().with_context(|| format!("no list {section:?}"))?;
     ensure!(!entries.is_empty(), "section {section:?} is empty");
     Ok(entries.clone())
