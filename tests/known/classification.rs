@@ -4,7 +4,7 @@
 use super::reference::compare::compare;
 use super::*;
 use safetensors::SafeTensors;
-use wgrad::data::Dataset;
+use wgrad::data::TensorDataset;
 use wgrad::metrics::Metric;
 use wgrad::train::{Compile, Fit, History, Trainer};
 
@@ -18,17 +18,17 @@ fn tensor(file: &SafeTensors<'_>, name: &str) -> Result<Tensor> {
 
 struct Recorded {
     all: Json,
-    train: Dataset,
-    test: Dataset,
+    train: TensorDataset,
+    test: TensorDataset,
     weights: Vec<(String, Tensor)>,
 }
 
 fn recorded() -> Result<Recorded> {
     let file = SafeTensors::deserialize(include_bytes!("classification.safetensors"))?;
     let all: Json = serde_json::from_str(include_str!("classification.json"))?;
-    let data = |part: &str| -> Result<Dataset> {
+    let data = |part: &str| -> Result<TensorDataset> {
         let named = |axis: &str| tensor(&file, &format!("{axis}_{part}"));
-        Ok(Dataset::new(named("x")?, named("y")?)?)
+        Ok(TensorDataset::new(named("x")?, named("y")?)?)
     };
     let mut weights = Vec::new();
     for name in all["weights"].as_array().context("weights")? {

@@ -2,7 +2,7 @@
 
 use super::reference::compare::compare;
 use super::*;
-use wgrad::data::Dataset;
+use wgrad::data::TensorDataset;
 use wgrad::train::{Compile, Fit};
 
 fn recorded() -> Result<Json> {
@@ -42,10 +42,10 @@ fn losses(all: &Json, entry: &Json, steps: usize) -> Result<Vec<f32>> {
         "MeanSquaredError" => floats(&data["y"])?,
         _ => classes(&data["labels"])?,
     };
-    let data_set = Dataset::new(floats(&data["x"])?, y)?;
+    let data_set = TensorDataset::new(floats(&data["x"])?, y)?;
     let batch = number(data, "batch")? as usize;
     let starts = (0..data_set.len()).step_by(batch);
-    let batches: Vec<Dataset> =
+    let batches: Vec<TensorDataset> =
         starts.map(|s| data_set.rows(s, batch)).collect::<Result<_, _>>()?;
     let weights = data["weights"].as_array().context("weights")?;
     let weights: Vec<Tensor> = weights.iter().map(floats).collect::<Result<_>>()?;
