@@ -42,6 +42,9 @@ pub enum Activation {
     Silu,
     /// 1 where x is positive, else 0. Its derivative is 0.
     Step,
+    /// 1 where x is positive, else 0, with a gradient that passes straight through. With it the gradient of the
+    /// squared error is the perceptron rule: w changes by rate · (target - output) · x. Rosenblatt 1958.
+    Perceptron,
     /// x limited to [low, high]: the piecewise-linear unit.
     ClippedLinear {
         /// Lower limit.
@@ -74,6 +77,7 @@ impl Activation {
             Self::GeluTanh => "gelu_tanh",
             Self::Silu => "silu",
             Self::Step => "step",
+            Self::Perceptron => "perceptron",
             Self::ClippedLinear { .. } => "clipped_linear",
             Self::Softmax => "softmax",
             Self::LogSoftmax => "log_softmax",

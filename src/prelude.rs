@@ -10,4 +10,5 @@ pub use crate::losses::Loss;
 pub use crate::metrics::Metric;
 pub use crate::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
-pub use crate::train::{Compile, Epoch, Evaluation, Features, Fit, History, Trainer};
+pub use crate::callbacks::{Callback, Control, HookResult};
+pub use crate::train::{Compile, Epoch, Evaluation, Features, Fit, History, Trainer, Verbose};

@@ -102,7 +102,7 @@ impl Op for Map {
                     graph.mul(dy, slope)
                 };
                 match instr.row.derivative {
-                    Derivative::One => vec![Some(dy)],
+                    Derivative::One | Derivative::StraightThrough => vec![Some(dy)],
                     Derivative::Zero => vec![None; inputs.len()],
                     Derivative::OfInput(_) => vec![Some(derivative_at(graph, inputs[0])?)],
                     Derivative::OfOutput(_) => vec![Some(derivative_at(graph, outputs[0])?)],

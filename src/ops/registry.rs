@@ -17,6 +17,8 @@ pub enum Gradient {
     Checked,
     /// Zero wherever it exists.
     Zero,
+    /// The upstream gradient as it is, by the rule of the function.
+    StraightThrough,
     /// Asking for it is an error, for this reason.
     None(&'static str),
 }
@@ -330,6 +332,7 @@ const MAP: &[&str] = &["elementwise/map"];
 fn card_of(row: &'static Row) -> Card {
     let gradient = match row.derivative {
         Derivative::Zero => Gradient::Zero,
+        Derivative::StraightThrough => Gradient::StraightThrough,
         Derivative::None(why) => Gradient::None(why),
         _ => Gradient::Checked,
     };

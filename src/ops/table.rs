@@ -16,6 +16,8 @@ pub enum Derivative {
     One,
     /// f' = 0 wherever it exists.
     Zero,
+    /// The upstream gradient passes through although f' is something else: a learning rule of the function's own.
+    StraightThrough,
     /// No gradient, and why.
     None(&'static str),
 }
@@ -74,7 +76,7 @@ const fn neutral(row: Row, left: Option<f32>, right: Option<f32>) -> Row {
     Row { neutral: (left, right), ..row }
 }
 
-use Derivative::{Composed, OfInput, OfOutput, One, Zero};
+use Derivative::{Composed, OfInput, OfOutput, One, StraightThrough, Zero};
 
 const COMPARISON: Derivative = Zero;
 
@@ -134,6 +136,11 @@ pub static ROWS: &[Row] = &[
     unary("gelu_tanh", "gelu_tanh(x)", OfInput("gelu_tanh_derivative(x)")),
     unary("silu", "x * sigmoid(x)", OfInput("silu_derivative(x)")),
     unary("step", "select(vec4<f32>(0.0), vec4<f32>(1.0), x > vec4<f32>(0.0))", Zero),
+    unary(
+        "perceptron",
+        "select(vec4<f32>(0.0), vec4<f32>(1.0), x > vec4<f32>(0.0))",
+        StraightThrough,
+    ),
     with(
         unary(
             "clipped_linear",

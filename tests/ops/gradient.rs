@@ -85,6 +85,18 @@ fn both(case: &Case, caps: &DeviceCaps, error: f32) -> Vec<(Vec<f32>, Vec<f64>)>
     f32s.map(of_operand).collect()
 }
 
+/// The upstream gradient and the operand's.
+fn passed(case: &Case) -> (Vec<f32>, Vec<f32>) {
+    let graph = gradient_graph(case).unwrap_or_else(|e| panic!("{case}: {e}"));
+    let x = smooth_operands(case);
+    let upstream = draw(&Sample::f32([x[0].shape().len()], (0.25, 1.75)), 99);
+    let mut named: Vec<(String, Tensor)> = crate::harness::feeds(&x);
+    named.push(("upstream".into(), upstream.clone()));
+    let feeds: Vec<(&str, Tensor)> = named.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
+    let ran = execute(&graph, &Passes::default(), &families()[0], &feeds, &[&case.words]);
+    (upstream.as_f32().expect("f32").to_vec(), ran.f32("grad0"))
+}
+
 /// Finite differences are right to about 1e-9; the rest is f32: a sum of n products of numbers up to a few
 /// units, each rounded to 6e-8, where `n` is what one element of the gradient adds up.
 fn tolerance(case: &Case) -> (f64, f64) {
@@ -116,6 +128,12 @@ fn every_differentiable_card() {
                     for (got, _) in both(case, &families()[0], 0.0) {
                         assert!(got.iter().all(|&v| v == 0.0), "{case} has a gradient");
                     }
+                }
+            }
+            Gradient::StraightThrough => {
+                for case in card.cases.iter().filter(|c| is_gradient_case(c)) {
+                    let (upstream, got) = passed(case);
+                    assert_eq!(got, upstream, "{case}");
                 }
             }
             Gradient::None(_) => {

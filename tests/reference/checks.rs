@@ -106,7 +106,9 @@ fn derivatives_agree_with_finite_differences() {
         ("clipped_linear", &[-0.5, 2.0]),
         ("clipped_linear", &[0.0, 6.0]),
     ];
-    let defaults = UNARY.iter().map(|row| (row.name, row.params));
+    // The perceptron rule is no derivative.
+    let rows = UNARY.iter().filter(|row| row.name != "perceptron");
+    let defaults = rows.map(|row| (row.name, row.params));
     for (name, params) in defaults.chain(others) {
         let derivative = |x| unary_derivative(name, params, x);
         assert!(derivative_agrees(name, params, derivative), "{name}{params:?}");

@@ -53,6 +53,7 @@ pub const UNARY: &[Unary] = &[
     row("gelu_tanh", &[], REALS),
     row("silu", &[], REALS),
     row("step", &[], REALS),
+    row("perceptron", &[], REALS),
     row("clipped_linear", &[-1.0, 1.0], REALS),
 ];
 
@@ -102,9 +103,8 @@ pub fn domain(name: &str) -> (f64, f64) {
 pub fn joints(name: &str, params: &[f64]) -> Vec<f64> {
     let (row, params) = lookup(name, params);
     match row.name {
-        "abs" | "sign" | "reciprocal" | "relu" | "leaky_relu" | "elu" | "selu" | "step" => {
-            vec![0.0]
-        }
+        "abs" | "sign" | "reciprocal" | "relu" | "leaky_relu" | "elu" | "selu" | "step"
+        | "perceptron" => vec![0.0],
         "hard_sigmoid" => vec![-3.0, 3.0],
         "clipped_linear" => vec![params[0], params[1]],
         _ => vec![],
@@ -161,7 +161,7 @@ pub fn unary(name: &str, params: &[f64], x: f64) -> f64 {
         // (1 + tanh u)/2 is the logistic function of 2u, which keeps its precision below 0.
         "gelu_tanh" => x * logistic(2.0 * (2.0 / PI).sqrt() * (x + GELU_CUBIC * x.powi(3))),
         "silu" => x * logistic(x),
-        "step" => choose(x > 0.0, 1.0, 0.0),
+        "step" | "perceptron" => choose(x > 0.0, 1.0, 0.0),
         "clipped_linear" => x.clamp(p[0], p[1]),
         _ => panic!("the oracle lists {name:?} and has no formula for it"),
     }
@@ -176,7 +176,8 @@ pub fn unary(name: &str, params: &[f64], x: f64) -> f64 {
 pub fn unary_derivative(name: &str, params: &[f64], x: f64) -> f64 {
     let (row, p) = lookup(name, params);
     match row.name {
-        "linear" => 1.0,
+        // The perceptron rule takes the step for the identity.
+        "linear" | "perceptron" => 1.0,
         "neg" => -1.0,
         "abs" if x == 0.0 => 0.0,
         "abs" => x.signum(),

@@ -20,6 +20,7 @@ const ACTIVATIONS: [Activation; 15] = [
     Activation::GeluTanh,
     Activation::Silu,
     Activation::Step,
+    Activation::Perceptron,
     Activation::ClippedLinear { low: -1.0, high: 1.0 },
 ];
 
