@@ -1,6 +1,7 @@
 //! What a training program names: `use wgrad::prelude::*`.
 
 pub use crate::activations::Activation;
+pub use crate::callbacks::{Callback, Control, HookResult};
 pub use crate::data::TensorDataset;
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::data::{load_mnist, read_idx};
@@ -10,5 +11,4 @@ pub use crate::losses::Loss;
 pub use crate::metrics::Metric;
 pub use crate::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
-pub use crate::callbacks::{Callback, Control, HookResult};
 pub use crate::train::{Compile, Epoch, Evaluation, Features, Fit, History, Trainer, Verbose};

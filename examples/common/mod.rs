@@ -38,3 +38,8 @@ pub fn report(result: Result<()>) -> ExitCode {
 pub fn picture(name: &str, svg: bool) -> PathBuf {
     PathBuf::from("out").join(format!("{name}.{}", if svg { "svg" } else { "png" }))
 }
+
+/// The place of the largest number.
+pub fn largest(row: &[f32]) -> u32 {
+    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as u32
+}

@@ -176,12 +176,11 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
     let terms = |case: &Case| (case.inputs[0].shape.len() as f64).max(1.0);
     match case.op {
         // One correctly rounded operation, a choice, or a copy.
-        "linear" | "neg" | "abs" | "sign" | "square" | "relu" | "leaky_relu" | "step" | "perceptron"
-        | "clipped_linear" | "add" | "sub" | "mul" | "maximum" | "minimum" | "greater"
-        | "greater_equal" | "less" | "less_equal" | "equal" | "random_uniform" | "copy"
-        | "transpose" | "reshape" | "view" | "pack" | "max" | "hits" | "one_hot" | "gather" => {
-            (EPS, 0.0)
-        }
+        "linear" | "neg" | "abs" | "sign" | "square" | "relu" | "leaky_relu" | "step"
+        | "perceptron" | "clipped_linear" | "add" | "sub" | "mul" | "maximum" | "minimum"
+        | "greater" | "greater_equal" | "less" | "less_equal" | "equal" | "random_uniform"
+        | "copy" | "transpose" | "reshape" | "view" | "pack" | "max" | "hits" | "one_hot"
+        | "gather" => (EPS, 0.0),
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" => (3.0 * EPS, 0.0),
         // Sums of small whole numbers are exact in any order.

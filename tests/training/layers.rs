@@ -5,7 +5,7 @@ use reference::compare::assert_close;
 use reference::losses::{batch_mean, mse};
 use wgrad::Result;
 
-const ACTIVATIONS: [Activation; 15] = [
+const ACTIVATIONS: [Activation; 16] = [
     Activation::Linear,
     Activation::Relu,
     Activation::LeakyRelu { negative_slope: 0.2 },

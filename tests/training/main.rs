@@ -5,6 +5,8 @@ mod batches;
 mod equivalence;
 mod layers;
 mod learning;
+mod options;
+mod outputs;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod seeds;

@@ -1,0 +1,186 @@
+//! The options of `fit`: validation, weights of samples and classes, where epochs begin and end.
+
+use super::*;
+use reference::compare::assert_close;
+use std::cell::RefCell;
+use wgrad::Error;
+use wgrad::Result;
+use wgrad::callbacks::{BatchInterval, Lambda};
+
+fn quiet<'a>() -> Fit<'a> {
+    Fit::new().verbose(Verbose::Silent)
+}
+
+fn trainer(seed: u64) -> Trainer {
+    compile(
+        &small(6, 3),
+        Compile::new(Adam::new(0.01), SPARSE).metrics([Metric::Accuracy]).seed(seed),
+    )
+}
+
+/// The message of a refused `fit`, which must leave the trainer as it was.
+#[track_caller]
+fn refused(data: &TensorDataset, fit: Fit<'_>, words: &[&str]) {
+    let mut t = trainer(1);
+    let before = bits(&t);
+    let error = t.fit(data, fit).unwrap_err();
+    assert!(matches!(error, Error::Parameter { .. } | Error::Data { .. }), "{error:?}");
+    for word in words {
+        assert!(error.to_string().contains(word), "{error} lacks {word:?}");
+    }
+    assert_eq!((t.steps(), bits(&t)), (0, before));
+}
+
+#[test]
+fn a_validation_split_is_the_last_rows() -> Result<()> {
+    let data = points(103, 6, 3);
+    let mut split = trainer(3);
+    let own = split.fit(&data, quiet().epochs(3).validation_split(0.2))?;
+    // Keras trains on the floor of 103 * 0.8.
+    let (train, validation) = data.split_at(82)?;
+    let mut given = trainer(3);
+    let other = given.fit(&train, quiet().epochs(3).validation_data(&validation))?;
+    for name in ["loss", "accuracy", "val_loss", "val_accuracy"] {
+        assert_eq!(own.get(name), other.get(name), "{name}");
+        assert_eq!(own.get(name).len(), 3);
+    }
+    assert_eq!(bits(&split), bits(&given));
+    Ok(())
+}
+
+#[test]
+fn a_split_leaves_samples_on_both_sides() {
+    let data = points(40, 6, 3);
+    for share in [0.0, 1.0, -0.1, 1.5, f64::NAN, 0.999] {
+        refused(&data, quiet().validation_split(share), &["validation_split", "both sides"]);
+    }
+    let both = quiet().validation_split(0.5).validation_data(&data);
+    refused(&data, both, &["validation_split", "validation_data", "choose one"]);
+}
+
+#[test]
+fn weights_multiply_each_samples_loss() -> Result<()> {
+    let data = points(70, 6, 3);
+    let weights = random::uniform(9, 70, 0.0, 3.0);
+    let weighted = data.clone().weighted(Tensor::f32([70], &weights[..])?)?;
+    let mut t = trainer(5);
+    // The mean of the weighted losses, from the loss of each sample by itself.
+    let mut want = 0.0;
+    for (i, w) in weights.iter().enumerate() {
+        want += f64::from(*w) * t.evaluate(&data.rows(i, 1)?)?.loss / 70.0;
+    }
+    let got = t.evaluate(&weighted)?;
+    assert!((got.loss - want).abs() < 1e-6 * want, "{} is not {want}", got.loss);
+    // Metrics are not weighted, as in Keras.
+    assert_eq!(got.get("accuracy"), t.evaluate(&data)?.get("accuracy"));
+    Ok(())
+}
+
+#[test]
+fn a_weight_counts_like_that_many_copies() -> Result<()> {
+    // Twice the weight of one sample is the sample twice, but for the batch size that divides.
+    let (data, extra) = (points(8, 6, 3), 3);
+    let mut weights = vec![1.0; 8];
+    weights[extra] = 2.0;
+    let row = |i: usize| data.rows(i, 1);
+    let mut x = data.x().as_f32()?.to_vec();
+    x.extend_from_slice(row(extra)?.x().as_f32()?);
+    let mut y = data.y().as_u32()?.to_vec();
+    y.extend_from_slice(row(extra)?.y().as_u32()?);
+    let copied = TensorDataset::new(Tensor::f32([9, 6], x)?, Tensor::u32([9], y)?)?;
+    let descend = |data: &TensorDataset, rate: f32, fit: Fit<'_>| -> Result<Vec<f32>> {
+        let mut t = compile(&small(6, 3), Compile::new(Sgd::new(rate), SPARSE));
+        t.fit(data, fit.full_batch().verbose(Verbose::Silent))?;
+        Ok(flat(&t))
+    };
+    let weighted = descend(&data, 0.8, Fit::new().sample_weight(&weights))?;
+    let copied = descend(&copied, 0.9, Fit::new())?;
+    assert_close("weights", &weighted, &widen(&copied), 1e-5, 1e-6);
+    let unweighted = descend(&data, 0.8, Fit::new())?;
+    assert_ne!(weighted, unweighted);
+    Ok(())
+}
+
+#[test]
+fn class_weights_are_sample_weights() -> Result<()> {
+    let data = points(64, 6, 3);
+    let labels = data.y().as_u32()?.to_vec();
+    let weights: Vec<f32> = labels.iter().map(|&l| if l == 2 { 0.25 } else { 1.0 }).collect();
+    let (mut by_class, mut by_sample) = (trainer(7), trainer(7));
+    by_class.fit(&data, quiet().class_weight([(2, 0.25)]).epochs(2))?;
+    by_sample.fit(&data, quiet().sample_weight(&weights).epochs(2))?;
+    assert_eq!(bits(&by_class), bits(&by_sample));
+    Ok(())
+}
+
+#[test]
+fn weights_that_make_no_sense_are_refused() {
+    let data = points(40, 6, 2);
+    refused(&data, quiet().class_weight([(2, 1.0)]), &["class 2", "no sample has this class"]);
+    refused(&data, quiet().class_weight([(0, 1.0), (0, 2.0)]), &["class 0", "twice"]);
+    for bad in [-1.0, f32::NAN, f32::INFINITY] {
+        refused(&data, quiet().class_weight([(0, bad)]), &["class 0", "0 or more"]);
+        let mut weights = vec![1.0; 40];
+        weights[17] = bad;
+        refused(&data, quiet().sample_weight(&weights), &["row 17", "0 or more"]);
+    }
+    refused(&data, quiet().sample_weight(&[1.0; 39]), &["sample weights", "[39]", "[40]"]);
+}
+
+#[test]
+fn epochs_begin_and_end_where_they_are_told() -> Result<()> {
+    let data = points(100, 6, 3);
+    let mut t = trainer(2);
+    let history = t.fit(&data, quiet().initial_epoch(3).epochs(5).batch_size(10))?;
+    assert_eq!(history.epochs.iter().map(|e| e.epoch).collect::<Vec<_>>(), [3, 4]);
+    assert_eq!(t.steps(), 20);
+    let history = t.fit(&data, quiet().epochs(2).batch_size(30).steps_per_epoch(3))?;
+    assert_eq!((t.steps(), history.epochs.len()), (26, 2));
+    refused(&data, quiet().batch_size(30).steps_per_epoch(5), &["steps_per_epoch = 5", "4 steps"]);
+    refused(&data, quiet().steps_per_epoch(0), &["steps_per_epoch = 0"]);
+    Ok(())
+}
+
+#[test]
+fn batch_hooks_do_not_change_what_is_learned() -> Result<()> {
+    let data = points(90, 6, 3);
+    let (mut plain, mut watched) = (trainer(4), trainer(4));
+    let alone = plain.fit(&data, quiet().epochs(2).batch_size(8))?;
+    let seen = RefCell::new(Vec::new());
+    let hook = Lambda::new().on_batch_end(BatchInterval::Batches(5), |end, _| {
+        let loss = end.get("loss").ok_or("no loss")?;
+        seen.borrow_mut().push((end.epoch, end.batch, loss));
+        Ok(())
+    });
+    let logged = watched.fit(&data, quiet().epochs(2).batch_size(8).callback(hook))?;
+    assert_eq!(bits(&plain), bits(&watched));
+    assert_eq!(alone.get("loss"), logged.get("loss"));
+    let places: Vec<_> = seen.borrow().iter().map(|(epoch, batch, _)| (*epoch, *batch)).collect();
+    assert_eq!(places, [(0, 4), (0, 9), (0, 11), (1, 4), (1, 9), (1, 11)]);
+    assert_eq!(seen.borrow()[2].2, logged.get("loss")[0], "the last number is the epoch's");
+    Ok(())
+}
+
+#[test]
+fn frozen_layers_stay_as_they_are() -> Result<()> {
+    let model = |frozen: bool| {
+        let first = Dense::new(8).activation(Activation::Tanh).named("base");
+        let first = if frozen { first.frozen() } else { first };
+        Sequential::new([6]).add(first).add(Dense::new(3))
+    };
+    let mut t = compile(&model(true), Compile::new(Adam::new(0.01), SPARSE));
+    let before = tensors(&t);
+    t.fit(&points(60, 6, 3), quiet().epochs(3))?;
+    let after = tensors(&t);
+    assert_eq!(before[..2], after[..2], "the frozen layer");
+    assert_ne!(before[2], after[2], "the kernel that trains");
+    let summary = model(true).summary()?;
+    assert!(summary.contains(" Non-trainable params: 56 "), "{summary}");
+
+    // A trained network is taken over and its head trained on.
+    let mut whole = compile(&model(false), Compile::new(Adam::new(0.01), SPARSE));
+    whole.fit(&points(60, 6, 3), quiet())?;
+    t.set_weights(&tensors(&whole))?;
+    assert_eq!(tensors(&t), tensors(&whole));
+    Ok(())
+}
