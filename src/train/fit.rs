@@ -164,6 +164,11 @@ impl<'a> Fit<'a> {
         }))
     }
 
+    /// Whether epochs need nothing of the host between them: no order of their own, and nobody to tell.
+    pub(super) fn alone(&self) -> bool {
+        !self.shuffle && self.callbacks.is_empty()
+    }
+
     /// The training data and the validation data that `data` and the options make, copied where they must be.
     ///
     /// # Errors

@@ -15,7 +15,11 @@ use std::ops::Range;
 /// Steps whose parameters are prepared at once, and whose numbers the device keeps.
 pub(super) const STEPS_AT_ONCE: usize = 4096;
 
-/// The steps of one pass: full batches, then a shorter one where the samples do not divide.
+/// Bytes of numbers that the device keeps of epochs that run without a wait between them.
+const KEPT_BYTES: usize = 16 << 20;
+
+/// The steps of one pass: full batches, then a shorter one where the samples do not divide. Steps are numbered
+/// from 0; those of a second pass follow those of the first.
 #[derive(Debug, Clone)]
 pub(super) struct Pass {
     /// A full batch.
@@ -36,13 +40,22 @@ impl Pass {
         self.batch(step).size
     }
 
+    /// Keeps the numbers of up to `passes` passes on the device, where they take little.
+    pub fn keep_passes(&mut self, passes: usize, columns: usize) {
+        let slot = columns * self.full.column_room() * 4;
+        let slots = (KEPT_BYTES / slot).min(STEPS_AT_ONCE).min(passes.saturating_mul(self.steps));
+        self.full.slots = self.full.slots.max(slots);
+        self.short = self.short.take().map(|b| Batch { slots: self.full.slots, ..b });
+    }
+
     /// Samples of the pass.
     pub fn samples(&self) -> usize {
         (self.steps - 1) * self.full.size + self.size(self.steps - 1)
     }
 
     fn batch(&self, step: usize) -> &Batch {
-        self.short.as_ref().filter(|_| step + 1 == self.steps).unwrap_or(&self.full)
+        let last = step % self.steps + 1 == self.steps;
+        self.short.as_ref().filter(|_| last).unwrap_or(&self.full)
     }
 }
 
@@ -52,9 +65,9 @@ pub(super) fn ty(tensor: &Tensor) -> TensorType {
 }
 
 impl Trainer {
-    /// The pass over `samples` samples in batches of `full.size`, at most `limit` of them, planned.
+    /// The pass over `samples` samples in batches of `full.size`, at most `limit` of them.
     pub(super) fn pass(
-        &mut self,
+        &self,
         full: Batch,
         samples: usize,
         limit: Option<usize>,
@@ -69,18 +82,12 @@ impl Trainer {
         let rest = if steps == all { samples % full.size } else { 0 };
         let full = Batch { slots: steps.min(STEPS_AT_ONCE), ..full };
         let short = (rest > 0).then(|| Batch { size: rest, ..full.clone() });
-        if samples >= full.size {
-            self.planned(&full, train)?;
-        }
-        if let Some(short) = &short {
-            self.planned(short, train)?;
-        }
         Ok(Pass { full, short, steps, window: steps, train })
     }
 
     /// The pass over a dataset that lies on the device as a whole.
     pub(super) fn resident_pass(
-        &mut self,
+        &self,
         role: &'static str,
         data: &TensorDataset,
         size: usize,
@@ -137,6 +144,14 @@ impl Trainer {
         self.store.upload_bytes(&pass.full.buffer("order", 0), bytemuck::cast_slice(order))
     }
 
+    /// Compiles the batches of a pass.
+    pub(super) fn plan_pass(&mut self, pass: &Pass) -> Result<()> {
+        if pass.size(0) == pass.full.size {
+            self.planned(&pass.full, pass.train)?;
+        }
+        pass.short.as_ref().map_or(Ok(()), |short| self.planned(short, pass.train).map(|_| ()))
+    }
+
     /// Runs some steps of a pass, at most as many as it has slots. Gives the instant at which the first one
     /// ended, where that was waited for.
     pub(super) async fn run_pass(
@@ -149,8 +164,12 @@ impl Trainer {
         let mut next = steps.start;
         while next < steps.end {
             let batch = pass.batch(next);
-            let full = pass.steps - usize::from(pass.short.is_some());
-            let end = if next < full { steps.end.min(full) } else { steps.end };
+            let place = next % pass.steps;
+            let end = match pass.short {
+                None => steps.end,
+                Some(_) if place + 1 == pass.steps => next + 1,
+                Some(_) => steps.end.min(next - place + pass.steps - 1),
+            };
             let i = self.executor(batch, pass.train)?;
             let plan = self.executor_at(i).plan().clone();
             let blocks: Vec<StepBlock> =
@@ -165,7 +184,8 @@ impl Trainer {
     /// The words of the next step.
     fn step_block(&mut self, plan: &Plan, pass: &Pass, step: usize) -> StepBlock {
         let mut block = StepBlock::default();
-        block.set_u32(plan, "start", ((step % pass.window) * pass.full.size) as u32);
+        let place = step % pass.steps % pass.window;
+        block.set_u32(plan, "start", (place * pass.full.size) as u32);
         block.set_u32(plan, "slot", (step % pass.full.slots) as u32);
         if pass.train {
             block.set_u32(plan, "seed", fold_seed(self.seed()));
@@ -186,8 +206,33 @@ impl Trainer {
         steps: Range<usize>,
         numbers: &mut Numbers,
     ) -> Result<()> {
+        let values = self.read_slots(pass, steps.clone()).await?;
+        let sizes: Vec<usize> = steps.map(|step| pass.size(step)).collect();
+        numbers.add(&self.spec(false), &pass.full, &values, &sizes);
+        Ok(())
+    }
+
+    /// Waits for some whole passes and gives the numbers of each.
+    pub(super) async fn numbers_of_passes(
+        &self,
+        pass: &Pass,
+        passes: usize,
+    ) -> Result<Vec<Numbers>> {
+        let values = self.read_slots(pass, 0..passes * pass.steps).await?;
+        let sizes: Vec<usize> = (0..pass.steps).map(|step| pass.size(step)).collect();
         let spec = self.spec(false);
-        let slot = spec.columns() * pass.full.column_room();
+        let of_one = |values: &[f32]| {
+            let mut numbers = Numbers::default();
+            numbers.add(&spec, &pass.full, values, &sizes);
+            numbers
+        };
+        Ok(values.chunks_exact(values.len() / passes).map(of_one).collect())
+    }
+
+    /// Waits for some steps of a pass and reads their slots.
+    async fn read_slots(&self, pass: &Pass, steps: Range<usize>) -> Result<Vec<f32>> {
+        let slot = self.columns() * pass.full.column_room();
+        let mut values = Vec::with_capacity(steps.len() * slot);
         let name = pass.full.buffer("metrics", 0);
         let mut next = steps.start;
         while next < steps.end {
@@ -195,12 +240,10 @@ impl Trainer {
             let end = steps.end.min(next + pass.full.slots - place);
             let (offset, len) = (place * slot * 4, (end - next) * slot * 4);
             let bytes = self.store.read_at(&name, offset as u64, len).await?;
-            let sizes: Vec<usize> = (next..end).map(|step| pass.size(step)).collect();
-            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-            numbers.add(&spec, &pass.full, &values, &sizes);
+            values.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&bytes));
             next = end;
         }
-        Ok(())
+        Ok(values)
     }
 
     /// Runs a whole pass and adds its numbers up.

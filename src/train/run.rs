@@ -91,15 +91,19 @@ impl Trainer {
             let detail = format!("a batch has 1 to {n} samples, as many as there are");
             return Err(Error::parameter("batch_size", batch_size, detail));
         }
-        let pass = self.resident_pass("train", data, batch_size, fit.steps_per_epoch)?;
+        fit.callbacks.extend(crate::callbacks::shown(fit.verbose));
+        let mut pass = self.resident_pass("train", data, batch_size, fit.steps_per_epoch)?;
         let validation = self.validation_pass(&split.validation)?;
+        if fit.alone() && validation.is_none() {
+            pass.keep_passes(fit.epochs, self.columns());
+        }
+        self.plan_pass(&pass)?;
         self.check_monitors(&fit, validation.is_some())?;
         // Everything that can be refused is refused by now, before the first byte is uploaded.
         self.make_resident(data, &pass)?;
         if let Some((data, pass)) = &validation {
             self.make_resident(data, pass)?;
         }
-        fit.callbacks.extend(crate::callbacks::shown(fit.verbose));
         let info = FitInfo {
             epochs: fit.epochs,
             steps: pass.steps,
@@ -131,6 +135,7 @@ impl Trainer {
     ) -> Result<Option<(&'v TensorDataset, Pass)>> {
         let Some(data) = validation.data() else { return Ok(None) };
         let pass = self.resident_pass("validate", data, self.evaluation_batch(), None)?;
+        self.plan_pass(&pass)?;
         Ok(Some((data, pass)))
     }
 
@@ -187,6 +192,12 @@ impl Trainer {
     ) -> Result<()> {
         self.call(run, "on_train_begin", |c, control| c.on_train_begin(control))?;
         while run.state.epoch < run.fit.epochs && !run.stop {
+            let together = pass.full.slots / pass.steps;
+            if together > 1 && run.state.batch == 0 {
+                let epochs = together.min(run.fit.epochs - run.state.epoch);
+                self.epochs_at_once(run, pass, epochs, began).await?;
+                continue;
+            }
             let epoch = run.state.epoch;
             let start = Instant::now();
             if run.fit.shuffle {
@@ -218,6 +229,33 @@ impl Trainer {
             run.state.history.epochs.push(report);
         }
         self.call(run, "on_train_end", |c, control| c.on_train_end(control))
+    }
+
+    /// Some epochs without a wait between them, where nobody looks at the numbers of one before the next begins.
+    async fn epochs_at_once(
+        &mut self,
+        run: &mut Run<'_, '_>,
+        pass: &Pass,
+        epochs: usize,
+        began: Instant,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let first = self.run_pass(pass, 0..epochs * pass.steps).await?;
+        let numbers = self.numbers_of_passes(pass, epochs).await?;
+        let duration = start.elapsed() / epochs as u32;
+        let history = &mut run.state.history;
+        if let Some(ended) = first.filter(|_| history.epochs.is_empty()) {
+            history.first_step = Some(ended - began);
+        }
+        for numbers in numbers {
+            let logs = numbers.evaluation(&self.outputs).logs("");
+            let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
+            let epoch = run.state.epoch;
+            history.epochs.push(Epoch { epoch, logs, duration, samples_per_second });
+            run.state.epoch += 1;
+            self.epochs += 1;
+        }
+        Ok(())
     }
 
     /// The rest of an epoch's batches. Gives the instant at which the first one ended.

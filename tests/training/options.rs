@@ -184,3 +184,19 @@ fn frozen_layers_stay_as_they_are() -> Result<()> {
     assert_eq!(tensors(&t), tensors(&whole));
     Ok(())
 }
+
+#[test]
+fn epochs_without_a_wait_between_them_are_the_same() -> Result<()> {
+    // 5 steps an epoch, the last one short; a callback makes the host wait after each.
+    let data = points(70, 6, 3);
+    let in_order = || quiet().epochs(37).batch_size(16).shuffle(false);
+    let (mut alone, mut watched) = (trainer(6), trainer(6));
+    let at_once = alone.fit(&data, in_order())?;
+    let one_by_one = watched.fit(&data, in_order().on_epoch_end(|_| {}))?;
+    assert_eq!(bits(&alone), bits(&watched));
+    assert_eq!((alone.steps(), at_once.epochs.len()), (185, 37));
+    for name in ["loss", "accuracy"] {
+        assert_eq!(at_once.get(name), one_by_one.get(name), "{name}");
+    }
+    Ok(())
+}
