@@ -7,7 +7,7 @@ use crate::graph::{Graph, TensorType, Value};
 use crate::layers::Model;
 use crate::losses::Loss;
 use crate::metrics::Metric;
-use crate::optim::Optimizer;
+use crate::optim::{ArenaGradients, GradientTransform, Optimizer};
 use crate::tensor::DType;
 
 /// The batches that a step reads from resident data.
@@ -51,6 +51,8 @@ pub struct StepSpec<'a> {
     pub metrics: &'a [Metric],
     /// The update rule while training.
     pub optimizer: Option<&'a dyn Optimizer>,
+    /// What happens to gradients before the rule sees them.
+    pub gradients: GradientTransform,
 }
 
 impl StepSpec<'_> {
@@ -105,7 +107,7 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
     let total = g.in_layer("loss", |g| record(g, spec, batch, &weights, targets, predictions))?;
     if let Some(optimizer) = spec.optimizer {
         let grads = gradients(&mut g, total, &weights)?;
-        g.in_layer(optimizer.name(), |g| update(g, spec.layout, optimizer, &arenas, &grads))?;
+        g.in_layer(optimizer.name(), |g| update(g, spec, optimizer, &arenas, &grads))?;
     }
     Ok(g)
 }
@@ -148,33 +150,20 @@ fn record(
     Ok(total)
 }
 
-/// Packs the gradients as the parameters lie, and applies the rule to each arena.
+/// Sorts the gradients by arena and builds the update.
 fn update(
     g: &mut Graph,
-    layout: &ArenaLayout,
+    spec: &StepSpec<'_>,
     optimizer: &dyn Optimizer,
     arenas: &[Value],
     grads: &[Value],
 ) -> Result<()> {
-    for (a, &params) in arenas.iter().enumerate() {
-        let own = || layout.tensors.iter().zip(grads).filter(|(t, _)| t.arena == a);
-        let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
-        let packed: Vec<Value> = own().map(|(_, &g)| g).collect();
-        let grad = g.pack(layout.arenas[a], &offsets, &packed)?;
-        let slots: Vec<Value> = optimizer
-            .slots()
-            .iter()
-            .map(|s| g.state(&format!("{}/{a}", s.name), [layout.arenas[a]], DType::F32))
-            .collect();
-        let (new, new_slots) = optimizer.update(g, params, grad, &slots)?;
-        if new_slots.len() != slots.len() {
-            let detail = format!("{} slots, {} new values", slots.len(), new_slots.len());
-            return Err(Error::internal(optimizer.name(), detail));
-        }
-        g.update(params, new)?;
-        for (&slot, &new) in slots.iter().zip(&new_slots) {
-            g.update(slot, new)?;
-        }
-    }
-    Ok(())
+    let of_arena = |(arena, &params): (usize, &Value)| {
+        let own = || spec.layout.tensors.iter().zip(grads).filter(|(t, _)| t.arena == arena);
+        let offsets = own().map(|(t, _)| t.offset).collect();
+        let gradients = own().map(|(_, &g)| g).collect();
+        ArenaGradients { arena, params, offsets, gradients }
+    };
+    let arenas: Vec<ArenaGradients> = arenas.iter().enumerate().map(of_arena).collect();
+    spec.gradients.build(g, optimizer, &arenas)
 }

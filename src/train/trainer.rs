@@ -9,7 +9,7 @@ use crate::graph::{Graph, TensorType};
 use crate::layers::{Model, Sequential};
 use crate::losses::Loss;
 use crate::metrics::Metric;
-use crate::optim::Optimizer;
+use crate::optim::{Clip, GradientTransform, Optimizer};
 use crate::passes::Passes;
 use crate::plan::Plan;
 use crate::tensor::{DType, Shape, Tensor};
@@ -19,6 +19,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Compile {
     optimizer: Box<dyn Optimizer>,
+    gradients: GradientTransform,
     loss: Loss,
     metrics: Vec<Metric>,
     seed: u64,
@@ -32,6 +33,7 @@ impl Compile {
     pub fn new(optimizer: impl Optimizer + 'static, loss: Loss) -> Self {
         Self {
             optimizer: Box::new(optimizer),
+            gradients: GradientTransform::default(),
             loss,
             metrics: Vec::new(),
             seed: 0,
@@ -44,6 +46,21 @@ impl Compile {
     #[must_use]
     pub fn metrics(mut self, metrics: impl Into<Vec<Metric>>) -> Self {
         self.metrics = metrics.into();
+        self
+    }
+
+    /// Bounds the gradients; see [`Clip`].
+    #[must_use]
+    pub const fn clip(mut self, clip: Clip) -> Self {
+        self.gradients.clip = Some(clip);
+        self
+    }
+
+    /// Updates at every `steps`-th step, with the mean of the gradients since the last update; see
+    /// [`GradientTransform`].
+    #[must_use]
+    pub const fn gradient_accumulation_steps(mut self, steps: u64) -> Self {
+        self.gradients.accumulation_steps = steps;
         self
     }
 
@@ -105,6 +122,7 @@ impl Sequential {
 impl Trainer {
     fn new(device: &Device, model: &Model, compile: Compile) -> Result<Self> {
         compile.optimizer.check()?;
+        compile.gradients.check()?;
         compile.loss.check()?;
         let output = model.output_shapes().remove(0);
         if compile.loss.takes_labels() && output.rank() == 0 {
@@ -122,7 +140,7 @@ impl Trainer {
         for (i, &len) in layout.arenas.iter().enumerate() {
             let values = layout.initial(i, compile.seed);
             store.upload(&format!("params/{i}"), &Tensor::f32([len], values)?)?;
-            for slot in compile.optimizer.slots() {
+            for slot in compile.gradients.slots(&*compile.optimizer) {
                 let values = vec![slot.initial; len];
                 store.upload(&format!("{}/{i}", slot.name), &Tensor::f32([len], values)?)?;
             }
@@ -163,6 +181,7 @@ impl Trainer {
             loss: &self.compile.loss,
             metrics: &self.compile.metrics,
             optimizer: train.then_some(&*self.compile.optimizer),
+            gradients: self.compile.gradients,
         }
     }
 
@@ -182,8 +201,9 @@ impl Trainer {
         &self.compile.loss
     }
 
-    pub(super) fn optimizer(&self) -> &dyn Optimizer {
-        &*self.compile.optimizer
+    /// The step parameters of the update that the next step makes or adds to.
+    pub(super) fn update_values(&self) -> Vec<(&'static str, f32)> {
+        self.compile.gradients.step_values(&*self.compile.optimizer, self.steps, None)
     }
 
     /// The graph of a step over `batch`, before any pass.
@@ -348,6 +368,7 @@ fn probe(
         loss: &compile.loss,
         metrics: &compile.metrics,
         optimizer: Some(&*compile.optimizer),
+        gradients: compile.gradients,
     };
     let batch = Batch { role: "train", x, y: Some(y), scale: 1.0, size: 1, slots: 1, capacity: 1 };
     Plan::compile(&step_graph(&spec, &batch)?, &compile.passes, device.caps()).map(|_| ())
