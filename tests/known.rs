@@ -19,7 +19,7 @@ use wgrad::gpu::{Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
 use wgrad::layers::{Dense, Model, Regularizer, Sequential};
 use wgrad::losses::Loss;
-use wgrad::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
+use wgrad::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Schedule, Sgd};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Shape, Tensor};
@@ -127,10 +127,10 @@ fn losses_agree_with_keras() -> Result<()> {
 fn optimizer(entry: &Json) -> Result<Box<dyn Optimizer>> {
     let c = &entry["config"];
     let n = |key: &str| -> Result<f32> { Ok(number(c, key)? as f32) };
-    let learning_rate = n("learning_rate")?;
+    let learning_rate = Schedule::from(n("learning_rate")?);
     let adam = || -> Result<Adam> {
         let (beta_1, beta_2, epsilon) = (n("beta_1")?, n("beta_2")?, n("epsilon")?);
-        Ok(Adam { learning_rate, beta_1, beta_2, epsilon })
+        Ok(Adam { learning_rate: learning_rate.clone(), beta_1, beta_2, epsilon })
     };
     Ok(match text(entry, "optimizer")? {
         "SGD" => {
@@ -180,7 +180,7 @@ fn steps(rule: &dyn Optimizer, initial: &[f32], gradients: &[f32]) -> Result<Vec
     for (done, gradient) in gradients.chunks_exact(len).enumerate() {
         store.upload("grad", &Tensor::f32([len], gradient)?)?;
         let mut block = StepBlock::default();
-        for (name, value) in rule.step_values(done as u64) {
+        for (name, value) in rule.step_values(done as u64, rule.learning_rate().at(done as u64)) {
             block.set_f32(&plan, name, value);
         }
         executor.run(&[block])?;
