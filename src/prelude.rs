@@ -9,6 +9,10 @@ pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{Dense, Dropout, Flatten, Layer, Regularizer, Sequential};
 pub use crate::losses::Loss;
 pub use crate::metrics::Metric;
-pub use crate::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
+pub use crate::optim::schedule::{
+    Anneal, CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, OneCycle,
+    PiecewiseConstantDecay, PolynomialDecay,
+};
+pub use crate::optim::{Adagrad, Adam, AdamW, Clip, Optimizer, RmsProp, Schedule, Sgd};
 pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
 pub use crate::train::{Compile, Epoch, Evaluation, Features, Fit, History, Trainer, Verbose};

@@ -23,7 +23,7 @@ use wgrad::gpu::{Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
 use wgrad::layers::{Dense, Model, Regularizer, Sequential};
 use wgrad::losses::Loss;
-use wgrad::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
+use wgrad::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Schedule, Sgd};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Shape, Tensor};
@@ -133,15 +133,19 @@ fn setting(config: &Json, key: &str) -> Result<f32> {
     Ok(number(config, key)? as f32)
 }
 
+fn rate(config: &Json) -> Result<Schedule> {
+    Ok(setting(config, "learning_rate")?.into())
+}
+
 fn sgd(c: &Json) -> Result<Sgd> {
-    let (learning_rate, momentum) = (setting(c, "learning_rate")?, setting(c, "momentum")?);
+    let (learning_rate, momentum) = (rate(c)?, setting(c, "momentum")?);
     let decay = c["decay"].as_f64().unwrap_or(0.0) as f32;
     Ok(Sgd { learning_rate, momentum, nesterov: c["nesterov"] == true, decay })
 }
 
 fn rmsprop(c: &Json) -> Result<RmsProp> {
     Ok(RmsProp {
-        learning_rate: setting(c, "learning_rate")?,
+        learning_rate: rate(c)?,
         rho: setting(c, "rho")?,
         momentum: setting(c, "momentum")?,
         epsilon: setting(c, "epsilon")?,
@@ -150,13 +154,13 @@ fn rmsprop(c: &Json) -> Result<RmsProp> {
 }
 
 fn adagrad(c: &Json) -> Result<Adagrad> {
-    let (learning_rate, epsilon) = (setting(c, "learning_rate")?, setting(c, "epsilon")?);
+    let (learning_rate, epsilon) = (rate(c)?, setting(c, "epsilon")?);
     let initial_accumulator_value = setting(c, "initial_accumulator_value")?;
     Ok(Adagrad { learning_rate, initial_accumulator_value, epsilon })
 }
 
 fn adam(c: &Json) -> Result<Adam> {
-    let (learning_rate, epsilon) = (setting(c, "learning_rate")?, setting(c, "epsilon")?);
+    let (learning_rate, epsilon) = (rate(c)?, setting(c, "epsilon")?);
     let (beta_1, beta_2) = (setting(c, "beta_1")?, setting(c, "beta_2")?);
     Ok(Adam { learning_rate, beta_1, beta_2, epsilon })
 }
@@ -204,7 +208,7 @@ fn rule_steps(rule: &dyn Optimizer, initial: &[f32], gradients: &[f32]) -> Resul
     for (done, gradient) in gradients.chunks_exact(len).enumerate() {
         store.upload("grad", &Tensor::f32([len], gradient)?)?;
         let mut block = StepBlock::default();
-        for (name, value) in rule.step_values(done as u64) {
+        for (name, value) in rule.step_values(done as u64, rule.learning_rate().at(done as u64)) {
             block.set_f32(&plan, name, value);
         }
         executor.run(&[block])?;

@@ -51,6 +51,22 @@ impl Graph {
         self.push(Arc::new(Map { program: Program::single(row, false, vec![]), shape }), &[a, b])
     }
 
+    /// `yes` where `condition` > 0, else `no`, broadcast. Comparisons and step words give such conditions. Unlike
+    /// a sum of products it lets no NaN of the other branch through.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the operands do not broadcast to a common shape.
+    pub fn select(&mut self, condition: Value, yes: Value, no: Value) -> Result<Value> {
+        let shapes = [condition, yes, no].map(|v| self.shape(v));
+        let shape = shapes[0].broadcast(shapes[1]).and_then(|s| s.broadcast(shapes[2]));
+        let shape = shape.ok_or_else(|| {
+            let detail = "extents are equal or 1, counted from the last axis";
+            Error::shape("select", &shapes, detail)
+        })?;
+        let program = Program::single(find("select")?, false, vec![]);
+        self.push(Arc::new(Map { program, shape }), &[condition, yes, no])
+    }
+
     /// a + b, broadcast.
     ///
     /// # Errors

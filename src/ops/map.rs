@@ -151,7 +151,7 @@ impl Op for Map {
     }
 }
 
-/// The gradients of functions of two operands, before summing over broadcast axes.
+/// The gradients of functions of several operands, before summing over broadcast axes.
 fn composed(
     graph: &mut Graph,
     name: &str,
@@ -161,6 +161,11 @@ fn composed(
 ) -> Result<Vec<Option<Value>>> {
     let (a, b) = (inputs[0], inputs[1]);
     let pair = match name {
+        "select" => {
+            let zero = graph.constant(0.0);
+            let (yes, no) = (graph.select(a, dy, zero)?, graph.select(a, zero, dy)?);
+            return Ok(vec![None, Some(yes), Some(no)]);
+        }
         "add" => (dy, dy),
         "sub" => (dy, graph.neg(dy)?),
         "mul" => (graph.mul(dy, b)?, graph.mul(dy, a)?),

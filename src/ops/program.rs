@@ -187,7 +187,7 @@ pub(super) fn step_operand(i: usize, dtype: DType) -> String {
     }
 }
 
-/// Replaces the identifiers `x`, `y`, `p0`, `p1`, `q0` that are not members (`v.x`).
+/// Replaces the identifiers `x`, `y`, `z`, `p0`, `p1`, `q0` that are not members (`v.x`).
 fn substitute(expression: &str, args: &[String], params: &[String]) -> String {
     let mut out = String::new();
     let mut word = String::new();
@@ -200,6 +200,7 @@ fn substitute(expression: &str, args: &[String], params: &[String]) -> String {
         match word.as_str() {
             "x" if !member => out.push_str(&args[0]),
             "y" if !member => out.push_str(&args[1]),
+            "z" if !member => out.push_str(&args[2]),
             "p0" => out.push_str(&format!("bitcast<f32>({})", params[0])),
             "p1" => out.push_str(&format!("bitcast<f32>({})", params[1])),
             "q0" => out.push_str(&params[0]),

@@ -127,6 +127,14 @@ impl Case {
         Self::new(row.name, inputs, &[], build)
     }
 
+    /// A choice between two operands, all broadcast.
+    #[must_use]
+    pub fn select(condition: &[usize], yes: &[usize], no: &[usize]) -> Self {
+        let build: Build = |g, _, x| Ok(vec![g.select(x[0], x[1], x[2])?]);
+        let inputs = [condition, yes, no].map(|shape| Sample::f32(shape, (-4.0, 4.0)));
+        Self::new("select", inputs.to_vec(), &[], build)
+    }
+
     /// Uniform numbers. `args`: stream, then the shape.
     #[must_use]
     pub fn random(stream: u32, shape: &[usize], seed: u32, step: u32) -> Self {
@@ -341,6 +349,11 @@ fn card_of(row: &'static Row) -> Card {
             vec![Case::random(3, &[7, 11], 42, 5), Case::random(1, &[1031], 7, 0)]
         }
         1 => vec![Case::unary(row, &[3, 5], &[]), Case::unary(row, &[1031], &[])],
+        3 => vec![
+            Case::select(&[3, 5], &[3, 5], &[3, 5]),
+            Case::select(&[], &[1031], &[1031]),
+            Case::select(&[7, 3, 8], &[3, 1], &[]),
+        ],
         _ => vec![
             Case::binary(row, &[3, 5], &[3, 5]),
             Case::binary(row, &[7, 3, 8], &[3, 1]),

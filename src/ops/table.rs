@@ -1,6 +1,6 @@
 //! The elementwise functions: one row each. Fusion, gradients, tests and the printed plan follow from it.
 //!
-//! Expressions are WGSL over `vec4<f32>`: operands `x`, `y`, parameters `p0`, `p1` (f32) and `q0` (raw
+//! Expressions are WGSL over `vec4<f32>`: operands `x`, `y`, `z`, parameters `p0`, `p1` (f32) and `q0` (raw
 //! bits), `index` (the four element indices). Longer functions live in `shaders/lib/math.wgsl`.
 
 /// How an elementwise function is differentiated.
@@ -166,6 +166,8 @@ pub static ROWS: &[Row] = &[
     binary("less", "select(vec4<f32>(0.0), vec4<f32>(1.0), x < y)", COMPARISON),
     binary("less_equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x <= y)", COMPARISON),
     binary("equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x == y)", COMPARISON),
+    // y where x > 0, else z. The branch that is not taken leaves no trace, not even a NaN.
+    Row { arity: 3, ..unary("select", "select(z, y, x > vec4<f32>(0.0))", Composed) },
     // Operands are step words (seed, step); the stream is fixed when the layer is built.
     with(binary("random_uniform", "random_uniform(x, q0, index, y)", Zero), &[("stream", 0.0)]),
 ];

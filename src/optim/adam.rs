@@ -1,16 +1,16 @@
 //! Adam and AdamW. Epsilon stands outside the root, and the bias corrections are folded into the rate, as in
 //! Keras 3.
 
-use super::{Optimizer, Slot, blend, rate, within};
+use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
 /// Adam (Kingma and Ba 2014): m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²;
 /// p ← p - α m / (√v + epsilon) with α = lr √(1 - β₂ᵗ) / (1 - β₁ᵗ).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Adam {
     /// The learning rate.
-    pub learning_rate: f32,
+    pub learning_rate: Schedule,
     /// Share of the mean gradient kept, in [0, 1).
     pub beta_1: f32,
     /// Share of the mean square kept, in [0, 1).
@@ -21,22 +21,22 @@ pub struct Adam {
 
 impl Default for Adam {
     fn default() -> Self {
-        Self { learning_rate: 0.001, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
+        Self { learning_rate: 0.001.into(), beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
     }
 }
 
 impl Adam {
     /// Keras' defaults at this rate.
     #[must_use]
-    pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, ..Self::default() }
+    pub fn new(learning_rate: impl Into<Schedule>) -> Self {
+        Self { learning_rate: learning_rate.into(), ..Self::default() }
     }
 
-    /// α of step `done + 1`.
-    fn alpha(&self, done: u64) -> f64 {
+    /// α of update `done + 1`.
+    fn alpha(&self, done: u64, learning_rate: f64) -> f64 {
         let t = (done + 1) as f64;
         let (b1, b2) = (f64::from(self.beta_1), f64::from(self.beta_2));
-        f64::from(self.learning_rate) * (1.0 - b2.powf(t)).sqrt() / (1.0 - b1.powf(t))
+        learning_rate * (1.0 - b2.powf(t)).sqrt() / (1.0 - b1.powf(t))
     }
 }
 
@@ -46,7 +46,7 @@ impl Optimizer for Adam {
     }
 
     fn check(&self) -> Result<()> {
-        within("Adam", "learning_rate", self.learning_rate, 0.0, f32::INFINITY)?;
+        check_rate("Adam", &self.learning_rate)?;
         within("Adam", "beta_1", self.beta_1, 0.0, 1.0)?;
         within("Adam", "beta_2", self.beta_2, 0.0, 1.0)?;
         within("Adam", "epsilon", self.epsilon, 0.0, f32::INFINITY)
@@ -75,18 +75,18 @@ impl Optimizer for Adam {
         Ok((graph.sub(p, change)?, vec![m, v]))
     }
 
-    fn rate_at(&self, _done: u64) -> f64 {
-        f64::from(self.learning_rate)
+    fn learning_rate(&self) -> &Schedule {
+        &self.learning_rate
     }
 
-    fn step_values(&self, done: u64) -> Vec<(&'static str, f32)> {
-        vec![("alpha", self.alpha(done) as f32)]
+    fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
+        vec![("alpha", self.alpha(done, learning_rate) as f32)]
     }
 }
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2017): p ← p - lr · `weight_decay` · p before each
 /// update of [`Adam`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AdamW {
     /// The update after the decay.
     pub adam: Adam,
@@ -103,7 +103,7 @@ impl Default for AdamW {
 impl AdamW {
     /// Keras' defaults at this rate and decay.
     #[must_use]
-    pub fn new(learning_rate: f32, weight_decay: f32) -> Self {
+    pub fn new(learning_rate: impl Into<Schedule>, weight_decay: f32) -> Self {
         Self { adam: Adam::new(learning_rate), weight_decay }
     }
 }
@@ -134,13 +134,13 @@ impl Optimizer for AdamW {
         self.adam.update(graph, p, g, slots)
     }
 
-    fn rate_at(&self, _done: u64) -> f64 {
-        f64::from(self.adam.learning_rate)
+    fn learning_rate(&self) -> &Schedule {
+        &self.adam.learning_rate
     }
 
-    fn step_values(&self, done: u64) -> Vec<(&'static str, f32)> {
-        let taken = f64::from(self.adam.learning_rate) * f64::from(self.weight_decay);
-        let mut values = self.adam.step_values(done);
+    fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
+        let taken = learning_rate * f64::from(self.weight_decay);
+        let mut values = self.adam.step_values(done, learning_rate);
         values.push(("kept_weight", (1.0 - taken) as f32));
         values
     }

@@ -1,12 +1,22 @@
 //! Optimizers: update rules as graphs over flat arenas, one fused dispatch each. The rules are Keras 3's.
+//!
+//! An optimizer is a rule and a learning rate, which a [`Schedule`] may change from update to update. What happens
+//! to gradients before the rule sees them, averaging over several steps and clipping, is the same for every rule:
+//! [`GradientTransform`].
 
 mod adam;
+mod clip;
 mod rmsprop;
+pub mod schedule;
 mod sgd;
+mod transform;
 
 pub use adam::{Adam, AdamW};
+pub use clip::Clip;
 pub use rmsprop::{Adagrad, RmsProp};
+pub use schedule::Schedule;
 pub use sgd::Sgd;
+pub use transform::{ArenaGradients, GradientTransform};
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -48,11 +58,12 @@ pub trait Optimizer: Debug + Send + Sync {
         slots: &[Value],
     ) -> Result<(Value, Vec<Value>)>;
 
-    /// The learning rate of the step after `done` steps.
-    fn rate_at(&self, done: u64) -> f64;
+    /// The learning rate.
+    fn learning_rate(&self) -> &Schedule;
 
-    /// The step parameters that the rule reads, for the step after `done` steps, computed in f64.
-    fn step_values(&self, done: u64) -> Vec<(&'static str, f32)>;
+    /// The step parameters that the rule reads, for the update after `done` updates, computed in f64.
+    /// `learning_rate` is that of this update: the schedule's, or one that a callback set in its place.
+    fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)>;
 }
 
 /// `old` · a + `new` · (1 - a).
@@ -67,8 +78,23 @@ fn rate(graph: &mut Graph, name: &str) -> Result<Value> {
     graph.step_param(name, DType::F32)
 }
 
-/// Checks that a setting is finite and lies in `low..high` (`high` excluded).
-fn within(optimizer: &str, name: &str, value: f32, low: f32, high: f32) -> Result<()> {
+/// Checks the settings of an optimizer's learning rate.
+fn check_rate(optimizer: &str, rate: &Schedule) -> Result<()> {
+    rate.check().map_err(|error| match error {
+        Error::Parameter { layer, name, value, detail } => {
+            Error::Parameter { layer, name: format!("{optimizer} {name}"), value, detail }
+        }
+        other => other,
+    })
+}
+
+/// Checks that a setting of `owner` is finite and lies in `low..high` (`high` excluded).
+fn within(owner: &str, name: &str, value: f32, low: f32, high: f32) -> Result<()> {
+    bounded(&format!("{owner} {name}"), value, low, high)
+}
+
+/// As [`within`], for a setting by its whole name.
+fn bounded(name: &str, value: f32, low: f32, high: f32) -> Result<()> {
     if value.is_finite() && value >= low && value < high {
         return Ok(());
     }
@@ -76,5 +102,5 @@ fn within(optimizer: &str, name: &str, value: f32, low: f32, high: f32) -> Resul
         f32::INFINITY => format!("a finite number, {low} or more"),
         _ => format!("lies in [{low}, {high})"),
     };
-    Err(Error::parameter(format!("{optimizer} {name}"), value, domain))
+    Err(Error::parameter(name, value, domain))
 }

@@ -1,15 +1,15 @@
 //! Rules that divide by a running size of the gradient. Epsilon stands inside the root, as in Keras 3.
 
-use super::{Optimizer, Slot, blend, rate, within};
+use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
 /// RMSprop (Tieleman and Hinton 2012): v ← rho · v + (1 - rho) g²; p ← p - lr · g / √(v + epsilon). Centered,
 /// the squared mean gradient is subtracted under the root. With momentum, m ← momentum · m + that update.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RmsProp {
     /// The learning rate.
-    pub learning_rate: f32,
+    pub learning_rate: Schedule,
     /// Share of the running mean kept, in [0, 1).
     pub rho: f32,
     /// Share of the last update kept, in [0, 1).
@@ -22,15 +22,21 @@ pub struct RmsProp {
 
 impl Default for RmsProp {
     fn default() -> Self {
-        Self { learning_rate: 0.001, rho: 0.9, momentum: 0.0, epsilon: 1e-7, centered: false }
+        Self {
+            learning_rate: 0.001.into(),
+            rho: 0.9,
+            momentum: 0.0,
+            epsilon: 1e-7,
+            centered: false,
+        }
     }
 }
 
 impl RmsProp {
     /// Keras' defaults at this rate.
     #[must_use]
-    pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, ..Self::default() }
+    pub fn new(learning_rate: impl Into<Schedule>) -> Self {
+        Self { learning_rate: learning_rate.into(), ..Self::default() }
     }
 }
 
@@ -40,7 +46,7 @@ impl Optimizer for RmsProp {
     }
 
     fn check(&self) -> Result<()> {
-        within("RMSprop", "learning_rate", self.learning_rate, 0.0, f32::INFINITY)?;
+        check_rate("RMSprop", &self.learning_rate)?;
         within("RMSprop", "rho", self.rho, 0.0, 1.0)?;
         within("RMSprop", "momentum", self.momentum, 0.0, 1.0)?;
         within("RMSprop", "epsilon", self.epsilon, 0.0, f32::INFINITY)
@@ -87,20 +93,20 @@ impl Optimizer for RmsProp {
         Ok((graph.sub(p, change)?, new))
     }
 
-    fn rate_at(&self, _done: u64) -> f64 {
-        f64::from(self.learning_rate)
+    fn learning_rate(&self) -> &Schedule {
+        &self.learning_rate
     }
 
-    fn step_values(&self, _done: u64) -> Vec<(&'static str, f32)> {
-        vec![("learning_rate", self.learning_rate)]
+    fn step_values(&self, _done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
+        vec![("learning_rate", learning_rate as f32)]
     }
 }
 
 /// Adagrad (Duchi et al. 2011): a ← a + g²; p ← p - lr · g / √(a + epsilon).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Adagrad {
     /// The learning rate.
-    pub learning_rate: f32,
+    pub learning_rate: Schedule,
     /// What the sums of squares begin as.
     pub initial_accumulator_value: f32,
     /// Added under the root.
@@ -109,15 +115,15 @@ pub struct Adagrad {
 
 impl Default for Adagrad {
     fn default() -> Self {
-        Self { learning_rate: 0.001, initial_accumulator_value: 0.1, epsilon: 1e-7 }
+        Self { learning_rate: 0.001.into(), initial_accumulator_value: 0.1, epsilon: 1e-7 }
     }
 }
 
 impl Adagrad {
     /// Keras' defaults at this rate.
     #[must_use]
-    pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, ..Self::default() }
+    pub fn new(learning_rate: impl Into<Schedule>) -> Self {
+        Self { learning_rate: learning_rate.into(), ..Self::default() }
     }
 }
 
@@ -128,7 +134,7 @@ impl Optimizer for Adagrad {
 
     fn check(&self) -> Result<()> {
         let any = f32::INFINITY;
-        within("Adagrad", "learning_rate", self.learning_rate, 0.0, any)?;
+        check_rate("Adagrad", &self.learning_rate)?;
         within("Adagrad", "initial_accumulator_value", self.initial_accumulator_value, 0.0, any)?;
         within("Adagrad", "epsilon", self.epsilon, 0.0, any)
     }
@@ -155,11 +161,11 @@ impl Optimizer for Adagrad {
         Ok((graph.sub(p, change)?, vec![sum]))
     }
 
-    fn rate_at(&self, _done: u64) -> f64 {
-        f64::from(self.learning_rate)
+    fn learning_rate(&self) -> &Schedule {
+        &self.learning_rate
     }
 
-    fn step_values(&self, _done: u64) -> Vec<(&'static str, f32)> {
-        vec![("learning_rate", self.learning_rate)]
+    fn step_values(&self, _done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
+        vec![("learning_rate", learning_rate as f32)]
     }
 }

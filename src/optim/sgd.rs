@@ -1,35 +1,35 @@
 //! Gradient descent.
 
-use super::{Optimizer, Slot, rate, within};
+use super::{Optimizer, Schedule, Slot, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
 /// Stochastic gradient descent: v ← momentum · v - lr · g; p ← p + v, or with Nesterov
-/// p ← p + momentum · v - lr · g. The rate falls as lr / (1 + decay · t) with t the steps done, as Keras'
-/// `decay` did.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// p ← p + momentum · v - lr · g. The rate is the learning rate / (1 + decay · t) with t the updates done, as
+/// Keras' legacy `decay` made it; it divides the rate of a schedule too.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sgd {
-    /// The learning rate before the first step.
-    pub learning_rate: f32,
+    /// The learning rate, before `decay` divides it.
+    pub learning_rate: Schedule,
     /// Share of the last update kept, in [0, 1).
     pub momentum: f32,
     /// Whether the gradient step is taken from where momentum leads. Sutskever et al. 2013.
     pub nesterov: bool,
-    /// Inverse-time decay per step.
+    /// Inverse-time decay per update.
     pub decay: f32,
 }
 
 impl Default for Sgd {
     fn default() -> Self {
-        Self { learning_rate: 0.01, momentum: 0.0, nesterov: false, decay: 0.0 }
+        Self { learning_rate: 0.01.into(), momentum: 0.0, nesterov: false, decay: 0.0 }
     }
 }
 
 impl Sgd {
     /// Plain gradient descent at this rate.
     #[must_use]
-    pub fn new(learning_rate: f32) -> Self {
-        Self { learning_rate, ..Self::default() }
+    pub fn new(learning_rate: impl Into<Schedule>) -> Self {
+        Self { learning_rate: learning_rate.into(), ..Self::default() }
     }
 }
 
@@ -39,7 +39,7 @@ impl Optimizer for Sgd {
     }
 
     fn check(&self) -> Result<()> {
-        within("SGD", "learning_rate", self.learning_rate, 0.0, f32::INFINITY)?;
+        check_rate("SGD", &self.learning_rate)?;
         within("SGD", "momentum", self.momentum, 0.0, 1.0)?;
         within("SGD", "decay", self.decay, 0.0, f32::INFINITY)
     }
@@ -72,12 +72,12 @@ impl Optimizer for Sgd {
         Ok((graph.add(p, change)?, vec![v]))
     }
 
-    fn rate_at(&self, _done: u64) -> f64 {
-        f64::from(self.learning_rate)
+    fn learning_rate(&self) -> &Schedule {
+        &self.learning_rate
     }
 
-    fn step_values(&self, done: u64) -> Vec<(&'static str, f32)> {
-        let lr = f64::from(self.learning_rate) / (1.0 + f64::from(self.decay) * done as f64);
-        vec![("learning_rate", lr as f32)]
+    fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
+        let rate = learning_rate / (1.0 + f64::from(self.decay) * done as f64);
+        vec![("learning_rate", rate as f32)]
     }
 }

@@ -92,35 +92,47 @@ impl<'a> Fusion<'a> {
     }
 
     /// Merges producers into consumers of the same shape. A producer with one reader goes first: a derivative
-    /// in terms of a stored result then joins the backward kernel that reads it, and is not stored itself.
+    /// in terms of a stored result then joins the backward kernel that reads it, and is not stored itself. A union
+    /// with too many buffers may fit once other readers of its results have joined it, so the others are tried
+    /// again until none merges.
     fn group(&mut self) {
-        for single in [true, false] {
-            for i in 0..self.graph.nodes().len() {
-                for v in self.graph.nodes()[i].inputs.clone() {
-                    if !single || self.users[v.node.index()].len() == 1 {
-                        self.merge(v.node.index(), i);
-                    }
+        self.merge_all(true);
+        while self.merge_all(false) {}
+    }
+
+    /// Tries every producer, or those with one reader; whether any was merged.
+    fn merge_all(&mut self, single: bool) -> bool {
+        let mut merged = false;
+        for i in 0..self.graph.nodes().len() {
+            for v in self.graph.nodes()[i].inputs.clone() {
+                if !single || self.users[v.node.index()].len() == 1 {
+                    merged |= self.merge(v.node.index(), i);
                 }
             }
         }
+        merged
     }
 
-    /// Merges the groups of two elementwise nodes where shape, buffers and order allow.
-    fn merge(&mut self, producer: usize, consumer: usize) {
-        let (Some(a), Some(b)) = (self.group_of[producer], self.group_of[consumer]) else { return };
+    /// Merges the groups of two elementwise nodes where shape, buffers and order allow; whether it did.
+    fn merge(&mut self, producer: usize, consumer: usize) -> bool {
+        let (Some(a), Some(b)) = (self.group_of[producer], self.group_of[consumer]) else {
+            return false;
+        };
         if a == b || self.shape_of(producer) != self.shape_of(consumer) {
-            return;
+            return false;
         }
         let mut union = [self.groups[a].as_slice(), self.groups[b].as_slice()].concat();
         union.sort_unstable();
         let (inputs, outputs) = self.boundary(&union);
         let read = inputs.iter().filter(|v| !self.uniform(**v)).count();
         let own = outputs.iter().filter(|&&o| !self.takes_place(&union, &inputs, o)).count();
-        if read + own <= self.max_buffers && !self.reenters(&union) {
+        let fits = read + own <= self.max_buffers && !self.reenters(&union);
+        if fits {
             union.iter().for_each(|&n| self.group_of[n] = Some(b));
             self.groups[a].clear();
             self.groups[b] = union;
         }
+        fits
     }
 
     /// Whether `output` of the set is sure to be written over a state that the set reads: then both share

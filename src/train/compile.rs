@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::layers::Model;
 use crate::losses::Loss;
 use crate::metrics::Metric;
-use crate::optim::Optimizer;
+use crate::optim::{Clip, GradientTransform, Optimizer};
 use crate::passes::Passes;
 
 /// What one output of a model is trained towards.
@@ -28,6 +28,7 @@ pub struct Compile {
     metrics: Vec<Metric>,
     losses: Vec<(String, Loss, f32)>,
     output_metrics: Vec<(String, Vec<Metric>)>,
+    pub(super) gradients: GradientTransform,
     pub(super) seed: u64,
     pub(super) evaluation_batch: usize,
     pub(super) passes: Passes,
@@ -44,6 +45,7 @@ impl Compile {
             metrics: Vec::new(),
             losses: Vec::new(),
             output_metrics: Vec::new(),
+            gradients: GradientTransform::default(),
             seed: 0,
             evaluation_batch: 256,
             passes: Passes::default(),
@@ -68,6 +70,21 @@ impl Compile {
     #[must_use]
     pub fn output_metrics(mut self, output: &str, metrics: impl Into<Vec<Metric>>) -> Self {
         self.output_metrics.push((output.into(), metrics.into()));
+        self
+    }
+
+    /// Bounds the gradients; see [`Clip`].
+    #[must_use]
+    pub const fn clip(mut self, clip: Clip) -> Self {
+        self.gradients.clip = Some(clip);
+        self
+    }
+
+    /// Updates at every `steps`-th step, with the mean of the gradients since the last update; see
+    /// [`GradientTransform`].
+    #[must_use]
+    pub const fn gradient_accumulation_steps(mut self, steps: u64) -> Self {
+        self.gradients.accumulation_steps = steps;
         self
     }
 

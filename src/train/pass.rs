@@ -191,7 +191,7 @@ impl Trainer {
             block.set_u32(plan, "seed", fold_seed(self.seed()));
             // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
             block.set_u32(plan, "step", self.steps as u32);
-            for (name, value) in self.optimizer().step_values(self.steps) {
+            for (name, value) in self.update_values() {
                 block.set_f32(plan, name, value);
             }
             self.steps += 1;

@@ -4,10 +4,17 @@ use super::trainer::Trainer;
 use crate::error::{Error, Result};
 
 impl Trainer {
-    /// The learning rate of the next step: the one set by hand, or the optimizer's.
+    /// The learning rate of the next step: the one set by hand, or its schedule's.
     #[must_use]
     pub fn learning_rate(&self) -> f64 {
-        self.learning_rate.map_or_else(|| self.optimizer().rate_at(self.steps), f64::from)
+        let updates = self.gradients().updates(self.steps);
+        let of_schedule = || self.optimizer().learning_rate().at(updates);
+        self.learning_rate.map_or_else(of_schedule, f64::from)
+    }
+
+    /// The step parameters of the update that the next step makes or adds to.
+    pub(super) fn update_values(&self) -> Vec<(&'static str, f32)> {
+        self.gradients().step_values(self.optimizer(), self.steps, self.learning_rate)
     }
 
     /// Sets the learning rate of all coming steps, in place of the optimizer's.

@@ -6,7 +6,7 @@ use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::{Model, Regularizer};
-use crate::optim::Optimizer;
+use crate::optim::{ArenaGradients, GradientTransform, Optimizer};
 use crate::tensor::{DType, Shape};
 
 /// The batches that a step reads from resident data.
@@ -70,6 +70,8 @@ pub struct StepSpec<'a> {
     pub layout: &'a ArenaLayout,
     /// What each output is trained towards.
     pub outputs: &'a [OutputSpec],
+    /// What happens to gradients before the rule sees them.
+    pub gradients: GradientTransform,
     /// The update rule while training.
     pub optimizer: Option<&'a dyn Optimizer>,
 }
@@ -140,7 +142,7 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         let trained = || spec.layout.tensors.iter().zip(&weights);
         let trained: Vec<Value> = trained().filter(|(t, _)| t.trainable).map(|(_, &w)| w).collect();
         let grads = gradients(&mut g, total, &trained)?;
-        g.in_layer(optimizer.name(), |g| update(g, spec.layout, optimizer, &arenas, &grads))?;
+        g.in_layer(optimizer.name(), |g| update(g, spec, optimizer, &arenas, &grads))?;
     }
     Ok(g)
 }
@@ -224,34 +226,23 @@ fn record(
     rest.iter().try_fold(first, |sum, &t| g.add(sum, t))
 }
 
-/// Packs the gradients as the parameters lie, and applies the rule to each arena.
+/// Sorts the gradients of the trained tensors by arena and builds the update.
 fn update(
     g: &mut Graph,
-    layout: &ArenaLayout,
+    spec: &StepSpec<'_>,
     optimizer: &dyn Optimizer,
     arenas: &[Value],
     grads: &[Value],
 ) -> Result<()> {
-    for (a, &params) in arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable) {
+    let layout = spec.layout;
+    let of_arena = |(arena, &params): (usize, &Value)| {
         let trained = layout.tensors.iter().filter(|t| t.trainable);
-        let own = || trained.clone().zip(grads).filter(|(t, _)| t.arena == a);
-        let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
-        let packed: Vec<Value> = own().map(|(_, &g)| g).collect();
-        let grad = g.pack(layout.arenas[a].len, &offsets, &packed)?;
-        let slots: Vec<Value> = optimizer
-            .slots()
-            .iter()
-            .map(|s| g.state(&layout.slot_name(s.name, a), [layout.arenas[a].len], DType::F32))
-            .collect();
-        let (new, new_slots) = optimizer.update(g, params, grad, &slots)?;
-        if new_slots.len() != slots.len() {
-            let detail = format!("{} slots, {} new values", slots.len(), new_slots.len());
-            return Err(Error::internal(optimizer.name(), detail));
-        }
-        g.update(params, new)?;
-        for (&slot, &new) in slots.iter().zip(&new_slots) {
-            g.update(slot, new)?;
-        }
-    }
-    Ok(())
+        let own = || trained.clone().zip(grads).filter(|(t, _)| t.arena == arena);
+        let offsets = own().map(|(t, _)| t.offset).collect();
+        let gradients = own().map(|(_, &g)| g).collect();
+        ArenaGradients { arena, params, offsets, gradients }
+    };
+    let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable);
+    let arenas: Vec<ArenaGradients> = trained.map(of_arena).collect();
+    spec.gradients.build(g, optimizer, &arenas)
 }

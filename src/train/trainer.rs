@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Store};
 use crate::graph::{Graph, TensorType};
 use crate::layers::{Model, Sequential};
-use crate::optim::Optimizer;
+use crate::optim::{GradientTransform, Optimizer};
 use crate::plan::Plan;
 use crate::tensor::{DType, Shape, Tensor};
 use std::sync::Arc;
@@ -64,6 +64,7 @@ impl Model {
 impl Trainer {
     fn new(device: &Device, model: Model, compile: Compile) -> Result<Self> {
         compile.optimizer.check()?;
+        compile.gradients.check()?;
         let outputs = compile.outputs(&model)?;
         if compile.evaluation_batch == 0 {
             let detail = "a batch has at least one sample";
@@ -97,7 +98,7 @@ impl Trainer {
         let mut state = Vec::new();
         for (i, arena) in self.layout.arenas.iter().enumerate() {
             state.push((self.layout.arena_name(i), self.layout.initial(i, self.compile.seed)));
-            let slots = self.compile.optimizer.slots();
+            let slots = self.compile.gradients.slots(&*self.compile.optimizer);
             for slot in slots.iter().filter(|_| arena.trainable) {
                 state.push((self.layout.slot_name(slot.name, i), vec![slot.initial; arena.len]));
             }
@@ -165,6 +166,7 @@ impl Trainer {
             model: &self.model,
             layout: &self.layout,
             outputs: &self.outputs,
+            gradients: self.compile.gradients,
             optimizer: train.then_some(&*self.compile.optimizer),
         }
     }
@@ -183,6 +185,10 @@ impl Trainer {
 
     pub(super) fn optimizer(&self) -> &dyn Optimizer {
         &*self.compile.optimizer
+    }
+
+    pub(super) const fn gradients(&self) -> &GradientTransform {
+        &self.compile.gradients
     }
 
     /// The graph of a step over `batch`, before any pass.

@@ -3,7 +3,12 @@
 use super::reference::compare::compare;
 use super::*;
 use wgrad::data::TensorDataset;
-use wgrad::train::{Compile, Fit};
+use wgrad::optim::Clip;
+use wgrad::optim::schedule::{
+    CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay,
+    PolynomialDecay,
+};
+use wgrad::train::{Compile, Fit, Verbose};
 
 fn recorded() -> Result<Json> {
     Ok(serde_json::from_str(include_str!("steps.json"))?)
@@ -25,14 +30,23 @@ fn settings(entry: &Json) -> Result<Compile> {
         other => bail!("no run with {other:?}"),
     };
     let c = &entry["config"];
-    Ok(match text(entry, "optimizer")? {
+    let plain = match text(entry, "optimizer")? {
         "SGD" => Compile::new(sgd(c)?, loss),
         "RMSprop" => Compile::new(rmsprop(c)?, loss),
         "Adagrad" => Compile::new(adagrad(c)?, loss),
         "Adam" => Compile::new(adam(c)?, loss),
         "AdamW" => Compile::new(adamw(c)?, loss),
         other => bail!("no optimizer {other:?}"),
-    })
+    };
+    let bound = |key: &str| c[key].as_f64().map(|bound| bound as f32);
+    let clips = [
+        bound("clipvalue").map(Clip::Value),
+        bound("clipnorm").map(Clip::Norm),
+        bound("global_clipnorm").map(Clip::GlobalNorm),
+    ];
+    let clipped = clips.into_iter().flatten().fold(plain, Compile::clip);
+    let steps = c["gradient_accumulation_steps"].as_u64().unwrap_or(1);
+    Ok(clipped.gradient_accumulation_steps(steps))
 }
 
 /// The loss of each of `steps` steps: a `fit` of one batch is a step, and the optimizer's state stays.
@@ -56,7 +70,8 @@ fn losses(all: &Json, entry: &Json, steps: usize) -> Result<Vec<f32>> {
     trainer.set_weights(&weights)?;
     let mut losses = Vec::new();
     for batch in batches.iter().cycle().take(steps) {
-        let history = trainer.fit(batch, Fit::new().batch_size(batch.len()).shuffle(false))?;
+        let history =
+            trainer.fit(batch, Fit::new().full_batch().shuffle(false).verbose(Verbose::Silent))?;
         losses.push(history.get("loss")[0] as f32);
     }
     ensure!(trainer.steps() == steps as u64, "{} steps", trainer.steps());
@@ -76,6 +91,81 @@ fn two_hundred_steps_of_every_optimizer_agree_with_keras() -> Result<()> {
         kinds.insert(text(&entry, "optimizer")?.to_owned());
     }
     ensure!(kinds.len() == 5, "recorded: {kinds:?}");
+    Ok(())
+}
+
+#[test]
+fn clipped_and_accumulated_gradients_agree_with_keras() -> Result<()> {
+    let all = recorded()?;
+    let mut count = 0;
+    for part in ["clipping", "accumulation"] {
+        for entry in entries(&all, part)? {
+            let name = format!("{part} {}", text(&entry, "name")?);
+            let want = list(&entry, "losses")?;
+            agree(&name, &losses(&all, &entry, want.len())?, &want, 1e-4, 0.0);
+            count += 1;
+        }
+    }
+    ensure!(count == 13, "{count} runs are recorded");
+    Ok(())
+}
+
+/// The schedule of an entry.
+fn schedule(entry: &Json) -> Result<Schedule> {
+    let c = &entry["config"];
+    let n = |key: &str| Ok::<f32, anyhow::Error>(number(c, key)? as f32);
+    let steps = |key: &str| c[key].as_u64().with_context(|| format!("no {key}"));
+    let flag = |key: &str| c[key] == true;
+    let initial = || n("initial_learning_rate");
+    Ok(match text(entry, "schedule")? {
+        "ExponentialDecay" => {
+            let decay = ExponentialDecay::new(initial()?, steps("decay_steps")?, n("decay_rate")?);
+            decay.staircase(flag("staircase")).into()
+        }
+        "InverseTimeDecay" => {
+            let decay = InverseTimeDecay::new(initial()?, steps("decay_steps")?, n("decay_rate")?);
+            decay.staircase(flag("staircase")).into()
+        }
+        "PolynomialDecay" => PolynomialDecay::new(initial()?, steps("decay_steps")?)
+            .end_learning_rate(n("end_learning_rate")?)
+            .power(n("power")?)
+            .cycle(flag("cycle"))
+            .into(),
+        "CosineDecay" => {
+            let decay = CosineDecay::new(initial()?, steps("decay_steps")?).alpha(n("alpha")?);
+            match steps("warmup_steps")? {
+                0 => decay.into(),
+                warmup => decay.warmup(n("warmup_target")?, warmup).into(),
+            }
+        }
+        "CosineDecayRestarts" => CosineDecayRestarts::new(initial()?, steps("first_decay_steps")?)
+            .t_mul(n("t_mul")?)
+            .m_mul(n("m_mul")?)
+            .alpha(n("alpha")?)
+            .into(),
+        "PiecewiseConstantDecay" => {
+            let boundaries: Vec<u64> =
+                list(c, "boundaries")?.into_iter().map(|b| b as u64).collect();
+            let values: Vec<f32> = list(c, "values")?.into_iter().map(|v| v as f32).collect();
+            PiecewiseConstantDecay::new(boundaries, values).into()
+        }
+        other => bail!("no schedule {other:?}"),
+    })
+}
+
+#[test]
+fn schedules_agree_with_keras() -> Result<()> {
+    for entry in entries(&recorded()?, "schedules")? {
+        let name = format!("{} {}", text(&entry, "schedule")?, entry["config"]);
+        let schedule = schedule(&entry)?;
+        let at = |step: &f64| schedule.at(*step as u64) as f32;
+        let got: Vec<f32> = list(&entry, "steps")?.iter().map(at).collect();
+        let want = list(&entry, "values")?;
+        // Keras computes in f32, a cosine or a power of which is right to some 1e-6.
+        agree(&name, &got, &want, 4e-6, 2e-8);
+        let wrong: Vec<f32> = got.iter().map(|r| r * 1.0001).collect();
+        ensure!(compare(&name, &wrong, &want, 4e-6, 2e-8).is_err(), "{name}: nothing is noticed");
+    }
     Ok(())
 }
 

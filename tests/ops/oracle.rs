@@ -7,6 +7,7 @@ use wgrad::ops::registry::Case;
 /// Names of ops that [`results`] answers for, beside the functions of [`elementwise`].
 const OPS: &[&str] = &[
     "random_uniform",
+    "select",
     "copy",
     "transpose",
     "reshape",
@@ -48,6 +49,13 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
             let key = [word(0), args[0] as u32];
             let draw = |i| unit_interval(threefry2x32(key, [i as u32, word(1)], 13)[0]);
             vec![(0..len).map(draw).collect()]
+        }
+        "select" => {
+            let to = linalg::broadcast_shape(shape(0), shape(1)).expect("shapes that broadcast");
+            let to = linalg::broadcast_shape(&to, shape(2)).expect("shapes that broadcast");
+            let [c, yes, no] = [0, 1, 2].map(|i| linalg::broadcast_to(&x[i], shape(i), &to));
+            let pairs = yes.into_iter().zip(no);
+            vec![c.iter().zip(pairs).map(|(c, (y, n))| if *c > 0.0 { y } else { n }).collect()]
         }
         "copy" => vec![linalg::broadcast_to(&x[0], shape(0), args)],
         "transpose" => vec![linalg::transpose(&x[0], shape(0), args)],
@@ -178,9 +186,9 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         // One correctly rounded operation, a choice, or a copy.
         "linear" | "neg" | "abs" | "sign" | "square" | "relu" | "leaky_relu" | "step"
         | "perceptron" | "clipped_linear" | "add" | "sub" | "mul" | "maximum" | "minimum"
-        | "greater" | "greater_equal" | "less" | "less_equal" | "equal" | "random_uniform"
-        | "copy" | "transpose" | "reshape" | "view" | "pack" | "max" | "hits" | "one_hot"
-        | "gather" => (EPS, 0.0),
+        | "greater" | "greater_equal" | "less" | "less_equal" | "equal" | "select"
+        | "random_uniform" | "copy" | "transpose" | "reshape" | "view" | "pack" | "max"
+        | "hits" | "one_hot" | "gather" => (EPS, 0.0),
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" => (3.0 * EPS, 0.0),
         // Sums of small whole numbers are exact in any order.

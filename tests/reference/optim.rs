@@ -158,6 +158,28 @@ pub fn l1_l2_grad(w: &[f64], l1: f64, l2: f64) -> Vec<f64> {
     w.iter().map(|&w| l1 * sign(w) + 2.0 * l2 * w).collect()
 }
 
+/// Each element held within `[-c, c]`. Source: Keras' `clipvalue`.
+pub fn clip_by_value(g: &[f64], c: f64) -> Vec<f64> {
+    g.iter().map(|g| g.clamp(-c, c)).collect()
+}
+
+/// `g c / max(|g|, c)` with the Euclidean norm. Source: Keras' `clipnorm`.
+pub fn clip_by_norm(g: &[f64], c: f64) -> Vec<f64> {
+    let norm = squares(g).sqrt();
+    g.iter().map(|g| g * c / norm.max(c)).collect()
+}
+
+/// Each tensor times `c / max(n, c)` with `n^2` the sum of all squares. Source: Pascanu et al. 2013, Keras'
+/// `global_clipnorm`.
+pub fn clip_by_global_norm(tensors: &[Vec<f64>], c: f64) -> Vec<Vec<f64>> {
+    let norm = tensors.iter().map(|g| squares(g)).sum::<f64>().sqrt();
+    tensors.iter().map(|g| g.iter().map(|g| g * c / norm.max(c)).collect()).collect()
+}
+
+fn squares(g: &[f64]) -> f64 {
+    g.iter().map(|g| g * g).sum()
+}
+
 fn check(p: &[f64], others: &[&[f64]]) {
     assert!(others.iter().all(|other| other.len() == p.len()), "gradient or state of other length");
 }

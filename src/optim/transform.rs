@@ -1,0 +1,170 @@
+//! From gradients to new parameters: averaged over steps, clipped, given to the rule.
+
+use super::{Clip, Optimizer, Slot};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::DType;
+
+/// The state that sums gradients between updates.
+const ACCUMULATED: Slot = Slot { name: "accumulated", initial: 0.0 };
+/// The step parameter that is 1 where the step updates, else 0.
+const APPLY: &str = "apply";
+
+/// The parameters of one flat arena, and the gradients of the tensors in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArenaGradients {
+    /// The arena's number, which stands in the names of its states: `momentum/0`.
+    pub arena: usize,
+    /// The parameters: a flat state.
+    pub params: Value,
+    /// First element of each tensor: ascending multiples of 64.
+    pub offsets: Vec<usize>,
+    /// The gradient of each tensor.
+    pub gradients: Vec<Value>,
+}
+
+/// What happens to gradients before the rule sees them, in Keras' order: the mean over several steps, then
+/// clipping.
+///
+/// With k accumulation steps, every k-th step updates, with the mean of its gradient and those of the k - 1 steps
+/// before; parameters and the rule's state rest between. All steps share one plan: a step parameter `apply` selects
+/// what is kept, inside the update's own dispatch. The count goes on from one epoch to the next, so that an update
+/// may average over their border. Batches count alike, a short one too.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GradientTransform {
+    /// The bound on gradients.
+    pub clip: Option<Clip>,
+    /// Steps for each update. At 1 every step updates, and nothing is accumulated.
+    pub accumulation_steps: u64,
+}
+
+impl Default for GradientTransform {
+    fn default() -> Self {
+        Self { clip: None, accumulation_steps: 1 }
+    }
+}
+
+impl GradientTransform {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] naming the setting and its domain.
+    pub fn check(&self) -> Result<()> {
+        if self.accumulation_steps == 0 {
+            let detail = "at least 1, which updates at every step";
+            return Err(Error::parameter("gradient_accumulation_steps", 0, detail));
+        }
+        self.clip.map_or(Ok(()), |clip| clip.check())
+    }
+
+    const fn accumulates(&self) -> bool {
+        self.accumulation_steps > 1
+    }
+
+    /// Updates made in the first `steps` steps. This is the count that learning rates and bias corrections follow.
+    ///
+    /// Keras 3 reads its schedules by the count of steps instead, and counts updates for bias corrections alone.
+    #[must_use]
+    pub const fn updates(&self, steps: u64) -> u64 {
+        match steps.checked_div(self.accumulation_steps) {
+            Some(updates) => updates,
+            None => steps,
+        }
+    }
+
+    /// The states kept per parameter: the rule's, and the accumulated gradient where there is one.
+    #[must_use]
+    pub fn slots(&self, rule: &dyn Optimizer) -> Vec<Slot> {
+        let mut slots = rule.slots();
+        slots.extend(self.accumulates().then_some(ACCUMULATED));
+        slots
+    }
+
+    /// The step parameters of the step after `steps` steps. `learning_rate` stands in place of the rule's schedule,
+    /// which is not read then.
+    #[must_use]
+    pub fn step_values(
+        &self,
+        rule: &dyn Optimizer,
+        steps: u64,
+        learning_rate: Option<f32>,
+    ) -> Vec<(&'static str, f32)> {
+        let done = self.updates(steps);
+        let rate = learning_rate.map_or_else(|| rule.learning_rate().at(done), f64::from);
+        let mut values = rule.step_values(done, rate);
+        if self.accumulates() {
+            let applies = self.updates(steps + 1) > done;
+            values.push((APPLY, f32::from(u8::from(applies))));
+        }
+        values
+    }
+
+    /// Builds the update of all arenas: states `{slot}/{arena}` of the rule and, where gradients are accumulated,
+    /// `accumulated/{arena}`; step parameters as [`GradientTransform::step_values`] names them.
+    ///
+    /// # Errors
+    /// Those of the ops it builds; [`Error::Internal`] for a rule that does not give each of its slots a new value.
+    pub fn build(
+        &self,
+        graph: &mut Graph,
+        rule: &dyn Optimizer,
+        arenas: &[ArenaGradients],
+    ) -> Result<()> {
+        let apply = match self.accumulates() {
+            true => Some(graph.step_param(APPLY, DType::F32)?),
+            false => None,
+        };
+        let mut gradients = Vec::new();
+        for arena in arenas {
+            let len = graph.shape(arena.params).len();
+            let packed = graph.pack(len, &arena.offsets, &arena.gradients)?;
+            gradients.push(match apply {
+                Some(apply) => self.mean(graph, arena, packed, apply)?,
+                None => packed,
+            });
+        }
+        if let Some(clip) = self.clip {
+            gradients = clip.build(graph, arenas, &gradients)?;
+        }
+        for (arena, gradient) in arenas.iter().zip(gradients) {
+            let mut states = vec![arena.params];
+            states.extend(rule.slots().iter().map(|slot| state(graph, arena, slot)));
+            let (new, slots) = rule.update(graph, arena.params, gradient, &states[1..])?;
+            if slots.len() + 1 != states.len() {
+                let detail = format!("{} slots, {} new values", states.len() - 1, slots.len());
+                return Err(Error::internal(rule.name(), detail));
+            }
+            for (state, new) in states.into_iter().zip([new].into_iter().chain(slots)) {
+                let kept = match apply {
+                    Some(apply) => graph.select(apply, new, state)?,
+                    None => new,
+                };
+                graph.update(state, kept)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The mean of this step's gradient and the accumulated ones, which begin anew after an update.
+    fn mean(
+        &self,
+        graph: &mut Graph,
+        arena: &ArenaGradients,
+        gradient: Value,
+        apply: Value,
+    ) -> Result<Value> {
+        let accumulated = state(graph, arena, &ACCUMULATED);
+        let sum = graph.add(accumulated, gradient)?;
+        let zero = graph.constant(0.0);
+        let rest = graph.select(apply, zero, sum)?;
+        graph.update(accumulated, rest)?;
+        let steps = graph.constant(self.accumulation_steps as f32);
+        graph.div(sum, steps)
+    }
+}
+
+/// The state of a slot for an arena.
+fn state(graph: &mut Graph, arena: &ArenaGradients, slot: &Slot) -> Value {
+    let shape = graph.shape(arena.params).clone();
+    graph.state(&format!("{}/{}", slot.name, arena.arena), shape, DType::F32)
+}
