@@ -125,17 +125,22 @@ impl Case {
         Self::new(row.name, inputs, &[], build)
     }
 
-    /// Uniform numbers. `args`: stream, then the shape.
+    /// `random_uniform` or `random_normal`. `args`: stream, then the shape.
     #[must_use]
-    pub fn random(stream: u32, shape: &[usize], seed: u32, step: u32) -> Self {
+    pub fn random(op: &'static str, stream: u32, shape: &[usize], seed: u32, step: u32) -> Self {
         let args = [&[stream as usize], shape].concat();
         let build: Build = |g, c, _| {
             let seed = g.step_param("seed", DType::U32)?;
             let step = g.step_param("step", DType::U32)?;
-            Ok(vec![g.random_uniform(&c.args[1..], seed, step, c.args[0] as u32)?])
+            let (shape, stream) = (&c.args[1..], c.args[0] as u32);
+            let numbers = match c.op {
+                "random_normal" => g.random_normal(shape, seed, step, stream)?,
+                _ => g.random_uniform(shape, seed, step, stream)?,
+            };
+            Ok(vec![numbers])
         };
         let words = [("seed", seed), ("step", step)];
-        Self::new("random_uniform", vec![], &args, build).with(&[], &words)
+        Self::new(op, vec![], &args, build).with(&[], &words)
     }
 
     /// `from` repeated to `args`.
@@ -334,8 +339,9 @@ fn card_of(row: &'static Row) -> Card {
         _ => Gradient::Checked,
     };
     let cases = match row.arity {
-        _ if row.name == "random_uniform" => {
-            vec![Case::random(3, &[7, 11], 42, 5), Case::random(1, &[1031], 7, 0)]
+        _ if row.is_random() => {
+            let draw = |stream, shape, seed, step| Case::random(row.name, stream, shape, seed, step);
+            vec![draw(3, &[7, 11], 42, 5), draw(1, &[1031], 7, 0)]
         }
         1 => vec![Case::unary(row, &[3, 5], &[]), Case::unary(row, &[1031], &[])],
         _ => vec![
