@@ -13,6 +13,8 @@ const OPS: &[&str] = &[
     "reshape",
     "view",
     "pack",
+    "slice",
+    "concatenate",
     "matmul",
     "sum",
     "mean",
@@ -64,6 +66,12 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
                 slot.iter_mut().zip(x).for_each(|(slot, v)| *slot = -v);
             }
             vec![arena]
+        }
+        "slice" => vec![linalg::slice(&x[0], shape(0), args[0], args[1]..args[2])],
+        "concatenate" => {
+            let shapes: Vec<&[usize]> = (0..x.len()).map(shape).collect();
+            let parts: Vec<&[f64]> = x.iter().map(Vec::as_slice).collect();
+            vec![linalg::concatenate(&parts, &shapes, args[0])]
         }
         "matmul" => vec![product(case, x)],
         "sum" => vec![reduce::sum(&x[0], shape(0), &axes(case))],
@@ -183,9 +191,8 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         "linear" | "neg" | "abs" | "sign" | "square" | "relu" | "leaky_relu" | "step"
         | "clipped_linear" | "add" | "sub" | "mul" | "maximum" | "minimum" | "greater"
         | "greater_equal" | "less" | "less_equal" | "equal" | "random_uniform" | "copy"
-        | "transpose" | "reshape" | "view" | "pack" | "max" | "hits" | "one_hot" | "gather" => {
-            (EPS, 0.0)
-        }
+        | "transpose" | "reshape" | "view" | "pack" | "slice" | "concatenate" | "max" | "hits"
+        | "one_hot" | "gather" => (EPS, 0.0),
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" => (3.0 * EPS, 0.0),
         // Sums of small whole numbers are exact in any order.
