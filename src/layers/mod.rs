@@ -39,6 +39,29 @@ pub struct WeightSpec {
     pub regularizer: Regularizer,
 }
 
+impl WeightSpec {
+    /// A weight with the fans that Keras counts for a vector, both its length, or a matrix `[fan_in, fan_out]`; of
+    /// more axes the leading ones count as the receptive field of a convolution, a factor on both.
+    #[must_use]
+    pub fn new(
+        name: &'static str,
+        shape: impl Into<Shape>,
+        initializer: Initializer,
+        regularizer: Regularizer,
+    ) -> Self {
+        let shape = shape.into();
+        let (fan_in, fan_out) = match shape.dims() {
+            [] => (1, 1),
+            &[len] => (len, len),
+            [field @ .., fan_in, fan_out] => {
+                let field = Shape::from(field).len();
+                (fan_in.saturating_mul(field), fan_out.saturating_mul(field))
+            }
+        };
+        Self { name, shape, initializer, fan_in, fan_out, regularizer }
+    }
+}
+
 /// What a layer may depend on beside its input and weights.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
@@ -114,14 +137,46 @@ pub(crate) fn stream_of(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// `Dense` becomes `dense`, `AlphaDropout` becomes `alpha_dropout`.
+/// `AlphaDropout` becomes `alpha_dropout`, `PReLU` `p_re_lu`: the rule by which Keras 3 names layers. A capital
+/// starts a word where it follows a small letter, or precedes one.
 fn snake_case(name: &str) -> String {
+    let letters: Vec<char> = name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let small = |i: usize| letters.get(i).is_some_and(char::is_ascii_lowercase);
     let mut out = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !out.is_empty() {
+    for (i, c) in letters.iter().enumerate() {
+        if i > 0 && c.is_ascii_uppercase() && (small(i - 1) || small(i + 1)) {
             out.push('_');
         }
         out.extend(c.to_lowercase());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn names_are_those_of_keras() {
+        // Each pair is what `to_snake_case` of Keras 3.15.1 gives.
+        for (kind, name) in [
+            ("Dense", "dense"),
+            ("PReLU", "p_re_lu"),
+            ("RReLU", "r_re_lu"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("AlphaDropout", "alpha_dropout"),
+            ("GaussianNoise", "gaussian_noise"),
+            ("Conv2D", "conv2d"),
+            ("Conv2DTranspose", "conv2d_transpose"),
+            ("MaxPooling2D", "max_pooling2d"),
+            ("LSTM", "lstm"),
+            ("GRUCell", "gru_cell"),
+            ("BatchNormalizationV2", "batch_normalization_v2"),
+            ("My_Layer", "my__layer"),
+            ("aB1Cd", "a_b1_cd"),
+            ("Layer-X", "layer_x"),
+        ] {
+            assert_eq!(snake_case(kind), name);
+        }
+    }
 }
