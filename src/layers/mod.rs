@@ -5,6 +5,7 @@ mod dense;
 mod handle;
 mod merge;
 mod model;
+mod rectifier;
 mod sequential;
 mod summary;
 mod symbolic;
@@ -14,6 +15,7 @@ pub use dense::{Dense, Regularizer};
 pub use handle::LayerHandle;
 pub use merge::{Add, Average, Multiply};
 pub use model::{Call, Model, ModelInput, NamedLayer};
+pub use rectifier::{PRelu, RRelu};
 pub use sequential::Sequential;
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 
