@@ -6,8 +6,9 @@ pub use crate::data::TensorDataset;
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, Dense, Dropout, Flatten, GaussianNoise, Layer, LayerHandle, Model,
-    Multiply, PRelu, RRelu, Regularizer, Sequential, SymbolicTensor, input, input_named, merge,
+    Add, AlphaDropout, Average, Dense, Dropout, Embedding, Flatten, GaussianNoise, Layer,
+    LayerHandle, Model, Multiply, PRelu, RRelu, Regularizer, Sequential, SymbolicTensor, input,
+    input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::Metric;

@@ -2,6 +2,7 @@
 
 mod core;
 mod dense;
+mod embedding;
 mod handle;
 mod merge;
 mod model;
@@ -13,6 +14,7 @@ mod symbolic;
 
 pub use self::core::{Dropout, Flatten};
 pub use dense::{Dense, Regularizer};
+pub use embedding::Embedding;
 pub use handle::LayerHandle;
 pub use merge::{Add, Average, Multiply};
 pub use model::{Call, Model, ModelInput, NamedLayer};
@@ -93,6 +95,12 @@ pub trait Layer: Debug + Send + Sync {
                 Err(Error::parameter("inputs", count, format!("{} takes one tensor", self.kind())))
             }
         }
+    }
+
+    /// Of a layer that takes u32 ids, the number of rows of the table that they name: data with an id that is not
+    /// below it is refused before it reaches the device. `None` for a layer that takes numbers.
+    fn takes_indices(&self) -> Option<usize> {
+        None
     }
 
     /// The shape of one output sample (without the batch axis) from those of one sample of each input.
