@@ -7,8 +7,8 @@ pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     Add, AlphaDropout, Average, Dense, Dropout, Embedding, Flatten, GaussianNoise, Layer,
-    LayerHandle, Model, Multiply, PRelu, RRelu, Regularizer, Sequential, SymbolicTensor, input,
-    input_named, merge,
+    LayerHandle, Model, Multiply, PRelu, Permute, RRelu, Regularizer, Reshape, Sequential,
+    SymbolicTensor, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::Metric;

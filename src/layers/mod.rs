@@ -9,6 +9,7 @@ mod model;
 mod noise;
 mod rectifier;
 mod sequential;
+mod shape;
 mod summary;
 mod symbolic;
 
@@ -21,6 +22,7 @@ pub use model::{Call, Model, ModelInput, NamedLayer};
 pub use noise::{AlphaDropout, GaussianNoise};
 pub use rectifier::{PRelu, RRelu};
 pub use sequential::Sequential;
+pub use shape::{Permute, Reshape};
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 
 use crate::error::{Error, Result};

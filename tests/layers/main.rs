@@ -8,6 +8,7 @@ mod recording;
 mod rectifier;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod shape;
 #[path = "../support/mod.rs"]
 mod support;
 
