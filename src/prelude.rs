@@ -6,8 +6,8 @@ pub use crate::data::TensorDataset;
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, Dense, Dropout, Embedding, Flatten, GaussianNoise, Layer,
-    LayerHandle, Model, Multiply, PRelu, Permute, RRelu, Regularizer, Reshape, Sequential,
+    Add, AlphaDropout, Average, Concatenate, Dense, Dropout, Embedding, Flatten, GaussianNoise,
+    Layer, LayerHandle, Model, Multiply, PRelu, Permute, RRelu, Regularizer, Reshape, Sequential,
     SymbolicTensor, input, input_named, merge,
 };
 pub use crate::losses::Loss;

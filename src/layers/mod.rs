@@ -1,5 +1,6 @@
 //! Layers: composites over the graph builder. They have no kernels of their own.
 
+mod concatenate;
 mod core;
 mod dense;
 mod embedding;
@@ -14,6 +15,7 @@ mod summary;
 mod symbolic;
 
 pub use self::core::{Dropout, Flatten};
+pub use concatenate::Concatenate;
 pub use dense::{Dense, Regularizer};
 pub use embedding::Embedding;
 pub use handle::LayerHandle;

@@ -10,6 +10,10 @@ use std::sync::Arc;
 /// Tensors that one kernel joins: all the buffers that it may bind but the result's.
 const PARTS: usize = MAX_STORAGE_BUFFERS as usize - 1;
 
+const WORKGROUP: u32 = 64;
+/// Neighbours in a row that one invocation writes: they share one division.
+const COLUMNS: u32 = 8;
+
 /// One to seven tensors side by side along an axis; the other extents are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concatenate {
@@ -93,14 +97,20 @@ impl Op for Concatenate {
             first += width(ty);
         }
         let parts = cx.inputs.len();
-        let params = RowParams { rows: (len / cols) as u32, cols: cols as u32, pad0: 0, pad1: 0 };
+        let rows = len / cols;
+        let workgroups = (rows * cols.div_ceil(COLUMNS as usize)).div_ceil(WORKGROUP as usize);
+        let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
             template: "data/concatenate",
-            defines: vec![("WG", 64u32.into()), ("PARTS", (parts as u32).into())],
+            defines: vec![
+                ("WG", WORKGROUP.into()),
+                ("COLUMNS", COLUMNS.into()),
+                ("PARTS", (parts as u32).into()),
+            ],
             binds: (0..parts).map(Bind::Input).chain([Bind::Output(0)]).collect(),
             params: params.with_words(&words),
             step: false,
-            grid: grid("concatenate", len.div_ceil(64) as u64, cx.caps)?,
+            grid: grid("concatenate", workgroups as u64, cx.caps)?,
             flops: 0,
         }
         .into())

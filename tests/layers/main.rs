@@ -2,6 +2,7 @@
 //! what is refused.
 
 mod embedding;
+mod merge;
 mod noise;
 #[path = "../recording/mod.rs"]
 mod recording;
