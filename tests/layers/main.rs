@@ -2,7 +2,9 @@
 //! what is refused.
 
 mod embedding;
+mod known;
 mod merge;
+mod models;
 mod noise;
 #[path = "../recording/mod.rs"]
 mod recording;
@@ -12,6 +14,7 @@ mod reference;
 mod shape;
 #[path = "../support/mod.rs"]
 mod support;
+mod training;
 
 use reference::compare::{assert_close, widen};
 use reference::gradient::{STEP, numeric_vjp};
