@@ -6,7 +6,11 @@ pub use crate::data::TensorDataset;
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
-pub use crate::layers::{Dense, Dropout, Flatten, Layer, Regularizer, Sequential};
+pub use crate::layers::{
+    Add, AlphaDropout, Average, Concatenate, Dense, Dropout, Embedding, Flatten, GaussianNoise,
+    Layer, LayerHandle, Model, Multiply, PRelu, Permute, RRelu, Regularizer, Reshape, Sequential,
+    SymbolicTensor, input, input_named, merge,
+};
 pub use crate::losses::Loss;
 pub use crate::metrics::Metric;
 pub use crate::optim::schedule::{

@@ -25,6 +25,8 @@ pub enum Movement {
     },
     /// The operand read through strides: a copy, unless a consumer folds it into its loads.
     Strided {
+        /// First element.
+        offset: usize,
         /// Stride in elements of each output axis.
         strides: Vec<usize>,
     },

@@ -95,8 +95,8 @@ param_blocks! {
         /// Padding.
         pad1: u32,
     }
-    /// Kernels that own one row per workgroup.
-    RowParams ["reduce/softmax", "reduce/argmax", "data/one_hot"] {
+    /// Kernels over rows.
+    RowParams ["reduce/softmax", "reduce/argmax", "data/one_hot", "data/concatenate"] {
         /// Rows.
         rows: u32,
         /// Elements per row.

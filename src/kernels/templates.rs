@@ -22,6 +22,7 @@ pub static FILES: &[(&str, &str)] = files![
     "reduce/softmax",
     "loss/sigmoid_cross_entropy",
     "loss/softmax_cross_entropy",
+    "data/concatenate",
     "data/gather",
     "data/one_hot",
     "data/segment_rank",

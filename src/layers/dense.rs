@@ -28,7 +28,7 @@ impl Regularizer {
         Self { l1: 0.0, l2 }
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         for (name, value) in [("l1", self.l1), ("l2", self.l2)] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(Error::parameter(
@@ -162,25 +162,12 @@ impl Layer for Dense {
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let fan_in = inputs[0].dims().last().copied().unwrap_or(1);
-        let fan_out = self.units;
-        let mut specs = vec![WeightSpec {
-            name: "kernel",
-            shape: Shape::from([fan_in, fan_out]),
-            initializer: self.kernel_initializer,
-            fan_in,
-            fan_out,
-            regularizer: self.kernel_regularizer,
-        }];
+        let (initializer, regularizer) = (self.kernel_initializer, self.kernel_regularizer);
+        let mut specs =
+            vec![WeightSpec::new("kernel", [fan_in, self.units], initializer, regularizer)];
         if self.use_bias {
-            specs.push(WeightSpec {
-                name: "bias",
-                shape: Shape::from([fan_out]),
-                initializer: self.bias_initializer,
-                // As in Keras: both fans of a vector are its length.
-                fan_in: fan_out,
-                fan_out,
-                regularizer: self.bias_regularizer,
-            });
+            let (initializer, regularizer) = (self.bias_initializer, self.bias_regularizer);
+            specs.push(WeightSpec::new("bias", [self.units], initializer, regularizer));
         }
         specs
     }

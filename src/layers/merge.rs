@@ -6,7 +6,7 @@ use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
 
 /// Refuses fewer tensors than two.
-fn at_least_two(kind: &str, count: usize) -> Result<()> {
+pub(super) fn at_least_two(kind: &str, count: usize) -> Result<()> {
     match count {
         0 | 1 => {
             let detail = format!("{kind} joins two tensors or more");

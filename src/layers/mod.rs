@@ -1,20 +1,30 @@
 //! Layers: composites over the graph builder. They have no kernels of their own.
 
+mod concatenate;
 mod core;
 mod dense;
+mod embedding;
 mod handle;
 mod merge;
 mod model;
+mod noise;
+mod rectifier;
 mod sequential;
+mod shape;
 mod summary;
 mod symbolic;
 
 pub use self::core::{Dropout, Flatten};
+pub use concatenate::Concatenate;
 pub use dense::{Dense, Regularizer};
+pub use embedding::Embedding;
 pub use handle::LayerHandle;
 pub use merge::{Add, Average, Multiply};
 pub use model::{Call, Model, ModelInput, NamedLayer};
+pub use noise::{AlphaDropout, GaussianNoise};
+pub use rectifier::{PRelu, RRelu};
 pub use sequential::Sequential;
+pub use shape::{Permute, Reshape};
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 
 use crate::error::{Error, Result};
@@ -37,6 +47,29 @@ pub struct WeightSpec {
     pub fan_out: usize,
     /// The penalty that its values add to the loss.
     pub regularizer: Regularizer,
+}
+
+impl WeightSpec {
+    /// A weight with the fans that Keras counts for a vector, both its length, or a matrix `[fan_in, fan_out]`; of
+    /// more axes the leading ones count as the receptive field of a convolution, a factor on both.
+    #[must_use]
+    pub fn new(
+        name: &'static str,
+        shape: impl Into<Shape>,
+        initializer: Initializer,
+        regularizer: Regularizer,
+    ) -> Self {
+        let shape = shape.into();
+        let (fan_in, fan_out) = match shape.dims() {
+            [] => (1, 1),
+            &[len] => (len, len),
+            [field @ .., fan_in, fan_out] => {
+                let field = Shape::from(field).len();
+                (fan_in.saturating_mul(field), fan_out.saturating_mul(field))
+            }
+        };
+        Self { name, shape, initializer, fan_in, fan_out, regularizer }
+    }
 }
 
 /// What a layer may depend on beside its input and weights.
@@ -66,6 +99,12 @@ pub trait Layer: Debug + Send + Sync {
                 Err(Error::parameter("inputs", count, format!("{} takes one tensor", self.kind())))
             }
         }
+    }
+
+    /// Of a layer that takes u32 ids, the number of rows of the table that they name: data with an id that is not
+    /// below it is refused before it reaches the device. `None` for a layer that takes numbers.
+    fn takes_indices(&self) -> Option<usize> {
+        None
     }
 
     /// The shape of one output sample (without the batch axis) from those of one sample of each input.
@@ -114,14 +153,46 @@ pub(crate) fn stream_of(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// `Dense` becomes `dense`, `AlphaDropout` becomes `alpha_dropout`.
+/// `AlphaDropout` becomes `alpha_dropout`, `PReLU` `p_re_lu`: the rule by which Keras 3 names layers. A capital
+/// starts a word where it follows a small letter, or precedes one.
 fn snake_case(name: &str) -> String {
+    let letters: Vec<char> = name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    let small = |i: usize| letters.get(i).is_some_and(char::is_ascii_lowercase);
     let mut out = String::new();
-    for c in name.chars() {
-        if c.is_uppercase() && !out.is_empty() {
+    for (i, c) in letters.iter().enumerate() {
+        if i > 0 && c.is_ascii_uppercase() && (small(i - 1) || small(i + 1)) {
             out.push('_');
         }
         out.extend(c.to_lowercase());
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snake_case;
+
+    #[test]
+    fn names_are_those_of_keras() {
+        // Each pair is what `to_snake_case` of Keras 3.15.1 gives.
+        for (kind, name) in [
+            ("Dense", "dense"),
+            ("PReLU", "p_re_lu"),
+            ("RReLU", "r_re_lu"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("AlphaDropout", "alpha_dropout"),
+            ("GaussianNoise", "gaussian_noise"),
+            ("Conv2D", "conv2d"),
+            ("Conv2DTranspose", "conv2d_transpose"),
+            ("MaxPooling2D", "max_pooling2d"),
+            ("LSTM", "lstm"),
+            ("GRUCell", "gru_cell"),
+            ("BatchNormalizationV2", "batch_normalization_v2"),
+            ("My_Layer", "my__layer"),
+            ("aB1Cd", "a_b1_cd"),
+            ("Layer-X", "layer_x"),
+        ] {
+            assert_eq!(snake_case(kind), name);
+        }
+    }
 }

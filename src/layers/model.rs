@@ -142,8 +142,10 @@ impl Builder {
             }
             Some(name) => name.clone(),
             None => {
-                let same = self.layers.iter().filter(|l| l.layer.kind() == kind).count();
-                numbered(&snake_case(kind), same, taken)
+                // As in Keras, layers with names of their own are not counted.
+                let same = |h: &&LayerHandle| h.name.is_none() && h.layer.kind() == kind;
+                let before = self.handles.iter().filter(same).count();
+                numbered(&snake_case(kind), before, taken)
             }
         };
         self.handles.push(handle.clone());

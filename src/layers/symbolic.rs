@@ -8,7 +8,6 @@ use std::sync::Arc;
 ///
 /// ```
 /// use wgrad::prelude::*;
-/// use wgrad::layers::{Add, Model, input, merge};
 ///
 /// let x = input([16]);
 /// let h = x.then(Dense::new(16).activation(Activation::Relu));

@@ -128,8 +128,34 @@ impl Graph {
         step: Value,
         stream: u32,
     ) -> Result<Value> {
-        let program = Program::single(find("random_uniform")?, false, vec![stream]);
-        self.push(Arc::new(Map { program, shape: shape.into() }), &[seed, step])
+        self.random("random_uniform", shape.into(), seed, step, stream)
+    }
+
+    /// Standard normal numbers of this shape, drawn anew each step, by the formula of Box and Muller (1958).
+    /// Seed, step and stream as in [`Graph::random_uniform`].
+    ///
+    /// # Errors
+    /// As [`Graph::random_uniform`].
+    pub fn random_normal(
+        &mut self,
+        shape: impl Into<Shape>,
+        seed: Value,
+        step: Value,
+        stream: u32,
+    ) -> Result<Value> {
+        self.random("random_normal", shape.into(), seed, step, stream)
+    }
+
+    fn random(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        seed: Value,
+        step: Value,
+        stream: u32,
+    ) -> Result<Value> {
+        let program = Program::single(find(name)?, false, vec![stream]);
+        self.push(Arc::new(Map { program, shape }), &[seed, step])
     }
 
     /// `x` repeated to `shape`.

@@ -1,6 +1,7 @@
 //! Op cards: one file per op, with its shapes, gradient and kernels. The registry lists them all.
 
 mod builder;
+mod concatenate;
 mod contraction;
 mod contraction_lower;
 mod cross_entropy;
@@ -13,9 +14,11 @@ mod program;
 mod record;
 mod reduce;
 pub mod registry;
+mod slice;
 mod softmax;
 pub mod table;
 
+pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec, LoadMap};
 pub use cross_entropy::{CrossEntropy, CrossEntropyKind, Hits};
 pub use gather::{Gather, SegmentSum};
@@ -25,4 +28,5 @@ pub use one_hot::OneHot;
 pub use program::{Instr, Program, Reg};
 pub use record::Record;
 pub use reduce::{Reduce, ReduceKind};
+pub use slice::Slice;
 pub use softmax::Softmax;

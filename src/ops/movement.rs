@@ -94,7 +94,7 @@ impl Op for Permute {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Movement(Movement::Strided { strides: self.strides() })
+        Class::Movement(Movement::Strided { offset: 0, strides: self.strides() })
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

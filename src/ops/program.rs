@@ -1,6 +1,6 @@
 //! Straight-line elementwise programs: what a fused kernel or an epilogue computes.
 
-use super::table::{Derivative, Row};
+use super::table::{Derivative, Row, STREAM};
 use crate::tensor::DType;
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ pub struct Instr {
     pub row: &'static Row,
     /// Whether its derivative is meant instead.
     pub derivative: bool,
-    /// Parameter words (f32 bits, or raw for `random_uniform`'s stream).
+    /// Parameter words (f32 bits, or raw for a random function's stream).
     pub params: Vec<u32>,
     /// Operands.
     pub args: Vec<Reg>,
@@ -43,7 +43,7 @@ impl Instr {
             .iter()
             .zip(self.row.params)
             .map(|(&bits, (name, _))| match *name {
-                "stream" => format!("{name} {bits}"),
+                STREAM => format!("{name} {bits}"),
                 _ => format!("{name} {:?}", f32::from_bits(bits)),
             })
             .collect();
@@ -83,7 +83,7 @@ impl Program {
     /// Whether any instruction draws random numbers, and so needs the element index.
     #[must_use]
     pub fn uses_index(&self) -> bool {
-        self.instrs.iter().any(|i| i.row.name == "random_uniform")
+        self.instrs.iter().any(|i| i.row.is_random())
     }
 
     /// The only instruction, where there is one.
@@ -96,7 +96,7 @@ impl Program {
     }
 
     /// The body as WGSL `let`s, and the expression of each output. `inputs` are expressions of type
-    /// `vec4<f32>` (u32 for step words of `random_uniform`).
+    /// `vec4<f32>` (u32 for step words of random functions).
     pub(super) fn wgsl(
         &self,
         inputs: &[String],
@@ -151,7 +151,7 @@ impl Words {
         format!("bitcast<f32>({})", self.push(value.to_bits()))
     }
 
-    /// A constant operand of a program: a `vec4<f32>`, or a u32 for `random_uniform`.
+    /// A constant operand of a program: a `vec4<f32>`, or a u32 for a random function.
     pub(super) fn constant(&mut self, value: f32, dtype: DType) -> String {
         match dtype {
             DType::U32 => self.push(value as u32),
@@ -179,7 +179,7 @@ pub(super) fn step_word(i: usize) -> String {
     format!("step_block.words[{}][{}]", i / 4, i % 4)
 }
 
-/// A step word as an operand of a program: a `vec4<f32>`, or a u32 for `random_uniform`.
+/// A step word as an operand of a program: a `vec4<f32>`, or a u32 for a random function.
 pub(super) fn step_operand(i: usize, dtype: DType) -> String {
     match dtype {
         DType::U32 => step_word(i),

@@ -43,6 +43,14 @@ pub struct Row {
     pub neutral: (Option<f32>, Option<f32>),
 }
 
+impl Row {
+    /// Whether it draws random numbers: a function of step words, its stream and the element index.
+    #[must_use]
+    pub fn is_random(&self) -> bool {
+        self.params.iter().any(|(name, _)| *name == STREAM)
+    }
+}
+
 impl PartialEq for Row {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -51,6 +59,9 @@ impl PartialEq for Row {
 
 const ANY: (f32, f32) = (-4.0, 4.0);
 
+/// The parameter that tells draws of one step apart: raw bits.
+pub(super) const STREAM: &str = "stream";
+
 const fn unary(name: &'static str, wgsl: &'static str, derivative: Derivative) -> Row {
     let params = &[];
     Row { name, arity: 1, params, wgsl, derivative, domain: ANY, fold: None, neutral: (None, None) }
@@ -58,6 +69,11 @@ const fn unary(name: &'static str, wgsl: &'static str, derivative: Derivative) -
 
 const fn binary(name: &'static str, wgsl: &'static str, derivative: Derivative) -> Row {
     Row { arity: 2, ..unary(name, wgsl, derivative) }
+}
+
+/// Operands are step words (seed, step); the stream is fixed when the layer is built.
+const fn random(name: &'static str, wgsl: &'static str) -> Row {
+    with(binary(name, wgsl, Zero), &[(STREAM, 0.0)])
 }
 
 const fn on(row: Row, low: f32, high: f32) -> Row {
@@ -168,8 +184,8 @@ pub static ROWS: &[Row] = &[
     binary("equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x == y)", COMPARISON),
     // y where x > 0, else z. The branch that is not taken leaves no trace, not even a NaN.
     Row { arity: 3, ..unary("select", "select(z, y, x > vec4<f32>(0.0))", Composed) },
-    // Operands are step words (seed, step); the stream is fixed when the layer is built.
-    with(binary("random_uniform", "random_uniform(x, q0, index, y)", Zero), &[("stream", 0.0)]),
+    random("random_uniform", "random_uniform(x, q0, index, y)"),
+    random("random_normal", "random_normal(x, q0, index, y)"),
 ];
 
 /// The row of this name.

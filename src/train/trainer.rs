@@ -133,8 +133,9 @@ impl Trainer {
     }
 
     /// How many ids there are, where the samples of an input are ids.
-    pub(super) fn index_range(&self, _input: usize) -> Option<usize> {
-        None
+    pub(super) fn index_range(&self, input: usize) -> Option<usize> {
+        let users = self.model.calls().iter().filter(|call| call.inputs.contains(&input));
+        users.filter_map(|call| self.model.layers()[call.layer].layer.takes_indices()).min()
     }
 
     /// The network.

@@ -167,6 +167,17 @@ fn operands_that_do_not_fit_name_both_shapes() {
     refused!(g.sum(a, &[2], false), Error::Shape { .. }, "sum", "[2, 3]");
     refused!(g.transpose(a, &[0]), Error::Shape { .. }, "transpose", "[2, 3]", "permutation");
     refused!(g.transpose(a, &[1, 1]), Error::Shape { .. }, "transpose", "[2, 3]", "permutation");
+    refused!(g.slice(a, 1, 2..4), Error::Shape { .. }, "slice", "[2, 3]", "2..4 of axis 1");
+    refused!(g.slice(a, 2, 0..1), Error::Shape { .. }, "slice", "[2, 3]", "axis 2");
+    refused!(g.slice(a, 1, 1..1), Error::Shape { .. }, "slice", "[2, 3]", "1..1");
+    refused!(g.concatenate(&[a, b], 0), Error::Shape { .. }, "[2, 3]", "[4, 5]", "axis 0");
+    refused!(g.concatenate(&[a, a], 2), Error::Shape { .. }, "[2, 3]", "axis 2");
+    refused!(g.concatenate(&[], 0), Error::Shape { .. }, "concatenate", "axis 0");
+    let mut nine = vec![a; 8];
+    nine.push(b);
+    refused!(g.concatenate(&nine, 0), Error::Shape { .. }, "[2, 3], [2, 3], [2, 3]", "[4, 5]");
+    refused!(g.slice(n, 0, 0..1), Error::DType { .. }, "slice", "u32");
+    refused!(g.concatenate(&[a, n], 0), Error::DType { .. }, "concatenate", "f32, u32");
     refused!(g.add(a, n), Error::DType { .. }, "add", "f32", "u32");
     refused!(g.matmul(a, k), Error::DType { .. }, "matmul", "u32");
     refused!(g.softmax(n), Error::DType { .. }, "softmax", "u32");

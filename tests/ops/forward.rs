@@ -1,9 +1,9 @@
 //! Every registry case against the oracle.
 
-use crate::harness::{check_case, check_case_on, families, operands};
+use crate::harness::{check_case, check_case_on, families, operands, run_case};
 use crate::oracle::tolerance;
 use wgrad::kernels::{Define, MatmulFamily};
-use wgrad::ops::registry::{Case, cards};
+use wgrad::ops::registry::{Case, Sample, cards};
 use wgrad::ops::table;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
@@ -172,6 +172,39 @@ fn gathers_of_odd_tables() {
         let mut case = case.clone();
         case.words[0].1 = start;
         check_case(&case);
+    }
+}
+
+/// The host refuses such indices; where it did not look, the kernels stay inside their buffers.
+#[test]
+fn indices_past_the_table_read_its_last_row_and_add_nothing() {
+    let table: Vec<f32> = (0..15).map(|v| v as f32).collect();
+    let table = Tensor::f32([5, 3], table).expect("fifteen numbers");
+    let index = Tensor::u32([4], [1, 5, u32::MAX, 4]).expect("four indices");
+    let gather = Case::gather(4, &[4, 0], &[(Sample::f32([5, 3], (-1.0, 1.0)), 1.0)]);
+    let sums = Case::segment_sum(4, &[5, 3]);
+    let rows = Tensor::f32([4, 3], vec![1.0; 12]).expect("twelve numbers");
+    for caps in families() {
+        let ran = run_case(&gather, &[index.clone(), table.clone()], &Passes::default(), &caps);
+        let last = [12.0, 13.0, 14.0];
+        assert_eq!(ran.f32("out0"), [[3.0, 4.0, 5.0], last, last, last].concat());
+        let ran = run_case(&sums, &[index.clone(), rows.clone()], &Passes::default(), &caps);
+        assert_eq!(ran.f32("out0"), [[0.0; 3], [1.0; 3], [0.0; 3], [0.0; 3], [1.0; 3]].concat());
+    }
+}
+
+#[test]
+fn slices_and_joins_along_every_axis() {
+    for shape in [&[7][..], &[5, 8], &[3, 4, 5], &[2, 3, 4, 4]] {
+        for (axis, &extent) in shape.iter().enumerate() {
+            for range in [0..1, extent - 1..extent, 0..extent, 1..extent] {
+                check_case(&Case::slice(shape, axis, range));
+            }
+            for extents in [&[1][..], &[extent, 1], &[1, 3, extent, 2], &[2; 7], &[1; 8], &[1; 50]]
+            {
+                check_case(&Case::concatenate(shape, axis, extents));
+            }
+        }
     }
 }
 

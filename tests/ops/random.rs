@@ -11,7 +11,7 @@ use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
 
 fn numbers(stream: u32, shape: &[usize], seed: u32, step: u32) -> Vec<f32> {
-    let case = Case::random(stream, shape, seed, step);
+    let case = Case::random("random_uniform", stream, shape, seed, step);
     let got = run_case(&case, &[], &Passes::default(), &families()[0]).f32("out0");
     assert_eq!(got, narrow(&oracle::results(&case, &[])[0]), "{case}");
     got
@@ -39,9 +39,33 @@ fn streams_steps_and_seeds_differ_and_the_mean_is_a_half() {
     assert!(base.iter().all(|v| (0.0..1.0).contains(v)));
 }
 
+#[test]
+fn normal_numbers_have_the_moments_of_the_distribution() {
+    let numbers = |stream, seed, step| {
+        let case = Case::random("random_normal", stream, &[1_000_000], seed, step);
+        run_case(&case, &[], &Passes::default(), &families()[0]).f32("out0")
+    };
+    let base = numbers(1, 5, 9);
+    assert_eq!(base, numbers(1, 5, 9));
+    for other in [numbers(2, 5, 9), numbers(1, 6, 9), numbers(1, 5, 10)] {
+        assert_ne!(base, other);
+    }
+    // The k-th moment of a million numbers has the standard error sqrt((m_2k - m_k^2) / 1e6); five of them.
+    for (k, want, error) in [(1, 0.0, 1e-3), (2, 1.0, 1.5e-3), (3, 0.0, 3.9e-3), (4, 3.0, 9.8e-3)] {
+        let moment = base.iter().map(|&v| f64::from(v).powi(k)).sum::<f64>() / 1e6;
+        assert!((moment - want).abs() < 5.0 * error, "moment {k}: {moment}");
+    }
+    // The share within one, two and three: standard errors below 5e-4.
+    for (bound, share) in [(1.0, 0.682_689), (2.0, 0.954_500), (3.0, 0.997_300)] {
+        let got = base.iter().filter(|v| v.abs() < bound).count() as f64 / 1e6;
+        assert!((got - share).abs() < 2.5e-3, "{got} within {bound}");
+    }
+    assert!(base.iter().all(|v| v.abs() < 5.8));
+}
+
 /// The mask of `stream` where dropout keeps 3/4: from the oracle's numbers.
 fn mask(stream: u32, len: usize) -> Vec<f32> {
-    let u = &oracle::results(&Case::random(stream, &[len], 21, 3), &[])[0];
+    let u = &oracle::results(&Case::random("random_uniform", stream, &[len], 21, 3), &[])[0];
     u.iter().map(|&u| if u >= 0.25 { 4.0f32 / 3.0 } else { 0.0 }).collect()
 }
 
@@ -94,7 +118,7 @@ fn seed_and_step_may_be_constants() {
     let y = g.mul(product, u).expect("a function");
     g.output("y", y);
     let feed = |r: usize| Tensor::f32([r, 1], vec![1.0; r]).expect("ones");
-    let want = narrow(&oracle::results(&Case::random(4, &[13], 21, 3), &[])[0]);
+    let want = narrow(&oracle::results(&Case::random("random_uniform", 4, &[13], 21, 3), &[])[0]);
     for passes in [Passes::default(), NO_PASSES] {
         let feeds = [("ones", feed(13)), ("one", feed(1))];
         let ran = execute(&g, &passes, &families()[0], &feeds, &[&[]]);

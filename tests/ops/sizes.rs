@@ -44,6 +44,11 @@ fn more_rows_than_one_dispatch_dimension() {
 }
 
 #[test]
+fn a_join_past_65_535_workgroups() {
+    check_case(&Case::concatenate(&[70_000, 0], 1, &[1, 60]));
+}
+
+#[test]
 fn softmax_rows_from_1_to_100_000() {
     for op in ["softmax", "log_softmax"] {
         for cols in [1, 2, 7, 8, 9, 31, 64, 129, 1000, 1025, 10_007, 100_000] {

@@ -188,6 +188,16 @@ fn movement_by_hand() {
     let turned = linalg::transpose(&y, &[2, 3, 4], &[1, 2, 0]);
     assert_eq!((turned[0], turned[1], turned[2], turned[8]), (0., 12., 1., 4.));
 
+    assert_eq!(linalg::slice(&x, &[2, 3], 1, 1..3), [1., 2., 4., 5.]);
+    assert_eq!(linalg::slice(&x, &[2, 3], 0, 1..2), [3., 4., 5.]);
+    let (a, b): (&[f64], &[f64]) = (&[7., 8.], &x);
+    assert_eq!(
+        linalg::concatenate(&[a, b], &[&[2, 1], &[2, 3]], 1),
+        [7., 0., 1., 2., 8., 3., 4., 5.]
+    );
+    let rows = linalg::concatenate(&[b, b], &[&[2, 3], &[2, 3]], 0);
+    assert_eq!(rows, [&x[..], &x[..]].concat());
+
     assert_eq!(linalg::broadcast_shape(&[3, 1], &[4]), Some(vec![3, 4]));
     assert_eq!(linalg::broadcast_shape(&[], &[2, 1]), Some(vec![2, 1]));
     assert_eq!(linalg::broadcast_shape(&[3], &[4]), None);

@@ -1,4 +1,6 @@
-//! Products and movement: matrix product, bias, transpose, broadcast, gather.
+//! Products and movement: matrix product, bias, transpose, slice, concatenate, broadcast, gather.
+
+use std::ops::Range;
 
 /// The batched matrix product, `c[s, i, j] = sum over p of a[s, i, p] b[s, p, j]`.
 ///
@@ -57,6 +59,31 @@ pub fn transpose(x: &[f64], shape: &[usize], perm: &[usize]) -> Vec<f64> {
         y.push(x[ravel(&from, shape)]);
     }
     y
+}
+
+/// The elements `range` of axis `axis`, and all along the others (as NumPy's basic indexing).
+pub fn slice(x: &[f64], shape: &[usize], axis: usize, range: Range<usize>) -> Vec<f64> {
+    check_shape(x, shape);
+    let inside = |&flat: &usize| range.contains(&unravel(flat, shape)[axis]);
+    (0..x.len()).filter(inside).map(|flat| x[flat]).collect()
+}
+
+/// Arrays side by side along `axis` (as NumPy's `concatenate`): element `at` is that of the array in which
+/// `at[axis]` lies, the extents before it taken off.
+pub fn concatenate(parts: &[&[f64]], shapes: &[&[usize]], axis: usize) -> Vec<f64> {
+    let mut to = shapes[0].to_vec();
+    to[axis] = shapes.iter().map(|s| s[axis]).sum();
+    let element = |flat| {
+        let mut at = unravel(flat, &to);
+        let mut part = 0;
+        while at[axis] >= shapes[part][axis] {
+            at[axis] -= shapes[part][axis];
+            part += 1;
+        }
+        parts[part][ravel(&at, shapes[part])]
+    };
+    parts.iter().zip(shapes).for_each(|(x, shape)| check_shape(x, shape));
+    (0..to.iter().product()).map(element).collect()
 }
 
 /// The common shape of two operands, or `None` where they have none.

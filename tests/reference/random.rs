@@ -38,6 +38,12 @@ pub fn unit_interval(bits: u32) -> f64 {
     f64::from(bits >> 8) / f64::from(1 << 24)
 }
 
+/// A standard normal number from two uniform ones in `[0, 1)`: `sqrt(-2 ln(1 - u)) cos(2 pi v)`. Source:
+/// Box and Muller 1958, "A note on the generation of random normal deviates".
+pub fn box_muller(u: f64, v: f64) -> f64 {
+    (-2.0 * (-u).ln_1p()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
+}
+
 /// Inverted dropout: `x / (1 - rate)` where `keep` says so, else 0. Source: Srivastava et al. 2014,
 /// scaled in training so that prediction needs nothing. It is its own gradient's formula.
 pub fn dropout(x: &[f64], keep: &[bool], rate: f64) -> Vec<f64> {

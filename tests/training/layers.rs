@@ -185,3 +185,32 @@ Model: \"sequential\"
     assert_eq!(small.summary()?, expected);
     Ok(())
 }
+
+#[test]
+fn an_embedding_learns_and_refuses_other_ids() -> Result<()> {
+    // The sum of two words' values; words 5 and 6 are never seen.
+    let ids: Vec<u32> = random::uniform(8, 400, 0.0, 5.0).iter().map(|&v| v as u32).collect();
+    let values = [0.5f32, -1.0, 2.0, 0.0, 1.5];
+    let y: Vec<f32> =
+        ids.chunks(2).map(|w| values[w[0] as usize] + values[w[1] as usize]).collect();
+    let data = TensorDataset::new(Tensor::u32([200, 2], ids)?, Tensor::f32([200, 1], y)?)?;
+    let model = Sequential::new([2]).add(Embedding::new(7, 3)).add(Flatten).add(Dense::new(1));
+    let mut trainer = compile(&model, Compile::new(Adam::new(0.05), Loss::MeanSquaredError));
+    let before = tensors(&trainer)[0].as_f32()?.to_vec();
+    let history = trainer.fit(&data, Fit::new().epochs(30).verbose(Verbose::Silent))?;
+    assert!(history.get("loss")[29] < 0.01, "{:?}", history.get("loss"));
+    let after = tensors(&trainer)[0].as_f32()?.to_vec();
+    assert_eq!(before[15..], after[15..], "words that are never seen");
+    assert_ne!(before[..15], after[..15]);
+
+    let refused = |x: Tensor| -> Result<String> {
+        let data = TensorDataset::new(x, Tensor::f32([2, 1], [0.0; 2])?)?;
+        let mut trainer = compile(&model, Compile::new(Sgd::default(), Loss::MeanSquaredError));
+        Ok(trainer.fit(&data, Fit::new().batch_size(2)).unwrap_err().to_string())
+    };
+    let past = refused(Tensor::u32([2, 2], [0, 1, 7, 2])?)?;
+    assert!(past.contains("element 2 is 7") && past.contains("0..7"), "{past}");
+    let floats = refused(Tensor::f32([2, 2], [0.0; 4])?)?;
+    assert!(floats.contains("f32") && floats.contains("convert them to u32"), "{floats}");
+    Ok(())
+}

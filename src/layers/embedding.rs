@@ -1,0 +1,91 @@
+//! Rows of a learned table.
+
+use super::{Layer, Mode, Regularizer, WeightSpec};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::{DType, Initializer, Shape};
+
+/// A learned vector for each of `input_dim` ids: words, categories.
+///
+/// Input u32 ids `[batch, ...]` below `input_dim`, output `[batch, ..., output_dim]`; `embeddings` is
+/// `[input_dim, output_dim]`. The gradient of a row is the sum over all its uses. Keras' `Embedding`.
+///
+/// [`Layer::takes_indices`] has data with other ids refused on the host. A graph built without that check reads
+/// the last row for an id past the table, and its gradient leaves the table as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    input_dim: usize,
+    output_dim: usize,
+    embeddings_initializer: Initializer,
+    embeddings_regularizer: Regularizer,
+}
+
+impl Embedding {
+    /// Vectors of `output_dim` numbers for ids below `input_dim`, uniform in ±0.05 at first.
+    #[must_use]
+    pub const fn new(input_dim: usize, output_dim: usize) -> Self {
+        Self {
+            input_dim,
+            output_dim,
+            embeddings_initializer: Initializer::Uniform { low: -0.05, high: 0.05 },
+            embeddings_regularizer: Regularizer { l1: 0.0, l2: 0.0 },
+        }
+    }
+
+    /// How the table begins.
+    #[must_use]
+    pub const fn embeddings_initializer(mut self, initializer: Initializer) -> Self {
+        self.embeddings_initializer = initializer;
+        self
+    }
+
+    /// A penalty on the table.
+    #[must_use]
+    pub const fn embeddings_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.embeddings_regularizer = regularizer;
+        self
+    }
+}
+
+impl Layer for Embedding {
+    fn kind(&self) -> &'static str {
+        "Embedding"
+    }
+
+    fn takes_indices(&self) -> Option<usize> {
+        Some(self.input_dim)
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        for (name, value) in [("input_dim", self.input_dim), ("output_dim", self.output_dim)] {
+            if value == 0 {
+                return Err(Error::parameter(name, value, "a table has rows and columns"));
+            }
+        }
+        self.embeddings_initializer.check()?;
+        self.embeddings_regularizer.check()?;
+        Ok([inputs[0].dims(), &[self.output_dim]].concat().into())
+    }
+
+    fn weights(&self, _inputs: &[Shape]) -> Vec<WeightSpec> {
+        let shape = [self.input_dim, self.output_dim];
+        let (initializer, regularizer) = (self.embeddings_initializer, self.embeddings_regularizer);
+        vec![WeightSpec::new("embeddings", shape, initializer, regularizer)]
+    }
+
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
+        let ids = graph.ty(inputs[0]).clone();
+        if ids.dtype != DType::U32 {
+            return Err(Error::dtype("embedding", &[ids.dtype], "ids are u32 numbers of rows"));
+        }
+        let flat = graph.reshape(inputs[0], [ids.shape.len()])?;
+        let rows = graph.gather(weights[0], flat)?;
+        graph.reshape(rows, [ids.shape.dims(), &[self.output_dim]].concat())
+    }
+}

@@ -1,0 +1,109 @@
+//! Layers that give a sample another shape.
+
+use super::{Layer, Mode};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::Shape;
+
+/// The elements of each sample under another shape, in row-major order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reshape {
+    shape: Vec<isize>,
+}
+
+impl Reshape {
+    /// The shape of a sample (without the batch axis). One extent may be -1: what the others leave.
+    #[must_use]
+    pub fn new(shape: impl Into<Vec<isize>>) -> Self {
+        Self { shape: shape.into() }
+    }
+
+    /// The new shape of samples of the shape `from`.
+    fn target(&self, from: &Shape) -> Result<Shape> {
+        let shown = format!("{:?}", self.shape);
+        let known = self.shape.iter().filter(|&&d| d != -1);
+        if known.clone().any(|&d| d < 1) || known.clone().count() + 1 < self.shape.len() {
+            let detail = "extents are 1 or more, but one of them may be -1";
+            return Err(Error::parameter("shape", shown, detail));
+        }
+        let known: Shape = known.map(|&d| d as usize).collect::<Vec<_>>().into();
+        let rest = from.len() / known.len();
+        let dims = self.shape.iter().map(|&d| if d == -1 { rest } else { d as usize });
+        let to = Shape::from(dims.collect::<Vec<_>>());
+        if to.len() != from.len() {
+            let detail = format!("its {} elements do not fill {shown}", from.len());
+            return Err(Error::shape("reshape", &[from], detail));
+        }
+        Ok(to)
+    }
+}
+
+impl Layer for Reshape {
+    fn kind(&self) -> &'static str {
+        "Reshape"
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.target(&inputs[0])
+    }
+
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        _weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
+        let (batch, sample) = split(graph, inputs[0]);
+        let to = self.target(&sample)?;
+        graph.reshape(inputs[0], [&[batch], to.dims()].concat())
+    }
+}
+
+/// The axes of each sample in another order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permute {
+    dims: Vec<usize>,
+}
+
+impl Permute {
+    /// Axis i of the result is axis `dims[i - 1]` of `[batch, ...]`, both counted from 1: axis 0 is the batch and
+    /// stays. `[2, 1]` transposes matrices.
+    #[must_use]
+    pub fn new(dims: impl Into<Vec<usize>>) -> Self {
+        Self { dims: dims.into() }
+    }
+}
+
+impl Layer for Permute {
+    fn kind(&self) -> &'static str {
+        "Permute"
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        let from = inputs[0].dims();
+        let mut sorted = self.dims.clone();
+        sorted.sort_unstable();
+        if !sorted.iter().copied().eq(1..=from.len()) {
+            let detail = format!("samples {} have the axes 1 to {}", inputs[0], from.len());
+            return Err(Error::parameter("dims", format!("{:?}", self.dims), detail));
+        }
+        Ok(self.dims.iter().map(|&d| from[d - 1]).collect::<Vec<_>>().into())
+    }
+
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        _weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
+        graph.transpose(inputs[0], &[&[0], self.dims.as_slice()].concat())
+    }
+}
+
+/// The extent of the batch axis, and the shape of a sample.
+fn split(graph: &Graph, x: Value) -> (usize, Shape) {
+    let dims = graph.shape(x).dims();
+    (dims[0], dims[1..].into())
+}

@@ -1,0 +1,285 @@
+//! Every op as a card: its shaders, sample cases, and what its gradient is. Tests and shader checks loop over
+//! [`cards`]; an op that is missing here is not tested, and the completeness test says so.
+//!
+//! Elementwise functions get their card from their row in [`super::table::ROWS`]; how a case of each op is made stands in
+//! `cases`.
+
+mod cases;
+
+use super::CrossEntropyKind;
+use super::table::{Derivative, ROWS, Row};
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::tensor::{DType, Shape};
+
+/// What the gradient of an op's first result is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gradient {
+    /// Defined for every f32 operand, and checked against finite differences.
+    Checked,
+    /// Zero wherever it exists.
+    Zero,
+    /// The upstream gradient as it is, by the rule of the function.
+    StraightThrough,
+    /// Asking for it is an error, for this reason.
+    None(&'static str),
+}
+
+/// What an operand of a case looks like.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// Its shape.
+    pub shape: Shape,
+    /// Its element type.
+    pub dtype: DType,
+    /// Elements are drawn uniformly from here, the upper bound excluded.
+    pub domain: (f32, f32),
+    /// Whether only whole numbers are drawn: sums of few of them are exact in f32.
+    pub whole: bool,
+}
+
+impl Sample {
+    /// Real numbers in `domain`.
+    pub fn f32(shape: impl Into<Shape>, domain: (f32, f32)) -> Self {
+        Self { shape: shape.into(), dtype: DType::F32, domain, whole: false }
+    }
+
+    /// Whole numbers from -4 to 4, as f32.
+    pub fn whole(shape: impl Into<Shape>) -> Self {
+        Self { shape: shape.into(), dtype: DType::F32, domain: (-4.0, 5.0), whole: true }
+    }
+
+    /// Indices below `end`.
+    pub fn indices(shape: impl Into<Shape>, end: usize) -> Self {
+        Self { shape: shape.into(), dtype: DType::U32, domain: (0.0, end as f32), whole: true }
+    }
+
+    /// Bytes.
+    pub fn u8(shape: impl Into<Shape>) -> Self {
+        Self { shape: shape.into(), dtype: DType::U8, domain: (0.0, 256.0), whole: true }
+    }
+}
+
+/// Builds the results of a case from its operands.
+pub type Build = fn(&mut Graph, &Case, &[Value]) -> Result<Vec<Value>>;
+
+/// One use of an op: operands, arguments, and how to build it.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The card's name.
+    pub op: &'static str,
+    /// The operands.
+    pub inputs: Vec<Sample>,
+    /// Whole-number arguments: axes, offsets, extents, flags. Each constructor says which.
+    pub args: Vec<usize>,
+    /// Real arguments: parameters, factors.
+    pub params: Vec<f32>,
+    /// Step words and their values.
+    pub words: Vec<(&'static str, u32)>,
+    /// The builder.
+    pub build: Build,
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shapes: Vec<String> =
+            self.inputs.iter().map(|s| format!("{}{}", s.dtype, s.shape)).collect();
+        write!(f, "{}({}) {:?} {:?}", self.op, shapes.join(", "), self.args, self.params)
+    }
+}
+
+impl Case {
+    fn new(op: &'static str, inputs: Vec<Sample>, args: &[usize], build: Build) -> Self {
+        Self { op, inputs, args: args.to_vec(), params: vec![], words: vec![], build }
+    }
+
+    fn with(mut self, params: &[f32], words: &[(&'static str, u32)]) -> Self {
+        self.params = params.to_vec();
+        self.words = words.to_vec();
+        self
+    }
+
+    /// The case as a graph with inputs `in0`, `in1`, ... and outputs `out0`, `out1`, ... The second result holds
+    /// the input values, the third the output values.
+    ///
+    /// # Errors
+    /// Those of the builder.
+    pub fn graph(&self) -> Result<(Graph, Vec<Value>, Vec<Value>)> {
+        let mut g = Graph::new();
+        let inputs: Vec<Value> = (self.inputs.iter().enumerate())
+            .map(|(i, s)| g.input(&format!("in{i}"), s.shape.clone(), s.dtype))
+            .collect();
+        let outputs = (self.build)(&mut g, self, &inputs)?;
+        outputs.iter().enumerate().for_each(|(i, &v)| g.output(&format!("out{i}"), v));
+        Ok((g, inputs, outputs))
+    }
+}
+
+/// An op.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// Its name, which the oracle knows it by.
+    pub name: &'static str,
+    /// The shader templates that it launches; none where it is an alias.
+    pub templates: &'static [&'static str],
+    /// What its gradient is.
+    pub gradient: Gradient,
+    /// Sample cases: small, odd sizes.
+    pub cases: Vec<Case>,
+}
+
+const MAP: &[&str] = &["elementwise/map"];
+
+fn card_of(row: &'static Row) -> Card {
+    let gradient = match row.derivative {
+        Derivative::Zero => Gradient::Zero,
+        Derivative::StraightThrough => Gradient::StraightThrough,
+        Derivative::None(why) => Gradient::None(why),
+        _ => Gradient::Checked,
+    };
+    let cases = match row.arity {
+        _ if row.is_random() => {
+            let draw =
+                |stream, shape, seed, step| Case::random(row.name, stream, shape, seed, step);
+            vec![draw(3, &[7, 11], 42, 5), draw(1, &[1031], 7, 0)]
+        }
+        1 => vec![Case::unary(row, &[3, 5], &[]), Case::unary(row, &[1031], &[])],
+        3 => vec![
+            Case::select(&[3, 5], &[3, 5], &[3, 5]),
+            Case::select(&[], &[1031], &[1031]),
+            Case::select(&[7, 3, 8], &[3, 1], &[]),
+        ],
+        _ => vec![
+            Case::binary(row, &[3, 5], &[3, 5]),
+            Case::binary(row, &[7, 3, 8], &[3, 1]),
+            Case::binary(row, &[5], &[4, 5]),
+        ],
+    };
+    Card { name: row.name, templates: MAP, gradient, cases }
+}
+
+/// Every op.
+#[must_use]
+pub fn cards() -> Vec<Card> {
+    use CrossEntropyKind::{Binary, Categorical, Sparse};
+    use Gradient::{Checked, None};
+    const REDUCE: &[&str] = &["reduce/rows", "reduce/columns"];
+    const SOFTMAX: &[&str] = &["reduce/softmax"];
+    const ENTROPY: &[&str] = &["loss/softmax_cross_entropy"];
+    let card = |name, templates, gradient, cases| Card { name, templates, gradient, cases };
+    let reduce = |op| {
+        let over = |axes: &[usize]| Case::reduce(op, &[3, 5, 7], axes);
+        let cases = vec![over(&[2]), over(&[0]), over(&[1]), over(&[0, 2]), over(&[])];
+        card(op, REDUCE, Checked, cases)
+    };
+    let softmax = |op| {
+        let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
+        card(op, SOFTMAX, Checked, shapes.iter().map(|s| Case::softmax(op, s)).collect())
+    };
+    let entropy = |name, template, kind| {
+        let sizes = [(3, 5), (7, 10), (2, 300)];
+        let cases = sizes.iter().map(|&(r, c)| Case::cross_entropy(kind, r, c)).collect();
+        card(name, template, Checked, cases)
+    };
+    let forms = [[false, false], [true, false], [false, true], [true, true]];
+    let mut products: Vec<Case> =
+        forms.iter().map(|&t| Case::matmul(&[], [5, 7, 3], t, false)).collect();
+    products.extend(forms.iter().map(|&t| Case::matmul(&[2], [3, 4, 5], t, false)));
+    products.extend(forms.iter().map(|&t| Case::matmul(&[2], [4, 3, 2], t, true)));
+    products.extend(forms.iter().map(|&t| Case::matmul(&[], [33, 36, 40], t, false)));
+    products.push(Case::matmul(&[], [300, 260, 20], [false, false], false));
+    let tables = [
+        (Sample::u8([9, 5]), 1.0 / 255.0),
+        (Sample::f32([11, 3], (-1.0, 1.0)), 2.0),
+        (Sample::indices([10], 1000), 1.0),
+    ];
+    let gathers = vec![
+        Case::gather(7, &[7, 0], &[(Sample::f32([5, 3], (-1.0, 1.0)), 1.0)]),
+        Case::gather(7, &[7, 0], &[(Sample::f32([5, 2, 3], (-1.0, 1.0)), 0.5)]),
+        Case::gather(13, &[4], &tables),
+        Case::gather(13, &[5], &[(Sample::u8([9, 12]), 1.0 / 255.0), tables[2].clone()]),
+    ];
+    let mut all: Vec<Card> = ROWS.iter().map(card_of).collect();
+    all.extend([
+        card(
+            "copy",
+            MAP,
+            Checked,
+            vec![
+                Case::copy(&[3, 1], &[2, 3, 5]),
+                Case::copy(&[3, 5], &[3, 5]),
+                Case::copy(&[], &[4, 4]),
+            ],
+        ),
+        card(
+            "transpose",
+            MAP,
+            Checked,
+            vec![
+                Case::transpose(&[3, 5], &[1, 0]),
+                Case::transpose(&[2, 3, 4], &[0, 2, 1]),
+                Case::transpose(&[4, 2, 8], &[1, 0, 2]),
+            ],
+        ),
+        card("reshape", &[], Checked, vec![Case::reshape(&[3, 10], &[5, 6])]),
+        card("view", &[], Checked, vec![Case::view(192, 64, &[3, 5])]),
+        card("pack", MAP, Checked, vec![Case::pack(192, &[(0, &[3, 5]), (128, &[7])])]),
+        card(
+            "slice",
+            MAP,
+            Checked,
+            vec![
+                Case::slice(&[5, 7], 1, 2..5),
+                Case::slice(&[5, 3], 0, 1..5),
+                Case::slice(&[2, 3, 8], 2, 4..8),
+                Case::slice(&[2, 8, 3], 1, 0..4),
+            ],
+        ),
+        card(
+            "concatenate",
+            &["data/concatenate"],
+            Checked,
+            vec![
+                Case::concatenate(&[3, 0], 1, &[5, 1, 7]),
+                Case::concatenate(&[0, 5], 0, &[2, 3]),
+                Case::concatenate(&[2, 0, 3], 1, &[4, 1]),
+                Case::concatenate(&[5, 0], 1, &[2; 15]),
+            ],
+        ),
+        card("matmul", &["matmul/tiled", "matmul/broadcast"], Checked, products),
+        reduce("sum"),
+        reduce("mean"),
+        reduce("max"),
+        softmax("softmax"),
+        softmax("log_softmax"),
+        entropy("sparse_softmax_cross_entropy", ENTROPY, Sparse),
+        entropy("softmax_cross_entropy", ENTROPY, Categorical),
+        entropy("sigmoid_cross_entropy", &["loss/sigmoid_cross_entropy"], Binary),
+        card(
+            "hits",
+            &["reduce/argmax"],
+            None("it counts"),
+            vec![Case::hits(7, 5, true), Case::hits(7, 5, false), Case::hits(2, 300, true)],
+        ),
+        card(
+            "one_hot",
+            &["data/one_hot"],
+            Gradient::Zero,
+            vec![Case::one_hot(7, 5), Case::one_hot(70, 11)],
+        ),
+        card("gather", &["data/gather"], Checked, gathers),
+        card(
+            "segment_sum",
+            &["data/segment_rank", "data/segment_sum"],
+            Checked,
+            vec![Case::segment_sum(9, &[5, 3]), Case::segment_sum(150, &[11, 2, 3])],
+        ),
+        card(
+            "record",
+            &[],
+            None("metrics are read, not trained on"),
+            vec![Case::record(4, &[37]), Case::record(3, &[300, 1, 5])],
+        ),
+    ]);
+    all
+}
