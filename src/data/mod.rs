@@ -19,13 +19,23 @@
 mod dataset;
 mod idx;
 #[cfg(not(target_arch = "wasm32"))]
+mod idx_dataset;
+#[cfg(not(target_arch = "wasm32"))]
+mod loader;
+#[cfg(not(target_arch = "wasm32"))]
 mod mnist;
 mod shuffle;
+mod source;
 
 pub use dataset::TensorDataset;
 #[cfg(not(target_arch = "wasm32"))]
 pub use idx::read_idx;
 pub use idx::{expect_rank, parse_idx};
 #[cfg(not(target_arch = "wasm32"))]
+pub use idx_dataset::IdxDataset;
+#[cfg(not(target_arch = "wasm32"))]
+pub use loader::{Loader, Window};
+#[cfg(not(target_arch = "wasm32"))]
 pub use mnist::load_mnist;
 pub use shuffle::permutation;
+pub use source::{Dataset, FnDataset, SampleSpec};
