@@ -17,6 +17,7 @@
 //! ```
 
 mod dataset;
+mod encode;
 mod idx;
 #[cfg(not(target_arch = "wasm32"))]
 mod idx_dataset;
@@ -24,10 +25,13 @@ mod idx_dataset;
 mod loader;
 #[cfg(not(target_arch = "wasm32"))]
 mod mnist;
+mod scale;
 mod shuffle;
 mod source;
+mod split;
 
 pub use dataset::TensorDataset;
+pub use encode::one_hot;
 #[cfg(not(target_arch = "wasm32"))]
 pub use idx::read_idx;
 pub use idx::{expect_rank, parse_idx};
@@ -37,5 +41,7 @@ pub use idx_dataset::IdxDataset;
 pub use loader::{Loader, Window};
 #[cfg(not(target_arch = "wasm32"))]
 pub use mnist::load_mnist;
+pub use scale::{MinMaxScaler, StandardScaler};
 pub use shuffle::permutation;
 pub use source::{Dataset, FnDataset, SampleSpec};
+pub use split::{Split, train_test_split};

@@ -5,6 +5,8 @@
 //! recorded them.
 
 mod loader;
+mod scale;
+mod split;
 mod stream;
 
 use std::path::{Path, PathBuf};
