@@ -23,6 +23,7 @@ mod idx;
 mod idx_dataset;
 #[cfg(not(target_arch = "wasm32"))]
 mod loader;
+mod make;
 #[cfg(not(target_arch = "wasm32"))]
 mod mnist;
 mod scale;
@@ -39,6 +40,10 @@ pub use idx::{expect_rank, parse_idx};
 pub use idx_dataset::IdxDataset;
 #[cfg(not(target_arch = "wasm32"))]
 pub use loader::{Loader, Window};
+pub use make::{
+    Blobs, Centers, Circles, Classification, Moons, Regression, make_blobs, make_circles,
+    make_classification, make_moons, make_regression,
+};
 #[cfg(not(target_arch = "wasm32"))]
 pub use mnist::load_mnist;
 pub use scale::{MinMaxScaler, StandardScaler};

@@ -5,6 +5,7 @@
 //! recorded them.
 
 mod loader;
+mod make;
 mod scale;
 mod split;
 mod stream;
