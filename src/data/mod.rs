@@ -16,6 +16,8 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 
+#[cfg(feature = "csv")]
+mod csv;
 mod dataset;
 mod encode;
 mod idx;
@@ -31,6 +33,10 @@ mod shuffle;
 mod source;
 mod split;
 
+#[cfg(all(feature = "csv", not(target_arch = "wasm32")))]
+pub use csv::read_csv;
+#[cfg(feature = "csv")]
+pub use csv::{Column, ColumnType, Csv, Labels, Table};
 pub use dataset::TensorDataset;
 pub use encode::one_hot;
 #[cfg(not(target_arch = "wasm32"))]

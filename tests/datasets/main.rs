@@ -4,6 +4,8 @@
 //! `known/` holds arrays saved by NumPy and numbers computed by scikit-learn, and the script that
 //! recorded them.
 
+#[cfg(feature = "csv")]
+mod csv;
 mod loader;
 mod make;
 mod scale;
