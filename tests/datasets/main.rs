@@ -4,10 +4,14 @@
 //! `known/` holds arrays saved by NumPy and numbers computed by scikit-learn, and the script that
 //! recorded them.
 
+#[cfg(feature = "ndarray")]
+mod arrays;
 #[cfg(feature = "csv")]
 mod csv;
 mod loader;
 mod make;
+#[cfg(feature = "npy")]
+mod npy;
 mod scale;
 mod split;
 mod stream;
