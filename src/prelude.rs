@@ -2,7 +2,9 @@
 
 pub use crate::activations::Activation;
 pub use crate::callbacks::{Callback, Control, HookResult};
-pub use crate::data::TensorDataset;
+pub use crate::data::{
+    Dataset, MinMaxScaler, Split, StandardScaler, TensorDataset, train_test_split,
+};
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};

@@ -1,5 +1,6 @@
 //! Features with their targets.
 
+use super::source::check_rows;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Data, Shape, Tensor};
 
@@ -253,6 +254,34 @@ impl TensorDataset {
         let weights = self.weights.as_ref().map(|w| w.rows(start, count)).transpose()?;
         Ok(Self { x: rows(&self.x)?, y: rows(&self.y)?, weights, scale: self.scale })
     }
+
+    /// The samples of `rows` in that order, copied, with the same scale. A row may come twice.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where `rows` is empty or names a row that is not there.
+    pub fn select(&self, rows: &[u32]) -> Result<Self> {
+        if rows.is_empty() {
+            return Err(Error::parameter("rows", "[]", "must name at least one sample"));
+        }
+        check_rows(rows, self.len())?;
+        Ok(Self { x: gather(&self.x, rows)?, y: gather(&self.y, rows)?, scale: self.scale })
+    }
+}
+
+/// Rows along the first axis of a tensor that has them all.
+fn gather(tensor: &Tensor, rows: &[u32]) -> Result<Tensor> {
+    fn pick<T: Copy>(values: &[T], width: usize, rows: &[u32]) -> Vec<T> {
+        rows.iter().flat_map(|&row| &values[row as usize * width..][..width]).copied().collect()
+    }
+    let mut dims = tensor.shape().dims().to_vec();
+    let width = dims[1..].iter().product();
+    dims[0] = rows.len();
+    let data = match tensor.data() {
+        Data::F32(v) => Data::F32(pick(v, width, rows)),
+        Data::U32(v) => Data::U32(pick(v, width, rows)),
+        Data::U8(v) => Data::U8(pick(v, width, rows)),
+    };
+    Tensor::new(dims, data)
 }
 
 /// The extent of the first axis, where every axis has one.

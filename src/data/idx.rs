@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
 /// How every gzip file starts.
-const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Reads an IDX file, plain or gzip (told apart by content, not by name): u8 elements (type 0x08)
 /// give a u8 tensor, i32 (0x0C, none negative) a u32 tensor, f32 (0x0D) an f32 tensor.
@@ -77,23 +77,29 @@ fn unpack(name: &str, mut reader: impl BufRead) -> Result<Tensor> {
 }
 
 /// The element types that tensors have a place for.
-#[derive(Clone, Copy)]
-enum Element {
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Element {
     U8,
     I32,
     F32,
 }
 
 /// An unpacked IDX file and the name that its errors carry.
-struct Source<'a, R> {
-    name: &'a str,
-    reader: R,
+pub(super) struct Source<'a, R> {
+    pub(super) name: &'a str,
+    pub(super) reader: R,
 }
 
 impl<R: Read> Source<'_, R> {
-    fn tensor(mut self) -> Result<Tensor> {
+    /// What comes before the payload: its element type, its shape and its size in bytes.
+    pub(super) fn header(&mut self) -> Result<(Element, Shape, usize)> {
         let (element, rank) = self.magic()?;
         let (shape, size) = self.dimensions(rank, element)?;
+        Ok((element, shape, size))
+    }
+
+    fn tensor(mut self) -> Result<Tensor> {
+        let (element, shape, size) = self.header()?;
         let payload = self.payload(&shape, size)?;
         let words = || payload.as_chunks::<4>().0.iter();
         match element {
@@ -213,7 +219,7 @@ impl<R: Read> Source<'_, R> {
         }
     }
 
-    fn bad(&self, field: &str, detail: impl Into<String>) -> Error {
+    pub(super) fn bad(&self, field: &str, detail: impl Into<String>) -> Error {
         Error::File { path: self.name.into(), field: field.into(), detail: detail.into() }
     }
 }

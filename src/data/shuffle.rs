@@ -1,6 +1,7 @@
 //! The order of an epoch's rows.
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
 use crate::tensor::init::generator;
@@ -15,11 +16,15 @@ use crate::tensor::init::generator;
 /// # Errors
 /// [`Error::Parameter`] where `len` does not fit the u32 that the device counts rows with.
 pub fn permutation(len: usize, seed: u64, epoch: u64) -> Result<Vec<u32>> {
+    shuffled(len, &mut generator(*b"shuffle\0", seed, epoch))
+}
+
+/// The numbers `0..len` in an order drawn from `rng`.
+pub(super) fn shuffled(len: usize, rng: &mut ChaCha8Rng) -> Result<Vec<u32>> {
     let Ok(count) = u32::try_from(len) else {
         let detail = format!("rows are counted in u32, up to {}; split the data", u32::MAX);
         return Err(Error::parameter("len", len, detail));
     };
-    let mut rng = generator(*b"shuffle\0", seed, epoch);
     let mut order: Vec<u32> = (0..count).collect();
     for last in (1..count).rev() {
         // `last` is below u32::MAX, so the bound does not overflow.
@@ -30,7 +35,7 @@ pub fn permutation(len: usize, seed: u64, epoch: u64) -> Result<Vec<u32>> {
 }
 
 /// A number in `0..bound` (`bound` at least 1), each equally likely, from uniform words.
-fn below(bound: u32, mut word: impl FnMut() -> u32) -> u32 {
+pub(super) fn below(bound: u32, mut word: impl FnMut() -> u32) -> u32 {
     let mut product = u64::from(word()) * u64::from(bound);
     // The low word of a product tells how often its high word comes up: the first `2^32 mod bound`
     // of each run are one too many. The division is paid only where it can matter.

@@ -150,7 +150,7 @@ pub(crate) fn generator(domain: [u8; 8], seed: u64, stream: u64) -> ChaCha8Rng {
 }
 
 /// A uniform number in `[0, 1)`, a multiple of 2^-53.
-fn unit(rng: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn unit(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
@@ -182,17 +182,17 @@ fn truncated(rng: &mut ChaCha8Rng, len: usize, stddev: f64) -> Vec<f32> {
 }
 
 /// Standard normal numbers by Marsaglia's polar method, which makes two at a time.
-struct Normal<'a> {
+pub(crate) struct Normal<'a> {
     rng: &'a mut ChaCha8Rng,
     spare: Option<f64>,
 }
 
 impl<'a> Normal<'a> {
-    fn new(rng: &'a mut ChaCha8Rng) -> Self {
+    pub(crate) fn new(rng: &'a mut ChaCha8Rng) -> Self {
         Self { rng, spare: None }
     }
 
-    fn draw(&mut self) -> f64 {
+    pub(crate) fn draw(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }

@@ -1,0 +1,133 @@
+//! NumPy's `.npz` archives: zip files of `.npy` files.
+
+use std::io::{Read, Seek};
+
+use npyz::npz::{array_name_from_file_name, file_name_from_array_name};
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use super::source::parse;
+use crate::error::{Error, Result};
+use crate::tensor::Tensor;
+
+/// An open `.npz` archive, whose arrays are read when they are asked for.
+///
+/// # Examples
+/// ```no_run
+/// use wgrad::data::{Npz, TensorDataset};
+///
+/// let mut mnist = Npz::open("mnist.npz")?;
+/// let train = TensorDataset::new(mnist.read("x_train")?, mnist.read("y_train")?)?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Npz<R> {
+    name: String,
+    archive: ZipArchive<R>,
+    names: Vec<String>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Npz<std::io::BufReader<std::fs::File>> {
+    /// Opens an archive, as `np.savez` or `np.savez_compressed` writes them.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be opened; [`Error::File`] for a file that is no zip
+    /// archive and for two arrays of one name.
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self> {
+        let name = path.as_ref().display().to_string();
+        match std::fs::File::open(path) {
+            Ok(file) => Self::from_reader(&name, std::io::BufReader::new(file)),
+            Err(cause) => Err(Error::Io { path: name, cause }),
+        }
+    }
+}
+
+impl<R: Read + Seek> Npz<R> {
+    /// Reads from any reader what `open` reads from a file; `name` stands in the messages.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    pub fn from_reader(name: &str, reader: R) -> Result<Self> {
+        let archive = ZipArchive::new(reader).map_err(|error| refused(name, "archive", error))?;
+        let mut names = Vec::new();
+        for file in archive.file_names() {
+            let file = file.map_err(|error| refused(name, "archive", error))?;
+            names.extend(array_name_from_file_name(&file).map(str::to_owned));
+        }
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let (path, field) = (name.into(), format!("array `{}`", pair[0]));
+            let detail = "the archive holds two arrays of this name".into();
+            return Err(Error::File { path, field, detail });
+        }
+        Ok(Self { name: name.into(), archive, names })
+    }
+
+    /// The arrays' names, sorted. Other files in the archive are no arrays.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Reads an array, as [`parse_npy`](super::parse_npy) reads a file.
+    ///
+    /// # Errors
+    /// Those of [`parse_npy`](super::parse_npy), which name file and array; [`Error::File`] where
+    /// there is no array of this name, and where it cannot be unpacked; [`Error::Io`] where the
+    /// reader fails.
+    pub fn read(&mut self, array: &str) -> Result<Tensor> {
+        let field = format!("array `{array}`");
+        if !self.names.iter().any(|name| name == array) {
+            let detail = format!("there is no such array; there are {}", self.names.join(", "));
+            return Err(Error::File { path: self.name.clone(), field, detail });
+        }
+        match self.archive.by_name(&file_name_from_array_name(array)) {
+            Ok(file) => parse(&self.name, array, file),
+            Err(error) => Err(refused(&self.name, &field, error)),
+        }
+    }
+}
+
+/// Writes tensors as a `.npz` archive, not compressed, as `np.savez` does; see
+/// `write_npy` for the element types.
+///
+/// # Errors
+/// [`Error::Io`] where the file cannot be written; [`Error::Parameter`] for a name that is given
+/// twice.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn write_npz(path: impl AsRef<std::path::Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
+    use std::io::Write;
+    use zip::write::{SimpleFileOptions, ZipWriter};
+
+    for (i, (name, _)) in arrays.iter().enumerate() {
+        if arrays[..i].iter().any(|(other, _)| other == name) {
+            return Err(Error::parameter("arrays", name, "each array needs a name of its own"));
+        }
+    }
+    let save = || -> std::io::Result<()> {
+        let file = std::io::BufWriter::new(std::fs::File::create(&path)?);
+        let mut archive = ZipWriter::new(file);
+        for (name, tensor) in arrays {
+            let options = SimpleFileOptions::default()
+                .compression_method(zip::CompressionMethod::Stored)
+                .large_file(tensor.data().bytes().len() >= 1 << 31);
+            archive.start_file(file_name_from_array_name(name), options)?;
+            super::encode(tensor, &mut archive)?;
+        }
+        archive.finish()?.flush()
+    };
+    save().map_err(|cause| Error::Io { path: path.as_ref().display().to_string(), cause })
+}
+
+fn refused(path: &str, field: &str, error: ZipError) -> Error {
+    match error {
+        ZipError::Io(cause) if cause.kind() != std::io::ErrorKind::UnexpectedEof => {
+            Error::Io { path: path.into(), cause }
+        }
+        error => {
+            let detail = format!("this is no whole zip archive ({error})");
+            Error::File { path: path.into(), field: field.into(), detail }
+        }
+    }
+}
