@@ -264,7 +264,11 @@ impl TensorDataset {
             return Err(Error::parameter("rows", "[]", "must name at least one sample"));
         }
         check_rows(rows, self.len())?;
-        Ok(Self { x: gather(&self.x, rows)?, y: gather(&self.y, rows)?, scale: self.scale })
+        let pick = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
+            tensors.iter().map(|t| gather(t, rows)).collect()
+        };
+        let weights = self.weights.as_ref().map(|w| gather(w, rows)).transpose()?;
+        Ok(Self { x: pick(&self.x)?, y: pick(&self.y)?, weights, scale: self.scale })
     }
 }
 
