@@ -1,7 +1,14 @@
 //! What a training program names: `use wgrad::prelude::*`.
 
 pub use crate::activations::Activation;
-pub use crate::callbacks::{Callback, Control, HookResult};
+#[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
+pub use crate::callbacks::ProgressBar;
+pub use crate::callbacks::{
+    BatchInterval, Callback, Control, EarlyStopping, HookResult, Lambda, LearningRateScheduler,
+    Mode, ProgressLines, ReduceLrOnPlateau, TerminateOnNan,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::callbacks::{CsvLogger, TensorBoard};
 pub use crate::data::{
     Dataset, MinMaxScaler, Split, StandardScaler, TensorDataset, train_test_split,
 };
@@ -21,4 +28,6 @@ pub use crate::optim::schedule::{
 };
 pub use crate::optim::{Adagrad, Adam, AdamW, Clip, Optimizer, RmsProp, Schedule, Sgd};
 pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
-pub use crate::train::{Compile, Epoch, Evaluation, Features, Fit, History, Trainer, Verbose};
+pub use crate::train::{
+    BatchEnd, Compile, Epoch, Evaluation, Features, Fit, FitInfo, History, Trainer, Verbose,
+};

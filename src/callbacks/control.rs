@@ -9,6 +9,8 @@ pub struct Control<'a> {
     pub(crate) trainer: &'a mut Trainer,
     pub(crate) info: &'a FitInfo,
     pub(crate) stop: &'a mut bool,
+    /// Lines to show.
+    pub(crate) lines: &'a mut Vec<String>,
 }
 
 impl Control<'_> {
@@ -27,6 +29,16 @@ impl Control<'_> {
     /// Ends training after this batch or epoch. The epoch's end is still reported.
     pub const fn stop_training(&mut self) {
         *self.stop = true;
+    }
+
+    /// Shows a line with the progress of training, where that is shown at all.
+    pub fn print(&mut self, line: impl Into<String>) {
+        self.lines.push(line.into());
+    }
+
+    /// The lines that wait to be shown.
+    pub(crate) fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(self.lines)
     }
 
     /// The learning rate of the next step.
@@ -57,6 +69,11 @@ impl Control<'_> {
     /// [`Error::Parameter`] where nothing was kept; [`Error::Gpu`] where the device fails.
     pub fn restore_weights(&mut self, name: &str) -> Result<()> {
         self.trainer.restore_weights(name)
+    }
+
+    /// Frees the weights kept under `name`, if there are any.
+    pub fn forget_weights(&mut self, name: &str) {
+        self.trainer.forget_weights(name);
     }
 }
 

@@ -17,6 +17,7 @@ mod weights;
 
 pub use compile::{Compile, OutputSpec};
 pub use fit::{Fit, Verbose};
+pub(crate) use history::short;
 pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
 pub use layout::{Arena, ArenaLayout, PlacedTensor};
 pub use predict::Features;

@@ -33,6 +33,8 @@ struct Run<'f, 'a> {
     info: FitInfo,
     state: FitState,
     stop: bool,
+    /// Lines that callbacks want shown.
+    lines: Vec<String>,
     /// For each callback, whether its batch hook ran since the present batch began, and when it did last.
     batch_hooks: Vec<(bool, Instant)>,
     /// Seconds that a step takes, measured between two waits.
@@ -98,7 +100,7 @@ impl Trainer {
             pass.keep_passes(fit.epochs, self.columns());
         }
         self.plan_pass(&pass)?;
-        self.check_monitors(&fit, validation.is_some())?;
+        self.check_callbacks(&fit, validation.is_some())?;
         // Everything that can be refused is refused by now, before the first byte is uploaded.
         self.make_resident(data, &pass)?;
         if let Some((data, pass)) = &validation {
@@ -113,8 +115,15 @@ impl Trainer {
         let epoch = fit.initial_epoch;
         let state = FitState { epoch, ..FitState::default() };
         let batch_hooks = vec![(true, Instant::now()); fit.callbacks.len()];
-        let mut run =
-            Run { fit: &mut fit, info, state, stop: false, batch_hooks, step_seconds: None };
+        let mut run = Run {
+            fit: &mut fit,
+            info,
+            state,
+            stop: false,
+            lines: Vec::new(),
+            batch_hooks,
+            step_seconds: None,
+        };
         self.take_up(&mut run)?;
         self.epochs_of(&mut run, &pass, validation.as_ref().map(|(_, pass)| pass), began).await?;
         Ok(run.state.history)
@@ -149,9 +158,11 @@ impl Trainer {
         names
     }
 
-    fn check_monitors(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
-        let names = self.log_names(validation);
+    /// Refuses callbacks with settings outside their domain, or that monitor what nobody logs before them.
+    fn check_callbacks(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
+        let mut names = self.log_names(validation);
         for callback in &fit.callbacks {
+            callback.check()?;
             for monitor in callback.monitors() {
                 if !names.contains(&monitor) {
                     let detail = format!(
@@ -160,6 +171,11 @@ impl Trainer {
                         names.join(", ")
                     );
                     return Err(Error::parameter("monitor", monitor, detail));
+                }
+            }
+            for log in callback.logs() {
+                if !names.contains(&log) {
+                    names.push(log);
                 }
             }
         }
@@ -207,6 +223,10 @@ impl Trainer {
             }
             if run.state.batch == 0 {
                 self.call(run, "on_epoch_begin", |c, control| c.on_epoch_begin(epoch, control))?;
+                if run.stop {
+                    // No sample was seen: there is nothing to report.
+                    break;
+                }
             }
             let first = self.batches_of(run, pass).await?;
             if let Some(ended) = first.filter(|_| run.state.history.epochs.is_empty()) {
@@ -227,6 +247,8 @@ impl Trainer {
             run.state.epoch += 1;
             self.call(run, "on_epoch_end", |c, control| c.on_epoch_end(&mut report, control))?;
             run.state.history.epochs.push(report);
+            // Where nothing is shown, nobody took them.
+            run.lines.clear();
         }
         self.call(run, "on_train_end", |c, control| c.on_train_end(control))
     }
@@ -292,11 +314,11 @@ impl Trainer {
         let step = run.state.batch;
         let due =
             |c: &dyn Callback, fresh: bool| fresh && c.batch_interval() != BatchInterval::Never;
-        let Run { fit, info, stop, batch_hooks, .. } = run;
+        let Run { fit, info, stop, lines, batch_hooks, .. } = run;
         for (callback, (fresh, _)) in fit.callbacks.iter_mut().zip(batch_hooks) {
             if due(callback.as_ref(), *fresh) {
                 *fresh = false;
-                let mut control = Control { trainer: self, info, stop };
+                let mut control = Control { trainer: self, info, stop, lines };
                 callback
                     .on_batch_begin(step, &mut control)
                     .map_err(|e| Error::callback(callback.name(), "on_batch_begin", &*e))?;
@@ -308,7 +330,7 @@ impl Trainer {
     /// Gives the numbers so far to those who want them now.
     fn batch_ends(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<()> {
         let logs = run.state.numbers.evaluation(&self.outputs).logs("");
-        let Run { fit, info, stop, batch_hooks, state, .. } = run;
+        let Run { fit, info, stop, lines, batch_hooks, state, .. } = run;
         let last = state.batch == pass.steps;
         let end = BatchEnd { epoch: state.epoch, batch: state.batch - 1, logs: &logs };
         for (callback, (fresh, at)) in fit.callbacks.iter_mut().zip(batch_hooks) {
@@ -320,7 +342,7 @@ impl Trainer {
             };
             if due {
                 (*fresh, *at) = (true, Instant::now());
-                let mut control = Control { trainer: self, info, stop };
+                let mut control = Control { trainer: self, info, stop, lines };
                 callback
                     .on_batch_end(&end, &mut control)
                     .map_err(|e| Error::callback(callback.name(), "on_batch_end", &*e))?;
@@ -336,9 +358,9 @@ impl Trainer {
         hook: &'static str,
         mut each: impl FnMut(&mut dyn Callback, &mut Control<'_>) -> HookResult,
     ) -> Result<()> {
-        let Run { fit, info, stop, .. } = run;
+        let Run { fit, info, stop, lines, .. } = run;
         for callback in &mut fit.callbacks {
-            let mut control = Control { trainer: self, info, stop };
+            let mut control = Control { trainer: self, info, stop, lines };
             each(callback.as_mut(), &mut control)
                 .map_err(|e| Error::callback(callback.name(), hook, &*e))?;
         }
