@@ -56,15 +56,7 @@ impl Store {
         if self.buffers.get(name).is_none_or(|b| b.size() != needed) {
             self.allocate(name, bytes.len() as u64)?;
         }
-        let buffer = self.buffer(name)?;
-        let whole = bytes.len() / 4 * 4;
-        self.device.queue.write_buffer(buffer, 0, &bytes[..whole]);
-        if whole < bytes.len() {
-            // Copies are whole words; the rest of the last word is zero.
-            let mut last = [0; 4];
-            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.device.queue.write_buffer(buffer, whole as u64, &last);
-        }
+        self.write_words(self.buffer(name)?, bytes);
         self.device.check(&format!("uploading `{name}`"))
     }
 
@@ -74,6 +66,32 @@ impl Store {
     /// [`Error::Gpu`] where the device fails; [`Error::Internal`] for an unknown name.
     pub async fn read(&self, name: &str, len: usize) -> Result<Vec<u8>> {
         super::readback::read(&self.device, self.buffer(name)?, 0, len).await
+    }
+
+    /// Copies bytes to the beginning of a buffer that is there, after all work submitted before; a last word that
+    /// is not full is filled up with zeros.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an unknown name or too many bytes; [`Error::Gpu`] where the device fails.
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        let buffer = self.buffer(name)?;
+        if (bytes.len() as u64).next_multiple_of(4) > buffer.size() {
+            let detail = format!("`{name}` has {} bytes, not {}", buffer.size(), bytes.len());
+            return Err(Error::internal("store", detail));
+        }
+        self.write_words(buffer, bytes);
+        self.device.check(&format!("uploading `{name}`"))
+    }
+
+    /// Whole words, the rest of the last one zero.
+    fn write_words(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        let whole = bytes.len() / 4 * 4;
+        self.device.queue.write_buffer(buffer, 0, &bytes[..whole]);
+        if whole < bytes.len() {
+            let mut last = [0; 4];
+            last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.device.queue.write_buffer(buffer, whole as u64, &last);
+        }
     }
 
     /// Reads `len` bytes of a buffer back, from byte `offset`, a multiple of 4.

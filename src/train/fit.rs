@@ -1,6 +1,7 @@
 //! How to train: the options of `fit`.
 
 use super::history::Epoch;
+use super::source::TrainingData;
 use crate::callbacks::{Callback, Lambda};
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
@@ -26,6 +27,8 @@ pub struct Fit<'a> {
     pub(super) batch_size: Option<usize>,
     pub(super) shuffle: bool,
     pub(super) steps_per_epoch: Option<usize>,
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "nothing is streamed there"))]
+    pub(super) window_batches: Option<usize>,
     validation_data: Option<&'a TensorDataset>,
     validation_split: Option<f64>,
     class_weight: Vec<(u32, f32)>,
@@ -42,6 +45,7 @@ impl Default for Fit<'_> {
             batch_size: Some(32),
             shuffle: true,
             steps_per_epoch: None,
+            window_batches: None,
             validation_data: None,
             validation_split: None,
             class_weight: Vec::new(),
@@ -112,6 +116,13 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// Batches of streamed data that are on the device at once; about 16 MB unless set.
+    #[must_use]
+    pub const fn window_batches(mut self, batches: usize) -> Self {
+        self.window_batches = Some(batches);
+        self
+    }
+
     /// Data evaluated after each epoch.
     #[must_use]
     pub const fn validation_data(mut self, data: &'a TensorDataset) -> Self {
@@ -173,7 +184,22 @@ impl<'a> Fit<'a> {
     ///
     /// # Errors
     /// A split that leaves a side empty; weights that do not suit.
-    pub(super) fn split(&self, data: &TensorDataset) -> Result<Split<'a>> {
+    pub(super) fn split(&self, data: &TrainingData<'_>) -> Result<Split<'a>> {
+        #[cfg_attr(target_arch = "wasm32", expect(irrefutable_let_patterns, reason = "one kind"))]
+        let &TrainingData::Resident(data) = data else {
+            let given = [
+                ("validation_split", self.validation_split.is_some()),
+                ("class_weight", !self.class_weight.is_empty()),
+                ("sample_weight", self.sample_weight.is_some()),
+            ];
+            if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
+                let detail =
+                    "streamed data is not at hand to be split or weighed; use a TensorDataset";
+                return Err(Error::parameter(name, "given", detail));
+            }
+            let validation = self.validation_data.map_or(Validation::None, Validation::Given);
+            return Ok(Split { train: None, validation });
+        };
         let mut train = None;
         if let Some(weights) = self.sample_weight {
             let weights = Tensor::f32([weights.len()], weights)?;

@@ -11,7 +11,10 @@ mod pass;
 mod predict;
 mod rate;
 mod run;
+mod source;
 mod step;
+#[cfg(not(target_arch = "wasm32"))]
+mod stream;
 mod trainer;
 mod weights;
 
@@ -21,5 +24,6 @@ pub(crate) use history::short;
 pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
 pub use layout::{Arena, ArenaLayout, PlacedTensor};
 pub use predict::Features;
+pub use source::TrainingData;
 pub use step::{Batch, StepSpec, step_graph};
 pub use trainer::Trainer;

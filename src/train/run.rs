@@ -5,6 +5,7 @@ use super::fit::{Fit, Validation};
 use super::history::{BatchEnd, Epoch, FitInfo, History};
 use super::numbers::Numbers;
 use super::pass::Pass;
+use super::source::{Feed, TrainingData};
 use super::trainer::Trainer;
 use crate::callbacks::{BatchInterval, Callback, Control, HookResult};
 use crate::data::{TensorDataset, permutation};
@@ -31,6 +32,9 @@ pub(crate) struct FitState {
 struct Run<'f, 'a> {
     fit: &'f mut Fit<'a>,
     info: FitInfo,
+    /// Rows of the data.
+    rows: usize,
+    feed: Feed,
     state: FitState,
     stop: bool,
     /// Lines that callbacks want shown.
@@ -76,33 +80,32 @@ impl Trainer {
     /// # Errors
     /// Data that does not suit the model, a batch size of zero, a split that leaves a side empty, a callback
     /// that fails or monitors what is not logged, or a device failure.
-    pub async fn fit_async(&mut self, data: &TensorDataset, mut fit: Fit<'_>) -> Result<History> {
+    pub async fn fit_async<'d>(
+        &mut self,
+        data: impl Into<TrainingData<'d>>,
+        mut fit: Fit<'_>,
+    ) -> Result<History> {
         let began = Instant::now();
         if fit.epochs == 0 {
             return Err(Error::parameter("epochs", 0, "at least one epoch"));
         }
-        let split = fit.split(data)?;
-        let data = split.train.as_ref().unwrap_or(data);
-        self.check_data(data)?;
+        let data = data.into();
+        let split = fit.split(&data)?;
+        let data = split.train.as_ref().map_or(data, TrainingData::Resident);
+        let mut pass = self.training_pass(&data, &fit)?;
         if let Some(validation) = split.validation.data() {
             self.check_data(validation)?;
         }
-        let n = data.len();
-        let batch_size = fit.batch_size.unwrap_or(n);
-        if batch_size == 0 || batch_size > n {
-            let detail = format!("a batch has 1 to {n} samples, as many as there are");
-            return Err(Error::parameter("batch_size", batch_size, detail));
-        }
         fit.callbacks.extend(crate::callbacks::shown(fit.verbose));
-        let mut pass = self.resident_pass("train", data, batch_size, fit.steps_per_epoch)?;
         let validation = self.validation_pass(&split.validation)?;
-        if fit.alone() && validation.is_none() {
+        let resident = matches!(data, TrainingData::Resident(_));
+        if fit.alone() && resident && validation.is_none() {
             pass.keep_passes(fit.epochs, self.columns());
         }
         self.plan_pass(&pass)?;
         self.check_callbacks(&fit, validation.is_some())?;
         // Everything that can be refused is refused by now, before the first byte is uploaded.
-        self.make_resident(data, &pass)?;
+        let feed = self.feed(&data, &pass)?;
         if let Some((data, pass)) = &validation {
             self.make_resident(data, pass)?;
         }
@@ -118,6 +121,8 @@ impl Trainer {
         let mut run = Run {
             fit: &mut fit,
             info,
+            rows: data.len(),
+            feed,
             state,
             stop: false,
             lines: Vec::new(),
@@ -134,7 +139,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::fit_async`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn fit(&mut self, data: &TensorDataset, fit: Fit<'_>) -> Result<History> {
+    pub fn fit<'d>(&mut self, data: impl Into<TrainingData<'d>>, fit: Fit<'_>) -> Result<History> {
         crate::gpu::block_on(self.fit_async(data, fit))
     }
 
@@ -216,11 +221,11 @@ impl Trainer {
             }
             let epoch = run.state.epoch;
             let start = Instant::now();
-            if run.fit.shuffle {
-                let samples = pass.full.x[0].shape.dims()[0];
-                let order = permutation(samples, self.seed(), self.epochs)?;
-                self.upload_order(pass, &order)?;
-            }
+            let order = match run.fit.shuffle {
+                true => Some(permutation(run.rows, self.seed(), self.epochs)?),
+                false => None,
+            };
+            self.begin_epoch(&mut run.feed, pass, order.as_deref(), run.state.batch)?;
             if run.state.batch == 0 {
                 self.call(run, "on_epoch_begin", |c, control| c.on_epoch_begin(epoch, control))?;
                 if run.stop {
@@ -291,6 +296,7 @@ impl Trainer {
             if wanted {
                 self.batch_begins(run)?;
             }
+            self.bring(&mut run.feed, pass, step)?;
             let ended = self.run_pass(pass, step..end).await?;
             first = first.or(ended);
             run.state.batch = end;

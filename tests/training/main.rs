@@ -10,6 +10,7 @@ mod outputs;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod seeds;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
 

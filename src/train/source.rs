@@ -1,0 +1,148 @@
+//! What a model is trained on: data that lies on the device, or data on its way there.
+
+use super::fit::Fit;
+use super::pass::Pass;
+#[cfg(not(target_arch = "wasm32"))]
+use super::stream::Stream;
+use super::trainer::Trainer;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::data::Dataset;
+use crate::data::TensorDataset;
+use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::Arc;
+
+/// Training data: a [`TensorDataset`], which stays on the device as a whole, or any
+/// [`Dataset`](crate::data::Dataset) behind an `Arc`, which a thread reads ahead.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum TrainingData<'a> {
+    /// On the device as a whole.
+    Resident(&'a TensorDataset),
+    /// Streamed.
+    #[cfg(not(target_arch = "wasm32"))]
+    Streamed(Arc<dyn Dataset>),
+}
+
+impl std::fmt::Debug for TrainingData<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Resident(_) => "Resident",
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Streamed(_) => "Streamed",
+        })
+    }
+}
+
+impl<'a> From<&'a TensorDataset> for TrainingData<'a> {
+    fn from(data: &'a TensorDataset) -> Self {
+        Self::Resident(data)
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl<D: Dataset + 'static> From<Arc<D>> for TrainingData<'_> {
+    fn from(data: Arc<D>) -> Self {
+        Self::Streamed(data)
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl From<Arc<dyn Dataset>> for TrainingData<'_> {
+    fn from(data: Arc<dyn Dataset>) -> Self {
+        Self::Streamed(data)
+    }
+}
+
+impl TrainingData<'_> {
+    /// How many samples there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Resident(data) => data.len(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Streamed(data) => data.len(),
+        }
+    }
+}
+
+/// Where the steps of an epoch find their samples.
+#[derive(Debug)]
+pub(super) enum Feed {
+    /// All on the device: an epoch's order is uploaded.
+    Resident,
+    /// In windows, each in order.
+    #[cfg(not(target_arch = "wasm32"))]
+    Streamed(Stream),
+}
+
+impl Trainer {
+    /// Checks the data and plans its pass.
+    pub(super) fn training_pass(&self, data: &TrainingData<'_>, fit: &Fit<'_>) -> Result<Pass> {
+        match data {
+            TrainingData::Resident(data) => self.check_data(data)?,
+            #[cfg(not(target_arch = "wasm32"))]
+            TrainingData::Streamed(data) => self.check_stream(&**data)?,
+        }
+        let n = data.len();
+        let size = fit.batch_size.unwrap_or(n);
+        if size == 0 || size > n {
+            let detail = format!("a batch has 1 to {n} samples, as many as there are");
+            return Err(Error::parameter("batch_size", size, detail));
+        }
+        match data {
+            TrainingData::Resident(data) => {
+                self.resident_pass("train", data, size, fit.steps_per_epoch)
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            TrainingData::Streamed(data) => {
+                self.streamed_pass(&**data, size, fit.steps_per_epoch, fit.window_batches)
+            }
+        }
+    }
+
+    /// Brings what stays on the device there.
+    pub(super) fn feed(&mut self, data: &TrainingData<'_>, pass: &Pass) -> Result<Feed> {
+        match data {
+            TrainingData::Resident(data) => {
+                self.make_resident(data, pass)?;
+                Ok(Feed::Resident)
+            }
+            #[cfg(not(target_arch = "wasm32"))]
+            TrainingData::Streamed(data) => {
+                self.make_room(pass)?;
+                Ok(Feed::Streamed(Stream::new(data.clone())))
+            }
+        }
+    }
+
+    /// Begins an epoch at step `from`, with its samples in this order.
+    pub(super) fn begin_epoch(
+        &mut self,
+        feed: &mut Feed,
+        pass: &Pass,
+        order: Option<&[u32]>,
+        from: usize,
+    ) -> Result<()> {
+        match (feed, order) {
+            (Feed::Resident, Some(order)) => self.upload_order(pass, order),
+            // The samples lie in order already.
+            (Feed::Resident, None) => Ok(()),
+            #[cfg(not(target_arch = "wasm32"))]
+            (Feed::Streamed(stream), Some(order)) => stream.begin(pass, order, from),
+            #[cfg(not(target_arch = "wasm32"))]
+            (Feed::Streamed(stream), None) => {
+                let in_order: Vec<u32> = (0..pass.samples() as u32).collect();
+                stream.begin(pass, &in_order, from)
+            }
+        }
+    }
+
+    /// Makes sure that the samples of a step are on the device.
+    pub(super) fn bring(&mut self, feed: &mut Feed, pass: &Pass, step: usize) -> Result<()> {
+        match feed {
+            Feed::Resident => Ok(()),
+            #[cfg(not(target_arch = "wasm32"))]
+            Feed::Streamed(stream) => self.bring_window(stream, pass, step),
+        }
+    }
+}
