@@ -1,6 +1,8 @@
 //! What a training program names: `use wgrad::prelude::*`.
 
 pub use crate::activations::Activation;
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::checkpoint::WeightMap;
 pub use crate::data::TensorDataset;
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::data::{load_mnist, read_idx};

@@ -5,11 +5,13 @@ mod lambda;
 mod progress;
 
 pub use control::Control;
+pub(crate) use control::Requests;
 pub use lambda::Lambda;
 pub(crate) use progress::shown;
 
 use crate::train::{BatchEnd, Epoch};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a hook returns. An error ends training: `fit` gives it back with the callback's name.
@@ -46,7 +48,13 @@ pub trait Callback {
         BatchInterval::Never
     }
 
-    /// Before the first epoch.
+    /// A checkpoint that training takes up before it begins, in place of one that was loaded by hand. Of several
+    /// callbacks that name one the first is heard.
+    fn resume_from(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Before the first epoch, and after [`Callback::restore`] where training goes on from a checkpoint.
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {
         Ok(())
     }
@@ -86,12 +94,13 @@ pub trait Callback {
         Ok(())
     }
 
-    /// What a checkpoint keeps of the callback, so that training goes on as if it had never stopped.
+    /// What a checkpoint keeps of the callback, so that training goes on as if it had never stopped. JSON has no
+    /// infinity and no NaN; its other numbers come back to the last bit.
     fn state(&self) -> Value {
         Value::Null
     }
 
-    /// Takes up a state that [`Callback::state`] gave.
+    /// Takes up a state that [`Callback::state`] gave, before [`Callback::on_train_begin`].
     fn restore(&mut self, state: &Value) -> HookResult {
         Ok(())
     }
@@ -107,6 +116,9 @@ impl<C: Callback + ?Sized> Callback for &mut C {
     }
     fn batch_interval(&self) -> BatchInterval {
         (**self).batch_interval()
+    }
+    fn resume_from(&self) -> Option<PathBuf> {
+        (**self).resume_from()
     }
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {
         (**self).on_train_begin(control)

@@ -11,6 +11,8 @@ mod pass;
 mod predict;
 mod rate;
 mod run;
+#[cfg(not(target_arch = "wasm32"))]
+mod state;
 mod step;
 mod trainer;
 mod weights;
@@ -19,6 +21,12 @@ pub use compile::{Compile, OutputSpec};
 pub use fit::{Fit, Verbose};
 pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
 pub use layout::{Arena, ArenaLayout, PlacedTensor};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use numbers::Numbers;
 pub use predict::Features;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use run::{Batches, FitState};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use state::TrainerState;
 pub use step::{Batch, StepSpec, step_graph};
 pub use trainer::Trainer;

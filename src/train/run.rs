@@ -6,11 +6,32 @@ use super::history::{BatchEnd, Epoch, FitInfo, History};
 use super::numbers::Numbers;
 use super::pass::Pass;
 use super::trainer::Trainer;
-use crate::callbacks::{BatchInterval, Callback, Control, HookResult};
+use crate::callbacks::{BatchInterval, Callback, Control, HookResult, Requests};
 use crate::data::{TensorDataset, permutation};
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::time::Duration;
+
+/// What decides which samples each batch of an epoch has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Batches {
+    /// Samples to choose from.
+    pub samples: usize,
+    /// Samples of a batch.
+    pub size: usize,
+    /// Batches of an epoch.
+    pub steps: usize,
+    /// Whether the order is drawn anew for each epoch.
+    pub shuffle: bool,
+}
+
+impl std::fmt::Display for Batches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { samples, size, steps, shuffle } = self;
+        let order = if *shuffle { "shuffled" } else { "in order" };
+        write!(f, "{steps} of {size} from {samples} samples {order}")
+    }
+}
 
 /// Where training stands beside what the trainer holds: with it, training goes on as if it had never stopped.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -19,8 +40,14 @@ pub(crate) struct FitState {
     pub epoch: usize,
     /// Its next batch.
     pub batch: usize,
+    /// Its batches.
+    pub batches: Batches,
     /// The numbers of its batches so far.
     pub numbers: Numbers,
+    /// Time spent on its batches before this `fit` took it up.
+    pub elapsed: Duration,
+    /// Whether a callback has ended training after this epoch.
+    pub stop: bool,
     /// The epochs behind it.
     pub history: History,
     /// What each callback keeps, by its name.
@@ -32,7 +59,9 @@ struct Run<'f, 'a> {
     fit: &'f mut Fit<'a>,
     info: FitInfo,
     state: FitState,
-    stop: bool,
+    requests: Requests,
+    /// When the epoch began, or was taken up in its middle.
+    epoch_began: Instant,
     /// For each callback, whether its batch hook ran since the present batch began, and when it did last.
     batch_hooks: Vec<(bool, Instant)>,
     /// Seconds that a step takes, measured between two waits.
@@ -40,6 +69,16 @@ struct Run<'f, 'a> {
 }
 
 impl Run<'_, '_> {
+    /// Where training stands, callbacks included.
+    fn snapshot(&self) -> FitState {
+        let callbacks = self.fit.callbacks.iter().map(|c| (c.name(), c.state())).collect();
+        let elapsed = match self.state.batch {
+            0 => Duration::ZERO,
+            _ => self.state.elapsed + self.epoch_began.elapsed(),
+        };
+        FitState { callbacks, elapsed, stop: self.requests.stop, ..self.state.clone() }
+    }
+
     /// The end of the steps that run before somebody wants numbers; those of `read` and later are still on the
     /// device, which keeps as many as it has slots.
     fn next_stop(&self, read: usize, pass: &Pass) -> usize {
@@ -71,9 +110,13 @@ impl Trainer {
     /// Trains on `data`. Data and parameters stay on the device; the host reads one buffer of numbers per
     /// epoch, and further ones where callbacks ask for them.
     ///
+    /// After a checkpoint was loaded, training goes on where it was written; epochs before that stand in the
+    /// history too.
+    ///
     /// # Errors
     /// Data that does not suit the model, a batch size of zero, a split that leaves a side empty, a callback
-    /// that fails or monitors what is not logged, or a device failure.
+    /// that fails or monitors what is not logged, batches other than those of an epoch that a checkpoint left in
+    /// its middle, or a device failure.
     pub async fn fit_async(&mut self, data: &TensorDataset, mut fit: Fit<'_>) -> Result<History> {
         let began = Instant::now();
         if fit.epochs == 0 {
@@ -106,13 +149,24 @@ impl Trainer {
             samples: pass.samples(),
             validation: validation.is_some(),
         };
-        let epoch = fit.initial_epoch;
-        let state = FitState { epoch, ..FitState::default() };
-        let batch_hooks = vec![(true, Instant::now()); fit.callbacks.len()];
-        let mut run =
-            Run { fit: &mut fit, info, state, stop: false, batch_hooks, step_seconds: None };
+        let (samples, steps, shuffle) = (data.len(), pass.steps, fit.shuffle);
+        let batches = Batches { samples, size: batch_size, steps, shuffle };
+        let state = FitState { epoch: fit.initial_epoch, batches, ..FitState::default() };
+        let mut run = Run {
+            batch_hooks: vec![(true, Instant::now()); fit.callbacks.len()],
+            fit: &mut fit,
+            info,
+            state,
+            requests: Requests::default(),
+            epoch_began: Instant::now(),
+            step_seconds: None,
+        };
         self.take_up(&mut run)?;
+        // While training goes on, and after it failed, the trainer stands at no place of its own.
+        self.fit_state = None;
         self.epochs_of(&mut run, &pass, validation.as_ref().map(|(_, pass)| pass), began).await?;
+        // Training that has ended may go on for more epochs.
+        self.fit_state = Some(FitState { stop: false, ..run.snapshot() });
         Ok(run.state.history)
     }
 
@@ -161,20 +215,48 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes up the state of a checkpoint, where one was loaded.
+    /// Takes up the state of a checkpoint, where one was loaded or a callback has one.
     fn take_up(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
-        let Some(state) = self.resumed.take() else { return Ok(()) };
-        if state.batch >= run.info.steps && state.batch > 0 {
-            let detail = format!("the checkpoint was written at batch {}", state.batch);
-            return Err(Error::parameter("steps per epoch", run.info.steps, detail));
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(path) = run.fit.callbacks.iter().find_map(|c| c.resume_from()) {
+            self.load_checkpoint(path)?;
         }
+        let Some(state) = self.fit_state.clone().filter(|_| self.resume) else { return Ok(()) };
+        let own = run.state.batches;
+        if state.batch > 0 && state.batches != own {
+            let FitState { batch, batches, .. } = state;
+            let detail = format!(
+                "the checkpoint was written after batch {batch} of {batches}; an epoch goes on with the same batches"
+            );
+            return Err(Error::parameter("batches", own, detail));
+        }
+        let mut saved = state.callbacks.clone();
         for callback in &mut run.fit.callbacks {
+            // Of several of one name each has a state of its own.
             let name = callback.name();
-            if let Some((_, own)) = state.callbacks.iter().find(|(n, _)| *n == name) {
-                callback.restore(own).map_err(|e| Error::callback(name, "restore", &*e))?;
+            if let Some(i) = saved.iter().position(|(n, _)| *n == name) {
+                let (_, own) = saved.remove(i);
+                callback.restore(&own).map_err(|e| Error::callback(name, "restore", &*e))?;
             }
         }
-        run.state = state;
+        for (callback, (fresh, _)) in run.fit.callbacks.iter().zip(&mut run.batch_hooks) {
+            if let BatchInterval::Batches(n) = callback.batch_interval() {
+                *fresh = state.batch.is_multiple_of(n.max(1));
+            }
+        }
+        run.requests.stop = state.stop;
+        run.state = FitState { batches: own, ..state };
+        self.resume = false;
+        Ok(())
+    }
+
+    /// Writes the checkpoints that hooks asked for.
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "there are no files"))]
+    async fn write_checkpoints(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        for path in std::mem::take(&mut run.requests.checkpoints) {
+            self.write_checkpoint(&path, Some(run.snapshot())).await?;
+        }
         Ok(())
     }
 
@@ -186,9 +268,11 @@ impl Trainer {
         began: Instant,
     ) -> Result<()> {
         self.call(run, "on_train_begin", |c, control| c.on_train_begin(control))?;
-        while run.state.epoch < run.fit.epochs && !run.stop {
+        self.write_checkpoints(run).await?;
+        // An epoch that was stopped in its middle still has its end.
+        while run.state.epoch < run.fit.epochs && (!run.requests.stop || run.state.batch > 0) {
             let epoch = run.state.epoch;
-            let start = Instant::now();
+            run.epoch_began = Instant::now();
             if run.fit.shuffle {
                 let samples = pass.full.x[0].shape.dims()[0];
                 let order = permutation(samples, self.seed(), self.epochs)?;
@@ -201,7 +285,7 @@ impl Trainer {
             if let Some(ended) = first.filter(|_| run.state.history.epochs.is_empty()) {
                 run.state.history.first_step = Some(ended - began);
             }
-            let duration = start.elapsed();
+            let duration = std::mem::take(&mut run.state.elapsed) + run.epoch_began.elapsed();
             let numbers = std::mem::take(&mut run.state.numbers);
             let mut logs = numbers.evaluation(&self.outputs).logs("");
             let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
@@ -216,8 +300,10 @@ impl Trainer {
             run.state.epoch += 1;
             self.call(run, "on_epoch_end", |c, control| c.on_epoch_end(&mut report, control))?;
             run.state.history.epochs.push(report);
+            self.write_checkpoints(run).await?;
         }
-        self.call(run, "on_train_end", |c, control| c.on_train_end(control))
+        self.call(run, "on_train_end", |c, control| c.on_train_end(control))?;
+        self.write_checkpoints(run).await
     }
 
     /// The rest of an epoch's batches. Gives the instant at which the first one ended.
@@ -225,7 +311,7 @@ impl Trainer {
         let mut first = None;
         let mut read = run.state.batch;
         let wanted = run.wants_batches();
-        while run.state.batch < pass.steps && !run.stop {
+        while run.state.batch < pass.steps && !run.requests.stop {
             let (began, step) = (Instant::now(), run.state.batch);
             let end = run.next_stop(read, pass);
             if wanted {
@@ -244,6 +330,7 @@ impl Trainer {
             }
             if wanted {
                 self.batch_ends(run, pass)?;
+                self.write_checkpoints(run).await?;
             }
         }
         Ok(first)
@@ -254,11 +341,11 @@ impl Trainer {
         let step = run.state.batch;
         let due =
             |c: &dyn Callback, fresh: bool| fresh && c.batch_interval() != BatchInterval::Never;
-        let Run { fit, info, stop, batch_hooks, .. } = run;
+        let Run { fit, info, requests, batch_hooks, .. } = run;
         for (callback, (fresh, _)) in fit.callbacks.iter_mut().zip(batch_hooks) {
             if due(callback.as_ref(), *fresh) {
                 *fresh = false;
-                let mut control = Control { trainer: self, info, stop };
+                let mut control = Control { trainer: self, info, requests };
                 callback
                     .on_batch_begin(step, &mut control)
                     .map_err(|e| Error::callback(callback.name(), "on_batch_begin", &*e))?;
@@ -270,7 +357,7 @@ impl Trainer {
     /// Gives the numbers so far to those who want them now.
     fn batch_ends(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<()> {
         let logs = run.state.numbers.evaluation(&self.outputs).logs("");
-        let Run { fit, info, stop, batch_hooks, state, .. } = run;
+        let Run { fit, info, requests, batch_hooks, state, .. } = run;
         let last = state.batch == pass.steps;
         let end = BatchEnd { epoch: state.epoch, batch: state.batch - 1, logs: &logs };
         for (callback, (fresh, at)) in fit.callbacks.iter_mut().zip(batch_hooks) {
@@ -282,7 +369,7 @@ impl Trainer {
             };
             if due {
                 (*fresh, *at) = (true, Instant::now());
-                let mut control = Control { trainer: self, info, stop };
+                let mut control = Control { trainer: self, info, requests };
                 callback
                     .on_batch_end(&end, &mut control)
                     .map_err(|e| Error::callback(callback.name(), "on_batch_end", &*e))?;
@@ -298,9 +385,9 @@ impl Trainer {
         hook: &'static str,
         mut each: impl FnMut(&mut dyn Callback, &mut Control<'_>) -> HookResult,
     ) -> Result<()> {
-        let Run { fit, info, stop, .. } = run;
+        let Run { fit, info, requests, .. } = run;
         for callback in &mut fit.callbacks {
-            let mut control = Control { trainer: self, info, stop };
+            let mut control = Control { trainer: self, info, requests };
             each(callback.as_mut(), &mut control)
                 .map_err(|e| Error::callback(callback.name(), hook, &*e))?;
         }
