@@ -1,6 +1,14 @@
 //! What a training program names: `use wgrad::prelude::*`.
 
 pub use crate::activations::Activation;
+#[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
+pub use crate::callbacks::ProgressBar;
+pub use crate::callbacks::{
+    BatchInterval, Callback, Control, EarlyStopping, HookResult, Lambda, LearningRateScheduler,
+    Mode, ProgressLines, ReduceLrOnPlateau, TerminateOnNan,
+};
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::callbacks::{CsvLogger, TensorBoard};
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::checkpoint::WeightMap;
 pub use crate::data::TensorDataset;
@@ -12,4 +20,6 @@ pub use crate::losses::Loss;
 pub use crate::metrics::Metric;
 pub use crate::optim::{Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd};
 pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
-pub use crate::train::{Compile, Epoch, Evaluation, Features, Fit, History, Trainer};
+pub use crate::train::{
+    BatchEnd, Compile, Epoch, Evaluation, Features, Fit, FitInfo, History, Trainer, Verbose,
+};

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 pub(crate) struct Requests {
     /// To end training.
     pub stop: bool,
+    /// To show lines.
+    pub lines: Vec<String>,
     /// To write checkpoints.
     #[cfg(not(target_arch = "wasm32"))]
     pub checkpoints: Vec<PathBuf>,
@@ -48,6 +50,16 @@ impl Control<'_> {
         self.requests.checkpoints.push(path.into());
     }
 
+    /// Shows a line with the progress of training, where that is shown at all.
+    pub fn print(&mut self, line: impl Into<String>) {
+        self.requests.lines.push(line.into());
+    }
+
+    /// The lines that wait to be shown.
+    pub(crate) fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.requests.lines)
+    }
+
     /// The learning rate of the next step.
     #[must_use]
     pub fn learning_rate(&self) -> f64 {
@@ -76,6 +88,11 @@ impl Control<'_> {
     /// [`Error::Parameter`] where nothing was kept; [`Error::Gpu`] where the device fails.
     pub fn restore_weights(&mut self, name: &str) -> Result<()> {
         self.trainer.restore_weights(name)
+    }
+
+    /// Frees the weights kept under `name`, if there are any.
+    pub fn forget_weights(&mut self, name: &str) {
+        self.trainer.forget_weights(name);
     }
 }
 

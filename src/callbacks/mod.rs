@@ -1,14 +1,41 @@
 //! What is called while a model trains, with Keras' hooks.
+//!
+//! Callbacks that decide (`EarlyStopping`, `ReduceLrOnPlateau`) are in two parts: a decision, a pure function of the
+//! numbers so far, and its effect through [`Control`]. What a decision remembers is the callback's state, which a
+//! checkpoint keeps.
 
 mod control;
+#[cfg(not(target_arch = "wasm32"))]
+mod csv_logger;
+mod early_stopping;
 mod lambda;
+mod monitor;
+mod plateau;
 mod progress;
+mod scheduler;
+mod state;
+#[cfg(not(target_arch = "wasm32"))]
+mod tensorboard;
+mod terminate;
 
 pub use control::Control;
 pub(crate) use control::Requests;
+#[cfg(not(target_arch = "wasm32"))]
+pub use csv_logger::CsvLogger;
+pub use early_stopping::EarlyStopping;
 pub use lambda::Lambda;
+pub use monitor::Mode;
+pub use plateau::ReduceLrOnPlateau;
+#[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
+pub use progress::ProgressBar;
+pub use progress::ProgressLines;
 pub(crate) use progress::shown;
+pub use scheduler::LearningRateScheduler;
+#[cfg(not(target_arch = "wasm32"))]
+pub use tensorboard::TensorBoard;
+pub use terminate::TerminateOnNan;
 
+use crate::error;
 use crate::train::{BatchEnd, Epoch};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -38,8 +65,21 @@ pub trait Callback {
     /// The name in messages and checkpoints.
     fn name(&self) -> String;
 
+    /// Checks the settings; `fit` refuses to begin where that fails.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`](crate::Error::Parameter) naming the setting and its domain.
+    fn check(&self) -> error::Result<()> {
+        Ok(())
+    }
+
     /// Names of logs that must be there at the end of each epoch; `fit` refuses to begin without one.
     fn monitors(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Names of logs that the callback adds at the end of each epoch: those after it may monitor them.
+    fn logs(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -111,8 +151,14 @@ impl<C: Callback + ?Sized> Callback for &mut C {
     fn name(&self) -> String {
         (**self).name()
     }
+    fn check(&self) -> error::Result<()> {
+        (**self).check()
+    }
     fn monitors(&self) -> Vec<String> {
         (**self).monitors()
+    }
+    fn logs(&self) -> Vec<String> {
+        (**self).logs()
     }
     fn batch_interval(&self) -> BatchInterval {
         (**self).batch_interval()

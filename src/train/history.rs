@@ -59,9 +59,17 @@ impl std::fmt::Display for Epoch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "epoch {:>2}  {:.2}s", self.epoch + 1, self.duration.as_secs_f64())?;
         for (name, value) in &self.logs {
-            write!(f, "  {name} {value:.4}")?;
+            write!(f, "  {name} {}", short(*value))?;
         }
         write!(f, "  {:.0} samples/s", self.samples_per_second)
+    }
+}
+
+/// A number in a few digits: four decimals, or an exponent where they would show nothing.
+pub(crate) fn short(value: f64) -> String {
+    match value.abs() {
+        size if size > 0.0 && size < 1e-3 || size >= 1e6 => format!("{value:.3e}"),
+        _ => format!("{value:.4}"),
     }
 }
 

@@ -19,6 +19,7 @@ mod weights;
 
 pub use compile::{Compile, OutputSpec};
 pub use fit::{Fit, Verbose};
+pub(crate) use history::short;
 pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
 pub use layout::{Arena, ArenaLayout, PlacedTensor};
 #[cfg(not(target_arch = "wasm32"))]

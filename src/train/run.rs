@@ -136,7 +136,7 @@ impl Trainer {
         }
         let pass = self.resident_pass("train", data, batch_size, fit.steps_per_epoch)?;
         let validation = self.validation_pass(&split.validation)?;
-        self.check_monitors(&fit, validation.is_some())?;
+        self.check_callbacks(&fit, validation.is_some())?;
         // Everything that can be refused is refused by now, before the first byte is uploaded.
         self.make_resident(data, &pass)?;
         if let Some((data, pass)) = &validation {
@@ -198,9 +198,11 @@ impl Trainer {
         names
     }
 
-    fn check_monitors(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
-        let names = self.log_names(validation);
+    /// Refuses callbacks with settings outside their domain, or that monitor what nobody logs before them.
+    fn check_callbacks(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
+        let mut names = self.log_names(validation);
         for callback in &fit.callbacks {
+            callback.check()?;
             for monitor in callback.monitors() {
                 if !names.contains(&monitor) {
                     let detail = format!(
@@ -209,6 +211,11 @@ impl Trainer {
                         names.join(", ")
                     );
                     return Err(Error::parameter("monitor", monitor, detail));
+                }
+            }
+            for log in callback.logs() {
+                if !names.contains(&log) {
+                    names.push(log);
                 }
             }
         }
@@ -280,6 +287,10 @@ impl Trainer {
             }
             if run.state.batch == 0 {
                 self.call(run, "on_epoch_begin", |c, control| c.on_epoch_begin(epoch, control))?;
+                if run.requests.stop {
+                    // No sample was seen: there is nothing to report.
+                    break;
+                }
             }
             let first = self.batches_of(run, pass).await?;
             if let Some(ended) = first.filter(|_| run.state.history.epochs.is_empty()) {
@@ -300,6 +311,8 @@ impl Trainer {
             run.state.epoch += 1;
             self.call(run, "on_epoch_end", |c, control| c.on_epoch_end(&mut report, control))?;
             run.state.history.epochs.push(report);
+            // Where nothing is shown, nobody took them.
+            run.requests.lines.clear();
             self.write_checkpoints(run).await?;
         }
         self.call(run, "on_train_end", |c, control| c.on_train_end(control))?;

@@ -97,6 +97,13 @@ impl Trainer {
         }
         Ok(())
     }
+
+    /// Frees the weights kept under `name`, if there are any.
+    pub fn forget_weights(&mut self, name: &str) {
+        for i in 0..self.layout.arenas.len() {
+            self.store.remove(&kept(name, &self.layout.arena_name(i)));
+        }
+    }
 }
 
 /// The name of the buffer that keeps an arena.

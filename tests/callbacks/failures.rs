@@ -1,0 +1,132 @@
+//! Callbacks that fail, and settings that are refused.
+
+use super::*;
+
+type Failing = fn(Lambda<'static>) -> Lambda<'static>;
+
+fn fails() -> HookResult {
+    Err("the dog ate it".into())
+}
+
+#[test]
+fn a_failing_hook_ends_training_with_its_name() -> Result<()> {
+    let hooks: [(&str, Failing, u64); 8] = [
+        ("on_train_begin", |l| l.on_train_begin(|_| fails()), 0),
+        ("on_epoch_begin", |l| l.on_epoch_begin(|_, _| fails()), 0),
+        ("on_batch_begin", |l| l.on_batch_begin(|_, _| fails()), 0),
+        ("on_batch_end", |l| l.on_batch_end(BatchInterval::Batches(2), |_, _| fails()), 2),
+        ("on_test_begin", |l| l.on_test_begin(|_| fails()), 5),
+        ("on_test_end", |l| l.on_test_end(|_| fails()), 5),
+        ("on_epoch_end", |l| l.on_epoch_end(|_, _| fails()), 5),
+        ("on_train_end", |l| l.on_train_end(|_| fails()), 5),
+    ];
+    let (mut trainer, validation) = (trainer(), line(4));
+    for (hook, failing, steps) in hooks {
+        let before = trainer.steps();
+        let lambda = failing(Lambda::new().batch_interval(BatchInterval::Batches(2)));
+        let fit = fit(1).validation_data(&validation).callback(lambda);
+        let error = trainer.fit(&line(10), fit).unwrap_err();
+        assert!(matches!(&error, Error::Callback { .. }), "{error:?}");
+        says(&error, &["`Lambda`", hook, "the dog ate it"]);
+        assert_eq!(trainer.steps() - before, steps, "{hook}");
+        // The model is as usable as before.
+        assert!(trainer.evaluate(&line(10))?.loss.is_finite());
+    }
+    let before = trainer.evaluate(&line(10))?.loss;
+    trainer.fit(&line(10), fit(5))?;
+    assert!(trainer.evaluate(&line(10))?.loss < before);
+    Ok(())
+}
+
+#[test]
+fn causes_stand_in_the_message() {
+    let failing = Lambda::new().on_epoch_end(|_, _| {
+        let cause = std::io::Error::other("disk on fire");
+        Err(Box::new(Error::Io { path: "model.bin".into(), cause }))
+    });
+    let error = trainer().fit(&line(4), fit(1).callback(failing)).unwrap_err();
+    says(&error, &["`Lambda`", "on_epoch_end", "model.bin", "disk on fire"]);
+}
+
+/// The message of the refusal, before any step.
+#[track_caller]
+fn refused(callback: impl Callback, words: &[&str]) {
+    let mut trainer = trainer();
+    let error = trainer.fit(&line(4), fit(1).callback(callback)).unwrap_err();
+    assert!(matches!(&error, Error::Parameter { .. }), "{error:?}");
+    says(&error, words);
+    assert_eq!(trainer.steps(), 0);
+}
+
+#[test]
+fn monitors_that_do_not_exist_are_refused() {
+    refused(
+        EarlyStopping::new("val_loss"),
+        &["monitor = val_loss", "EarlyStopping", "there are loss, mean_absolute_error"],
+    );
+    refused(
+        ReduceLrOnPlateau::new("losss").mode(Mode::Min),
+        &["monitor = losss", "ReduceLrOnPlateau", "there are loss"],
+    );
+    let validation = line(4);
+    let fit = fit(1).validation_data(&validation).callback(EarlyStopping::new("val_auc"));
+    let error = trainer().fit(&line(4), fit).unwrap_err();
+    says(&error, &["val_auc", "val_loss, val_mean_absolute_error"]);
+}
+
+#[test]
+fn a_log_is_monitored_after_who_adds_it_only() -> Result<()> {
+    let numbers = [1.0];
+    let mine = || EarlyStopping::new("mine").mode(Mode::Max);
+    trainer().fit(&line(4), fit(1).callback(made_up("mine", &numbers)).callback(mine()))?;
+    let wrong = fit(1).callback(mine()).callback(made_up("mine", &numbers));
+    says(&trainer().fit(&line(4), wrong).unwrap_err(), &["monitor = mine", "EarlyStopping"]);
+    // One that promises a log and does not add it.
+    let promising = Lambda::new().logs("mine");
+    let error = trainer().fit(&line(4), fit(1).callback(promising).callback(mine())).unwrap_err();
+    says(&error, &["EarlyStopping", "on_epoch_end", "mine", "no such log"]);
+    Ok(())
+}
+
+#[test]
+fn settings_outside_their_domain_are_refused() {
+    let nan = f64::NAN;
+    for difference in [-1.0, nan, f64::INFINITY] {
+        refused(
+            EarlyStopping::new("loss").min_delta(difference),
+            &["EarlyStopping min_delta", "finite number, 0 or more"],
+        );
+        refused(
+            ReduceLrOnPlateau::new("loss").min_delta(difference),
+            &["ReduceLrOnPlateau min_delta"],
+        );
+        refused(ReduceLrOnPlateau::new("loss").min_lr(difference), &["ReduceLrOnPlateau min_lr"]);
+    }
+    for factor in [0.0, 1.0, -0.5, nan] {
+        refused(ReduceLrOnPlateau::new("loss").factor(factor), &["factor", "(0, 1)"]);
+    }
+    for separator in ['a', '1', '.', '-', '+', '"', '\n', '_'] {
+        let log = folder("refused").join("never.csv");
+        refused(CsvLogger::new(&log).separator(separator), &["CsvLogger separator", "comma"]);
+        assert!(!log.exists());
+    }
+}
+
+#[test]
+fn a_name_without_a_direction_needs_a_mode() {
+    let refusal = |fit: Fit<'static>| trainer().fit(&line(4), fit).unwrap_err();
+    let mine = || fit(1).callback(Lambda::new().logs("mine"));
+    let error = refusal(mine().callback(EarlyStopping::new("mine")));
+    says(&error, &["EarlyStopping monitor = mine", "Mode::Min"]);
+    let error = refusal(mine().callback(ReduceLrOnPlateau::new("mine")));
+    says(&error, &["ReduceLrOnPlateau monitor = mine", "Mode::Max"]);
+}
+
+#[test]
+fn an_impossible_rate_ends_training() {
+    for rate in [-1.0, f64::NAN, f64::INFINITY, 1e39] {
+        let schedule = LearningRateScheduler::new(move |_, _| rate);
+        let error = trainer().fit(&line(4), fit(1).callback(schedule)).unwrap_err();
+        says(&error, &["LearningRateScheduler", "on_epoch_begin", "learning_rate"]);
+    }
+}
