@@ -4,26 +4,36 @@
 //! numbers so far, and its effect through [`Control`]. What a decision remembers is the callback's state, which a
 //! checkpoint keeps.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod backup;
 mod control;
 #[cfg(not(target_arch = "wasm32"))]
 mod csv_logger;
 mod early_stopping;
 mod lambda;
+#[cfg(not(target_arch = "wasm32"))]
+mod model_checkpoint;
 mod monitor;
 mod plateau;
 mod progress;
 mod scheduler;
 mod state;
 #[cfg(not(target_arch = "wasm32"))]
+mod template;
+#[cfg(not(target_arch = "wasm32"))]
 mod tensorboard;
 mod terminate;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use backup::BackupAndRestore;
 pub use control::Control;
 pub(crate) use control::Requests;
 #[cfg(not(target_arch = "wasm32"))]
 pub use csv_logger::CsvLogger;
 pub use early_stopping::EarlyStopping;
 pub use lambda::Lambda;
+#[cfg(not(target_arch = "wasm32"))]
+pub use model_checkpoint::ModelCheckpoint;
 pub use monitor::Mode;
 pub use plateau::ReduceLrOnPlateau;
 #[cfg(all(feature = "progress", not(target_arch = "wasm32")))]

@@ -165,8 +165,9 @@ impl Trainer {
         // While training goes on, and after it failed, the trainer stands at no place of its own.
         self.fit_state = None;
         self.epochs_of(&mut run, &pass, validation.as_ref().map(|(_, pass)| pass), began).await?;
-        // Training that has ended may go on for more epochs.
+        // Training that has ended may go on for more epochs, once a checkpoint says so.
         self.fit_state = Some(FitState { stop: false, ..run.snapshot() });
+        self.resume = false;
         Ok(run.state.history)
     }
 

@@ -98,6 +98,13 @@ impl Trainer {
         Ok(())
     }
 
+    /// Whether weights are kept under `name`.
+    #[must_use]
+    pub fn keeps_weights(&self, name: &str) -> bool {
+        let mut arenas = (0..self.layout.arenas.len()).map(|i| self.layout.arena_name(i));
+        arenas.any(|arena| self.store.contains(&kept(name, &arena)))
+    }
+
     /// Frees the weights kept under `name`, if there are any.
     pub fn forget_weights(&mut self, name: &str) {
         for i in 0..self.layout.arenas.len() {

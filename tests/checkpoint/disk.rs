@@ -58,7 +58,7 @@ fn fills_the_disk(folder: &Path) -> Result<()> {
         println!("{what} was refused: {error}");
     };
     // Inside `fit`, it ends training.
-    let save = wgrad::callbacks::Lambda::new().on_epoch_end(|_, control| {
+    let save = Lambda::new().on_epoch_end(|_, control| {
         control.save_checkpoint(&path);
         Ok(())
     });

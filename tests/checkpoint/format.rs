@@ -6,7 +6,6 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use wgrad::Result;
-use wgrad::optim::Sgd;
 
 /// A tensor of a file, changed or not.
 #[derive(Clone)]
@@ -86,7 +85,7 @@ pub fn saved(folder: &Folder) -> (Vec<u8>, Trainer) {
     let path = folder.file("saved.safetensors");
     let mut trainer = trainer();
     let crash = Crash { path: &path, save: (1, Some(6)), fail: (1, Some(7)) };
-    let fit = Fit::new().epochs(3).validation_split(0.2).verbose(wgrad::train::Verbose::Silent);
+    let fit = Fit::new().epochs(3).validation_split(0.2).verbose(Verbose::Silent);
     trainer.fit(&points(400), fit.callback(Watch::default()).callback(crash)).unwrap_err();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
@@ -163,7 +162,7 @@ fn numbers_that_json_lacks_come_back() -> Result<()> {
     let folder = Folder::new("exact");
     let path = folder.file("checkpoint.safetensors");
     let odd = [f64::NAN, -f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 0.1, 5e-324];
-    let add = wgrad::callbacks::Lambda::new().on_epoch_end(move |epoch, _| {
+    let add = Lambda::new().on_epoch_end(move |epoch, _| {
         epoch.logs.extend(odd.iter().enumerate().map(|(i, v)| (format!("odd{i}"), *v)));
         Ok(())
     });

@@ -7,8 +7,6 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use wgrad::Result;
-use wgrad::callbacks::Lambda;
-use wgrad::train::Verbose;
 
 /// Marks the process that is killed; names its checkpoint.
 const CHILD: &str = "WGRAD_TEST_IS_KILLED";

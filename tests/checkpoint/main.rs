@@ -1,6 +1,7 @@
 //! Checkpoints: training that goes on with the same bits, files that are damaged, foreign or half written, and
 //! weights from and for other libraries.
 
+mod callbacks;
 mod damage;
 mod disk;
 mod format;
@@ -14,7 +15,6 @@ mod weights;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use support::{device, says};
-use wgrad::callbacks::{BatchInterval, Callback, Control, HookResult};
 use wgrad::layers::Model;
 use wgrad::prelude::*;
 use wgrad::train::BatchEnd;
@@ -92,7 +92,7 @@ fn trainer() -> Trainer {
 /// A trainer of the same code that has been elsewhere since: other weights, other optimizer state, other counters.
 fn strayed() -> Trainer {
     let mut trainer = trainer();
-    trainer.fit(&points(64), Fit::new().epochs(2).verbose(wgrad::train::Verbose::Silent)).unwrap();
+    trainer.fit(&points(64), Fit::new().epochs(2).verbose(Verbose::Silent)).unwrap();
     trainer.keep_weights("stray").unwrap();
     trainer.set_learning_rate(0.5).unwrap();
     trainer

@@ -2,7 +2,7 @@
 
 use super::*;
 use wgrad::layers::{Add, input, merge};
-use wgrad::optim::{RmsProp, Sgd};
+
 use wgrad::{Error, Result};
 
 /// What is said when a checkpoint of `trainer()` meets another trainer, which stays as it was.

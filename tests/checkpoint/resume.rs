@@ -2,7 +2,6 @@
 
 use super::*;
 use std::process::Command;
-use wgrad::train::Verbose;
 use wgrad::{Error, Result};
 
 /// Six epochs of 20 batches, validated.
@@ -94,7 +93,7 @@ fn training_that_a_callback_ended_stays_ended() -> Result<()> {
     let path = folder.file("checkpoint.safetensors");
     let stop = |at: Option<usize>| {
         let path = path.clone();
-        let batches = wgrad::callbacks::Lambda::new();
+        let batches = Lambda::new();
         batches.on_batch_end(BatchInterval::Batches(1), move |b, control| {
             if (b.epoch, Some(b.batch)) == (1, at) {
                 control.stop_training();

@@ -6,8 +6,7 @@ use safetensors::Dtype;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use wgrad::Error;
-use wgrad::checkpoint::WeightMap;
-use wgrad::{Result, optim::Sgd};
+use wgrad::Result;
 
 const KERAS: &[u8] = include_bytes!("../known/keras_weights.safetensors");
 const TORCH: &[u8] = include_bytes!("../known/torch_weights.safetensors");
