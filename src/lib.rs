@@ -3,6 +3,8 @@
 pub mod activations;
 pub mod autodiff;
 pub mod callbacks;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod checkpoint;
 pub mod data;
 pub mod error;
 pub mod gpu;

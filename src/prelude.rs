@@ -3,12 +3,14 @@
 pub use crate::activations::Activation;
 #[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
 pub use crate::callbacks::ProgressBar;
+#[cfg(not(target_arch = "wasm32"))]
+pub use crate::callbacks::{BackupAndRestore, CsvLogger, ModelCheckpoint, TensorBoard};
 pub use crate::callbacks::{
     BatchInterval, Callback, Control, EarlyStopping, HookResult, Lambda, LearningRateScheduler,
     Mode, ProgressLines, ReduceLrOnPlateau, TerminateOnNan,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use crate::callbacks::{CsvLogger, TensorBoard};
+pub use crate::checkpoint::WeightMap;
 pub use crate::data::{
     Dataset, MinMaxScaler, Split, StandardScaler, TensorDataset, train_test_split,
 };

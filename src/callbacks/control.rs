@@ -2,15 +2,27 @@
 
 use crate::error::{Error, Result};
 use crate::train::{FitInfo, Trainer};
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::PathBuf;
+
+/// What hooks ask of the loop.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    /// To end training.
+    pub stop: bool,
+    /// To show lines.
+    pub lines: Vec<String>,
+    /// To write checkpoints.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub checkpoints: Vec<PathBuf>,
+}
 
 /// A hook's hold on training.
 #[derive(Debug)]
 pub struct Control<'a> {
     pub(crate) trainer: &'a mut Trainer,
     pub(crate) info: &'a FitInfo,
-    pub(crate) stop: &'a mut bool,
-    /// Lines to show.
-    pub(crate) lines: &'a mut Vec<String>,
+    pub(crate) requests: &'a mut Requests,
 }
 
 impl Control<'_> {
@@ -28,17 +40,24 @@ impl Control<'_> {
 
     /// Ends training after this batch or epoch. The epoch's end is still reported.
     pub const fn stop_training(&mut self) {
-        *self.stop = true;
+        self.requests.stop = true;
+    }
+
+    /// Has a checkpoint written to `path`; see [`Trainer::save_checkpoint`]. It is written at the end of the batch
+    /// or epoch under way, once every callback has seen that end, so that all their states agree.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save_checkpoint(&mut self, path: impl Into<PathBuf>) {
+        self.requests.checkpoints.push(path.into());
     }
 
     /// Shows a line with the progress of training, where that is shown at all.
     pub fn print(&mut self, line: impl Into<String>) {
-        self.lines.push(line.into());
+        self.requests.lines.push(line.into());
     }
 
     /// The lines that wait to be shown.
     pub(crate) fn take_lines(&mut self) -> Vec<String> {
-        std::mem::take(self.lines)
+        std::mem::take(&mut self.requests.lines)
     }
 
     /// The learning rate of the next step.

@@ -170,6 +170,14 @@ impl Callback for EarlyStopping {
         if !std::mem::take(&mut self.resumed) {
             self.found = Found::default();
         }
+        let kept = self.kept();
+        if self.restore_best_weights
+            && self.found.best.is_some()
+            && !control.trainer().keeps_weights(&kept)
+        {
+            // The end of the training before took the best weights up.
+            control.keep_weights(&kept)?;
+        }
         // Training that it ended before a checkpoint stays ended.
         if self.found.stopped_epoch.is_some() {
             self.stop(control);

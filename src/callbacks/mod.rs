@@ -4,25 +4,36 @@
 //! numbers so far, and its effect through [`Control`]. What a decision remembers is the callback's state, which a
 //! checkpoint keeps.
 
+#[cfg(not(target_arch = "wasm32"))]
+mod backup;
 mod control;
 #[cfg(not(target_arch = "wasm32"))]
 mod csv_logger;
 mod early_stopping;
 mod lambda;
+#[cfg(not(target_arch = "wasm32"))]
+mod model_checkpoint;
 mod monitor;
 mod plateau;
 mod progress;
 mod scheduler;
 mod state;
 #[cfg(not(target_arch = "wasm32"))]
+mod template;
+#[cfg(not(target_arch = "wasm32"))]
 mod tensorboard;
 mod terminate;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use backup::BackupAndRestore;
 pub use control::Control;
+pub(crate) use control::Requests;
 #[cfg(not(target_arch = "wasm32"))]
 pub use csv_logger::CsvLogger;
 pub use early_stopping::EarlyStopping;
 pub use lambda::Lambda;
+#[cfg(not(target_arch = "wasm32"))]
+pub use model_checkpoint::ModelCheckpoint;
 pub use monitor::Mode;
 pub use plateau::ReduceLrOnPlateau;
 #[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
@@ -37,6 +48,7 @@ pub use terminate::TerminateOnNan;
 use crate::error;
 use crate::train::{BatchEnd, Epoch};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What a hook returns. An error ends training: `fit` gives it back with the callback's name.
@@ -86,7 +98,13 @@ pub trait Callback {
         BatchInterval::Never
     }
 
-    /// Before the first epoch.
+    /// A checkpoint that training takes up before it begins, in place of one that was loaded by hand. Of several
+    /// callbacks that name one the first is heard.
+    fn resume_from(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Before the first epoch, and after [`Callback::restore`] where training goes on from a checkpoint.
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {
         Ok(())
     }
@@ -126,12 +144,13 @@ pub trait Callback {
         Ok(())
     }
 
-    /// What a checkpoint keeps of the callback, so that training goes on as if it had never stopped.
+    /// What a checkpoint keeps of the callback, so that training goes on as if it had never stopped. JSON has no
+    /// infinity and no NaN; its other numbers come back to the last bit.
     fn state(&self) -> Value {
         Value::Null
     }
 
-    /// Takes up a state that [`Callback::state`] gave, before `on_train_begin`.
+    /// Takes up a state that [`Callback::state`] gave, before [`Callback::on_train_begin`].
     fn restore(&mut self, state: &Value) -> HookResult {
         Ok(())
     }
@@ -153,6 +172,9 @@ impl<C: Callback + ?Sized> Callback for &mut C {
     }
     fn batch_interval(&self) -> BatchInterval {
         (**self).batch_interval()
+    }
+    fn resume_from(&self) -> Option<PathBuf> {
+        (**self).resume_from()
     }
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {
         (**self).on_train_begin(control)

@@ -123,6 +123,11 @@ impl Store {
         self.buffers.contains_key(name)
     }
 
+    /// The names of all buffers.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.buffers.keys().map(String::as_str)
+    }
+
     /// Frees a buffer.
     pub fn remove(&mut self, name: &str) {
         self.buffers.remove(name);

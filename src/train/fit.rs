@@ -74,7 +74,8 @@ impl<'a> Fit<'a> {
         Self::default()
     }
 
-    /// Passes over the data: the number of the last epoch where [`Fit::initial_epoch`] is not 0.
+    /// Passes over the data: the number of the last epoch where [`Fit::initial_epoch`] is not 0, or where training goes
+    /// on from a checkpoint.
     #[must_use]
     pub const fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;

@@ -12,6 +12,8 @@ mod predict;
 mod rate;
 mod run;
 mod source;
+#[cfg(not(target_arch = "wasm32"))]
+mod state;
 mod step;
 #[cfg(not(target_arch = "wasm32"))]
 mod stream;
@@ -23,7 +25,13 @@ pub use fit::{Fit, Verbose};
 pub(crate) use history::short;
 pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
 pub use layout::{Arena, ArenaLayout, PlacedTensor};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use numbers::Numbers;
 pub use predict::Features;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use run::{Batches, FitState};
 pub use source::TrainingData;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use state::TrainerState;
 pub use step::{Batch, StepSpec, step_graph};
 pub use trainer::Trainer;

@@ -7,7 +7,7 @@ use crate::tensor::Shape;
 
 /// Sums over the samples of an epoch. Plain data, so that an epoch can be left and taken up in its middle.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     /// Samples so far.
     pub samples: u64,
     /// For each output the loss times the samples; then the penalty times the samples, where there is one.

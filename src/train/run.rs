@@ -7,11 +7,32 @@ use super::numbers::Numbers;
 use super::pass::Pass;
 use super::source::{Feed, TrainingData};
 use super::trainer::Trainer;
-use crate::callbacks::{BatchInterval, Callback, Control, HookResult};
+use crate::callbacks::{BatchInterval, Callback, Control, HookResult, Requests};
 use crate::data::{TensorDataset, permutation};
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::time::Duration;
+
+/// What decides which samples each batch of an epoch has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Batches {
+    /// Samples to choose from.
+    pub samples: usize,
+    /// Samples of a batch.
+    pub size: usize,
+    /// Batches of an epoch.
+    pub steps: usize,
+    /// Whether the order is drawn anew for each epoch.
+    pub shuffle: bool,
+}
+
+impl std::fmt::Display for Batches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { samples, size, steps, shuffle } = self;
+        let order = if *shuffle { "shuffled" } else { "in order" };
+        write!(f, "{steps} of {size} from {samples} samples {order}")
+    }
+}
 
 /// Where training stands beside what the trainer holds: with it, training goes on as if it had never stopped.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,8 +41,14 @@ pub(crate) struct FitState {
     pub epoch: usize,
     /// Its next batch.
     pub batch: usize,
+    /// Its batches.
+    pub batches: Batches,
     /// The numbers of its batches so far.
     pub numbers: Numbers,
+    /// Time spent on its batches before this `fit` took it up.
+    pub elapsed: Duration,
+    /// Whether a callback has ended training after this epoch.
+    pub stop: bool,
     /// The epochs behind it.
     pub history: History,
     /// What each callback keeps, by its name.
@@ -32,13 +59,11 @@ pub(crate) struct FitState {
 struct Run<'f, 'a> {
     fit: &'f mut Fit<'a>,
     info: FitInfo,
-    /// Rows of the data.
-    rows: usize,
     feed: Feed,
     state: FitState,
-    stop: bool,
-    /// Lines that callbacks want shown.
-    lines: Vec<String>,
+    requests: Requests,
+    /// When the epoch began, or was taken up in its middle.
+    epoch_began: Instant,
     /// For each callback, whether its batch hook ran since the present batch began, and when it did last.
     batch_hooks: Vec<(bool, Instant)>,
     /// Seconds that a step takes, measured between two waits.
@@ -46,6 +71,16 @@ struct Run<'f, 'a> {
 }
 
 impl Run<'_, '_> {
+    /// Where training stands, callbacks included.
+    fn snapshot(&self) -> FitState {
+        let callbacks = self.fit.callbacks.iter().map(|c| (c.name(), c.state())).collect();
+        let elapsed = match self.state.batch {
+            0 => Duration::ZERO,
+            _ => self.state.elapsed + self.epoch_began.elapsed(),
+        };
+        FitState { callbacks, elapsed, stop: self.requests.stop, ..self.state.clone() }
+    }
+
     /// The end of the steps that run before somebody wants numbers; those of `read` and later are still on the
     /// device, which keeps as many as it has slots.
     fn next_stop(&self, read: usize, pass: &Pass) -> usize {
@@ -77,9 +112,13 @@ impl Trainer {
     /// Trains on `data`. Data and parameters stay on the device; the host reads one buffer of numbers per
     /// epoch, and further ones where callbacks ask for them.
     ///
+    /// After a checkpoint was loaded, training goes on where it was written; epochs before that stand in the
+    /// history too.
+    ///
     /// # Errors
     /// Data that does not suit the model, a batch size of zero, a split that leaves a side empty, a callback
-    /// that fails or monitors what is not logged, or a device failure.
+    /// that fails or monitors what is not logged, batches other than those of an epoch that a checkpoint left in
+    /// its middle, or a device failure.
     pub async fn fit_async<'d>(
         &mut self,
         data: impl Into<TrainingData<'d>>,
@@ -115,22 +154,26 @@ impl Trainer {
             samples: pass.samples(),
             validation: validation.is_some(),
         };
-        let epoch = fit.initial_epoch;
-        let state = FitState { epoch, ..FitState::default() };
-        let batch_hooks = vec![(true, Instant::now()); fit.callbacks.len()];
+        let (samples, steps, shuffle) = (data.len(), pass.steps, fit.shuffle);
+        let batches = Batches { samples, size: pass.full.size, steps, shuffle };
+        let state = FitState { epoch: fit.initial_epoch, batches, ..FitState::default() };
         let mut run = Run {
+            batch_hooks: vec![(true, Instant::now()); fit.callbacks.len()],
             fit: &mut fit,
             info,
-            rows: data.len(),
             feed,
             state,
-            stop: false,
-            lines: Vec::new(),
-            batch_hooks,
+            requests: Requests::default(),
+            epoch_began: Instant::now(),
             step_seconds: None,
         };
         self.take_up(&mut run)?;
+        // While training goes on, and after it failed, the trainer stands at no place of its own.
+        self.fit_state = None;
         self.epochs_of(&mut run, &pass, validation.as_ref().map(|(_, pass)| pass), began).await?;
+        // Training that has ended may go on for more epochs, once a checkpoint says so.
+        self.fit_state = Some(FitState { stop: false, ..run.snapshot() });
+        self.resume = false;
         Ok(run.state.history)
     }
 
@@ -187,20 +230,48 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes up the state of a checkpoint, where one was loaded.
+    /// Takes up the state of a checkpoint, where one was loaded or a callback has one.
     fn take_up(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
-        let Some(state) = self.resumed.take() else { return Ok(()) };
-        if state.batch >= run.info.steps && state.batch > 0 {
-            let detail = format!("the checkpoint was written at batch {}", state.batch);
-            return Err(Error::parameter("steps per epoch", run.info.steps, detail));
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(path) = run.fit.callbacks.iter().find_map(|c| c.resume_from()) {
+            self.load_checkpoint(path)?;
         }
+        let Some(state) = self.fit_state.clone().filter(|_| self.resume) else { return Ok(()) };
+        let own = run.state.batches;
+        if state.batch > 0 && state.batches != own {
+            let FitState { batch, batches, .. } = state;
+            let detail = format!(
+                "the checkpoint was written after batch {batch} of {batches}; an epoch goes on with the same batches"
+            );
+            return Err(Error::parameter("batches", own, detail));
+        }
+        let mut saved = state.callbacks.clone();
         for callback in &mut run.fit.callbacks {
+            // Of several of one name each has a state of its own.
             let name = callback.name();
-            if let Some((_, own)) = state.callbacks.iter().find(|(n, _)| *n == name) {
-                callback.restore(own).map_err(|e| Error::callback(name, "restore", &*e))?;
+            if let Some(i) = saved.iter().position(|(n, _)| *n == name) {
+                let (_, own) = saved.remove(i);
+                callback.restore(&own).map_err(|e| Error::callback(name, "restore", &*e))?;
             }
         }
-        run.state = state;
+        for (callback, (fresh, _)) in run.fit.callbacks.iter().zip(&mut run.batch_hooks) {
+            if let BatchInterval::Batches(n) = callback.batch_interval() {
+                *fresh = state.batch.is_multiple_of(n.max(1));
+            }
+        }
+        run.requests.stop = state.stop;
+        run.state = FitState { batches: own, ..state };
+        self.resume = false;
+        Ok(())
+    }
+
+    /// Writes the checkpoints that hooks asked for.
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "there are no files"))]
+    async fn write_checkpoints(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        for path in std::mem::take(&mut run.requests.checkpoints) {
+            self.write_checkpoint(&path, Some(run.snapshot())).await?;
+        }
         Ok(())
     }
 
@@ -212,7 +283,9 @@ impl Trainer {
         began: Instant,
     ) -> Result<()> {
         self.call(run, "on_train_begin", |c, control| c.on_train_begin(control))?;
-        while run.state.epoch < run.fit.epochs && !run.stop {
+        self.write_checkpoints(run).await?;
+        // An epoch that was stopped in its middle still has its end.
+        while run.state.epoch < run.fit.epochs && (!run.requests.stop || run.state.batch > 0) {
             let together = pass.full.slots / pass.steps;
             if together > 1 && run.state.batch == 0 {
                 let epochs = together.min(run.fit.epochs - run.state.epoch);
@@ -220,15 +293,15 @@ impl Trainer {
                 continue;
             }
             let epoch = run.state.epoch;
-            let start = Instant::now();
+            run.epoch_began = Instant::now();
             let order = match run.fit.shuffle {
-                true => Some(permutation(run.rows, self.seed(), self.epochs)?),
+                true => Some(permutation(run.state.batches.samples, self.seed(), self.epochs)?),
                 false => None,
             };
             self.begin_epoch(&mut run.feed, pass, order.as_deref(), run.state.batch)?;
             if run.state.batch == 0 {
                 self.call(run, "on_epoch_begin", |c, control| c.on_epoch_begin(epoch, control))?;
-                if run.stop {
+                if run.requests.stop {
                     // No sample was seen: there is nothing to report.
                     break;
                 }
@@ -237,7 +310,7 @@ impl Trainer {
             if let Some(ended) = first.filter(|_| run.state.history.epochs.is_empty()) {
                 run.state.history.first_step = Some(ended - began);
             }
-            let duration = start.elapsed();
+            let duration = std::mem::take(&mut run.state.elapsed) + run.epoch_began.elapsed();
             let numbers = std::mem::take(&mut run.state.numbers);
             let mut logs = numbers.evaluation(&self.outputs).logs("");
             let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
@@ -253,9 +326,11 @@ impl Trainer {
             self.call(run, "on_epoch_end", |c, control| c.on_epoch_end(&mut report, control))?;
             run.state.history.epochs.push(report);
             // Where nothing is shown, nobody took them.
-            run.lines.clear();
+            run.requests.lines.clear();
+            self.write_checkpoints(run).await?;
         }
-        self.call(run, "on_train_end", |c, control| c.on_train_end(control))
+        self.call(run, "on_train_end", |c, control| c.on_train_end(control))?;
+        self.write_checkpoints(run).await
     }
 
     /// Some epochs without a wait between them, where nobody looks at the numbers of one before the next begins.
@@ -290,7 +365,7 @@ impl Trainer {
         let mut first = None;
         let mut read = run.state.batch;
         let wanted = run.wants_batches();
-        while run.state.batch < pass.steps && !run.stop {
+        while run.state.batch < pass.steps && !run.requests.stop {
             let (began, step) = (Instant::now(), run.state.batch);
             let end = run.next_stop(read, pass);
             if wanted {
@@ -310,6 +385,7 @@ impl Trainer {
             }
             if wanted {
                 self.batch_ends(run, pass)?;
+                self.write_checkpoints(run).await?;
             }
         }
         Ok(first)
@@ -320,11 +396,11 @@ impl Trainer {
         let step = run.state.batch;
         let due =
             |c: &dyn Callback, fresh: bool| fresh && c.batch_interval() != BatchInterval::Never;
-        let Run { fit, info, stop, lines, batch_hooks, .. } = run;
+        let Run { fit, info, requests, batch_hooks, .. } = run;
         for (callback, (fresh, _)) in fit.callbacks.iter_mut().zip(batch_hooks) {
             if due(callback.as_ref(), *fresh) {
                 *fresh = false;
-                let mut control = Control { trainer: self, info, stop, lines };
+                let mut control = Control { trainer: self, info, requests };
                 callback
                     .on_batch_begin(step, &mut control)
                     .map_err(|e| Error::callback(callback.name(), "on_batch_begin", &*e))?;
@@ -336,7 +412,7 @@ impl Trainer {
     /// Gives the numbers so far to those who want them now.
     fn batch_ends(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<()> {
         let logs = run.state.numbers.evaluation(&self.outputs).logs("");
-        let Run { fit, info, stop, lines, batch_hooks, state, .. } = run;
+        let Run { fit, info, requests, batch_hooks, state, .. } = run;
         let last = state.batch == pass.steps;
         let end = BatchEnd { epoch: state.epoch, batch: state.batch - 1, logs: &logs };
         for (callback, (fresh, at)) in fit.callbacks.iter_mut().zip(batch_hooks) {
@@ -348,7 +424,7 @@ impl Trainer {
             };
             if due {
                 (*fresh, *at) = (true, Instant::now());
-                let mut control = Control { trainer: self, info, stop, lines };
+                let mut control = Control { trainer: self, info, requests };
                 callback
                     .on_batch_end(&end, &mut control)
                     .map_err(|e| Error::callback(callback.name(), "on_batch_end", &*e))?;
@@ -364,9 +440,9 @@ impl Trainer {
         hook: &'static str,
         mut each: impl FnMut(&mut dyn Callback, &mut Control<'_>) -> HookResult,
     ) -> Result<()> {
-        let Run { fit, info, stop, lines, .. } = run;
+        let Run { fit, info, requests, .. } = run;
         for callback in &mut fit.callbacks {
-            let mut control = Control { trainer: self, info, stop, lines };
+            let mut control = Control { trainer: self, info, requests };
             each(callback.as_mut(), &mut control)
                 .map_err(|e| Error::callback(callback.name(), hook, &*e))?;
         }

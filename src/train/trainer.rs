@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Store};
 use crate::graph::{Graph, TensorType};
 use crate::layers::{Model, Sequential};
-use crate::optim::{GradientTransform, Optimizer};
+use crate::optim::{GradientTransform, Optimizer, Slot};
 use crate::plan::Plan;
 use crate::tensor::{DType, Shape, Tensor};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub struct Trainer {
     pub(super) model: Model,
     pub(super) layout: ArenaLayout,
     compile: Compile,
-    pub(super) outputs: Vec<OutputSpec>,
+    pub(crate) outputs: Vec<OutputSpec>,
     plans: Vec<(Key, Arc<Plan>)>,
     executors: Vec<(Key, Executor)>,
     /// Steps trained so far.
@@ -36,8 +36,10 @@ pub struct Trainer {
     pub(super) epochs: u64,
     /// The learning rate of the coming steps, where it was set by hand.
     pub(super) learning_rate: Option<f32>,
-    /// Where the next `fit` goes on, after a checkpoint was loaded.
-    pub(super) resumed: Option<FitState>,
+    /// Where the last `fit` ended, or the one that a checkpoint holds stands.
+    pub(super) fit_state: Option<FitState>,
+    /// Whether the next `fit` goes on from there.
+    pub(super) resume: bool,
 }
 
 impl Sequential {
@@ -84,7 +86,8 @@ impl Trainer {
             steps: 0,
             epochs: 0,
             learning_rate: None,
-            resumed: None,
+            fit_state: None,
+            resume: false,
         };
         trainer.probe()?;
         for (name, values) in trainer.initial_state() {
@@ -98,12 +101,16 @@ impl Trainer {
         let mut state = Vec::new();
         for (i, arena) in self.layout.arenas.iter().enumerate() {
             state.push((self.layout.arena_name(i), self.layout.initial(i, self.compile.seed)));
-            let slots = self.compile.gradients.slots(&*self.compile.optimizer);
-            for slot in slots.iter().filter(|_| arena.trainable) {
+            for slot in self.slots().iter().filter(|_| arena.trainable) {
                 state.push((self.layout.slot_name(slot.name, i), vec![slot.initial; arena.len]));
             }
         }
         state
+    }
+
+    /// What training keeps for each trained parameter.
+    pub(super) fn slots(&self) -> Vec<Slot> {
+        self.compile.gradients.slots(&*self.compile.optimizer)
     }
 
     /// Plans a step of one sample, so that whatever does not fit is refused before anything is allocated.
@@ -180,11 +187,11 @@ impl Trainer {
         self.compile.evaluation_batch
     }
 
-    pub(super) const fn seed(&self) -> u64 {
+    pub(crate) const fn seed(&self) -> u64 {
         self.compile.seed
     }
 
-    pub(super) fn optimizer(&self) -> &dyn Optimizer {
+    pub(crate) fn optimizer(&self) -> &dyn Optimizer {
         &*self.compile.optimizer
     }
 

@@ -1,6 +1,5 @@
 //! Parameters read and written by the host.
 
-use super::layout::Arena;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor};
@@ -12,15 +11,20 @@ impl Trainer {
     /// [`Error::Gpu`] where the device fails.
     pub async fn weights_async(&self) -> Result<Vec<(String, Tensor)>> {
         let mut arenas: Vec<Vec<f32>> = Vec::new();
-        for (i, Arena { len, .. }) in self.layout.arenas.iter().enumerate() {
-            let bytes = self.store.read(&self.layout.arena_name(i), len * 4).await?;
-            arenas.push(bytemuck::pod_collect_to_vec(&bytes));
+        for i in 0..self.layout.arenas.len() {
+            arenas.push(self.read_arena(i, &self.layout.arena_name(i)).await?);
         }
         let tensors = self.layout.tensors.iter().map(|t| {
             let values = &arenas[t.arena][t.offset..t.offset + t.spec.shape.len()];
             Ok((t.name.clone(), Tensor::f32(t.spec.shape.clone(), values)?))
         });
         tensors.collect()
+    }
+
+    /// The elements of a buffer that is laid out as an arena.
+    pub(super) async fn read_arena(&self, arena: usize, buffer: &str) -> Result<Vec<f32>> {
+        let bytes = self.store.read(buffer, self.layout.arenas[arena].len * 4).await?;
+        Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
     /// The blocking form of [`Trainer::weights_async`].
@@ -94,6 +98,13 @@ impl Trainer {
         Ok(())
     }
 
+    /// Whether weights are kept under `name`.
+    #[must_use]
+    pub fn keeps_weights(&self, name: &str) -> bool {
+        let mut arenas = (0..self.layout.arenas.len()).map(|i| self.layout.arena_name(i));
+        arenas.any(|arena| self.store.contains(&kept(name, &arena)))
+    }
+
     /// Frees the weights kept under `name`, if there are any.
     pub fn forget_weights(&mut self, name: &str) {
         for i in 0..self.layout.arenas.len() {
@@ -103,6 +114,6 @@ impl Trainer {
 }
 
 /// The name of the buffer that keeps an arena.
-fn kept(name: &str, arena: &str) -> String {
+pub(super) fn kept(name: &str, arena: &str) -> String {
     format!("kept/{name}/{arena}")
 }

@@ -1,0 +1,128 @@
+//! Training that survives its process.
+
+use super::model_checkpoint::{Every, make_folder_of};
+use super::{BatchInterval, Callback, Control, HookResult, state};
+use crate::error::{Error, Result};
+use crate::train::{BatchEnd, Epoch};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Keeps a checkpoint in a folder while training, and goes on from it where an earlier process was interrupted, as
+/// Keras' `BackupAndRestore`. The program that was interrupted is run again as it is, and gives the same bits as if it
+/// had never been.
+///
+/// A backup that is damaged, or of another model, ends `fit` before it begins. After the last epoch the backup is
+/// deleted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackupAndRestore {
+    folder: PathBuf,
+    every: Every,
+    delete: bool,
+    /// Steps at the last save.
+    saved: u64,
+    resumed: bool,
+}
+
+impl BackupAndRestore {
+    /// Keeps the backup in `folder`, written after every epoch. No other training may use the folder.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        let every = Every::Epochs(1);
+        Self { folder: folder.into(), every, delete: true, saved: 0, resumed: false }
+    }
+
+    /// Writes after every so many epochs.
+    #[must_use]
+    pub const fn every_epochs(mut self, epochs: usize) -> Self {
+        self.every = Every::Epochs(epochs);
+        self
+    }
+
+    /// Writes in the middle of epochs too; see
+    /// [`ModelCheckpoint::every_batches`](super::ModelCheckpoint::every_batches).
+    #[must_use]
+    pub const fn every_batches(mut self, batches: usize) -> Self {
+        self.every = Every::Batches(batches);
+        self
+    }
+
+    /// Whether the end of training deletes the backup. Where it stays, the next `fit` goes on from it.
+    #[must_use]
+    pub const fn delete_checkpoint(mut self, delete: bool) -> Self {
+        self.delete = delete;
+        self
+    }
+
+    /// The backup.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("backup.safetensors")
+    }
+
+    fn save(&mut self, control: &mut Control<'_>) -> HookResult {
+        self.saved = control.trainer().steps();
+        make_folder_of(&self.path())?;
+        control.save_checkpoint(self.path());
+        Ok(())
+    }
+}
+
+impl Callback for BackupAndRestore {
+    fn name(&self) -> String {
+        "BackupAndRestore".into()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.every.check("BackupAndRestore")
+    }
+
+    fn batch_interval(&self) -> BatchInterval {
+        self.every.interval()
+    }
+
+    fn resume_from(&self) -> Option<PathBuf> {
+        Some(self.path()).filter(|path| path.exists())
+    }
+
+    fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {
+        if !std::mem::take(&mut self.resumed) {
+            self.saved = control.trainer().steps();
+        }
+        Ok(())
+    }
+
+    fn on_train_end(&mut self, _control: &mut Control<'_>) -> HookResult {
+        if !self.delete {
+            return Ok(());
+        }
+        match std::fs::remove_file(self.path()) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { path: self.path().display().to_string(), cause }.into())
+            }
+            _ => {
+                // The folder goes too, unless somebody else uses it.
+                let _ = std::fs::remove_dir(&self.folder);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_epoch_end(&mut self, epoch: &mut Epoch, control: &mut Control<'_>) -> HookResult {
+        if self.every.after_epoch(epoch.epoch) { self.save(control) } else { Ok(()) }
+    }
+
+    fn on_batch_end(&mut self, _batch: &BatchEnd<'_>, control: &mut Control<'_>) -> HookResult {
+        let due = self.every.after_steps(control.trainer().steps(), self.saved);
+        if due { self.save(control) } else { Ok(()) }
+    }
+
+    fn state(&self) -> Value {
+        json!({ "saved": self.saved })
+    }
+
+    fn restore(&mut self, saved: &Value) -> HookResult {
+        self.saved = state::read_count(saved, "saved")? as u64;
+        self.resumed = true;
+        Ok(())
+    }
+}

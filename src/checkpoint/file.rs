@@ -1,0 +1,199 @@
+//! A safetensors file in memory: what it holds, and the checksum of a checkpoint.
+
+use super::KEY;
+use super::atomic::io;
+use crate::error::{Error, Result};
+use crate::tensor::{Shape, Tensor};
+use safetensors::{Dtype, SafeTensors, View};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
+/// What stands for the checksum while it is taken.
+pub(super) const ZEROS: &str = "00000000";
+/// What stands before the checksum in the header. Unescaped quotes keep it apart from whatever a name or a state holds.
+const BEFORE: &str = r#""wgrad":"{\"crc32\":\""#;
+
+/// A failure of this file, naming its part.
+pub(super) fn wrong(path: &Path, field: impl Into<String>, detail: impl Into<String>) -> Error {
+    Error::File { path: path.display().to_string(), field: field.into(), detail: detail.into() }
+}
+
+/// A tensor on its way to a file.
+pub(super) struct Entry<'a> {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> Entry<'a> {
+    /// An f32 tensor.
+    pub fn of(tensor: &'a Tensor) -> Self {
+        let bytes = Cow::Borrowed(tensor.data().bytes());
+        Self { dtype: Dtype::F32, shape: tensor.shape().dims().to_vec(), bytes }
+    }
+
+    /// A list of f64.
+    pub fn wide(values: &'a [f64]) -> Self {
+        let bytes = Cow::Borrowed(bytemuck::cast_slice(values));
+        Self { dtype: Dtype::F64, shape: vec![values.len()], bytes }
+    }
+}
+
+impl View for &Entry<'_> {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// The bytes of a file at `path` with these tensors and at most one entry of metadata, so that the same contents are
+/// the same bytes.
+pub(super) fn encode(
+    path: &Path,
+    tensors: &[(String, Entry<'_>)],
+    metadata: Option<(&str, String)>,
+) -> Result<Vec<u8>> {
+    let mut names = BTreeSet::from(["__metadata__"]);
+    for (name, _) in tensors {
+        if !names.insert(name) {
+            return Err(wrong(path, name, "two tensors would have this name; rename the layer"));
+        }
+    }
+    let metadata = metadata.map(|(key, text)| [(key.to_owned(), text)].into_iter().collect());
+    let entries = tensors.iter().map(|(name, entry)| (name, entry));
+    safetensors::serialize(entries, metadata).map_err(|e| wrong(path, "header", e.to_string()))
+}
+
+/// Where the checksum's digits stand.
+fn checksum_place(bytes: &[u8]) -> Option<Range<usize>> {
+    let len = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
+    let header = bytes.get(8..8usize.checked_add(usize::try_from(len).ok()?)?)?;
+    let found = header.windows(BEFORE.len()).position(|w| w == BEFORE.as_bytes())?;
+    let start = 8 + found + BEFORE.len();
+    bytes.get(start..start + ZEROS.len()).map(|digits| start..start + digits.len())
+}
+
+/// The checksum of a file whose own digits stand at `place`.
+fn checksum(bytes: &[u8], place: &Range<usize>) -> String {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..place.start]);
+    crc.update(ZEROS.as_bytes());
+    crc.update(&bytes[place.end..]);
+    format!("{:08x}", crc.finalize())
+}
+
+/// Puts the checksum into the bytes of a checkpoint.
+pub(super) fn seal(bytes: &mut [u8]) -> Result<()> {
+    let place = checksum_place(bytes)
+        .ok_or_else(|| Error::internal("checkpoint", "there is no place for the checksum"))?;
+    let digits = checksum(bytes, &place);
+    bytes[place].copy_from_slice(digits.as_bytes());
+    Ok(())
+}
+
+/// The bytes of the file at `path`.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|cause| io(path, cause))
+}
+
+/// A file that was read.
+pub(super) struct Contents<'a> {
+    path: &'a Path,
+    bytes: &'a [u8],
+    tensors: SafeTensors<'a>,
+    /// What a checkpoint says of itself.
+    pub metadata: Option<String>,
+}
+
+impl<'a> Contents<'a> {
+    /// Parses the bytes of `path`.
+    pub fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
+        let header = |e: safetensors::SafeTensorError| {
+            wrong(path, "header", format!("{e}; this is no whole safetensors file"))
+        };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(header)?;
+        let metadata = metadata.metadata().as_ref().and_then(|m| m.get(KEY).cloned());
+        let tensors = SafeTensors::deserialize(bytes).map_err(header)?;
+        Ok(Self { path, bytes, tensors, metadata })
+    }
+
+    /// Checks the checksum of a checkpoint.
+    pub fn verify(&self) -> Result<()> {
+        let Some(place) = checksum_place(self.bytes) else {
+            return Err(wrong(self.path, "crc32", "is missing; the file is damaged"));
+        };
+        let found = checksum(self.bytes, &place);
+        let said = String::from_utf8_lossy(&self.bytes[place]);
+        match said == found {
+            true => Ok(()),
+            false => {
+                let detail = format!("the file has {found} and says {said}; it is damaged");
+                Err(wrong(self.path, "crc32", detail))
+            }
+        }
+    }
+
+    /// The names of the tensors, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.tensors.names();
+        names.sort_unstable();
+        names
+    }
+
+    /// The elements of the tensor `name`, which must be of this type, and its shape.
+    fn elements(&self, name: &str, dtype: Dtype) -> Result<(Vec<usize>, &[u8])> {
+        let Ok(view) = self.tensors.tensor(name) else {
+            return Err(wrong(
+                self.path,
+                name,
+                format!("is missing; there are {}", listed(&self.names())),
+            ));
+        };
+        if view.dtype() != dtype {
+            let detail = format!("is {:?}; {dtype:?} is expected", view.dtype());
+            return Err(wrong(self.path, name, detail));
+        }
+        Ok((view.shape().to_vec(), view.data()))
+    }
+
+    /// The f32 tensor `name`, which must have this shape.
+    pub fn tensor(&self, name: &str, shape: &Shape) -> Result<Tensor> {
+        let (dims, bytes) = self.elements(name, Dtype::F32)?;
+        if dims != shape.dims() {
+            let hint = match dims.iter().rev().eq(shape.dims()) {
+                true => ": this is its transpose; a WeightMap says so",
+                false => "",
+            };
+            let detail = format!("has shape {}; {shape} is expected{hint}", Shape::from(dims));
+            return Err(wrong(self.path, name, detail));
+        }
+        Tensor::f32(shape.clone(), bytemuck::pod_collect_to_vec::<u8, f32>(bytes))
+    }
+
+    /// The list of f64 `name`.
+    pub fn wide(&self, name: &str) -> Result<Vec<f64>> {
+        let (_, bytes) = self.elements(name, Dtype::F64)?;
+        Ok(bytemuck::pod_collect_to_vec(bytes))
+    }
+}
+
+/// The first of many names.
+pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 12;
+    let mut text: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let more = format!("{} more", names.len().saturating_sub(SHOWN));
+    if names.len() > SHOWN {
+        text.push(&more);
+    }
+    if text.is_empty() { "none".into() } else { text.join(", ") }
+}

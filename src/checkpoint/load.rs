@@ -1,0 +1,95 @@
+//! Checkpoints read.
+
+use super::FORMAT_VERSION;
+use super::config::{config, difference};
+use super::file::{Contents, listed, read, wrong};
+use super::metadata::Metadata;
+use crate::error::Result;
+use crate::train::{Trainer, TrainerState};
+use serde_json::Value;
+use std::path::Path;
+
+/// The metadata of a checkpoint, once version and checksum are right.
+pub(super) fn metadata(path: &Path, contents: &Contents<'_>) -> Result<Metadata> {
+    let Some(text) = &contents.metadata else {
+        let detail =
+            "is missing: this is no checkpoint of wgrad; load_weights takes files of weights";
+        return Err(wrong(path, "__metadata__.wgrad", detail));
+    };
+    let json: Value = serde_json::from_str(text)
+        .map_err(|e| wrong(path, "metadata", format!("{e}; the file is damaged")))?;
+    // What is newer may have another checksum.
+    let version = &json["format_version"];
+    if *version != FORMAT_VERSION {
+        let by = json["library_version"].as_str().unwrap_or("another version");
+        let detail = format!(
+            "is {version}; this version of wgrad reads {FORMAT_VERSION}, {by} wrote the file"
+        );
+        return Err(wrong(path, "format_version", detail));
+    }
+    contents.verify()?;
+    serde_json::from_value(json).map_err(|e| wrong(path, "metadata", e.to_string()))
+}
+
+impl Trainer {
+    /// Takes up a checkpoint that [`Trainer::save_checkpoint`] or a callback wrote: everything that training changes
+    /// becomes what it was then, weights kept under a name included. The next `fit`, with the same options, goes on
+    /// where the checkpoint was written and gives the same bits as if training had never stopped; its `epochs` counts
+    /// the epochs before, and its history has them.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) where the file cannot be read; [`Error::File`](crate::Error::File) naming the
+    /// part that is damaged, foreign or too new, or the setting in which its model, optimizer or seed is another. The
+    /// trainer stays as it was.
+    pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let bytes = read(path)?;
+        let contents = Contents::new(path, &bytes)?;
+        let metadata = metadata(path, &contents)?;
+        if let Some([field, saved, own]) = difference("", &metadata.config, &config(self)) {
+            let by = &metadata.library_version;
+            let detail =
+                format!("the checkpoint, written by wgrad {by}, has {saved}; this model has {own}");
+            return Err(wrong(path, field, detail));
+        }
+        let state = self.parse(path, &contents, metadata)?;
+        self.set_state(state)
+    }
+
+    /// The state that a file holds, checked against the model.
+    fn parse(
+        &self,
+        path: &Path,
+        contents: &Contents<'_>,
+        metadata: Metadata,
+    ) -> Result<TrainerState> {
+        let Metadata { steps, epochs, learning_rate, kept, fit, .. } = metadata;
+        if learning_rate.is_some_and(|rate| !(rate.is_finite() && rate >= 0.0)) {
+            return Err(wrong(path, "learning_rate", "is no finite number, 0 or more"));
+        }
+        let expected = self.state_tensors(&kept);
+        let mut tensors = Vec::new();
+        for (name, shape) in &expected {
+            tensors.push(contents.tensor(name, shape)?);
+        }
+        let mut names: Vec<String> = expected.into_iter().map(|(name, _)| name).collect();
+        let (mut losses, mut metrics) = (Vec::new(), Vec::new());
+        if let Some(sums) = fit.as_ref().and_then(|fit| fit.sums()) {
+            names.push("numbers/losses".into());
+            losses = contents.wide("numbers/losses")?;
+            for i in 0..sums {
+                let name = format!("numbers/metrics/{i}");
+                metrics.push(contents.wide(&name)?);
+                names.push(name);
+            }
+        }
+        let surplus = |name: &&&str| !names.iter().any(|known| known == *name);
+        let all = contents.names();
+        if let Some(name) = all.iter().find(surplus) {
+            let detail = format!("belongs to no part of the model; there are {}", listed(&names));
+            return Err(wrong(path, *name, detail));
+        }
+        let fit = fit.map(|fit| fit.state(losses, metrics));
+        Ok(TrainerState { steps, epochs, learning_rate, kept, tensors, fit })
+    }
+}

@@ -1,0 +1,145 @@
+//! What a checkpoint says in JSON.
+
+use crate::train::{Batches, Epoch, FitState, History, Numbers};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The JSON of a checkpoint.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Metadata {
+    /// The checksum. It is the first field, so that its place in the file is known.
+    pub crc32: String,
+    pub format_version: u32,
+    pub library_version: String,
+    pub config: Value,
+    pub steps: u64,
+    pub epochs: u64,
+    pub learning_rate: Option<f32>,
+    pub kept: Vec<String>,
+    pub fit: Option<Fit>,
+}
+
+/// Where training stands; see [`FitState`]. The sums of its numbers are tensors.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Fit {
+    epoch: usize,
+    batch: usize,
+    batches: [usize; 3],
+    shuffle: bool,
+    /// Samples of the epoch so far.
+    samples: u64,
+    /// Metrics that have sums.
+    metrics: usize,
+    elapsed: Duration,
+    stop: bool,
+    first_step: Option<Duration>,
+    history: Vec<Row>,
+    callbacks: Vec<(String, Value)>,
+}
+
+/// An epoch of the history.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    epoch: usize,
+    duration: Duration,
+    samples_per_second: Exact,
+    logs: Vec<(String, Exact)>,
+}
+
+/// A number that comes back to the last bit. What JSON cannot say is its bits in hexadecimal.
+#[derive(Debug, Clone, Copy)]
+struct Exact(f64);
+
+impl Serialize for Exact {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.is_finite() {
+            true => serializer.serialize_f64(self.0),
+            false => serializer.serialize_str(&format!("{:016x}", self.0.to_bits())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Exact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let bits = value.as_str().and_then(|s| u64::from_str_radix(s, 16).ok());
+        let number = value.as_f64().or_else(|| bits.map(f64::from_bits));
+        let unlike = || D::Error::invalid_type(Unexpected::Other("no number"), &"a number");
+        number.map(Self).ok_or_else(unlike)
+    }
+}
+
+impl Fit {
+    /// Without the sums of the numbers.
+    pub fn new(state: &FitState) -> Self {
+        let row = |e: &Epoch| Row {
+            epoch: e.epoch,
+            duration: e.duration,
+            samples_per_second: Exact(e.samples_per_second),
+            logs: e.logs.iter().map(|(name, value)| (name.clone(), Exact(*value))).collect(),
+        };
+        let Batches { samples, size, steps, shuffle } = state.batches;
+        Self {
+            epoch: state.epoch,
+            batch: state.batch,
+            batches: [steps, size, samples],
+            shuffle,
+            samples: state.numbers.samples,
+            metrics: state.numbers.metrics.len(),
+            elapsed: state.elapsed,
+            stop: state.stop,
+            first_step: state.history.first_step,
+            history: state.history.epochs.iter().map(row).collect(),
+            callbacks: state.callbacks.clone(),
+        }
+    }
+
+    /// Whether the file has sums, and of how many metrics.
+    pub fn sums(&self) -> Option<usize> {
+        (self.samples > 0).then_some(self.metrics)
+    }
+
+    /// The state, with the sums of its numbers.
+    pub fn state(self, losses: Vec<f64>, metrics: Vec<Vec<f64>>) -> FitState {
+        let epoch = |row: Row| Epoch {
+            epoch: row.epoch,
+            logs: row.logs.into_iter().map(|(name, Exact(value))| (name, value)).collect(),
+            duration: row.duration,
+            samples_per_second: row.samples_per_second.0,
+        };
+        let [steps, size, samples] = self.batches;
+        FitState {
+            epoch: self.epoch,
+            batch: self.batch,
+            batches: Batches { samples, size, steps, shuffle: self.shuffle },
+            numbers: Numbers { samples: self.samples, losses, metrics },
+            elapsed: self.elapsed,
+            stop: self.stop,
+            history: History {
+                epochs: self.history.into_iter().map(epoch).collect(),
+                first_step: self.first_step,
+            },
+            callbacks: self.callbacks,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_to_the_last_bit() {
+        let numbers = [0.1, -0.0, 1.0 / 3.0, f64::MAX, 5e-324, f64::INFINITY, -f64::NAN, 7.0];
+        for number in numbers {
+            let text = serde_json::to_string(&Exact(number)).unwrap();
+            let Exact(back) = serde_json::from_str(&text).unwrap();
+            assert_eq!(back.to_bits(), number.to_bits(), "{text}");
+        }
+        for bad in ["null", "\"\"", "\"inf\"", "[1]", "true"] {
+            assert!(serde_json::from_str::<Exact>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Checkpoints and files of weights, in [safetensors](https://github.com/huggingface/safetensors).
+//!
+//! # A checkpoint
+//!
+//! One file holds all that training changes, so that it goes on with the same bits as if it had never stopped, from
+//! the middle of an epoch too. Tensors, by name:
+//!
+//! | tensor | type | what |
+//! |---|---|---|
+//! | `dense/kernel` | F32 `[in, out]` | a parameter: layer and weight, in Keras' layout |
+//! | `optimizer/velocity/dense/kernel` | F32, as its parameter | what the optimizer keeps for a trained parameter |
+//! | `kept/best/dense/kernel` | F32, as its parameter | weights kept under a name, here `best` |
+//! | `numbers/losses`, `numbers/metrics/0` | F64 `[n]` | sums over the batches of an epoch left in its middle |
+//!
+//! The header's `__metadata__` has one entry, `wgrad`: JSON with `crc32`, `format_version`, `library_version`, the
+//! `config` that must agree (seed, inputs, layers, calls, outputs with losses and metrics, optimizer), the counters
+//! `steps` and `epochs`, a `learning_rate` set by hand, the names `kept`, and in `fit` where training stands: epoch,
+//! batch, history and the state of each callback.
+//!
+//! `crc32` is the checksum of the **whole file**, header included, taken with eight zeros in its own place. A CRC-32
+//! finds every error within 32 bits, so that no changed byte goes unnoticed, and misses other damage once in 2^32.
+//!
+//! Files are written beside their place, synced, and renamed into it: whoever is killed meanwhile leaves the old file,
+//! or the new one, and perhaps a `.tmp` that the next write takes over.
+
+mod atomic;
+mod config;
+mod file;
+mod load;
+mod metadata;
+mod save;
+mod weights;
+
+pub use weights::WeightMap;
+
+/// The version of the format that this library writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The entry of a file's metadata that makes it a checkpoint.
+const KEY: &str = "wgrad";

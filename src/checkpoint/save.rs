@@ -1,0 +1,61 @@
+//! Checkpoints written.
+
+use super::config::config;
+use super::file::{Entry, ZEROS, encode, seal, wrong};
+use super::metadata::{Fit, Metadata};
+use super::{FORMAT_VERSION, KEY, atomic};
+use crate::error::Result;
+use crate::train::{FitState, Trainer};
+use std::path::Path;
+
+impl Trainer {
+    /// Writes all that training changes to `path`: weights, optimizer state, kept weights, counters, and where the last
+    /// `fit` ended, its history and callbacks included. Inside a `fit`, ask for it with
+    /// [`Control::save_checkpoint`](crate::callbacks::Control::save_checkpoint).
+    ///
+    /// A file at `path` is replaced at once or not at all. [`crate::checkpoint`] describes the format.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) where the file cannot be written; [`Error::Gpu`](crate::Error::Gpu) where the
+    /// device fails.
+    pub async fn save_checkpoint_async(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.write_checkpoint(path.as_ref(), self.fit_state().cloned()).await
+    }
+
+    /// The blocking form of [`Trainer::save_checkpoint_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::save_checkpoint_async`].
+    pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
+        crate::gpu::block_on(self.save_checkpoint_async(path))
+    }
+
+    /// Writes a checkpoint from which training goes on at `fit`.
+    pub(crate) async fn write_checkpoint(&self, path: &Path, fit: Option<FitState>) -> Result<()> {
+        let state = self.state_async(fit).await?;
+        let metadata = Metadata {
+            crc32: ZEROS.into(),
+            format_version: FORMAT_VERSION,
+            library_version: env!("CARGO_PKG_VERSION").into(),
+            config: config(self),
+            steps: state.steps,
+            epochs: state.epochs,
+            learning_rate: state.learning_rate,
+            kept: state.kept.clone(),
+            fit: state.fit.as_ref().map(Fit::new),
+        };
+        let text = serde_json::to_string(&metadata);
+        let text = text.map_err(|e| wrong(path, "metadata", e.to_string()))?;
+        let names = self.state_tensors(&state.kept).into_iter().map(|(name, _)| name);
+        let mut tensors: Vec<_> = names.zip(state.tensors.iter().map(Entry::of)).collect();
+        if let Some(numbers) = state.fit.as_ref().map(|f| &f.numbers).filter(|n| n.samples > 0) {
+            tensors.push(("numbers/losses".into(), Entry::wide(&numbers.losses)));
+            for (i, metric) in numbers.metrics.iter().enumerate() {
+                tensors.push((format!("numbers/metrics/{i}"), Entry::wide(metric)));
+            }
+        }
+        let mut bytes = encode(path, &tensors, Some((KEY, text)))?;
+        seal(&mut bytes)?;
+        atomic::write(path, &bytes)
+    }
+}

@@ -1,0 +1,198 @@
+//! Weights alone, from and for Keras and PyTorch.
+
+use super::format::Parts;
+use super::*;
+use safetensors::Dtype;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use wgrad::Error;
+use wgrad::Result;
+
+const KERAS: &[u8] = include_bytes!("../known/keras_weights.safetensors");
+const TORCH: &[u8] = include_bytes!("../known/torch_weights.safetensors");
+
+/// The recorded network, with other weights.
+fn recorded() -> Trainer {
+    let layers = Sequential::new([4])
+        .add(Dense::new(5).activation(Activation::Relu))
+        .add(Dense::new(5).activation(Activation::Tanh))
+        .add(Dense::new(3));
+    layers.compile(device(), Compile::new(Sgd::default(), Loss::MeanSquaredError)).unwrap()
+}
+
+/// Where PyTorch's `Sequential` has the layers with weights.
+fn torch() -> WeightMap {
+    WeightMap::torch(["0", "2", "4"])
+}
+
+fn write(folder: &Folder, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.file(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// How far predictions are from the recorded ones.
+fn distance(trainer: &mut Trainer) -> f32 {
+    let recording: Value = serde_json::from_str(include_str!("../known/weights.json")).unwrap();
+    let numbers = |key: &str| -> Vec<f32> {
+        let list = recording[key]["data"].as_array().unwrap();
+        list.iter().map(|v| v.as_f64().unwrap() as f32).collect()
+    };
+    let y = trainer.predict(&Tensor::f32([6, 4], numbers("x")).unwrap()).unwrap();
+    let pairs = y.as_f32().unwrap().iter().zip(numbers("y"));
+    pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Names, types, shapes and bytes of a file.
+fn contents(bytes: &[u8]) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
+    let tensors = Parts::of(bytes).tensors.into_iter();
+    tensors.map(|(name, raw)| (name, (raw.dtype, raw.shape, raw.bytes))).collect()
+}
+
+#[test]
+fn keras_weights_go_in_and_out() -> Result<()> {
+    let folder = Folder::new("keras");
+    let mut trainer = recorded();
+    assert!(distance(&mut trainer) > 0.1);
+    trainer.load_weights(write(&folder, "keras.safetensors", KERAS))?;
+    // Outputs up to 3, some ten roundings of 6e-8 each, and the tangent's 1e-5 of itself at the most.
+    assert!(distance(&mut trainer) < 2e-5, "{}", distance(&mut trainer));
+    let path = folder.file("ours.safetensors");
+    trainer.save_weights(&path)?;
+    let ours = std::fs::read(&path).unwrap();
+    assert_eq!(contents(&ours), contents(KERAS));
+    let mut again = recorded();
+    again.load_weights(&path)?;
+    assert_eq!(digest(&again), digest(&trainer));
+    Ok(())
+}
+
+#[test]
+fn torch_weights_go_in_and_out() -> Result<()> {
+    let folder = Folder::new("torch");
+    let mut trainer = recorded();
+    let path = write(&folder, "torch.safetensors", TORCH);
+    trainer.load_weights_as(&path, &torch())?;
+    assert!(distance(&mut trainer) < 2e-5, "{}", distance(&mut trainer));
+    let mut keras = recorded();
+    keras.load_weights(write(&folder, "keras.safetensors", KERAS))?;
+    assert_eq!(digest(&keras), digest(&trainer));
+    keras.save_weights_as(folder.file("ours.safetensors"), &torch())?;
+    let ours = std::fs::read(folder.file("ours.safetensors")).unwrap();
+    assert_eq!(contents(&ours), contents(TORCH));
+    let (_, header) = safetensors::SafeTensors::read_metadata(&ours).unwrap();
+    assert_eq!(header.metadata().as_ref().unwrap()["format"], "pt");
+    // The control: the square second kernel would go in without its transpose, and give other numbers.
+    let forgotten = torch().pair("dense_1/kernel", "2.weight");
+    trainer.load_weights_as(&path, &forgotten)?;
+    assert!(distance(&mut trainer) > 0.1);
+    Ok(())
+}
+
+#[test]
+fn pairs_name_single_tensors() -> Result<()> {
+    let folder = Folder::new("pairs");
+    let mut file = Parts::of(TORCH);
+    let kernel = file.tensors.remove("4.weight").unwrap();
+    file.tensors.insert("head.w".into(), kernel);
+    let path = write(&folder, "named.safetensors", &file.bytes());
+    let mut trainer = recorded();
+    trainer.load_weights_as(&path, &torch().transposed("dense_2/kernel", "head.w"))?;
+    assert!(distance(&mut trainer) < 2e-5);
+    let all = WeightMap::default()
+        .transposed("dense/kernel", "0.weight")
+        .pair("dense/bias", "0.bias")
+        .transposed("dense_1/kernel", "2.weight")
+        .pair("dense_1/bias", "2.bias")
+        .pair("dense_2/kernel", "nowhere")
+        .transposed("dense_2/kernel", "head.w")
+        .pair("dense_2/bias", "4.bias");
+    let mut other = recorded();
+    other.load_weights_as(&path, &all)?;
+    assert_eq!(digest(&other), digest(&trainer));
+    Ok(())
+}
+
+#[test]
+fn the_weights_of_a_checkpoint_load_alone() -> Result<()> {
+    let folder = Folder::new("alone");
+    let (bytes, first) = super::format::saved(&folder);
+    let path = write(&folder, "checkpoint.safetensors", &bytes);
+    let mut second = strayed();
+    let (steps, rate) = (second.steps(), second.learning_rate());
+    second.load_weights(&path)?;
+    let file = contents(&bytes);
+    for (name, weight) in second.weights()? {
+        assert_eq!(file[&name].2, weight.data().bytes(), "{name}");
+    }
+    assert_ne!(digest(&second), digest(&first), "the trainer had gone on");
+    assert_eq!((second.steps(), second.learning_rate()), (steps, rate));
+    second.restore_weights("stray")?;
+    // A damaged one is refused for its weights too.
+    let mut damaged = bytes;
+    *damaged.last_mut().unwrap() ^= 1;
+    let before = digest(&second);
+    let error = second.load_weights(write(&folder, "damaged.safetensors", &damaged)).unwrap_err();
+    says(&error, &["damaged.safetensors: crc32"]);
+    assert_eq!(digest(&second), before);
+    Ok(())
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named() {
+    let folder = Folder::new("misfits");
+    let mut trainer = recorded();
+    let before = digest(&trainer);
+    let mut refused = |change: &dyn Fn(&mut Parts), map: &WeightMap, words: &[&str]| {
+        let mut file = Parts::of(KERAS);
+        change(&mut file);
+        let path = write(&folder, "file.safetensors", &file.bytes());
+        let error = trainer.load_weights_as(path, map).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{error:?}");
+        says(&error, words);
+        assert_eq!(digest(&trainer), before);
+    };
+    let own = WeightMap::keras();
+    let kernel = "dense/kernel";
+    refused(
+        &|f| drop(f.tensors.remove(kernel)),
+        &own,
+        &["file.safetensors: dense/kernel: is missing"],
+    );
+    let more = |f: &mut Parts| drop(f.tensors.insert("extra".into(), f.tensors[kernel].clone()));
+    refused(&more, &own, &["file.safetensors: extra", "belongs to no weight"]);
+    let turned = |f: &mut Parts| f.tensors.get_mut(kernel).unwrap().shape = vec![5, 4];
+    refused(&turned, &own, &[kernel, "[5, 4]", "[4, 5] is expected", "transpose", "WeightMap"]);
+    let flat = |f: &mut Parts| f.tensors.get_mut(kernel).unwrap().shape = vec![20];
+    refused(&flat, &own, &[kernel, "has shape [20]; [4, 5] is expected"]);
+    let half = |f: &mut Parts| {
+        let tensor = f.tensors.get_mut(kernel).unwrap();
+        (tensor.dtype, tensor.shape) = (Dtype::F16, vec![8, 5]);
+    };
+    refused(&half, &own, &[kernel, "is F16; F32 is expected"]);
+    refused(
+        &|_| (),
+        &torch(),
+        &["file.safetensors: 0.weight: is missing", "dense/bias, dense/kernel"],
+    );
+}
+
+#[test]
+fn maps_that_do_not_suit_the_model_are_refused() {
+    let folder = Folder::new("maps");
+    let mut trainer = recorded();
+    let path = write(&folder, "keras.safetensors", KERAS);
+    let mut refused = |map: WeightMap, words: &[&str]| {
+        says(&trainer.load_weights_as(&path, &map).unwrap_err(), words);
+        says(&trainer.save_weights_as(folder.file("out"), &map).unwrap_err(), words);
+    };
+    refused(WeightMap::torch(["0", "2"]), &["modules = 2", "3 layers", "dense, dense_1, dense_2"]);
+    refused(WeightMap::keras().pair("dens/kernel", "a"), &["weight = dens/kernel", "dense/kernel"]);
+    let vector = WeightMap::keras().transposed("dense/bias", "b");
+    refused(vector, &["transpose", "[5]", "dense/bias", "no matrix"]);
+    // One tensor may serve two weights that are read, but not two that are written.
+    let tied = WeightMap::keras().pair("dense_1/bias", "dense/bias");
+    let error = trainer.save_weights_as(folder.file("out"), &tied).unwrap_err();
+    says(&error, &["out: dense/bias: two tensors would have this name"]);
+    assert_eq!(folder.names(), ["keras.safetensors"]);
+}
