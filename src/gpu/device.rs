@@ -290,6 +290,7 @@ fn caps_of(
         // Software Vulkan drops loop iterations past this count.
         max_loop_trips: if cpu { 65_535 } else { u32::MAX },
         matmul: MatmulFamily::Tiled,
+        tuned: Vec::new(),
     };
     caps.matmul = matmul.unwrap_or_else(|| caps.preferred_matmul());
     caps

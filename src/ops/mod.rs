@@ -3,6 +3,7 @@
 mod builder;
 mod contraction;
 mod contraction_lower;
+mod contraction_store;
 mod cross_entropy;
 mod gather;
 mod layout;
