@@ -6,10 +6,13 @@
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
-// Dispatch: tiles_n * ceil(m / TM) workgroups folded over x and y; z is the batch.
+// Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part, where a part is
+// k_part terms of each sum, a multiple of 4. Each part stores as a product of its own.
 // Guards: rows, columns and k past the edge read the last valid element; K_TAIL sets their terms to zero;
-// stores are guarded. Loops: ceil(k / 4) iterations per invocation.
+// stores are guarded. Loops: ceil(k_part / 4) iterations per invocation.
+// A load or a uniform inside the loop costs a scalar loop over the lanes: uniforms are read before it.
 #import lib/index
+#import lib/band
 #import lib/math
 #if STEP
 #import lib/step
@@ -19,7 +22,8 @@
 #endif
 
 struct Params {
-    m: u32, n: u32, k: u32, a_ld: u32, b_ld: u32, a_batch: u32, b_batch: u32, tiles_n: u32,
+    m: u32, n: u32, k: u32, a_ld: u32, b_ld: u32, a_batch: u32, b_batch: u32,
+    tiles_n: u32, tiles_m: u32, batch: u32, k_part: u32, pad0: u32,
     words: array<vec4<u32>, #{WORDS}>,
 }
 @group(0) @binding(8) var<uniform> params: Params;
@@ -35,57 +39,57 @@ struct Params {
 #endif
 #{BINDINGS}
 
-// Four elements of a line that starts at element `line`, from position `at`; `len` bounds the line.
-fn load_a(line: u32, at: u32, len: u32) -> vec4<f32> {
+// Four elements from `at` of a line that starts at `line` and whose last position is `last`: in elements,
+// or all three in vec4s where lines are whole vec4s.
 #if VEC_A
-    return a[(line + min(at, len - 4u)) / 4u];
+fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return a[line + min(at / 4u, last)]; }
 #else
-    let last = len - 1u;
+fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> {
     return vec4<f32>(
         a[line + min(at, last)], a[line + min(at + 1u, last)],
         a[line + min(at + 2u, last)], a[line + min(at + 3u, last)],
     );
-#endif
 }
-
-fn load_b(line: u32, at: u32, len: u32) -> vec4<f32> {
+#endif
 #if VEC_B
-    return b[(line + min(at, len - 4u)) / 4u];
+fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> { return b[line + min(at / 4u, last)]; }
 #else
-    let last = len - 1u;
+fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> {
     return vec4<f32>(
         b[line + min(at, last)], b[line + min(at + 1u, last)],
         b[line + min(at + 2u, last)], b[line + min(at + 3u, last)],
     );
-#endif
 }
+#endif
 
 // `v` where its four k are inside, zero elsewhere.
-fn inside(v: vec4<f32>, k: u32) -> vec4<f32> {
+fn inside(v: vec4<f32>, k: u32, len: u32) -> vec4<f32> {
 #if K_TAIL
-    return select(vec4<f32>(0.0), v, vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(params.k));
+    return select(vec4<f32>(0.0), v, vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(len));
 #else
     return v;
 #endif
 }
 
 // `v` where k is inside, zero elsewhere.
-fn inside_line(v: vec4<f32>, k: u32) -> vec4<f32> {
+fn inside_line(v: vec4<f32>, k: u32, len: u32) -> vec4<f32> {
 #if K_TAIL
-    return select(vec4<f32>(0.0), v, k < params.k);
+    return select(vec4<f32>(0.0), v, k < len);
 #else
     return v;
 #endif
 }
 
-fn k_line(k: u32) -> u32 {
+fn k_line(k: u32, len: u32) -> u32 {
 #if K_TAIL
-    return min(k, params.k - 1u);
+    return min(k, len - 1u);
 #else
     return k;
 #endif
 }
 
+// The words in registers: a uniform is slow to read where lanes are SIMD.
+var<private> store_words: array<vec4<u32>, #{WORDS}>;
 #{STORE}
 
 @compute @workgroup_size(8)
@@ -94,25 +98,51 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
 ) {
-    let tile = workgroup_index(id, count);
+    let len_m = params.m;
+    let len_n = params.n;
+    let len_k = params.k;
+    let len = vec2<u32>(len_m, len_n);
+    store_words = params.words;
+    let tile = banded_tile(workgroup_index(id, count), params.tiles_m, params.tiles_n);
     let lane = local.x;
-    let row = (tile / params.tiles_n) * #{TM}u;
-    let col = (tile % params.tiles_n) * #{32 * T4}u;
-    let a_base = id.z * params.a_batch;
-    let b_base = id.z * params.b_batch;
+    let row = tile.x * #{TM}u;
+    let col = tile.y * #{32 * T4}u;
+    let part = id.z / params.batch;
+    let product = id.z - part * params.batch;
+    // Lines, and the last position in a line.
+#if VEC_A
+    let a_base = product * params.a_batch / 4u;
+    let a_ld = params.a_ld / 4u;
+    let a_last = a_ld - 1u;
+#else
+    let a_base = product * params.a_batch;
+    let a_ld = params.a_ld;
+    let a_last = a_ld - 1u;
+#endif
+#if VEC_B
+    let b_base = product * params.b_batch / 4u;
+    let b_ld = params.b_ld / 4u;
+    let b_last = b_ld - 1u;
+#else
+    let b_base = product * params.b_batch;
+    let b_ld = params.b_ld;
+    let b_last = b_ld - 1u;
+#endif
+    let k_first = part * params.k_part;
+    let terms = min(params.k_part, len_k - k_first);
     // Surplus workgroups of the folded grid run no iteration instead of returning before a shuffle.
-    let blocks = select(0u, (params.k + 3u) / 4u, row < params.m);
+    let blocks = select(0u, (terms + 3u) / 4u, row < len_m);
 
 #if A_KIN
 #for q in 0..(TM / 8)
-    let a_line#{q} = a_base + min(row + #{8 * q}u + lane, params.m - 1u) * params.a_ld;
+    let a_line#{q} = a_base + min(row + #{8 * q}u + lane, len_m - 1u) * a_ld;
 #end
 #endif
 #for j in 0..T4
     let c#{j} = col + #{32 * j}u + 4u * lane;
 #if B_KIN
 #for c in 0..4
-    let b_line#{j}_#{c} = b_base + min(c#{j} + #{c}u, params.n - 1u) * params.b_ld;
+    let b_line#{j}_#{c} = b_base + min(c#{j} + #{c}u, len_n - 1u) * b_ld;
 #end
 #endif
 #end
@@ -129,17 +159,17 @@ fn main(
 #endif
 
     for (var block = 0u; block < blocks; block++) {
-        let k = 4u * block;
+        let k = k_first + 4u * block;
 #if A_KIN
 #for q in 0..(TM / 8)
-        let a#{q} = inside(load_a(a_line#{q}, k, params.k), k);
+        let a#{q} = inside(load_a(a_line#{q}, k, a_last), k, len_k);
 #end
 #else
 #for kk in 0..4
 #for q in 0..((TM + 31) / 32)
         let a#{kk}_#{q} = inside_line(
-            load_a(a_base + k_line(k + #{kk}u) * params.a_ld, row + #{32 * q}u + 4u * lane, params.m),
-            k + #{kk}u,
+            load_a(a_base + k_line(k + #{kk}u, len_k) * a_ld, row + #{32 * q}u + 4u * lane, a_last),
+            k + #{kk}u, len_k,
         );
 #end
 #end
@@ -147,7 +177,7 @@ fn main(
 #for j in 0..T4
 #if B_KIN
 #for c in 0..4
-        let r#{j}_#{c} = inside(load_b(b_line#{j}_#{c}, k, params.k), k);
+        let r#{j}_#{c} = inside(load_b(b_line#{j}_#{c}, k, b_last), k, len_k);
 #end
 #for kk in 0..4
         let b#{j}_#{kk} = vec4<f32>(r#{j}_0[#{kk}], r#{j}_1[#{kk}], r#{j}_2[#{kk}], r#{j}_3[#{kk}]);
@@ -155,7 +185,7 @@ fn main(
 #else
 #for kk in 0..4
         let b#{j}_#{kk} = inside_line(
-            load_b(b_base + k_line(k + #{kk}u) * params.b_ld, c#{j}, params.n), k + #{kk}u,
+            load_b(b_base + k_line(k + #{kk}u, len_k) * b_ld, c#{j}, b_last), k + #{kk}u, len_k,
         );
 #end
 #endif
@@ -180,9 +210,9 @@ fn main(
     }
 
 #for i in 0..TM
-    if row + #{i}u < params.m {
+    if row + #{i}u < len_m {
 #for j in 0..T4
-        if c#{j} < params.n { store4(s#{i}_#{j}, id.z, row + #{i}u, c#{j}); }
+        if c#{j} < len_n { store4(s#{i}_#{j}, id.z, row + #{i}u, c#{j}, len); }
 #end
     }
 #end
@@ -190,7 +220,7 @@ fn main(
     if row == 0u {
 #for j in 0..T4
 #for c in 0..4
-        if c#{j} + #{c}u < params.n { b_sums[c#{j} + #{c}u] = total#{j}[#{c}]; }
+        if c#{j} + #{c}u < len_n { b_sums[part * len_n + c#{j} + #{c}u] = total#{j}[#{c}]; }
 #end
 #end
     }

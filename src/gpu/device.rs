@@ -1,9 +1,11 @@
 //! Device choice.
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::cache;
 use super::failure::Failures;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
-use crate::kernels::{DeviceCaps, MatmulFamily};
+use crate::kernels::{DeviceCaps, MatmulFamily, MatmulRule};
 use std::sync::Arc;
 
 /// How to choose an adapter.
@@ -13,14 +15,32 @@ pub struct DeviceOptions {
     pub adapter: Option<String>,
     /// Use this family of matrix products instead of the one that suits the adapter.
     pub matmul: Option<MatmulFamily>,
+    /// Run every shader with bounds, loop and division checks: slower, for the search for a defect.
+    pub checked: bool,
+    /// The folder that keeps compiled pipelines and the table that `tune` measured from run to run, one
+    /// file of each per adapter and driver. `None`: nothing is read or written.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub cache: Option<std::path::PathBuf>,
 }
 
 impl DeviceOptions {
-    /// The adapter named by the environment variable `WGRAD_ADAPTER`.
+    /// What the environment says: `WGRAD_ADAPTER` names the adapter, `WGRAD_CHECKED=1` asks for checks,
+    /// `WGRAD_CACHE` names the folder of files kept from run to run (empty for none) instead of `wgrad` in
+    /// the user's cache folder.
     #[must_use]
     pub fn from_env() -> Self {
-        let adapter = std::env::var("WGRAD_ADAPTER").ok().filter(|name| !name.is_empty());
-        Self { adapter, ..Self::default() }
+        let set = |name: &str| std::env::var(name).ok();
+        Self {
+            adapter: set("WGRAD_ADAPTER").filter(|name| !name.is_empty()),
+            matmul: None,
+            checked: set("WGRAD_CHECKED").is_some_and(|v| !v.is_empty() && v != "0"),
+            #[cfg(not(target_arch = "wasm32"))]
+            cache: match std::env::var_os("WGRAD_CACHE") {
+                Some(folder) if folder.is_empty() => None,
+                Some(folder) => Some(folder.into()),
+                None => super::cache::folder(),
+            },
+        }
     }
 }
 
@@ -77,6 +97,8 @@ pub struct Device {
     pub(super) queue: wgpu::Queue,
     pub(super) failures: Failures,
     pub(super) pipelines: Arc<Pipelines>,
+    /// Whether shaders run with bounds, loop and division checks.
+    pub(super) checked: bool,
     info: AdapterInfo,
     caps: DeviceCaps,
 }
@@ -130,8 +152,10 @@ impl Device {
                     .into(),
             ),
         })?;
-        let features =
-            adapter.features() & (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY);
+        let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
+        let features = adapter.features() & wanted;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgrad"),
             required_features: features,
@@ -142,17 +166,27 @@ impl Device {
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
             Error::NoAdapter(format!("{} could not be opened: {e}", info_of(&adapter.get_info())))
         })?;
-        let caps = caps_of(&adapter.get_info(), &device, options.matmul);
-        Ok(Self::assemble(device, queue, info_of(&adapter.get_info()), caps))
+        let info = adapter.get_info();
+        #[cfg_attr(target_arch = "wasm32", expect(unused_mut, reason = "there are no files"))]
+        let mut caps = caps_of(&info, &device, options.matmul);
+        #[cfg_attr(target_arch = "wasm32", expect(unused_mut, reason = "there are no files"))]
+        let mut pipelines = Pipelines::default();
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(folder) = &options.cache {
+            caps.tuned = read_tuned(folder, &info);
+            pipelines = Pipelines::stored(&device, folder.join(cache::name(&info, "pipelines")));
+        }
+        Ok(Self::assemble(device, queue, info_of(&info), caps, pipelines, options.checked))
     }
 
     /// Wraps a device that the caller opened, with the capabilities that the caller states: for sharing a
     /// device with other wgpu code, or for wgpu's no-op backend. The device's error and lost-device
-    /// callbacks are replaced. Capabilities beyond the device's limits end in validation errors.
+    /// callbacks are replaced, nothing is kept from run to run, and `WGRAD_CHECKED` asks for checks. Capabilities beyond the device's limits end in validation errors.
     #[must_use]
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, caps: DeviceCaps) -> Self {
         let info = info_of(&device.adapter_info());
-        Self::assemble(device, queue, info, caps)
+        let checked = DeviceOptions::from_env().checked;
+        Self::assemble(device, queue, info, caps, Pipelines::default(), checked)
     }
 
     fn assemble(
@@ -160,10 +194,12 @@ impl Device {
         queue: wgpu::Queue,
         info: AdapterInfo,
         caps: DeviceCaps,
+        pipelines: Pipelines,
+        checked: bool,
     ) -> Self {
         let failures = Failures::default();
         failures.watch(&device);
-        Self { device, queue, failures, pipelines: Arc::default(), info, caps }
+        Self { device, queue, failures, pipelines: Arc::new(pipelines), checked, info, caps }
     }
 
     /// Which adapter was taken.
@@ -182,6 +218,23 @@ impl Device {
     #[must_use]
     pub fn with_caps(&self, caps: DeviceCaps) -> Self {
         Self { caps, ..self.clone() }
+    }
+
+    /// Keeps `rows` in `folder` for the next [`Device::open`] of this adapter with this driver, where they go
+    /// before the built-in table of matrix-product kernels. Returns the file that was written.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be written.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save_tuned(
+        &self,
+        folder: &std::path::Path,
+        rows: &[MatmulRule],
+    ) -> Result<std::path::PathBuf> {
+        let path = folder.join(cache::name(&self.device.adapter_info(), "matmul"));
+        let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        cache::write(&path, text.as_bytes())?;
+        Ok(path)
     }
 
     /// The wgpu device, for code that shares it.
@@ -265,6 +318,14 @@ async fn sorted_adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     adapters
 }
 
+/// The rows that were saved for this adapter and driver; none where a row is not understood.
+#[cfg(not(target_arch = "wasm32"))]
+fn read_tuned(folder: &std::path::Path, info: &wgpu::AdapterInfo) -> Vec<MatmulRule> {
+    let content = cache::read(&folder.join(cache::name(info, "matmul"))).unwrap_or_default();
+    let text = String::from_utf8(content).unwrap_or_default();
+    text.lines().map(str::parse).collect::<Result<_>>().unwrap_or_default()
+}
+
 fn caps_of(
     info: &wgpu::AdapterInfo,
     device: &wgpu::Device,
@@ -290,6 +351,7 @@ fn caps_of(
         // Software Vulkan drops loop iterations past this count.
         max_loop_trips: if cpu { 65_535 } else { u32::MAX },
         matmul: MatmulFamily::Tiled,
+        tuned: Vec::new(),
     };
     caps.matmul = matmul.unwrap_or_else(|| caps.preferred_matmul());
     caps

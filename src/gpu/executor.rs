@@ -149,6 +149,8 @@ impl Executor {
         }
         self.bound = bound;
         let plan = self.plan.clone();
+        #[cfg(not(target_arch = "wasm32"))]
+        let new = self.device.pipelines.prepare(&self.device, &plan.dispatches)?;
         let mut launches = Vec::with_capacity(plan.dispatches.len());
         for (dispatch, &offset) in plan.dispatches.iter().zip(&self.param_offsets) {
             let pipeline = self.device.pipelines.get(&self.device, dispatch)?;
@@ -173,6 +175,10 @@ impl Executor {
             launches.push(Launch { pipeline, group, slots, step, grid });
         }
         self.launches = launches;
+        #[cfg(not(target_arch = "wasm32"))]
+        if new {
+            self.device.pipelines.save();
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{Access, KernelCall, MAX_STORAGE_BUFFERS, preprocess};
 use crate::plan::Dispatch;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Binding of the uniform parameters, and of the step block.
 pub(super) const PARAMS_BINDING: u32 = MAX_STORAGE_BUFFERS;
@@ -21,31 +21,139 @@ pub(super) struct Pipeline {
 /// Shader text, and which bindings have a dynamic offset.
 type Key = (String, Vec<bool>);
 
+fn key_of(dispatch: &Dispatch) -> Result<Key> {
+    let source = preprocess(dispatch.call.template, &dispatch.call.defines)?;
+    Ok((source, dispatch.bindings.iter().map(|(region, _)| region.slot.is_some()).collect()))
+}
+
 /// The cache: shader to pipeline.
 #[derive(Default)]
-pub(super) struct Pipelines(Mutex<HashMap<Key, Arc<Pipeline>>>);
+pub(super) struct Pipelines {
+    compiled: Mutex<HashMap<Key, Arc<Pipeline>>>,
+    /// What the driver made of them, kept from run to run.
+    #[cfg(not(target_arch = "wasm32"))]
+    stored: Option<Stored>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+struct Stored {
+    cache: wgpu::PipelineCache,
+    path: std::path::PathBuf,
+}
 
 // The keys are whole shaders: too long for whoever prints a device or a trainer.
 impl std::fmt::Debug for Pipelines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
-        f.debug_tuple("Pipelines").field(&count).finish()
+        f.debug_tuple("Pipelines").field(&self.lock().len()).finish()
     }
 }
 
 impl Pipelines {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<Pipeline>>> {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Pipelines that begin with what the file holds, where the device can use it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn stored(device: &wgpu::Device, path: std::path::PathBuf) -> Self {
+        if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
+            return Self::default();
+        }
+        let data = super::cache::read(&path);
+        let descriptor = wgpu::PipelineCacheDescriptor {
+            label: Some("wgrad"),
+            data: data.as_deref(),
+            // Data of another driver is set aside, not refused.
+            fallback: true,
+        };
+        // SAFETY: the data came from `PipelineCache::get_data` in `save`: `cache::read` returns only what
+        // `cache::write` wrote whole, by magic number and checksum. wgpu itself compares adapter and driver.
+        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+        Self { stored: Some(Stored { cache, path }), ..Self::default() }
+    }
+
+    /// Keeps what was compiled for the next run. A failure costs that run its time.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn save(&self) {
+        if let Some(Stored { cache, path }) = &self.stored
+            && let Some(data) = cache.get_data()
+        {
+            drop(super::cache::write(path, &data));
+        }
+    }
+
+    fn backing(&self) -> Option<&wgpu::PipelineCache> {
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.stored.as_ref().map(|s| &s.cache);
+        #[cfg(target_arch = "wasm32")]
+        return None;
+    }
+
+    /// Compiles the kernels of `dispatches` that are not compiled yet, on several threads, and returns whether
+    /// there were any. A kernel that fails is left to [`Pipelines::get`], which names it.
+    ///
+    /// Software Vulkan compiles at the first dispatch, so there is nothing to share out.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn prepare(&self, device: &Device, dispatches: &[Dispatch]) -> Result<bool> {
+        let mut missing: HashMap<Key, &KernelCall> = HashMap::new();
+        for dispatch in dispatches {
+            let key = key_of(dispatch)?;
+            if !self.lock().contains_key(&key) {
+                missing.insert(key, &dispatch.call);
+            }
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        if device.caps().cpu || missing.len() < 2 || threads < 2 {
+            return Ok(!missing.is_empty());
+        }
+        let found = !missing.is_empty();
+        let queue = Mutex::new(missing.into_iter());
+        let work = || {
+            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            while let Some((key, call)) = next() {
+                if let Ok(pipeline) = compile(device, call, &key) {
+                    self.lock().insert(key, Arc::new(pipeline));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads.min(8) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        Ok(found)
+    }
+
     pub(super) fn get(&self, device: &Device, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
-        let call = &dispatch.call;
-        let source = preprocess(call.template, &call.defines)?;
-        let moving = dispatch.bindings.iter().map(|(region, _)| region.slot.is_some()).collect();
-        let key = (source, moving);
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let key = key_of(dispatch)?;
+        let known = self.lock().get(&key).cloned();
         if let Some(pipeline) = known {
             return Ok(pipeline);
         }
-        let pipeline = Arc::new(compile(device, call, &key)?);
-        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(cache.entry(key).or_insert(pipeline).clone())
+        let pipeline = Arc::new(compile(device, &dispatch.call, &key)?);
+        Ok(self.lock().entry(key).or_insert(pipeline).clone())
+    }
+}
+
+/// The shader, without run-time checks unless the device asks for them.
+fn module(device: &Device, label: &str, source: &str) -> wgpu::ShaderModule {
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(label),
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    };
+    if device.checked {
+        return device.device.create_shader_module(descriptor);
+    }
+    // SAFETY: shaders are this library's own templates, filled in by its own op cards; no text comes from a
+    // user. Their indices stay inside the bindings: each kernel guards its edges against extents in its
+    // uniform block, which `Plan::verify` has compared with the regions bound, and clamps every index that it
+    // reads from a buffer. Every loop counts up to such an extent or down from it. Divisors are extents, which
+    // shape inference has found not to be zero. The op tests run each kernel both ways, between guard words.
+    unsafe {
+        device
+            .device
+            .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }
 }
 
@@ -72,10 +180,7 @@ fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result
         bind_group_layouts: &[Some(&layout)],
         immediate_size: 0,
     });
-    let module = device.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label,
-        source: wgpu::ShaderSource::Wgsl(source.as_str().into()),
-    });
+    let module = module(device, call.template, source);
     let pipeline = device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label,
         layout: Some(&pipeline_layout),
@@ -86,7 +191,7 @@ fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: None,
+        cache: device.pipelines.backing(),
     });
     device.check(&format!("compiling {}", call.template)).map_err(|e| match e {
         Error::Gpu { kind, during, detail } => {

@@ -1,15 +1,6 @@
 //! What an adapter can do, as plain data. Kernel families are chosen from this record alone.
 
-use super::MAX_STORAGE_BUFFERS;
-
-/// The two families of matrix-product kernels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MatmulFamily {
-    /// Workgroup-memory tiles with a register block per invocation: GPUs.
-    Tiled,
-    /// Rows of A broadcast through an 8-wide subgroup, no workgroup memory: CPU adapters.
-    Broadcast,
-}
+use super::{MAX_STORAGE_BUFFERS, MatmulFamily, MatmulRule};
 
 /// Capabilities and limits of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +26,8 @@ pub struct DeviceCaps {
     pub max_loop_trips: u32,
     /// Which matrix-product kernels run.
     pub matmul: MatmulFamily,
+    /// Rows that go before the built-in table of matrix-product kernels: what was measured on this adapter.
+    pub tuned: Vec<MatmulRule>,
 }
 
 impl DeviceCaps {
@@ -52,6 +45,7 @@ impl DeviceCaps {
             max_buffer_bytes: 256 << 20,
             max_loop_trips: u32::MAX,
             matmul: MatmulFamily::Tiled,
+            tuned: Vec::new(),
         }
     }
 

@@ -5,13 +5,15 @@ mod caps;
 mod params;
 mod preprocess;
 pub mod templates;
+mod tuning;
 
 pub use call::{
     Access, Bind, Define, KernelCall, MAX_STORAGE_BUFFERS, STEP_BYTES, STEP_WORDS, Source, grid,
 };
-pub use caps::{DeviceCaps, MatmulFamily};
+pub use caps::DeviceCaps;
 pub use params::{
-    GatherParams, LossParams, MapParams, MatmulParams, ParamBlock, ReduceParams, RowParams,
-    SegmentParams, all_param_blocks,
+    CombineParams, GatherParams, LossParams, MapParams, MatmulParams, ParamBlock, ReduceParams,
+    RowParams, SegmentParams, all_param_blocks,
 };
 pub use preprocess::preprocess;
+pub use tuning::{MatmulFamily, MatmulRule, MatmulTile, Split, matmul_rule, split};

@@ -73,8 +73,27 @@ param_blocks! {
         a_batch: u32,
         /// Elements between batches of B, 0 where B is shared.
         b_batch: u32,
-        /// Column tiles: the grid's x holds column tile + tiles_n * row tile.
+        /// Column tiles.
         tiles_n: u32,
+        /// Row tiles.
+        tiles_m: u32,
+        /// Products: the grid's z holds product + batch * part.
+        batch: u32,
+        /// Terms of a part of each sum.
+        k_part: u32,
+        /// Padding.
+        pad0: u32,
+    }
+    /// Sums over the parts of a split matrix product.
+    CombineParams ["matmul/combine"] {
+        /// Rows of each product.
+        m: u32,
+        /// Columns of each product.
+        n: u32,
+        /// Products.
+        batch: u32,
+        /// Parts of each sum.
+        parts: u32,
     }
     /// Reductions of `[outer, len, inner]` over `len`, in chunks.
     ReduceParams ["reduce/rows", "reduce/columns"] {

@@ -8,6 +8,7 @@ macro_rules! files {
 
 /// Every shader file: path below `shaders/` without its extension, and text.
 pub static FILES: &[(&str, &str)] = files![
+    "lib/band",
     "lib/index",
     "lib/lanes",
     "lib/math",
@@ -15,6 +16,7 @@ pub static FILES: &[(&str, &str)] = files![
     "lib/threefry",
     "elementwise/map",
     "matmul/broadcast",
+    "matmul/combine",
     "matmul/tiled",
     "reduce/argmax",
     "reduce/columns",

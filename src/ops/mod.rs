@@ -4,6 +4,7 @@ mod builder;
 mod concatenate;
 mod contraction;
 mod contraction_lower;
+mod contraction_store;
 mod cross_entropy;
 mod gather;
 mod layout;

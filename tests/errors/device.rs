@@ -66,7 +66,8 @@ fn a_backend_that_this_system_lacks_gives_no_adapter() {
 
 #[test]
 fn options_are_refused_like_the_environment() -> Result<()> {
-    let options = DeviceOptions { adapter: Some("no such adapter".into()), matmul: None };
+    let options =
+        DeviceOptions { adapter: Some("no such adapter".into()), ..DeviceOptions::default() };
     match block_on(Device::open(&options)) {
         Err(error @ Error::NoAdapter(_)) => {
             super::says(&error, &["no GPU adapter", "`no such adapter`", "there are: "]);

@@ -2,11 +2,9 @@
 
 use crate::harness::{check_case, check_case_on, families, operands, run_case};
 use crate::oracle::tolerance;
-use wgrad::kernels::{Define, MatmulFamily};
 use wgrad::ops::registry::{Case, Sample, cards};
 use wgrad::ops::table;
 use wgrad::passes::Passes;
-use wgrad::plan::Plan;
 use wgrad::tensor::{Shape, Tensor};
 
 #[test]
@@ -103,66 +101,6 @@ fn reductions_over_every_set_of_axes() {
             check_case(&Case::reduce(op, &shape, &axes));
         }
     }
-}
-
-/// Keeps whole numbers, so that sums are exact.
-fn whole(mut case: Case) -> Case {
-    for sample in &mut case.inputs {
-        (sample.domain, sample.whole) = ((-4.0, 5.0), true);
-    }
-    case
-}
-
-#[test]
-fn products_of_all_forms_at_tile_edges() {
-    let forms = [[false, false], [true, false], [false, true], [true, true]];
-    let mut sizes = vec![[1, 1, 1], [2, 3, 5], [13, 17, 19], [67, 71, 10], [5, 10, 784]];
-    // Around 8 rows and 32 columns, with whole and broken vectors of k.
-    sizes.extend([[7, 33, 8], [8, 31, 9], [9, 64, 12], [3, 32, 4], [20, 65, 16], [1, 4, 64]]);
-    // Around 64 rows and columns of a workgroup's tile.
-    sizes.extend([[63, 65, 15], [64, 63, 17], [65, 64, 16], [4, 1, 65], [256, 256, 3]]);
-    // Large enough for tiles of 16, 32 and 64 rows on a CPU.
-    sizes.extend([[9, 271, 217], [16, 256, 128], [31, 132, 130], [33, 131, 133]]);
-    sizes.push([257, 259, 9]);
-    for size in sizes {
-        // Tall tiles take long to compile; training never multiplies two transposed operands.
-        let tall = size.iter().product::<usize>() >= 1 << 19;
-        for form in &forms[..if tall { 3 } else { 4 }] {
-            check_case(&whole(Case::matmul(&[], size, *form, false)));
-        }
-    }
-}
-
-#[test]
-fn larger_and_batched_products() {
-    let forms = [[false, false], [true, false], [false, true], [true, true]];
-    for form in forms {
-        for shared in [false, true] {
-            check_case(&whole(Case::matmul(&[3], [17, 20, 12], form, shared)));
-            check_case(&whole(Case::matmul(&[2, 2], [5, 7, 9], form, shared)));
-        }
-    }
-    for form in &forms[..3] {
-        check_case(&Case::matmul(&[], [300, 520, 260], *form, false));
-        check_case(&Case::matmul(&[], [64, 128, 784], *form, false));
-    }
-}
-
-/// The sizes above reach every height of tile that the broadcast kernel has.
-#[test]
-fn every_tile_height_is_reached() {
-    let own = &families()[0];
-    if own.matmul != MatmulFamily::Broadcast {
-        return;
-    }
-    let height = |size: [usize; 3]| {
-        let graph = Case::matmul(&[], size, [false, false], false).graph().expect("a graph").0;
-        let plan = Plan::compile(&graph, &Passes::default(), own).expect("a plan");
-        let defines = &plan.dispatches[0].call.defines;
-        defines.iter().find(|d| d.0 == "TM").expect("a tile height").1.clone()
-    };
-    let heights = [[9, 64, 12], [9, 271, 217], [33, 131, 133], [257, 259, 9]].map(height);
-    assert_eq!(heights, [8u32, 16, 32, 64].map(Define::from));
 }
 
 #[test]

@@ -280,11 +280,21 @@ pub fn run_case(case: &Case, operands: &[Tensor], passes: &Passes, caps: &Device
 
 /// Runs a case on every family and compares every result with the oracle's.
 #[track_caller]
-pub fn check_case_on(case: &Case, operands: &[Tensor], (rtol, atol): (f64, f64)) {
+pub fn check_case_on(case: &Case, operands: &[Tensor], tolerance: (f64, f64)) {
+    compare_case(case, operands, tolerance, &families());
+}
+
+#[track_caller]
+fn compare_case(
+    case: &Case,
+    operands: &[Tensor],
+    (rtol, atol): (f64, f64),
+    families: &[DeviceCaps],
+) {
     let inputs: Vec<Vec<f64>> = operands.iter().map(wide).collect();
     let want = oracle::results(case, &inputs);
-    for caps in families() {
-        let ran = run_case(case, operands, &Passes::default(), &caps);
+    for caps in families {
+        let ran = run_case(case, operands, &Passes::default(), caps);
         assert_eq!(ran.outputs.len(), want.len(), "{case}: results");
         for (i, want) in want.iter().enumerate() {
             let name = format!("{case} out{i}, {:?}", caps.matmul);
@@ -292,6 +302,12 @@ pub fn check_case_on(case: &Case, operands: &[Tensor], (rtol, atol): (f64, f64))
                 .unwrap_or_else(|e| panic!("{e}"));
         }
     }
+}
+
+/// As [`check_case`], under these capabilities.
+#[track_caller]
+pub fn check_case_under(case: &Case, families: &[DeviceCaps]) {
+    compare_case(case, &operands(case), oracle::tolerance(case), families);
 }
 
 /// As [`check_case_on`], on the case's own operands and tolerance.

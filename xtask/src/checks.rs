@@ -57,6 +57,12 @@ const STEPS: &[Step] = &[
         needs: Need::Nothing,
     },
     Step {
+        name: "op tests with run-time checks",
+        env: Some(("WGRAD_CHECKED", "1")),
+        args: &["test", "--test", "ops"],
+        needs: Need::Nothing,
+    },
+    Step {
         name: "doc tests",
         env: None,
         args: &["test", "--workspace", "--doc"],
@@ -164,7 +170,7 @@ mod tests {
     fn a_line_shows_the_variable_that_its_step_sets() {
         let lines: Vec<_> = STEPS.iter().map(Step::line).collect();
         assert_eq!(lines[0], "cargo fmt --all --check");
-        assert_eq!(lines[4], "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps");
+        assert_eq!(lines[5], "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps");
     }
 
     #[test]

@@ -188,6 +188,9 @@ pub fn cards() -> Vec<Card> {
     products.extend(forms.iter().map(|&t| Case::matmul(&[2], [4, 3, 2], t, true)));
     products.extend(forms.iter().map(|&t| Case::matmul(&[], [33, 36, 40], t, false)));
     products.push(Case::matmul(&[], [300, 260, 20], [false, false], false));
+    // Sums long enough to be split: for want of tiles, and past the loop limit of software Vulkan.
+    products.push(Case::matmul(&[], [5, 8, 1100], [true, false], false));
+    products.push(Case::matmul(&[], [1, 3, 300_000], [false, true], false));
     let tables = [
         (Sample::u8([9, 5]), 1.0 / 255.0),
         (Sample::f32([11, 3], (-1.0, 1.0)), 2.0),
@@ -246,7 +249,7 @@ pub fn cards() -> Vec<Card> {
                 Case::concatenate(&[5, 0], 1, &[2; 15]),
             ],
         ),
-        card("matmul", &["matmul/tiled", "matmul/broadcast"], Checked, products),
+        card("matmul", &["matmul/tiled", "matmul/broadcast", "matmul/combine"], Checked, products),
         reduce("sum"),
         reduce("mean"),
         reduce("max"),

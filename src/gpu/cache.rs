@@ -1,0 +1,108 @@
+//! Files that outlive a run: compiled pipelines, and tables of measured kernels, one of each per adapter and
+//! driver. Losing one costs time and nothing else, so failures are ignored. A file is written under another
+//! name and moved into place, and one whose checksum is wrong is not used.
+
+#[cfg(not(target_arch = "wasm32"))]
+mod files {
+    use crate::error::{Error, Result};
+    use std::path::{Path, PathBuf};
+
+    /// What every file begins with: a change of its layout changes this.
+    const MAGIC: &[u8; 8] = b"wgrad 01";
+
+    /// The user's folder for such files.
+    pub fn folder() -> Option<PathBuf> {
+        let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let base = if cfg!(windows) {
+            set("LOCALAPPDATA")
+        } else if cfg!(target_os = "macos") {
+            set("HOME").map(|home| home.join("Library").join("Caches"))
+        } else {
+            set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))
+        };
+        base.filter(|base| base.is_absolute()).map(|base| base.join("wgrad"))
+    }
+
+    fn checksum(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
+    }
+
+    /// A file name for this adapter and driver.
+    pub fn name(info: &wgpu::AdapterInfo, kind: &str) -> String {
+        let text = format!(
+            "{}|{}|{:x}|{:x}|{}|{}|{}",
+            info.backend,
+            info.name,
+            info.vendor,
+            info.device,
+            info.driver,
+            info.driver_info,
+            env!("CARGO_PKG_VERSION")
+        );
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let name: String = info.name.chars().take(40).map(plain).collect();
+        format!("{name}-{:08x}.{kind}", checksum(text.as_bytes()))
+    }
+
+    /// The content of a file that [`write`] wrote whole.
+    pub fn read(path: &Path) -> Option<Vec<u8>> {
+        let bytes = std::fs::read(path).ok()?;
+        let rest = bytes.strip_prefix(MAGIC)?;
+        let (sum, content) = rest.split_first_chunk::<4>()?;
+        (u32::from_le_bytes(*sum) == checksum(content)).then(|| content.to_vec())
+    }
+
+    /// Replaces a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the folder or the file cannot be written.
+    pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(checksum(content).to_le_bytes());
+        bytes.extend_from_slice(content);
+        // Two programs that write at once write two files, and the last move counts.
+        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        let written = path
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| std::fs::write(&beside, bytes))
+            .and_then(|()| std::fs::rename(&beside, path));
+        written.map_err(|cause| {
+            // Nothing may be left behind; where even this fails there is nothing more to do.
+            drop(std::fs::remove_file(&beside));
+            Error::Io { path: path.display().to_string(), cause }
+        })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn what_was_written_is_read_and_damage_is_noticed() {
+            let folder = std::env::temp_dir().join(format!("wgrad-cache-{}", std::process::id()));
+            let path = folder.join("deeper").join("file.pipelines");
+            assert_eq!(read(&path), None);
+            write(&path, b"content").unwrap();
+            assert_eq!(read(&path).as_deref(), Some(&b"content"[..]));
+            let whole = std::fs::read(&path).unwrap();
+            for at in 0..whole.len() {
+                let mut damaged = whole.clone();
+                damaged[at] ^= 1;
+                std::fs::write(&path, damaged).unwrap();
+                assert_eq!(read(&path), None, "byte {at}");
+            }
+            std::fs::write(&path, &whole[..5]).unwrap();
+            assert_eq!(read(&path), None);
+            // A folder stands where the file should: ignored, and nothing is left beside it.
+            assert!(write(&folder.join("deeper"), b"content").is_err());
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use files::{folder, name, read, write};

@@ -1,0 +1,253 @@
+//! Which matrix-product kernel runs: the first row of a table that fits the product. The rows of
+//! [`DeviceCaps::tuned`] go before the table that is built in.
+
+use super::DeviceCaps;
+use crate::error::{Error, Result};
+
+/// The two families of matrix-product kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MatmulFamily {
+    /// Workgroup-memory tiles with a register block per invocation: GPUs.
+    Tiled,
+    /// Rows of A broadcast through an 8-wide subgroup, no workgroup memory: CPU adapters.
+    Broadcast,
+}
+
+/// A kernel of a family, by the outputs that a workgroup computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MatmulTile {
+    /// The family.
+    pub family: MatmulFamily,
+    /// Rows of the tile.
+    pub rows: u32,
+    /// Columns of the tile.
+    pub columns: u32,
+}
+
+const fn tiled(side: u32) -> MatmulTile {
+    MatmulTile { family: MatmulFamily::Tiled, rows: side, columns: side }
+}
+
+const fn broadcast(rows: u32, columns: u32) -> MatmulTile {
+    MatmulTile { family: MatmulFamily::Broadcast, rows, columns }
+}
+
+impl MatmulTile {
+    /// Every tile that there is a kernel for.
+    pub const ALL: [Self; 8] = [
+        tiled(128),
+        tiled(64),
+        tiled(32),
+        broadcast(64, 64),
+        broadcast(64, 32),
+        broadcast(32, 32),
+        broadcast(16, 32),
+        broadcast(8, 32),
+    ];
+
+    /// Terms of the sums that one loop iteration adds.
+    #[must_use]
+    pub const fn k_step(self) -> usize {
+        match (self.family, self.rows) {
+            (MatmulFamily::Broadcast, _) => 4,
+            // Two buffers of 128 by 8 elements for each operand are the 16 KiB that every device has.
+            (MatmulFamily::Tiled, 128) => 8,
+            (MatmulFamily::Tiled, _) => 16,
+        }
+    }
+
+    /// Terms of the sums that an invocation adds at most, in this many loop iterations.
+    #[must_use]
+    pub const fn terms_within(self, trips: usize) -> usize {
+        match self.family {
+            MatmulFamily::Broadcast => trips.saturating_mul(self.k_step()),
+            // One iteration loads only.
+            MatmulFamily::Tiled => trips.saturating_sub(1).saturating_mul(self.k_step()),
+        }
+    }
+
+    /// Rows and columns of outputs that one invocation of a tiled kernel computes.
+    #[must_use]
+    pub const fn block(self) -> u32 {
+        if self.rows == 128 { 8 } else { 4 }
+    }
+
+    /// Whether the device can run it.
+    #[must_use]
+    pub fn runs_on(self, caps: &DeviceCaps) -> bool {
+        match self.family {
+            MatmulFamily::Broadcast => caps.can_broadcast(),
+            MatmulFamily::Tiled => {
+                let invocations = (self.rows / self.block()) * (self.columns / self.block());
+                // Two buffers, two operands, four bytes.
+                let memory = 4 * 4 * self.rows * self.k_step() as u32;
+                invocations <= caps.max_invocations && memory <= caps.max_workgroup_memory
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for MatmulTile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let family = match self.family {
+            MatmulFamily::Tiled => "tiled",
+            MatmulFamily::Broadcast => "broadcast",
+        };
+        write!(f, "{family} {}x{}", self.rows, self.columns)
+    }
+}
+
+/// A row of the table: products of at least this size run this kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MatmulRule {
+    /// Least rows of the product.
+    pub m: usize,
+    /// Least columns of the product.
+    pub n: usize,
+    /// Least multiply-adds of one product, m · n · k.
+    pub work: usize,
+    /// The kernel.
+    pub tile: MatmulTile,
+    /// Workgroups below which the sums are split over k, so that the device fills.
+    pub fill: usize,
+}
+
+/// A row as text: `M N WORK FILL FAMILY ROWSxCOLUMNS`.
+impl std::fmt::Display for MatmulRule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {} {} {}", self.m, self.n, self.work, self.fill, self.tile)
+    }
+}
+
+impl std::str::FromStr for MatmulRule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let fail = || Error::internal("table of kernels", format!("`{text}` is no row"));
+        let (numbers, tile) = text.splitn(5, ' ').collect::<Vec<_>>().split_last_chunk().map_or(
+            (Vec::new(), String::new()),
+            |(numbers, [tile])| {
+                (numbers.iter().filter_map(|v| v.parse().ok()).collect(), (*tile).to_owned())
+            },
+        );
+        let tile = MatmulTile::ALL.into_iter().find(|t| t.to_string() == tile);
+        match (numbers.as_slice(), tile) {
+            (&[m, n, work, fill], Some(tile)) => Ok(Self { m, n, work, tile, fill }),
+            _ => Err(fail()),
+        }
+    }
+}
+
+const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) -> MatmulRule {
+    MatmulRule { m, n, work, tile, fill }
+}
+
+/// The table that is built in. Tiles taller than what a small product fills waste rows, and their unrolled
+/// text takes software Vulkan long to compile: they wait for products that repay it.
+const RULES: [MatmulRule; 8] = [
+    rule(512, 512, 0, tiled(128), 0),
+    rule(64, 64, 1 << 22, tiled(64), 64),
+    rule(0, 0, 0, tiled(32), 64),
+    rule(64, 64, 1 << 28, broadcast(64, 64), 0),
+    rule(33, 0, 1 << 24, broadcast(64, 32), 0),
+    rule(17, 0, 1 << 19, broadcast(32, 32), 0),
+    rule(9, 0, 1 << 19, broadcast(16, 32), 0),
+    rule(0, 0, 0, broadcast(8, 32), 0),
+];
+
+/// The row for an m by n by k product on a device: its family's first that fits.
+#[must_use]
+pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
+    let fits = |r: &&MatmulRule| {
+        r.tile.family == caps.matmul
+            && m >= r.m
+            && n >= r.n
+            && m * n * k >= r.work
+            && r.tile.runs_on(caps)
+    };
+    let last = match caps.matmul {
+        MatmulFamily::Tiled => RULES[2],
+        MatmulFamily::Broadcast => RULES[7],
+    };
+    caps.tuned.iter().chain(&RULES).find(fits).copied().unwrap_or(last)
+}
+
+/// Terms of a part of a split sum, at the least: a second kernel that adds the parts must pay.
+const LEAST_PART: usize = 512;
+
+/// How the k terms of each sum are divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Split {
+    /// Parts, each summed by workgroups of its own.
+    pub parts: usize,
+    /// Terms of a part, a multiple of the kernel's step; the last part may have fewer.
+    pub terms: usize,
+}
+
+/// Divides the sums of `batch` products where a device's loop limit demands it, or where too few tiles would
+/// leave a device idle.
+#[must_use]
+pub fn split(caps: &DeviceCaps, rule: &MatmulRule, batch: usize, [m, n, k]: [usize; 3]) -> Split {
+    let step = rule.tile.k_step();
+    let tiles =
+        batch * m.div_ceil(rule.tile.rows as usize) * n.div_ceil(rule.tile.columns as usize);
+    let bound = k.div_ceil(rule.tile.terms_within(caps.max_loop_trips as usize).max(step));
+    let fill = (rule.fill / tiles).min(k / LEAST_PART);
+    // Partial sums fit in one binding.
+    let room = caps.max_binding_bytes / (4 * (batch * m * n) as u64).max(1);
+    let parts = fill.min(room as usize).max(bound).max(1);
+    let terms = k.div_ceil(parts).next_multiple_of(step);
+    Split { parts: k.div_ceil(terms), terms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_product_has_a_kernel_that_the_device_runs() {
+        let gpu = DeviceCaps::webgpu_defaults();
+        let cpu =
+            DeviceCaps { subgroup: Some((8, 8)), matmul: MatmulFamily::Broadcast, ..gpu.clone() };
+        for caps in [gpu, cpu] {
+            for size in [1, 9, 17, 33, 64, 600].map(|s| [s, s, s]) {
+                let tile = matmul_rule(&caps, size).tile;
+                assert!(tile.family == caps.matmul && tile.runs_on(&caps), "{size:?}: {tile}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_survive_as_text() {
+        for row in RULES {
+            assert_eq!(row.to_string().parse::<MatmulRule>().unwrap(), row);
+        }
+        for bad in ["", "1 2 3 tiled 64x64", "1 2 3 4 tiled 65x65", "1 2 x 4 tiled 64x64"] {
+            assert!(bad.parse::<MatmulRule>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_tile_stands_in_the_table() {
+        for tile in MatmulTile::ALL {
+            assert!(RULES.iter().any(|r| r.tile == tile), "nothing chooses {tile}");
+        }
+        assert!(RULES.iter().all(|r| MatmulTile::ALL.contains(&r.tile)));
+    }
+
+    #[test]
+    fn parts_cover_all_terms_and_keep_the_loop_limit() {
+        let caps = DeviceCaps { max_loop_trips: 100, ..DeviceCaps::webgpu_defaults() };
+        for k in [1, 15, 16, 17, 1599, 1600, 1601, 3200, 100_003] {
+            for tile in MatmulTile::ALL {
+                let rule = MatmulRule { m: 0, n: 0, work: 0, tile, fill: 8 };
+                let Split { parts, terms } = split(&caps, &rule, 1, [3, 5, k]);
+                assert!(parts * terms >= k && (parts - 1) * terms < k, "{tile}, {k}");
+                assert!(
+                    terms <= tile.terms_within(100) && terms % tile.k_step() == 0,
+                    "{tile}, {k}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a matrix-product kernel does with its sums: the epilogue and its stores, as WGSL.
+
+use super::contraction::Contraction;
+use super::program::{Words, step_operand};
+use crate::error::{Error, Result};
+use crate::graph::LowerContext;
+use crate::kernels::{Access, Bind, Define, Source};
+use std::fmt::Write;
+
+/// What a kernel does with its sums.
+pub(super) struct StoreCode {
+    /// Declarations of the bindings after those that the sums are computed from.
+    bindings: String,
+    /// The function `store4(acc, batch, row, col, len)`: four neighbouring sums; `len` is (m, n).
+    store: String,
+    /// All bindings in order.
+    pub binds: Vec<Bind>,
+    /// Whether the step block is read.
+    pub step: bool,
+    /// Whether random numbers are drawn.
+    random: bool,
+    /// Uniform words that the function reads.
+    pub words: Words,
+}
+
+impl StoreCode {
+    /// The preprocessor's definitions that go with the code.
+    pub fn defines(&self, op: &Contraction) -> Vec<(&'static str, Define)> {
+        vec![
+            ("STEP", self.step.into()),
+            ("RANDOM", self.random.into()),
+            ("WORDS", self.words.vec4s().into()),
+            ("BINDINGS", self.bindings.clone().into()),
+            ("STORE", self.store.clone().into()),
+            ("B_SUMS", op.b_sums.into()),
+        ]
+    }
+
+    /// Stores the parts of split sums as they are, one after the other.
+    pub fn parts(op: &Contraction) -> Self {
+        let mut code = Self::new(vec![Bind::Input(0), Bind::Input(1)]);
+        code.declare("out0", element(op), Bind::ScratchWrite(0));
+        if op.b_sums {
+            code.declare("b_sums", "f32", Bind::ScratchWrite(1));
+        }
+        code.finish(op, "", "", &["acc".to_owned()]);
+        code
+    }
+
+    /// Applies the epilogue and stores its results; `sources` are the bindings that the sums come from.
+    pub fn epilogue(op: &Contraction, cx: &LowerContext<'_>, sources: Vec<Bind>) -> Result<Self> {
+        let mut code = Self::new(sources);
+        code.random = op.epilogue.uses_index();
+        let outputs = op.epilogue.outputs.len();
+        for o in 0..outputs {
+            code.declare(&format!("out{o}"), element(op), Bind::Output(o));
+        }
+        if op.b_sums {
+            code.declare("b_sums", "f32", Bind::Output(outputs));
+        }
+        let mut inputs = vec!["acc".to_owned()];
+        let mut loads = String::new();
+        for j in 2..cx.inputs.len() {
+            let load = code.load(op, cx, j)?;
+            let _ = writeln!(loads, "    let x{} = {load};", j - 1);
+            inputs.push(format!("x{}", j - 1));
+        }
+        let (body, values) = op.epilogue.wgsl(&inputs, &mut code.words, "    ");
+        code.finish(op, &loads, &body, &values);
+        Ok(code)
+    }
+
+    fn new(binds: Vec<Bind>) -> Self {
+        Self {
+            bindings: String::new(),
+            store: String::new(),
+            binds,
+            step: false,
+            random: false,
+            words: Words::default(),
+        }
+    }
+
+    fn declare(&mut self, name: &str, element: &str, bind: Bind) {
+        let at = self.binds.len();
+        let access = match bind.access() {
+            Access::Read => "read",
+            Access::ReadWrite => "read_write",
+        };
+        let _ = writeln!(
+            self.bindings,
+            "@group(0) @binding({at}) var<storage, {access}> {name}: array<{element}>;"
+        );
+        self.binds.push(bind);
+    }
+
+    /// The expression that reads operand `j` of the epilogue.
+    fn load(&mut self, op: &Contraction, cx: &LowerContext<'_>, j: usize) -> Result<String> {
+        let (ty, source) = &cx.inputs[j];
+        match *source {
+            Source::Constant(v) => return Ok(self.words.constant(v, ty.dtype)),
+            Source::Step(i) => {
+                self.step = true;
+                return Ok(step_operand(i, ty.dtype));
+            }
+            Source::Buffer => {}
+        }
+        let strides = op.epilogue_strides(&ty.shape).ok_or_else(|| {
+            Error::shape("matmul", &[&ty.shape, &op.shape], "the epilogue cannot read it")
+        })?;
+        let [sb, sr, sc] = strides.map(|s| self.words.push(s as u32));
+        let vector = op.spec.n.is_multiple_of(4)
+            && strides[2] == 1
+            && strides[..2].iter().all(|s| s % 4 == 0);
+        let element = if vector { "vec4<f32>" } else { "f32" };
+        self.declare(&format!("in{j}"), element, Bind::Input(j));
+        let base = format!("batch * {sb} + row * {sr}");
+        let column = |c: u32| format!("in{j}[{base} + min(col + {c}u, len.y - 1u) * {sc}]");
+        Ok(match (vector, strides[2]) {
+            (true, _) => format!("in{j}[({base} + col) / 4u]"),
+            (_, 0) => format!("vec4<f32>(in{j}[{base}])"),
+            _ => format!("vec4<f32>({})", [0, 1, 2, 3].map(column).join(", ")),
+        })
+    }
+
+    /// Writes the function.
+    fn finish(&mut self, op: &Contraction, loads: &str, body: &str, values: &[String]) {
+        let mut stores = String::new();
+        for (o, value) in values.iter().enumerate() {
+            if op.spec.n.is_multiple_of(4) {
+                let _ = writeln!(stores, "    out{o}[e / 4u] = {value};");
+                continue;
+            }
+            let _ = writeln!(stores, "    let v{o} = {value};\n    out{o}[e] = v{o}[0];");
+            for c in 1..4 {
+                let store = format!("out{o}[e + {c}u] = v{o}[{c}];");
+                let _ = writeln!(stores, "    if col + {c}u < len.y {{ {store} }}");
+            }
+        }
+        let text = format!(
+            "fn store4(acc: vec4<f32>, batch: u32, row: u32, col: u32, len: vec2<u32>) {{\n    \
+             let e = (batch * len.x + row) * len.y + col;\n    \
+             let index = vec4<u32>(e, e + 1u, e + 2u, e + 3u);\n{loads}{body}\n{stores}}}"
+        );
+        self.store = text.replace("params.words[", "store_words[");
+    }
+}
+
+/// The type that results are bound as.
+fn element(op: &Contraction) -> &'static str {
+    if op.spec.n.is_multiple_of(4) { "vec4<f32>" } else { "f32" }
+}
