@@ -83,7 +83,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// Precision at the threshold 0.5: with an [`ClassAverage`], or `None` for a number per class.
+    /// Precision at the threshold 0.5: with a [`ClassAverage`], or `None` for a number per class.
     #[must_use]
     pub fn precision(average: impl Into<Option<ClassAverage>>) -> Self {
         Self::Precision { average: average.into(), threshold: 0.5 }
