@@ -23,7 +23,7 @@ pub use crate::layers::{
     SymbolicTensor, input, input_named, merge,
 };
 pub use crate::losses::Loss;
-pub use crate::metrics::Metric;
+pub use crate::metrics::{ClassAverage, Metric};
 pub use crate::optim::schedule::{
     Anneal, CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, OneCycle,
     PiecewiseConstantDecay, PolynomialDecay,

@@ -1,9 +1,12 @@
-// hits[r] = 1 where the position of the largest element of x[r, :] is that of the target, else 0.
+// compared[r]: the scores x[r, :] held against the target's class.
+// KIND 0: 1 where the position of the largest score is the target's, else 0.
+// KIND 1: the target's position times cols, plus that of the largest score (0 where the first is NaN).
+// KIND 2: how many scores are not at most the target's: a NaN is above all.
 // SPARSE: the target is labels[r]. Otherwise it is the position of the largest element of labels[r, :].
 // Of equal elements the first counts.
 //
 // One workgroup per row. Dispatch: `rows` workgroups, folded over x and y.
-// Loops: 2 * ceil(cols / WG) per invocation.
+// Loops: at most 3 * ceil(cols / WG) per invocation. Guards: a label past the classes counts as the last.
 #import lib/index
 #import lib/lanes
 
@@ -15,7 +18,7 @@ struct Params { rows: u32, cols: u32, pad0: u32, pad1: u32 }
 #else
 @group(0) @binding(1) var<storage, read> labels: array<f32>;
 #endif
-@group(0) @binding(2) var<storage, read_write> hits: array<f32>;
+@group(0) @binding(2) var<storage, read_write> compared: array<f32>;
 
 @compute @workgroup_size(#{WG})
 fn main(
@@ -28,6 +31,7 @@ fn main(
     let lane = local.x;
     let base = select(0u, row, live) * params.cols;
     let cols = select(0u, params.cols, live);
+#if KIND < 2
     var largest = x[base];
     var place = 0u;
     for (var j = lane; j < cols; j += #{WG}u) {
@@ -35,6 +39,7 @@ fn main(
     }
     let top = lanes_max(largest, lane);
     let found = lanes_min_index(select(0xffffffffu, place, largest == top), lane);
+#endif
 #if SPARSE
     let target_place = labels[select(0u, row, live)];
 #else
@@ -46,5 +51,18 @@ fn main(
     let target_top = lanes_max(target_largest, lane);
     let target_place = lanes_min_index(select(0xffffffffu, target_first, target_largest == target_top), lane);
 #endif
-    if live && lane == 0u { hits[row] = select(0.0, 1.0, found == target_place); }
+#if KIND == 0
+    let result = select(0.0, 1.0, found == target_place);
+#else
+    let right = min(target_place, params.cols - 1u);
+#if KIND == 1
+    let result = f32(right * params.cols + select(found, 0u, found >= params.cols));
+#else
+    let score = x[base + right];
+    var above = 0.0;
+    for (var j = lane; j < cols; j += #{WG}u) { above += select(1.0, 0.0, x[base + j] <= score); }
+    let result = lanes_sum(above, lane);
+#endif
+#endif
+    if live && lane == 0u { compared[row] = result; }
 }

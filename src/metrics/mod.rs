@@ -1,116 +1,112 @@
-//! Metrics. The device computes numbers of each sample, the columns of a metric; the host adds them up over an
-//! epoch in f64.
+//! Metrics: what training reports beside the loss, under Keras' names and by scikit-learn's definitions.
+//!
+//! The device computes numbers of each sample, the columns of a metric, in the graph of the step; the host adds
+//! them up over an epoch in f64. Sample weights and class weights change losses, not metrics, as with Keras'
+//! `metrics`. The functions of this module ([`accuracy_score`], [`r2_score`], ...) compute the same numbers from
+//! tensors in host memory, through the same sums:
+//!
+//! ```
+//! use wgrad::metrics::{ClassAverage, accuracy_score, classes, confusion_matrix, f1_score};
+//! use wgrad::tensor::Tensor;
+//!
+//! let labels = [0, 2, 1, 2];
+//! let scores = [0.8, 0.1, 0.1, 0.2, 0.2, 0.6, 0.5, 0.4, 0.1, 0.0, 0.1, 0.9];
+//! let predicted = classes(&Tensor::f32([4, 3], scores)?, 0.5)?;
+//! assert_eq!(predicted, [0, 2, 0, 2]);
+//! assert_eq!(accuracy_score(&labels, &predicted)?, 0.75);
+//! assert_eq!(f1_score(&labels, &predicted, ClassAverage::Micro)?, 0.75);
+//! assert_eq!(confusion_matrix(&labels, &predicted, 3)?.get(1, 0), Some(1));
+//! # Ok::<(), wgrad::Error>(())
+//! ```
 
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::losses::{Loss, LossValues, sum_samples};
-use crate::tensor::{DType, Shape};
+mod build;
+mod columns;
+mod confusion;
+mod metric;
+mod regression;
+mod scores;
+mod tally;
 
-/// A metric, averaged over samples.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Metric {
-    /// The share of right predictions: of the largest class where there are several outputs, of each output
-    /// against the loss's threshold for binary problems.
-    Accuracy,
-    /// Mean of (p - t)².
-    MeanSquaredError,
-    /// Mean of |p - t|.
-    MeanAbsoluteError,
-}
+pub use confusion::{ClassAverage, ConfusionMatrix};
+pub use metric::Metric;
+pub use regression::{mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error};
+pub use scores::{
+    accuracy_score, classes, confusion_matrix, f1_score, precision_score, recall_score,
+    roc_auc_score, top_k_accuracy_score,
+};
+
+use crate::tensor::Shape;
+use confusion::Score;
+use tally::Tally;
 
 impl Metric {
-    /// The name in logs, as Keras spells it.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
+    /// What the host keeps of outputs of this sample shape.
+    fn tally(&self, output: &Shape) -> Tally {
         match self {
-            Self::Accuracy => "accuracy",
-            Self::MeanSquaredError => "mean_squared_error",
-            Self::MeanAbsoluteError => "mean_absolute_error",
+            Self::Precision { .. }
+            | Self::Recall { .. }
+            | Self::F1 { .. }
+            | Self::ConfusionMatrix { .. } => Tally::Cells { classes: class_count(output) },
+            Self::Auc => Tally::Pairs,
+            Self::R2Score => Tally::Moments { outputs: output.len() },
+            _ => Tally::Mean,
         }
     }
 
-    /// How many numbers a sample has, for outputs of this sample shape.
+    /// For outputs of this sample shape, how many numbers of a sample each column holds.
     #[must_use]
-    pub const fn columns(&self, _output: &Shape) -> usize {
-        1
+    pub fn columns(&self, output: &Shape) -> Vec<usize> {
+        self.tally(output).columns()
     }
 
-    /// Adds the columns of further samples (a slice per column, all of one length) to the metric's state, which
-    /// begins empty.
-    pub fn accumulate(&self, state: &mut Vec<f64>, columns: &[&[f32]]) {
-        state.resize(2, 0.0);
-        state[0] += columns[0].iter().copied().map(f64::from).sum::<f64>();
-        state[1] += columns[0].len() as f64;
+    /// Adds the columns of further samples of outputs of this sample shape to the metric's state, which begins
+    /// empty: a slice per column, each with its numbers sample by sample.
+    pub fn accumulate(&self, output: &Shape, state: &mut Vec<f64>, columns: &[&[f32]]) {
+        self.tally(output).accumulate(state, columns);
     }
 
-    /// The metric's numbers by name, from its state.
+    /// The metric's numbers by name, from its state for outputs of this sample shape. Of an empty state each is
+    /// NaN.
     #[must_use]
-    pub fn results(&self, state: &[f64]) -> Vec<(String, f64)> {
-        let mean = if let [sum, count] = state { sum / count } else { f64::NAN };
-        vec![(self.name().into(), mean)]
-    }
-
-    /// Builds the columns: `[batch]` each.
-    ///
-    /// # Errors
-    /// Targets that do not suit the metric.
-    pub fn build(
-        &self,
-        graph: &mut Graph,
-        loss: &Loss,
-        values: &LossValues,
-        targets: Value,
-        predictions: Value,
-    ) -> Result<Vec<Value>> {
-        Ok(vec![self.mean(graph, loss, values, targets, predictions)?])
-    }
-
-    /// The metric of each sample.
-    fn mean(
-        &self,
-        graph: &mut Graph,
-        loss: &Loss,
-        values: &LossValues,
-        targets: Value,
-        predictions: Value,
-    ) -> Result<Value> {
-        let shape = graph.shape(predictions).clone();
-        let batch = shape.dims()[0];
-        let share = batch as f32;
-        match self {
-            Self::Accuracy => {
-                let outputs = shape.len() / batch;
-                let categorical = graph.ty(targets).dtype == DType::U32
-                    || matches!(loss, Loss::CategoricalCrossentropy { .. });
-                let hits = match values.hits {
-                    Some(hits) => hits,
-                    None if categorical => graph.hits(predictions, targets)?,
-                    None => {
-                        let targets = graph.reshape(targets, shape.clone())?;
-                        let threshold = graph.constant(loss.threshold());
-                        let yes = graph.binary("greater", predictions, threshold)?;
-                        let equal = graph.binary("equal", yes, targets)?;
-                        let equal = graph.scale(equal, 1.0 / outputs as f32)?;
-                        return sum_samples(graph, equal, 1.0);
-                    }
-                };
-                let positions = graph.shape(hits).len() as f32;
-                let hits =
-                    if positions == share { hits } else { graph.scale(hits, share / positions)? };
-                sum_samples(graph, hits, 1.0)
-            }
-            Self::MeanSquaredError | Self::MeanAbsoluteError => {
-                if graph.ty(targets).dtype != DType::F32 {
-                    let dtype = graph.ty(targets).dtype;
-                    return Err(Error::dtype(self.name(), &[dtype], "targets are f32"));
+    pub fn results(&self, output: &Shape, state: &[f64]) -> Vec<(String, f64)> {
+        let own = |value| vec![(self.name().to_owned(), value)];
+        let scores = |score, average: Option<ClassAverage>| {
+            let matrix = ConfusionMatrix::from_state(class_count(output), state);
+            match average {
+                Some(average) => vec![(
+                    format!("{}{}", self.name(), average.suffix()),
+                    matrix.average(score, average),
+                )],
+                None => {
+                    let each = matrix.per_class(score).into_iter().enumerate();
+                    each.map(|(class, v)| (format!("{}_{class}", self.name()), v)).collect()
                 }
-                let targets = graph.reshape(targets, shape.clone())?;
-                let e = graph.sub(predictions, targets)?;
-                let function = if *self == Self::MeanSquaredError { "square" } else { "abs" };
-                let e = graph.unary(function, e, &[])?;
-                sum_samples(graph, e, share / shape.len() as f32)
             }
+        };
+        match *self {
+            Self::Precision { average, .. } => scores(Score::Precision, average),
+            Self::Recall { average, .. } => scores(Score::Recall, average),
+            Self::F1 { average, .. } => scores(Score::F1, average),
+            Self::ConfusionMatrix { .. } => Vec::new(),
+            Self::Auc => own(tally::auc(state)),
+            Self::R2Score => own(tally::r2(state)),
+            Self::RootMeanSquaredError => own(tally::mean(state).sqrt()),
+            _ => own(tally::mean(state)),
         }
+    }
+
+    /// The confusion matrix of outputs of this sample shape, where this metric is one.
+    #[must_use]
+    pub fn confusion_matrix(&self, output: &Shape, state: &[f64]) -> Option<ConfusionMatrix> {
+        matches!(self, Self::ConfusionMatrix { .. })
+            .then(|| ConfusionMatrix::from_state(class_count(output), state))
+    }
+}
+
+/// How many classes outputs of this sample shape tell apart: one output has two, on either side of its threshold.
+fn class_count(output: &Shape) -> usize {
+    match (output.len(), output.dims().last()) {
+        (2.., Some(&classes)) => classes,
+        _ => 2,
     }
 }

@@ -3,7 +3,7 @@
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, LossParams, RowParams};
+use crate::kernels::{Bind, KernelCall, LossParams};
 use crate::tensor::{DType, Shape};
 use std::any::Any;
 use std::sync::Arc;
@@ -139,76 +139,6 @@ impl Op for CrossEntropy {
     }
 }
 
-/// 1 for each row whose largest element stands where the target's does, else 0. Operands: predictions
-/// `[..., cols]` and integer labels `[...]` or targets `[..., cols]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hits;
-
-impl Op for Hits {
-    fn name(&self) -> String {
-        "hits".into()
-    }
-
-    fn class(&self) -> Class<'_> {
-        Class::Opaque
-    }
-
-    fn min_inputs(&self) -> usize {
-        2
-    }
-
-    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        rows_cols("hits", &inputs[0].shape)?;
-        let dims = inputs[0].shape.dims();
-        let rows = Shape::from(&dims[..dims.len() - 1]);
-        let fits = match inputs[1].dtype {
-            DType::U32 => inputs[1].shape == rows,
-            DType::F32 => inputs[1].shape == inputs[0].shape,
-            DType::U8 => false,
-        };
-        if inputs[0].dtype != DType::F32 || !fits {
-            let detail = "targets are u32 labels per row, or f32 of the predictions' shape";
-            return Err(Error::shape("hits", &[&inputs[0].shape, &inputs[1].shape], detail));
-        }
-        Ok(vec![TensorType::f32(rows)])
-    }
-
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
-        Err(Error::NotDifferentiable {
-            op: "hits".into(),
-            layer: String::new(),
-            detail: "counting is piecewise constant; train on a loss".into(),
-        })
-    }
-
-    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
-        let (rows, cols) = rows_cols("hits", &cx.inputs[0].0.shape)?;
-        let (mut defines, grid) = row_launch("hits", (rows, cols), 2, cx.caps)?;
-        defines.push(("SPARSE", (cx.inputs[1].0.dtype == DType::U32).into()));
-        let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
-        Ok(KernelCall {
-            template: "reduce/argmax",
-            defines,
-            binds: vec![Bind::Input(0), Bind::Input(1), Bind::Output(0)],
-            params: params.with_words(&[]),
-            step: false,
-            grid,
-            flops: (rows * cols) as u64,
-        }
-        .into())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-}
-
 impl Graph {
     /// Cross-entropy on logits: (loss per row times `scale`, hits per row where the form has them).
     ///
@@ -223,13 +153,5 @@ impl Graph {
     ) -> Result<(Value, Option<Value>)> {
         let values = self.push_all(Arc::new(CrossEntropy { kind, scale }), &[logits, labels])?;
         Ok((values[0], values.get(2).copied()))
-    }
-
-    /// Which rows of `predictions` have their largest element where `targets` do; see [`Hits`].
-    ///
-    /// # Errors
-    /// [`Error::Shape`] where the targets do not suit the predictions.
-    pub fn hits(&mut self, predictions: Value, targets: Value) -> Result<Value> {
-        self.push(Arc::new(Hits), &[predictions, targets])
     }
 }

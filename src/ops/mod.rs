@@ -1,5 +1,6 @@
 //! Op cards: one file per op, with its shapes, gradient and kernels. The registry lists them all.
 
+mod argmax;
 mod builder;
 mod concatenate;
 mod contraction;
@@ -19,9 +20,10 @@ mod slice;
 mod softmax;
 pub mod table;
 
+pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec, LoadMap};
-pub use cross_entropy::{CrossEntropy, CrossEntropyKind, Hits};
+pub use cross_entropy::{CrossEntropy, CrossEntropyKind};
 pub use gather::{Gather, SegmentSum};
 pub use map::Map;
 pub use movement::{ArenaView, Pack, Permute, Reshape};

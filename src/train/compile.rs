@@ -6,12 +6,15 @@ use crate::losses::Loss;
 use crate::metrics::Metric;
 use crate::optim::{Clip, GradientTransform, Optimizer};
 use crate::passes::Passes;
+use crate::tensor::Shape;
 
 /// What one output of a model is trained towards.
 #[derive(Debug, Clone)]
 pub struct OutputSpec {
     /// The output's name.
     pub name: String,
+    /// The shape of one sample.
+    pub shape: Shape,
     /// Its loss.
     pub loss: Loss,
     /// The factor of its loss in the sum that training lowers.
@@ -138,7 +141,7 @@ impl Compile {
             }
             let own = self.output_metrics.iter().rev().find(|(n, _)| *n == name);
             let metrics = own.map_or(&self.metrics, |(_, metrics)| metrics).clone();
-            outputs.push(OutputSpec { name, loss, weight, metrics });
+            outputs.push(OutputSpec { name, shape, loss, weight, metrics });
         }
         Ok(outputs)
     }

@@ -1,5 +1,6 @@
 //! What training reports.
 
+use crate::metrics::ConfusionMatrix;
 use std::time::Duration;
 
 /// What a `fit` does, as callbacks see it.
@@ -22,7 +23,7 @@ pub struct BatchEnd<'a> {
     pub epoch: usize,
     /// The batch in its epoch, from 0.
     pub batch: usize,
-    /// Name and mean over the epoch's samples so far: `loss` and the metrics.
+    /// Name and value over the epoch's samples so far: `loss` and the metrics.
     pub logs: &'a [(String, f64)],
 }
 
@@ -39,7 +40,7 @@ impl BatchEnd<'_> {
 pub struct Epoch {
     /// The epoch, from 0.
     pub epoch: usize,
-    /// Name and mean over all samples: `loss`, the metrics, and each with `val_` before it.
+    /// Name and value over all samples: `loss`, the metrics, and each with `val_` before it.
     pub logs: Vec<(String, f64)>,
     /// Time spent training, validation excluded.
     pub duration: Duration,
@@ -91,13 +92,15 @@ impl History {
     }
 }
 
-/// The numbers of an evaluation: means over all samples.
+/// The numbers of an evaluation over all samples.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     /// The loss, penalties included.
     pub loss: f64,
     /// Name and value of each metric.
     pub metrics: Vec<(String, f64)>,
+    /// Each [`Metric::ConfusionMatrix`](crate::metrics::Metric::ConfusionMatrix), with the name of its output.
+    pub confusion_matrices: Vec<(String, ConfusionMatrix)>,
 }
 
 impl Evaluation {
@@ -116,5 +119,12 @@ impl Evaluation {
             return Some(self.loss);
         }
         self.metrics.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
+    }
+
+    /// The confusion matrix, where the model was compiled with that metric; of several outputs the first that
+    /// has one.
+    #[must_use]
+    pub fn confusion_matrix(&self) -> Option<&ConfusionMatrix> {
+        self.confusion_matrices.first().map(|(_, matrix)| matrix)
     }
 }

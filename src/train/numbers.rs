@@ -3,7 +3,6 @@
 use super::compile::OutputSpec;
 use super::history::Evaluation;
 use super::step::{Batch, StepSpec};
-use crate::tensor::Shape;
 
 /// Sums over the samples of an epoch. Plain data, so that an epoch can be left and taken up in its middle.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -25,36 +24,44 @@ impl Numbers {
 
     /// Adds the slots of some steps, the sizes of whose batches are `sizes`.
     pub fn add(&mut self, spec: &StepSpec<'_>, batch: &Batch, slots: &[f32], sizes: &[usize]) {
-        let shapes: Vec<Shape> = spec.model.output_shapes();
         let room = batch.column_room();
         for (slot, &size) in slots.chunks_exact(spec.columns() * room).zip(sizes) {
             self.samples += size as u64;
-            let mut columns = slot.chunks_exact(room).map(|column| &column[..size]);
+            let mut rest = slot;
+            let mut column = |width: usize| {
+                let (first, others) = rest.split_at(width * room);
+                rest = others;
+                &first[..width * size]
+            };
             let mut losses = Vec::new();
             let mut metric = 0;
-            for (output, shape) in spec.outputs.iter().zip(&shapes) {
+            for output in spec.outputs {
                 // A sample's loss is divided by the batch already.
-                let rows = columns.next().unwrap_or_default();
-                losses.push(rows.iter().copied().map(f64::from).sum::<f64>() * size as f64);
+                let rows = column(1).iter().copied().map(f64::from);
+                losses.push(rows.sum::<f64>() * size as f64);
                 for m in &output.metrics {
-                    let own: Vec<&[f32]> = columns.by_ref().take(m.columns(shape)).collect();
+                    let widths = m.columns(&output.shape).into_iter();
+                    let own: Vec<&[f32]> = widths.map(&mut column).collect();
                     self.metrics.resize(self.metrics.len().max(metric + 1), Vec::new());
-                    m.accumulate(&mut self.metrics[metric], &own);
+                    m.accumulate(&output.shape, &mut self.metrics[metric], &own);
                     metric += 1;
                 }
             }
             // The penalty is one number per batch.
-            losses.extend(columns.next().map(|column| f64::from(column[0]) * size as f64));
+            if spec.penalised() {
+                losses.push(f64::from(column(1)[0]) * size as f64);
+            }
             self.losses.resize(losses.len(), 0.0);
             self.losses.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
         }
     }
 
-    /// Means over the samples so far. With several outputs each has its loss under its name, and its metrics
-    /// with its name before theirs.
+    /// Loss and metrics over the samples so far. With several outputs each has its loss under its name, and its
+    /// metrics with its name before theirs. A name that is taken is numbered: `binary_accuracy_1`.
     pub fn evaluation(&self, outputs: &[OutputSpec]) -> Evaluation {
         let mean = |sum: &f64| sum / self.samples as f64;
-        let mut metrics = Vec::new();
+        let mut metrics: Vec<(String, f64)> = Vec::new();
+        let mut confusion_matrices = Vec::new();
         let mut states = self.metrics.iter();
         let mut loss = 0.0;
         let several = outputs.len() > 1;
@@ -67,13 +74,17 @@ impl Numbers {
         loss += self.losses.get(outputs.len()).map_or(0.0, mean);
         for output in outputs {
             for (metric, state) in output.metrics.iter().zip(states.by_ref()) {
-                let own = metric.results(state).into_iter();
-                metrics.extend(own.map(|(name, value)| match several {
-                    true => (format!("{}_{name}", output.name), value),
-                    false => (name, value),
-                }));
+                for (name, value) in metric.results(&output.shape, state) {
+                    let base = if several { format!("{}_{name}", output.name) } else { name };
+                    let taken = |name: &String| metrics.iter().any(|(known, _)| known == name);
+                    let numbered = (1..).map(|i| format!("{base}_{i}"));
+                    let name = std::iter::once(base.clone()).chain(numbered).find(|n| !taken(n));
+                    metrics.push((name.unwrap_or(base), value));
+                }
+                let matrix = metric.confusion_matrix(&output.shape, state);
+                confusion_matrices.extend(matrix.map(|matrix| (output.name.clone(), matrix)));
             }
         }
-        Evaluation { loss, metrics }
+        Evaluation { loss, metrics, confusion_matrices }
     }
 }

@@ -44,8 +44,7 @@ impl Batch {
         Self { role, x, y, weighted: false, scale: 1.0, size, slots, capacity: size }
     }
 
-    /// Elements of a slot that each column of the metrics takes: a number per sample, from a place that can
-    /// be bound.
+    /// Elements of a slot that a number of each sample takes, from a place that can be bound.
     #[must_use]
     pub const fn column_room(&self) -> usize {
         self.capacity.next_multiple_of(64)
@@ -83,15 +82,13 @@ impl StepSpec<'_> {
         self.layout.tensors.iter().any(|t| t.spec.regularizer != Regularizer::default())
     }
 
-    /// Columns of the metrics buffer: for each output its loss and the columns of its metrics, and the penalty
-    /// where layers have any.
+    /// Numbers of a sample in the metrics buffer: for each output its loss and the columns of its metrics, and
+    /// the penalty where layers have any.
     #[must_use]
     pub fn columns(&self) -> usize {
-        let shapes = self.model.output_shapes();
-        let own = |(o, shape): (&OutputSpec, &Shape)| {
-            1 + o.metrics.iter().map(|m| m.columns(shape)).sum::<usize>()
-        };
-        self.outputs.iter().zip(&shapes).map(own).sum::<usize>() + usize::from(self.penalised())
+        let metrics = self.outputs.iter().flat_map(|o| o.metrics.iter().map(|m| (m, &o.shape)));
+        let metrics: usize = metrics.flat_map(|(m, shape)| m.columns(shape)).sum();
+        self.outputs.len() + metrics + usize::from(self.penalised())
     }
 }
 
@@ -211,13 +208,18 @@ fn record(
         totals.push(sum);
         columns.push(sum);
     }
-    if columns.len() != spec.columns() {
-        let detail = format!("{} columns, {} expected", columns.len(), spec.columns());
+    let room = batch.column_room();
+    let mut offsets = Vec::new();
+    let mut width = 0;
+    for &column in &columns {
+        offsets.push(width * room);
+        width += g.shape(column).len().div_ceil(batch.size);
+    }
+    if width != spec.columns() {
+        let detail = format!("{width} numbers of a sample, {} expected", spec.columns());
         return Err(Error::internal("metrics", detail));
     }
-    let room = batch.column_room();
-    let offsets: Vec<usize> = (0..columns.len()).map(|c| c * room).collect();
-    let shape = [batch.slots, columns.len() * room];
+    let shape = [batch.slots, width * room];
     let metrics = g.state(&batch.buffer("metrics", 0), shape, DType::F32);
     let slot = g.step_param("slot", DType::U32)?;
     let recorded = g.record(metrics, slot, &columns, &offsets)?;

@@ -158,8 +158,9 @@ fn metrics_that_do_not_suit_are_refused() {
     };
     let result = settings(vec![Metric::MeanSquaredError]);
     refused!(result, Error::DType { .. }, "mean_squared_error", "u32", "f32");
-    // However many metrics there are, each has its column.
+    // However many metrics there are, each has its column, and a name of its own.
     let t = &mut settings(vec![Metric::Accuracy; 9]).unwrap();
     let logs = &fit(t, &classes(3, 4)).unwrap().epochs[0].logs;
-    assert!(logs.len() == 10 && logs[1..].windows(2).all(|w| w[0] == w[1]), "{logs:?}");
+    assert!(logs.len() == 10 && logs[1..].windows(2).all(|w| w[0].1 == w[1].1), "{logs:?}");
+    assert!(logs[1].0 == "accuracy" && logs[9].0 == "accuracy_8", "{logs:?}");
 }

@@ -26,6 +26,8 @@ const OPS: &[&str] = &[
     "softmax_cross_entropy",
     "sigmoid_cross_entropy",
     "hits",
+    "confusion_cells",
+    "target_ranks",
     "one_hot",
     "gather",
     "segment_sum",
@@ -105,10 +107,23 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
             let grad = losses::binary_crossentropy_logits_grad(&x[1], &x[0], cols());
             vec![times(&loss, scale), times(&grad, scale * rows)]
         }
-        "hits" => {
-            let sparse = x[1].len() != x[0].len();
+        "hits" | "confusion_cells" | "target_ranks" => {
+            let sparse = x[1].len() == x[0].len() / cols();
             let labels = if sparse { whole(&x[1]) } else { softmax::argmax(&x[1], cols()) };
-            vec![hits(&x[0], &labels, cols())]
+            match case.op {
+                "hits" => vec![hits(&x[0], &labels, cols())],
+                "confusion_cells" => {
+                    let found = softmax::argmax(&x[0], cols());
+                    let cell = |(right, found): (&usize, usize)| (right * cols() + found) as f64;
+                    vec![labels.iter().zip(found).map(cell).collect()]
+                }
+                _ => {
+                    let above = |(row, right): (&[f64], &usize)| {
+                        row.iter().filter(|v| **v > row[*right]).count() as f64
+                    };
+                    vec![x[0].chunks_exact(cols()).zip(&labels).map(above).collect()]
+                }
+            }
         }
         "one_hot" => vec![losses::one_hot(&whole(&x[0]), args[0])],
         "gather" => {
@@ -200,7 +215,8 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         | "perceptron" | "select" | "clipped_linear" | "add" | "sub" | "mul" | "maximum"
         | "minimum" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
         | "random_uniform" | "copy" | "transpose" | "reshape" | "view" | "pack" | "slice"
-        | "concatenate" | "max" | "hits" | "one_hot" | "gather" => (EPS, 0.0),
+        | "concatenate" | "max" | "hits" | "confusion_cells" | "target_ranks" | "one_hot"
+        | "gather" => (EPS, 0.0),
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" => (3.0 * EPS, 0.0),
         // Sums of small whole numbers are exact in any order.

@@ -38,7 +38,7 @@ fn reductions_of_one_and_two_stages() {
 fn more_rows_than_one_dispatch_dimension() {
     check_case(&whole(Case::reduce("sum", &[70_000, 3], &[1])));
     check_case(&Case::softmax("softmax", &[70_000, 3]));
-    check_case(&Case::hits(70_000, 3, true));
+    check_case(&Case::classes("hits", 70_000, 3, true));
     check_case(&Case::cross_entropy(CrossEntropyKind::Sparse, 70_000, 3));
     check_case(&Case::cross_entropy(CrossEntropyKind::Binary, 70_000, 3));
 }

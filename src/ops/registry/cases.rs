@@ -180,15 +180,23 @@ impl Case {
         Self::new(op, inputs, &[], build).with(&[1.0 / rows as f32], &[])
     }
 
-    /// Hits of predictions of `rows` by `cols`, with integer labels or targets of their shape.
+    /// Predictions of `rows` by `cols` held against integer labels or targets of their shape: `hits`,
+    /// `confusion_cells` or `target_ranks`.
     #[must_use]
-    pub fn hits(rows: usize, cols: usize, sparse: bool) -> Self {
+    pub fn classes(op: &'static str, rows: usize, cols: usize, sparse: bool) -> Self {
         let labels = match sparse {
             true => Sample::indices([rows], cols),
             false => Sample::f32([rows, cols], (0.0, 1.0)),
         };
-        let build: Build = |g, _, x| Ok(vec![g.hits(x[0], x[1])?]);
-        Self::new("hits", vec![Sample::f32([rows, cols], (-4.0, 4.0)), labels], &[], build)
+        let build: Build = |g, c, x| {
+            let compared = match c.op {
+                "hits" => g.hits(x[0], x[1])?,
+                "confusion_cells" => g.confusion_cells(x[0], x[1])?,
+                _ => g.target_ranks(x[0], x[1])?,
+            };
+            Ok(vec![compared])
+        };
+        Self::new(op, vec![Sample::f32([rows, cols], (-4.0, 4.0)), labels], &[], build)
     }
 
     /// `rows` labels as rows of `classes`.

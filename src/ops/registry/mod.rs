@@ -181,6 +181,11 @@ pub fn cards() -> Vec<Card> {
         let cases = sizes.iter().map(|&(r, c)| Case::cross_entropy(kind, r, c)).collect();
         card(name, template, Checked, cases)
     };
+    let compared = |op| {
+        let sizes = [(7, 5, true), (7, 5, false), (2, 300, true), (3, 1, true)];
+        let cases = sizes.iter().map(|&(r, c, sparse)| Case::classes(op, r, c, sparse)).collect();
+        card(op, &["reduce/argmax"], None("it counts"), cases)
+    };
     let forms = [[false, false], [true, false], [false, true], [true, true]];
     let mut products: Vec<Case> =
         forms.iter().map(|&t| Case::matmul(&[], [5, 7, 3], t, false)).collect();
@@ -258,12 +263,9 @@ pub fn cards() -> Vec<Card> {
         entropy("sparse_softmax_cross_entropy", ENTROPY, Sparse),
         entropy("softmax_cross_entropy", ENTROPY, Categorical),
         entropy("sigmoid_cross_entropy", &["loss/sigmoid_cross_entropy"], Binary),
-        card(
-            "hits",
-            &["reduce/argmax"],
-            None("it counts"),
-            vec![Case::hits(7, 5, true), Case::hits(7, 5, false), Case::hits(2, 300, true)],
-        ),
+        compared("hits"),
+        compared("confusion_cells"),
+        compared("target_ranks"),
         card(
             "one_hot",
             &["data/one_hot"],

@@ -1,0 +1,154 @@
+//! The device's part of a metric: what it is built from, and what is refused.
+
+use super::{ClassAverage, Metric, class_count};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::losses::{Loss, LossValues};
+use crate::tensor::{DType, Shape};
+
+/// An output as a metric sees it.
+pub(super) struct Output<'a> {
+    /// The metric's name.
+    pub name: &'static str,
+    pub loss: &'a Loss,
+    pub values: &'a LossValues,
+    pub targets: Value,
+    /// The targets' element type.
+    pub dtype: DType,
+    pub predictions: Value,
+    /// The predictions' shape, `[batch, ...]`.
+    pub shape: Shape,
+    pub batch: usize,
+    /// The shape of one sample.
+    pub sample: Shape,
+}
+
+impl Metric {
+    /// Builds the columns for predictions `[batch, ...]` and targets of the loss: `[batch]` each, or
+    /// `[batch, outputs]` where [`Metric::columns`] says so.
+    ///
+    /// # Errors
+    /// Settings outside their domain, and outputs or targets that do not suit the metric, with its name.
+    pub fn build(
+        &self,
+        graph: &mut Graph,
+        loss: &Loss,
+        values: &LossValues,
+        targets: Value,
+        predictions: Value,
+    ) -> Result<Vec<Value>> {
+        let shape = graph.shape(predictions).clone();
+        let (dtype, name) = (graph.ty(targets).dtype, self.name());
+        let Some((&batch, sample)) = shape.dims().split_first() else {
+            return Err(Error::shape(name, &[&shape], "predictions need a batch axis"));
+        };
+        let sample = Shape::from(sample);
+        let o = Output { name, loss, values, targets, dtype, predictions, shape, batch, sample };
+        let column = match *self {
+            Self::Accuracy if dtype == DType::U32 || o.softmax() => o.hits(graph),
+            Self::Accuracy => o.sides(graph, loss.threshold()),
+            Self::BinaryAccuracy { threshold } => {
+                o.takes(DType::F32)?;
+                if o.softmax() {
+                    let detail = "outputs of one softmax are no labels of their own; use CategoricalAccuracy";
+                    return Err(Error::shape(name, &[&o.sample], detail));
+                }
+                let threshold = o.threshold(threshold)?;
+                o.sides(graph, threshold)
+            }
+            Self::CategoricalAccuracy => {
+                o.takes(DType::F32)?;
+                o.classes()?;
+                o.hits(graph)
+            }
+            Self::SparseCategoricalAccuracy => {
+                o.takes(DType::U32)?;
+                o.classes()?;
+                o.hits(graph)
+            }
+            Self::TopKCategoricalAccuracy { k } => {
+                o.takes(DType::F32)?;
+                o.top(graph, k)
+            }
+            Self::SparseTopKCategoricalAccuracy { k } => {
+                o.takes(DType::U32)?;
+                o.top(graph, k)
+            }
+            Self::Precision { average, threshold }
+            | Self::Recall { average, threshold }
+            | Self::F1 { average, threshold } => {
+                let classes = class_count(&o.sample);
+                if average == Some(ClassAverage::Binary) && classes != 2 {
+                    let detail = format!("there are {classes} classes; choose another average");
+                    return Err(Error::parameter(format!("{name} average"), "Binary", detail));
+                }
+                o.cells(graph, threshold)
+            }
+            Self::ConfusionMatrix { threshold } => o.cells(graph, threshold),
+            Self::Auc => {
+                o.takes(DType::F32)?;
+                if o.sample.len() != 1 {
+                    let detail = "a ranking of samples needs a single output";
+                    return Err(Error::shape(name, &[&o.sample], detail));
+                }
+                return o.pairs(graph);
+            }
+            Self::R2Score => {
+                o.takes(DType::F32)?;
+                return o.pairs(graph);
+            }
+            Self::MeanSquaredError | Self::RootMeanSquaredError => o.errors(graph, "square"),
+            Self::MeanAbsoluteError => o.errors(graph, "abs"),
+        };
+        Ok(vec![column?])
+    }
+}
+
+impl Output<'_> {
+    /// Whether outputs are the classes of one softmax.
+    const fn softmax(&self) -> bool {
+        matches!(
+            self.loss,
+            Loss::CategoricalCrossentropy { .. } | Loss::SparseCategoricalCrossentropy { .. }
+        )
+    }
+
+    /// Refuses targets of another element type.
+    pub fn takes(&self, dtype: DType) -> Result<()> {
+        if self.dtype == dtype {
+            return Ok(());
+        }
+        let detail = match dtype {
+            DType::U32 => "targets are integer labels (u32)",
+            _ => "targets are f32",
+        };
+        Err(Error::dtype(self.name, &[self.dtype], detail))
+    }
+
+    /// The extent of the class axis.
+    pub fn classes(&self) -> Result<usize> {
+        match self.sample.dims().last() {
+            Some(&classes) if classes > 1 => Ok(classes),
+            _ => {
+                let detail =
+                    "a class axis is needed; a single output is measured by binary metrics";
+                Err(Error::shape(self.name, &[&self.sample], detail))
+            }
+        }
+    }
+
+    /// The threshold in the unit of the predictions.
+    pub fn threshold(&self, threshold: f32) -> Result<f32> {
+        let name = || format!("{} threshold", self.name);
+        if matches!(self.loss, Loss::BinaryCrossentropy { .. }) {
+            if !(threshold > 0.0 && threshold < 1.0) {
+                return Err(Error::parameter(name(), threshold, "a probability between 0 and 1"));
+            }
+        } else if !threshold.is_finite() {
+            return Err(Error::parameter(name(), threshold, "a finite number"));
+        }
+        let odds = f64::from(threshold) / (1.0 - f64::from(threshold));
+        let logits = matches!(self.loss, Loss::BinaryCrossentropy { from_logits: true });
+        Ok(if logits { odds.ln() as f32 } else { threshold })
+    }
+}

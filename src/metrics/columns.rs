@@ -1,0 +1,112 @@
+//! The columns of metrics as nodes of the step's graph: numbers of each sample.
+
+use super::build::Output;
+use super::class_count;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::losses::{Loss, sum_samples};
+use crate::ops::MAX_CELL_CLASSES;
+use crate::tensor::DType;
+
+impl Output<'_> {
+    /// Targets of the predictions' shape, or integer labels of it less the class axis.
+    fn fitted(&self, graph: &mut Graph) -> Result<Value> {
+        let dims = self.shape.dims();
+        match self.dtype {
+            DType::U32 => graph.reshape(self.targets, &dims[..dims.len() - 1]),
+            _ => graph.reshape(self.targets, self.shape.clone()),
+        }
+    }
+
+    /// The mean of each sample's numbers.
+    fn mean(&self, graph: &mut Graph, numbers: Value) -> Result<Value> {
+        let each = graph.shape(numbers).len() / self.batch;
+        sum_samples(graph, numbers, 1.0 / each as f32)
+    }
+
+    /// Whether the largest prediction is the target's.
+    pub fn hits(&self, graph: &mut Graph) -> Result<Value> {
+        let hits = match self.values.hits {
+            Some(hits) => hits,
+            None => {
+                let targets = self.fitted(graph)?;
+                graph.hits(self.predictions, targets)?
+            }
+        };
+        self.mean(graph, hits)
+    }
+
+    /// The share of outputs on their target's side of the threshold.
+    pub fn sides(&self, graph: &mut Graph, threshold: f32) -> Result<Value> {
+        let targets = self.fitted(graph)?;
+        let threshold = graph.constant(threshold);
+        let positive = graph.binary("greater", self.predictions, threshold)?;
+        let right = graph.binary("equal", positive, targets)?;
+        self.mean(graph, right)
+    }
+
+    /// Whether fewer than `k` predictions are above that of the target's class.
+    pub fn top(&self, graph: &mut Graph, k: usize) -> Result<Value> {
+        let classes = self.classes()?;
+        if k == 0 || k > classes {
+            let detail = format!("1 to {classes}, the number of classes");
+            return Err(Error::parameter(format!("{} k", self.name), k, detail));
+        }
+        let targets = self.fitted(graph)?;
+        let ranks = graph.target_ranks(self.predictions, targets)?;
+        let k = graph.constant(k as f32);
+        let among = graph.binary("less", ranks, k)?;
+        self.mean(graph, among)
+    }
+
+    /// The cell of the confusion matrix: target · classes + predicted.
+    pub fn cells(&self, graph: &mut Graph, threshold: f32) -> Result<Value> {
+        let classes = class_count(&self.sample);
+        let threshold = self.threshold(threshold)?;
+        if self.sample.len() == 1 {
+            self.takes(DType::F32)?;
+            let targets = graph.reshape(self.targets, [self.batch])?;
+            let predictions = graph.reshape(self.predictions, [self.batch])?;
+            let (half, threshold) = (graph.constant(0.5), graph.constant(threshold));
+            let actual = graph.binary("greater", targets, half)?;
+            let actual = graph.scale(actual, 2.0)?;
+            let predicted = graph.binary("greater", predictions, threshold)?;
+            return graph.add(actual, predicted);
+        }
+        if self.sample.len() != classes {
+            let detail = "one class axis is expected: a sample has one class";
+            return Err(Error::shape(self.name, &[&self.sample], detail));
+        }
+        if matches!(self.loss, Loss::BinaryCrossentropy { .. }) {
+            let detail = "binary_crossentropy takes several outputs for labels of their own, where a sample has \
+                          one class; give each label an output of the model";
+            return Err(Error::shape(self.name, &[&self.sample], detail));
+        }
+        if classes > MAX_CELL_CLASSES {
+            let detail =
+                format!("at most {MAX_CELL_CLASSES} classes have cells that an f32 counts");
+            return Err(Error::shape(self.name, &[&self.sample], detail));
+        }
+        let predictions = graph.reshape(self.predictions, [self.batch, classes])?;
+        let targets = match self.dtype {
+            DType::U32 => graph.reshape(self.targets, [self.batch])?,
+            _ => graph.reshape(self.targets, [self.batch, classes])?,
+        };
+        graph.confusion_cells(predictions, targets)
+    }
+
+    /// Targets and predictions as they are, `[batch, outputs]`.
+    pub fn pairs(&self, graph: &mut Graph) -> Result<Vec<Value>> {
+        let flat = [self.batch, self.sample.len()];
+        Ok(vec![graph.reshape(self.targets, flat)?, graph.reshape(self.predictions, flat)?])
+    }
+
+    /// The mean of a function of the errors.
+    pub fn errors(&self, graph: &mut Graph, function: &str) -> Result<Value> {
+        self.takes(DType::F32)?;
+        let targets = self.fitted(graph)?;
+        let errors = graph.sub(self.predictions, targets)?;
+        let errors = graph.unary(function, errors, &[])?;
+        self.mean(graph, errors)
+    }
+}

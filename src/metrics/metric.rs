@@ -1,0 +1,126 @@
+//! The metrics that a model can be compiled with.
+
+use super::ClassAverage;
+
+/// A metric of one output.
+///
+/// A `threshold` parts the two classes of a single output: predictions above it are the positive class, 1, as
+/// are targets above 0.5. It is a probability: where the loss is [`BinaryCrossentropy`](crate::losses::Loss::BinaryCrossentropy) on logits, the
+/// logit of the threshold is taken in its place (0 for 0.5). Outputs with several classes have the class whose
+/// prediction is largest, the first of equal ones; the threshold does not matter to them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Metric {
+    /// The share of right predictions, in the form that suits the loss: of the largest class for categorical
+    /// cross-entropies, else of each output against the loss's threshold.
+    Accuracy,
+    /// The share of outputs that are on their target's side: (p > threshold) = t. Several outputs of a sample are
+    /// labels of their own.
+    BinaryAccuracy {
+        /// What positive predictions are above: 0.5 in Keras.
+        threshold: f32,
+    },
+    /// The share of samples whose largest prediction is where the target `[..., classes]` is largest.
+    CategoricalAccuracy,
+    /// The share of samples whose largest prediction is at the integer target.
+    SparseCategoricalAccuracy,
+    /// The share of samples with fewer than k predictions above that of the right class, the target's
+    /// largest. Of predictions equal to it none is above it, as in TensorFlow's `in_top_k`.
+    TopKCategoricalAccuracy {
+        /// How many predictions count: 1 to the number of classes; 5 in Keras.
+        k: usize,
+    },
+    /// As [`Metric::TopKCategoricalAccuracy`], for integer targets.
+    SparseTopKCategoricalAccuracy {
+        /// How many predictions count: 1 to the number of classes; 5 in Keras.
+        k: usize,
+    },
+    /// Of the predictions of a class, the share that is right; 0 without any. One number by `average`, or one
+    /// per class (`precision_0`, ...) with `None`.
+    Precision {
+        /// How the classes' numbers become one.
+        average: Option<ClassAverage>,
+        /// Parts the classes of a single output.
+        threshold: f32,
+    },
+    /// Of the samples of a class, the share that is found; 0 without any. Forms as for precision.
+    Recall {
+        /// How the classes' numbers become one.
+        average: Option<ClassAverage>,
+        /// Parts the classes of a single output.
+        threshold: f32,
+    },
+    /// The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); 0 where that is 0/0. Forms as for
+    /// precision.
+    F1 {
+        /// How the classes' numbers become one.
+        average: Option<ClassAverage>,
+        /// Parts the classes of a single output.
+        threshold: f32,
+    },
+    /// How often each class was taken for each. It is in no log:
+    /// [`Evaluation::confusion_matrix`](crate::train::Evaluation::confusion_matrix) gives it.
+    ConfusionMatrix {
+        /// Parts the classes of a single output.
+        threshold: f32,
+    },
+    /// The area under the ROC curve of a single output: the probability that a positive sample (target above
+    /// 0.5) has a higher prediction than a negative one, ties counting half. Exact, and the same for logits and
+    /// probabilities. NaN without both classes, or where a prediction is NaN. The host keeps a pair of numbers
+    /// per sample of the epoch and sorts them whenever it is asked.
+    Auc,
+    /// Mean of (p - t)².
+    MeanSquaredError,
+    /// Root of the mean of (p - t)² over all samples and outputs, as in Keras. (scikit-learn averages the roots
+    /// of several outputs.)
+    RootMeanSquaredError,
+    /// Mean of |p - t|.
+    MeanAbsoluteError,
+    /// The coefficient of determination, 1 - Σ(t - p)² / Σ(t - mean t)², averaged over outputs. An output whose
+    /// target is constant has 1 where it is met exactly, else 0. NaN for fewer than two samples. The host
+    /// reads target and prediction of each output.
+    R2Score,
+}
+
+impl Metric {
+    /// Precision at the threshold 0.5: with a [`ClassAverage`], or `None` for a number per class.
+    #[must_use]
+    pub fn precision(average: impl Into<Option<ClassAverage>>) -> Self {
+        Self::Precision { average: average.into(), threshold: 0.5 }
+    }
+
+    /// Recall at the threshold 0.5; see [`Metric::precision`].
+    #[must_use]
+    pub fn recall(average: impl Into<Option<ClassAverage>>) -> Self {
+        Self::Recall { average: average.into(), threshold: 0.5 }
+    }
+
+    /// F1 at the threshold 0.5; see [`Metric::precision`].
+    #[must_use]
+    pub fn f1(average: impl Into<Option<ClassAverage>>) -> Self {
+        Self::F1 { average: average.into(), threshold: 0.5 }
+    }
+
+    /// The name in logs, as Keras spells it. An average other than the binary one follows it:
+    /// `precision_macro`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::BinaryAccuracy { .. } => "binary_accuracy",
+            Self::CategoricalAccuracy => "categorical_accuracy",
+            Self::SparseCategoricalAccuracy => "sparse_categorical_accuracy",
+            Self::TopKCategoricalAccuracy { .. } => "top_k_categorical_accuracy",
+            Self::SparseTopKCategoricalAccuracy { .. } => "sparse_top_k_categorical_accuracy",
+            Self::Precision { .. } => "precision",
+            Self::Recall { .. } => "recall",
+            Self::F1 { .. } => "f1_score",
+            Self::ConfusionMatrix { .. } => "confusion_matrix",
+            Self::Auc => "auc",
+            Self::MeanSquaredError => "mean_squared_error",
+            Self::RootMeanSquaredError => "root_mean_squared_error",
+            Self::MeanAbsoluteError => "mean_absolute_error",
+            Self::R2Score => "r2_score",
+        }
+    }
+}

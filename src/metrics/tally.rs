@@ -1,0 +1,114 @@
+//! What the host keeps of an epoch: plain numbers, to which each step's columns are added in f64.
+
+/// The kinds of state, by the columns that they take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tally {
+    /// A number per sample. State: their sum and their count.
+    Mean,
+    /// The cell of the confusion matrix, target · classes + predicted. State: how often each cell occurred.
+    Cells { classes: usize },
+    /// Target and prediction. State: each pair.
+    Pairs,
+    /// Targets and predictions of several outputs. State: the number of samples, and for each output the
+    /// targets' mean, their summed squared deviations from it, and the summed squared errors.
+    Moments { outputs: usize },
+}
+
+impl Tally {
+    /// How many numbers of a sample each column holds.
+    pub fn columns(self) -> Vec<usize> {
+        match self {
+            Self::Mean | Self::Cells { .. } => vec![1],
+            Self::Pairs => vec![1, 1],
+            Self::Moments { outputs } => vec![outputs, outputs],
+        }
+    }
+
+    /// Adds further samples to the state, which begins empty.
+    pub fn accumulate(self, state: &mut Vec<f64>, columns: &[&[f32]]) {
+        let column = |i: usize| columns.get(i).copied().unwrap_or_default();
+        match self {
+            Self::Mean => {
+                state.resize(2, 0.0);
+                state[0] += column(0).iter().copied().map(f64::from).sum::<f64>();
+                state[1] += column(0).len() as f64;
+            }
+            Self::Cells { classes } => {
+                state.resize(classes * classes, 0.0);
+                for &cell in column(0) {
+                    if let Some(count) = state.get_mut(cell as usize) {
+                        *count += 1.0;
+                    }
+                }
+            }
+            Self::Pairs => {
+                for (&target, &prediction) in column(0).iter().zip(column(1)) {
+                    state.extend([f64::from(target), f64::from(prediction)]);
+                }
+            }
+            Self::Moments { outputs } => {
+                state.resize(1 + 3 * outputs, 0.0);
+                let samples = column(0).chunks_exact(outputs).zip(column(1).chunks_exact(outputs));
+                for (targets, predictions) in samples {
+                    moments(state, targets, predictions);
+                }
+            }
+        }
+    }
+}
+
+/// Adds a sample to the moments: Welford's recurrence (1962), which a large mean does not harm.
+fn moments(state: &mut [f64], targets: &[f32], predictions: &[f32]) {
+    let Some((count, outputs)) = state.split_first_mut() else { return };
+    *count += 1.0;
+    let samples = targets.iter().zip(predictions);
+    for (output, (&target, &prediction)) in outputs.chunks_exact_mut(3).zip(samples) {
+        let (target, prediction) = (f64::from(target), f64::from(prediction));
+        let before = target - output[0];
+        output[0] += before / *count;
+        output[1] += before * (target - output[0]);
+        output[2] += (target - prediction).powi(2);
+    }
+}
+
+/// The mean of a state of [`Tally::Mean`].
+pub(super) fn mean(state: &[f64]) -> f64 {
+    if let [sum, count] = state { sum / count } else { f64::NAN }
+}
+
+/// The area under the ROC curve, from a state of [`Tally::Pairs`]: with P positives and N negatives,
+/// (Σ ranks of positives - P (P + 1) / 2) / (P N), where equal predictions share their mean rank (Mann and
+/// Whitney 1947).
+pub(super) fn auc(state: &[f64]) -> f64 {
+    let mut pairs: Vec<(f64, bool)> = state.chunks_exact(2).map(|p| (p[1], p[0] > 0.5)).collect();
+    if pairs.iter().any(|(prediction, _)| prediction.is_nan()) {
+        return f64::NAN;
+    }
+    pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut positives, mut ranks, mut below) = (0.0, 0.0, 0.0);
+    // Ranks count from 1; `below` predictions are smaller than those of a group of equal ones. -0 equals 0.
+    for equal in pairs.chunk_by(|a, b| a.0 == b.0) {
+        let own = equal.iter().filter(|(_, positive)| *positive).count() as f64;
+        let len = equal.len() as f64;
+        ranks += own * (below + (len + 1.0) / 2.0);
+        positives += own;
+        below += len;
+    }
+    let negatives = below - positives;
+    (ranks - positives * (positives + 1.0) / 2.0) / (positives * negatives)
+}
+
+/// R², averaged over outputs, from a state of [`Tally::Moments`].
+pub(super) fn r2(state: &[f64]) -> f64 {
+    let outputs = match state.split_first() {
+        Some((&count, outputs)) if count >= 2.0 => outputs.chunks_exact(3),
+        _ => return f64::NAN,
+    };
+    let number = outputs.len() as f64;
+    let of_output = |output: &[f64]| match (output[1], output[2]) {
+        (0.0, 0.0) => 1.0,
+        (0.0, _) => 0.0,
+        (deviations, errors) => 1.0 - errors / deviations,
+    };
+    outputs.map(of_output).sum::<f64>() / number
+}

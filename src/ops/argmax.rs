@@ -1,0 +1,143 @@
+//! Rows of scores held against the class that is right.
+
+use super::softmax::{row_launch, rows_cols};
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::kernels::{Bind, KernelCall, RowParams};
+use crate::tensor::{DType, Shape};
+use std::any::Any;
+use std::sync::Arc;
+
+/// What is told of a row. The predicted class is the place of the largest score; of equal ones the first
+/// counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassComparison {
+    /// 1 where the predicted class is the target's, else 0.
+    Hit,
+    /// The cell of the confusion matrix, row by row: target · cols + predicted class.
+    Cell,
+    /// How many scores are larger than that of the target's class.
+    Rank,
+}
+
+/// Classes above which f32 does not count the cells of a confusion matrix: 4096² = 2²⁴.
+pub const MAX_CELL_CLASSES: usize = 4096;
+
+/// A number for each row, `[...]`. Operands: scores `[..., cols]` and integer labels `[...]`, or targets
+/// `[..., cols]`, whose largest element stands at the right class.
+///
+/// A comparison with NaN is false: a row whose first score is NaN has the predicted class 0, but no hit, and the
+/// rank of a score that is NaN is `cols`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompareClasses(pub ClassComparison);
+
+impl Op for CompareClasses {
+    fn name(&self) -> String {
+        match self.0 {
+            ClassComparison::Hit => "hits",
+            ClassComparison::Cell => "confusion_cells",
+            ClassComparison::Rank => "target_ranks",
+        }
+        .into()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Opaque
+    }
+
+    fn min_inputs(&self) -> usize {
+        2
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let (_, cols) = rows_cols(&self.name(), &inputs[0].shape)?;
+        let dims = inputs[0].shape.dims();
+        let rows = Shape::from(&dims[..dims.len() - 1]);
+        let fits = match inputs[1].dtype {
+            DType::U32 => inputs[1].shape == rows,
+            DType::F32 => inputs[1].shape == inputs[0].shape,
+            DType::U8 => false,
+        };
+        if inputs[0].dtype != DType::F32 || !fits {
+            let detail = "targets are u32 labels per row, or f32 of the predictions' shape";
+            let shapes = [&inputs[0].shape, &inputs[1].shape];
+            return Err(Error::shape(self.name(), &shapes, detail));
+        }
+        if self.0 == ClassComparison::Cell && cols > MAX_CELL_CLASSES {
+            let detail =
+                format!("an f32 counts the cells of no more than {MAX_CELL_CLASSES} classes");
+            return Err(Error::shape(self.name(), &[&inputs[0].shape], detail));
+        }
+        Ok(vec![TensorType::f32(rows)])
+    }
+
+    fn vjp(
+        &self,
+        _graph: &mut Graph,
+        _inputs: &[Value],
+        _outputs: &[Value],
+        _upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        Err(Error::NotDifferentiable {
+            op: self.name(),
+            layer: String::new(),
+            detail: "counting is piecewise constant; train on a loss".into(),
+        })
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        let (rows, cols) = rows_cols(&self.name(), &cx.inputs[0].0.shape)?;
+        let kind: u32 = match self.0 {
+            ClassComparison::Hit => 0,
+            ClassComparison::Cell => 1,
+            ClassComparison::Rank => 2,
+        };
+        let passes = if self.0 == ClassComparison::Rank { 3 } else { 2 };
+        let (mut defines, grid) = row_launch(&self.name(), (rows, cols), passes, cx.caps)?;
+        defines.push(("SPARSE", (cx.inputs[1].0.dtype == DType::U32).into()));
+        defines.push(("KIND", kind.into()));
+        let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
+        Ok(KernelCall {
+            template: "reduce/argmax",
+            defines,
+            binds: vec![Bind::Input(0), Bind::Input(1), Bind::Output(0)],
+            params: params.with_words(&[]),
+            step: false,
+            grid,
+            flops: (rows * cols) as u64,
+        }
+        .into())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Graph {
+    /// Which rows of `predictions` have their largest element where `targets` do: 1 or 0; see
+    /// [`CompareClasses`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the targets do not suit the predictions.
+    pub fn hits(&mut self, predictions: Value, targets: Value) -> Result<Value> {
+        self.push(Arc::new(CompareClasses(ClassComparison::Hit)), &[predictions, targets])
+    }
+
+    /// The cell of the confusion matrix of each row, `target · cols + predicted class`; see
+    /// [`CompareClasses`].
+    ///
+    /// # Errors
+    /// As [`Graph::hits`]; more than [`MAX_CELL_CLASSES`] classes.
+    pub fn confusion_cells(&mut self, predictions: Value, targets: Value) -> Result<Value> {
+        self.push(Arc::new(CompareClasses(ClassComparison::Cell)), &[predictions, targets])
+    }
+
+    /// How many elements of each row are larger than that of the target's class; see [`CompareClasses`].
+    ///
+    /// # Errors
+    /// As [`Graph::hits`].
+    pub fn target_ranks(&mut self, predictions: Value, targets: Value) -> Result<Value> {
+        self.push(Arc::new(CompareClasses(ClassComparison::Rank)), &[predictions, targets])
+    }
+}
