@@ -17,6 +17,8 @@ pub mod ops;
 pub mod optim;
 pub mod passes;
 pub mod plan;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod prelude;
 pub mod tensor;
 pub mod train;

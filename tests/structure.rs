@@ -28,6 +28,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("optim", &["error", "tensor", "graph", "ops", "autodiff"]),
     // Files for the trainer, which reads and writes them through its own methods; `gpu` for `block_on`.
     ("checkpoint", &["error", "tensor", "gpu", "layers", "train"]),
+    // Pictures of plain data; they know nothing of training.
+    ("plot", &["error"]),
 ];
 
 /// Modules that may name every other.

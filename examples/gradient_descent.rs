@@ -1,0 +1,101 @@
+//! Full-batch, mini-batch and stochastic descent, each with and without momentum, on one problem.
+//!
+//! `cargo run --release --example gradient_descent` draws the losses against epochs and against seconds in
+//! `out/gradient_descent.png`.
+
+mod common;
+
+use anyhow::Result;
+use clap::Parser;
+use std::process::ExitCode;
+use wgrad::data::{Classification, make_classification};
+use wgrad::plot::{Curves, Figure};
+use wgrad::prelude::*;
+
+/// Trains the same network in six ways.
+#[derive(Parser)]
+struct Args {
+    /// Seed of the data, the initial weights and the shuffling.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Passes over the data.
+    #[arg(long, default_value_t = 20)]
+    epochs: usize,
+    /// Write SVG instead of PNG.
+    #[arg(long)]
+    svg: bool,
+}
+
+const SAMPLES: usize = 512;
+const RATE: f32 = 0.05;
+
+/// A way to descend: its name, its batch size, its momentum.
+const WAYS: [(&str, usize, f32); 6] = [
+    ("full batch", SAMPLES, 0.0),
+    ("full batch, momentum", SAMPLES, 0.9),
+    ("mini-batch", 32, 0.0),
+    ("mini-batch, momentum", 32, 0.9),
+    ("stochastic", 1, 0.0),
+    // At this rate single samples with momentum overshoot; a tenth of it keeps the effective rate.
+    ("stochastic, momentum", 1, 0.9),
+];
+
+fn main() -> ExitCode {
+    common::report(run(&Args::parse()))
+}
+
+fn run(args: &Args) -> Result<()> {
+    let clock = common::Clock::start();
+    let device = Device::new()?;
+    println!("adapter: {}", device.info());
+    let options =
+        Classification { n_samples: SAMPLES, n_features: 20, ..Classification::default() };
+    let made = make_classification(&Classification { seed: args.seed, ..options })?;
+    let y = made.y().as_u32()?.iter().map(|&l| l as f32).collect::<Vec<_>>();
+    let data = TensorDataset::new(made.x().clone(), Tensor::f32([SAMPLES, 1], y)?)?;
+
+    let mut by_epoch = Curves::new("against epochs").x("epoch").y("binary cross-entropy");
+    let mut by_second =
+        Curves::new("against seconds").x("seconds").y("binary cross-entropy").log_x();
+    let mut finals = Vec::new();
+    println!(
+        "{:<22} {:>8} {:>12} {:>12} {:>10}",
+        "descent", "steps", "first epoch", "last epoch", "seconds"
+    );
+    for (name, batch, momentum) in WAYS {
+        let model = Sequential::new([20])
+            .add(Dense::new(16).activation(Activation::Tanh))
+            .add(Dense::new(1).activation(Activation::Sigmoid));
+        let rate = if batch == 1 && momentum > 0.0 { RATE / 10.0 } else { RATE };
+        let sgd = Sgd { momentum, ..Sgd::new(rate) };
+        let loss = Loss::BinaryCrossentropy { from_logits: false };
+        let mut trainer = model.compile(&device, Compile::new(sgd, loss).seed(args.seed))?;
+        // The first step compiles; the clock below measures descent alone.
+        trainer.evaluate(&data)?;
+        let fit = Fit::new().epochs(args.epochs).batch_size(batch).verbose(Verbose::Silent);
+        let history = trainer.fit(&data, fit)?;
+        let losses = history.get("loss");
+        let mut elapsed = 0.0;
+        let seconds = history.epochs.iter().map(|e| {
+            elapsed += e.duration.as_secs_f64();
+            elapsed
+        });
+        let seconds: Vec<f64> = seconds.collect();
+        let (first, last) =
+            (losses.first().copied().unwrap_or(0.0), losses.last().copied().unwrap_or(0.0));
+        let steps = SAMPLES.div_ceil(batch) * args.epochs;
+        println!("{name:<22} {steps:>8} {first:>12.4} {last:>12.4} {elapsed:>10.3}");
+        by_epoch = by_epoch.values(name, &losses);
+        by_second = by_second.series(name, &seconds, &losses);
+        finals.push((name.replace(", ", "_").replace([' ', '-'], "_"), last));
+    }
+    let path = common::picture("gradient_descent", args.svg);
+    Figure::new("Six ways down").panel(by_epoch).panel(by_second).save(&path)?;
+    println!("wrote {}", path.display());
+    print!("result:");
+    for (name, loss) in finals {
+        print!(" {name}={loss:.4}");
+    }
+    println!(" seconds={:.2}", clock.seconds());
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Small grey images in rows, each with a caption.
+
+use super::color::{self, ALARM, INK, RULE};
+use super::font::Font;
+use super::legend::Key;
+use super::page::{Drawn, Label, Page};
+use crate::error::{Error, Result};
+use plotters::style::RGBColor;
+use plotters_backend::DrawingBackend;
+
+/// The caption's size in pixels per em, and the height of its line.
+const CAPTION: f64 = 12.0;
+const LINE: f64 = 15.0;
+/// About how wide an image is shown, and the least width of a cell.
+const SIDE: usize = 84;
+const CELL: f64 = 96.0;
+const GUTTER: f64 = 10.0;
+/// By how many pixels of the picture neighbours overlap.
+const OVERLAP: f64 = 0.5;
+
+/// Grey images beside each other, as the dataset holds them: of shape `[n, height, width]`, row by row. Each pixel
+/// shows as a square of whole pixels of the picture; 0 is black, the greatest value white.
+///
+/// ```no_run
+/// # fn main() -> wgrad::Result<()> {
+/// use wgrad::plot::ImageGrid;
+///
+/// let images = vec![0_u8; 3 * 28 * 28];
+/// ImageGrid::bytes("digits", [28, 28], &images)
+///     .predictions(&[7, 2, 1], &[7, 2, 4])
+///     .save("out/digits.png")?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct ImageGrid {
+    pub(super) title: String,
+    height: usize,
+    width: usize,
+    /// From 0 for black to 1 for white; NaN stays blank.
+    pixels: Vec<f32>,
+    captions: Option<Vec<Caption>>,
+    names: Option<Vec<String>>,
+    columns: Option<usize>,
+}
+
+#[derive(Debug, Clone)]
+enum Caption {
+    Text(String),
+    Prediction { predicted: u32, label: u32 },
+}
+
+impl ImageGrid {
+    /// Images of bytes, 255 white, each of `[height, width]`. An empty title takes no room.
+    pub fn bytes(title: impl Into<String>, image: [usize; 2], pixels: &[u8]) -> Self {
+        Self::of(title.into(), image, pixels.iter().map(|&p| f32::from(p) / 255.0).collect())
+    }
+
+    /// Images of numbers, each of `[height, width]`: the least of all is black, the greatest white. Pixels that
+    /// are not finite stay blank.
+    pub fn floats(title: impl Into<String>, image: [usize; 2], pixels: &[f32]) -> Self {
+        let finite = pixels.iter().filter(|p| p.is_finite());
+        let (low, high) = finite
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &p| (low.min(p), high.max(p)));
+        // In f64, where the range of any two f32 is finite. Images of one value are black.
+        let (low, length) = (f64::from(low), f64::from(high) - f64::from(low));
+        let pixels = pixels.iter().map(|&p| match p {
+            p if !p.is_finite() => f32::NAN,
+            p if length > 0.0 => ((f64::from(p) - low) / length) as f32,
+            _ => 0.0,
+        });
+        let pixels = pixels.collect();
+        Self::of(title.into(), image, pixels)
+    }
+
+    fn of(title: String, [height, width]: [usize; 2], pixels: Vec<f32>) -> Self {
+        Self { title, height, width, pixels, captions: None, names: None, columns: None }
+    }
+
+    /// A caption for each image, of one line.
+    #[must_use]
+    pub fn captions<S: AsRef<str>>(mut self, captions: &[S]) -> Self {
+        self.captions = Some(captions.iter().map(|c| Caption::Text(c.as_ref().into())).collect());
+        self
+    }
+
+    /// Captions of the predicted class, and in red with the true class where it is another.
+    #[must_use]
+    pub fn predictions(mut self, predicted: &[u32], labels: &[u32]) -> Self {
+        // A missing half is found by its count when the picture is checked.
+        let pairs = predicted.iter().zip(labels);
+        let captions = pairs.map(|(&predicted, &label)| Caption::Prediction { predicted, label });
+        self.captions = Some(captions.collect());
+        self
+    }
+
+    /// Names of the classes, for [`ImageGrid::predictions`]. A class without a name shows as its number.
+    #[must_use]
+    pub fn class_names<S: AsRef<str>>(mut self, names: &[S]) -> Self {
+        self.names = Some(names.iter().map(|n| n.as_ref().into()).collect());
+        self
+    }
+
+    /// Images in a row; as many as make the grid about square where nothing is said.
+    #[must_use]
+    pub fn columns(mut self, columns: usize) -> Self {
+        self.columns = Some(columns);
+        self
+    }
+
+    /// Writes the picture: PNG or SVG, by the path's extension. Missing folders are made.
+    ///
+    /// # Errors
+    /// Those of [`Figure::save`](super::Figure::save); [`Error::Data`] where there is no image, the pixels are no
+    /// whole number of images, or captions are not one per image; [`Error::Parameter`] for no columns.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        super::Figure::from(self.clone()).save(path)
+    }
+
+    pub(super) fn keys(&self) -> Vec<Key> {
+        vec![]
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let (pixels, image) = (self.pixels.len(), self.height.saturating_mul(self.width));
+        if pixels == 0 || image == 0 || !pixels.is_multiple_of(image) {
+            let detail =
+                format!("{pixels} pixels are no images of {} x {}", self.height, self.width);
+            return Err(Error::data("images", detail));
+        }
+        if let Some(captions) = &self.captions
+            && captions.len() != pixels / image
+        {
+            let detail = format!("{} for {} images", captions.len(), pixels / image);
+            return Err(Error::data("captions", detail));
+        }
+        if self.columns == Some(0) {
+            return Err(Error::parameter("columns", 0, "a row holds at least one image"));
+        }
+        Ok(())
+    }
+
+    /// Images in all, and in a row.
+    fn counts(&self) -> (usize, usize) {
+        let count = self.pixels.len() / (self.height * self.width);
+        let columns = self.columns.unwrap_or_else(|| (count as f64).sqrt().ceil() as usize);
+        (count, columns.min(count))
+    }
+
+    /// Pixels of the picture to a pixel of an image, and width and height of a cell without its gutter.
+    fn cell(&self) -> (f64, f64, f64) {
+        let zoom = (SIDE / self.height.max(self.width)).max(1) as f64;
+        let captions = self.captions.iter().flatten();
+        let lines = captions.map(|c| self.lines(c).len()).max().unwrap_or(0) as f64;
+        let (width, height) = (self.width as f64 * zoom, self.height as f64 * zoom);
+        (zoom, width.max(CELL), height + lines * LINE)
+    }
+
+    pub(super) fn size(&self, _font: &Font) -> (f64, f64) {
+        let (count, columns) = self.counts();
+        let (_, width, height) = self.cell();
+        let rows = count.div_ceil(columns);
+        let across = columns as f64 * (width + GUTTER) - GUTTER;
+        let down = rows as f64 * (height + GUTTER) - GUTTER;
+        (across.max(200.0), down.max(120.0))
+    }
+
+    /// Draws what [`ImageGrid::check`] has passed.
+    pub(super) fn draw<B: DrawingBackend>(&self, page: &Page<'_, B>) -> Drawn<B> {
+        let (_, columns) = self.counts();
+        let (zoom, width, height) = self.cell();
+        let across = columns as f64 * (width + GUTTER) - GUTTER;
+        let margin = ((page.size().0 - across) / 2.0).floor();
+        let shown = (self.width as f64 * zoom, self.height as f64 * zoom);
+        for (i, image) in self.pixels.chunks(self.height * self.width).enumerate() {
+            let x = margin + (i % columns) as f64 * (width + GUTTER);
+            let y = (i / columns) as f64 * (height + GUTTER);
+            let corner = ((x + (width - shown.0) / 2.0).floor(), y);
+            self.draw_image(page, image, corner, zoom)?;
+            if let Some(captions) = &self.captions {
+                for (line, (text, color)) in self.lines(&captions[i]).iter().enumerate() {
+                    let at = (x + width / 2.0, y + shown.1 + (line as f64 + 0.6) * LINE);
+                    page.text(&Label { color: *color, ..Label::new(text, CAPTION, width) }, at)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn lines(&self, caption: &Caption) -> Vec<(String, RGBColor)> {
+        let name = |class: u32| {
+            let name = self.names.as_ref().and_then(|names| names.get(class as usize));
+            name.cloned().unwrap_or_else(|| class.to_string())
+        };
+        match *caption {
+            Caption::Text(ref text) => vec![(text.clone(), INK)],
+            Caption::Prediction { predicted, label } if predicted == label => {
+                vec![(name(predicted), INK)]
+            }
+            Caption::Prediction { predicted, label } => {
+                vec![(name(predicted), ALARM), (format!("is {}", name(label)), ALARM)]
+            }
+        }
+    }
+
+    /// Draws an image in a frame. Neighbours of one grey share a rectangle.
+    fn draw_image<B: DrawingBackend>(
+        &self,
+        page: &Page<'_, B>,
+        image: &[f32],
+        (left, top): (f64, f64),
+        zoom: f64,
+    ) -> Drawn<B> {
+        let (width, height) = (self.width as f64 * zoom, self.height as f64 * zoom);
+        for (row, pixels) in image.chunks(self.width).enumerate() {
+            let greys: Vec<Option<u8>> =
+                pixels.iter().map(|p| p.is_finite().then(|| (p * 255.0).round() as u8)).collect();
+            let y = row as f64 * zoom;
+            let mut column = 0;
+            for run in greys.chunk_by(|a, b| a == b) {
+                let x = column as f64 * zoom;
+                column += run.len();
+                if let Some(grey) = run[0] {
+                    // A little further, under what is drawn next, so that no seam shows.
+                    let right = (x + run.len() as f64 * zoom + OVERLAP).min(width);
+                    let bottom = (y + zoom + OVERLAP).min(height);
+                    let color = RGBColor(grey, grey, grey);
+                    page.rect((left + x, top + y), (right - x, bottom - y), color)?;
+                }
+            }
+        }
+        let (right, bottom) = (left + width, top + height);
+        let frame = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
+        page.line(&frame, 1.0, color::between(RULE, INK, 0.3))
+    }
+}
