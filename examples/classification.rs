@@ -16,7 +16,7 @@ use wgrad::prelude::*;
 #[derive(Parser)]
 struct Args {
     /// Seed of the data, the split, the initial weights and the shuffling.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Passes over the training data.
     #[arg(long, default_value_t = 50)]

@@ -38,6 +38,11 @@ const CURES: [Cure; 4] = [
     ("dropout", NONE, 0.5),
 ];
 
+/// The name of a cure in a title.
+fn label(name: &str) -> String {
+    if name == "dropout" { name.into() } else { name.to_uppercase() }
+}
+
 fn main() -> ExitCode {
     common::report(run(&Args::parse()))
 }
@@ -77,7 +82,8 @@ fn run(args: &Args) -> Result<()> {
         let (seen, unseen) = (trainer.evaluate(&train)?.loss, trainer.evaluate(&validation)?.loss);
         println!("{name:<8} {seen:>10.4} {unseen:>12.4} {:>8.4}", unseen - seen);
         gaps.push(unseen - seen);
-        let title = if name == "none" { "no cure".to_owned() } else { format!("with {name}") };
+        let title =
+            if name == "none" { "no cure".to_owned() } else { format!("with {}", label(name)) };
         let panel = Curves::new(title).x("epoch").y("loss").include_y(0.0, 1.5);
         let panel = panel.values("training", &history.get("loss"));
         figure = figure.panel(panel.values("validation", &history.get("val_loss")));

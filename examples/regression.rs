@@ -89,7 +89,7 @@ fn trained(
     let mut trainer = model.compile(device, compile)?;
     let mut stopping =
         EarlyStopping::new("val_loss").patience(args.patience).restore_best_weights(true);
-    let fit = Fit::new().epochs(args.epochs).batch_size(64).validation_split(0.2);
+    let fit = Fit::new().epochs(args.epochs).batch_size(64).validation_split(0.1);
     let history = trainer.fit(&train, fit.callback(&mut stopping).verbose(Verbose::Silent))?;
     for epoch in history.epochs.iter().step_by(10) {
         println!("{epoch}");

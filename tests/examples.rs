@@ -1,0 +1,100 @@
+//! The quick tutorial programs run, and reach their figures.
+
+use anyhow::{Context, Result, ensure};
+use std::collections::HashMap;
+use std::process::Command;
+
+/// Runs an example in a folder of its own and gives the numbers of its result line.
+fn run(name: &str, args: &[&str]) -> Result<HashMap<String, f64>> {
+    let folder = std::env::temp_dir().join(format!("wgrad-{name}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--manifest-path", manifest, "--example", name, "--"]);
+    let output = cargo.args(args).current_dir(&folder).output()?;
+    std::fs::remove_dir_all(&folder)?;
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    ensure!(output.status.success(), "{name} {args:?}: {}\n{out}\n{err}", output.status);
+    let last = out.lines().last().unwrap_or_default();
+    let pairs = last.strip_prefix("result: ").with_context(|| format!("{name} ends: {last:?}"))?;
+    let number = |pair: &str| -> Result<(String, f64)> {
+        let (key, value) = pair.split_once('=').with_context(|| format!("{name}: {pair:?}"))?;
+        Ok((key.to_owned(), value.parse()?))
+    };
+    pairs.split(' ').map(number).collect()
+}
+
+#[test]
+fn gates_are_learned_from_ten_seeds() -> Result<()> {
+    for seed in 0..10 {
+        let result = run("gates", &["--seed", &seed.to_string()])?;
+        ensure!(result["correct"] == 1.0, "seed {seed}: {result:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn xor_is_learned_from_ten_seeds() -> Result<()> {
+    for seed in 0..10 {
+        let result = run("xor", &["--seed", &seed.to_string()])?;
+        ensure!(result["correct"] == 1.0 && result["loss"] < 0.002, "seed {seed}: {result:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_clouds_are_told_apart() -> Result<()> {
+    let result = run("gaussians", &[])?;
+    ensure!(result["accuracy"] >= 0.99, "{result:?}");
+    Ok(())
+}
+
+#[test]
+fn classification_reaches_its_figure() -> Result<()> {
+    let result = run("classification", &[])?;
+    ensure!(result["test_accuracy"] >= 0.85 && result["logits_accuracy"] >= 0.85, "{result:?}");
+    Ok(())
+}
+
+#[test]
+fn regression_reaches_its_figures() -> Result<()> {
+    let result = run("regression", &[])?;
+    ensure!(result["r2"] >= 0.98 && result["r2_standardised"] >= 0.996, "{result:?}");
+    Ok(())
+}
+
+#[test]
+fn each_cure_narrows_the_gap() -> Result<()> {
+    let result = run("overfitting", &[])?;
+    for cure in ["gap_l1", "gap_l2", "gap_dropout"] {
+        ensure!(result[cure] < 0.7 * result["gap_none"], "{cure}: {result:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn more_steps_an_epoch_go_down_further() -> Result<()> {
+    let result = run("gradient_descent", &[])?;
+    let order = ["full_batch", "mini_batch", "stochastic"];
+    for pair in order.windows(2) {
+        ensure!(result[pair[0]] > result[pair[1]], "{pair:?}: {result:?}");
+    }
+    for way in &order[..2] {
+        ensure!(result[&format!("{way}_momentum")] < result[*way], "{way}: {result:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_hand_written_loop_agrees_with_fit() -> Result<()> {
+    let result = run("custom_loop", &[])?;
+    ensure!(result["same_bits"] == 1.0 && result["host_difference"] <= 1e-6, "{result:?}");
+    Ok(())
+}
+
+#[test]
+fn a_bad_argument_is_an_error() {
+    let error = run("xor", &["--epochs", "0"]).unwrap_err().to_string();
+    assert!(error.contains("error: epochs = 0: at least one epoch"), "{error}");
+}
