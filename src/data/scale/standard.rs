@@ -1,6 +1,8 @@
 //! Columns of mean 0 and standard deviation 1.
 
 use super::Columns;
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::tensor::{Shape, Tensor};
 
