@@ -5,7 +5,9 @@ use super::cache;
 use super::failure::Failures;
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
-use crate::kernels::{DeviceCaps, MatmulFamily, MatmulRule};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::kernels::MatmulRule;
+use crate::kernels::{DeviceCaps, MatmulFamily};
 use std::sync::Arc;
 
 /// How to choose an adapter.
