@@ -55,10 +55,8 @@ impl Layer for AlphaDropout {
         let drawn = graph.random_uniform(shape, seed, step, mode.stream)?;
         let rate = graph.constant(self.rate);
         let kept = graph.binary("greater_equal", drawn, rate)?;
-        let dropped = graph.binary("less", drawn, rate)?;
-        let kept = graph.mul(kept, x)?;
-        let dropped = graph.scale(dropped, ALPHA_PRIME as f32)?;
-        let y = graph.add(kept, dropped)?;
+        let floor = graph.constant(ALPHA_PRIME as f32);
+        let y = graph.select(kept, x, floor)?;
         let y = graph.scale(y, a as f32)?;
         let b = graph.constant((-a * q * ALPHA_PRIME) as f32);
         graph.add(y, b)

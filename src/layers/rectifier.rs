@@ -155,12 +155,7 @@ impl Layer for RRelu {
         let slope = graph.scale(drawn, self.upper - self.lower)?;
         let lower = graph.constant(self.lower);
         let slope = graph.add(slope, lower)?;
-        // Comparisons have no gradient, so that x alone has one: the factor.
-        let zero = graph.constant(0.0);
-        let right = graph.binary("greater", x, zero)?;
-        let left = graph.binary("less_equal", x, zero)?;
-        let left = graph.mul(left, slope)?;
-        let factor = graph.add(right, left)?;
-        graph.mul(x, factor)
+        let left = graph.mul(x, slope)?;
+        graph.select(x, x, left)
     }
 }
