@@ -35,7 +35,7 @@ impl Trainer {
     /// Takes up a checkpoint that [`Trainer::save_checkpoint`] or a callback wrote: everything that training changes
     /// becomes what it was then, weights kept under a name included. The next `fit`, with the same options, goes on
     /// where the checkpoint was written and gives the same bits as if training had never stopped; its `epochs` counts
-    /// the epochs before, and its history has them.
+    /// the epochs before, its history has them, and its `initial_epoch` does not count.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where the file cannot be read; [`Error::File`](crate::Error::File) naming the

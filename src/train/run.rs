@@ -76,7 +76,7 @@ impl Run<'_, '_> {
         let callbacks = self.fit.callbacks.iter().map(|c| (c.name(), c.state())).collect();
         let elapsed = match self.state.batch {
             0 => Duration::ZERO,
-            _ => self.state.elapsed + self.epoch_began.elapsed(),
+            _ => self.state.elapsed.saturating_add(self.epoch_began.elapsed()),
         };
         FitState { callbacks, elapsed, stop: self.requests.stop, ..self.state.clone() }
     }
@@ -310,7 +310,8 @@ impl Trainer {
             if let Some(ended) = first.filter(|_| run.state.history.epochs.is_empty()) {
                 run.state.history.first_step = Some(ended - began);
             }
-            let duration = std::mem::take(&mut run.state.elapsed) + run.epoch_began.elapsed();
+            let before = std::mem::take(&mut run.state.elapsed);
+            let duration = before.saturating_add(run.epoch_began.elapsed());
             let numbers = std::mem::take(&mut run.state.numbers);
             let mut logs = numbers.evaluation(&self.outputs).logs("");
             let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
