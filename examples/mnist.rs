@@ -65,7 +65,7 @@ fn run(args: &Args, began: Instant) -> Result<()> {
 
     let before_fit = began.elapsed();
     let fit = Fit::new().epochs(args.epochs).batch_size(args.batch).validation_data(&test);
-    let history = trainer.fit(&train, fit.on_epoch_end(|epoch| println!("{epoch}")))?;
+    let history = trainer.fit(&train, fit)?;
 
     let result = trainer.evaluate(&test)?;
     let accuracy = result.get("accuracy").context("accuracy was asked for")?;

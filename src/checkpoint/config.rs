@@ -39,6 +39,7 @@ pub(super) fn config(trainer: &Trainer) -> Value {
         "optimizer": {
             "name": trainer.optimizer().name(),
             "settings": format!("{:?}", trainer.optimizer()),
+            "gradients": format!("{:?}", trainer.gradients()),
         },
     })
 }

@@ -12,7 +12,20 @@ pub(super) use stopped::Instant;
 /// Time that one submit may take.
 const SUBMIT: Duration = Duration::from_millis(50);
 
-/// Runs the blocks; the first two alone, the second one timed, where the executor's chunk is not set yet.
+/// How many steps share a submit, where so many took so long.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn steps_per_submit(steps: usize, took: Duration) -> usize {
+    (SUBMIT.as_secs_f64() * steps as f64 / took.as_secs_f64().max(1e-9)) as usize
+}
+
+/// Without a clock nobody knows how long steps take.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn steps_per_submit(_steps: usize, _took: Duration) -> usize {
+    1
+}
+
+/// Runs the blocks; the first two alone, the second one timed, where the executor's chunk is not set yet. One step
+/// is a rough measure: whoever waits for many sets the chunk again.
 /// Returns when the first block ended, where that was waited for.
 pub(super) async fn run_steps(
     device: &Device,
@@ -28,11 +41,12 @@ pub(super) async fn run_steps(
     device.wait_async().await?;
     let ended = Instant::now();
     let (second, rest) = rest.split_at(rest.len().min(1));
-    if !second.is_empty() {
+    if second.is_empty() {
+        executor.set_steps_per_submit(1);
+    } else {
         executor.run(second)?;
         device.wait_async().await?;
-        let step = ended.elapsed().max(Duration::from_nanos(1));
-        executor.set_steps_per_submit((SUBMIT.as_secs_f64() / step.as_secs_f64()) as usize);
+        executor.set_steps_per_submit(steps_per_submit(1, ended.elapsed()));
         executor.run(rest)?;
     }
     Ok(Some(ended))

@@ -1,6 +1,6 @@
 //! A pass over data: its batches, and the steps that run them.
 
-use super::clock::{Instant, run_steps};
+use super::clock::{Instant, run_steps, steps_per_submit};
 use super::numbers::Numbers;
 use super::step::Batch;
 use super::trainer::Trainer;
@@ -11,6 +11,7 @@ use crate::graph::TensorType;
 use crate::plan::Plan;
 use crate::tensor::Tensor;
 use std::ops::Range;
+use std::time::Duration;
 
 /// Steps whose parameters are prepared at once, and whose numbers the device keeps.
 pub(super) const STEPS_AT_ONCE: usize = 4096;
@@ -181,6 +182,17 @@ impl Trainer {
         Ok(first)
     }
 
+    /// Sets how many steps share a submit, where `steps` of the pass took so long.
+    pub(super) fn pace(&mut self, pass: &Pass, steps: usize, took: Duration) {
+        let chunk = steps_per_submit(steps, took);
+        let batches = [Some(&pass.full), pass.short.as_ref()];
+        for ((batch, train), executor) in &mut self.executors {
+            if *train == pass.train && batches.contains(&Some(&*batch)) {
+                executor.set_steps_per_submit(chunk);
+            }
+        }
+    }
+
     /// The words of the next step.
     fn step_block(&mut self, plan: &Plan, pass: &Pass, step: usize) -> StepBlock {
         let mut block = StepBlock::default();
@@ -251,8 +263,12 @@ impl Trainer {
         let mut numbers = Numbers::default();
         for start in (0..pass.steps).step_by(STEPS_AT_ONCE) {
             let steps = start..pass.steps.min(start + STEPS_AT_ONCE);
-            self.run_pass(pass, steps.clone()).await?;
-            self.add_numbers(pass, steps, &mut numbers).await?;
+            let began = Instant::now();
+            let first = self.run_pass(pass, steps.clone()).await?;
+            self.add_numbers(pass, steps.clone(), &mut numbers).await?;
+            if first.is_none() {
+                self.pace(pass, steps.len(), began.elapsed());
+            }
         }
         Ok(numbers)
     }

@@ -367,12 +367,14 @@ impl Trainer {
         let mut read = run.state.batch;
         let wanted = run.wants_batches();
         while run.state.batch < pass.steps && !run.requests.stop {
-            let (began, step) = (Instant::now(), run.state.batch);
+            let step = run.state.batch;
             let end = run.next_stop(read, pass);
             if wanted {
                 self.batch_begins(run)?;
             }
             self.bring(&mut run.feed, pass, step)?;
+            // With steps under way from before, waiting takes longer than these steps do.
+            let (began, alone) = (Instant::now(), read == step);
             let ended = self.run_pass(pass, step..end).await?;
             first = first.or(ended);
             run.state.batch = end;
@@ -380,8 +382,10 @@ impl Trainer {
                 self.add_numbers(pass, read..end, &mut run.state.numbers).await?;
                 read = end;
                 // Compilation makes the first steps no measure of the others.
-                if ended.is_none() {
-                    run.step_seconds = Some(began.elapsed().as_secs_f64() / (end - step) as f64);
+                if ended.is_none() && alone {
+                    let took = began.elapsed();
+                    run.step_seconds = Some(took.as_secs_f64() / (end - step) as f64);
+                    self.pace(pass, end - step, took);
                 }
             }
             if wanted {

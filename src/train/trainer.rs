@@ -29,7 +29,7 @@ pub struct Trainer {
     compile: Compile,
     pub(crate) outputs: Vec<OutputSpec>,
     plans: Vec<(Key, Arc<Plan>)>,
-    executors: Vec<(Key, Executor)>,
+    pub(super) executors: Vec<(Key, Executor)>,
     /// Steps trained so far.
     pub(super) steps: u64,
     /// Epochs trained so far: the shuffle's counter.
@@ -195,7 +195,7 @@ impl Trainer {
         &*self.compile.optimizer
     }
 
-    pub(super) const fn gradients(&self) -> &GradientTransform {
+    pub(crate) const fn gradients(&self) -> &GradientTransform {
         &self.compile.gradients
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::process::Command;
+use std::sync::Arc;
 use wgrad::{Error, Result};
 
 /// Six epochs of 20 batches, validated.
@@ -110,6 +111,62 @@ fn training_that_a_callback_ended_stays_ended() -> Result<()> {
     let again = second.fit(&points(800), fit().callback(stop(None)))?;
     assert_eq!(bits(&again), bits(&whole), "the epoch that was stopped has its end");
     assert_eq!(digest(&second), digest(&first));
+    Ok(())
+}
+
+#[test]
+fn a_stream_goes_on_from_its_window() -> Result<()> {
+    let folder = Folder::new("stream");
+    let path = folder.file("checkpoint.safetensors");
+    let data = Arc::new(points(640));
+    let fit = || Fit::new().epochs(3).window_batches(3).verbose(Verbose::Silent);
+    let mut whole = trainer();
+    let want = bits(&whole.fit(data.clone(), fit())?);
+    // In the middle of the third window, and at the beginning of one.
+    for batch in [6, 8] {
+        let crash = Crash { path: &path, save: (1, Some(batch)), fail: (1, Some(12)) };
+        trainer().fit(data.clone(), fit().callback(crash)).unwrap_err();
+        let mut second = strayed();
+        second.load_checkpoint(&path)?;
+        assert_eq!(bits(&second.fit(data.clone(), fit())?), want);
+        assert_eq!(digest(&second), digest(&whole));
+    }
+    // Data at hand goes on where a stream of the same stopped.
+    let mut third = strayed();
+    third.load_checkpoint(&path)?;
+    assert_eq!(bits(&third.fit(&*data, fit())?), want);
+    Ok(())
+}
+
+#[test]
+fn accumulated_gradients_and_schedules_go_on() -> Result<()> {
+    let folder = Folder::new("accumulated");
+    let path = folder.file("checkpoint.safetensors");
+    let compile = || {
+        let rate = CosineDecay::new(0.05, 30).warmup(0.08, 5);
+        let compile = Compile::new(Adam::new(rate), SPARSE).metrics([Metric::Accuracy]).seed(7);
+        compile.gradient_accumulation_steps(3).clip(Clip::GlobalNorm(0.5))
+    };
+    let new = || network().compile(device(), compile());
+    let mut whole = new()?;
+    let want = bits(&whole.fit(&points(800), fit().callback(Watch::default()))?);
+    // After 48 and 47 steps: with nothing accumulated, and with two gradients.
+    for batch in [7, 6] {
+        let crash = Crash { path: &path, save: (2, Some(batch)), fail: (2, Some(batch + 1)) };
+        new()?.fit(&points(800), fit().callback(Watch::default()).callback(crash)).unwrap_err();
+        let mut second = new()?;
+        second.fit(&points(64), Fit::new().epochs(2).verbose(Verbose::Silent))?;
+        second.load_checkpoint(&path)?;
+        let got = second.fit(&points(800), fit().callback(Watch::default()))?;
+        assert_eq!((bits(&got), digest(&second)), (want.clone(), digest(&whole)));
+    }
+    let parts = format::Parts::of(&std::fs::read(&path).unwrap());
+    let sums = &parts.tensors["optimizer/accumulated/dense/kernel"];
+    assert!(sums.bytes.iter().any(|&byte| byte != 0), "two gradients wait");
+    // Another transform is another optimizer.
+    let other = network().compile(device(), compile().gradient_accumulation_steps(4));
+    let error = other?.load_checkpoint(&path).unwrap_err();
+    says(&error, &["optimizer.gradients", "accumulation_steps: 3", "accumulation_steps: 4"]);
     Ok(())
 }
 
