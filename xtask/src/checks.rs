@@ -178,7 +178,10 @@ mod tests {
     fn a_line_shows_the_variable_that_its_step_sets() {
         let lines: Vec<_> = STEPS.iter().map(Step::line).collect();
         assert_eq!(lines[0], "cargo fmt --all --check");
-        assert_eq!(lines[5], "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps");
+        assert_eq!(
+            lines[5],
+            "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --all-features --no-deps"
+        );
     }
 
     #[test]
