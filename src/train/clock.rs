@@ -10,6 +10,7 @@ pub(super) use std::time::Instant;
 pub(super) use stopped::Instant;
 
 /// Time that one submit may take.
+#[cfg(not(target_arch = "wasm32"))]
 const SUBMIT: Duration = Duration::from_millis(50);
 
 /// How many steps share a submit, where so many took so long.

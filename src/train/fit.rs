@@ -27,7 +27,6 @@ pub struct Fit<'a> {
     pub(super) batch_size: Option<usize>,
     pub(super) shuffle: bool,
     pub(super) steps_per_epoch: Option<usize>,
-    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "nothing is streamed there"))]
     pub(super) window_batches: Option<usize>,
     validation_data: Option<&'a TensorDataset>,
     validation_split: Option<f64>,

@@ -116,6 +116,10 @@ impl Trainer {
     }
 
     /// Begins an epoch at step `from`, with its samples in this order.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(unused_variables, reason = "nothing is streamed there")
+    )]
     pub(super) fn begin_epoch(
         &mut self,
         feed: &mut Feed,
@@ -138,6 +142,10 @@ impl Trainer {
     }
 
     /// Makes sure that the samples of a step are on the device.
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(unused_variables, reason = "nothing is streamed there")
+    )]
     pub(super) fn bring(&mut self, feed: &mut Feed, pass: &Pass, step: usize) -> Result<()> {
         match feed {
             Feed::Resident => Ok(()),
