@@ -69,7 +69,9 @@ fn look(peer: &Peer, args: &Args, folder: &Path) -> Result<(Ready, Option<Build>
         Kind::Python { script, modules, args, cuda } => {
             let python = std::env::var_os("WGRAD_PYTHON").unwrap_or_else(|| "python3".into());
             let code = format!("import {}; print({cuda})", modules.join(", "));
-            let found = output(Command::new(&python).args(["-c", &code]))?;
+            let mut probe = Command::new(&python);
+            // Keras asks for another backend's module where it is not told which one it has.
+            let found = output(probe.args(["-c", &code]).env("KERAS_BACKEND", "jax"))?;
             let on_gpu = if found.trim() == "True" {
                 vec!["--device".into(), "cuda".into()]
             } else {
