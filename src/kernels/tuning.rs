@@ -76,9 +76,9 @@ impl MatmulTile {
     /// with fewer rows where the last tile would be mostly empty.
     #[must_use]
     pub fn fitted(self, m: usize) -> Self {
-        // What a tile of the broadcast kernel takes beside its rows, in rows: loads of B, measured.
-        const BESIDE: u32 = 9;
-        let cost = |rows: &u32| m.div_ceil(*rows as usize) * (rows + BESIDE) as usize;
+        // What a tile of the broadcast kernel takes beside its rows, in rows: the loads of B, measured.
+        let beside = 8 + 6 * (self.columns / 32);
+        let cost = |rows: &u32| m.div_ceil(*rows as usize) * (rows + beside) as usize;
         match self.family {
             // Among equals the taller one, which reads B less often.
             MatmulFamily::Broadcast => {
@@ -165,7 +165,7 @@ const RULES: [MatmulRule; 8] = [
     rule(512, 512, 0, tiled(128), 0),
     rule(64, 64, 1 << 22, tiled(64), 64),
     rule(0, 0, 0, tiled(32), 64),
-    rule(64, 64, 1 << 28, broadcast(64, 64), 0),
+    rule(64, 64, 1 << 25, broadcast(64, 64), 0),
     rule(33, 0, 1 << 24, broadcast(64, 32), 0),
     rule(17, 0, 1 << 19, broadcast(32, 32), 0),
     rule(9, 0, 1 << 19, broadcast(16, 32), 0),
