@@ -31,5 +31,6 @@ pub use crate::optim::schedule::{
 pub use crate::optim::{Adagrad, Adam, AdamW, Clip, Optimizer, RmsProp, Schedule, Sgd};
 pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
 pub use crate::train::{
-    BatchEnd, Compile, Epoch, Evaluation, Features, Fit, FitInfo, History, Trainer, Verbose,
+    BatchEnd, Compile, Epoch, Evaluation, Features, Fit, FitInfo, History, Profile, Trainer,
+    Verbose,
 };

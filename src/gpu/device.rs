@@ -19,6 +19,8 @@ pub struct DeviceOptions {
     pub matmul: Option<MatmulFamily>,
     /// Run every shader with bounds, loop and division checks: slower, for the search for a defect.
     pub checked: bool,
+    /// Bytes of device memory that may be used. `None`: what the adapter has, where it tells.
+    pub memory: Option<u64>,
     /// The folder that keeps compiled pipelines and the table that `tune` measured from run to run, one
     /// file of each per adapter and driver. `None`: nothing is read or written.
     #[cfg(not(target_arch = "wasm32"))]
@@ -27,6 +29,7 @@ pub struct DeviceOptions {
 
 impl DeviceOptions {
     /// What the environment says: `WGRAD_ADAPTER` names the adapter, `WGRAD_CHECKED=1` asks for checks,
+    /// `WGRAD_MEMORY` gives the bytes of device memory that may be used,
     /// `WGRAD_CACHE` names the folder of files kept from run to run (empty for none) instead of `wgrad` in
     /// the user's cache folder.
     #[must_use]
@@ -35,6 +38,7 @@ impl DeviceOptions {
         Self {
             adapter: set("WGRAD_ADAPTER").filter(|name| !name.is_empty()),
             matmul: None,
+            memory: set("WGRAD_MEMORY").and_then(|v| v.trim().parse().ok()),
             checked: set("WGRAD_CHECKED").is_some_and(|v| !v.is_empty() && v != "0"),
             #[cfg(not(target_arch = "wasm32"))]
             cache: match std::env::var_os("WGRAD_CACHE") {
@@ -169,8 +173,9 @@ impl Device {
             Error::NoAdapter(format!("{} could not be opened: {e}", info_of(&adapter.get_info())))
         })?;
         let info = adapter.get_info();
+        let memory = options.memory.or_else(|| super::memory::bytes_of(adapter));
         #[cfg_attr(target_arch = "wasm32", expect(unused_mut, reason = "there are no files"))]
-        let mut caps = caps_of(&info, &device, options.matmul);
+        let mut caps = caps_of(&info, &device, options.matmul, memory);
         #[cfg_attr(target_arch = "wasm32", expect(unused_mut, reason = "there are no files"))]
         let mut pipelines = Pipelines::default();
         #[cfg(not(target_arch = "wasm32"))]
@@ -332,6 +337,7 @@ fn caps_of(
     info: &wgpu::AdapterInfo,
     device: &wgpu::Device,
     matmul: Option<MatmulFamily>,
+    memory: Option<u64>,
 ) -> DeviceCaps {
     let limits = device.limits();
     let cpu = info.device_type == wgpu::DeviceType::Cpu;
@@ -350,6 +356,8 @@ fn caps_of(
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
+        uniform_alignment: limits.min_uniform_buffer_offset_alignment.max(16),
+        memory_bytes: memory,
         // Software Vulkan drops loop iterations past this count.
         max_loop_trips: if cpu { 65_535 } else { u32::MAX },
         matmul: MatmulFamily::Tiled,

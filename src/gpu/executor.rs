@@ -1,17 +1,16 @@
 //! Replays a plan: pipelines, buffers and bind groups are made once, steps are encoded many to a submit.
 
 use super::pipelines::{PARAMS_BINDING, Pipeline, STEP_BINDING};
+use super::readback::Readback;
 use super::store::create_buffer;
-use super::{Device, Store};
+use super::{Device, Pool, Store};
 use crate::error::{Error, Result};
-use crate::kernels::{STEP_BYTES, STEP_WORDS};
+use crate::kernels::{STEP_BLOCKS_BYTES, STEP_BYTES, STEP_WORDS, STEPS_PER_SUBMIT};
 use crate::plan::{BufferClass, Plan, Slot};
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Data, Shape, Tensor};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Steps whose parameters are uploaded at once: the most that share a submit.
-const CHUNK: usize = 64;
 /// Submits that may be under way before the host waits.
 const IN_FLIGHT: usize = 2;
 
@@ -39,7 +38,7 @@ impl StepBlock {
     }
 }
 
-struct Launch {
+pub(super) struct Launch {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
     /// Bindings that move from step to step, in binding order.
@@ -48,16 +47,36 @@ struct Launch {
     grid: [u32; 3],
 }
 
+impl Launch {
+    /// Encodes the dispatch for the step whose words are the `step`-th that were uploaded. `offsets` is room for
+    /// the dynamic offsets.
+    pub(super) fn encode(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        step: usize,
+        block: &StepBlock,
+        offsets: &mut Vec<u32>,
+    ) {
+        offsets.clear();
+        let slot = |s: &Slot| block.0[s.word].wrapping_mul(s.stride as u32);
+        offsets.extend(self.slots.iter().map(slot));
+        offsets.extend(self.step.then_some((step * STEP_BYTES) as u32));
+        pass.set_pipeline(&self.pipeline.pipeline);
+        pass.set_bind_group(0, &self.group, &*offsets);
+        let [x, y, z] = self.grid;
+        pass.dispatch_workgroups(x, y, z);
+    }
+}
+
 /// A plan bound to buffers, ready to run.
 pub struct Executor {
-    device: Device,
+    pub(super) device: Device,
     plan: Arc<Plan>,
-    /// Buffers that this executor owns, by plan index.
+    /// Arenas of its own and activations from a pool, by plan index.
     owned: HashMap<usize, wgpu::Buffer>,
     params: wgpu::Buffer,
-    param_offsets: Vec<u64>,
     steps: wgpu::Buffer,
-    launches: Vec<Launch>,
+    pub(super) launches: Vec<Launch>,
     /// The external buffers that the bind groups refer to.
     bound: HashMap<usize, wgpu::Buffer>,
     steps_per_submit: Option<usize>,
@@ -76,21 +95,32 @@ impl Executor {
     /// # Errors
     /// [`Error::Gpu`] where the device refuses; [`Error::Internal`] where `store` lacks a buffer.
     pub fn new(device: &Device, plan: Arc<Plan>, store: &Store) -> Result<Self> {
-        let mut owned = HashMap::new();
+        Self::with_pool(device, plan, store, &mut Pool::default())
+    }
+
+    /// As [`Executor::new`], with the activation buffers of `pool`: for executors that take turns. An output holds
+    /// until another one runs.
+    ///
+    /// # Errors
+    /// As [`Executor::new`].
+    pub fn with_pool(
+        device: &Device,
+        plan: Arc<Plan>,
+        store: &Store,
+        pool: &mut Pool,
+    ) -> Result<Self> {
+        let mut owned: HashMap<usize, wgpu::Buffer> =
+            pool.take(device, &plan)?.into_iter().collect();
         for (i, decl) in plan.buffers.iter().enumerate() {
-            if matches!(decl.class, BufferClass::Activation | BufferClass::Arena) {
+            if decl.class == BufferClass::Arena {
                 owned.insert(i, create_buffer(device, &decl.name, decl.bytes)?);
             }
         }
-        let align = device.device.limits().min_uniform_buffer_offset_alignment.max(16) as usize;
-        let mut bytes = Vec::new();
-        let mut param_offsets = Vec::new();
+        let mut bytes = vec![0; plan.params_bytes as usize];
         for dispatch in &plan.dispatches {
-            bytes.resize(bytes.len().next_multiple_of(align), 0);
-            param_offsets.push(bytes.len() as u64);
-            bytes.extend_from_slice(&dispatch.call.params);
+            let params = &dispatch.call.params;
+            bytes[dispatch.params_at as usize..][..params.len()].copy_from_slice(params);
         }
-        bytes.resize(bytes.len().max(16).next_multiple_of(16), 0);
         let uniform = |label, size| {
             let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
             let descriptor = wgpu::BufferDescriptor {
@@ -103,14 +133,13 @@ impl Executor {
         };
         let params = uniform("parameters", bytes.len() as u64);
         device.queue.write_buffer(&params, 0, &bytes);
-        let steps = uniform("step blocks", (CHUNK * STEP_BYTES) as u64);
+        let steps = uniform("step blocks", STEP_BLOCKS_BYTES);
         device.check("allocating uniform buffers")?;
         let mut this = Self {
             device: device.clone(),
             plan,
             owned,
             params,
-            param_offsets,
             steps,
             launches: Vec::new(),
             bound: HashMap::new(),
@@ -152,7 +181,7 @@ impl Executor {
         #[cfg(not(target_arch = "wasm32"))]
         let new = self.device.pipelines.prepare(&self.device, &plan.dispatches)?;
         let mut launches = Vec::with_capacity(plan.dispatches.len());
-        for (dispatch, &offset) in plan.dispatches.iter().zip(&self.param_offsets) {
+        for dispatch in &plan.dispatches {
             let pipeline = self.device.pipelines.get(&self.device, dispatch)?;
             let mut entries = Vec::new();
             for (binding, (region, _)) in dispatch.bindings.iter().enumerate() {
@@ -160,7 +189,7 @@ impl Executor {
                 entries.push(bind(binding as u32, buffer, region.offset, region.bytes));
             }
             let params = dispatch.call.params.len() as u64;
-            entries.push(bind(PARAMS_BINDING, &self.params, offset, params));
+            entries.push(bind(PARAMS_BINDING, &self.params, dispatch.params_at, params));
             if dispatch.call.step {
                 entries.push(bind(STEP_BINDING, &self.steps, 0, STEP_BYTES as u64));
             }
@@ -190,7 +219,7 @@ impl Executor {
 
     /// Sets how many steps share a submit: 1 to 64. A submit should stay well under a driver's watchdog.
     pub fn set_steps_per_submit(&mut self, steps: usize) {
-        self.steps_per_submit = Some(steps.clamp(1, CHUNK));
+        self.steps_per_submit = Some(steps.clamp(1, STEPS_PER_SUBMIT));
     }
 
     /// Runs the plan once for each block. Several steps share an upload, a pass and a submit; the host waits
@@ -199,17 +228,22 @@ impl Executor {
     /// # Errors
     /// [`Error::Gpu`] for any failure reported by now.
     pub fn run(&mut self, blocks: &[StepBlock]) -> Result<()> {
-        for chunk in blocks.chunks(self.steps_per_submit.unwrap_or(CHUNK)) {
+        for chunk in blocks.chunks(self.steps_per_submit.unwrap_or(STEPS_PER_SUBMIT)) {
             if self.in_flight.len() >= IN_FLIGHT {
                 self.device.poll_until(self.in_flight.pop_front(), "running a plan")?;
             }
-            let words: Vec<u32> = chunk.iter().flat_map(|b| b.0).collect();
-            self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(&words));
+            self.upload(chunk);
             let mut encoder = self.device.device.create_command_encoder(&Default::default());
             self.encode(&mut encoder, chunk);
             self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
         }
         self.device.check("running a plan")
+    }
+
+    /// Uploads the words of the steps that come next.
+    pub(super) fn upload(&self, blocks: &[StepBlock]) {
+        let words: Vec<u32> = blocks.iter().flat_map(|b| b.0).collect();
+        self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(&words));
     }
 
     /// Encodes a replay per block into one compute pass.
@@ -218,14 +252,7 @@ impl Executor {
         let mut offsets = Vec::new();
         for (step, block) in blocks.iter().enumerate() {
             for launch in &self.launches {
-                offsets.clear();
-                let slot = |s: &Slot| block.0[s.word].wrapping_mul(s.stride as u32);
-                offsets.extend(launch.slots.iter().map(slot));
-                offsets.extend(launch.step.then_some((step * STEP_BYTES) as u32));
-                pass.set_pipeline(&launch.pipeline.pipeline);
-                pass.set_bind_group(0, &launch.group, &offsets);
-                let [x, y, z] = launch.grid;
-                pass.dispatch_workgroups(x, y, z);
+                launch.encode(&mut pass, step, block, &mut offsets);
             }
         }
     }
@@ -235,24 +262,51 @@ impl Executor {
     /// # Errors
     /// [`Error::Internal`] for an unknown name; [`Error::Gpu`] where the device fails.
     pub async fn read(&self, name: &str) -> Result<Tensor> {
+        self.read_later(name)?.tensor().await
+    }
+
+    /// Asks for an output of the last run; later runs may be under way before it is waited for.
+    ///
+    /// # Errors
+    /// As [`Executor::read`].
+    pub fn read_later(&self, name: &str) -> Result<PendingOutput> {
         let output = self.plan.outputs.iter().find(|o| o.name == name).ok_or_else(|| {
             Error::internal("executor", format!("the plan has no output `{name}`"))
         })?;
         let buffer = self.buffer(output.region.buffer)?;
         let len = output.shape.len() * output.dtype.size();
-        let bytes = super::readback::read(&self.device, buffer, output.region.offset, len).await?;
-        let data = match output.dtype {
-            DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(&bytes)),
-            DType::U32 => Data::U32(bytemuck::pod_collect_to_vec(&bytes)),
-            DType::U8 => Data::U8(bytes),
-        };
-        Tensor::new(output.shape.clone(), data)
+        let readback = Readback::of(&self.device, buffer, output.region.offset, len)?;
+        Ok(PendingOutput { readback, shape: output.shape.clone(), dtype: output.dtype })
     }
 
     fn buffer(&self, index: usize) -> Result<&wgpu::Buffer> {
         self.owned.get(&index).or_else(|| self.bound.get(&index)).ok_or_else(|| {
             Error::internal("executor", format!("buffer {index} of the plan is not bound"))
         })
+    }
+}
+
+/// An output on its way to the host.
+#[derive(Debug)]
+pub struct PendingOutput {
+    readback: Readback,
+    shape: Shape,
+    dtype: DType,
+}
+
+impl PendingOutput {
+    /// Waits for the run that it comes from, and gives it.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device fails.
+    pub async fn tensor(self) -> Result<Tensor> {
+        let bytes = self.readback.bytes().await?;
+        let data = match self.dtype {
+            DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(&bytes)),
+            DType::U32 => Data::U32(bytemuck::pod_collect_to_vec(&bytes)),
+            DType::U8 => Data::U8(bytes),
+        };
+        Tensor::new(self.shape, data)
     }
 }
 

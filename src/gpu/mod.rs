@@ -4,12 +4,16 @@ mod cache;
 mod device;
 mod executor;
 mod failure;
+mod memory;
 mod pipelines;
+mod pool;
 mod readback;
 mod store;
+mod timed;
 
 pub use device::{AdapterInfo, Device, DeviceOptions};
-pub use executor::{Executor, StepBlock};
+pub use executor::{Executor, PendingOutput, StepBlock};
+pub use pool::Pool;
 pub use store::Store;
 
 /// Runs a future to its end on this thread: the blocking form of the asynchronous calls.

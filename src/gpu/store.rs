@@ -128,6 +128,11 @@ impl Store {
         self.buffers.keys().map(String::as_str)
     }
 
+    /// The names and bytes of all buffers.
+    pub fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.buffers.iter().map(|(name, buffer)| (name.as_str(), buffer.size()))
+    }
+
     /// Frees a buffer.
     pub fn remove(&mut self, name: &str) {
         self.buffers.remove(name);

@@ -8,6 +8,12 @@ pub const STEP_WORDS: usize = 64;
 /// Bytes of the per-step uniform block: one dynamic offset apart.
 pub const STEP_BYTES: usize = STEP_WORDS * 4;
 
+/// Steps whose words are uploaded at once: the most that share a submit.
+pub const STEPS_PER_SUBMIT: usize = 64;
+
+/// Bytes of the buffer with the words of the steps that share a submit.
+pub const STEP_BLOCKS_BYTES: u64 = (STEPS_PER_SUBMIT * STEP_BYTES) as u64;
+
 /// Storage buffers that a kernel may bind, as on every WebGPU device; the uniform blocks follow them.
 pub const MAX_STORAGE_BUFFERS: u32 = 8;
 

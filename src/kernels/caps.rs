@@ -21,6 +21,10 @@ pub struct DeviceCaps {
     pub max_binding_bytes: u64,
     /// Bytes of one buffer.
     pub max_buffer_bytes: u64,
+    /// Bytes to which parameters in a uniform buffer are aligned.
+    pub uniform_alignment: u32,
+    /// Bytes of device memory that may be used; `None` where the adapter does not tell.
+    pub memory_bytes: Option<u64>,
     /// Loop iterations that one invocation may run in total, over all its loops. Software Vulkan drops the
     /// iterations past 65,535 without a word.
     pub max_loop_trips: u32,
@@ -43,6 +47,8 @@ impl DeviceCaps {
             max_workgroups: 65_535,
             max_binding_bytes: 128 << 20,
             max_buffer_bytes: 256 << 20,
+            uniform_alignment: 256,
+            memory_bytes: None,
             max_loop_trips: u32::MAX,
             matmul: MatmulFamily::Tiled,
             tuned: Vec::new(),

@@ -72,6 +72,23 @@ impl MatmulTile {
         if self.rows == 128 { 8 } else { 4 }
     }
 
+    /// The kernel of this family and width that computes `m` rows in the least time: no taller than this one, and
+    /// with fewer rows where the last tile would be mostly empty.
+    #[must_use]
+    pub fn fitted(self, m: usize) -> Self {
+        // What a tile of the broadcast kernel takes beside its rows, in rows: the loads of B, measured.
+        let beside = 8 + 6 * (self.columns / 32);
+        let cost = |rows: &u32| m.div_ceil(*rows as usize) * (rows + beside) as usize;
+        match self.family {
+            // Among equals the taller one, which reads B less often.
+            MatmulFamily::Broadcast => {
+                let rows = (8..=self.rows).rev().filter(|r| r.is_multiple_of(8)).min_by_key(cost);
+                Self { rows: rows.unwrap_or(self.rows), ..self }
+            }
+            MatmulFamily::Tiled => self,
+        }
+    }
+
     /// Whether the device can run it.
     #[must_use]
     pub fn runs_on(self, caps: &DeviceCaps) -> bool {
@@ -148,7 +165,7 @@ const RULES: [MatmulRule; 8] = [
     rule(512, 512, 0, tiled(128), 0),
     rule(64, 64, 1 << 22, tiled(64), 64),
     rule(0, 0, 0, tiled(32), 64),
-    rule(64, 64, 1 << 28, broadcast(64, 64), 0),
+    rule(64, 64, 1 << 25, broadcast(64, 64), 0),
     rule(33, 0, 1 << 24, broadcast(64, 32), 0),
     rule(17, 0, 1 << 19, broadcast(32, 32), 0),
     rule(9, 0, 1 << 19, broadcast(16, 32), 0),
@@ -215,6 +232,16 @@ mod tests {
                 assert!(tile.family == caps.matmul && tile.runs_on(&caps), "{size:?}: {tile}");
             }
         }
+    }
+
+    #[test]
+    fn tiles_fit_the_rows_and_keep_their_family() {
+        for (m, rows) in
+            [(1, 8), (8, 8), (64, 64), (65, 40), (128, 64), (200, 40), (784, 56), (1000, 64)]
+        {
+            assert_eq!(broadcast(64, 32).fitted(m), broadcast(rows, 32), "{m} rows");
+        }
+        assert_eq!(tiled(64).fitted(65), tiled(64));
     }
 
     #[test]

@@ -16,7 +16,8 @@ const COMBINE_WORKGROUP: u32 = 64;
 
 pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Result<Lowered> {
     let s = &op.spec;
-    let rule = matmul_rule(cx.caps, [s.m, s.n, s.k]);
+    let mut rule = matmul_rule(cx.caps, [s.m, s.n, s.k]);
+    rule.tile = rule.tile.fitted(s.m);
     let tile = rule.tile;
     if !tile.runs_on(cx.caps) {
         let (kernel, feature, detail) = match tile.family {

@@ -54,7 +54,14 @@ impl Plan {
         });
         let outputs = outputs.collect::<Result<Vec<_>>>()?;
         let step_params = graph.step_params().to_vec();
-        let plan = Self { buffers: storage.buffers, dispatches, outputs, step_params };
+        let mut params_bytes = 0u64;
+        for dispatch in &mut dispatches {
+            dispatch.params_at = params_bytes.next_multiple_of(u64::from(caps.uniform_alignment));
+            params_bytes = dispatch.params_at + dispatch.call.params.len() as u64;
+        }
+        let params_bytes = params_bytes.max(16).next_multiple_of(16);
+        let buffers = storage.buffers;
+        let plan = Self { buffers, dispatches, outputs, step_params, params_bytes };
         plan.verify(caps)?;
         Ok(plan)
     }
@@ -120,7 +127,9 @@ const fn advice(class: BufferClass) -> &'static str {
             "keep fewer samples on the device at once, or store them as bytes; or use another adapter"
         }
         BufferClass::State | BufferClass::Arena => "use a smaller layer, or another adapter",
-        BufferClass::Activation => "use a smaller batch, a smaller layer, or another adapter",
+        BufferClass::Activation | BufferClass::Uniform => {
+            "use a smaller batch, a smaller layer, or another adapter"
+        }
     }
 }
 
@@ -194,6 +203,7 @@ fn lower_node(
             layer: node.layer.as_deref().unwrap_or_default().to_owned(),
             shapes: shapes.clone(),
             call,
+            params_at: 0,
             bindings,
         });
     }
@@ -237,6 +247,7 @@ fn finish_updates(
                 shapes: format!("({ty}) -> {ty}"),
                 bindings: bindings.collect(),
                 call,
+                params_at: 0,
             });
         }
     }

@@ -6,7 +6,7 @@ mod schedule;
 mod storage;
 
 use crate::graph::StepParam;
-use crate::kernels::{Access, KernelCall};
+use crate::kernels::{Access, KernelCall, STEP_BLOCKS_BYTES};
 use crate::tensor::{DType, Shape};
 
 /// What a buffer holds, which decides who owns it and how long it lives.
@@ -20,6 +20,17 @@ pub enum BufferClass {
     Arena,
     /// A slot that several values share, one after the other.
     Activation,
+    /// The parameters of the dispatches, and the words of the steps that share a submit. No dispatch binds it as
+    /// storage: it stands in [`Plan::memory`] alone.
+    Uniform,
+}
+
+impl BufferClass {
+    /// Whether the caller provides buffers of this class.
+    #[must_use]
+    pub const fn is_external(self) -> bool {
+        matches!(self, Self::Input | Self::State)
+    }
 }
 
 /// A buffer of a plan.
@@ -66,6 +77,8 @@ pub struct Dispatch {
     pub shapes: String,
     /// Shader, parameters and grid.
     pub call: KernelCall,
+    /// Where its parameters lie in the buffer of all parameters.
+    pub params_at: u64,
     /// What is bound at 0, 1, 2, ...
     pub bindings: Vec<(Region, Access)>,
 }
@@ -105,13 +118,17 @@ pub struct Plan {
     pub outputs: Vec<OutputDecl>,
     /// Words of the step block, in order.
     pub step_params: Vec<StepParam>,
+    /// Bytes of the buffer with the parameters of all dispatches.
+    pub params_bytes: u64,
 }
 
 impl Plan {
-    /// Device bytes by class, before anything is allocated.
+    /// Device bytes by class, before anything is allocated: exactly what the caller provides for inputs and states,
+    /// and what the executor allocates for all else.
     #[must_use]
     pub fn memory(&self) -> Vec<(BufferClass, u64)> {
-        let mut totals: Vec<(BufferClass, u64)> = Vec::new();
+        let uniform = self.params_bytes + STEP_BLOCKS_BYTES;
+        let mut totals = vec![(BufferClass::Uniform, uniform)];
         for buffer in &self.buffers {
             match totals.iter_mut().find(|t| t.0 == buffer.class) {
                 Some(total) => total.1 += buffer.bytes,
@@ -120,6 +137,12 @@ impl Plan {
         }
         totals.sort_unstable();
         totals
+    }
+
+    /// Device bytes of one class.
+    #[must_use]
+    pub fn bytes_of(&self, class: BufferClass) -> u64 {
+        self.memory().iter().filter(|(c, _)| *c == class).map(|(_, bytes)| bytes).sum()
     }
 
     /// Floating-point operations of one run.

@@ -15,7 +15,7 @@ impl Trainer {
     pub async fn evaluate_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         self.check_data(data)?;
         let pass = self.resident_pass("evaluate", data, self.evaluation_batch(), None)?;
-        self.plan_pass(&pass)?;
+        self.admit(&[&pass])?;
         self.make_resident(data, &pass)?;
         Ok(self.run_whole(&pass).await?.evaluation(&self.outputs))
     }

@@ -6,9 +6,11 @@ mod evaluate;
 mod fit;
 mod history;
 mod layout;
+mod memory;
 mod numbers;
 mod pass;
 mod predict;
+mod profile;
 mod rate;
 mod run;
 mod source;
@@ -28,6 +30,7 @@ pub use layout::{Arena, ArenaLayout, PlacedTensor};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use numbers::Numbers;
 pub use predict::Features;
+pub use profile::{Call, Kernel, Profile};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use run::{Batches, FitState};
 pub use source::TrainingData;

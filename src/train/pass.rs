@@ -32,13 +32,19 @@ pub(super) struct Pass {
     /// Steps whose samples are on the device at once: all, unless they are streamed.
     pub window: usize,
     /// Whether the steps train.
-    train: bool,
+    pub train: bool,
 }
 
 impl Pass {
     /// Samples of a step.
     pub fn size(&self, step: usize) -> usize {
         self.batch(step).size
+    }
+
+    /// The batches that its steps run.
+    pub fn batches(&self) -> impl Iterator<Item = &Batch> {
+        let full = (self.size(0) == self.full.size).then_some(&self.full);
+        full.into_iter().chain(&self.short)
     }
 
     /// Keeps the numbers of up to `passes` passes on the device, where they take little.
@@ -54,7 +60,8 @@ impl Pass {
         (self.steps - 1) * self.full.size + self.size(self.steps - 1)
     }
 
-    fn batch(&self, step: usize) -> &Batch {
+    /// The batch of a step.
+    pub fn batch(&self, step: usize) -> &Batch {
         let last = step % self.steps + 1 == self.steps;
         self.short.as_ref().filter(|_| last).unwrap_or(&self.full)
     }
@@ -131,13 +138,7 @@ impl Trainer {
         let batch = &pass.full;
         let len = batch.slots * self.columns() * batch.column_room();
         self.store.allocate(&batch.buffer("metrics", 0), len as u64 * 4)?;
-        if pass.size(0) == batch.size {
-            self.executor(batch, pass.train)?;
-        }
-        if let Some(short) = &pass.short {
-            self.executor(short, pass.train)?;
-        }
-        Ok(())
+        pass.batches().try_for_each(|batch| self.executor(batch, pass.train).map(|_| ()))
     }
 
     /// The order in which a pass takes its rows.
@@ -147,10 +148,7 @@ impl Trainer {
 
     /// Compiles the batches of a pass.
     pub(super) fn plan_pass(&mut self, pass: &Pass) -> Result<()> {
-        if pass.size(0) == pass.full.size {
-            self.planned(&pass.full, pass.train)?;
-        }
-        pass.short.as_ref().map_or(Ok(()), |short| self.planned(short, pass.train).map(|_| ()))
+        pass.batches().try_for_each(|batch| self.planned(batch, pass.train).map(|_| ()))
     }
 
     /// Runs some steps of a pass, at most as many as it has slots. Gives the instant at which the first one
@@ -180,6 +178,13 @@ impl Trainer {
             next = end;
         }
         Ok(first)
+    }
+
+    /// The index of the executor of a step, and its words.
+    pub(super) fn prepared_step(&mut self, pass: &Pass, step: usize) -> Result<(usize, StepBlock)> {
+        let i = self.executor(pass.batch(step), pass.train)?;
+        let plan = self.executor_at(i).plan().clone();
+        Ok((i, self.step_block(&plan, pass, step)))
     }
 
     /// Sets how many steps share a submit, where `steps` of the pass took so long.

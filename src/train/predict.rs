@@ -5,7 +5,7 @@ use super::step::Batch;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
-use crate::gpu::StepBlock;
+use crate::gpu::{PendingOutput, StepBlock};
 use crate::graph::TensorType;
 use crate::tensor::{Shape, Tensor};
 
@@ -34,6 +34,17 @@ impl<'a> From<&'a TensorDataset> for Features<'a> {
     fn from(data: &'a TensorDataset) -> Self {
         Self { x: data.features(), scale: data.scale() }
     }
+}
+
+/// Adds the first `count` samples of a batch's outputs to the values of each output.
+async fn take(count: usize, outputs: Vec<PendingOutput>, values: &mut [Vec<f32>]) -> Result<()> {
+    for (values, output) in values.iter_mut().zip(outputs) {
+        let predicted = output.tensor().await?;
+        let rows = predicted.shape().dims()[0];
+        let all = predicted.as_f32()?;
+        values.extend_from_slice(&all[..all.len() / rows * count]);
+    }
+    Ok(())
 }
 
 impl Trainer {
@@ -87,6 +98,8 @@ impl Trainer {
         self.store.upload_bytes(&batch.buffer("order", 0), order)?;
         let shapes = self.model.output_shapes();
         let mut values = vec![Vec::new(); shapes.len()];
+        // The batch before: its outputs are read while the next one is on its way.
+        let mut before: Option<(usize, Vec<PendingOutput>)> = None;
         for start in (0..n).step_by(size) {
             let count = size.min(n - start);
             for (i, x) in x.iter().enumerate() {
@@ -99,10 +112,15 @@ impl Trainer {
             let i = self.executor(&batch, false)?;
             let executor = self.executor_at(i);
             executor.run(&[StepBlock::default()])?;
-            for (i, (values, shape)) in values.iter_mut().zip(&shapes).enumerate() {
-                let predicted = executor.read(&format!("predictions/{i}")).await?;
-                values.extend_from_slice(&predicted.as_f32()?[..count * shape.len()]);
+            let outputs = (0..shapes.len())
+                .map(|i| executor.read_later(&format!("predictions/{i}")))
+                .collect::<Result<Vec<_>>>()?;
+            if let Some((count, outputs)) = before.replace((count, outputs)) {
+                take(count, outputs, &mut values).await?;
             }
+        }
+        if let Some((count, outputs)) = before {
+            take(count, outputs, &mut values).await?;
         }
         let outputs = values.into_iter().zip(shapes).map(|(values, shape)| {
             let mut dims = vec![n];

@@ -141,10 +141,14 @@ impl Trainer {
         if fit.alone() && resident && validation.is_none() {
             pass.keep_passes(fit.epochs, self.columns());
         }
-        self.plan_pass(&pass)?;
+        let passes: Vec<&Pass> =
+            [&pass].into_iter().chain(validation.as_ref().map(|(_, pass)| pass)).collect();
+        self.admit(&passes)?;
         self.check_callbacks(&fit, validation.is_some())?;
         // Everything that can be refused is refused by now, before the first byte is uploaded.
+        self.trained = None;
         let feed = self.feed(&data, &pass)?;
+        self.trained = Some(pass.clone());
         if let Some((data, pass)) = &validation {
             self.make_resident(data, pass)?;
         }
@@ -187,12 +191,11 @@ impl Trainer {
     }
 
     fn validation_pass<'v>(
-        &mut self,
+        &self,
         validation: &'v Validation<'_>,
     ) -> Result<Option<(&'v TensorDataset, Pass)>> {
         let Some(data) = validation.data() else { return Ok(None) };
         let pass = self.resident_pass("validate", data, self.evaluation_batch(), None)?;
-        self.plan_pass(&pass)?;
         Ok(Some((data, pass)))
     }
 

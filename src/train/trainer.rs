@@ -2,10 +2,11 @@
 
 use super::compile::{Compile, OutputSpec};
 use super::layout::ArenaLayout;
+use super::pass::Pass;
 use super::run::FitState;
 use super::step::{Batch, StepSpec, step_graph};
 use crate::error::{Error, Result};
-use crate::gpu::{Device, Executor, Store};
+use crate::gpu::{Device, Executor, Pool, Store};
 use crate::graph::{Graph, TensorType};
 use crate::layers::{Model, Sequential};
 use crate::optim::{GradientTransform, Optimizer, Slot};
@@ -24,11 +25,13 @@ type Key = (Batch, bool);
 pub struct Trainer {
     pub(super) device: Device,
     pub(super) store: Store,
+    /// Activations: the plans take turns.
+    pub(super) pool: Pool,
     pub(super) model: Model,
     pub(super) layout: ArenaLayout,
     compile: Compile,
     pub(crate) outputs: Vec<OutputSpec>,
-    plans: Vec<(Key, Arc<Plan>)>,
+    pub(super) plans: Vec<(Key, Arc<Plan>)>,
     pub(super) executors: Vec<(Key, Executor)>,
     /// Steps trained so far.
     pub(super) steps: u64,
@@ -40,6 +43,8 @@ pub struct Trainer {
     pub(super) fit_state: Option<FitState>,
     /// Whether the next `fit` goes on from there.
     pub(super) resume: bool,
+    /// The steps of the last `fit`, whose samples are on the device.
+    pub(super) trained: Option<Pass>,
 }
 
 impl Sequential {
@@ -76,6 +81,7 @@ impl Trainer {
         let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
         let mut trainer = Self {
             store: Store::new(device),
+            pool: Pool::default(),
             device: device.clone(),
             model,
             layout,
@@ -88,6 +94,7 @@ impl Trainer {
             learning_rate: None,
             fit_state: None,
             resume: false,
+            trained: None,
         };
         trainer.probe()?;
         for (name, values) in trainer.initial_state() {
@@ -136,7 +143,7 @@ impl Trainer {
             slots: 1,
             capacity: 1,
         };
-        self.plan(&batch, true).map(|_| ())
+        self.admit_model(&Arc::new(self.plan(&batch, true)?))
     }
 
     /// How many ids there are, where the samples of an input are ids.
@@ -233,7 +240,8 @@ impl Trainer {
             Some(i) => i,
             None => {
                 let plan = self.planned(batch, train)?;
-                let executor = Executor::new(&self.device, plan, &self.store)?;
+                let (store, pool) = (&self.store, &mut self.pool);
+                let executor = Executor::with_pool(&self.device, plan, store, pool)?;
                 // Datasets of many sizes leave plans behind; the oldest go first.
                 if self.executors.len() == KEPT {
                     let (key, _) = self.executors.remove(0);

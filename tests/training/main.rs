@@ -7,6 +7,7 @@ mod layers;
 mod learning;
 mod options;
 mod outputs;
+mod profile;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod seeds;

@@ -1,0 +1,23 @@
+//! How much memory an adapter has. WebGPU does not say; Vulkan does.
+
+/// Bytes of the largest heap that is the device's own; `None` where the backend does not tell.
+#[cfg(not(any(target_arch = "wasm32", target_vendor = "apple")))]
+pub(super) fn bytes_of(adapter: &wgpu::Adapter) -> Option<u64> {
+    /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`.
+    const DEVICE_LOCAL: u32 = 1;
+    // SAFETY: nothing of the hal adapter is destroyed or kept past the guard, whose instance and physical device
+    // are alive while it is; the query has no other condition (Vulkan, vkGetPhysicalDeviceMemoryProperties).
+    let properties = unsafe {
+        let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
+        let instance = adapter.shared_instance().raw_instance();
+        instance.get_physical_device_memory_properties(adapter.raw_physical_device())
+    };
+    let heaps = &properties.memory_heaps[..properties.memory_heap_count as usize];
+    let own = heaps.iter().filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0);
+    own.map(|heap| heap.size).max()
+}
+
+#[cfg(any(target_arch = "wasm32", target_vendor = "apple"))]
+pub(super) fn bytes_of(_adapter: &wgpu::Adapter) -> Option<u64> {
+    None
+}

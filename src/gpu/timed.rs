@@ -1,0 +1,66 @@
+//! Times of single dispatches, by timestamp queries.
+
+use super::executor::{Executor, StepBlock};
+use crate::error::Result;
+use std::ops::Range;
+
+/// Dispatches whose times one query set holds: two stamps each.
+const AT_ONCE: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
+
+impl Executor {
+    /// Whether the device tells the times of single dispatches.
+    #[must_use]
+    pub fn tells_times(&self) -> bool {
+        self.device.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Runs the plan once, each dispatch in a pass of its own, and gives when each began and ended: nanoseconds
+    /// on the device's clock, in the plan's order. Only for a device that tells times.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] where the device fails or has no timestamp queries.
+    pub async fn run_timed(&self, block: &StepBlock) -> Result<Vec<Range<f64>>> {
+        let during = "timing a plan";
+        let (device, queue) = self.device.wgpu();
+        let period = f64::from(queue.get_timestamp_period());
+        self.upload(std::slice::from_ref(block));
+        let mut times = Vec::with_capacity(self.launches.len());
+        let mut offsets = Vec::new();
+        for launches in self.launches.chunks(AT_ONCE) {
+            let count = 2 * launches.len() as u32;
+            let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("times"),
+                ty: wgpu::QueryType::Timestamp,
+                count,
+            });
+            let resolved = device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("times"),
+                size: u64::from(count) * 8,
+                usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+                mapped_at_creation: false,
+            });
+            let mut encoder = device.create_command_encoder(&Default::default());
+            for (i, launch) in launches.iter().enumerate() {
+                let first = 2 * i as u32;
+                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                    label: None,
+                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                        query_set: &queries,
+                        beginning_of_pass_write_index: Some(first),
+                        end_of_pass_write_index: Some(first + 1),
+                    }),
+                });
+                launch.encode(&mut pass, 0, block, &mut offsets);
+            }
+            encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+            queue.submit([encoder.finish()]);
+            self.device.check(during)?;
+            let bytes =
+                super::readback::read(&self.device, &resolved, 0, count as usize * 8).await?;
+            let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
+            let nanoseconds = |stamp: u64| stamp as f64 * period;
+            times.extend(stamps.chunks_exact(2).map(|s| nanoseconds(s[0])..nanoseconds(s[1])));
+        }
+        Ok(times)
+    }
+}

@@ -1,0 +1,301 @@
+//! Where the time of a step goes.
+
+use super::clock::Instant;
+use super::pass::Pass;
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
+use crate::plan::{BufferClass, Dispatch, Plan};
+use std::fmt::{Display, Formatter};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A step's number, its plan, and when each dispatch began and ended, in nanoseconds.
+type Timed = (usize, Arc<Plan>, Vec<Range<f64>>);
+
+/// Characters of a label in the table.
+const SHOWN: usize = 60;
+
+/// What every run of one dispatch took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Index into the kernels of the profile.
+    pub kernel: usize,
+    /// The step, from 0.
+    pub step: usize,
+    /// When it began and ended: seconds from the beginning of the first.
+    pub time: Range<f64>,
+}
+
+/// A kernel of the step: all dispatches of one op in one layer on the same shapes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kernel {
+    /// The op, with its attributes.
+    pub label: String,
+    /// The layer that built it, empty for none.
+    pub layer: String,
+    /// Shapes of operands and results.
+    pub shapes: String,
+    /// Its shader.
+    pub template: &'static str,
+    /// Dispatches in all steps.
+    pub calls: usize,
+    /// Bytes that one dispatch reads and writes, each binding counted once.
+    pub bytes: u64,
+    /// Floating-point operations of one dispatch.
+    pub flops: u64,
+    /// Seconds of all calls; `None` where the adapter does not tell.
+    pub seconds: Option<f64>,
+}
+
+/// Where the time of some steps went: a table as text, a trace for Chrome's `about:tracing` and Perfetto.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// Steps that ran.
+    pub steps: usize,
+    /// Time of all of them as training runs them: many dispatches in a pass, many steps in a submit.
+    pub wall: Duration,
+    /// The kernels, those that took longest first.
+    pub kernels: Vec<Kernel>,
+    /// Every call, in the order of their beginnings; none where the adapter does not tell times.
+    pub calls: Vec<Call>,
+}
+
+impl Profile {
+    fn new(steps: usize, wall: Duration, runs: &[Timed]) -> Self {
+        let mut kernels: Vec<Kernel> = Vec::new();
+        let mut calls = Vec::new();
+        let start = runs.iter().find_map(|(_, _, times)| Some(times.first()?.start));
+        for (step, plan, times) in runs {
+            for (i, dispatch) in plan.dispatches.iter().enumerate() {
+                let kernel = kernels.iter().position(|k| k.is(dispatch)).unwrap_or_else(|| {
+                    kernels.push(Kernel::of(dispatch));
+                    kernels.len() - 1
+                });
+                kernels[kernel].calls += 1;
+                if let (Some(time), Some(start)) = (times.get(i), start) {
+                    let seconds = |nanoseconds: f64| (nanoseconds - start) / 1e9;
+                    let time = seconds(time.start)..seconds(time.end);
+                    *kernels[kernel].seconds.get_or_insert(0.0) += time.end - time.start;
+                    calls.push(Call { kernel, step: *step, time });
+                }
+            }
+        }
+        let mut order: Vec<usize> = (0..kernels.len()).collect();
+        let seconds = |i: &usize| kernels[*i].seconds.unwrap_or_default();
+        order.sort_by(|a, b| seconds(b).total_cmp(&seconds(a)));
+        for call in &mut calls {
+            call.kernel = order.iter().position(|&i| i == call.kernel).unwrap_or_default();
+        }
+        let kernels = order.into_iter().map(|i| kernels[i].clone()).collect();
+        Self { steps, wall, kernels, calls }
+    }
+
+    /// Seconds inside kernels, of all steps; `None` where the adapter does not tell.
+    #[must_use]
+    pub fn kernel_seconds(&self) -> Option<f64> {
+        self.kernels.iter().map(|k| k.seconds).sum()
+    }
+
+    /// The calls as Chrome's trace events, a JSON text that `about:tracing` and Perfetto show.
+    #[must_use]
+    pub fn trace(&self) -> String {
+        let event = |call: &Call| {
+            let kernel = &self.kernels[call.kernel];
+            serde_json::json!({
+                "name": kernel.label,
+                "cat": kernel.template,
+                "ph": "X",
+                "pid": 1,
+                "tid": 1,
+                "ts": call.time.start * 1e6,
+                "dur": (call.time.end - call.time.start) * 1e6,
+                "args": {
+                    "layer": kernel.layer,
+                    "shapes": kernel.shapes,
+                    "step": call.step,
+                    "bytes": kernel.bytes,
+                    "flops": kernel.flops,
+                },
+            })
+        };
+        let events: Vec<serde_json::Value> = self.calls.iter().map(event).collect();
+        serde_json::json!({ "displayTimeUnit": "ms", "traceEvents": events }).to_string()
+    }
+
+    /// Writes [`Profile::trace`] to a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the file cannot be written.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn write_trace(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        let path = path.as_ref();
+        let written = std::fs::write(path, self.trace());
+        written.map_err(|cause| Error::Io { path: path.display().to_string(), cause })
+    }
+}
+
+impl Kernel {
+    fn of(dispatch: &Dispatch) -> Self {
+        let (read, written) = dispatch.traffic();
+        Self {
+            label: dispatch.label.clone(),
+            layer: dispatch.layer.clone(),
+            shapes: dispatch.shapes.clone(),
+            template: dispatch.call.template,
+            calls: 0,
+            bytes: read + written,
+            flops: dispatch.call.flops,
+            seconds: None,
+        }
+    }
+
+    fn is(&self, dispatch: &Dispatch) -> bool {
+        self.label == dispatch.label
+            && self.layer == dispatch.layer
+            && self.shapes == dispatch.shapes
+    }
+}
+
+/// A row a kernel: calls, microseconds of one, share of all kernels' time, bytes and operations a second.
+impl Display for Profile {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let all = self.kernel_seconds();
+        writeln!(
+            f,
+            "{:>6} {:>10} {:>6} {:>9} {:>8} {:>9} {:>9}  kernel",
+            "calls", "us/call", "share", "KiB", "GB/s", "MFLOP", "GFLOP/s"
+        )?;
+        for k in &self.kernels {
+            let each = k.seconds.map(|s| s / k.calls as f64);
+            let show = |value: Option<f64>, digits: usize| {
+                value.map_or_else(|| "-".into(), |v| format!("{v:.digits$}"))
+            };
+            let rate = |n: u64| each.filter(|&s| s > 0.0).map(|s| n as f64 / s / 1e9);
+            let share = k.seconds.zip(all).map(|(s, all)| 100.0 * s / all.max(1e-12));
+            let layer =
+                if k.layer.is_empty() { String::new() } else { format!("  // {}", k.layer) };
+            writeln!(
+                f,
+                "{:>6} {:>10} {:>5}% {:>9.1} {:>8} {:>9.3} {:>9}  {}{layer}",
+                k.calls,
+                show(each.map(|s| s * 1e6), 1),
+                show(share, 1),
+                k.bytes as f64 / 1024.0,
+                show(rate(k.bytes), 1),
+                k.flops as f64 / 1e6,
+                show(rate(k.flops), 1),
+                shortened(&k.label)
+            )?;
+        }
+        let steps = self.steps as f64;
+        write!(f, "step: {:.3} ms", self.wall.as_secs_f64() * 1e3 / steps)?;
+        match all {
+            Some(all) => write!(f, ", its kernels, timed one by one: {:.3} ms", all * 1e3 / steps),
+            None => write!(f, "; this adapter does not tell the times of single kernels"),
+        }
+    }
+}
+
+/// The beginning of a label: a fused program may fill a page.
+fn shortened(label: &str) -> String {
+    match label.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &label[..end]),
+        None => label.into(),
+    }
+}
+
+impl Trainer {
+    /// Runs `steps` training steps of the last `fit` over the samples that it left on the device, and gives what
+    /// each kernel took, by timestamp queries where the adapter has them. Parameters and optimizer state are
+    /// afterwards what they were before.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for no steps, or where no `fit` went before; [`Error::Gpu`] where the device fails.
+    pub async fn profile_async(&mut self, steps: usize) -> Result<Profile> {
+        if steps == 0 {
+            return Err(Error::parameter("steps", 0, "a profile has at least one step"));
+        }
+        let Some(pass) = self.trained.clone() else {
+            let detail = "it replays the steps of the last `fit`; there was none yet";
+            return Err(Error::parameter("profile", steps, detail));
+        };
+        let before = self.steps;
+        let kept = self.keep_state(&pass)?;
+        let result = self.profile_pass(&pass, steps).await;
+        for name in &kept {
+            self.store.copy(&copy_of(name), name)?;
+            self.store.remove(&copy_of(name));
+        }
+        self.steps = before;
+        result
+    }
+
+    /// The blocking form of [`Trainer::profile_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::profile_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn profile(&mut self, steps: usize) -> Result<Profile> {
+        crate::gpu::block_on(self.profile_async(steps))
+    }
+}
+
+/// The name of the buffer that keeps what a buffer held before.
+fn copy_of(name: &str) -> String {
+    format!("profile/{name}")
+}
+
+impl Trainer {
+    /// Copies what the steps of a pass change, all but their numbers, and gives the names of the buffers.
+    fn keep_state(&mut self, pass: &Pass) -> Result<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
+        for i in 0..pass.steps.min(2) {
+            // The first step and the last one, which may be shorter: their plans change the same buffers.
+            let batch = pass.batch(i * (pass.steps - 1)).clone();
+            let plan = self.planned(&batch, true)?;
+            let own = format!("{}/", batch.role);
+            let states = plan.buffers.iter().filter(|b| b.class == BufferClass::State);
+            for decl in states.filter(|b| !b.name.starts_with(&own)) {
+                if !names.contains(&decl.name) {
+                    names.push(decl.name.clone());
+                }
+            }
+        }
+        for name in &names {
+            self.store.copy(name, &copy_of(name))?;
+        }
+        Ok(names)
+    }
+
+    async fn profile_pass(&mut self, pass: &Pass, steps: usize) -> Result<Profile> {
+        // As training runs them: what the table is compared with. The first round makes what is missing.
+        self.replay(pass, 1).await?;
+        let began = Instant::now();
+        self.replay(pass, steps).await?;
+        let wall = began.elapsed();
+        let mut runs = Vec::with_capacity(steps);
+        for step in 0..steps {
+            let (i, block) = self.prepared_step(pass, step)?;
+            let executor = self.executor_at(i);
+            let plan = executor.plan().clone();
+            let times = match executor.tells_times() {
+                true => executor.run_timed(&block).await?,
+                false => Vec::new(),
+            };
+            runs.push((step, plan, times));
+        }
+        Ok(Profile::new(steps, wall, &runs))
+    }
+
+    /// Runs the first steps of passes, and waits.
+    async fn replay(&mut self, pass: &Pass, steps: usize) -> Result<()> {
+        let mut next = 0;
+        while next < steps {
+            let end = steps.min(next + pass.full.slots);
+            self.run_pass(pass, next..end).await?;
+            next = end;
+        }
+        self.device.wait_async().await
+    }
+}
