@@ -42,9 +42,9 @@ pub fn run(words: Vec<OsString>) -> Result<()> {
     }
     adapter::ensure(&["--release"], &["adapters"])?;
     let folder = folder();
-    let machine_before = machine::machine();
     let mut skipped = Vec::new();
     let (starts, builds) = starts::find(&args, &folder, &mut skipped)?;
+    let machine = machine::machine();
     let adapter = starts[0].adapter(args.timeout)?;
     say(format_args!("adapter: {}", adapter.name));
     let mnist = if args.quick { None } else { plain_mnist(&folder.join("mnist"), &mut skipped) };
@@ -62,7 +62,7 @@ pub fn run(words: Vec<OsString>) -> Result<()> {
     }
     let results = Results {
         date: machine::today(),
-        machine: machine_before,
+        machine,
         adapter,
         rounds: args.rounds,
         models,

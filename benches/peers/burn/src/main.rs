@@ -26,6 +26,7 @@ impl Mlp {
 
 struct Burn {
     device: Device,
+    name: String,
     /// Taken out while a step replaces it.
     model: Option<Mlp>,
     optimizer: ModuleOptimizer,
@@ -46,7 +47,9 @@ impl Peer for Burn {
     type Batch = (Tensor<2>, Tensor<1, Int>);
 
     fn new(layers: &[Layer; 3], _: usize) -> Result<Self> {
-        let device = Device::default().autodiff();
+        let device = Device::default();
+        let name = format!("{device:?}");
+        let device = device.autodiff();
         let model = Mlp {
             hidden1: linear(&layers[0], &device),
             hidden2: linear(&layers[1], &device),
@@ -54,11 +57,11 @@ impl Peer for Burn {
         };
         let adam = AdamConfig::new().with_beta_1(BETA1 as f32).with_beta_2(BETA2 as f32);
         let optimizer = adam.with_epsilon(EPSILON as f32).init();
-        Ok(Burn { device, model: Some(model), optimizer, loss: None })
+        Ok(Burn { device, name, model: Some(model), optimizer, loss: None })
     }
 
     fn device(&self) -> String {
-        format!("{:?}", self.device)
+        self.name.clone()
     }
 
     fn upload(&mut self, images: &[f32], labels: &[u32]) -> Result<Self::Batch> {
