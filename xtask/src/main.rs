@@ -1,4 +1,4 @@
-//! `cargo xtask`: the two commands of a fresh machine, one that trains and one that tests.
+//! `cargo xtask`: the commands of a fresh machine: one that trains, one that tests, one that compares.
 //!
 //! Needs Rust alone. What else a command needs (a GPU adapter, MNIST, a compiler component) it
 //! looks for, gets where it can, and otherwise names. Every line of its own goes to standard
@@ -12,6 +12,7 @@ mod dataset;
 mod download;
 mod install;
 mod mnist;
+mod peers;
 mod process;
 mod sources;
 
@@ -25,6 +26,11 @@ usage: cargo xtask <command>
 
   mnist [--data DIR] [ARGS...]  open a GPU adapter, get MNIST, build in release and train
   test                          format check, clippy, tests, doc tests, docs, wasm type-check
+  peers [OPTIONS]               time wgrad beside other libraries, and write benches/peers/results
+
+OPTIONS of peers: --models S,M,L  --rounds N  --only NAME,..  --skip NAME,..  --rebuild NAME,..
+--timeout SECONDS  --quick  --tables (run nothing, make the tables anew from the results kept).
+What is not installed is skipped by name; benches/peers/README.md says how to install it.
 
 MNIST is looked for in --data DIR, else in $WGRAD_DATA, else in data/mnist/, as IDX files, plain
 or gzip; what data/mnist/ lacks is downloaded into it. ARGS go to the example, which runs in the
@@ -50,10 +56,11 @@ fn dispatch(mut args: Vec<OsString>) -> Result<()> {
     let command = args.remove(0);
     let asks_help = |args: &[OsString]| args.first().is_some_and(|a| a == "--help" || a == "-h");
     match command.to_str() {
-        Some("mnist" | "test") if asks_help(&args) => help(),
+        Some("mnist" | "test" | "peers") if asks_help(&args) => help(),
         Some("mnist") => mnist::run(args),
         Some("test") if args.is_empty() => checks::run(),
         Some("test") => Err(usage("`test` takes no arguments")),
+        Some("peers") => peers::run(args),
         Some("help" | "--help" | "-h") => help(),
         _ => Err(usage(&format!("unknown command `{}`", command.display()))),
     }
@@ -88,11 +95,13 @@ mod tests {
         assert_eq!(code(&["tset"]), 2);
         assert_eq!(code(&["test", "--quick"]), 2);
         assert_eq!(code(&["mnist", "--data"]), 2);
+        assert_eq!(code(&["peers", "--no-such"]), 2);
     }
 
     #[test]
     fn asking_for_help_succeeds() {
         assert_eq!(code(&["--help"]), 0);
         assert_eq!(code(&["mnist", "--help"]), 0);
+        assert_eq!(code(&["peers", "--help"]), 0);
     }
 }

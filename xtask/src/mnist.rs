@@ -57,7 +57,7 @@ fn split(args: Vec<OsString>) -> Result<Args> {
 /// The folder with the four files, their sums checked, as an absolute path since the example runs
 /// in the workspace's root. A folder that the user names must hold them; the workspace's own
 /// `data/mnist` is filled with what it lacks.
-fn data_folder(option: Option<PathBuf>, variable: Option<OsString>) -> Result<PathBuf> {
+pub fn data_folder(option: Option<PathBuf>, variable: Option<OsString>) -> Result<PathBuf> {
     let variable = variable.filter(|value| !value.is_empty()).map(PathBuf::from);
     let named = option.map(|dir| ("--data", dir)).or(variable.map(|dir| ("WGRAD_DATA", dir)));
     if let Some((by, dir)) = named {

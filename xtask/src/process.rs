@@ -39,11 +39,16 @@ pub fn cargo(args: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.args(args).current_dir(root());
-    // Software Vulkan complains on standard error where a service or a container leaves this unset.
+    quiet_vulkan(&mut command);
+    command
+}
+
+/// Sets what software Vulkan complains about on standard error where a service or a container
+/// leaves it unset.
+pub fn quiet_vulkan(command: &mut Command) {
     if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
         command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
     }
-    command
 }
 
 /// Runs a command on the caller's terminal and waits; an error is a program that cannot start.

@@ -1,0 +1,80 @@
+"""Keras on its JAX backend, as its guides train: `compile`, `fit`.
+
+As in wgrad's peer the protocol's steps are passes of `fit` over the same batches in the same order: the first batch
+alone, the batches up to the last, the last alone, then passes over all, timed from epoch's end to epoch's end.
+"""
+
+import json
+import os
+import time
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import keras
+import numpy as np
+
+import protocol
+from protocol import BATCHES, BETA1, BETA2, EPSILON, RATE
+
+
+def compiled(layers):
+    """The network with the file's weights, its loss and Adam."""
+    model = keras.Sequential([keras.Input((protocol.INPUTS,))])
+    for i, (weights, _) in enumerate(layers):
+        model.add(keras.layers.Dense(weights.shape[1], activation="relu" if i < 2 else None))
+    adam = keras.optimizers.Adam(RATE, beta_1=BETA1, beta_2=BETA2, epsilon=EPSILON)
+    model.compile(adam, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.set_weights([array for layer in layers for array in layer])
+    return model
+
+
+class Ends(keras.callbacks.Callback):
+    """The times at which epochs end; Keras has read the loss by then."""
+
+    def __init__(self):
+        super().__init__()
+        self.times = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.times.append(time.perf_counter())
+
+
+def main():
+    args = protocol.arguments()
+    size, layers, batches = protocol.read(args.data)
+    x, y = (np.concatenate(parts) for parts in zip(*batches))
+    options = {"batch_size": size, "shuffle": False, "verbose": 0}
+
+    def loss(model, first, last):
+        """Trains once over some of the batches and gives the mean of their losses."""
+        rows = slice(first * size, last * size)
+        return float(model.fit(x[rows], y[rows], **options).history["loss"][0])
+
+    line = {"name": "keras", "version": keras.__version__}
+    start = time.perf_counter()
+    model = compiled(layers)
+    line["loss_first"] = loss(model, 0, 1)
+    line["first_step_seconds"] = time.perf_counter() - start
+    line["device"] = f"{keras.backend.backend()}, {keras.distribution.list_devices()[0]}"
+    loss(model, 1, BATCHES - 1)
+    line["loss"] = loss(model, BATCHES - 1, BATCHES)
+
+    ends = Ends()
+    model.fit(x, y, epochs=args.repeats + 1, callbacks=[ends], **options)
+    line["step_seconds"] = [s / BATCHES for s in np.diff(ends.times)]
+
+    if args.mnist != "none":
+        pixels, labels = protocol.images_and_labels(args.mnist, "train")
+        count = len(labels) // size * size
+        model = compiled(layers)
+        start = time.perf_counter()
+        model.fit(protocol.scaled(pixels[:count]), labels[:count], **options)
+        line["mnist_epoch_seconds"] = time.perf_counter() - start
+        pixels, labels = protocol.images_and_labels(args.mnist, "t10k")
+        logits = model.predict(protocol.scaled(pixels), batch_size=size, verbose=0)
+        line["mnist_accuracy"] = float((logits.argmax(1) == labels).mean())
+    print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

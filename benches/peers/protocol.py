@@ -1,0 +1,146 @@
+"""One protocol for all peers: what `protocol/src/lib.rs` is for the Rust ones, step for step.
+
+A peer is a class with the methods of `Peer`; `main` runs it and prints one line of JSON.
+"""
+
+import argparse
+import json
+import os
+import time
+
+import numpy as np
+from safetensors import safe_open
+
+RATE, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-12
+"""Adam's numbers. Epsilon is so little that it does not matter whether a library adds it before the root's bias
+correction or after; the usual 1e-8 makes a difference that the comparison of losses sees."""
+
+INPUTS, CLASSES = 784, 10
+BATCHES = 50
+"""The batches of a data file, and so the step whose loss all peers must agree on."""
+
+
+class Peer:
+    """One library's training of a network 784-hidden-hidden-10."""
+
+    name = version = device = None
+
+    def __init__(self, layers, batch, args):
+        """The model with these (weights, biases), its loss and its optimizer."""
+        raise NotImplementedError
+
+    def upload(self, images, labels):
+        """Brings a batch to the device."""
+        raise NotImplementedError
+
+    def step(self, batch):
+        """Queues one step: forward, backward, Adam."""
+        raise NotImplementedError
+
+    def loss(self):
+        """The loss of the last step, before its update; waits until every queued step is done."""
+        raise NotImplementedError
+
+    def logits(self, images):
+        """Logits of a whole batch."""
+        raise NotImplementedError
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--mnist", default="none")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true")
+    return parser.parse_args()
+
+
+def read(path):
+    """Batch size, layers, and the batches, from a safetensors file."""
+    with safe_open(path, framework="np") as file:
+        size = int(file.metadata()["batch"])
+        layers = [(file.get_tensor(f"w{i}"), file.get_tensor(f"b{i}")) for i in range(3)]
+        x, y = file.get_tensor("x"), file.get_tensor("y")
+    return size, layers, list(zip(np.split(x, BATCHES), np.split(y, BATCHES)))
+
+
+def idx(folder, name, header):
+    """The bytes of a plain IDX file."""
+    return np.fromfile(os.path.join(folder, name), dtype=np.uint8)[header:]
+
+
+def images_and_labels(folder, part):
+    pixels = idx(folder, f"{part}-images-idx3-ubyte", 16).reshape(-1, INPUTS)
+    return pixels, idx(folder, f"{part}-labels-idx1-ubyte", 8).astype(np.int32)
+
+
+def scaled(pixels):
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def timed(peer, batches, repeats):
+    """Seconds per step of each pass over the batches: many steps, then one wait. The first does not count."""
+    seconds = []
+    for repeat in range(repeats + 1):
+        start = time.perf_counter()
+        for batch in batches:
+            peer.step(batch)
+        peer.loss()
+        if repeat > 0:
+            seconds.append((time.perf_counter() - start) / len(batches))
+    return seconds
+
+
+def epoch(peer, size, folder):
+    """One epoch of MNIST in the files' order, uploads and scaling included, and the accuracy after it.
+
+    Images that fill no batch are left out of training, since a library whose shapes are static would need a
+    second model for them.
+    """
+    pixels, labels = images_and_labels(folder, "train")
+    start = time.perf_counter()
+    for i in range(0, len(labels) // size * size, size):
+        peer.step(peer.upload(scaled(pixels[i : i + size]), labels[i : i + size]))
+    loss = peer.loss()
+    seconds = time.perf_counter() - start
+
+    pixels, labels = images_and_labels(folder, "t10k")
+    hits = 0
+    for i in range(0, len(labels), size):
+        images = scaled(pixels[i : i + size])
+        count = len(images)
+        images = np.pad(images, ((0, size - count), (0, 0)))
+        hits += int((np.asarray(peer.logits(images))[:count].argmax(1) == labels[i : i + size]).sum())
+    return {
+        "mnist_epoch_seconds": seconds,
+        "mnist_last_loss": loss,
+        "mnist_accuracy": hits / len(labels),
+    }
+
+
+def main(peer_class):
+    """Runs a peer through the protocol and prints its line. Imports are not in its times."""
+    args = arguments()
+    size, layers, file_batches = read(args.data)
+    line = {"name": peer_class.name}
+
+    start = time.perf_counter()
+    peer = peer_class(layers, size, args)
+    batches = [peer.upload(*file_batches[0])]
+    peer.step(batches[0])
+    line["loss_first"] = peer.loss()
+    line["first_step_seconds"] = time.perf_counter() - start
+    line["version"], line["device"] = peer.version, peer.device
+
+    for file_batch in file_batches[1:]:
+        batches.append(peer.upload(*file_batch))
+        peer.step(batches[-1])
+    line["loss"] = peer.loss()
+
+    line["step_seconds"] = timed(peer, batches, args.repeats)
+    if args.mnist != "none":
+        # The epoch starts from the file's weights, with nothing of the first model around.
+        del peer, batches
+        line |= epoch(peer_class(layers, size, args), size, args.mnist)
+    print(json.dumps(line), flush=True)

@@ -1,0 +1,132 @@
+//! The two inputs of a peer: the file of weights and batches, and MNIST.
+
+use anyhow::{Context, Result, ensure};
+use safetensors::{SafeTensors, tensor::Dtype};
+use std::path::Path;
+
+/// Pixels of an image.
+pub const INPUTS: usize = 784;
+/// Classes.
+pub const CLASSES: usize = 10;
+
+/// A dense layer's weights (inputs by outputs, row by row) and biases.
+pub struct Layer {
+    /// Its inputs.
+    pub inputs: usize,
+    /// Its outputs.
+    pub outputs: usize,
+    /// The weights.
+    pub weights: Vec<f32>,
+    /// The biases.
+    pub biases: Vec<f32>,
+}
+
+/// What the file holds: a model's initial weights, and batches to train it on.
+pub struct Data {
+    /// Images of a step.
+    pub batch: usize,
+    /// The layers in order.
+    pub layers: [Layer; 3],
+    images: Vec<f32>,
+    labels: Vec<u32>,
+}
+
+impl Data {
+    /// Reads a safetensors file; its metadata names the batch.
+    pub fn read(path: &Path) -> Result<Data> {
+        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let (_, header) = SafeTensors::read_metadata(&bytes)?;
+        let batch = header.metadata().as_ref().and_then(|m| m.get("batch"));
+        let batch = batch.context("the metadata names no batch")?.parse()?;
+        let file = SafeTensors::deserialize(&bytes)?;
+        let layer = |i: usize| -> Result<Layer> {
+            let (shape, weights) = floats(&file, &format!("w{i}"))?;
+            let (_, biases) = floats(&file, &format!("b{i}"))?;
+            Ok(Layer { inputs: shape[0], outputs: shape[1], weights, biases })
+        };
+        let (_, images) = floats(&file, "x")?;
+        let y = file.tensor("y")?;
+        ensure!(y.dtype() == Dtype::I32, "y holds {:?}", y.dtype());
+        let labels = y.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let layers = [layer(0)?, layer(1)?, layer(2)?];
+        Ok(Data { batch, layers, images, labels: labels.collect() })
+    }
+
+    /// The images and labels of batch `i`.
+    pub fn batch(&self, i: usize) -> (&[f32], &[u32]) {
+        let rows = i * self.batch..(i + 1) * self.batch;
+        (&self.images[rows.start * INPUTS..rows.end * INPUTS], &self.labels[rows])
+    }
+
+    /// The images and labels of all batches.
+    pub fn all(&self) -> (&[f32], &[u32]) {
+        (&self.images, &self.labels)
+    }
+}
+
+/// The shape and the numbers of an f32 tensor.
+fn floats(file: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
+    let tensor = file.tensor(name)?;
+    ensure!(tensor.dtype() == Dtype::F32, "{name} holds {:?}", tensor.dtype());
+    let numbers = tensor.data().chunks_exact(4);
+    let numbers = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Ok((tensor.shape().to_vec(), numbers))
+}
+
+/// Images as bytes, and labels.
+pub struct Images {
+    pixels: Vec<u8>,
+    /// A label per image.
+    pub labels: Vec<u32>,
+}
+
+/// The training and the test images.
+pub struct Mnist {
+    /// 60,000 images.
+    pub train: Images,
+    /// 10,000 images.
+    pub test: Images,
+}
+
+impl Mnist {
+    /// Reads the four plain IDX files of a folder.
+    pub fn read(dir: &Path) -> Result<Mnist> {
+        Ok(Mnist { train: Images::read(dir, "train")?, test: Images::read(dir, "t10k")? })
+    }
+}
+
+impl Images {
+    fn read(dir: &Path, set: &str) -> Result<Images> {
+        let read = |name: String, header: usize| -> Result<Vec<u8>> {
+            let path = dir.join(name);
+            let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+            ensure!(bytes.len() > header, "{} is cut short", path.display());
+            Ok(bytes[header..].to_vec())
+        };
+        let pixels = read(format!("{set}-images-idx3-ubyte"), 16)?;
+        let labels = read(format!("{set}-labels-idx1-ubyte"), 8)?;
+        ensure!(pixels.len() == labels.len() * INPUTS, "{set}: images and labels differ in number");
+        Ok(Images { pixels, labels: labels.into_iter().map(u32::from).collect() })
+    }
+
+    /// Whole batches in order, scaled to [0, 1]; images that fill no batch are left out, since a library whose
+    /// shapes are static would need a second model for them.
+    pub fn batches(&self, size: usize) -> impl Iterator<Item = (Vec<f32>, Vec<u32>)> + '_ {
+        let pixels = self.pixels.chunks_exact(size * INPUTS).map(scaled);
+        pixels.zip(self.labels.chunks_exact(size).map(<[u32]>::to_vec))
+    }
+
+    /// All images in batches, the last filled up with zeros; the labels are those of the images that are there.
+    pub fn padded(&self, size: usize) -> impl Iterator<Item = (Vec<f32>, &[u32])> + '_ {
+        let pixels = self.pixels.chunks(size * INPUTS).map(move |pixels| {
+            let mut images = scaled(pixels);
+            images.resize(size * INPUTS, 0.0);
+            images
+        });
+        pixels.zip(self.labels.chunks(size))
+    }
+}
+
+fn scaled(pixels: &[u8]) -> Vec<f32> {
+    pixels.iter().map(|p| f32::from(*p) / 255.0).collect()
+}

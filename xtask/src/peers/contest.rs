@@ -1,0 +1,138 @@
+//! The runs of all peers on one model.
+
+use super::args::Args;
+use super::data::{self, File};
+use super::models::Model;
+use super::record::{ModelResults, PeerResults, disagreement};
+use super::run::{self, Caches, Line};
+use super::starts::Ready;
+use crate::process::say;
+use anyhow::Result;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// What all models have in common.
+pub struct Contest<'a> {
+    /// What was asked for.
+    pub args: &'a Args,
+    /// The peers in the order of a round.
+    pub starts: &'a [Ready],
+    /// The folder of data files.
+    pub folder: &'a Path,
+    /// MNIST, where there is to be an epoch of it.
+    pub mnist: Option<PathBuf>,
+    /// Whether wgrad computes on a GPU, so that peers that find it do too.
+    pub gpu: bool,
+}
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Purpose {
+    /// The first step with empty caches.
+    Cold,
+    /// To fill the caches; no number of it counts.
+    Fill,
+    /// A round.
+    Round,
+}
+
+impl Contest<'_> {
+    /// Runs every peer on a model: cold, once to fill caches, then in rounds.
+    pub fn run(&self, model: &Model) -> Result<ModelResults> {
+        let file = data::file(model, self.folder)?;
+        let mut results = ModelResults {
+            model: model.name.into(),
+            shape: model.shape(),
+            batch: model.batch,
+            reference: file.reference.map(|r| r.loss),
+            peers: self.starts.iter().map(results).collect(),
+        };
+        let rounds = std::iter::repeat_n(Purpose::Round, self.args.rounds);
+        for purpose in [Purpose::Cold, Purpose::Fill].into_iter().chain(rounds) {
+            for (start, peer) in self.starts.iter().zip(&mut results.peers) {
+                if peer.failure.is_none() {
+                    peer.failure = self.once(model, &file, start, purpose, peer).err();
+                }
+                if let Some(why) = &peer.failure {
+                    say(format_args!("{} {} {purpose:?}: {why}", model.name, peer.name));
+                }
+            }
+        }
+        // Without a reference the expected loss is known only now.
+        if let Some(expected) = results.expected() {
+            for peer in results.peers.iter_mut().filter(|p| p.failure.is_none()) {
+                peer.failure = peer.losses.iter().find_map(|loss| disagreement(*loss, expected));
+            }
+        }
+        Ok(results)
+    }
+
+    /// One run; the error is why the peer's times do not count.
+    fn once(
+        &self,
+        model: &Model,
+        file: &File,
+        start: &Ready,
+        purpose: Purpose,
+        peer: &mut PeerResults,
+    ) -> Result<(), String> {
+        let round = purpose == Purpose::Round;
+        let repeats = match purpose {
+            Purpose::Cold => 0,
+            Purpose::Fill => 1,
+            Purpose::Round if self.args.quick => 2,
+            Purpose::Round => model.repeats,
+        };
+        let mnist = self.mnist.as_ref().filter(|_| model.epoch && round);
+        let mnist = mnist.map_or_else(|| "none".into(), |dir| dir.clone().into_os_string());
+        let repeats = repeats.to_string().into();
+        let path = file.path.clone().into_os_string();
+        let mut args: Vec<OsString> = vec!["--data".into(), path, "--repeats".into(), repeats];
+        args.extend(["--mnist".into(), mnist]);
+        if self.gpu {
+            args.extend(start.on_gpu.iter().cloned());
+        }
+        let caches = if purpose == Purpose::Cold { Caches::Empty } else { Caches::Filled };
+        let done = run::run(&start.start, &args, &start.caches, caches, self.args.timeout)?;
+        let line: Line = serde_json::from_str(&done.line)
+            .map_err(|error| format!("printed no result, but `{}` ({error})", done.line))?;
+        say(format_args!(
+            "{} {} {purpose:?}: loss {:.5}, first step {:.2} s, steps {}",
+            model.name,
+            start.name,
+            line.loss,
+            line.first_step_seconds,
+            shown(&line.step_seconds)
+        ));
+        peer.device = line.device;
+        peer.version = line.version.unwrap_or_else(|| std::mem::take(&mut peer.version));
+        peer.losses.push(line.loss);
+        if let Some(why) = file.reference.and_then(|r| disagreement(line.loss, r.loss)) {
+            return Err(why);
+        }
+        match purpose {
+            Purpose::Cold => peer.first_step_cold = Some(line.first_step_seconds),
+            Purpose::Fill => {}
+            Purpose::Round => {
+                peer.first_step_warm.push(line.first_step_seconds);
+                peer.step_seconds.push(line.step_seconds);
+                peer.mnist_epoch_seconds.extend(line.mnist_epoch_seconds);
+                peer.mnist_accuracy.extend(line.mnist_accuracy);
+                peer.peak_memory = peer.peak_memory.max(done.peak_memory);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A peer before its first run.
+fn results(start: &Ready) -> PeerResults {
+    let version = start.version.clone().unwrap_or_default();
+    PeerResults { name: start.name.into(), version, ..Default::default() }
+}
+
+/// Seconds per step as milliseconds, for the line that a run prints.
+fn shown(steps: &[f64]) -> String {
+    let steps: Vec<String> = steps.iter().map(|s| format!("{:.2}", s * 1e3)).collect();
+    if steps.is_empty() { "not timed".into() } else { format!("{} ms", steps.join(" ")) }
+}

@@ -1,0 +1,207 @@
+//! The file that every peer starts from: weights, and batches of made-up digits.
+//!
+//! A class is a set of lit pixels, about a fifth of all as in MNIST; an image shows its class's pixels except where
+//! noise says otherwise. All numbers come from one counter-based generator, so every machine makes the same file.
+
+use super::models::{BATCHES, CLASSES, INPUTS, Model};
+use super::reference::{self, Reference};
+use crate::process::say;
+use anyhow::{Context, Result, ensure};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize_to_file};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// How many in a hundred pixels a class lights.
+const LIT: u64 = 20;
+
+/// Weights and biases of a layer, inputs by outputs.
+pub struct Layer {
+    /// The weights.
+    pub weights: Vec<f32>,
+    /// The biases.
+    pub biases: Vec<f32>,
+}
+
+/// What the file holds.
+pub struct Samples {
+    /// The initial weights.
+    pub layers: Vec<Layer>,
+    /// The images of all batches, row by row.
+    pub images: Vec<f32>,
+    /// A label per image.
+    pub labels: Vec<i32>,
+}
+
+/// A model's file, and what training from it leads to.
+pub struct File {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The losses in f64; none for a large model.
+    pub reference: Option<Reference>,
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+struct Random(u64);
+
+impl Random {
+    /// The next 64 bits.
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in [0, 1) that f32 holds exactly.
+    fn uniform(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 24) as f32
+    }
+
+    /// Whether this many in a hundred say so.
+    fn percent(&mut self, share: u64) -> bool {
+        self.next() % 100 < share
+    }
+}
+
+/// Makes a model's weights (Glorot-uniform, biases zero) and batches.
+pub fn samples(model: &Model) -> Samples {
+    let mut random = Random(model.seed);
+    let layers = model.layers().map(|(inputs, outputs)| {
+        let limit = (6.0 / (inputs + outputs) as f32).sqrt();
+        let weights = (0..inputs * outputs).map(|_| (2.0 * random.uniform() - 1.0) * limit);
+        Layer { weights: weights.collect(), biases: vec![0.0; outputs] }
+    });
+    let lit: Vec<bool> = (0..CLASSES * INPUTS).map(|_| random.percent(LIT)).collect();
+    let count = BATCHES * model.batch;
+    let labels: Vec<usize> = (0..count).map(|_| random.next() as usize % CLASSES).collect();
+    let mut images = Vec::with_capacity(count * INPUTS);
+    for &label in &labels {
+        for pixel in &lit[label * INPUTS..(label + 1) * INPUTS] {
+            let on = if random.percent(model.noise) { random.percent(LIT) } else { *pixel };
+            let shade = random.uniform();
+            images.push(if on { shade } else { 0.0 });
+        }
+    }
+    let labels = labels.into_iter().map(|l| l as i32).collect();
+    Samples { layers: layers.into(), images, labels }
+}
+
+/// The file of a model in `dir`, made where it is not there or was made of other numbers.
+pub fn file(model: &Model, dir: &Path) -> Result<File> {
+    let path = dir.join(format!("{}.safetensors", model.name));
+    if let Some(reference) = made(model, &path) {
+        return Ok(File { path, reference });
+    }
+    say(format_args!("making the data of model {} ({})", model.name, model.shape()));
+    let samples = samples(model);
+    let reference = (!model.large).then(|| reference::run(model, &samples));
+    if let Some(reference) = &reference {
+        reference.ensure_free_of_kinks(model)?;
+    }
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    write(model, &samples, reference.as_ref(), &path)?;
+    Ok(File { path, reference })
+}
+
+/// The file's metadata. Peers read the batch; all of it tells whether a file is the model's.
+fn metadata(model: &Model, reference: Option<&Reference>) -> HashMap<String, String> {
+    let numbers = [
+        ("hidden", model.hidden as u64),
+        ("batch", model.batch as u64),
+        ("seed", model.seed),
+        ("noise", model.noise),
+    ];
+    let numbers = numbers.map(|(name, value)| (name.to_string(), value.to_string()));
+    let reference = reference.map(|r| {
+        let json = serde_json::json!([r.loss_first, r.loss, r.moved]);
+        ("reference".to_string(), json.to_string())
+    });
+    numbers.into_iter().chain(reference).collect()
+}
+
+/// The reference of a file that was made of this model before; none where there is no such file.
+fn made(model: &Model, path: &Path) -> Option<Option<Reference>> {
+    let bytes = std::fs::read(path).ok()?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
+    let mut found = header.metadata().clone()?;
+    let reference = found.remove("reference").and_then(|json| {
+        let [loss_first, loss, moved] = serde_json::from_str(&json).ok()?;
+        Some(Reference { loss_first, loss, moved })
+    });
+    let whole = SafeTensors::deserialize(&bytes).is_ok() && reference.is_some() != model.large;
+    (whole && found == metadata(model, None)).then_some(reference)
+}
+
+/// Writes the file.
+fn write(
+    model: &Model,
+    samples: &Samples,
+    reference: Option<&Reference>,
+    path: &Path,
+) -> Result<()> {
+    let mut tensors = Vec::new();
+    for (i, (layer, (inputs, outputs))) in samples.layers.iter().zip(model.layers()).enumerate() {
+        tensors.push((format!("w{i}"), Dtype::F32, vec![inputs, outputs], floats(&layer.weights)));
+        tensors.push((format!("b{i}"), Dtype::F32, vec![outputs], floats(&layer.biases)));
+    }
+    let count = samples.labels.len();
+    ensure!(samples.images.len() == count * INPUTS, "images and labels differ in number");
+    tensors.push(("x".into(), Dtype::F32, vec![count, INPUTS], floats(&samples.images)));
+    let labels = samples.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
+    tensors.push(("y".into(), Dtype::I32, vec![count], labels));
+    let mut views = Vec::new();
+    for (name, dtype, shape, bytes) in &tensors {
+        views.push((name, TensorView::new(*dtype, shape.clone(), bytes)?));
+    }
+    serialize_to_file(views, Some(metadata(model, reference)), path)
+        .with_context(|| path.display().to_string())
+}
+
+/// The bytes of some numbers, as the format keeps them.
+fn floats(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::sources::Scratch;
+
+    /// A model that is quick to train in f64.
+    pub const TINY: Model = Model {
+        name: "tiny",
+        hidden: 8,
+        batch: 4,
+        seed: 1,
+        noise: 70,
+        repeats: 1,
+        epoch: false,
+        large: false,
+    };
+
+    #[test]
+    fn the_same_model_makes_the_same_bytes_and_another_seed_others() {
+        let dir = Scratch::new(&std::env::temp_dir()).unwrap();
+        let tensors = |model: &Model| {
+            let samples = samples(model);
+            (samples.images, samples.labels, samples.layers[0].weights.clone())
+        };
+        assert_eq!(tensors(&TINY), tensors(&TINY));
+        assert_ne!(tensors(&TINY).0, tensors(&Model { seed: 2, ..TINY }).0);
+        assert!(made(&TINY, &dir.path().join("no")).is_none());
+    }
+
+    #[test]
+    fn a_file_is_taken_again_for_its_own_model_only() {
+        let dir = Scratch::new(&std::env::temp_dir()).unwrap();
+        let path = dir.path().join("tiny.safetensors");
+        let reference = Reference { loss_first: 2.0, loss: 0.123_456_789_012_345, moved: 1e-9 };
+        write(&TINY, &samples(&TINY), Some(&reference), &path).unwrap();
+        assert_eq!(made(&TINY, &path), Some(Some(reference)));
+        assert!(made(&Model { seed: 2, ..TINY }, &path).is_none());
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(made(&TINY, &path).is_none(), "a file cut short");
+    }
+}

@@ -1,0 +1,100 @@
+//! Where results lie, and the README's table of them.
+
+use super::record::Results;
+use super::table;
+use crate::process::root;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What stands before and after the README's table.
+const MARKS: [&str; 2] = ["<!-- peers:begin -->", "<!-- peers:end -->"];
+
+/// The folder of results that are kept.
+pub fn kept() -> PathBuf {
+    root().join("benches/peers/results")
+}
+
+/// Writes results as `<adapter>.json` and `<adapter>.md` into a folder; gives the page's path.
+pub fn write(results: &Results, folder: &Path) -> Result<PathBuf> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let name = file_name(&results.adapter.name);
+    let json = serde_json::to_string_pretty(results)? + "\n";
+    fs::write(folder.join(format!("{name}.json")), json)?;
+    let page = folder.join(format!("{name}.md"));
+    fs::write(&page, table::page(results))?;
+    Ok(page)
+}
+
+/// All results of a folder, by file name.
+pub fn read(folder: &Path) -> Result<Vec<Results>> {
+    let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
+        Ok(entries) => entries.filter_map(|e| Some(e.ok()?.path())).collect(),
+        Err(_) => Vec::new(),
+    };
+    paths.retain(|path| path.extension().is_some_and(|e| e == "json"));
+    paths.sort();
+    let read = |path: &PathBuf| {
+        serde_json::from_slice(&fs::read(path)?).with_context(|| path.display().to_string())
+    };
+    paths.iter().map(read).collect()
+}
+
+/// Makes the README's table anew from the kept results.
+pub fn update_readme() -> Result<()> {
+    let path = root().join("README.md");
+    let text = fs::read_to_string(&path)?;
+    let new = with_table(&text, &table::readme(&read(&kept())?)).context("README.md")?;
+    if new != text {
+        fs::write(&path, new)?;
+    }
+    Ok(())
+}
+
+/// A text with this table between its marks.
+fn with_table(text: &str, table: &str) -> Result<String> {
+    let (before, rest) = text.split_once(MARKS[0]).context("the mark of the table is missing")?;
+    let (_, after) = rest.split_once(MARKS[1]).context("the mark of the table's end is missing")?;
+    Ok(format!("{before}{}\n{table}{}{after}", MARKS[0], MARKS[1]))
+}
+
+/// An adapter's name as a file name: small letters and digits, anything else a dash.
+fn file_name(adapter: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' };
+    let words: String = adapter.chars().map(plain).collect();
+    words.split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_and_the_pages_are_made_of_the_kept_results() {
+        let kept_results = read(&kept()).unwrap();
+        let readme = fs::read_to_string(root().join("README.md")).unwrap();
+        assert_eq!(
+            readme,
+            with_table(&readme, &table::readme(&kept_results)).unwrap(),
+            "`cargo xtask peers --tables` makes it anew"
+        );
+        for results in &kept_results {
+            let page = kept().join(file_name(&results.adapter.name) + ".md");
+            assert_eq!(fs::read_to_string(page).unwrap(), table::page(results));
+        }
+    }
+
+    #[test]
+    fn only_what_stands_between_the_marks_changes() {
+        let text = format!("a\n{}\nold\n{}\nb\n", MARKS[0], MARKS[1]);
+        let new = with_table(&text, "| new |\n").unwrap();
+        assert_eq!(new, format!("a\n{}\n| new |\n{}\nb\n", MARKS[0], MARKS[1]));
+        assert!(with_table("a", "").is_err() && with_table(MARKS[0], "").is_err());
+    }
+
+    #[test]
+    fn adapters_name_files() {
+        assert_eq!(file_name("llvmpipe (LLVM 15.0.6, 256 bits)"), "llvmpipe-llvm-15-0-6-256-bits");
+        assert_eq!(file_name("NVIDIA H200"), "nvidia-h200");
+    }
+}

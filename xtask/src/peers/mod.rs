@@ -1,0 +1,133 @@
+//! The `peers` command: wgrad beside other libraries, on the same models from the same weights and batches.
+//!
+//! Every peer prints the loss after 50 steps, and times count only where it is the expected one. Runs go round the
+//! peers, A B C A B C, each in a process of its own; before the rounds each peer runs once with empty caches and once
+//! to fill them.
+
+mod args;
+mod build;
+mod contest;
+mod data;
+mod files;
+mod machine;
+mod models;
+mod record;
+mod reference;
+mod roster;
+mod run;
+mod starts;
+mod table;
+
+use crate::dataset::MNIST;
+use crate::process::{root, say};
+use crate::{adapter, mnist};
+use anyhow::{Context, Result};
+use args::Args;
+use contest::Contest;
+use flate2::read::MultiGzDecoder;
+use record::{Adapter, Results, Skipped};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Runs the command.
+pub fn run(words: Vec<OsString>) -> Result<()> {
+    let args = Args::parse(words)?;
+    if args.tables {
+        for results in files::read(&files::kept())? {
+            files::write(&results, &files::kept())?;
+        }
+        return files::update_readme();
+    }
+    adapter::ensure(&["--release"], &["adapters"])?;
+    let folder = folder();
+    let mut skipped = Vec::new();
+    let (starts, builds) = starts::find(&args, &folder, &mut skipped)?;
+    let machine = machine::machine();
+    let adapter = starts[0].adapter(args.timeout)?;
+    say(format_args!("adapter: {}", adapter.name));
+    let mnist = if args.quick { None } else { plain_mnist(&folder.join("mnist"), &mut skipped) };
+
+    let contest =
+        Contest { args: &args, starts: &starts, folder: &folder, mnist, gpu: adapter.is_gpu() };
+    let mut models = Vec::new();
+    for model in &args.models {
+        if model.large && !adapter.is_gpu() {
+            let why = format!("{}, for GPUs only", model.shape());
+            skipped.push(Skipped { name: format!("model {}", model.name), why });
+            continue;
+        }
+        models.push(contest.run(model)?);
+    }
+    let results = Results {
+        date: machine::today(),
+        machine,
+        adapter,
+        rounds: args.rounds,
+        models,
+        builds,
+        skipped,
+    };
+    finish(&args, &results, &folder)
+}
+
+/// Writes the results: the whole comparison beside the peers and into the README, any other into the build folder.
+fn finish(args: &Args, results: &Results, folder: &Path) -> Result<()> {
+    let page = if args.whole() {
+        let page = files::write(results, &files::kept())?;
+        files::update_readme()?;
+        page
+    } else {
+        files::write(results, &folder.join("results"))?
+    };
+    println!("{}", fs::read_to_string(&page)?);
+    say(format_args!("the results are in {}", page.display()));
+    if !args.whole() {
+        say("a part of the comparison is not kept beside the peers, and the README stays as it is");
+    }
+    Ok(())
+}
+
+/// The folder of everything that is made on the way.
+fn folder() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(|dir| root().join(dir));
+    target.unwrap_or_else(|| root().join("target")).join("peers")
+}
+
+/// The four files of MNIST as plain IDX in a folder, so that no peer needs to unpack; none where they cannot be had.
+fn plain_mnist(folder: &Path, skipped: &mut Vec<Skipped>) -> Option<PathBuf> {
+    let unpack = || -> Result<()> {
+        let from = mnist::data_folder(None, std::env::var_os("WGRAD_DATA"))?;
+        fs::create_dir_all(folder)?;
+        for file in &MNIST {
+            let to = folder.join(file.name);
+            if to.is_file() && file.verify(&to).is_ok() {
+                continue;
+            }
+            let forms = file.forms(&from);
+            let source = forms.first().with_context(|| format!("{} is missing", file.name))?;
+            let mut plain = File::create(&to)?;
+            if source.extension().is_some_and(|e| e == "gz") {
+                io::copy(&mut MultiGzDecoder::new(File::open(source)?), &mut plain)?;
+            } else {
+                io::copy(&mut File::open(source)?, &mut plain)?;
+            }
+        }
+        Ok(())
+    };
+    match unpack() {
+        Ok(()) => Some(folder.to_path_buf()),
+        Err(error) => {
+            skipped.push(Skipped { name: "MNIST".into(), why: format!("{error:#}") });
+            None
+        }
+    }
+}
+
+impl Adapter {
+    /// Whether it is more than a processor.
+    fn is_gpu(&self) -> bool {
+        self.kind != "CPU"
+    }
+}
