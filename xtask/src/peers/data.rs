@@ -8,8 +8,8 @@ use super::reference::{self, Reference};
 use crate::process::say;
 use anyhow::{Context, Result, ensure};
 use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize_to_file};
-use std::collections::HashMap;
+use safetensors::{SafeTensors, serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// How many in a hundred pixels a class lights.
@@ -105,7 +105,7 @@ pub fn file(model: &Model, dir: &Path) -> Result<File> {
 }
 
 /// The file's metadata. Peers read the batch; all of it tells whether a file is the model's.
-fn metadata(model: &Model, reference: Option<&Reference>) -> HashMap<String, String> {
+fn metadata(model: &Model, reference: Option<&Reference>) -> BTreeMap<String, String> {
     let numbers = [
         ("hidden", model.hidden as u64),
         ("batch", model.batch as u64),
@@ -124,7 +124,7 @@ fn metadata(model: &Model, reference: Option<&Reference>) -> HashMap<String, Str
 fn made(model: &Model, path: &Path) -> Option<Option<Reference>> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
-    let mut found = header.metadata().clone()?;
+    let mut found: BTreeMap<String, String> = header.metadata().clone()?.into_iter().collect();
     let reference = found.remove("reference").and_then(|json| {
         let [loss_first, loss, moved] = serde_json::from_str(&json).ok()?;
         Some(Reference { loss_first, loss, moved })
@@ -154,8 +154,8 @@ fn write(
     for (name, dtype, shape, bytes) in &tensors {
         views.push((name, TensorView::new(*dtype, shape.clone(), bytes)?));
     }
-    serialize_to_file(views, Some(metadata(model, reference)), path)
-        .with_context(|| path.display().to_string())
+    let bytes = serialize(views, Some(metadata(model, reference).into_iter().collect()))?;
+    std::fs::write(path, bytes).with_context(|| path.display().to_string())
 }
 
 /// The bytes of some numbers, as the format keeps them.
