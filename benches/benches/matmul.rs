@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use wgrad::gpu::Device;
 use wgrad::graph::Graph;
 use wgrad::tensor::DType;
+use wgrad_benches::cpu::{Matrix, product};
 use wgrad_benches::{Runner, criterion, timed, uniform};
 
 /// m, n, k.
@@ -67,38 +68,13 @@ fn best(least: &mut f64, steps: u64, took: Duration) -> Duration {
 }
 
 /// The product through the `gemm` crate, on all cores.
-fn cpu([m, n, k]: [usize; 3], ta: bool, tb: bool, a: &[f32], b: &[f32], steps: u64) -> Duration {
-    let mut c = vec![0.0f32; m * n];
-    // (column stride, row stride) of each operand.
-    let (a_cs, a_rs) = if ta { (m, 1) } else { (1, k) };
-    let (b_cs, b_rs) = if tb { (k, 1) } else { (1, n) };
+fn cpu(size: [usize; 3], ta: bool, tb: bool, a: &[f32], b: &[f32], steps: u64) -> Duration {
+    let mut c = vec![0.0f32; size[0] * size[1]];
+    let a = Matrix { values: a, transposed: ta };
+    let b = Matrix { values: b, transposed: tb };
     let start = Instant::now();
     for _ in 0..steps {
-        // SAFETY: the slices hold m·k, k·n and m·n elements, and the strides address exactly those; c is
-        // borrowed mutably and overlaps neither operand.
-        unsafe {
-            gemm::gemm(
-                m,
-                n,
-                k,
-                c.as_mut_ptr(),
-                1,
-                n as isize,
-                false,
-                a.as_ptr(),
-                a_cs as isize,
-                a_rs as isize,
-                b.as_ptr(),
-                b_cs as isize,
-                b_rs as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                gemm::Parallelism::Rayon(0),
-            );
-        }
+        product(size, a, b, &mut c);
         black_box(&c);
     }
     start.elapsed()

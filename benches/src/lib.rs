@@ -1,5 +1,7 @@
 //! What the benchmarks share: a compiled graph that runs many steps for one wait.
 
+pub mod cpu;
+
 use anyhow::Result;
 use criterion::Criterion;
 use std::sync::Arc;

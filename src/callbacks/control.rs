@@ -23,6 +23,7 @@ pub struct Control<'a> {
     pub(crate) trainer: &'a mut Trainer,
     pub(crate) info: &'a FitInfo,
     pub(crate) requests: &'a mut Requests,
+    pub(crate) place: usize,
 }
 
 impl Control<'_> {
@@ -36,6 +37,12 @@ impl Control<'_> {
     #[must_use]
     pub const fn info(&self) -> &FitInfo {
         self.info
+    }
+
+    /// The place of the callback among those of its name in this `fit`, from 0.
+    #[must_use]
+    pub const fn place(&self) -> usize {
+        self.place
     }
 
     /// Ends training after this batch or epoch. The epoch's end is still reported.

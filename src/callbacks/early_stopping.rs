@@ -148,8 +148,8 @@ impl EarlyStopping {
     }
 
     /// Where the best weights are kept.
-    fn kept(&self) -> String {
-        format!("EarlyStopping/{}", self.monitor.name)
+    fn kept(&self, control: &Control<'_>) -> String {
+        format!("EarlyStopping/{}/{}", control.place(), self.monitor.name)
     }
 }
 
@@ -170,7 +170,7 @@ impl Callback for EarlyStopping {
         if !std::mem::take(&mut self.resumed) {
             self.found = Found::default();
         }
-        let kept = self.kept();
+        let kept = self.kept(control);
         if self.restore_best_weights
             && self.found.best.is_some()
             && !control.trainer().keeps_weights(&kept)
@@ -191,7 +191,10 @@ impl Callback for EarlyStopping {
         }
         let value = self.monitor.value(epoch)?;
         match self.judge(epoch.epoch, value) {
-            Verdict::Best if self.restore_best_weights => control.keep_weights(&self.kept())?,
+            Verdict::Best if self.restore_best_weights => {
+                let kept = self.kept(control);
+                control.keep_weights(&kept)?;
+            }
             Verdict::Best | Verdict::Wait => {}
             Verdict::Stop => self.stop(control),
         }
@@ -200,8 +203,9 @@ impl Callback for EarlyStopping {
 
     fn on_train_end(&mut self, control: &mut Control<'_>) -> HookResult {
         if self.restore_best_weights && self.found.best.is_some() {
-            control.restore_weights(&self.kept())?;
-            control.forget_weights(&self.kept());
+            let kept = self.kept(control);
+            control.restore_weights(&kept)?;
+            control.forget_weights(&kept);
         }
         Ok(())
     }

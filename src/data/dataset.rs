@@ -182,9 +182,12 @@ impl TensorDataset {
     /// As [`TensorDataset::check_labels`], for the targets of one of several outputs.
     ///
     /// # Errors
-    /// As [`TensorDataset::check_labels`].
+    /// As [`TensorDataset::check_labels`]; [`Error::Parameter`] for an output that is not there.
     pub fn check_labels_of(&self, output: usize, classes: usize) -> Result<()> {
-        let y = &self.y[output];
+        let Some(y) = self.y.get(output) else {
+            let detail = format!("there are the {} outputs 0..{0}", self.y.len());
+            return Err(Error::parameter("output", output, detail));
+        };
         let Data::U32(labels) = y.data() else {
             return Err(Error::dtype(
                 "check_labels",

@@ -84,6 +84,14 @@ pub trait Dataset: Send + Sync {
     /// Whatever keeps the samples from being read; [`Error::Parameter`] for a row that is not there.
     fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> Result<()>;
 
+    /// Refuses what cannot be streamed; without a definition of its own a dataset refuses nothing.
+    ///
+    /// # Errors
+    /// Those of the dataset.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -113,6 +121,23 @@ impl Dataset for TensorDataset {
             y_shape: self.target_shape(),
             y_dtype: self.y().dtype(),
             scale: self.scale(),
+        }
+    }
+
+    /// A stream has one table of features, one of targets, and no weights.
+    fn check(&self) -> Result<()> {
+        let tables = [
+            ("inputs", self.features().len()),
+            ("targets", self.targets().len()),
+            ("weights", 1 + usize::from(self.weights().is_some())),
+        ];
+        match tables.into_iter().find(|(_, count)| *count > 1) {
+            None => Ok(()),
+            Some((name, count)) => {
+                let detail = "a stream has one input, one target and no weights of samples; \
+                              train on the TensorDataset itself";
+                Err(Error::parameter(format!("streamed {name}"), count, detail))
+            }
         }
     }
 

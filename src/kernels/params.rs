@@ -57,6 +57,17 @@ param_blocks! {
         /// Padding.
         pad1: u32,
     }
+    /// Ranges of a vector: which of them, and the elements that they cover.
+    RangeParams ["reduce/ranges", "data/fill_ranges"] {
+        /// The first range.
+        first: u32,
+        /// Ranges.
+        count: u32,
+        /// The first element.
+        begin: u32,
+        /// The element after the last.
+        end: u32,
+    }
     /// Matrix products: extents, leading dimensions and batch strides in elements.
     MatmulParams ["matmul/tiled", "matmul/broadcast"] {
         /// Rows of the product.

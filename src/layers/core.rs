@@ -87,6 +87,10 @@ impl Layer for Flatten {
         "Flatten"
     }
 
+    fn keeps_elements(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         Ok(Shape::from([inputs[0].len()]))
     }

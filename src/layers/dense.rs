@@ -41,13 +41,19 @@ impl Regularizer {
         Ok(())
     }
 
+    /// The functions whose sums over a tensor are penalised, with their factors.
+    #[must_use]
+    pub const fn terms(&self) -> [(&'static str, f32); 2] {
+        [("abs", self.l1), ("square", self.l2)]
+    }
+
     /// The penalty of `w` as a scalar, or `None` where both factors are zero.
     ///
     /// # Errors
     /// Those of the ops it builds.
     pub fn penalty(&self, graph: &mut Graph, w: Value) -> Result<Option<Value>> {
         let mut total = None;
-        for (factor, function) in [(self.l1, "abs"), (self.l2, "square")] {
+        for (function, factor) in self.terms() {
             if factor == 0.0 {
                 continue;
             }

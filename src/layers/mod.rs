@@ -107,6 +107,11 @@ pub trait Layer: Debug + Send + Sync {
         None
     }
 
+    /// Whether the output has the elements of the input as they are, in another shape: ids stay ids.
+    fn keeps_elements(&self) -> bool {
+        false
+    }
+
     /// The shape of one output sample (without the batch axis) from those of one sample of each input.
     ///
     /// # Errors

@@ -43,6 +43,10 @@ impl Layer for Reshape {
         "Reshape"
     }
 
+    fn keeps_elements(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         self.target(&inputs[0])
     }

@@ -15,7 +15,7 @@ pub enum Clip {
     /// Each element is held within [-c, c]: Keras' `clipvalue`. An infinite element becomes ±c, NaN stays. Part
     /// of the update's own dispatch.
     Value(f32),
-    /// Each weight tensor g by itself: g · min(1, c / ‖g‖₂). Keras' `clipnorm`. A few dispatches per tensor.
+    /// Each weight tensor g by itself: g · min(1, c / ‖g‖₂). Keras' `clipnorm`. A few dispatches per arena.
     Norm(f32),
     /// All tensors together: each g · min(1, c / n) with n² the sum of all squares. Keras' `global_clipnorm`,
     /// Pascanu et al. 2013. A few dispatches per arena.
@@ -76,16 +76,27 @@ fn each_by_norm(
     gradient: Value,
     bound: f32,
 ) -> Result<Value> {
-    let mut clipped = Vec::new();
-    for (&offset, &tensor) in arena.offsets.iter().zip(&arena.gradients) {
-        let len = graph.shape(tensor).len();
-        let tensor = graph.view(gradient, offset, [len])?;
-        let squares = sum_of_squares(graph, tensor)?;
-        let factor = factor(graph, squares, bound)?;
-        clipped.push(graph.mul(tensor, factor)?);
-    }
     let len = graph.shape(gradient).len();
-    graph.pack(len, &arena.offsets, &clipped)
+    let extents = arena.gradients.iter().map(|&tensor| graph.shape(tensor).len());
+    let tensors: Vec<_> =
+        arena.offsets.iter().zip(extents).map(|(&at, len)| (rows_of(at, len), 1.0)).collect();
+    let rows = graph.reshape(gradient, [len / ROW, ROW])?;
+    let squares = graph.unary("square", rows, &[])?;
+    let squares = graph.sum(squares, &[1], false)?;
+    let squares = graph.sum_ranges(squares, &tensors)?;
+    let factors = factor(graph, squares, bound)?;
+    let factors = graph.fill_ranges(factors, len / ROW, &tensors)?;
+    let factors = graph.reshape(factors, [len / ROW, 1])?;
+    let clipped = graph.mul(rows, factors)?;
+    graph.reshape(clipped, [len])
+}
+
+/// Elements of an arena's row: tensors begin at multiples of it.
+pub(crate) const ROW: usize = 64;
+
+/// The rows of an arena in which a tensor of `len` elements lies, from element `at` on.
+pub(crate) fn rows_of(at: usize, len: usize) -> std::ops::Range<usize> {
+    at / ROW..(at + len).div_ceil(ROW)
 }
 
 fn sum_of_squares(graph: &mut Graph, x: Value) -> Result<Value> {

@@ -13,6 +13,7 @@ mod transform;
 
 pub use adam::{Adam, AdamW};
 pub use clip::Clip;
+pub(crate) use clip::{ROW, rows_of};
 pub use rmsprop::{Adagrad, RmsProp};
 pub use schedule::Schedule;
 pub use sgd::Sgd;

@@ -21,6 +21,8 @@ pub struct ArenaGradients {
     pub offsets: Vec<usize>,
     /// The gradient of each tensor.
     pub gradients: Vec<Value>,
+    /// What the penalties add to the gradient of the whole arena.
+    pub penalty: Option<Value>,
 }
 
 /// What happens to gradients before the rule sees them, in Keras' order: the mean over several steps, then
@@ -117,7 +119,10 @@ impl GradientTransform {
         let mut gradients = Vec::new();
         for arena in arenas {
             let len = graph.shape(arena.params).len();
-            let packed = graph.pack(len, &arena.offsets, &arena.gradients)?;
+            let mut packed = graph.pack(len, &arena.offsets, &arena.gradients)?;
+            if let Some(penalty) = arena.penalty {
+                packed = graph.add(packed, penalty)?;
+            }
             gradients.push(match apply {
                 Some(apply) => self.mean(graph, arena, packed, apply)?,
                 None => packed,

@@ -106,7 +106,8 @@ impl Trainer {
     }
 }
 
-fn check_probabilities(loss: &Loss, targets: &[f32]) -> Result<()> {
+/// Refuses targets that are no probabilities.
+pub(super) fn check_probabilities(loss: &Loss, targets: &[f32]) -> Result<()> {
     match targets.iter().position(|p| !(0.0..=1.0).contains(p)) {
         Some(i) => {
             let detail = format!(

@@ -109,7 +109,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Ends each epoch after so many steps.
+    /// Ends each epoch after so many steps. The next one goes on through the samples where it ended, and begins
+    /// with them anew, in a new order, where they are used up: batches are full then.
     #[must_use]
     pub const fn steps_per_epoch(mut self, steps: usize) -> Self {
         self.steps_per_epoch = Some(steps);
@@ -137,7 +138,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Factors on the losses of samples by their class; classes that are not named have 1.
+    /// Factors on the losses of training samples by their class; classes that are not named have 1. They multiply the
+    /// weights that samples have.
     #[must_use]
     pub fn class_weight(mut self, weights: impl IntoIterator<Item = (u32, f32)>) -> Self {
         self.class_weight = weights.into_iter().collect();
@@ -175,9 +177,16 @@ impl<'a> Fit<'a> {
         }))
     }
 
+    /// The place of each callback among those of its name: it is the same after a resume beside other callbacks.
+    pub(super) fn places(&self) -> Vec<usize> {
+        let names: Vec<String> = self.callbacks.iter().map(|c| c.name()).collect();
+        let before = |i: usize| names[..i].iter().filter(|name| **name == names[i]).count();
+        (0..names.len()).map(before).collect()
+    }
+
     /// Whether epochs need nothing of the host between them: no order of their own, and nobody to tell.
     pub(super) fn alone(&self) -> bool {
-        !self.shuffle && self.callbacks.is_empty()
+        !self.shuffle && self.callbacks.is_empty() && self.steps_per_epoch.is_none()
     }
 
     /// The training data and the validation data that `data` and the options make, copied where they must be.
@@ -205,10 +214,6 @@ impl<'a> Fit<'a> {
             let weights = Tensor::f32([weights.len()], weights)?;
             train = Some(data.clone().weighted(weights)?);
         }
-        if !self.class_weight.is_empty() {
-            let data = train.unwrap_or_else(|| data.clone());
-            train = Some(self.weigh_classes(data)?);
-        }
         let mut validation = Validation::None;
         match (self.validation_data, self.validation_split) {
             (Some(_), Some(_)) => {
@@ -229,16 +234,31 @@ impl<'a> Fit<'a> {
             }
             (None, None) => {}
         }
+        // As Keras: validation knows no class weights.
+        if !self.class_weight.is_empty() {
+            let data = train.unwrap_or_else(|| data.clone());
+            train = Some(self.weigh_classes(data)?);
+        }
         Ok(Split { train, validation })
     }
 
     /// Multiplies each sample's weight by its class's.
     fn weigh_classes(&self, data: TensorDataset) -> Result<TensorDataset> {
         let n = data.len();
+        if data.targets().len() > 1 {
+            let detail = "the model has several outputs; weigh samples, or the outputs' losses";
+            return Err(Error::parameter("class_weight", "given", detail));
+        }
         let classes: Vec<u32> = match data.y().data() {
             Data::U32(labels) => labels.clone(),
             // A binary target is a class, and a one-hot row the place of its largest number.
-            Data::F32(y) if y.len() == n => y.iter().map(|y| u32::from(*y > 0.5)).collect(),
+            Data::F32(y) if y.len() == n => {
+                if let Some(i) = y.iter().position(|&y| y != 0.0 && y != 1.0) {
+                    let detail = format!("target {i} is {}, no class: 0 and 1 are", y[i]);
+                    return Err(Error::parameter("class_weight", "given", detail));
+                }
+                y.iter().map(|y| u32::from(*y > 0.5)).collect()
+            }
             Data::F32(y) => {
                 let largest = |row: &[f32]| {
                     (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as u32
@@ -256,7 +276,7 @@ impl<'a> Fit<'a> {
                 return Err(Error::parameter(name, weight, "the class is given twice"));
             }
             if !classes.contains(&class) {
-                return Err(Error::parameter(name, weight, "no sample has this class"));
+                return Err(Error::parameter(name, weight, "no training sample has this class"));
             }
         }
         let own = data.weights().map(|w| w.as_f32().map(<[f32]>::to_vec)).transpose()?;

@@ -48,10 +48,7 @@ impl Trainer {
             what: "model, optimizer and batches: bytes of device memory".into(),
             needed,
             allowed,
-            detail: format!(
-                "use smaller batches or a smaller model; {}",
-                largest.unwrap_or_default()
-            ),
+            detail: format!("{}; {}", Self::advice(&plans, allowed), largest.unwrap_or_default()),
         })
     }
 
@@ -107,6 +104,17 @@ impl Trainer {
             self.store.remove(name);
         }
         self.trained = None;
+    }
+
+    /// What takes less memory where these plans take more than there is.
+    fn advice(plans: &[Arc<Plan>], allowed: u64) -> &'static str {
+        let inputs = plans.iter().map(|plan| plan.bytes_of(BufferClass::Input)).max();
+        match inputs {
+            Some(bytes) if bytes > allowed / 2 => {
+                "keep the samples off the device: fit streams an `Arc` of any `Dataset`"
+            }
+            _ => "use smaller batches or a smaller model",
+        }
     }
 
     /// Says how many samples the batches of a pass may have at most, beside other plans.

@@ -66,6 +66,8 @@ struct Run<'f, 'a> {
     epoch_began: Instant,
     /// For each callback, whether its batch hook ran since the present batch began, and when it did last.
     batch_hooks: Vec<(bool, Instant)>,
+    /// The place of each callback among those of its name.
+    places: Vec<usize>,
     /// Seconds that a step takes, measured between two waits.
     step_seconds: Option<f64>,
 }
@@ -163,6 +165,7 @@ impl Trainer {
         let state = FitState { epoch: fit.initial_epoch, batches, ..FitState::default() };
         let mut run = Run {
             batch_hooks: vec![(true, Instant::now()); fit.callbacks.len()],
+            places: fit.places(),
             fit: &mut fit,
             info,
             feed,
@@ -213,7 +216,6 @@ impl Trainer {
     fn check_callbacks(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
         let mut names = self.log_names(validation);
         for callback in &fit.callbacks {
-            callback.check()?;
             for monitor in callback.monitors() {
                 if !names.contains(&monitor) {
                     let detail = format!(
@@ -224,6 +226,7 @@ impl Trainer {
                     return Err(Error::parameter("monitor", monitor, detail));
                 }
             }
+            callback.check()?;
             for log in callback.logs() {
                 if !names.contains(&log) {
                     names.push(log);
@@ -297,10 +300,7 @@ impl Trainer {
             }
             let epoch = run.state.epoch;
             run.epoch_began = Instant::now();
-            let order = match run.fit.shuffle {
-                true => Some(permutation(run.state.batches.samples, self.seed(), self.epochs)?),
-                false => None,
-            };
+            let order = self.epoch_order(run)?;
             self.begin_epoch(&mut run.feed, pass, order.as_deref(), run.state.batch)?;
             if run.state.batch == 0 {
                 self.call(run, "on_epoch_begin", |c, control| c.on_epoch_begin(epoch, control))?;
@@ -335,6 +335,35 @@ impl Trainer {
         }
         self.call(run, "on_train_end", |c, control| c.on_train_end(control))?;
         self.write_checkpoints(run).await
+    }
+
+    /// The order in which the epoch under way takes the samples; `None` for theirs.
+    fn epoch_order(&self, run: &Run<'_, '_>) -> Result<Option<Vec<u32>>> {
+        let Batches { samples, size, steps, shuffle } = run.state.batches;
+        let order = |counter: u64| -> Result<Vec<u32>> {
+            match shuffle {
+                true => permutation(samples, self.seed(), counter),
+                false => Ok((0..samples as u32).collect()),
+            }
+        };
+        let rows = steps * size;
+        if rows >= samples {
+            return shuffle.then(|| order(self.epochs)).transpose();
+        }
+        // Epochs of fewer samples go on where the one before ended: all orders of this fit stand one after the other.
+        let done = run.state.epoch.saturating_sub(run.fit.initial_epoch) as u64;
+        let (from, all) = (done * rows as u64, samples as u64);
+        let mut taken = Vec::with_capacity(samples);
+        for k in from / all..=(from + rows as u64 - 1) / all {
+            let start = from.max(k * all) - k * all;
+            let end = (from + rows as u64).min((k + 1) * all) - k * all;
+            taken.extend_from_slice(
+                &order(self.epochs.saturating_sub(done) + k)?[start as usize..end as usize],
+            );
+        }
+        // The buffer of the order has room for all samples.
+        taken.resize(samples, 0);
+        Ok(Some(taken))
     }
 
     /// Some epochs without a wait between them, where nobody looks at the numbers of one before the next begins.
@@ -404,11 +433,12 @@ impl Trainer {
         let step = run.state.batch;
         let due =
             |c: &dyn Callback, fresh: bool| fresh && c.batch_interval() != BatchInterval::Never;
-        let Run { fit, info, requests, batch_hooks, .. } = run;
-        for (callback, (fresh, _)) in fit.callbacks.iter_mut().zip(batch_hooks) {
+        let Run { fit, info, requests, batch_hooks, places, .. } = run;
+        let callbacks = fit.callbacks.iter_mut().zip(places);
+        for ((callback, &mut place), (fresh, _)) in callbacks.zip(batch_hooks) {
             if due(callback.as_ref(), *fresh) {
                 *fresh = false;
-                let mut control = Control { trainer: self, info, requests };
+                let mut control = Control { trainer: self, info, requests, place };
                 callback
                     .on_batch_begin(step, &mut control)
                     .map_err(|e| Error::callback(callback.name(), "on_batch_begin", &*e))?;
@@ -420,10 +450,11 @@ impl Trainer {
     /// Gives the numbers so far to those who want them now.
     fn batch_ends(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<()> {
         let logs = run.state.numbers.evaluation(&self.outputs).logs("");
-        let Run { fit, info, requests, batch_hooks, state, .. } = run;
+        let Run { fit, info, requests, batch_hooks, places, state, .. } = run;
         let last = state.batch == pass.steps;
         let end = BatchEnd { epoch: state.epoch, batch: state.batch - 1, logs: &logs };
-        for (callback, (fresh, at)) in fit.callbacks.iter_mut().zip(batch_hooks) {
+        let callbacks = fit.callbacks.iter_mut().zip(places);
+        for ((callback, &mut place), (fresh, at)) in callbacks.zip(batch_hooks) {
             let due = match callback.batch_interval() {
                 BatchInterval::Never => false,
                 BatchInterval::Batches(n) => last || state.batch.is_multiple_of(n.max(1)),
@@ -432,7 +463,7 @@ impl Trainer {
             };
             if due {
                 (*fresh, *at) = (true, Instant::now());
-                let mut control = Control { trainer: self, info, requests };
+                let mut control = Control { trainer: self, info, requests, place };
                 callback
                     .on_batch_end(&end, &mut control)
                     .map_err(|e| Error::callback(callback.name(), "on_batch_end", &*e))?;
@@ -448,9 +479,9 @@ impl Trainer {
         hook: &'static str,
         mut each: impl FnMut(&mut dyn Callback, &mut Control<'_>) -> HookResult,
     ) -> Result<()> {
-        let Run { fit, info, requests, .. } = run;
-        for callback in &mut fit.callbacks {
-            let mut control = Control { trainer: self, info, requests };
+        let Run { fit, info, requests, places, .. } = run;
+        for (callback, &mut place) in fit.callbacks.iter_mut().zip(places) {
+            let mut control = Control { trainer: self, info, requests, place };
             each(callback.as_mut(), &mut control)
                 .map_err(|e| Error::callback(callback.name(), hook, &*e))?;
         }

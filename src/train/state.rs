@@ -35,19 +35,6 @@ struct StateBuffer {
 }
 
 impl Trainer {
-    /// Names under which weights are kept, sorted.
-    fn kept(&self) -> Vec<String> {
-        let Some(arena) = (!self.layout.arenas.is_empty()).then(|| self.layout.arena_name(0))
-        else {
-            return Vec::new();
-        };
-        let (first, last) = ("kept/", format!("/{arena}"));
-        let own = |buffer: &str| Some(buffer.strip_prefix(first)?.strip_suffix(&last)?.to_owned());
-        let mut names: Vec<String> = self.store.names().filter_map(own).collect();
-        names.sort_unstable();
-        names
-    }
-
     /// The buffers that training changes, with weights kept under the names `names`.
     fn state_buffers(&self, names: &[String]) -> Vec<StateBuffer> {
         let mut buffers = Vec::new();
@@ -82,7 +69,7 @@ impl Trainer {
 
     /// All that training changes, read from the device, and `fit` with it.
     pub(crate) async fn state_async(&self, fit: Option<FitState>) -> Result<TrainerState> {
-        let kept = self.kept();
+        let kept = self.kept_names();
         let mut tensors = Vec::new();
         for StateBuffer { name, arena, .. } in self.state_buffers(&kept) {
             let values = self.read_arena(arena, &name).await?;
@@ -116,7 +103,7 @@ impl Trainer {
         for (name, values) in uploads {
             self.store.upload(&name, &values)?;
         }
-        for name in self.kept().iter().filter(|name| !state.kept.contains(name)) {
+        for name in self.kept_names().iter().filter(|name| !state.kept.contains(name)) {
             for arena in 0..self.layout.arenas.len() {
                 self.store.remove(&kept(name, &self.layout.arena_name(arena)));
             }

@@ -6,7 +6,7 @@ use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::{Model, Regularizer};
-use crate::optim::{ArenaGradients, GradientTransform, Optimizer};
+use crate::optim::{ArenaGradients, GradientTransform, Optimizer, ROW, rows_of};
 use crate::tensor::{DType, Shape};
 
 /// The batches that a step reads from resident data.
@@ -134,12 +134,16 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
     }
     let ends =
         Ends { targets, predictions: &predictions, sample_weight: sample_weights.first().copied() };
-    let total = g.in_layer("loss", |g| record(g, spec, batch, &weights, &ends))?;
+    let penalty = g.in_layer("loss", |g| penalty(g, spec.layout, &arenas))?;
+    let total = g.in_layer("loss", |g| record(g, spec, batch, penalty, &ends))?;
     if let Some(optimizer) = spec.optimizer {
         let trained = || spec.layout.tensors.iter().zip(&weights);
         let trained: Vec<Value> = trained().filter(|(t, _)| t.trainable).map(|(_, &w)| w).collect();
         let grads = gradients(&mut g, total, &trained)?;
-        g.in_layer(optimizer.name(), |g| update(g, spec, optimizer, &arenas, &grads))?;
+        g.in_layer(optimizer.name(), |g| {
+            let penalties = penalty_gradients(g, spec.layout, penalty, &arenas)?;
+            update(g, spec, optimizer, &arenas, &grads, &penalties)
+        })?;
     }
     Ok(g)
 }
@@ -174,12 +178,62 @@ struct Ends<'a> {
     sample_weight: Option<Value>,
 }
 
-/// Builds losses and metrics, records them, and returns the scalar that training lowers.
+/// The penalties of all parameters as a scalar, over whole arenas: as many dispatches for one tensor as for many.
+fn penalty(g: &mut Graph, layout: &ArenaLayout, arenas: &[Value]) -> Result<Option<Value>> {
+    let mut total = None;
+    for (arena, &params) in arenas.iter().enumerate() {
+        let len = g.shape(params).len();
+        for (i, (function, _)) in Regularizer::default().terms().into_iter().enumerate() {
+            let own = layout.tensors.iter().filter(|t| t.arena == arena);
+            let own = own.map(|t| (t, t.spec.regularizer.terms()[i].1)).filter(|t| t.1 != 0.0);
+            let tensors: Vec<_> =
+                own.map(|(t, factor)| (rows_of(t.offset, t.spec.shape.len()), factor)).collect();
+            if tensors.is_empty() {
+                continue;
+            }
+            let rows = g.reshape(params, [len / ROW, ROW])?;
+            let each = g.unary(function, rows, &[])?;
+            let each = g.sum(each, &[1], false)?;
+            let each = g.sum_ranges(each, &tensors)?;
+            let sum = g.sum(each, &[], false)?;
+            total = Some(match total {
+                Some(t) => g.add(t, sum)?,
+                None => sum,
+            });
+        }
+    }
+    Ok(total)
+}
+
+/// What the penalties add to the gradients of each arena that has any.
+fn penalty_gradients(
+    g: &mut Graph,
+    layout: &ArenaLayout,
+    penalty: Option<Value>,
+    arenas: &[Value],
+) -> Result<Vec<Option<Value>>> {
+    let mut all = vec![None; arenas.len()];
+    let penalised = |arena: usize| {
+        let own = layout.tensors.iter().filter(|t| t.arena == arena);
+        own.map(|t| t.spec.regularizer).any(|r| r != Regularizer::default())
+    };
+    let trained = (0..arenas.len()).filter(|&a| layout.arenas[a].trainable && penalised(a));
+    if let Some(penalty) = penalty {
+        let which: Vec<usize> = trained.collect();
+        let wrt: Vec<Value> = which.iter().map(|&a| arenas[a]).collect();
+        for (a, gradient) in which.into_iter().zip(gradients(g, penalty, &wrt)?) {
+            all[a] = Some(gradient);
+        }
+    }
+    Ok(all)
+}
+
+/// Builds losses and metrics, records them, and returns the scalar whose gradient the layers need.
 fn record(
     g: &mut Graph,
     spec: &StepSpec<'_>,
     batch: &Batch,
-    weights: &[Value],
+    penalty: Option<Value>,
     ends: &Ends<'_>,
 ) -> Result<Value> {
     let mut columns = Vec::new();
@@ -199,15 +253,7 @@ fn record(
         let total = g.sum(rows, &[], false)?;
         totals.push(if output.weight == 1.0 { total } else { g.scale(total, output.weight)? });
     }
-    let mut penalties = Vec::new();
-    for (t, &w) in spec.layout.tensors.iter().zip(weights) {
-        penalties.extend(t.spec.regularizer.penalty(g, w)?);
-    }
-    if let Some((&first, rest)) = penalties.split_first() {
-        let sum = rest.iter().try_fold(first, |sum, &p| g.add(sum, p))?;
-        totals.push(sum);
-        columns.push(sum);
-    }
+    columns.extend(penalty);
     let room = batch.column_room();
     let mut offsets = Vec::new();
     let mut width = 0;
@@ -235,6 +281,7 @@ fn update(
     optimizer: &dyn Optimizer,
     arenas: &[Value],
     grads: &[Value],
+    penalties: &[Option<Value>],
 ) -> Result<()> {
     let layout = spec.layout;
     let of_arena = |(arena, &params): (usize, &Value)| {
@@ -242,7 +289,7 @@ fn update(
         let own = || trained.clone().zip(grads).filter(|(t, _)| t.arena == arena);
         let offsets = own().map(|(t, _)| t.offset).collect();
         let gradients = own().map(|(_, &g)| g).collect();
-        ArenaGradients { arena, params, offsets, gradients }
+        ArenaGradients { arena, params, offsets, gradients, penalty: penalties[arena] }
     };
     let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable);
     let arenas: Vec<ArenaGradients> = trained.map(of_arena).collect();

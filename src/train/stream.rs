@@ -1,5 +1,6 @@
 //! Training data that is larger than the device: a thread reads windows of it ahead.
 
+use super::evaluate::check_probabilities;
 use super::pass::Pass;
 use super::step::Batch;
 use super::trainer::Trainer;
@@ -124,6 +125,11 @@ impl Trainer {
     /// Refuses samples that the kernels could not work with.
     fn check_window(&self, spec: &SampleSpec, window: &Window) -> Result<()> {
         if spec.y_dtype != DType::U32 {
+            let loss = &self.outputs[0].loss;
+            if loss.takes_probabilities() && spec.y_dtype == DType::F32 {
+                let targets: Vec<f32> = bytemuck::pod_collect_to_vec(&window.y);
+                check_probabilities(loss, &targets)?;
+            }
             return Ok(());
         }
         let shape = self.model.output_shapes().remove(0);
@@ -141,6 +147,7 @@ impl Trainer {
 
     /// Refuses a dataset whose samples do not suit the model.
     pub(super) fn check_stream(&self, dataset: &dyn Dataset) -> Result<()> {
+        dataset.check()?;
         let spec = dataset.spec();
         spec.check()?;
         if dataset.is_empty() {

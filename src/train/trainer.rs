@@ -148,8 +148,20 @@ impl Trainer {
 
     /// How many ids there are, where the samples of an input are ids.
     pub(super) fn index_range(&self, input: usize) -> Option<usize> {
-        let users = self.model.calls().iter().filter(|call| call.inputs.contains(&input));
-        users.filter_map(|call| self.model.layers()[call.layer].layer.takes_indices()).min()
+        // The input, and what has its elements in another shape.
+        let mut same = vec![input];
+        let mut range = None;
+        for (i, call) in self.model.calls().iter().enumerate() {
+            if call.inputs.iter().any(|tensor| same.contains(tensor)) {
+                let layer = &self.model.layers()[call.layer].layer;
+                let own = layer.takes_indices();
+                range = own.into_iter().chain(range).min();
+                if layer.keeps_elements() {
+                    same.push(self.model.inputs().len() + i);
+                }
+            }
+        }
+        range
     }
 
     /// The network.

@@ -105,6 +105,20 @@ impl Trainer {
         arenas.any(|arena| self.store.contains(&kept(name, &arena)))
     }
 
+    /// Names under which weights are kept, sorted.
+    #[must_use]
+    pub fn kept_names(&self) -> Vec<String> {
+        let Some(arena) = (!self.layout.arenas.is_empty()).then(|| self.layout.arena_name(0))
+        else {
+            return Vec::new();
+        };
+        let (first, last) = ("kept/", format!("/{arena}"));
+        let own = |buffer: &str| Some(buffer.strip_prefix(first)?.strip_suffix(&last)?.to_owned());
+        let mut names: Vec<String> = self.store.names().filter_map(own).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Frees the weights kept under `name`, if there are any.
     pub fn forget_weights(&mut self, name: &str) {
         for i in 0..self.layout.arenas.len() {

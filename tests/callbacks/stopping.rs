@@ -102,8 +102,26 @@ fn the_best_weights_come_back() -> Result<()> {
         assert_ne!(weights[1], weights[3], "training moves the weights");
         assert_eq!(bits(&trainer), weights[kept], "restore: {restore}");
         // What was kept is freed.
-        assert!(trainer.restore_weights("EarlyStopping/loss").is_err());
+        assert!(trainer.kept_names().is_empty(), "{:?}", trainer.kept_names());
     }
+    Ok(())
+}
+
+#[test]
+fn two_that_watch_one_number_keep_weights_of_their_own() -> Result<()> {
+    let weights = RefCell::new(Vec::new());
+    let noting = Lambda::new().on_epoch_end(|_, control| {
+        weights.borrow_mut().push(bits(control.trainer()));
+        Ok(())
+    });
+    // The second one looks from the third epoch on, and restores last.
+    let first = EarlyStopping::new("loss").patience(9).restore_best_weights(true);
+    let second = first.clone().start_from_epoch(2);
+    let fit = fit(5).callback(made_up("loss", &[5.0, 1.0, 4.0, 2.0, 3.0]));
+    let mut trainer = trainer();
+    trainer.fit(&line(4), fit.callback(first).callback(second).callback(noting))?;
+    assert_eq!(bits(&trainer), weights.into_inner()[3]);
+    assert!(trainer.kept_names().is_empty(), "{:?}", trainer.kept_names());
     Ok(())
 }
 

@@ -17,6 +17,8 @@ const OPS: &[&str] = &[
     "slice",
     "concatenate",
     "matmul",
+    "sum_ranges",
+    "fill_ranges",
     "sum",
     "mean",
     "max",
@@ -84,6 +86,14 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
             vec![linalg::concatenate(&parts, &shapes, args[0])]
         }
         "matmul" => vec![product(case, x)],
+        "sum_ranges" | "fill_ranges" => {
+            let bounds = args[1..].chunks_exact(2).map(|b| b[0]..b[1]);
+            let ranges: Vec<_> = bounds.zip(case.params.iter().map(|&f| f64::from(f))).collect();
+            vec![match case.op {
+                "sum_ranges" => reduce::sum_ranges(&x[0], &ranges),
+                _ => reduce::fill_ranges(&x[0], args[0], &ranges),
+            }]
+        }
         "sum" => vec![reduce::sum(&x[0], shape(0), &axes(case))],
         "mean" => vec![reduce::mean(&x[0], shape(0), &axes(case))],
         "max" => vec![reduce::max(&x[0], shape(0), &axes(case))],
@@ -216,7 +226,7 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         | "minimum" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
         | "random_uniform" | "copy" | "transpose" | "reshape" | "view" | "pack" | "slice"
         | "concatenate" | "max" | "hits" | "confusion_cells" | "target_ranks" | "one_hot"
-        | "gather" => (EPS, 0.0),
+        | "gather" | "fill_ranges" => (EPS, 0.0),
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" => (3.0 * EPS, 0.0),
         // Sums of small whole numbers are exact in any order.
@@ -228,7 +238,7 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
             let k = dims[dims.len() - if case.args[0] == 1 { 2 } else { 1 }];
             (EPS, EPS * k as f64)
         }
-        "sum" | "segment_sum" | "record" => (2.0 * EPS, EPS * terms(case)),
+        "sum" | "sum_ranges" | "segment_sum" | "record" => (2.0 * EPS, EPS * terms(case)),
         "mean" => (2.0 * EPS, EPS),
         // Exponentials to 3 + 2|x| units for |x| <= 8, and a sum of positive terms, whose relative error
         // grows with the root of their count.

@@ -107,6 +107,14 @@ fn an_elementwise_op_past_65_535_workgroups() {
     assert_eq!(wrong, None, "squares of whole numbers are exact");
 }
 
+/// More elements than eight lanes may visit.
+#[test]
+fn a_range_past_the_loop_limit_of_a_few_lanes() {
+    let mut case = Case::ranges("sum_ranges", 600_000, &[1, 599_998]);
+    case.inputs[0] = Sample::whole([600_000]);
+    check_case(&case);
+}
+
 #[test]
 fn a_segment_sum_of_many_rows() {
     let mut case = Case::segment_sum(3001, &[17, 3]);

@@ -91,7 +91,10 @@ fn run(
             let values = Tensor::f32([len], vec![slot.initial; len])?;
             store.upload(&format!("{}/{a}", slot.name), &values)?;
         }
-        arenas.push((len, ArenaGradients { arena: a, params, offsets, gradients: own }));
+        arenas.push((
+            len,
+            ArenaGradients { arena: a, params, offsets, gradients: own, penalty: None },
+        ));
     }
     let built: Vec<ArenaGradients> = arenas.iter().map(|(_, arena)| arena.clone()).collect();
     transform.build(&mut g, rule, &built)?;

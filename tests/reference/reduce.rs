@@ -49,3 +49,17 @@ fn fold(
     }
     out
 }
+
+/// factor · Σ x over each range.
+pub fn sum_ranges(x: &[f64], ranges: &[(std::ops::Range<usize>, f64)]) -> Vec<f64> {
+    ranges.iter().map(|(range, factor)| factor * x[range.clone()].iter().sum::<f64>()).collect()
+}
+
+/// `len` elements: factor · x\[i\] where range i is, zero elsewhere.
+pub fn fill_ranges(x: &[f64], len: usize, ranges: &[(std::ops::Range<usize>, f64)]) -> Vec<f64> {
+    let mut filled = vec![0.0; len];
+    for (x, (range, factor)) in x.iter().zip(ranges) {
+        filled[range.clone()].fill(factor * x);
+    }
+    filled
+}

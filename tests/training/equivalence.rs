@@ -172,3 +172,38 @@ fn a_step_of_two_layers_is_eight_dispatches() -> Result<()> {
     assert_eq!(trainer.plan(&batch, true)?.dispatches.len(), 8);
     Ok(())
 }
+
+/// Clipping and penalties work on whole arenas: what they add does not grow with the layers.
+#[test]
+fn clipping_and_penalties_add_the_same_dispatches_at_any_depth() -> Result<()> {
+    let x = TensorType { shape: [64, 20].into(), dtype: DType::F32 };
+    let y = TensorType { shape: [64].into(), dtype: DType::U32 };
+    let batch = Batch::new("train", x, y, 32, 2);
+    let dispatches = |depth: usize, clip: Option<Clip>, penalty: Regularizer| -> Result<usize> {
+        let layer = |units| Dense::new(units).kernel_regularizer(penalty);
+        let hidden = |model: Sequential, _| model.add(layer(30).activation(Activation::Tanh));
+        let model = (0..depth).fold(Sequential::new([20]), hidden).add(layer(5));
+        let mut settings = Compile::new(Adam::default(), SPARSE);
+        if let Some(clip) = clip {
+            settings = settings.clip(clip);
+        }
+        Ok(compile(&model, settings).plan(&batch, true)?.dispatches.len())
+    };
+    let plain = Regularizer::default();
+    for (clip, penalty, most) in [
+        (Some(Clip::Value(0.1)), plain, 0),
+        (Some(Clip::Norm(0.1)), plain, 6),
+        (Some(Clip::GlobalNorm(0.1)), plain, 4),
+        (None, Regularizer::l2(0.1), 8),
+        (None, Regularizer { l1: 0.1, l2: 0.1 }, 14),
+    ] {
+        let added = |depth| -> Result<usize> {
+            Ok(dispatches(depth, clip, penalty)? - dispatches(depth, None, plain)?)
+        };
+        // Long sums take two dispatches.
+        let (shallow, deep) = (added(8)?, added(24)?);
+        assert_eq!(shallow, deep, "{clip:?}, {penalty:?}");
+        assert!(deep <= most, "{clip:?}, {penalty:?}: {deep} more");
+    }
+    Ok(())
+}

@@ -203,14 +203,26 @@ fn an_embedding_learns_and_refuses_other_ids() -> Result<()> {
     assert_eq!(before[15..], after[15..], "words that are never seen");
     assert_ne!(before[..15], after[..15]);
 
-    let refused = |x: Tensor| -> Result<String> {
-        let data = TensorDataset::new(x, Tensor::f32([2, 1], [0.0; 2])?)?;
-        let mut trainer = compile(&model, Compile::new(Sgd::default(), Loss::MeanSquaredError));
-        Ok(trainer.fit(&data, Fit::new().batch_size(2)).unwrap_err().to_string())
-    };
-    let past = refused(Tensor::u32([2, 2], [0, 1, 7, 2])?)?;
-    assert!(past.contains("element 2 is 7") && past.contains("0..7"), "{past}");
-    let floats = refused(Tensor::f32([2, 2], [0.0; 4])?)?;
-    assert!(floats.contains("f32") && floats.contains("convert them to u32"), "{floats}");
+    // Ids in another shape are ids still.
+    let reshaped = Sequential::new([2])
+        .add(Reshape::new([2, 1]))
+        .add(Flatten)
+        .add(Embedding::new(7, 3))
+        .add(Flatten)
+        .add(Dense::new(1));
+    for model in [&model, &reshaped] {
+        let refused = |x: Tensor| -> Result<String> {
+            let data = TensorDataset::new(x, Tensor::f32([2, 1], [0.0; 2])?)?;
+            let mut trainer = compile(model, Compile::new(Sgd::default(), Loss::MeanSquaredError));
+            Ok(trainer.fit(&data, Fit::new().batch_size(2)).unwrap_err().to_string())
+        };
+        let past = refused(Tensor::u32([2, 2], [0, 1, 7, 2])?)?;
+        assert!(past.contains("element 2 is 7") && past.contains("0..7"), "{past}");
+        let floats = refused(Tensor::f32([2, 2], [0.0; 4])?)?;
+        assert!(floats.contains("f32") && floats.contains("convert them to u32"), "{floats}");
+    }
+    let mut trainer = compile(&reshaped, Compile::new(Adam::new(0.05), Loss::MeanSquaredError));
+    let history = trainer.fit(&data, Fit::new().epochs(30).verbose(Verbose::Silent))?;
+    assert!(history.get("loss")[29] < 0.01, "{:?}", history.get("loss"));
     Ok(())
 }

@@ -114,9 +114,43 @@ fn class_weights_are_sample_weights() -> Result<()> {
 }
 
 #[test]
+fn validation_knows_no_class_weights() -> Result<()> {
+    let data = points(64, 6, 3);
+    let mut t = trainer(7);
+    let fit = || quiet().validation_split(0.25);
+    let weighed = t.fit(&data, fit().class_weight([(0, 10.0)]))?;
+    // The rate is not zero: what is validated is the weights after the epoch.
+    let own = t.evaluate(&data.rows(48, 16)?)?.loss;
+    assert_eq!(weighed.get("val_loss"), [own]);
+    // A class that only validation has is no class to weigh.
+    let mut labels = data.y().as_u32()?.to_vec();
+    labels[..48].iter_mut().for_each(|label| *label %= 2);
+    labels[48..].fill(2);
+    let data = TensorDataset::new(data.x().clone(), Tensor::u32([64], labels)?)?;
+    refused(&data, fit().class_weight([(2, 5.0)]), &["class 2", "no training sample"]);
+    Ok(())
+}
+
+#[test]
+fn class_weights_need_classes() -> Result<()> {
+    let data = points(40, 6, 2);
+    let y = Tensor::f32([40, 1], (0..40).map(|i| i as f32 * 0.1).collect::<Vec<_>>())?;
+    let numbers = TensorDataset::new(data.x().clone(), y)?;
+    let model = small(6, 1);
+    let mut t = compile(&model, Compile::new(Sgd::new(0.1), Loss::MeanSquaredError));
+    let error = t.fit(&numbers, quiet().class_weight([(1, 2.0)])).unwrap_err().to_string();
+    assert!(error.contains("target 1 is 0.1") && error.contains("class_weight"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn weights_that_make_no_sense_are_refused() {
     let data = points(40, 6, 2);
-    refused(&data, quiet().class_weight([(2, 1.0)]), &["class 2", "no sample has this class"]);
+    refused(
+        &data,
+        quiet().class_weight([(2, 1.0)]),
+        &["class 2", "no training sample has this class"],
+    );
     refused(&data, quiet().class_weight([(0, 1.0), (0, 2.0)]), &["class 0", "twice"]);
     for bad in [-1.0, f32::NAN, f32::INFINITY] {
         refused(&data, quiet().class_weight([(0, bad)]), &["class 0", "0 or more"]);
@@ -138,6 +172,38 @@ fn epochs_begin_and_end_where_they_are_told() -> Result<()> {
     assert_eq!((t.steps(), history.epochs.len()), (26, 2));
     refused(&data, quiet().batch_size(30).steps_per_epoch(5), &["steps_per_epoch = 5", "4 steps"]);
     refused(&data, quiet().steps_per_epoch(0), &["steps_per_epoch = 0"]);
+    Ok(())
+}
+
+#[test]
+fn epochs_of_fewer_steps_go_through_all_samples() -> Result<()> {
+    // At rate 0 the loss of each epoch tells which samples it had.
+    let data = points(10, 6, 3);
+    let still = || compile(&small(6, 3), Compile::new(Sgd::new(0.0), SPARSE).seed(3));
+    let mut t = still();
+    let of = |t: &mut Trainer, rows: [usize; 4]| -> Result<f64> {
+        let losses = rows.map(|row| t.evaluate(&data.rows(row, 1)?).map(|e| e.loss));
+        losses.into_iter().sum::<wgrad::Result<f64>>().map(|sum| sum / 4.0).map_err(Into::into)
+    };
+    let fit = || quiet().batch_size(2).steps_per_epoch(2);
+    let want = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 0, 1], [2, 3, 4, 5]];
+    let history = t.fit(&data, fit().shuffle(false).epochs(4))?;
+    for (got, rows) in history.get("loss").iter().zip(want) {
+        let want = of(&mut t, rows)?;
+        assert!((got - want).abs() < 1e-6, "{got} is not {want} of rows {rows:?}");
+    }
+    // Shuffled, five epochs of four samples see each of ten samples twice.
+    let history = t.fit(&data, fit().epochs(5))?;
+    let (all, got) = (t.evaluate(&data)?.loss, history.get("loss"));
+    let mean = got.iter().sum::<f64>() / 5.0;
+    assert!((mean - all).abs() < 1e-6, "{mean} is not {all}");
+    assert!(got.iter().any(|loss| (loss - all).abs() > 1e-3), "{got:?}");
+    // A stream takes the same samples.
+    let mut streamed = still();
+    let windows = fit().window_batches(1).shuffle(false).epochs(4);
+    let streamed = streamed.fit(std::sync::Arc::new(data.clone()), windows)?;
+    let resident = still().fit(&data, fit().shuffle(false).epochs(4))?;
+    assert_eq!(streamed.get("loss"), resident.get("loss"));
     Ok(())
 }
 

@@ -66,6 +66,23 @@ fn made(n: usize, read: &Arc<AtomicUsize>, bad: u32) -> Result<Arc<dyn Dataset>>
 }
 
 #[test]
+fn what_a_stream_cannot_carry_is_refused() -> Result<()> {
+    let data = points(20, 6, 3);
+    let weighted = data.clone().weighted(Tensor::f32([20], vec![5.0; 20])?)?;
+    let error = trainer().fit(Arc::new(weighted), quiet().batch_size(5)).unwrap_err().to_string();
+    assert!(error.contains("weights") && error.contains("TensorDataset"), "{error}");
+
+    let y = Tensor::f32([20, 1], vec![7.0; 20])?;
+    let wrong = TensorDataset::new(data.x().clone(), y)?;
+    let model = small(6, 1);
+    let loss = Loss::BinaryCrossentropy { from_logits: true };
+    let mut trainer = compile(&model, Compile::new(Sgd::new(0.1), loss));
+    let error = trainer.fit(Arc::new(wrong), quiet().batch_size(5)).unwrap_err().to_string();
+    assert!(error.contains("is 7") && error.contains("probabilities"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn every_row_is_read_once_an_epoch() -> Result<()> {
     let read = Arc::new(AtomicUsize::new(0));
     let data = made(10_000, &read, u32::MAX - 1)?;

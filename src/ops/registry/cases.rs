@@ -226,6 +226,24 @@ impl Case {
         Self::new("gather", inputs, args, build).with(&factors, &[("start", 2)])
     }
 
+    /// Ranges of a vector of `len` elements, summed or filled: `args` are the length, then beginnings and ends.
+    #[must_use]
+    pub fn ranges(op: &'static str, len: usize, bounds: &[usize]) -> Self {
+        let build: Build = |g, c, x| {
+            let bounds = c.args[1..].chunks_exact(2).zip(&c.params);
+            let ranges: Vec<_> = bounds.map(|(b, &factor)| (b[0]..b[1], factor)).collect();
+            Ok(vec![match c.op {
+                "sum_ranges" => g.sum_ranges(x[0], &ranges)?,
+                _ => g.fill_ranges(x[0], c.args[0], &ranges)?,
+            }])
+        };
+        let count = bounds.len() / 2;
+        let from = if op == "sum_ranges" { len } else { count };
+        let factors: Vec<f32> = (0..count).map(|i| 0.5 + (i % 3) as f32).collect();
+        let inputs = vec![Sample::f32([from], (-1.0, 1.0))];
+        Self::new(op, inputs, &[&[len], bounds].concat(), build).with(&factors, &[])
+    }
+
     /// Sums of `rows` rows by index, into a table of shape `args`.
     #[must_use]
     pub fn segment_sum(rows: usize, table: &[usize]) -> Self {

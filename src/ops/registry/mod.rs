@@ -172,6 +172,15 @@ pub fn cards() -> Vec<Card> {
         let cases = vec![over(&[2]), over(&[0]), over(&[1]), over(&[0, 2]), over(&[])];
         card(op, REDUCE, Checked, cases)
     };
+    let ranges = |op, templates| {
+        let lists: [&[usize]; 3] = [&[0, 9], &[1, 4, 4, 11, 15, 16], &[3, 700, 703, 1000]];
+        let mut cases: Vec<Case> = lists.iter().map(|r| Case::ranges(op, 1031, r)).collect();
+        cases.push(Case::ranges(op, 11, &[1, 4, 4, 5, 7, 10]));
+        // More than one kernel takes.
+        let many: Vec<usize> = (0..520).map(|i| 2 * i).collect();
+        cases.push(Case::ranges(op, 1040, &many));
+        card(op, templates, Checked, cases)
+    };
     let softmax = |op| {
         let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
         card(op, SOFTMAX, Checked, shapes.iter().map(|s| Case::softmax(op, s)).collect())
@@ -255,6 +264,8 @@ pub fn cards() -> Vec<Card> {
             ],
         ),
         card("matmul", &["matmul/tiled", "matmul/broadcast", "matmul/combine"], Checked, products),
+        ranges("sum_ranges", &["reduce/ranges"]),
+        ranges("fill_ranges", &["data/fill_ranges"]),
         reduce("sum"),
         reduce("mean"),
         reduce("max"),
