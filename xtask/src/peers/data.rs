@@ -42,11 +42,16 @@ pub struct File {
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
     /// The next 64 bits.
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -66,7 +71,7 @@ impl Random {
 
 /// Makes a model's weights (Glorot-uniform, biases zero) and batches.
 pub fn samples(model: &Model) -> Samples {
-    let mut random = Random(model.seed);
+    let mut random = Random::new(model.seed);
     let layers = model.layers().map(|(inputs, outputs)| {
         let limit = (6.0 / (inputs + outputs) as f32).sqrt();
         let weights = (0..inputs * outputs).map(|_| (2.0 * random.uniform() - 1.0) * limit);

@@ -47,7 +47,7 @@ pub const MODELS: [Model; 3] = [
         name: "M",
         hidden: 512,
         batch: 128,
-        seed: 2,
+        seed: 0,
         noise: 80,
         repeats: 4,
         epoch: false,
