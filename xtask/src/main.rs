@@ -25,6 +25,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   mnist [--data DIR] [ARGS...]  open a GPU adapter, get MNIST, build in release and train
+  data [--data DIR]             get MNIST, and print its folder to standard output
   test                          format check, clippy, tests, doc tests, docs, wasm type-check
   peers [OPTIONS]               time wgrad beside other libraries, and write benches/peers/results
 
@@ -56,8 +57,9 @@ fn dispatch(mut args: Vec<OsString>) -> Result<()> {
     let command = args.remove(0);
     let asks_help = |args: &[OsString]| args.first().is_some_and(|a| a == "--help" || a == "-h");
     match command.to_str() {
-        Some("mnist" | "test" | "peers") if asks_help(&args) => help(),
+        Some("mnist" | "data" | "test" | "peers") if asks_help(&args) => help(),
         Some("mnist") => mnist::run(args),
+        Some("data") => mnist::data(args),
         Some("test") if args.is_empty() => checks::run(),
         Some("test") => Err(usage("`test` takes no arguments")),
         Some("peers") => peers::run(args),
@@ -95,6 +97,8 @@ mod tests {
         assert_eq!(code(&["tset"]), 2);
         assert_eq!(code(&["test", "--quick"]), 2);
         assert_eq!(code(&["mnist", "--data"]), 2);
+        assert_eq!(code(&["data", "--data"]), 2);
+        assert_eq!(code(&["data", "--epochs", "1"]), 2);
         assert_eq!(code(&["peers", "--no-such"]), 2);
     }
 
@@ -102,6 +106,7 @@ mod tests {
     fn asking_for_help_succeeds() {
         assert_eq!(code(&["--help"]), 0);
         assert_eq!(code(&["mnist", "--help"]), 0);
+        assert_eq!(code(&["data", "--help"]), 0);
         assert_eq!(code(&["peers", "--help"]), 0);
     }
 }
