@@ -29,11 +29,14 @@ fn main() -> ExitCode {
         }
     };
     describe(&device);
-    let checks: [(&str, fn(&Device) -> Result<String>); 3] =
-        [("product", product), ("training", training), ("submit", submit)];
-    let mut failed = 0;
-    for (name, check) in checks {
-        match check(&device) {
+    let checks = [
+        ("product", product(&device)),
+        ("training", training(&device)),
+        ("submit", submit(&device)),
+    ];
+    let (mut failed, count) = (0, checks.len());
+    for (name, said) in checks {
+        match said {
             Ok(said) => println!("ok     {name}: {said}"),
             Err(e) => {
                 failed += 1;
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
         }
     }
     let kind = if device.caps().cpu { "CPU" } else { "GPU" };
-    println!("result: checks={} failed={failed} kind={kind}", checks.len());
+    println!("result: checks={count} failed={failed} kind={kind}");
     if failed == 0 {
         return ExitCode::SUCCESS;
     }
