@@ -1,11 +1,14 @@
 //! Plots each activation function and its derivative, all values computed on the device: the functions as a
 //! graph, their derivatives as its gradients.
+//!
+//! `cargo run --release --example activations` draws them in `out/activations.png`.
+
+mod common;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
 use wgrad::autodiff::gradients;
 use wgrad::gpu::{Executor, StepBlock, Store, block_on};
 use wgrad::graph::{Graph, Value};
@@ -41,24 +44,23 @@ const ACTIVATIONS: [Activation; 17] = [
 /// Plots the activation functions.
 #[derive(Parser)]
 struct Args {
-    /// Writes `out/activations.svg` too.
+    /// Accepted as by every example; nothing here is drawn by lot.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Accepted as by every example; nothing here is trained.
+    #[arg(long, default_value_t = 0)]
+    epochs: usize,
+    /// Write SVG instead of PNG.
     #[arg(long)]
     svg: bool,
 }
 
 fn main() -> ExitCode {
-    let began = Instant::now();
-    match run(&Args::parse(), began) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            let no_adapter = matches!(e.downcast_ref(), Some(wgrad::Error::NoAdapter(_)));
-            ExitCode::from(if no_adapter { 3 } else { 1 })
-        }
-    }
+    common::report(run(&Args::parse()))
 }
 
-fn run(args: &Args, began: Instant) -> Result<()> {
+fn run(args: &Args) -> Result<()> {
+    let clock = common::Clock::start();
     let device = Device::new()?;
     println!("adapter: {}\n", device.info());
     let step = 2.0 * END / (POINTS - 1) as f32;
@@ -89,14 +91,10 @@ fn run(args: &Args, began: Instant) -> Result<()> {
         let panel = Curves::new(title).x("x").panel_size(300, 210);
         figure = figure.panel(panel.series("f(x)", &x, f).series("f′(x)", &x, derivative));
     }
-    figure.save("out/activations.png")?;
-    println!("\nwrote out/activations.png");
-    if args.svg {
-        figure.save("out/activations.svg")?;
-        println!("wrote out/activations.svg");
-    }
-    let seconds = began.elapsed().as_secs_f64();
-    println!("result: activations={} seconds={seconds:.2}", ACTIVATIONS.len());
+    let path = common::picture("activations", args.svg);
+    figure.save(&path)?;
+    println!("\nwrote {}", path.display());
+    println!("result: activations={} seconds={:.2}", ACTIVATIONS.len(), clock.seconds());
     Ok(())
 }
 

@@ -29,15 +29,15 @@ struct Args {
 const SAMPLES: usize = 512;
 const RATE: f32 = 0.05;
 
-/// A way to descend: its name, its batch size, its momentum.
-const WAYS: [(&str, usize, f32); 6] = [
-    ("full batch", SAMPLES, 0.0),
-    ("full batch, momentum", SAMPLES, 0.9),
-    ("mini-batch", 32, 0.0),
-    ("mini-batch, momentum", 32, 0.9),
-    ("stochastic", 1, 0.0),
-    // At this rate single samples with momentum overshoot; a tenth of it keeps the effective rate.
-    ("stochastic, momentum", 1, 0.9),
+/// A way to descend: its name, its batch size, its momentum, its learning rate.
+const WAYS: [(&str, usize, f32, f32); 6] = [
+    ("full batch", SAMPLES, 0.0, RATE),
+    ("full batch, momentum", SAMPLES, 0.9, RATE),
+    ("mini-batch", 32, 0.0, RATE),
+    ("mini-batch, momentum", 32, 0.9, RATE),
+    ("stochastic", 1, 0.0, RATE),
+    // At the others' rate single samples with momentum overshoot; a tenth of it keeps the effective rate.
+    ("stochastic, momentum", 1, 0.9, RATE / 10.0),
 ];
 
 fn main() -> ExitCode {
@@ -59,14 +59,13 @@ fn run(args: &Args) -> Result<()> {
         Curves::new("against seconds").x("seconds").y("binary cross-entropy").log_x();
     let mut finals = Vec::new();
     println!(
-        "{:<22} {:>8} {:>12} {:>12} {:>10}",
-        "descent", "steps", "first epoch", "last epoch", "seconds"
+        "{:<22} {:>6} {:>8} {:>12} {:>12} {:>10}",
+        "descent", "rate", "steps", "first epoch", "last epoch", "seconds"
     );
-    for (name, batch, momentum) in WAYS {
+    for (name, batch, momentum, rate) in WAYS {
         let model = Sequential::new([20])
             .add(Dense::new(16).activation(Activation::Tanh))
             .add(Dense::new(1).activation(Activation::Sigmoid));
-        let rate = if batch == 1 && momentum > 0.0 { RATE / 10.0 } else { RATE };
         let sgd = Sgd { momentum, ..Sgd::new(rate) };
         let loss = Loss::BinaryCrossentropy { from_logits: false };
         let fit = || Fit::new().batch_size(batch).verbose(Verbose::Silent);
@@ -85,13 +84,17 @@ fn run(args: &Args) -> Result<()> {
         let (first, last) =
             (losses.first().copied().unwrap_or(0.0), losses.last().copied().unwrap_or(0.0));
         let steps = SAMPLES.div_ceil(batch) * args.epochs;
-        println!("{name:<22} {steps:>8} {first:>12.4} {last:>12.4} {elapsed:>10.3}");
-        by_epoch = by_epoch.values(name, &losses);
-        by_second = by_second.series(name, &seconds, &losses);
+        println!("{name:<22} {rate:>6} {steps:>8} {first:>12.4} {last:>12.4} {elapsed:>10.3}");
+        let label = if rate == RATE { name.to_owned() } else { format!("{name}, rate {rate}") };
+        by_epoch = by_epoch.values(&label, &losses);
+        by_second = by_second.series(label, &seconds, &losses);
         finals.push((name.replace(", ", "_").replace([' ', '-'], "_"), last));
     }
     let path = common::picture("gradient_descent", args.svg);
-    Figure::new("Six ways down").panel(by_epoch).panel(by_second).save(&path)?;
+    Figure::new(format!("Six ways down, at rate {RATE}"))
+        .panel(by_epoch)
+        .panel(by_second)
+        .save(&path)?;
     println!("wrote {}", path.display());
     print!("result:");
     for (name, loss) in finals {

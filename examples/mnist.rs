@@ -1,6 +1,9 @@
 //! A dense classifier on MNIST: 784-128-10, ReLU, Adam, softmax cross-entropy.
 //!
-//! `cargo xtask mnist` gets the data and runs this.
+//! `cargo run --release --example mnist` gets the data where nobody says where it is; `cargo xtask mnist` looks for
+//! a GPU adapter too.
+
+mod common;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -12,9 +15,9 @@ use wgrad::prelude::*;
 /// Trains a dense network on MNIST.
 #[derive(Parser)]
 struct Args {
-    /// Folder with the four IDX files, plain or gzip.
-    #[arg(long, env = "WGRAD_DATA", default_value = "data/mnist")]
-    data: PathBuf,
+    /// Folder with the four IDX files, plain or gzip [default: data/mnist, and what it lacks is downloaded]
+    #[arg(long, env = "WGRAD_DATA")]
+    data: Option<PathBuf>,
     /// Passes over the training images.
     #[arg(long, default_value_t = 5)]
     epochs: usize,
@@ -34,22 +37,13 @@ struct Args {
 
 fn main() -> ExitCode {
     let began = Instant::now();
-    match run(&Args::parse(), began) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            let no_adapter = matches!(e.downcast_ref(), Some(wgrad::Error::NoAdapter(_)));
-            ExitCode::from(if no_adapter { 3 } else { 1 })
-        }
-    }
+    common::report(run(&Args::parse(), began))
 }
 
 fn run(args: &Args, began: Instant) -> Result<()> {
     let device = Device::new()?;
     println!("adapter: {}", device.info());
-    let (train, test) = load_mnist(&args.data).with_context(|| {
-        format!("MNIST in {}; `cargo xtask mnist` gets it", args.data.display())
-    })?;
+    let (train, test) = common::mnist(args.data.as_deref())?;
 
     let mut model = Sequential::new([28, 28]).add(Flatten);
     for &units in &args.hidden {
@@ -88,7 +82,7 @@ fn show_digits(trainer: &mut Trainer, images: &TensorDataset) -> Result<()> {
     let logits = trainer.predict(images)?;
     let Data::U8(pixels) = images.x().data() else { anyhow::bail!("MNIST images are bytes") };
     let labels = images.y().as_u32()?;
-    let classes: Vec<usize> = logits.as_f32()?.chunks(10).map(largest).collect();
+    let classes: Vec<u32> = logits.as_f32()?.chunks(10).map(common::largest).collect();
     let shades: Vec<char> = " .:-=+*#%@".chars().collect();
     for five in (0..images.len()).collect::<Vec<_>>().chunks(5) {
         // Every second row: a character is about twice as tall as wide.
@@ -104,9 +98,4 @@ fn show_digits(trainer: &mut Trainer, images: &TensorDataset) -> Result<()> {
         println!("{}\n", five.iter().map(caption).collect::<Vec<_>>().join("  "));
     }
     Ok(())
-}
-
-/// The position of the largest number.
-fn largest(row: &[f32]) -> usize {
-    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0)
 }

@@ -38,6 +38,9 @@ const CURES: [Cure; 4] = [
     ("dropout", NONE, 0.5),
 ];
 
+/// The end of the vertical axis.
+const HIGHEST: f64 = 1.25;
+
 /// The name of a cure in a title.
 fn label(name: &str) -> String {
     if name == "dropout" { name.into() } else { name.to_uppercase() }
@@ -59,7 +62,7 @@ fn run(args: &Args) -> Result<()> {
     // Few to learn from, many to judge by.
     let (train, validation) = (moons(60, 2 * args.seed)?, moons(1000, 2 * args.seed + 1)?);
 
-    let mut figure = Figure::new("256-256 ReLU on 60 noisy points").columns(2).share_y();
+    let mut figure = Figure::new("256-256 ReLU on 60 noisy points").columns(2);
     let mut gaps = Vec::new();
     println!("{:<8} {:>10} {:>12} {:>8}", "cure", "training", "validation", "gap");
     for (name, penalty, rate) in CURES {
@@ -84,7 +87,8 @@ fn run(args: &Args) -> Result<()> {
         gaps.push(unseen - seen);
         let title =
             if name == "none" { "no cure".to_owned() } else { format!("with {}", label(name)) };
-        let panel = Curves::new(title).x("epoch").y("loss").include_y(0.0, 1.5);
+        // One axis for all four, to compare them. It leaves out what the penalties add in the first epochs.
+        let panel = Curves::new(title).x("epoch").y("loss").limit_y(0.0, HIGHEST);
         let panel = panel.values("training", &history.get("loss"));
         figure = figure.panel(panel.values("validation", &history.get("val_loss")));
     }

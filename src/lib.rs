@@ -23,4 +23,13 @@ pub mod prelude;
 pub mod tensor;
 pub mod train;
 
+/// The snippets of the guides, so that they are compiled with the documentation's.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../docs/guide.md")]
+    mod guide {}
+    #[doc = include_str!("../docs/from-keras.md")]
+    mod from_keras {}
+}
+
 pub use error::{Error, GpuErrorKind, Result};

@@ -94,6 +94,39 @@ fn the_hand_written_loop_agrees_with_fit() -> Result<()> {
 }
 
 #[test]
+fn activations_take_what_every_example_takes() -> Result<()> {
+    let result = run("activations", &["--seed", "1", "--epochs", "2", "--svg"])?;
+    ensure!(result["activations"] == 17.0, "{result:?}");
+    Ok(())
+}
+
+/// The folder of the few digits that the tests have.
+const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+
+#[test]
+fn an_accuracy_that_was_not_measured_is_not_reported() -> Result<()> {
+    let args = |relu| ["--data", DIGITS, "--epochs", "1", "--relu-epochs", relu, "--svg"];
+    let alone = run("mnist_sigmoid", &args("0"))?;
+    ensure!(
+        alone.contains_key("test_accuracy") && !alone.contains_key("relu_accuracy"),
+        "{alone:?}"
+    );
+    let both = run("mnist_sigmoid", &args("1"))?;
+    ensure!(both["relu_accuracy"] > 0.0, "{both:?}");
+    Ok(())
+}
+
+#[test]
+fn a_named_folder_without_digits_is_an_error() -> Result<()> {
+    for name in ["mnist", "mnist_sigmoid"] {
+        let error = run(name, &["--data", "no/such"]).err().context(name)?.to_string();
+        ensure!(error.contains("error: MNIST in no/such"), "{error}");
+        ensure!(error.contains("train-images") && error.contains("WGRAD_DATA"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_bad_argument_is_an_error() {
     let error = run("xor", &["--epochs", "0"]).unwrap_err().to_string();
     assert!(error.contains("error: epochs = 0: at least one epoch"), "{error}");

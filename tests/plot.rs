@@ -149,8 +149,42 @@ fn panels_share_a_legend_and_a_range() -> Result<()> {
     };
     assert_eq!((count(&figure, "val")?, count(&figure, "80")?), (1, 1));
     assert_eq!(count(&figure.clone().share_y(), "80")?, 2);
+    // Before the panels are there it says the same.
+    let early = Figure::new("").share_y().panel(pair(1.0)).panel(pair(80.0));
+    assert_eq!(early.svg()?, figure.clone().share_y().svg()?);
+    let mixed = Figure::new("").share_y().panel(pair(1.0).include_y(0.0, 80.0)).panel(pair(2.0));
+    assert_eq!(count(&mixed, "80")?, 2, "what one panel includes all do");
+    let limited = Figure::new("").share_y().panel(pair(80.0).limit_y(0.0, 4.0)).panel(pair(20.0));
+    assert_eq!(count(&limited, "20")?, 2, "limits widen, and hold still");
+    assert_eq!(count(&limited, "80")?, 0);
     let other = figure.panel(Curves::new("").values("else", &[1.0]));
     assert_eq!((count(&other, "val")?, count(&other, "else")?), (2, 1));
+    Ok(())
+}
+
+#[test]
+fn a_line_ends_at_the_limits_of_its_axis() -> Result<()> {
+    let falling = Curves::new("").values("a", &[100.0, 3.0, 2.0, 1.0, -50.0]).limit_y(0.0, 4.0);
+    let figure = Figure::from(falling);
+    let (size, pixels) = decode(&figure.png()?)?;
+    // Whatever is left out would be drawn far beyond the edges otherwise.
+    shows(&pixels, size)?;
+    let svg = figure.svg()?;
+    ensure!(svg.contains("\n4\n") && !svg.contains("\n5\n") && !svg.contains("\n100\n"), "{svg}");
+    Ok(())
+}
+
+#[test]
+fn many_series_are_told_apart_by_their_strokes() -> Result<()> {
+    let strokes = |count: usize| -> Result<usize> {
+        let curves = (0..count).fold(Curves::new(""), |curves, i| {
+            curves.values(format!("series {i}"), &[0.0, 1.0 + i as f64])
+        });
+        Ok(Figure::from(curves).svg()?.matches("stroke=\"#1F64B4\"").count())
+    };
+    // The ninth has the first's colour: a line in the plot and one in the legend, in many strokes.
+    assert_eq!(strokes(8)?, 2);
+    assert!(strokes(9)? > 20, "{}", strokes(9)?);
     Ok(())
 }
 
@@ -171,6 +205,9 @@ fn what_cannot_be_drawn_is_refused() -> Result<()> {
         (curves().values("b", &[f64::NAN]).into(), "`b`: no value can be shown"),
         (curves().values("b", &[-1.0]).log_y().into(), "`b`: no value can be shown"),
         (curves().y("y").values("b", &[-1e308, 1e308]).into(), "`y`: values from"),
+        (curves().limit_y(2.0, 1.0).into(), "limit_y = 2 to 1"),
+        (curves().limit_y(0.0, f64::NAN).into(), "limit_y = 0 to NaN"),
+        (curves().limit_y(0.0, 1.0).log_y().into(), "limit_y = 0 to 1"),
         (curves().panel_size(20, 500).into(), "panel_size = 20 x 500"),
         (curves().panel_size(20_000, 500).into(), "size = 200"),
         (Scatter::new("s").into(), "`s`: the picture has no point"),

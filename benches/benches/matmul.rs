@@ -1,4 +1,5 @@
-//! The three matrix products at six shapes, beside the same product through the `gemm` crate on the CPU.
+//! The three matrix products at six shapes, beside the same product through the `gemm` crate on the CPU; on a GPU two
+//! large ones more, without the crate.
 //! Criterion prints FLOP/s as elements; a line with the best GFLOP/s of both follows each form.
 
 use anyhow::Result;
@@ -20,6 +21,8 @@ const SHAPES: [[usize; 3]; 6] = [
     [512, 512, 512],
     [1024, 1024, 1024],
 ];
+/// For GPUs alone: minutes on a processor.
+const LARGE: [[usize; 3]; 2] = [[2048, 2048, 2048], [4096, 4096, 4096]];
 /// Name, and whether A and B are transposed.
 const FORMS: [(&str, bool, bool); 3] =
     [("AB", false, false), ("AtB", true, false), ("ABt", false, true)];
@@ -28,7 +31,8 @@ fn main() -> Result<()> {
     let device = Device::new()?;
     println!("adapter: {}", device.info());
     let mut criterion = criterion();
-    for [m, n, k] in SHAPES {
+    let large = if device.caps().cpu { &[][..] } else { &LARGE };
+    for &[m, n, k] in SHAPES.iter().chain(large) {
         let mut group = criterion.benchmark_group(format!("matmul {m}x{n}x{k}"));
         group.throughput(Throughput::Elements(2 * (m * n * k) as u64));
         for (form, ta, tb) in FORMS {
@@ -42,13 +46,17 @@ fn main() -> Result<()> {
             group.bench_function(BenchmarkId::new("wgrad", form), |bencher| {
                 bencher.iter_custom(|steps| best(&mut gpu, steps, timed(runner.time(steps))));
             });
+            let rate = |seconds: f64| (2 * m * n * k) as f64 / seconds / 1e9;
+            if LARGE.contains(&[m, n, k]) {
+                println!("{form} {m}x{n}x{k}: wgrad {:.1} GFLOP/s", rate(gpu));
+                continue;
+            }
             let (a, b) = (uniform(0, m * k), uniform(1, k * n));
             group.bench_function(BenchmarkId::new("gemm crate", form), |bencher| {
                 bencher.iter_custom(|steps| {
                     best(&mut cpu_best, steps, cpu([m, n, k], ta, tb, &a, &b, steps))
                 });
             });
-            let rate = |seconds: f64| (2 * m * n * k) as f64 / seconds / 1e9;
             println!(
                 "{form} {m}x{n}x{k}: wgrad {:.1} GFLOP/s, gemm crate {:.1} GFLOP/s",
                 rate(gpu),

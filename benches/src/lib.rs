@@ -17,6 +17,9 @@ use wgrad::prelude::*;
 use wgrad::tensor::DType;
 use wgrad::train::Batch;
 
+/// Operations of a submit: some hundred milliseconds on a slow GPU, where a watchdog may end what takes seconds.
+const SUBMIT_FLOPS: u64 = 1 << 38;
+
 /// A plan with buffers of its own.
 pub struct Runner {
     device: Device,
@@ -49,8 +52,9 @@ impl Runner {
                 }
             }
         }
+        let flops: u64 = plan.dispatches.iter().map(|d| d.call.flops).sum();
         let mut executor = Executor::new(device, Arc::new(plan), &store)?;
-        executor.set_steps_per_submit(64);
+        executor.set_steps_per_submit((SUBMIT_FLOPS / flops.max(1)) as usize);
         Ok(Self { device: device.clone(), executor })
     }
 

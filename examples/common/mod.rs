@@ -1,11 +1,13 @@
-//! What the examples share: how they end, and where their pictures go.
+//! What the examples share: how they end, where their pictures go, and where MNIST comes from.
 
 #![allow(dead_code, reason = "each example uses a part")]
 
-use anyhow::Result;
-use std::path::PathBuf;
-use std::process::ExitCode;
+use anyhow::{Context, Result, bail, ensure};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
+use wgrad::data::load_mnist;
+use wgrad::prelude::TensorDataset;
 
 /// The wall clock of a run.
 pub struct Clock(Instant);
@@ -37,6 +39,35 @@ pub fn report(result: Result<()>) -> ExitCode {
 /// The path of a picture in `out/`: PNG, or SVG where that was asked for.
 pub fn picture(name: &str, svg: bool) -> PathBuf {
     PathBuf::from("out").join(format!("{name}.{}", if svg { "svg" } else { "png" }))
+}
+
+/// MNIST's training and test images, from the folder that was named, or else from `data/mnist`. What is missing there
+/// `cargo xtask data` downloads, so that one command is enough; a folder that was named stays as it is.
+pub fn mnist(named: Option<&Path>) -> Result<(TensorDataset, TensorDataset)> {
+    // An empty variable is one that was not set.
+    if let Some(folder) = named.filter(|folder| !folder.as_os_str().is_empty()) {
+        let hint = "without --data and WGRAD_DATA it is downloaded into data/mnist";
+        return load_mnist(folder)
+            .with_context(|| format!("MNIST in {}; {hint}", folder.display()));
+    }
+    let folder = Path::new("data/mnist");
+    let error = match load_mnist(folder) {
+        Err(error @ wgrad::Error::Io { .. }) => error,
+        // A file that is damaged is for the user to look at.
+        loaded => return loaded.with_context(|| format!("MNIST in {}", folder.display())),
+    };
+    // Both are set where cargo runs the example; without it nothing is known of a workspace.
+    let (Some(cargo), Some(root)) =
+        (std::env::var_os("CARGO"), std::env::var_os("CARGO_MANIFEST_DIR"))
+    else {
+        bail!("MNIST in {}: {error}; `cargo xtask data` downloads it", folder.display());
+    };
+    let mut get = Command::new(cargo);
+    get.args(["run", "--quiet", "--package", "xtask", "--", "data"]).current_dir(root);
+    let done = get.stderr(Stdio::inherit()).output().context("`cargo xtask data`")?;
+    ensure!(done.status.success(), "`cargo xtask data` could not get MNIST; --data names a folder");
+    let folder = String::from_utf8(done.stdout).context("the folder of `cargo xtask data`")?;
+    load_mnist(folder.trim_end()).with_context(|| format!("MNIST in {}", folder.trim_end()))
 }
 
 /// The place of the largest number.

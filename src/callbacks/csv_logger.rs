@@ -1,5 +1,6 @@
 //! A row of numbers per epoch in a CSV file.
 
+use super::model_checkpoint::make_folder_of;
 use super::state::wrong;
 use super::{Callback, Control, HookResult, state};
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Writes each epoch's logs as a row of a CSV file, as Keras' `CSVLogger`: `epoch,loss,accuracy,...`, epochs from 0,
 /// in the order of the first epoch's logs. A log that a later epoch lacks is `NA` there. A row is written as soon as
-/// its epoch ends, and numbers read back to the same f64.
+/// its epoch ends, and numbers read back to the same f64. Missing folders are made.
 ///
 /// Training that goes on from a checkpoint goes on in the file too: rows written after the checkpoint are replaced.
 #[derive(Debug)]
@@ -89,6 +90,7 @@ impl CsvLogger {
             let header = Some(header.trim_end_matches(['\r', '\n']).to_owned());
             return Ok(Log { file, columns: None, header, bytes });
         }
+        make_folder_of(&self.path)?;
         let file = File::create(&self.path).map_err(fail)?;
         Ok(Log { file, columns: None, header: None, bytes: 0 })
     }

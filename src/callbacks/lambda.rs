@@ -73,17 +73,19 @@ impl<'a> Lambda<'a> {
         self
     }
 
-    /// Called before batches with their number, from 0 in the epoch, as often as [`Lambda::batch_interval`] says.
+    /// Called before batches with their number, from 0 in the epoch, as often as `interval` says. One interval holds
+    /// for both batch hooks: the one that was given last.
     #[must_use]
     pub fn on_batch_begin(
         mut self,
+        interval: BatchInterval,
         hook: impl FnMut(usize, &mut Control<'_>) -> HookResult + 'a,
     ) -> Self {
         self.batch_begin = Some(Box::new(hook));
-        self
+        self.batch_interval(interval)
     }
 
-    /// Called at the end of batches, as often as `interval` says.
+    /// Called at the end of batches, as often as `interval` says; see [`Lambda::on_batch_begin`].
     #[must_use]
     pub fn on_batch_end(
         mut self,
@@ -94,7 +96,7 @@ impl<'a> Lambda<'a> {
         self.batch_interval(interval)
     }
 
-    /// How often the batch hooks are called; one interval holds for both.
+    /// How often the batch hooks are called, in place of what was given with them.
     #[must_use]
     pub const fn batch_interval(mut self, interval: BatchInterval) -> Self {
         self.interval = interval;

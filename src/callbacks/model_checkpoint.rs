@@ -6,7 +6,7 @@ use super::{BatchInterval, Callback, Control, HookResult, state};
 use crate::error::{Error, Result};
 use crate::train::{BatchEnd, Epoch};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// How often something is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Every {
 ///
 /// The path may name numbers: `{epoch}` counts from 1, `{batch}` too, and every log has its name:
 /// `out/{epoch:02d}-{val_loss:.4f}.safetensors`. Missing folders are made. A path without numbers is written over
-/// again and again, each time at once or not at all.
+/// again and again, each time at once or not at all. A folder that cannot be written to ends training before it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelCheckpoint {
     path: String,
@@ -124,6 +124,13 @@ impl ModelCheckpoint {
         self.best
     }
 
+    /// The folder as far as no number is in its name.
+    fn folder(&self) -> PathBuf {
+        let folder = Path::new(&self.path).parent().unwrap_or(Path::new(""));
+        let plain = |part: &str| Template::parse(part).ok()?.fill(|_| None).ok();
+        folder.iter().map_while(|part| plain(part.to_str()?)).collect()
+    }
+
     /// Writes, unless the number has been better.
     fn save(&mut self, log: impl Fn(&str) -> Option<f64>, control: &mut Control<'_>) -> HookResult {
         self.saved = control.trainer().steps();
@@ -137,7 +144,7 @@ impl ModelCheckpoint {
             self.best = Some(value);
         }
         let path = Template::parse(&self.path)?.fill(log)?;
-        make_folder_of(Path::new(&path))?;
+        probe(Path::new(&path).parent().unwrap_or(Path::new("")))?;
         if self.weights_only {
             control.trainer().save_weights(&path)?;
         } else {
@@ -152,6 +159,19 @@ pub(super) fn make_folder_of(file: &Path) -> Result<()> {
     let folder = file.parent().unwrap_or(Path::new(""));
     let made = std::fs::create_dir_all(folder);
     made.map_err(|cause| Error::Io { path: folder.display().to_string(), cause })
+}
+
+/// Makes a folder and writes to it. The checkpoint itself is written later, by the trainer, whose error could not say
+/// which callback asked for it; and the first one may be an epoch away.
+fn probe(folder: &Path) -> Result<()> {
+    let file = folder.join(format!(".wgrad-{}.tmp", std::process::id()));
+    make_folder_of(&file)?;
+    let shown = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::fs::write(&file, "")
+        .map_err(|cause| Error::Io { path: shown.display().to_string(), cause })?;
+    // Another trainer of this process may have removed it.
+    let _ = std::fs::remove_file(&file);
+    Ok(())
 }
 
 impl Callback for ModelCheckpoint {
@@ -196,7 +216,7 @@ impl Callback for ModelCheckpoint {
             self.best = None;
             self.saved = control.trainer().steps();
         }
-        Ok(())
+        Ok(probe(&self.folder())?)
     }
 
     fn on_epoch_end(&mut self, epoch: &mut Epoch, control: &mut Control<'_>) -> HookResult {

@@ -36,7 +36,8 @@ fn output_cell(shape: &Shape) -> String {
 
 impl Model {
     /// Keras' table: a row per layer with its output shape and parameter count, then the totals. A functional
-    /// model also lists its inputs, and what each layer is connected to.
+    /// model also lists its inputs, and what each layer is connected to unless it is a plain chain: `dense[1][0]` is the
+    /// output of the second use of `dense`, counted in the order in which the model's outputs need them.
     #[must_use]
     pub fn summary(&self) -> String {
         let functional = self.kind == "functional";
@@ -55,21 +56,29 @@ impl Model {
             trained = usize::saturating_add(trained, if layer.trainable { params } else { 0 });
             let mut uses = self.calls.iter().filter(|call| call.layer == i).peekable();
             let shape = uses.peek().map(|call| output_cell(&call.shape)).unwrap_or_default();
-            let sources: Vec<&str> =
+            let sources: Vec<String> =
                 uses.flat_map(|c| &c.inputs).map(|&t| self.source(t)).collect();
             let name = format!("{} ({})", layer.name, layer.layer.kind());
             rows.push(vec![name, shape, grouped(params), sources.join(", ")]);
         }
-        let columns = if functional { 4 } else { 3 };
+        let columns = if functional && !self.is_chain() { 4 } else { 3 };
         table(&format!("Model: \"{}\"\n", self.kind), &rows, columns, total, trained)
     }
 
-    /// The name of what gives a tensor.
-    fn source(&self, tensor: usize) -> &str {
-        match tensor.checked_sub(self.inputs.len()) {
-            Some(call) => &self.layers[self.calls[call].layer].name,
-            None => &self.inputs[tensor].name,
-        }
+    /// Whether each layer takes what the one before it gives, once.
+    fn is_chain(&self) -> bool {
+        let chained = self.calls.iter().enumerate().all(|(i, call)| call.inputs == [i]);
+        self.inputs.len() == 1 && self.layers.len() == self.calls.len() && chained
+    }
+
+    /// What gives a tensor, as Keras names it: the layer, which of its uses, which of that one's outputs.
+    fn source(&self, tensor: usize) -> String {
+        let Some(call) = tensor.checked_sub(self.inputs.len()) else {
+            return format!("{}[0][0]", self.inputs[tensor].name);
+        };
+        let layer = self.calls[call].layer;
+        let uses = self.calls[..call].iter().filter(|c| c.layer == layer).count();
+        format!("{}[{uses}][0]", self.layers[layer].name)
     }
 }
 

@@ -19,11 +19,11 @@ impl Scale {
         value.is_finite() && (self == Self::Linear || value > 0.0)
     }
 
-    fn forth(self, value: f64) -> f64 {
+    pub(super) fn forth(self, value: f64) -> f64 {
         if self == Self::Log { value.log10() } else { value }
     }
 
-    fn back(self, value: f64) -> f64 {
+    pub(super) fn back(self, value: f64) -> f64 {
         if self == Self::Log { 10_f64.powf(value) } else { value }
     }
 }

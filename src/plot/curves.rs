@@ -2,19 +2,20 @@
 
 use super::axis::{Scale, Span};
 use super::chart::{chart, check_size};
-use super::color;
 use super::font::Font;
 use super::legend::{Key, Swatch};
+use super::line;
 use super::page::{Drawn, Page, pen, units};
 use crate::error::{Error, Result};
-use plotters::element::{Circle, PathElement};
+use plotters::element::{Circle, DashedPathElement, PathElement};
 use plotters::style::Color;
 use plotters_backend::DrawingBackend;
 
 /// Named series against epochs, seconds or any other numbers, each a line.
 ///
 /// Values that are not finite, and on a logarithmic axis those that are not positive, are gaps: the line is broken
-/// there. A value between two gaps shows as a dot.
+/// there. A value between two gaps shows as a dot. From the ninth series on lines are dashed, from the seventeenth
+/// on dotted.
 ///
 /// ```no_run
 /// # fn main() -> wgrad::Result<()> {
@@ -38,6 +39,8 @@ pub struct Curves {
     series: Vec<Series>,
     /// Values that the vertical axis reaches at least.
     pub(super) include_y: Vec<f64>,
+    /// The ends of the vertical axis, whatever the values.
+    limit_y: Option<(f64, f64)>,
     size: (u32, u32),
 }
 
@@ -57,6 +60,7 @@ impl Curves {
             y: Default::default(),
             series: vec![],
             include_y: vec![],
+            limit_y: None,
             size: (640, 420),
         }
     }
@@ -94,6 +98,14 @@ impl Curves {
     #[must_use]
     pub fn include_y(mut self, low: f64, high: f64) -> Self {
         self.include_y.extend([low, high]);
+        self
+    }
+
+    /// Makes the vertical axis reach from `low` to `high` and no further: a line that leaves this range ends at its
+    /// limit. So a few large values at the start do not press the others together.
+    #[must_use]
+    pub const fn limit_y(mut self, low: f64, high: f64) -> Self {
+        self.limit_y = Some((low, high));
         self
     }
 
@@ -140,16 +152,21 @@ impl Curves {
     }
 
     pub(super) fn keys(&self) -> Vec<Key> {
-        let key = |(i, s): (usize, &Series)| Key {
-            name: s.name.clone(),
-            color: color::series(i),
-            swatch: Swatch::Line,
+        let key = |(i, s): (usize, &Series)| {
+            let (color, dash) = line::style(i);
+            Key { name: s.name.clone(), color, swatch: Swatch::Line(dash) }
         };
         self.series.iter().enumerate().map(key).collect()
     }
 
     pub(super) fn check(&self) -> Result<()> {
         check_size(self.size)?;
+        if let Some((low, high)) = self.limit_y {
+            if !(self.y.1.shows(low) && self.y.1.shows(high) && low < high) {
+                let detail = "finite numbers, the lower first, both positive on a logarithmic axis";
+                return Err(Error::parameter("limit_y", format!("{low} to {high}"), detail));
+            }
+        }
         if self.series.is_empty() {
             return Err(Error::data(&self.title, "the picture has no series; add one"));
         }
@@ -178,18 +195,42 @@ impl Curves {
         points.split(gap).filter(|run| !run.is_empty()).map(<[_]>::to_vec).collect()
     }
 
-    /// The least and the greatest value that is shown.
+    /// What of these stretches lies within the limits.
+    fn shown(&self, series: &Series) -> Vec<Vec<(f64, f64)>> {
+        let runs = self.runs(series);
+        let Some(limits) = self.limit_y else { return runs };
+        let scales = (self.x.1, self.y.1);
+        runs.iter().flat_map(|run| line::within(run, limits, scales)).collect()
+    }
+
+    /// The least and the greatest value that the vertical axis reaches at least.
     pub(super) fn y_range(&self) -> Option<(f64, f64)> {
+        if self.limit_y.is_some() {
+            return self.limit_y;
+        }
         let shown = self.series.iter().flat_map(|s| self.runs(s).concat()).map(|p| p.1);
-        shown.map(|y| (y, y)).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        let included = self.include_y.iter().copied().filter(|&y| self.y.1.shows(y));
+        let all = shown.chain(included).map(|y| (y, y));
+        all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// Makes the vertical axis reach at least from `low` to `high`, its limits too.
+    pub(super) fn widen_y(&mut self, low: f64, high: f64) {
+        self.include_y.extend([low, high]);
+        self.limit_y = self.limit_y.map(|(from, to)| (from.min(low), to.max(high)));
     }
 
     /// The axes of all that is shown.
     fn spans(&self) -> Result<(Span, Span)> {
         let shown: Vec<_> = self.series.iter().flat_map(|s| self.runs(s).concat()).collect();
         let x = Span::of(&self.x.0, self.x.1, 0.02, shown.iter().map(|p| p.0))?;
-        let y = shown.iter().map(|p| p.1).chain(self.include_y.iter().copied());
-        let y = Span::of(&self.y.0, self.y.1, 0.05, y)?;
+        let y = match self.limit_y {
+            Some((low, high)) => Span::of(&self.y.0, self.y.1, 0.0, [low, high].into_iter())?,
+            None => {
+                let y = shown.iter().map(|p| p.1).chain(self.include_y.iter().copied());
+                Span::of(&self.y.0, self.y.1, 0.05, y)?
+            }
+        };
         Ok((x, y))
     }
 
@@ -198,12 +239,16 @@ impl Curves {
         let Ok((x, y)) = self.spans() else { return Ok(()) };
         let mut chart = chart(page, &x, &y)?;
         for (i, series) in self.series.iter().enumerate() {
-            let color = color::series(i);
-            for run in self.runs(series) {
+            let (color, dash) = line::style(i);
+            let pen = pen(color, 1.8);
+            for run in self.shown(series) {
                 if let [dot] = run[..] {
                     chart.draw_series([Circle::new(dot, units(3.0), color.filled())])?;
+                } else if let Some((stroke, blank)) = dash.lengths() {
+                    let (stroke, blank) = (units(stroke), units(blank));
+                    chart.draw_series([DashedPathElement::new(run, stroke, blank, pen)])?;
                 } else {
-                    chart.draw_series([PathElement::new(run, pen(color, 1.8))])?;
+                    chart.draw_series([PathElement::new(run, pen)])?;
                 }
             }
         }

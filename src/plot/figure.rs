@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use plotters::backend::SVGBackend;
 use plotters::drawing::{DrawingAreaErrorKind, IntoDrawingArea};
 use plotters_backend::DrawingBackend;
+use std::borrow::Cow;
 
 /// Sizes of the figure's and of a panel's title, in pixels per em.
 const TITLE: f64 = 19.0;
@@ -73,6 +74,7 @@ pub struct Figure {
     title: String,
     panels: Vec<Panel>,
     columns: Option<usize>,
+    share_y: bool,
 }
 
 impl<P: Into<Panel>> From<P> for Figure {
@@ -101,7 +103,7 @@ struct Layout {
 impl Figure {
     /// A figure without panels; an empty title takes no room.
     pub fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), panels: vec![], columns: None }
+        Self { title: title.into(), panels: vec![], columns: None, share_y: false }
     }
 
     /// Adds a panel to the right of the last, or below where the row is full.
@@ -111,22 +113,29 @@ impl Figure {
         self
     }
 
-    /// Gives the panels of curves that the figure has by now the same vertical range, to compare them.
+    /// Gives all panels of curves the same vertical range, to compare them: one that holds the range of each.
     #[must_use]
-    pub fn share_y(mut self) -> Self {
+    pub const fn share_y(mut self) -> Self {
+        self.share_y = true;
+        self
+    }
+
+    /// The figure with what its panels share in each of them. Panels may be added after [`Figure::share_y`], so this
+    /// waits until the figure is drawn.
+    fn shared(&self) -> Cow<'_, Self> {
         let ranges = self.panels.iter().filter_map(|panel| match panel {
             Panel::Curves(curves) => curves.y_range(),
             _ => None,
         });
-        let Some((low, high)) = ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))) else {
-            return self;
-        };
-        for panel in &mut self.panels {
+        let union = ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let Some((low, high)) = union.filter(|_| self.share_y) else { return Cow::Borrowed(self) };
+        let mut figure = self.clone();
+        for panel in &mut figure.panels {
             if let Panel::Curves(curves) = panel {
-                curves.include_y.extend([low, high]);
+                curves.widen_y(low, high);
             }
         }
-        self
+        Cow::Owned(figure)
     }
 
     /// Panels in a row; as many as make the figure about square where nothing is said.
@@ -166,7 +175,7 @@ impl Figure {
     /// # Errors
     /// As [`Figure::png`].
     pub fn size(&self) -> Result<(u32, u32)> {
-        let layout = self.layout(&Font::load()?)?;
+        let layout = self.shared().layout(&Font::load()?)?;
         Ok((layout.width, layout.height))
     }
 
@@ -176,11 +185,11 @@ impl Figure {
     /// [`Error::Data`] for a figure without panels, or naming what a panel cannot show; [`Error::Parameter`] for
     /// a panel that is too small, a figure that is too large, or no columns.
     pub fn png(&self) -> Result<Vec<u8>> {
-        let font = Font::load()?;
-        let layout = self.layout(&font)?;
+        let (font, figure) = (Font::load()?, self.shared());
+        let layout = figure.layout(&font)?;
         let mut pixels = tiny_skia::Pixmap::new(layout.width, layout.height)
             .ok_or_else(|| Error::internal("picture", "no memory for its pixels"))?;
-        self.draw(Raster { pixels: &mut pixels, font: &font }, &font, &layout)?;
+        figure.draw(Raster { pixels: &mut pixels, font: &font }, &font, &layout)?;
         pixels.encode_png().map_err(|e| Error::internal("picture", e.to_string()))
     }
 
@@ -189,12 +198,12 @@ impl Figure {
     /// # Errors
     /// As [`Figure::png`].
     pub fn svg(&self) -> Result<String> {
-        let font = Font::load()?;
-        let layout = self.layout(&font)?;
+        let (font, figure) = (Font::load()?, self.shared());
+        let layout = figure.layout(&font)?;
         let (width, height) = (layout.width, layout.height);
         let mut text = String::new();
         let units = (width * UNITS, height * UNITS);
-        self.draw(SVGBackend::with_string(&mut text, units), &font, &layout)?;
+        figure.draw(SVGBackend::with_string(&mut text, units), &font, &layout)?;
         // The backend takes units for pixels: only its `viewBox` is in units.
         let backend = format!("<svg width=\"{}\" height=\"{}\"", units.0, units.1);
         let round = "stroke-linejoin=\"round\" stroke-linecap=\"round\"";

@@ -1,6 +1,7 @@
 //! A legend: keys in rows, above what they explain, where they cover nothing.
 
 use super::font::Font;
+use super::line::Dash;
 use super::page::{Drawn, Label, Page};
 use plotters::style::RGBColor;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -15,7 +16,7 @@ const GAPS: (f64, f64) = (6.0, 18.0);
 /// What a key shows beside the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Swatch {
-    Line,
+    Line(Dash),
     Dot,
 }
 
@@ -58,7 +59,9 @@ pub(super) fn draw<B: DrawingBackend>(page: &Page<'_, B>, keys: &[Key]) -> Drawn
         let (mut x, y) = ((space - total) / 2.0, (i as f64 + 0.5) * ROW);
         for (key, width) in row.iter().zip(&widths) {
             match key.swatch {
-                Swatch::Line => page.line(&[(x, y), (x + SWATCH, y)], 2.5, key.color)?,
+                Swatch::Line(dash) => {
+                    page.dashed_line(&[(x, y), (x + SWATCH, y)], 2.5, (key.color, dash))?;
+                }
                 Swatch::Dot => page.dot((x + SWATCH - 6.0, y), 4.5, key.color)?,
             }
             let name = Label {

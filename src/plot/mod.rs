@@ -18,6 +18,7 @@ mod font;
 mod grid;
 mod images;
 mod legend;
+mod line;
 #[cfg(test)]
 mod overlap;
 mod page;

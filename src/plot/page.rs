@@ -4,9 +4,10 @@
 //! rounded to pixels; both backends scale units back.
 
 use super::font::{FAMILY, Font};
+use super::line::Dash;
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
-use plotters::element::{Circle, PathElement, Rectangle};
+use plotters::element::{Circle, DashedPathElement, PathElement, Rectangle};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{
     Color, FontDesc, FontFamily, FontStyle, FontTransform, RGBColor, ShapeStyle, TextStyle,
@@ -92,8 +93,24 @@ impl<B: DrawingBackend> Page<'_, B> {
 
     /// A line of `width` pixels through the points.
     pub(super) fn line(&self, points: &[Point], width: f64, color: RGBColor) -> Drawn<B> {
+        self.dashed_line(points, width, (color, Dash::Solid))
+    }
+
+    /// A line of this colour and pattern.
+    pub(super) fn dashed_line(
+        &self,
+        points: &[Point],
+        width: f64,
+        (color, dash): (RGBColor, Dash),
+    ) -> Drawn<B> {
         let points: Vec<_> = points.iter().map(|p| (units(p.0), units(p.1))).collect();
-        self.area.draw(&PathElement::new(points, pen(color, width)))
+        match dash.lengths() {
+            None => self.area.draw(&PathElement::new(points, pen(color, width))),
+            Some((stroke, blank)) => {
+                let (stroke, blank) = (units(stroke), units(blank));
+                self.area.draw(&DashedPathElement::new(points, stroke, blank, pen(color, width)))
+            }
+        }
     }
 
     /// Fills a circle.

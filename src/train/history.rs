@@ -85,7 +85,7 @@ pub struct History {
 }
 
 impl History {
-    /// The series of one number over the epochs that have it.
+    /// The series of one number over the epochs that have it: an empty one for a name that none has.
     #[must_use]
     pub fn get(&self, name: &str) -> Vec<f64> {
         self.epochs.iter().filter_map(|e| e.get(name)).collect()

@@ -63,6 +63,14 @@ fn a_file_is_replaced_or_appended_to() -> Result<()> {
 }
 
 #[test]
+fn missing_folders_are_made() -> Result<()> {
+    let log = folder("csv_missing").join("one").join("two").join("log.csv");
+    trainer().fit(&line(4), fit(2).callback(CsvLogger::new(&log)))?;
+    assert_eq!(read_to_string(&log).unwrap().lines().count(), 3);
+    Ok(())
+}
+
+#[test]
 fn another_header_is_refused_and_the_file_left_alone() {
     let log = folder("csv_header").join("log.csv");
     std::fs::write(&log, "epoch,accuracy\n0,1.0\n").unwrap();
@@ -95,10 +103,12 @@ fn numbers_that_are_none_and_logs_that_are_missing() -> Result<()> {
 
 #[test]
 fn a_file_that_cannot_be_written_is_an_error() {
-    let missing = folder("csv_missing").join("no such folder").join("log.csv");
+    // A file where a folder is needed.
+    let below = folder("csv_below").join("no folder").join("log.csv");
+    std::fs::write(below.parent().unwrap(), "").unwrap();
     let mut trainer = trainer();
-    let error = trainer.fit(&line(4), fit(1).callback(CsvLogger::new(&missing))).unwrap_err();
-    says(&error, &["CsvLogger", "on_train_begin", "no such folder"]);
+    let error = trainer.fit(&line(4), fit(1).callback(CsvLogger::new(&below))).unwrap_err();
+    says(&error, &["CsvLogger", "on_train_begin", "no folder"]);
     assert_eq!(trainer.steps(), 0);
     // A disk without room.
     if cfg!(target_os = "linux") {

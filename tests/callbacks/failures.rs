@@ -13,7 +13,7 @@ fn a_failing_hook_ends_training_with_its_name() -> Result<()> {
     let hooks: [(&str, Failing, u64); 8] = [
         ("on_train_begin", |l| l.on_train_begin(|_| fails()), 0),
         ("on_epoch_begin", |l| l.on_epoch_begin(|_, _| fails()), 0),
-        ("on_batch_begin", |l| l.on_batch_begin(|_, _| fails()), 0),
+        ("on_batch_begin", |l| l.on_batch_begin(BatchInterval::Batches(2), |_, _| fails()), 0),
         ("on_batch_end", |l| l.on_batch_end(BatchInterval::Batches(2), |_, _| fails()), 2),
         ("on_test_begin", |l| l.on_test_begin(|_| fails()), 5),
         ("on_test_end", |l| l.on_test_end(|_| fails()), 5),
@@ -110,6 +110,31 @@ fn settings_outside_their_domain_are_refused() {
         refused(CsvLogger::new(&log).separator(separator), &["CsvLogger separator", "comma"]);
         assert!(!log.exists());
     }
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_training_before_it_begins() {
+    let folder = folder("no_checkpoint");
+    let file = folder.join("no folder");
+    std::fs::write(&file, "").unwrap();
+    for name in ["a.safetensors", "{epoch}.safetensors", "{epoch}/a.safetensors", "below/a"] {
+        let path = file.join(name).display().to_string();
+        let mut trainer = trainer();
+        let fit = fit(1).callback(ModelCheckpoint::new(path));
+        let error = trainer.fit(&line(4), fit).unwrap_err();
+        says(&error, &["`ModelCheckpoint`", "on_train_begin", "no folder"]);
+        assert_eq!(trainer.steps(), 0, "{name}");
+    }
+    // Braces that stand for themselves, and no folder named after a number that is not known yet.
+    let path = folder.join("{{a}}/{epoch}/w").display().to_string();
+    let looking = Lambda::new().on_train_begin(|_| {
+        let made: Vec<_> = std::fs::read_dir(folder.join("{a}"))?.collect();
+        assert!(made.is_empty(), "{made:?}");
+        Ok(())
+    });
+    let fit = fit(1).callback(ModelCheckpoint::new(path)).callback(looking);
+    trainer().fit(&line(4), fit).unwrap();
+    assert!(folder.join("{a}/1/w").is_file());
 }
 
 #[test]

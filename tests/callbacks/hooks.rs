@@ -19,7 +19,7 @@ fn noting<'a>(
         .on_train_end(move |_| note("]train".into()))
         .on_epoch_begin(move |epoch, _| note(format!("epoch{epoch}[")))
         .on_epoch_end(move |epoch, _| note(format!("]epoch{}", epoch.epoch)))
-        .on_batch_begin(move |batch, _| note(format!("batch{batch}[")))
+        .on_batch_begin(interval, move |batch, _| note(format!("batch{batch}[")))
         .on_batch_end(interval, move |end, _| note(format!("]batch{}", end.batch)))
         .on_test_begin(move |_| note("test[".into()))
         .on_test_end(move |_| note("]test".into()))
@@ -43,6 +43,18 @@ fn without_validation_and_interval_the_hooks_are_four() -> Result<()> {
     let calls = RefCell::new(Vec::new());
     trainer().fit(&line(10), fit(1).callback(noting("", BatchInterval::Never, &calls)))?;
     assert_eq!(calls.into_inner().join(" "), "train[ epoch0[ ]epoch0 ]train");
+    Ok(())
+}
+
+#[test]
+fn a_hook_before_batches_alone_is_called() -> Result<()> {
+    let mut seen = Vec::new();
+    let looking = Lambda::new().on_batch_begin(BatchInterval::Batches(2), |batch, _| {
+        seen.push(batch);
+        Ok(())
+    });
+    trainer().fit(&line(10), fit(1).callback(looking))?;
+    assert_eq!(seen, [0, 2, 4]);
     Ok(())
 }
 

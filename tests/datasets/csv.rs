@@ -134,10 +134,47 @@ fn ragged_rows_are_refused_by_line_and_column() {
     for (text, place, words) in cases {
         assert_eq!(refused(parse(text)), (place.to_owned(), words.to_owned()), "{text:?}");
     }
-    // A quote that is never closed takes the rest of the file into its field.
-    let (field, detail) = refused(parse("a,b\n1,2\n3,\"4\n5,6\n"));
-    assert_eq!(field, "line 3, column `b`");
-    assert!(detail.starts_with("`4\n5,6` is no finite number"), "{detail}");
+}
+
+#[test]
+fn a_quote_that_is_never_closed_is_refused_where_it_opens() {
+    let cases = [
+        ("a,b\n1,x\n3,\"y\n5,z\n7,w", 3),
+        ("a,b\n1,2\n3,\"4\n5,6\n", 3),
+        ("a,b\n1,\"x", 2),
+        ("a,b\n1,\"", 2),
+        ("a,\"b\n1,x\n", 1),
+        ("\"a,b\n1,x\n", 1),
+        ("\u{feff}\"a,b\n1,x\n", 1),
+        ("a,b\n\n\n1,x\n\n3,\"y\n\n", 6),
+        ("a,b\r\n1,x\r\n3,\"y\r\n", 3),
+        // The record begins a line above, in a quote that is closed.
+        ("a,b\n\"1\n2\",\"y\n5,z\n", 3),
+        // Two quotes are one of the text.
+        ("a,b\n1,\"x\"\"\n3,y\n", 2),
+        ("a,b\n1,\"\"\"\n", 2),
+    ];
+    for (text, line) in cases {
+        let want = (format!("line {line}"), "a quote opens here and is never closed".to_owned());
+        assert_eq!(refused(parse(text)), want, "{text:?}");
+    }
+    // In small pieces, as a pipe may give them, the same.
+    struct Slow<'a>(&'a [u8]);
+    impl std::io::Read for Slow<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let count = buffer.len().min(1);
+            self.0.read(&mut buffer[..count])
+        }
+    }
+    for (text, line) in cases {
+        let read = Csv::new().read_from("homes.csv", Slow(text.as_bytes()));
+        assert_eq!(refused(read).0, format!("line {line}"), "{text:?}");
+    }
+    for text in
+        ["a,b\n1,\"x\"", "a,b\n1,\"x\n\"\n", "a,b\n1,x\"\n", "a,b\n1, \"x\n", "a,b\n1,\"\"\n"]
+    {
+        assert_eq!(parse(text).unwrap().len(), 1, "{text:?}");
+    }
 }
 
 #[test]

@@ -161,8 +161,30 @@ fn layers_are_named_and_listed_as_in_keras() {
     {
         assert!(summary.contains(row), "{summary}");
     }
-    assert!(summary.contains("alpha_dropout, p_re_lu_1"), "{summary}");
+    assert!(summary.contains("alpha_dropout[0][0], p_re_lu_1[0][0]"), "{summary}");
     assert!(summary.contains("Total params: 12 "), "{summary}");
+}
+
+#[test]
+fn connections_are_listed_as_in_keras() {
+    let (a, b) = (input_named("a", [4]), input_named("b", [4]));
+    let shared = LayerHandle::new(Dense::new(4));
+    let (x, y) = (a.then(&shared), b.then(&shared));
+    let sum = merge(Add, [&x, &y]);
+    let model = Model::new([&a, &b], [&sum.then(Dense::new(2))]).unwrap();
+    // The fourth column of Keras 3's table for the same model.
+    let connected = |model: &Model| -> Vec<String> {
+        let rows = model.summary();
+        let rows = rows.lines().filter(|line| line.starts_with('│'));
+        rows.map(|row| row.split('│').nth(4).unwrap_or_default().trim().to_owned()).collect()
+    };
+    let want = ["-", "-", "a[0][0], b[0][0]", "dense[0][0], dense[1][0]", "add[0][0]"];
+    assert_eq!(connected(&model), want);
+    // A chain has no such column, one layer used three times has.
+    let chain = Model::new([&a], [&a.then(Flatten).then(Dense::new(2))]).unwrap();
+    assert_eq!(connected(&chain), [""; 3]);
+    let thrice = Model::new([&a], [&x.then(&shared).then(&shared)]).unwrap();
+    assert_eq!(connected(&thrice), ["-", "a[0][0], dense[0][0], dense[1][0]"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -80,6 +80,27 @@ pub fn missing<'a>(dir: &Path, files: &'a [DataFile]) -> Result<Vec<&'a DataFile
         }
     }
     Ok(missing)
+}
+
+/// Puts the four files of MNIST from one folder, in either form, into another as plain IDX, so that no reader there
+/// needs to unpack.
+pub fn unpack(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| to.display().to_string())?;
+    for file in &MNIST {
+        let plain = to.join(file.name);
+        if plain.is_file() && file.verify(&plain).is_ok() {
+            continue;
+        }
+        let forms = file.forms(from);
+        let source = forms.first().with_context(|| format!("{} is missing", file.name))?;
+        let mut plain = File::create(&plain)?;
+        if source.extension().is_some_and(|e| e == "gz") {
+            io::copy(&mut MultiGzDecoder::new(File::open(source)?), &mut plain)?;
+        } else {
+            io::copy(&mut File::open(source)?, &mut plain)?;
+        }
+    }
+    Ok(())
 }
 
 /// The SHA-256 of all that a reader gives, in lower-case hexadecimal.

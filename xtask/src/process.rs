@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use std::fmt::{self, Display};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 /// An end with a chosen exit status; any other error ends with status 1.
@@ -32,6 +32,12 @@ pub fn say(line: impl Display) {
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here)
+}
+
+/// Cargo's build folder.
+pub fn target() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(|dir| root().join(dir));
+    named.unwrap_or_else(|| root().join("target"))
 }
 
 /// The cargo that runs this program, in the workspace's root, so that the toolchain is the same.

@@ -1,5 +1,6 @@
 //! Tables from CSV files.
 
+mod quotes;
 mod table;
 
 pub use table::{Column, ColumnType, Labels, Table};
@@ -9,6 +10,7 @@ use std::io::{Chain, Read};
 use ::csv::{ByteRecord, ErrorKind, Reader, ReaderBuilder, Terminator};
 
 use crate::error::{Error, Result};
+use quotes::Quotes;
 use table::{number, place};
 
 /// How a CSV file is read.
@@ -63,7 +65,7 @@ impl Csv {
     /// # Errors
     /// [`Error::Io`] where the file cannot be read; [`Error::File`] naming line and column for an
     /// empty file, no rows, an empty or repeated name, a row with more or fewer fields than the
-    /// header, text that is not UTF-8, a field that is no finite number in a column of numbers,
+    /// header, a quote that is never closed, text that is not UTF-8, a field that is no finite number in a column of numbers,
     /// and a type set for a column that is not there.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self, path: impl AsRef<std::path::Path>) -> Result<Table> {
@@ -138,7 +140,7 @@ pub fn read_csv(path: impl AsRef<std::path::Path>) -> Result<Table> {
 /// The records of a file and the lines they start on.
 struct Rows<'a, R> {
     name: &'a str,
-    reader: Reader<Chain<R, &'static [u8]>>,
+    reader: Reader<Chain<Quotes<R>, &'static [u8]>>,
     record: ByteRecord,
 }
 
@@ -152,7 +154,7 @@ impl<'a, R: Read> Rows<'a, R> {
             .terminator(Terminator::Any(b'\n'))
             .has_headers(false)
             .flexible(true)
-            .from_reader(reader.chain(&b"\n"[..]));
+            .from_reader(Quotes::new(reader, delimiter).chain(&b"\n"[..]));
         Self { name, reader, record: ByteRecord::new() }
     }
 
@@ -161,7 +163,7 @@ impl<'a, R: Read> Rows<'a, R> {
         loop {
             let before = self.reader.position().line();
             match self.reader.read_byte_record(&mut self.record) {
-                Ok(true) => {}
+                Ok(true) => self.check_quotes()?,
                 Ok(false) => return Ok(None),
                 Err(error) => return Err(self.broken(error)),
             }
@@ -173,6 +175,13 @@ impl<'a, R: Read> Rows<'a, R> {
             let within = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count();
             return Ok(Some(before + passed.saturating_sub(within as u64 + 1)));
         }
+    }
+
+    /// Refuses a record in a quote that is never closed: it has taken all rows below into its field.
+    fn check_quotes(&self) -> Result<()> {
+        let Some(line) = self.reader.get_ref().get_ref().0.open_at_end() else { return Ok(()) };
+        let detail = "a quote opens here and is never closed";
+        Err(bad(self.name, &format!("line {line}"), detail))
     }
 
     fn broken(&self, error: ::csv::Error) -> Error {

@@ -109,6 +109,16 @@ pub fn file(model: &Model, dir: &Path) -> Result<File> {
     Ok(File { path, reference })
 }
 
+/// The same file where the reference is known from another machine's training.
+pub fn with_reference(model: &Model, reference: Option<Reference>, dir: &Path) -> Result<File> {
+    let path = dir.join(format!("{}.safetensors", model.name));
+    if made(model, &path) != Some(reference) {
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        write(model, &samples(model), reference.as_ref(), &path)?;
+    }
+    Ok(File { path, reference })
+}
+
 /// The file's metadata. Peers read the batch; all of it tells whether a file is the model's.
 fn metadata(model: &Model, reference: Option<&Reference>) -> BTreeMap<String, String> {
     let numbers = [

@@ -5,30 +5,27 @@
 //! to fill them.
 
 mod args;
-mod build;
+pub mod build;
 mod contest;
-mod data;
+pub mod data;
 mod files;
-mod machine;
-mod models;
-mod record;
-mod reference;
-mod roster;
-mod run;
+pub mod machine;
+pub mod models;
+pub mod record;
+pub mod reference;
+pub mod roster;
+pub mod run;
 mod starts;
 mod table;
 
-use crate::dataset::MNIST;
-use crate::process::{root, say};
-use crate::{adapter, mnist};
-use anyhow::{Context, Result};
+use crate::process::{say, target};
+use crate::{adapter, dataset, mnist};
+use anyhow::Result;
 use args::Args;
 use contest::Contest;
-use flate2::read::MultiGzDecoder;
 use record::{Adapter, Results, Skipped};
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Runs the command.
@@ -90,31 +87,15 @@ fn finish(args: &Args, results: &Results, folder: &Path) -> Result<()> {
 }
 
 /// The folder of everything that is made on the way.
-fn folder() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(|dir| root().join(dir));
-    target.unwrap_or_else(|| root().join("target")).join("peers")
+pub fn folder() -> PathBuf {
+    target().join("peers")
 }
 
 /// The four files of MNIST as plain IDX in a folder, so that no peer needs to unpack; none where they cannot be had.
 fn plain_mnist(folder: &Path, skipped: &mut Vec<Skipped>) -> Option<PathBuf> {
-    let unpack = || -> Result<()> {
+    let unpack = || {
         let from = mnist::data_folder(None, std::env::var_os("WGRAD_DATA"))?;
-        fs::create_dir_all(folder)?;
-        for file in &MNIST {
-            let to = folder.join(file.name);
-            if to.is_file() && file.verify(&to).is_ok() {
-                continue;
-            }
-            let forms = file.forms(&from);
-            let source = forms.first().with_context(|| format!("{} is missing", file.name))?;
-            let mut plain = File::create(&to)?;
-            if source.extension().is_some_and(|e| e == "gz") {
-                io::copy(&mut MultiGzDecoder::new(File::open(source)?), &mut plain)?;
-            } else {
-                io::copy(&mut File::open(source)?, &mut plain)?;
-            }
-        }
-        Ok(())
+        dataset::unpack(&from, folder)
     };
     match unpack() {
         Ok(()) => Some(folder.to_path_buf()),

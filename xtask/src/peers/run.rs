@@ -59,7 +59,7 @@ pub struct Done {
 }
 
 /// The variables that put every cache a peer may use into `folder`.
-fn caches(folder: &Path, state: Caches) -> HashMap<&'static str, OsString> {
+pub fn caches(folder: &Path, state: Caches) -> HashMap<&'static str, OsString> {
     let inside = |name: &str| folder.join(name).into_os_string();
     let mut set = HashMap::from([
         ("XDG_CACHE_HOME", inside("user")),
@@ -96,7 +96,7 @@ pub fn run(
 }
 
 /// Makes the folder of caches as a run is to find it.
-fn prepare(folder: &Path, state: Caches) -> Result<()> {
+pub fn prepare(folder: &Path, state: Caches) -> Result<()> {
     if state == Caches::Empty && folder.exists() {
         std::fs::remove_dir_all(folder).with_context(|| folder.display().to_string())?;
     }

@@ -1,0 +1,194 @@
+//! Says whether wgrad computes rightly on this machine, and what to do where it does not: the adapters, what the one
+//! that is taken can do, a product and training steps beside the same in f64 on the host, and the time of a submit.
+//!
+//! `cargo run --release --example doctor`. Exit status 1: a check failed; 3: no adapter opens.
+
+use anyhow::{Result, ensure};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+use wgrad::gpu::{Executor, StepBlock, Store, block_on};
+use wgrad::graph::Graph;
+use wgrad::passes::Passes;
+use wgrad::plan::Plan;
+use wgrad::prelude::*;
+
+fn main() -> ExitCode {
+    for adapter in Device::adapters() {
+        println!("found  {adapter}");
+    }
+    let device = match Device::new() {
+        Ok(device) => device,
+        Err(e @ wgrad::Error::NoAdapter(_)) => {
+            eprintln!("{e}\n{NO_ADAPTER}");
+            return ExitCode::from(3);
+        }
+        Err(e) => {
+            eprintln!("the adapter cannot be opened: {e}\n{BROKEN}");
+            return ExitCode::FAILURE;
+        }
+    };
+    describe(&device);
+    let checks: [(&str, fn(&Device) -> Result<String>); 3] =
+        [("product", product), ("training", training), ("submit", submit)];
+    let mut failed = 0;
+    for (name, check) in checks {
+        match check(&device) {
+            Ok(said) => println!("ok     {name}: {said}"),
+            Err(e) => {
+                failed += 1;
+                println!("FAILED {name}: {e:#}");
+            }
+        }
+    }
+    let kind = if device.caps().cpu { "CPU" } else { "GPU" };
+    println!("result: checks={} failed={failed} kind={kind}", checks.len());
+    if failed == 0 {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("{BROKEN}");
+    ExitCode::FAILURE
+}
+
+/// What to do where there is no adapter.
+const NO_ADAPTER: &str = "\
+  Linux: install the GPU's Vulkan driver and the loader (Debian, Ubuntu: libvulkan1; `vulkaninfo` shows what is found).
+  In a container: NVIDIA_DRIVER_CAPABILITIES must have `graphics`, and /dev/dri or /dev/nvidia* must be there.
+  Without a GPU: software Vulkan (Debian, Ubuntu: mesa-vulkan-drivers).
+  WGRAD_ADAPTER and WGPU_BACKEND, where they are set, may keep an adapter away.";
+
+/// What to do where an adapter computes something else.
+const BROKEN: &str = "\
+  Update the driver. Run again with WGRAD_CHECKED=1 (shaders with all checks), with WGRAD_CACHE= (nothing kept from
+  earlier runs) and with another adapter (WGRAD_ADAPTER=NAME): what makes it right tells where the defect lies.";
+
+/// Prints what is taken and what matters of it.
+fn describe(device: &Device) {
+    let (caps, features) = (device.caps(), device.wgpu().0.features());
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let has = |feature: wgpu::Features| if features.contains(feature) { "yes" } else { "no" };
+    let lanes = caps.subgroup.map_or("none".into(), |(a, b)| format!("{a} to {b} lanes"));
+    println!("taken  {}", device.info());
+    println!("       subgroups: {lanes}");
+    println!("       timestamp queries: {}", has(wgpu::Features::TIMESTAMP_QUERY));
+    println!("       pipeline cache: {}", has(wgpu::Features::PIPELINE_CACHE));
+    println!("       invocations per workgroup: {}", caps.max_invocations);
+    println!("       workgroup memory: {} KiB", caps.max_workgroup_memory >> 10);
+    println!("       largest binding: {}", mib(caps.max_binding_bytes));
+    println!("       largest buffer: {}", mib(caps.max_buffer_bytes));
+    println!("       memory: {}", caps.memory_bytes.map_or("not told".into(), mib));
+    println!("       products: {:?}, rows by `tune`: {}", caps.matmul, caps.tuned.len());
+    if caps.cpu {
+        println!("note   this is software Vulkan: it computes the same, on the processor");
+    }
+}
+
+/// Numbers in [-1, 1) that look random.
+fn numbers(seed: u32, len: usize) -> Vec<f32> {
+    let mixed = |i: usize| (i as u32 ^ seed << 20).wrapping_mul(2_654_435_761).rotate_left(13);
+    (0..len).map(|i| (mixed(i).wrapping_mul(40_503) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+/// The largest difference; one that is no number counts as endless.
+fn apart(a: &[f32], b: &[f64]) -> f64 {
+    let each = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).abs());
+    each.fold(0.0, |most, d| if d.is_nan() { f64::INFINITY } else { most.max(d) })
+}
+
+/// The sum over l < k of a(i, l) and b(l, j), for all i < m and j < n, in f64.
+fn sums(
+    [m, n, k]: [usize; 3],
+    a: impl Fn(usize, usize) -> f64,
+    b: impl Fn(usize, usize) -> f64,
+) -> Vec<f64> {
+    (0..m * n).map(|ij| (0..k).map(|l| a(ij / n, l) * b(l, ij % n)).sum()).collect()
+}
+
+/// A product whose sizes fill no tile.
+fn product(device: &Device) -> Result<String> {
+    let [m, n, k] = [197, 135, 301];
+    let (a, b) = (numbers(1, m * k), numbers(2, k * n));
+    let expected = sums([m, n, k], |i, l| f64::from(a[i * k + l]), |l, j| f64::from(b[l * n + j]));
+    let mut g = Graph::new();
+    let (x, y) = (g.input("a", [m, k], DType::F32), g.input("b", [k, n], DType::F32));
+    let c = g.matmul(x, y)?;
+    g.output("c", c);
+    let inputs = [("a", Tensor::f32([m, k], a)?), ("b", Tensor::f32([k, n], b)?)];
+    let mut executor = executor(device, &g, &inputs)?;
+    executor.run(&[StepBlock::default()])?;
+    let apart = apart(block_on(executor.read("c"))?.as_f32()?, &expected);
+    ensure!(apart <= 1e-4, "{m}x{n}x{k} differs from f64 by {apart:.1e}, 1e-4 is allowed");
+    Ok(format!("{m}x{n}x{k} differs from f64 by at most {apart:.1e}"))
+}
+
+/// A graph that is ready to run.
+fn executor(device: &Device, graph: &Graph, inputs: &[(&str, Tensor)]) -> Result<Executor> {
+    let mut store = Store::new(device);
+    inputs.iter().try_for_each(|(name, tensor)| store.upload(name, tensor))?;
+    let plan = Arc::new(Plan::compile(graph, &Passes::default(), device.caps())?);
+    Ok(Executor::new(device, plan, &store)?)
+}
+
+/// Three steps of a network with one hidden layer, and the same in f64.
+fn training(device: &Device) -> Result<String> {
+    const N: usize = 24;
+    const I: usize = 10;
+    const H: usize = 12;
+    const O: usize = 3;
+    let (x, y) = (numbers(3, N * I), numbers(4, N * O));
+    let hidden = Dense::new(H).activation(Activation::Tanh);
+    let model = Sequential::new([I]).add(hidden).add(Dense::new(O));
+    let mut trainer = model.compile(device, Compile::new(Sgd::new(0.1), Loss::MeanSquaredError))?;
+    let read = |trainer: &Trainer| -> Result<Vec<Vec<f32>>> {
+        trainer.weights()?.iter().map(|(_, t)| Ok(t.as_f32()?.to_vec())).collect()
+    };
+    let mut weights: Vec<Vec<f64>> = read(&trainer)?.iter().map(|w| wide(w)).collect();
+    let (x64, y64) = (wide(&x), wide(&y));
+    for _ in 0..3 {
+        let [w0, b0, w1, b1] = &weights[..] else { anyhow::bail!("two layers have four tensors") };
+        let h = sums([N, H, I], |n, i| x64[n * I + i], |i, j| w0[i * H + j]);
+        let h: Vec<f64> = h.iter().enumerate().map(|(at, z)| (z + b0[at % H]).tanh()).collect();
+        let out = sums([N, O, H], |n, j| h[n * H + j], |j, o| w1[j * O + o]);
+        let error = out.iter().zip(&y64).enumerate().map(|(at, (z, y))| z + b1[at % O] - y);
+        let d1: Vec<f64> = error.map(|e| 2.0 * e / (N * O) as f64).collect();
+        let d0 = sums([N, H, O], |n, o| d1[n * O + o], |o, j| w1[j * O + o]);
+        let d0: Vec<f64> = d0.iter().zip(&h).map(|(d, h)| d * (1.0 - h * h)).collect();
+        let gradients = [
+            sums([I, H, N], |i, n| x64[n * I + i], |n, j| d0[n * H + j]),
+            sums([1, H, N], |_, _| 1.0, |n, j| d0[n * H + j]),
+            sums([H, O, N], |j, n| h[n * H + j], |n, o| d1[n * O + o]),
+            sums([1, O, N], |_, _| 1.0, |n, o| d1[n * O + o]),
+        ];
+        for (w, g) in weights.iter_mut().zip(gradients) {
+            w.iter_mut().zip(g).for_each(|(w, g)| *w -= 0.1 * g);
+        }
+    }
+    let data = TensorDataset::new(Tensor::f32([N, I], x)?, Tensor::f32([N, O], y)?)?;
+    trainer.fit(&data, Fit::new().epochs(3).batch_size(N).verbose(Verbose::Silent))?;
+    let pairs = read(&trainer)?.into_iter().zip(&weights);
+    let apart = pairs.map(|(a, b)| apart(&a, b)).fold(0.0, f64::max);
+    ensure!(apart <= 1e-4, "weights differ from f64 by {apart:.1e} after 3 steps, not 1e-4");
+    Ok(format!("weights differ from f64 by at most {apart:.1e} after 3 steps"))
+}
+
+/// The least time, of many, of a submit that does next to nothing and of waiting for it.
+fn submit(device: &Device) -> Result<String> {
+    let mut g = Graph::new();
+    let x = g.input("x", [64], DType::F32);
+    let y = g.unary("tanh", x, &[])?;
+    g.output("y", y);
+    let mut executor = executor(device, &g, &[("x", Tensor::f32([64], numbers(5, 64))?)])?;
+    let mut least = f64::MAX;
+    for _ in 0..200 {
+        let start = Instant::now();
+        executor.run(&[StepBlock::default()])?;
+        device.wait()?;
+        least = least.min(start.elapsed().as_secs_f64());
+    }
+    ensure!(least < 0.1, "one small kernel and a wait take {:.0} ms", least * 1e3);
+    Ok(format!("one small kernel and a wait take {:.1} us", least * 1e6))
+}

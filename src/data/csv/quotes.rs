@@ -1,0 +1,72 @@
+//! Which quote of a CSV file is open at its end.
+
+use std::io::{Read, Result};
+
+/// Where in a field the bytes stand, by the parser's rules: a quote opens a field at its start alone, and in a field
+/// that one opened, two quotes are one of the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Start,
+    Plain,
+    Quoted,
+    /// After a quote in a quoted field: it closes the field, or is the first of two.
+    Quote,
+}
+
+/// Hands bytes on and follows the quotes in them. The parser takes the end of the file for the end of a field in
+/// quotes, and does not say that they were open.
+#[derive(Debug)]
+pub(super) struct Quotes<R> {
+    inner: R,
+    delimiter: u8,
+    state: State,
+    /// The number of bytes so far, of which a mark of byte order may be the first three.
+    bytes: usize,
+    line: u64,
+    /// The line of the last quote that opened a field.
+    opened: u64,
+    ended: bool,
+}
+
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+impl<R> Quotes<R> {
+    /// Follows what `inner` gives.
+    pub fn new(inner: R, delimiter: u8) -> Self {
+        let state = State::Start;
+        Self { inner, delimiter, state, bytes: 0, line: 1, opened: 0, ended: false }
+    }
+
+    /// The line of the quote that is still open after the last byte; `None` before that one was read.
+    pub fn open_at_end(&self) -> Option<u64> {
+        (self.ended && self.state == State::Quoted).then_some(self.opened)
+    }
+
+    fn follow(&mut self, byte: u8) {
+        let mark = BYTE_ORDER_MARK.get(self.bytes) == Some(&byte);
+        self.bytes += 1;
+        let ends = byte == b'\n' || byte == self.delimiter;
+        self.state = match self.state {
+            State::Start if byte == b'"' => {
+                self.opened = self.line;
+                State::Quoted
+            }
+            State::Quoted if byte == b'"' => State::Quote,
+            State::Quoted => State::Quoted,
+            State::Quote if byte == b'"' => State::Quoted,
+            State::Start if mark => State::Start,
+            _ if ends => State::Start,
+            _ => State::Plain,
+        };
+        self.line += u64::from(byte == b'\n');
+    }
+}
+
+impl<R: Read> Read for Quotes<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let read = self.inner.read(buffer)?;
+        buffer[..read].iter().for_each(|&byte| self.follow(byte));
+        self.ended = read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}

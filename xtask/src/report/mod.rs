@@ -1,0 +1,90 @@
+//! The `gpu-report` command: a folder that measures wgrad on a machine with neither Rust nor network.
+//!
+//! Here the folder is made (`build`, `folder`). On the target its `run.sh` starts this same program, which lies in
+//! the folder as `bin/report`, with `--run`: it looks for Vulkan (`vulkan`), goes through the parts (`measure`,
+//! `contest`), each a process with a log and a limit (`part`), reads what they printed (`read`), and prints one
+//! table (`table`).
+
+mod build;
+mod contest;
+mod folder;
+mod measure;
+mod part;
+mod read;
+mod table;
+mod vulkan;
+
+use crate::process::{Exit, target};
+use crate::usage;
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What is asked for.
+#[derive(Debug, PartialEq)]
+enum Args {
+    /// To make the folder.
+    Make(PathBuf),
+    /// To measure, with what lies in the folder.
+    Run(PathBuf),
+}
+
+impl Args {
+    /// Reads the arguments; every fault is a wrong use of the command.
+    fn parse(words: Vec<OsString>) -> Result<Args> {
+        let mut words = words.into_iter();
+        let Some(word) = words.next() else { return Ok(Args::Make(target().join("gpu-report"))) };
+        let name = word.to_string_lossy().into_owned();
+        let folder = words.next().filter(|f| !f.is_empty());
+        if words.next().is_some() {
+            return Err(usage("`gpu-report` takes one option"));
+        }
+        let folder = folder.ok_or_else(|| usage(&format!("`{name}` needs a folder")));
+        match name.as_str() {
+            "--out" => Ok(Args::Make(folder?.into())),
+            "--run" => Ok(Args::Run(folder?.into())),
+            _ => Err(usage(&format!("unknown argument `{name}`"))),
+        }
+    }
+}
+
+/// Runs the command.
+pub fn run(words: Vec<OsString>) -> Result<()> {
+    let absolute = |path: PathBuf| std::path::absolute(path).context("the folder");
+    match Args::parse(words)? {
+        Args::Make(out) => folder::make(&absolute(out)?),
+        Args::Run(folder) => {
+            let failed = measure::run(&absolute(folder)?)?;
+            if failed == 0 {
+                return Ok(());
+            }
+            let why = format!("{failed} of the parts failed; the logs say why");
+            Err(Exit { code: 1, why }.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a command line written as words.
+    fn words(line: &str) -> Result<Args> {
+        Args::parse(line.split_whitespace().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn a_folder_is_made_in_the_build_folder_or_where_it_is_wanted() {
+        assert_eq!(words("").unwrap(), Args::Make(target().join("gpu-report")));
+        assert_eq!(words("--out x").unwrap(), Args::Make("x".into()));
+        assert_eq!(words("--run x").unwrap(), Args::Run("x".into()));
+    }
+
+    #[test]
+    fn a_wrong_word_is_a_wrong_use() {
+        for line in ["--out", "x", "--no x", "--out x y"] {
+            let error = words(line).unwrap_err();
+            assert_eq!(error.downcast_ref::<Exit>().unwrap().code, 2, "{line}");
+        }
+    }
+}

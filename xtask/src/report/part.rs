@@ -1,0 +1,192 @@
+//! A part of the measurement: a process with a log of its own and a limit of time.
+
+use crate::peers::run::{Caches, caches, prepare};
+use crate::process::{quiet_vulkan, say};
+use anyhow::{Context, Result};
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a running part is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Where parts run, and until when.
+pub struct Site {
+    /// The folder of the report.
+    pub root: PathBuf,
+    /// What parts find in their environment beside what is there: the way to Vulkan, caches.
+    pub vars: HashMap<String, OsString>,
+    /// When everything is over.
+    deadline: Instant,
+}
+
+/// How a part ended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum End {
+    /// By itself.
+    Status(ExitStatus),
+    /// It was stopped after this many seconds.
+    Stopped(u64),
+    /// Nothing was started: the time is over.
+    NoTime,
+}
+
+/// What a part left.
+pub struct Ran {
+    /// All that it printed.
+    pub text: String,
+    /// How it ended.
+    pub end: End,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl Ran {
+    /// Why it has no result; none where it ended well.
+    pub fn failure(&self) -> Option<String> {
+        match self.end {
+            End::Status(status) if status.success() => None,
+            End::Status(status) => {
+                let last = self.text.lines().map(str::trim).rfind(|line| !line.is_empty());
+                let last: String = last.unwrap_or("it printed nothing").chars().take(120).collect();
+                Some(format!("FAILED ({status}): {last}"))
+            }
+            End::Stopped(after) => Some(format!("stopped after {after} s")),
+            End::NoTime => Some("not run: the time is over".into()),
+        }
+    }
+
+    /// Whether it failed, which running out of time is not.
+    pub fn failed(&self) -> bool {
+        matches!(self.end, End::Status(status) if !status.success())
+    }
+}
+
+impl Site {
+    /// Makes the folders of logs and caches; the time begins.
+    pub fn new(root: &Path, time: Duration) -> Result<Site> {
+        let report = root.join("report");
+        if report.exists() {
+            fs::remove_dir_all(&report).with_context(|| report.display().to_string())?;
+        }
+        fs::create_dir_all(&report).with_context(|| report.display().to_string())?;
+        let folder = root.join("work/caches");
+        prepare(&folder, Caches::Filled)?;
+        let vars = caches(&folder, Caches::Filled)
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value));
+        Ok(Site { root: root.into(), vars: vars.collect(), deadline: Instant::now() + time })
+    }
+
+    /// A program of the folder.
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.root.join("work/bin").join(name))
+    }
+
+    /// Runs a part: `name` is its log's, `limit` the seconds that it may take where that many are left.
+    pub fn run(&self, name: &str, mut command: Command, limit: u64) -> Result<Ran> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let limit = left.min(Duration::from_secs(limit));
+        if limit < Duration::from_secs(1) {
+            return Ok(Ran { text: String::new(), end: End::NoTime, seconds: 0.0 });
+        }
+        say(format_args!("{name}, at most {:.0} s", limit.as_secs_f64()));
+        let path = self.root.join("report").join(format!("{name}.log"));
+        let log = File::create(&path).with_context(|| path.display().to_string())?;
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.current_dir(self.root.join("work")).env("PYTHONDONTWRITEBYTECODE", "1");
+        quiet_vulkan(&mut command);
+        let given: Vec<OsString> = command.get_envs().map(|(name, _)| name.into()).collect();
+        let new = |name: &&String| !given.iter().any(|g| g == OsStr::new(name.as_str()));
+        for name in self.vars.keys().filter(new) {
+            command.env(name, &self.vars[name]);
+        }
+        let start = Instant::now();
+        let end = wait(command, limit);
+        let seconds = start.elapsed().as_secs_f64();
+        let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+        // What cannot be started is a result like others: it says so in the log.
+        let (text, end) = match end {
+            Ok(end) => (text, end),
+            Err(error) => {
+                fs::write(&path, format!("{error:#}\n"))?;
+                (format!("{error:#}"), End::Status(failure()))
+            }
+        };
+        Ok(Ran { text, end, seconds })
+    }
+}
+
+/// The status that stands for a program that could not be started.
+fn failure() -> ExitStatus {
+    #[cfg(unix)]
+    let status = std::os::unix::process::ExitStatusExt::from_raw(127 << 8);
+    #[cfg(windows)]
+    let status = std::os::windows::process::ExitStatusExt::from_raw(127);
+    status
+}
+
+/// Waits for a command's end, or ends it.
+fn wait(mut command: Command, limit: Duration) -> Result<End> {
+    let program = command.get_program().to_owned();
+    let mut child =
+        command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(End::Status(status));
+        }
+        if start.elapsed() > limit {
+            // Fails only where the process ended by itself meanwhile.
+            let _ = child.kill();
+            child.wait()?;
+            return Ok(End::Stopped(limit.as_secs()));
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::sources::Scratch;
+
+    /// Runs a line of shell with a limit of one second.
+    fn shell(line: &str, seconds: u64) -> Ran {
+        let dir = Scratch::new(&std::env::temp_dir()).unwrap();
+        let site = Site::new(dir.path(), Duration::from_secs(seconds)).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env("WGRAD_CACHE", "mine");
+        site.run("x", command, 1).unwrap()
+    }
+
+    #[test]
+    fn a_part_leaves_its_text_and_its_end() {
+        let ran = shell("echo a; echo b >&2", 9);
+        assert_eq!((ran.text.as_str(), ran.failure(), ran.failed()), ("a\nb\n", None, false));
+        let ran = shell("echo lost; exit 3", 9);
+        assert!(ran.failed() && ran.failure().unwrap().ends_with("3): lost"));
+        let ran = shell("echo a; exec sleep 5", 9);
+        assert_eq!((ran.text.as_str(), ran.failed()), ("a\n", false));
+        assert_eq!(ran.failure().unwrap(), "stopped after 1 s");
+        assert_eq!(shell("true", 0).failure().unwrap(), "not run: the time is over");
+    }
+
+    #[test]
+    fn caches_are_the_folders_own_unless_a_part_says_otherwise() {
+        let text = shell("echo $WGRAD_CACHE; echo $CUDA_CACHE_PATH", 9).text;
+        assert!(text.starts_with("mine\n") && text.contains("work/caches/cuda"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_started_says_so() {
+        let dir = Scratch::new(&std::env::temp_dir()).unwrap();
+        let site = Site::new(dir.path(), Duration::from_secs(9)).unwrap();
+        let ran = site.run("x", site.program("none"), 1).unwrap();
+        assert!(ran.failed() && ran.failure().unwrap().contains("cannot be started"));
+    }
+}

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Measures wgrad on this machine; needs neither Rust nor a network. Exit status 1: a part failed; 3: no adapter opens.
+# Results: one table, printed last, and the folder report/ beside this file.
+set -u
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
+
+if ! said=$("$here/bin/report" help 2>&1); then
+    printf '%s\n' "$said" "The programs do not start here: they are built for {system}." >&2
+    exit 1
+fi
+if ! touch "$here/.writable" 2>/dev/null; then
+    echo "$here cannot be written to: copy the folder to where it can be." >&2
+    exit 1
+fi
+rm -f "$here/.writable"
+
+# The parts have limits of their own; this one is for what nobody thought of.
+if command -v timeout >/dev/null 2>&1; then
+    exec timeout -k 5 479 "$here/bin/report" gpu-report --run "$here"
+fi
+exec "$here/bin/report" gpu-report --run "$here"
