@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from protocol import BETA1, BETA2, EPSILON, RATE, Peer, main
 
@@ -27,7 +28,8 @@ def train_step(state, x, y):
     t = t + 1
     m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, g)
     v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
-    c1, c2 = 1 - BETA1**t, 1 - BETA2**t
+    # 1 - beta^t, by the way that keeps its digits in f32 while t is small.
+    c1, c2 = (-jnp.expm1(t * np.log(beta)) for beta in (BETA1, BETA2))
     rule = lambda p, m, v: p - RATE * (m / c1) / (jnp.sqrt(v / c2) + EPSILON)
     return (jax.tree.map(rule, layers, m, v), m, v, t), loss
 
