@@ -40,7 +40,7 @@ pub struct Curves {
     /// Values that the vertical axis reaches at least.
     pub(super) include_y: Vec<f64>,
     /// The ends of the vertical axis, whatever the values.
-    limit_y: Option<(f64, f64)>,
+    pub(super) limit_y: Option<(f64, f64)>,
     size: (u32, u32),
 }
 
@@ -212,12 +212,6 @@ impl Curves {
         let included = self.include_y.iter().copied().filter(|&y| self.y.1.shows(y));
         let all = shown.chain(included).map(|y| (y, y));
         all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
-    }
-
-    /// Makes the vertical axis reach at least from `low` to `high`, its limits too.
-    pub(super) fn widen_y(&mut self, low: f64, high: f64) {
-        self.include_y.extend([low, high]);
-        self.limit_y = self.limit_y.map(|(from, to)| (from.min(low), to.max(high)));
     }
 
     /// The axes of all that is shown.

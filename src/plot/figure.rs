@@ -113,7 +113,8 @@ impl Figure {
         self
     }
 
-    /// Gives all panels of curves the same vertical range, to compare them: one that holds the range of each.
+    /// Gives all panels of curves the same vertical range, to compare them: one that holds the range of each. Where one
+    /// has [limits](Curves::limit_y), all have.
     #[must_use]
     pub const fn share_y(mut self) -> Self {
         self.share_y = true;
@@ -123,16 +124,18 @@ impl Figure {
     /// The figure with what its panels share in each of them. Panels may be added after [`Figure::share_y`], so this
     /// waits until the figure is drawn.
     fn shared(&self) -> Cow<'_, Self> {
-        let ranges = self.panels.iter().filter_map(|panel| match panel {
-            Panel::Curves(curves) => curves.y_range(),
+        let curves = self.panels.iter().filter_map(|panel| match panel {
+            Panel::Curves(curves) => Some(curves),
             _ => None,
         });
-        let union = ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+        let limited = curves.clone().any(|curves| curves.limit_y.is_some());
+        let union = curves.filter_map(Curves::y_range).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
         let Some((low, high)) = union.filter(|_| self.share_y) else { return Cow::Borrowed(self) };
         let mut figure = self.clone();
         for panel in &mut figure.panels {
             if let Panel::Curves(curves) = panel {
-                curves.widen_y(low, high);
+                curves.include_y.extend([low, high]);
+                curves.limit_y = limited.then_some((low, high));
             }
         }
         Cow::Owned(figure)
