@@ -1,241 +1,201 @@
-//! wgrad beside PyTorch and JAX on the target: the peers' protocol, one model after the other.
+//! wgrad beside PyTorch and JAX on the target: the peers' protocol, model by model. First wgrad and PyTorch eager,
+//! which the goals are about, then the others as far as time goes.
 
 use super::folder::References;
-use super::part::Site;
+use super::guests::{Guest, Guests};
 use super::read;
 use super::table::{self, Row};
 use crate::peers::data;
 use crate::peers::models::Model;
 use crate::peers::record::{disagreement, median};
 use crate::peers::reference::Reference;
-use crate::peers::roster::{Kind, ROSTER};
 use crate::peers::run::Line;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::Command;
-
-/// The Python peers of the report, in the order of their rows: PyTorch first, since goals are about it.
-const GUESTS: [&str; 3] = ["torch", "torch-compile", "jax"];
 
 /// Seconds that a run may take: `torch.compile` compiles.
 fn limit(name: &str) -> u64 {
     if name == "torch-compile" { 90 } else { 60 }
 }
 
-/// A Python peer whose modules are there.
-struct Guest {
-    /// Its name.
-    name: &'static str,
-    /// Its script, and arguments of its own.
-    args: Vec<OsString>,
-    /// Whether it finds a CUDA device.
-    cuda: bool,
+/// What is known of a model once wgrad has run.
+#[derive(Default)]
+struct Seen {
+    /// The losses of all runs.
+    losses: Vec<f64>,
+    /// wgrad's seconds per step.
+    base: Option<f64>,
 }
 
-/// All that the models have in common.
+/// The runs of a peer: what each printed, or why it did not, and the seconds of all.
+struct Runs {
+    /// In the order of the rounds.
+    lines: Vec<Result<Line, String>>,
+    /// From start to end.
+    seconds: f64,
+}
+
+/// All models' contests.
 pub struct Contest<'a> {
-    /// Where parts run.
-    site: &'a Site,
-    /// Whether wgrad computes on a GPU.
-    gpu: bool,
-    /// The Python.
-    python: OsString,
-    /// Those that are there.
-    guests: Vec<Guest>,
+    /// The others.
+    guests: &'a Guests<'a>,
+    /// The losses that f64 leads to.
+    references: References,
     /// The folder of MNIST.
     mnist: Option<PathBuf>,
+    /// By model.
+    seen: HashMap<&'static str, Seen>,
 }
 
 impl<'a> Contest<'a> {
-    /// Looks for the Python peers; what is not there gets a row.
-    pub fn new(
-        site: &'a Site,
-        gpu: bool,
-        mnist: Option<PathBuf>,
-        rows: &mut Vec<Row>,
-    ) -> Result<Self> {
-        let python = std::env::var_os("WGRAD_PYTHON").unwrap_or_else(|| "python3".into());
-        let mut contest = Contest { site, gpu, python, guests: Vec::new(), mnist };
-        // One look for all peers with the same modules: imports take their time.
-        let mut looked: HashMap<String, Result<bool, String>> = HashMap::new();
-        for name in GUESTS {
-            let peer =
-                ROSTER.iter().find(|p| p.name == name).context("a guest is in the roster")?;
-            let Kind::Python { script, modules, args, cuda } = peer.kind else { continue };
-            let code = format!("import {}; print('cuda:', {cuda})", modules.join(", "));
-            if !looked.contains_key(&code) {
-                let mut command = Command::new(&contest.python);
-                command.args(["-c", &code]);
-                let ran = site.run(&format!("look-{name}"), command, 60)?;
-                let found = match ran.failure() {
-                    None => Ok(ran.text.contains("cuda: True")),
-                    Some(why) => Err(why.trim_start_matches("FAILED ").to_string()),
-                };
-                looked.insert(code.clone(), found);
-            }
-            match &looked[&code] {
-                Ok(cuda) => {
-                    let mut all = vec![site.root.join("peers").join(script).into_os_string()];
-                    all.extend(args.iter().map(OsString::from));
-                    contest.guests.push(Guest { name, args: all, cuda: *cuda });
-                }
-                Err(why) => rows.push(Row::further(name, format!("not there: {why}"))),
-            }
-        }
-        Ok(contest)
+    /// Before the first run.
+    pub fn new(guests: &'a Guests<'a>, references: References, mnist: Option<PathBuf>) -> Self {
+        Contest { guests, references, mnist, seen: HashMap::new() }
     }
 
-    /// PyTorch's products beside what wgrad's benchmark printed.
-    pub fn product(&self, products: &str, rows: &mut Vec<Row>) -> Result<()> {
-        let size = if self.gpu { 4096 } else { 1024 };
-        let name = format!("{size}x{size}x{size}");
-        let ours = read::products(products).into_iter().find(|(size, _)| *size == name);
-        let ours =
-            |form: &str| ours.as_ref()?.1.iter().find(|(f, _)| f == form).map(|(_, rate)| *rate);
-        let mut torch = read::TorchProduct::default();
-        if let Some(guest) = self.guests.iter().find(|g| g.name == "torch") {
-            let mut command = Command::new(&self.python);
-            command.arg(self.site.root.join("peers/torch_product.py"));
-            command
-                .args(["--sizes", &if self.gpu { "2048,4096".into() } else { size.to_string() }]);
-            command.args(["--device", self.device(guest)]);
-            let ran = self.site.run("torch-product", command, limit("torch"))?;
-            let read = read::json(&ran.text).and_then(|line| serde_json::from_str(line).ok());
-            let result = match (read, ran.failure()) {
-                (Some(read), None) => {
-                    torch = read;
-                    let rate = |(name, rate): (&String, &f64)| format!("{name} {rate:.0}");
-                    let rates: Vec<_> = torch.gflops.iter().map(rate).collect();
-                    format!("{}; {} GFLOP/s ({})", torch.version, rates.join(", "), torch.device)
-                }
-                (_, why) => why.unwrap_or_else(|| "it printed no result".into()),
-            };
-            rows.push(Row {
-                failed: ran.failed(),
-                ..Row::new("torch products", result, ran.seconds)
+    /// wgrad and PyTorch eager on a model, and their epoch of MNIST where the model has one.
+    pub fn first(&mut self, model: &Model, rows: &mut Vec<Row>) -> Result<()> {
+        let torch = self.guests.all.iter().filter(|g| g.name == "torch");
+        let who: Vec<Option<&Guest>> = std::iter::once(None).chain(torch.map(Some)).collect();
+        // They take turns where a run is short.
+        let rounds = if model.epoch && self.guests.gpu { 2 } else { 1 };
+        let lines = self.run(model, &who, rounds, rows)?;
+        if model.epoch {
+            let all = |name| lines.get(name).map_or(&[][..], Vec::as_slice);
+            let epoch = |name| median(&each(all(name), |l| l.mnist_epoch_seconds));
+            let accuracy = median(&each(all("wgrad"), |l| l.mnist_accuracy));
+            rows.push(match self.mnist {
+                Some(_) => table::epoch(epoch("wgrad"), epoch("torch"), accuracy, self.guests.gpu),
+                None => Row::further("MNIST epoch, batch 64", "not run: the folder has no MNIST"),
             });
         }
-        let theirs = torch.gflops.get(&format!("AB {size}")).copied();
-        rows.push(table::product(size, ours("AB"), theirs, self.gpu));
         Ok(())
     }
 
-    /// The device that a guest computes on: CUDA's beside a GPU, the processor beside software Vulkan.
-    fn device(&self, guest: &Guest) -> &'static str {
-        if self.gpu && guest.cuda { "cuda" } else { "cpu" }
+    /// The others on a model.
+    pub fn others(&mut self, model: &Model, rows: &mut Vec<Row>) -> Result<()> {
+        let others = self.guests.all.iter().filter(|g| g.name != "torch");
+        self.run(model, &others.map(Some).collect::<Vec<_>>(), 1, rows).map(drop)
     }
 
-    /// One run of a peer; no guest is wgrad.
+    /// Runs peers on a model, a row each; gives the lines of those whose loss is right. No guest is wgrad.
+    fn run(
+        &mut self,
+        model: &Model,
+        who: &[Option<&Guest>],
+        rounds: usize,
+        rows: &mut Vec<Row>,
+    ) -> Result<HashMap<&'static str, Vec<Line>>> {
+        let reference = self.references.get(model.name);
+        let reference =
+            reference.map(|&[loss_first, loss, moved]| Reference { loss_first, loss, moved });
+        let folder = self.guests.site.root.join("work/peers");
+        let data = data::with_reference(model, reference, &folder)?.path;
+        let mut runs: Vec<Runs> =
+            who.iter().map(|_| Runs { lines: Vec::new(), seconds: 0.0 }).collect();
+        for round in 1..=rounds {
+            for (guest, runs) in who.iter().zip(&mut runs) {
+                self.once(model, &data, *guest, round, runs)?;
+            }
+        }
+        let seen = self.seen.entry(model.name).or_default();
+        let lines = runs.iter().flat_map(|r| &r.lines).filter_map(|l| l.as_ref().ok());
+        seen.losses.extend(lines.map(|l| l.loss));
+        let expected = reference.map(|r| r.loss).or_else(|| median(&seen.losses));
+        let mut right = HashMap::new();
+        for (guest, runs) in who.iter().zip(runs) {
+            let name = guest.map_or("wgrad", |g| g.name);
+            let part = format!("{} ({}): {name}", model.name, model.shape());
+            match counted(runs.lines, expected) {
+                Ok(lines) => {
+                    if guest.is_none() {
+                        seen.base = step(&lines);
+                    }
+                    let base = seen.base.filter(|_| guest.is_some());
+                    rows.push(Row::new(&part, said(&lines, base), runs.seconds));
+                    right.insert(name, lines);
+                }
+                Err((why, wrong)) => {
+                    let failed = guest.is_none() && wrong;
+                    rows.push(Row { failed, ..Row::new(&part, why, runs.seconds) });
+                }
+            }
+        }
+        Ok(right)
+    }
+
+    /// One run of a peer.
     fn once(
         &self,
         model: &Model,
         data: &PathBuf,
         guest: Option<&Guest>,
         round: usize,
-    ) -> Result<(Result<Line, String>, f64)> {
+        runs: &mut Runs,
+    ) -> Result<()> {
+        let site = self.guests.site;
         let name = guest.map_or("wgrad", |g| g.name);
-        let mut command = match guest {
-            Some(guest) => {
-                let mut command = Command::new(&self.python);
-                command.args(&guest.args).args(["--device", self.device(guest)]);
-                command
-            }
-            None => self.site.program("peer"),
-        };
+        let mut command = guest.map_or_else(|| site.program("peer"), |g| self.guests.command(g));
         command.arg("--data").arg(data).args(["--repeats", &model.repeats.to_string()]);
         let mnist = self.mnist.as_ref().filter(|_| model.epoch);
         command.arg("--mnist").arg(mnist.map_or("none".as_ref(), |dir| dir.as_os_str()));
-        let ran = self.site.run(&format!("{}-{name}-{round}", model.name), command, limit(name))?;
-        let line = match ran.failure() {
+        let ran = site.run(&format!("{}-{name}-{round}", model.name), command, limit(name))?;
+        runs.seconds += ran.seconds;
+        runs.lines.push(match ran.failure() {
             Some(why) => Err(why),
             None => read::json(&ran.text)
                 .and_then(|line| serde_json::from_str(line).ok())
-                .ok_or_else(|| "it printed no result".into()),
-        };
-        Ok((line, ran.seconds))
-    }
-
-    /// All peers on a model, a row each, and for the model with an epoch of MNIST a row about that.
-    pub fn model(&self, model: &Model, references: &References, rows: &mut Vec<Row>) -> Result<()> {
-        let reference = references.get(model.name);
-        let reference =
-            reference.map(|&[loss_first, loss, moved]| Reference { loss_first, loss, moved });
-        let file = data::with_reference(model, reference, &self.site.root.join("work/peers"))?;
-        let all: Vec<Option<&Guest>> =
-            std::iter::once(None).chain(self.guests.iter().map(Some)).collect();
-        // The two that the goal is about take turns.
-        let rounds = if model.epoch && self.gpu { 2 } else { 1 };
-        let mut runs: Vec<Vec<(Result<Line, String>, f64)>> =
-            all.iter().map(|_| Vec::new()).collect();
-        for round in 1..=rounds {
-            for (guest, runs) in all.iter().zip(&mut runs) {
-                if round == 1 || guest.is_none_or(|g| g.name == "torch") {
-                    runs.push(self.once(model, &file.path, *guest, round)?);
-                }
-            }
-        }
-        let losses: Vec<f64> =
-            runs.iter().flatten().filter_map(|r| r.0.as_ref().ok()).map(|l| l.loss).collect();
-        let expected = reference.map(|r| r.loss).or_else(|| median(&losses));
-        let (mut base, mut epochs, mut accuracy) = (None, HashMap::new(), None);
-        for (guest, runs) in all.iter().zip(runs) {
-            let name = guest.map_or("wgrad", |g| g.name);
-            let seconds = runs.iter().map(|r| r.1).sum();
-            let lines: Result<Vec<Line>, String> = runs.into_iter().map(|r| r.0).collect();
-            let checked = lines.and_then(|lines| {
-                let wrong = lines.iter().find_map(|l| disagreement(l.loss, expected?));
-                wrong.map_or(Ok(lines), Err)
-            });
-            let part = format!("{} ({}): {name}", model.name, model.shape());
-            match checked {
-                Ok(lines) => {
-                    let step = median(lines.iter().flat_map(|l| &l.step_seconds));
-                    base = base.or(step);
-                    epochs.insert(
-                        name,
-                        median(
-                            &lines.iter().filter_map(|l| l.mnist_epoch_seconds).collect::<Vec<_>>(),
-                        ),
-                    );
-                    accuracy = accuracy.or_else(|| lines.iter().find_map(|l| l.mnist_accuracy));
-                    rows.push(Row::new(
-                        &part,
-                        said(&lines, step, base.filter(|_| guest.is_some())),
-                        seconds,
-                    ));
-                }
-                Err(why) => {
-                    let failed = guest.is_none()
-                        && !why.starts_with("stopped")
-                        && !why.starts_with("not run");
-                    rows.push(Row { failed, ..Row::new(&part, why, seconds) });
-                }
-            }
-        }
-        if model.epoch {
-            let of = |name| epochs.get(name).copied().flatten();
-            rows.push(match self.mnist {
-                Some(_) => table::epoch(of("wgrad"), of("torch"), accuracy, self.gpu),
-                None => Row::further("MNIST epoch, batch 64", "not run: the folder has no MNIST"),
-            });
-        }
+                .ok_or_else(|| "FAILED: it printed no result".into()),
+        });
         Ok(())
     }
 }
 
-/// A peer's result in words; `base` is wgrad's time per step where that is another's.
-fn said(lines: &[Line], step: Option<f64>, base: Option<f64>) -> String {
-    let step_ms = step.map_or("no time".into(), |s| format!("{:.4} ms per step", s * 1e3));
-    let times =
-        step.zip(base).map(|(s, base)| format!(", {:.2}× wgrad's", s / base)).unwrap_or_default();
+/// The lines of runs that count, or why none does and whether that is a fault: a run that ended well in time and
+/// computed the expected loss.
+fn counted(
+    lines: Vec<Result<Line, String>>,
+    expected: Option<f64>,
+) -> Result<Vec<Line>, (String, bool)> {
+    let fault = |why: String| {
+        let wrong = why.starts_with("FAILED");
+        (why, wrong)
+    };
+    let lines = lines.into_iter().collect::<Result<Vec<_>, _>>().map_err(fault)?;
+    match lines.iter().find_map(|l| disagreement(l.loss, expected?)) {
+        Some(why) => Err((why, true)),
+        None => Ok(lines),
+    }
+}
+
+/// The numbers of some lines, where they have it.
+fn each(lines: &[Line], number: impl Fn(&Line) -> Option<f64>) -> Vec<f64> {
+    lines.iter().filter_map(number).collect()
+}
+
+/// Seconds per step: the median over all passes of all runs.
+fn step(lines: &[Line]) -> Option<f64> {
+    median(lines.iter().flat_map(|l| &l.step_seconds))
+}
+
+/// A peer's result in words; `base` is wgrad's time per step where the peer is another.
+fn said(lines: &[Line], base: Option<f64>) -> String {
     let Some(line) = lines.first() else { return "no result".into() };
-    let epoch = line.mnist_epoch_seconds.map(|s| format!(", epoch {s:.3} s")).unwrap_or_default();
-    let first = line.first_step_seconds;
+    let step = step(lines);
+    let ms = step.map_or("no time".into(), |s| format!("{:.4} ms per step", s * 1e3));
+    let times = step.zip(base).map(|(s, base)| format!(", {:.2}× wgrad's", s / base));
+    let epoch = median(&each(lines, |l| l.mnist_epoch_seconds));
+    let epoch = epoch.map(|s| format!(", epoch {s:.3} s"));
+    // What wgrad computes on stands above the table.
+    let device = base.map(|_| format!(" ({})", line.device));
     format!(
-        "{step_ms}{times}, first step {first:.2} s{epoch}, loss {:.5} ({})",
-        line.loss, line.device
+        "{ms}{}, first step {:.2} s{}, loss {:.5}{}",
+        times.unwrap_or_default(),
+        line.first_step_seconds,
+        epoch.unwrap_or_default(),
+        line.loss,
+        device.unwrap_or_default()
     )
 }
 
@@ -243,31 +203,35 @@ fn said(lines: &[Line], step: Option<f64>, base: Option<f64>) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn guests_are_in_the_roster_and_run_scripts() {
-        for name in GUESTS {
-            let peer = ROSTER.iter().find(|p| p.name == name).unwrap();
-            assert!(matches!(peer.kind, Kind::Python { .. }), "{name}");
+    /// What a run prints.
+    fn line() -> Line {
+        Line {
+            device: "A".into(),
+            loss: 0.25,
+            first_step_seconds: 1.0,
+            step_seconds: vec![0.002],
+            mnist_epoch_seconds: Some(2.0),
+            ..Default::default()
         }
     }
 
     #[test]
     fn a_result_in_words() {
-        let line = Line {
-            device: "A".into(),
-            loss: 0.25,
-            first_step_seconds: 1.0,
-            mnist_epoch_seconds: Some(2.0),
-            ..Default::default()
-        };
         assert_eq!(
-            said(std::slice::from_ref(&line), Some(0.002), Some(0.001)),
+            said(&[line()], Some(0.001)),
             "2.0000 ms per step, 2.00× wgrad's, first step 1.00 s, epoch 2.000 s, loss 0.25000 (A)"
         );
-        let line = Line { mnist_epoch_seconds: None, ..line };
-        assert_eq!(
-            said(&[line], Some(0.0012), None),
-            "1.2000 ms per step, first step 1.00 s, loss 0.25000 (A)"
-        );
+        let line = Line { mnist_epoch_seconds: None, ..line() };
+        assert_eq!(said(&[line], None), "2.0000 ms per step, first step 1.00 s, loss 0.25000");
+    }
+
+    #[test]
+    fn only_runs_with_the_expected_loss_count() {
+        assert_eq!(counted(vec![Ok(line()), Ok(line())], Some(0.2501)).unwrap().len(), 2);
+        assert_eq!(counted(vec![Ok(line())], None).unwrap().len(), 1);
+        assert!(counted(vec![Ok(line())], Some(0.3)).unwrap_err().1, "another loss is a fault");
+        let stopped = counted(vec![Ok(line()), Err("stopped after 60 s".into())], Some(0.25));
+        assert_eq!(stopped.unwrap_err(), ("stopped after 60 s".to_string(), false));
+        assert!(counted(vec![Err("FAILED (x)".into())], None).unwrap_err().1);
     }
 }

@@ -2,12 +2,13 @@
 
 use super::contest::Contest;
 use super::folder::{self, References};
+use super::guests::Guests;
 use super::part::{Ran, Site};
 use super::table::{self, Report, Row};
 use super::{read, vulkan};
 use crate::dataset;
 use crate::peers::machine;
-use crate::peers::models::MODELS;
+use crate::peers::models::{MODELS, Model};
 use crate::process::say;
 use anyhow::{Context, Result};
 use std::fs;
@@ -41,26 +42,26 @@ pub fn run(root: &Path) -> Result<usize> {
 
     tests(&site, "ops", "op tests", false, &mut rows)?;
     let products = bench(&site, "matmul", 60, &mut rows)?;
-    let contest = Contest::new(&site, gpu, mnist, &mut rows)?;
-    contest.product(&products.text, &mut rows)?;
-    for model in &MODELS {
-        if model.large && !gpu {
-            rows.push(Row::further(
-                &format!("{} ({})", model.name, model.shape()),
-                "not run: for GPUs only",
-            ));
-            continue;
-        }
-        contest.model(model, &references, &mut rows)?;
-    }
-    profile(&site, &mut rows)?;
     for (name, limit) in
-        [("step", 30), ("kernels", 30), ("dispatches", 30), ("fit", 40), ("first_step", 30)]
+        [("step", 30), ("kernels", 30), ("dispatches", 40), ("fit", 60), ("first_step", 30)]
     {
         bench(&site, name, limit, &mut rows)?;
     }
+    profile(&site, &mut rows)?;
     tests(&site, "memory", "memory tests", false, &mut rows)?;
+
+    let guests = Guests::look(&site, gpu, &mut rows)?;
+    guests.product(&products.text, &mut rows)?;
+    let mut contest = Contest::new(&guests, references, mnist);
+    let (here, elsewhere): (Vec<Model>, Vec<Model>) =
+        MODELS.into_iter().partition(|m| gpu || !m.large);
+    for model in elsewhere {
+        let part = format!("{} ({})", model.name, model.shape());
+        rows.push(Row::further(&part, "not run: for GPUs only"));
+    }
+    here.iter().try_for_each(|model| contest.first(model, &mut rows))?;
     tests(&site, "ops", "op tests, checked shaders", true, &mut rows)?;
+    here.iter().try_for_each(|model| contest.others(model, &mut rows))?;
 
     let failed = rows.iter().filter(|row| row.failed).count();
     let report =
@@ -128,7 +129,11 @@ fn bench(site: &Site, name: &str, limit: u64, rows: &mut Vec<Row>) -> Result<Ran
     let ran = site.run(name, command, limit)?;
     let numbers = numbers(name, &ran.text);
     rows.push(part(&format!("bench {name}"), &ran, || format!("{} results", numbers.len())));
-    rows.extend(numbers.iter().map(|(what, said)| Row::further(&format!("{name}: {what}"), said)));
+    for (what, said) in &numbers {
+        // Some names begin with the benchmark's.
+        let what = what.strip_prefix(name).unwrap_or(what).trim_end_matches("/wgrad").trim();
+        rows.push(Row::further(&format!("{name}: {what}"), said));
+    }
     Ok(ran)
 }
 
@@ -174,19 +179,20 @@ fn profile(site: &Site, rows: &mut Vec<Row>) -> Result<()> {
     let ran = site.run("profile", command, 30)?;
     let said = ran.text.lines().find(|l| l.starts_with("step: ")).unwrap_or("no time").to_string();
     rows.push(part("profile of S", &ran, || said));
-    let kernel = |line: &&str| line.contains('%');
-    for line in ran.text.lines().filter(kernel).take(5) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        if let [_, time, share, ..] = words[..] {
-            let name =
-                line.split_once("  ").map_or(line, |_| line.rsplit("  ").nth(1).unwrap_or(line));
-            rows.push(Row::further(
-                "profile: kernel",
-                format!("{share} {time} us  {}", name.trim()),
-            ));
-        }
-    }
+    let kernels = ran.text.lines().filter_map(kernel).take(5);
+    rows.extend(kernels.map(|said| Row::further("profile: kernel", said)));
     Ok(())
+}
+
+/// A kernel's share, time and name out of a line of the profile: calls, time, share, four rates, the name and, after
+/// two blanks, the layer.
+fn kernel(line: &str) -> Option<String> {
+    let (mut rest, mut words) = (line, [""; 7]);
+    for word in &mut words {
+        (*word, rest) = rest.trim_start().split_once(' ')?;
+    }
+    let [_, time, share, ..] = words;
+    share.ends_with('%').then(|| format!("{share}, {time} us: {}", rest.trim().replace("  ", " ")))
 }
 
 #[cfg(all(test, unix))]
@@ -208,6 +214,17 @@ mod tests_of_rows {
             pairs[1..],
             [("doctor: memory", "8 MiB"), ("doctor: product", "fine"), ("doctor: training", "off"),]
         );
+    }
+
+    #[test]
+    fn kernels_have_share_time_and_name() {
+        let line = "    50      795.8  24.8%    1849.0      2.4     1.420       1.8  fused[t0 = mul(x0, x1)]  // Adam";
+        assert_eq!(kernel(line).unwrap(), "24.8%, 795.8 us: fused[t0 = mul(x0, x1)] // Adam");
+        let line =
+            "    50        1.0   1.0%       1.0      2.4     0.000       0.0  gather[64 rows]";
+        assert_eq!(kernel(line).unwrap(), "1.0%, 1.0 us: gather[64 rows]");
+        assert_eq!(kernel(" calls    us/call  share  KiB  GB/s  MFLOP  GFLOP/s  kernel"), None);
+        assert_eq!(kernel("step: 2.868 ms"), None);
     }
 
     #[test]

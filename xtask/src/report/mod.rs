@@ -2,12 +2,13 @@
 //!
 //! Here the folder is made (`build`, `folder`). On the target its `run.sh` starts this same program, which lies in
 //! the folder as `bin/report`, with `--run`: it looks for Vulkan (`vulkan`), goes through the parts (`measure`,
-//! `contest`), each a process with a log and a limit (`part`), reads what they printed (`read`), and prints one
+//! `guests`, `contest`), each a process with a log and a limit (`part`), reads what they printed (`read`), and prints one
 //! table (`table`).
 
 mod build;
 mod contest;
 mod folder;
+mod guests;
 mod measure;
 mod part;
 mod read;

@@ -1,0 +1,123 @@
+//! The Python libraries of the target: which are there, how each is started, and PyTorch's matrix products.
+
+use super::part::Site;
+use super::read;
+use super::table::{self, Row};
+use crate::peers::roster::{Kind, ROSTER};
+use anyhow::{Context, Result};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::process::Command;
+
+/// The Python peers of the report. PyTorch eager comes first, since the goals are about it.
+pub const GUESTS: [&str; 3] = ["torch", "torch-compile", "jax"];
+
+/// A Python peer whose modules are there.
+pub struct Guest {
+    /// Its name.
+    pub name: &'static str,
+    /// Its script, and arguments of its own.
+    args: Vec<OsString>,
+    /// Whether it finds a CUDA device.
+    cuda: bool,
+}
+
+/// All that are there.
+pub struct Guests<'a> {
+    /// Where parts run.
+    pub site: &'a Site,
+    /// Whether wgrad computes on a GPU.
+    pub gpu: bool,
+    /// The Python.
+    python: OsString,
+    /// The peers.
+    pub all: Vec<Guest>,
+}
+
+impl<'a> Guests<'a> {
+    /// Looks for the peers; what is not there gets a row.
+    pub fn look(site: &'a Site, gpu: bool, rows: &mut Vec<Row>) -> Result<Self> {
+        let python = std::env::var_os("WGRAD_PYTHON").unwrap_or_else(|| "python3".into());
+        let mut guests = Guests { site, gpu, python, all: Vec::new() };
+        // One look for all peers with the same modules: imports take their time.
+        let mut looked: HashMap<String, Result<bool, String>> = HashMap::new();
+        for name in GUESTS {
+            let peer =
+                ROSTER.iter().find(|p| p.name == name).context("a guest is in the roster")?;
+            let Kind::Python { script, modules, args, cuda } = peer.kind else { continue };
+            let code = format!("import {}; print('cuda:', {cuda})", modules.join(", "));
+            if !looked.contains_key(&code) {
+                let mut command = Command::new(&guests.python);
+                command.args(["-c", &code]);
+                let ran = site.run(&format!("look-{name}"), command, 60)?;
+                let found = match ran.failure() {
+                    None => Ok(ran.text.contains("cuda: True")),
+                    Some(why) => Err(why.trim_start_matches("FAILED ").to_string()),
+                };
+                looked.insert(code.clone(), found);
+            }
+            match &looked[&code] {
+                Ok(cuda) => {
+                    let mut all = vec![site.root.join("peers").join(script).into_os_string()];
+                    all.extend(args.iter().map(OsString::from));
+                    guests.all.push(Guest { name, args: all, cuda: *cuda });
+                }
+                Err(why) => rows.push(Row::further(name, format!("not there: {why}"))),
+            }
+        }
+        Ok(guests)
+    }
+
+    /// The start of a peer on the device that it computes on.
+    pub fn command(&self, guest: &Guest) -> Command {
+        let mut command = Command::new(&self.python);
+        command.args(&guest.args).args(["--device", self.device(guest)]);
+        command
+    }
+
+    /// CUDA's beside a GPU, the processor beside software Vulkan.
+    fn device(&self, guest: &Guest) -> &'static str {
+        if self.gpu && guest.cuda { "cuda" } else { "cpu" }
+    }
+
+    /// PyTorch's products beside what wgrad's benchmark printed.
+    pub fn product(&self, products: &str, rows: &mut Vec<Row>) -> Result<()> {
+        let size = if self.gpu { 4096 } else { 1024 };
+        let name = format!("{size}x{size}x{size}");
+        let ours = read::products(products).into_iter().find(|(size, _)| *size == name);
+        let ours = ours.and_then(|(_, forms)| forms.into_iter().find(|(form, _)| form == "AB"));
+        let mut theirs = None;
+        if let Some(guest) = self.all.iter().find(|g| g.name == "torch") {
+            let mut command = Command::new(&self.python);
+            command.arg(self.site.root.join("peers/torch_product.py"));
+            let sizes = if self.gpu { "2048,4096".into() } else { size.to_string() };
+            command.args(["--sizes", &sizes, "--device", self.device(guest)]);
+            let ran = self.site.run("torch-product", command, 60)?;
+            let read = read::json(&ran.text).and_then(|l| serde_json::from_str(l).ok());
+            let read: Option<read::TorchProduct> = read.filter(|_| ran.failure().is_none());
+            theirs = read.as_ref().and_then(|t| t.gflops.get(&format!("AB {size}")).copied());
+            let said = read.map(|torch| {
+                let rates = torch.gflops.iter().map(|(name, rate)| format!("{name} {rate:.0}"));
+                let rates = rates.collect::<Vec<_>>().join(", ");
+                format!("{}: {rates} GFLOP/s ({})", torch.version, torch.device)
+            });
+            let why = || ran.failure().unwrap_or_else(|| "it printed no result".into());
+            rows.push(Row::new("torch products", said.unwrap_or_else(why), ran.seconds));
+        }
+        rows.push(table::product(size, ours.map(|(_, rate)| rate), theirs, self.gpu));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_are_in_the_roster_and_run_scripts() {
+        for name in GUESTS {
+            let peer = ROSTER.iter().find(|p| p.name == name).unwrap();
+            assert!(matches!(peer.kind, Kind::Python { .. }), "{name}");
+        }
+    }
+}
