@@ -161,11 +161,11 @@ impl Curves {
 
     pub(super) fn check(&self) -> Result<()> {
         check_size(self.size)?;
-        if let Some((low, high)) = self.limit_y {
-            if !(self.y.1.shows(low) && self.y.1.shows(high) && low < high) {
-                let detail = "finite numbers, the lower first, both positive on a logarithmic axis";
-                return Err(Error::parameter("limit_y", format!("{low} to {high}"), detail));
-            }
+        if let Some((low, high)) = self.limit_y
+            && !(self.y.1.shows(low) && self.y.1.shows(high) && low < high)
+        {
+            let detail = "finite numbers, the lower first, both positive on a logarithmic axis";
+            return Err(Error::parameter("limit_y", format!("{low} to {high}"), detail));
         }
         if self.series.is_empty() {
             return Err(Error::data(&self.title, "the picture has no series; add one"));
