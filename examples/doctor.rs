@@ -54,15 +54,13 @@ fn main() -> ExitCode {
 }
 
 /// What to do where there is no adapter.
-const NO_ADAPTER: &str = "\
-  Linux: install the GPU's Vulkan driver and the loader (Debian, Ubuntu: libvulkan1; `vulkaninfo` shows what is found).
+const NO_ADAPTER: &str = "  Linux: install the GPU's Vulkan driver and the loader (Debian, Ubuntu: libvulkan1; `vulkaninfo` shows what is found).
   In a container: NVIDIA_DRIVER_CAPABILITIES must have `graphics`, and /dev/dri or /dev/nvidia* must be there.
   Without a GPU: software Vulkan (Debian, Ubuntu: mesa-vulkan-drivers).
   WGRAD_ADAPTER and WGPU_BACKEND, where they are set, may keep an adapter away.";
 
 /// What to do where an adapter computes something else.
-const BROKEN: &str = "\
-  Update the driver. Run again with WGRAD_CHECKED=1 (shaders with all checks), with WGRAD_CACHE= (nothing kept from
+const BROKEN: &str = "  Update the driver. Run again with WGRAD_CHECKED=1 (shaders with all checks), with WGRAD_CACHE= (nothing kept from
   earlier runs) and with another adapter (WGRAD_ADAPTER=NAME): what makes it right tells where the defect lies.";
 
 /// Prints what is taken and what matters of it.
