@@ -3,10 +3,14 @@
 use anyhow::{Context, Result, ensure};
 use std::collections::HashMap;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs an example in a folder of its own and gives the numbers of its result line.
 fn run(name: &str, args: &[&str]) -> Result<HashMap<String, f64>> {
-    let folder = std::env::temp_dir().join(format!("wgrad-{name}-{}", std::process::id()));
+    // Tests run side by side, some of them the same example.
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let (process, nth) = (std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(format!("wgrad-{name}-{process}-{nth}"));
     std::fs::create_dir_all(&folder)?;
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let mut cargo = Command::new(env!("CARGO"));
