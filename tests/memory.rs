@@ -117,11 +117,11 @@ fn ten_thousand_steps_allocate_nothing() -> Result<()> {
     ensure!(before == after, "{before:?}, then {after:?}");
     let seen = seen.into_inner();
     ensure!(seen.len() == 100, "{} counts", seen.len());
-    for now in &seen {
-        ensure!(now.bind_groups == before.bind_groups, "{now:?}");
-        ensure!(now.pipelines == before.pipelines, "{now:?}");
+    for count in &seen {
+        ensure!(count.bind_groups == before.bind_groups, "{count:?}");
+        ensure!(count.pipelines == before.pipelines, "{count:?}");
         // The words of the steps under way, and the numbers just read, pass through staging memory.
-        ensure!(now.buffers <= before.buffers + 4, "{now:?} after {before:?}");
+        ensure!(count.buffers <= before.buffers + 4, "{count:?} after {before:?}");
     }
     Ok(())
 }

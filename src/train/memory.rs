@@ -17,21 +17,23 @@ impl Trainer {
     /// # Errors
     /// [`Error::Limit`] with the largest batch of the first pass that fits; those of [`Plan::compile`].
     pub(super) fn admit(&mut self, passes: &[&Pass]) -> Result<()> {
-        for pass in passes {
-            self.plan_pass(pass).map_err(|e| match e {
+        let mut plans = Vec::new();
+        // Plans of the passes after the first begin here.
+        let mut rest = 0;
+        for (i, pass) in passes.iter().enumerate() {
+            plans.extend(self.plans_of(pass).map_err(|e| match e {
                 Error::Limit { what, needed, allowed, detail } => {
                     let largest = self.largest_batch(pass, &[]);
                     let detail = format!("{detail}; {largest}");
                     Error::Limit { what, needed, allowed, detail }
                 }
                 other => other,
-            })?;
+            })?);
+            if i == 0 {
+                rest = plans.len();
+            }
         }
         let Some(allowed) = self.device.caps().memory_bytes else { return Ok(()) };
-        let mut plans = Vec::new();
-        for pass in passes {
-            plans.extend(self.plans_of(pass)?);
-        }
         if self.bytes_with(&plans) > allowed {
             self.release_all_but(passes);
         }
@@ -39,11 +41,7 @@ impl Trainer {
         if needed <= allowed {
             return Ok(());
         }
-        let mut others = Vec::new();
-        for pass in passes.iter().skip(1) {
-            others.extend(self.plans_of(pass)?);
-        }
-        let largest = passes.first().map(|pass| self.largest_batch(pass, &others));
+        let largest = passes.first().map(|pass| self.largest_batch(pass, &plans[rest..]));
         Err(Error::Limit {
             what: "model, optimizer and batches: bytes of device memory".into(),
             needed,
@@ -66,8 +64,8 @@ impl Trainer {
         }
     }
 
-    /// The plans of a pass.
-    fn plans_of(&mut self, pass: &Pass) -> Result<Vec<Arc<Plan>>> {
+    /// The plans of a pass, compiled where they are not yet.
+    pub(super) fn plans_of(&mut self, pass: &Pass) -> Result<Vec<Arc<Plan>>> {
         pass.batches().map(|batch| self.planned(batch, pass.train)).collect()
     }
 

@@ -146,11 +146,6 @@ impl Trainer {
         self.store.upload_bytes(&pass.full.buffer("order", 0), bytemuck::cast_slice(order))
     }
 
-    /// Compiles the batches of a pass.
-    pub(super) fn plan_pass(&mut self, pass: &Pass) -> Result<()> {
-        pass.batches().try_for_each(|batch| self.planned(batch, pass.train).map(|_| ()))
-    }
-
     /// Runs some steps of a pass, at most as many as it has slots. Gives the instant at which the first one
     /// ended, where that was waited for.
     pub(super) async fn run_pass(

@@ -250,11 +250,8 @@ impl Trainer {
     /// Copies what the steps of a pass change, all but their numbers, and gives the names of the buffers.
     fn keep_state(&mut self, pass: &Pass) -> Result<Vec<String>> {
         let mut names: Vec<String> = Vec::new();
-        for i in 0..pass.steps.min(2) {
-            // The first step and the last one, which may be shorter: their plans change the same buffers.
-            let batch = pass.batch(i * (pass.steps - 1)).clone();
-            let plan = self.planned(&batch, true)?;
-            let own = format!("{}/", batch.role);
+        let own = format!("{}/", pass.full.role);
+        for plan in self.plans_of(pass)? {
             let states = plan.buffers.iter().filter(|b| b.class == BufferClass::State);
             for decl in states.filter(|b| !b.name.starts_with(&own)) {
                 if !names.contains(&decl.name) {
