@@ -29,6 +29,7 @@ fn devices() -> [DeviceCaps; 3] {
     let cpu = DeviceCaps {
         cpu: true,
         subgroup: Some((8, 8)),
+        wide_words: true,
         max_loop_trips: 65_535,
         matmul: MatmulFamily::Broadcast,
         ..plain.clone()
@@ -89,10 +90,9 @@ fn kernels(caps: &DeviceCaps) -> HashMap<String, KernelCall> {
 
 fn validated(source: &str, caps: &DeviceCaps) -> Result<(Module, ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
-    let allowed = match caps.subgroup {
-        Some(_) => Capabilities::SUBGROUP,
-        None => Capabilities::empty(),
-    };
+    let mut allowed = Capabilities::empty();
+    allowed.set(Capabilities::SUBGROUP, caps.subgroup.is_some());
+    allowed.set(Capabilities::SHADER_INT64, caps.wide_words);
     let info = Validator::new(ValidationFlags::all(), allowed).validate(&module);
     let info = info.map_err(|e| e.emit_to_string(source))?;
     Ok((module, info))

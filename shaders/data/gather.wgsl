@@ -2,15 +2,16 @@
 //
 // KIND per table: 0 f32, 1 u8 packed four to a word (decoded to f32), 2 u32 (copied), 3 u8 in whole words.
 // Width and rows of each table are uniform words. Each invocation moves four elements of a row of each table.
-// Dispatch: ceil(rows * width / WG) workgroups, folded over x and y; `width` counts the vec4s of the widest
-// row. Guards: an index past the table reads its last row, an index position past the buffer its last
-// element (the host refuses both).
-#import lib/index
+// Dispatch: workgroups of X along a row by Y rows; x covers the widest row's vec4s, the rows are folded over y
+// and z. No division: software Vulkan divides integers lane by lane.
+// Guards: an index past the table reads its last row, an index position past the buffer its last element (the
+// host refuses both).
+#import lib/quad
 #if STEP
 #import lib/step
 #endif
 
-struct Params { rows: u32, width: u32, indices: u32, pad0: u32, words: array<vec4<u32>, #{WORDS}> }
+struct Params { rows: u32, indices: u32, pad0: u32, pad1: u32, words: array<vec4<u32>, #{WORDS}> }
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(0) var<storage, read> indices: array<u32>;
 #for t in 0..TABLES
@@ -22,20 +23,23 @@ struct Params { rows: u32, width: u32, indices: u32, pad0: u32, words: array<vec
 #if KIND#{t} == 2
 @group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<u32>;
 #else
+#if KIND#{t} == 3
+@group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<Quad>;
+#else
 @group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<f32>;
+#endif
 #endif
 #end
 
-@compute @workgroup_size(#{WG})
+@compute @workgroup_size(#{X}, #{Y})
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
 ) {
-    let i = workgroup_index(id, count) * #{WG}u + local.x;
-    let row = i / params.width;
+    let row = (id.y + id.z * count.y) * #{Y}u + local.y;
     if row >= params.rows { return; }
-    let e = 4u * (i % params.width);
+    let e = 4u * (id.x * #{X}u + local.x);
     let index = indices[min(#{START} + row, params.indices - 1u)];
 #for t in 0..TABLES
     {
@@ -54,10 +58,7 @@ fn main(
 #if KIND#{t} == 3
         if e < width {
             let pixels = vec4<f32>(unpack4xU8(table#{t}[source / 4u])) * bitcast<f32>(params.words[#{t}].z);
-            rows#{t}[dest] = pixels.x;
-            rows#{t}[dest + 1u] = pixels.y;
-            rows#{t}[dest + 2u] = pixels.z;
-            rows#{t}[dest + 3u] = pixels.w;
+            rows#{t}[dest / 4u] = to_quad(pixels);
         }
 #else
 #if KIND#{t} == 0

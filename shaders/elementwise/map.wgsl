@@ -4,9 +4,11 @@
 // an offset function over the collapsed axes. The generated parts are the bindings, the offset functions,
 // the loads, the chain of expressions and the stores.
 // Dispatch: ceil(len / 4 / WG) workgroups, folded over x and y.
-// Guards: the last vec4 is stored element by element; nothing past `len` is written.
+// Guards: the last vec4 is stored element by element; nothing past `len` is written. WIDE: `len` is a
+// multiple of four.
 #import lib/index
 #import lib/math
+#import lib/quad
 #if STEP
 #import lib/step
 #endif
@@ -31,6 +33,9 @@ fn main(
     let index = vec4<u32>(e, e + 1u, e + 2u, e + 3u);
 #{LOADS}
 #{BODY}
+#if WIDE
+#{STORES}
+#else
     if e + 4u <= params.len {
 #{STORES}
     } else {
@@ -38,4 +43,5 @@ fn main(
 #{TAIL_STORES}
         }
     }
+#endif
 }

@@ -14,6 +14,7 @@
 #import lib/index
 #import lib/band
 #import lib/math
+#import lib/quad
 #if STEP
 #import lib/step
 #endif
@@ -28,12 +29,12 @@ struct Params {
 }
 @group(0) @binding(8) var<uniform> params: Params;
 #if VEC_A
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> a: array<Quad>;
 #else
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #endif
 #if VEC_B
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b: array<Quad>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 #endif
@@ -42,7 +43,7 @@ struct Params {
 // Four elements from `at` of a line that starts at `line` and whose last position is `last`: in elements,
 // or all three in vec4s where lines are whole vec4s.
 #if VEC_A
-fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return a[line + min(at / 4u, last)]; }
+fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(a[line + min(at / 4u, last)]); }
 #else
 fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> {
     return vec4<f32>(
@@ -52,7 +53,7 @@ fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> {
 }
 #endif
 #if VEC_B
-fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> { return b[line + min(at / 4u, last)]; }
+fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(b[line + min(at / 4u, last)]); }
 #else
 fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> {
     return vec4<f32>(

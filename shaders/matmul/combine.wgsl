@@ -7,6 +7,7 @@
 // read the last one; stores are guarded. Loops: `parts` iterations per invocation, twice with B_SUMS.
 #import lib/index
 #import lib/math
+#import lib/quad
 #if STEP
 #import lib/step
 #endif
@@ -17,7 +18,7 @@
 struct Params { m: u32, n: u32, batch: u32, parts: u32, words: array<vec4<u32>, #{WORDS}> }
 @group(0) @binding(8) var<uniform> params: Params;
 #if VEC
-@group(0) @binding(0) var<storage, read> parts: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> parts: array<Quad>;
 #else
 @group(0) @binding(0) var<storage, read> parts: array<f32>;
 #endif
@@ -28,7 +29,7 @@ struct Params { m: u32, n: u32, batch: u32, parts: u32, words: array<vec4<u32>, 
 
 fn load(line: u32, col: u32) -> vec4<f32> {
 #if VEC
-    return parts[(line * params.n + col) / 4u];
+    return from_quad(parts[(line * params.n + col) / 4u]);
 #else
     let base = line * params.n;
     let last = params.n - 1u;

@@ -15,6 +15,7 @@
 #import lib/index
 #import lib/band
 #import lib/math
+#import lib/quad
 #if STEP
 #import lib/step
 #endif
@@ -29,12 +30,12 @@ struct Params {
 }
 @group(0) @binding(8) var<uniform> params: Params;
 #if VEC_A
-@group(0) @binding(0) var<storage, read> a: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> a: array<Quad>;
 #else
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 #endif
 #if VEC_B
-@group(0) @binding(1) var<storage, read> b: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> b: array<Quad>;
 #else
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 #endif
@@ -48,7 +49,7 @@ var<workgroup> tile_b: array<f32, #{2 * KB * TILE}>;
 fn load_a(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
     var v = vec4<f32>();
 #if VEC_A
-    if live && at < len { v = a[(line + at) / 4u]; }
+    if live && at < len { v = from_quad(a[(line + at) / 4u]); }
 #else
 #for c in 0..4
     if live && at + #{c}u < len { v[#{c}] = a[line + at + #{c}u]; }
@@ -60,7 +61,7 @@ fn load_a(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
 fn load_b(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
     var v = vec4<f32>();
 #if VEC_B
-    if live && at < len { v = b[(line + at) / 4u]; }
+    if live && at < len { v = from_quad(b[(line + at) / 4u]); }
 #else
 #for c in 0..4
     if live && at + #{c}u < len { v[#{c}] = b[line + at + #{c}u]; }

@@ -160,6 +160,7 @@ impl Device {
         })?;
         let wanted = wgpu::Features::SUBGROUP
             | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::SHADER_INT64
             | wgpu::Features::PIPELINE_CACHE;
         let features = adapter.features() & wanted;
         let descriptor = wgpu::DeviceDescriptor {
@@ -348,6 +349,7 @@ fn caps_of(
     let mut caps = DeviceCaps {
         cpu,
         subgroup,
+        wide_words: cpu && device.features().contains(wgpu::Features::SHADER_INT64),
         max_invocations: limits
             .max_compute_invocations_per_workgroup
             .min(limits.max_compute_workgroup_size_x),

@@ -9,6 +9,9 @@ pub struct DeviceCaps {
     pub cpu: bool,
     /// Smallest and largest subgroup size; `None` without subgroup operations.
     pub subgroup: Option<(u32, u32)>,
+    /// Whether kernels move four elements as two 64-bit words: on a CPU adapter that has such words, since it
+    /// accesses memory a lane and a word at a time.
+    pub wide_words: bool,
     /// Invocations per workgroup.
     pub max_invocations: u32,
     /// Bytes of workgroup memory.
@@ -41,6 +44,7 @@ impl DeviceCaps {
         Self {
             cpu: false,
             subgroup: None,
+            wide_words: false,
             max_invocations: 256,
             max_workgroup_memory: 16_384,
             max_storage_buffers: 8,

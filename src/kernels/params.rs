@@ -151,12 +151,12 @@ param_blocks! {
     GatherParams ["data/gather"] {
         /// Rows gathered.
         rows: u32,
-        /// Vec4s of the widest gathered row.
-        width: u32,
         /// Length of the index buffer.
         indices: u32,
         /// Padding.
         pad0: u32,
+        /// Padding.
+        pad1: u32,
     }
     /// Index-sorted segment sums, the gradient of a gather.
     SegmentParams ["data/segment_rank", "data/segment_sum"] {

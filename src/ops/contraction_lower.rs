@@ -98,6 +98,7 @@ fn product(
     let mut grid = grid("matmul", (tiles_m * tiles_n) as u64, caps)?;
     grid[2] = (s.batch * parts.parts) as u32;
     let mut defines: Vec<(&'static str, Define)> = vec![
+        ("WIDE", caps.wide_words.into()),
         ("A_KIN", s.a.k_inner.into()),
         ("B_KIN", s.b.k_inner.into()),
         ("VEC_A", a_ld.is_multiple_of(4).into()),
@@ -153,8 +154,11 @@ fn combine(
     };
     let workgroup = COMBINE_WORKGROUP.min(caps.max_invocations);
     let quads = s.batch * s.m * s.n.div_ceil(4);
-    let mut defines: Vec<(&'static str, Define)> =
-        vec![("WG", workgroup.into()), ("VEC", s.n.is_multiple_of(4).into())];
+    let mut defines: Vec<(&'static str, Define)> = vec![
+        ("WG", workgroup.into()),
+        ("WIDE", caps.wide_words.into()),
+        ("VEC", s.n.is_multiple_of(4).into()),
+    ];
     defines.extend(code.defines(op));
     Ok(KernelCall {
         template: "matmul/combine",

@@ -112,12 +112,12 @@ impl StoreCode {
         let vector = op.spec.n.is_multiple_of(4)
             && strides[2] == 1
             && strides[..2].iter().all(|s| s % 4 == 0);
-        let element = if vector { "vec4<f32>" } else { "f32" };
+        let element = if vector { "Quad" } else { "f32" };
         self.declare(&format!("in{j}"), element, Bind::Input(j));
         let base = format!("batch * {sb} + row * {sr}");
         let column = |c: u32| format!("in{j}[{base} + min(col + {c}u, len.y - 1u) * {sc}]");
         Ok(match (vector, strides[2]) {
-            (true, _) => format!("in{j}[({base} + col) / 4u]"),
+            (true, _) => format!("from_quad(in{j}[({base} + col) / 4u])"),
             (_, 0) => format!("vec4<f32>(in{j}[{base}])"),
             _ => format!("vec4<f32>({})", [0, 1, 2, 3].map(column).join(", ")),
         })
@@ -128,7 +128,7 @@ impl StoreCode {
         let mut stores = String::new();
         for (o, value) in values.iter().enumerate() {
             if op.spec.n.is_multiple_of(4) {
-                let _ = writeln!(stores, "    out{o}[e / 4u] = {value};");
+                let _ = writeln!(stores, "    out{o}[e / 4u] = to_quad({value});");
                 continue;
             }
             let _ = writeln!(stores, "    let v{o} = {value};\n    out{o}[e] = v{o}[0];");
@@ -148,5 +148,5 @@ impl StoreCode {
 
 /// The type that results are bound as.
 fn element(op: &Contraction) -> &'static str {
-    if op.spec.n.is_multiple_of(4) { "vec4<f32>" } else { "f32" }
+    if op.spec.n.is_multiple_of(4) { "Quad" } else { "f32" }
 }

@@ -118,8 +118,14 @@ impl Op for Gather {
                 return Err(Error::internal("gather", "the start is a step word or a constant"));
             }
         };
+        // Lanes along a row where it has work for them, rows beside each other where it is narrow.
+        let most = cx.caps.max_invocations.min(256);
+        let along = (widest.min(most as usize) as u32).next_multiple_of(8).min(most);
+        let rows = (WORKGROUP / along).max(1);
         let mut defines: Vec<(&'static str, Define)> = vec![
-            ("WG", WORKGROUP.into()),
+            ("X", along.into()),
+            ("Y", rows.into()),
+            ("WIDE", cx.caps.wide_words.into()),
             ("STEP", step.into()),
             ("START", start.into()),
             ("TABLES", (tables.len() as u32).into()),
@@ -139,18 +145,27 @@ impl Op for Gather {
         defines.push(("WORDS", (tables.len() as u32).into()));
         let params = GatherParams {
             rows: to_u32(self.rows)?,
-            width: widest as u32,
             indices: to_u32(cx.inputs[0].0.shape.len())?,
             pad0: 0,
+            pad1: 0,
         };
-        let workgroups = (self.rows * widest).div_ceil(WORKGROUP as usize) as u64;
+        let [y, z, _] = grid("gather", self.rows.div_ceil(rows as usize) as u64, cx.caps)?;
+        let x = widest.div_ceil(along as usize) as u64;
+        if x > u64::from(cx.caps.max_workgroups) {
+            return Err(Error::Limit {
+                what: "gather: workgroups along a row".into(),
+                needed: x,
+                allowed: cx.caps.max_workgroups.into(),
+                detail: "use shorter rows".into(),
+            });
+        }
         Ok(KernelCall {
             template: "data/gather",
             defines,
             binds,
             params: params.with_words(&words),
             step,
-            grid: grid("gather", workgroups, cx.caps)?,
+            grid: [x as u32, y, z],
             flops: 0,
         }
         .into())

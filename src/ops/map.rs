@@ -202,7 +202,7 @@ pub(super) fn lower_map(
     let mut binds = Vec::new();
     let mut inputs = vec![String::new(); program.inputs];
     for (o, _) in program.outputs.iter().enumerate() {
-        code.bind(binds.len(), &format!("out{o}"), "read_write", "vec4<f32>");
+        code.bind(binds.len(), &format!("out{o}"), "read_write", "Quad");
         binds.push(Bind::Output(o));
     }
     for (j, ((ty, source), layout)) in cx.inputs.iter().zip(&layouts).enumerate() {
@@ -214,10 +214,10 @@ pub(super) fn lower_map(
                 step_operand(i, ty.dtype)
             }
             Source::Buffer => match cx.in_place.iter().position(|&p| p == Some(j)) {
-                Some(o) => format!("out{o}[i]"),
+                Some(o) => format!("from_quad(out{o}[i])"),
                 None => {
                     let scalar = layout.scalar_binding(whole_vectors);
-                    let element = if scalar { "f32" } else { "vec4<f32>" };
+                    let element = if scalar { "f32" } else { "Quad" };
                     code.bind(binds.len(), &format!("in{j}"), "read", element);
                     binds.push(Bind::Input(j));
                     code.load(j, layout, &axes, whole_vectors, &mut words)
@@ -230,7 +230,7 @@ pub(super) fn lower_map(
     let mut stores = String::new();
     let mut tails = String::new();
     for (o, value) in outputs.iter().enumerate() {
-        let _ = writeln!(stores, "        out{o}[i] = {value};");
+        let _ = writeln!(stores, "        out{o}[i] = to_quad({value});");
         // A `let` makes the vector addressable by a dynamic component index.
         let _ =
             writeln!(tails, "            let v{o} = {value};\n            out{o}[i][c] = v{o}[c];");
@@ -241,6 +241,7 @@ pub(super) fn lower_map(
         template: "elementwise/map",
         defines: vec![
             ("WG", WORKGROUP.into()),
+            ("WIDE", (cx.caps.wide_words && len.is_multiple_of(4)).into()),
             ("STEP", code.step.into()),
             ("RANDOM", program.uses_index().into()),
             ("WORDS", words.vec4s().into()),
@@ -296,7 +297,7 @@ impl MapCode {
         words: &mut Words,
     ) -> String {
         if layout.full {
-            return format!("in{j}[i]");
+            return format!("from_quad(in{j}[i])");
         }
         if layout.strides.iter().all(|&s| s == 0) {
             return format!("vec4<f32>(in{j}[{}])", words.push(layout.offset as u32));
@@ -323,7 +324,7 @@ impl MapCode {
         let inner = layout.strides.last().copied().unwrap_or(0);
         match (whole_vectors, inner) {
             (true, 0) => format!("vec4<f32>(in{j}[at{j}(e)])"),
-            (true, 1) if layout.vector_aligned() => format!("in{j}[at{j}(e) / 4u]"),
+            (true, 1) if layout.vector_aligned() => format!("from_quad(in{j}[at{j}(e) / 4u])"),
             _ => {
                 // Past the end the last element is read again; it is never stored.
                 let at = |c: u32| format!("in{j}[at{j}(min(e + {c}u, params.len - 1u))]");

@@ -122,6 +122,26 @@ fn workgroups_over_the_limit_are_counted() -> Result<()> {
     assert!(fits[0] <= 3 && fits[1] <= 3 && fits.iter().product::<u32>() >= 8, "{fits:?}");
     refused!(plan([each, 11], 3), Error::Limit { .. }, "workgroups", "allows 9", "smaller");
 
+    // A gathered row lies along one dimension: two of 256 vectors fit here.
+    let gather = |width: usize| {
+        let mut g = Graph::new();
+        let table = g.input("table", [3, width], DType::F32);
+        let index = g.input("index", [2], DType::U32);
+        let rows = g.gather(table, index)?;
+        g.output("rows", rows);
+        let caps = DeviceCaps { max_workgroups: 2, max_invocations: 256, ..caps().clone() };
+        Plan::compile(&g, &Passes::default(), &caps)
+    };
+    gather(2 * 1024)?;
+    refused!(
+        gather(2 * 1024 + 1),
+        Error::Limit { .. },
+        "gather",
+        "along a row",
+        "allows 2",
+        "shorter"
+    );
+
     // In a model it names the layer.
     let tiny = DeviceCaps { max_workgroups: 1, ..caps().clone() };
     let model = Sequential::new([4]).add(Dense::new(3)).add(Dense::new(500));

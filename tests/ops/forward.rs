@@ -1,10 +1,12 @@
 //! Every registry case against the oracle.
 
-use crate::harness::{check_case, check_case_on, families, operands, run_case};
+use crate::harness::{check_case, check_case_on, check_case_under, families, operands, run_case};
 use crate::oracle::tolerance;
+use wgrad::kernels::DeviceCaps;
 use wgrad::ops::registry::{Case, Sample, cards};
 use wgrad::ops::table;
 use wgrad::passes::Passes;
+use wgrad::plan::Plan;
 use wgrad::tensor::{Shape, Tensor};
 
 #[test]
@@ -110,6 +112,22 @@ fn gathers_of_odd_tables() {
         let mut case = case.clone();
         case.words[0].1 = start;
         check_case(&case);
+    }
+}
+
+/// Rows of every width beside each other, and more of them than one dimension of the grid holds.
+#[test]
+fn gathers_fold_their_rows_over_the_grid() {
+    for width in [1, 40, 1100] {
+        let table = Sample::f32([5, width], (-1.0, 1.0));
+        let case = Case::gather(45, &[45, 0], &[(table, 0.5)]);
+        for caps in families() {
+            let graph = case.graph().expect("a graph").0;
+            let caps = DeviceCaps { max_workgroups: 8, ..caps };
+            let plan = Plan::compile(&graph, &Passes::default(), &caps).expect("a plan");
+            assert_eq!(plan.dispatches[0].call.grid[2] > 1, width > 8, "{width}");
+            check_case_under(&case, std::slice::from_ref(&caps));
+        }
     }
 }
 

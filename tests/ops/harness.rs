@@ -35,11 +35,16 @@ pub fn device() -> &'static Device {
 }
 
 /// The capabilities under which the adapter runs every kernel family: its own, and those of a device without
-/// subgroups, which reduces through workgroup memory and multiplies in tiles.
+/// subgroups and 64-bit words, which reduces through workgroup memory and multiplies in tiles.
 pub fn families() -> [DeviceCaps; 2] {
     let own = device().caps().clone();
-    let plain =
-        DeviceCaps { cpu: false, subgroup: None, matmul: MatmulFamily::Tiled, ..own.clone() };
+    let plain = DeviceCaps {
+        cpu: false,
+        subgroup: None,
+        wide_words: false,
+        matmul: MatmulFamily::Tiled,
+        ..own.clone()
+    };
     [own, plain]
 }
 

@@ -108,6 +108,18 @@ fn every_tile_in_every_form() {
     }
 }
 
+/// A CPU adapter without 64-bit words.
+#[test]
+fn broadcast_products_without_wide_words() {
+    let tile = MatmulTile::ALL.into_iter().find(|t| t.to_string() == "broadcast 16x32");
+    let Some(caps) = tile.and_then(|tile| only(tile, 0)) else { return };
+    let caps = DeviceCaps { wide_words: false, ..caps };
+    for form in FORMS {
+        let case = whole(Case::matmul(&[], [20, 36, 12], form, false));
+        check_case_under(&case, std::slice::from_ref(&caps));
+    }
+}
+
 #[test]
 fn split_sums_of_every_tile() {
     for tile in MatmulTile::ALL {
