@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<()> {
-    let from_env = DeviceOptions::from_env();
+    let from_env = DeviceOptions::from_env()?;
     let folder = args.cache.clone().or(from_env.cache.clone());
     // Without the table of an earlier run.
     let device = block_on(Device::open(&DeviceOptions { cache: None, ..from_env }))?;

@@ -32,7 +32,7 @@ impl Drop for Folder {
 
 fn open(folder: &Path) -> wgrad::Result<Device> {
     let cache = Some(folder.to_owned());
-    block_on(Device::open(&DeviceOptions { cache, ..DeviceOptions::from_env() }))
+    block_on(Device::open(&DeviceOptions { cache, ..DeviceOptions::from_env()? }))
 }
 
 /// Runs a kernel: four squares.

@@ -44,7 +44,7 @@ fn held_at_rest(device: &Device) -> Result<Held> {
 
 /// A device of the test's own: others would be counted too.
 fn own_device(memory: Option<u64>) -> Result<Device> {
-    let options = DeviceOptions { memory, cache: None, ..DeviceOptions::from_env() };
+    let options = DeviceOptions { memory, cache: None, ..DeviceOptions::from_env()? };
     Ok(block_on(Device::open(&options))?)
 }
 

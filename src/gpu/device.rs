@@ -32,22 +32,38 @@ impl DeviceOptions {
     /// `WGRAD_MEMORY` gives the bytes of device memory that may be used,
     /// `WGRAD_CACHE` names the folder of files kept from run to run (empty for none) instead of `wgrad` in
     /// the user's cache folder.
-    #[must_use]
-    pub fn from_env() -> Self {
-        let set = |name: &str| std::env::var(name).ok();
-        Self {
-            adapter: set("WGRAD_ADAPTER").filter(|name| !name.is_empty()),
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where `WGRAD_MEMORY` is no whole number.
+    pub fn from_env() -> Result<Self> {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Ok(Self {
+            adapter: set("WGRAD_ADAPTER"),
             matmul: None,
-            memory: set("WGRAD_MEMORY").and_then(|v| v.trim().parse().ok()),
-            checked: set("WGRAD_CHECKED").is_some_and(|v| !v.is_empty() && v != "0"),
+            memory: set("WGRAD_MEMORY").map(memory_bytes).transpose()?,
+            checked: checked_from_env(),
             #[cfg(not(target_arch = "wasm32"))]
             cache: match std::env::var_os("WGRAD_CACHE") {
                 Some(folder) if folder.is_empty() => None,
                 Some(folder) => Some(folder.into()),
                 None => super::cache::folder(),
             },
-        }
+        })
     }
+}
+
+/// The value of `WGRAD_MEMORY`.
+fn memory_bytes(text: String) -> Result<u64> {
+    text.trim().parse().map_err(|_| Error::Parameter {
+        layer: String::new(),
+        name: "WGRAD_MEMORY".into(),
+        value: text,
+        detail: "a whole number of bytes is expected, such as 2000000000".into(),
+    })
+}
+
+fn checked_from_env() -> bool {
+    std::env::var("WGRAD_CHECKED").is_ok_and(|v| !v.is_empty() && v != "0")
 }
 
 /// What an adapter says of itself.
@@ -130,10 +146,11 @@ impl Device {
     /// Opens the adapter that the environment names (`WGRAD_ADAPTER`, `WGPU_BACKEND`), or the best available.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] listing what there is; [`Error::Gpu`] where the adapter refuses.
+    /// [`Error::NoAdapter`] listing what there is; [`Error::Gpu`] where the adapter refuses; those of
+    /// [`DeviceOptions::from_env`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Self> {
-        super::block_on(Self::open(&DeviceOptions::from_env()))
+        super::block_on(Self::open(&DeviceOptions::from_env()?))
     }
 
     /// Opens an adapter with its own limits and the optional features that the kernels use.
@@ -189,12 +206,12 @@ impl Device {
 
     /// Wraps a device that the caller opened, with the capabilities that the caller states: for sharing a
     /// device with other wgpu code, or for wgpu's no-op backend. The device's error and lost-device
-    /// callbacks are replaced, nothing is kept from run to run, and `WGRAD_CHECKED` asks for checks. Capabilities beyond the device's limits end in validation errors.
+    /// callbacks are replaced, nothing is kept from run to run, and `WGRAD_CHECKED` asks for checks.
+    /// Capabilities beyond the device's limits end in validation errors.
     #[must_use]
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, caps: DeviceCaps) -> Self {
         let info = info_of(&device.adapter_info());
-        let checked = DeviceOptions::from_env().checked;
-        Self::assemble(device, queue, info, caps, Pipelines::default(), checked)
+        Self::assemble(device, queue, info, caps, Pipelines::default(), checked_from_env())
     }
 
     fn assemble(
@@ -367,4 +384,18 @@ fn caps_of(
     };
     caps.matmul = matmul.unwrap_or_else(|| caps.preferred_matmul());
     caps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_a_whole_number_of_bytes() {
+        assert_eq!(memory_bytes(" 2000000000 ".into()).unwrap(), 2_000_000_000);
+        for bad in ["2e9", "2GB", "-1"] {
+            let error = memory_bytes(bad.into()).unwrap_err().to_string();
+            assert!(error.contains("WGRAD_MEMORY") && error.contains(bad), "{error}");
+        }
+    }
 }

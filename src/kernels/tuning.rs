@@ -34,12 +34,11 @@ const fn broadcast(rows: u32, columns: u32) -> MatmulTile {
 
 impl MatmulTile {
     /// Every tile that there is a kernel for.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         tiled(128),
         tiled(64),
         tiled(32),
-        broadcast(64, 64),
-        broadcast(64, 32),
+        broadcast(32, 64),
         broadcast(32, 32),
         broadcast(16, 32),
         broadcast(8, 32),
@@ -77,7 +76,7 @@ impl MatmulTile {
     #[must_use]
     pub fn fitted(self, m: usize) -> Self {
         // What a tile of the broadcast kernel takes beside its rows, in rows: the loads of B, measured.
-        let beside = 8 + 6 * (self.columns / 32);
+        let beside = 8;
         let cost = |rows: &u32| m.div_ceil(*rows as usize) * (rows + beside) as usize;
         match self.family {
             // Among equals the taller one, which reads B less often.
@@ -161,12 +160,11 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
 
 /// The table that is built in. Tiles taller than what a small product fills waste rows, and their unrolled
 /// text takes software Vulkan long to compile: they wait for products that repay it.
-const RULES: [MatmulRule; 8] = [
+const RULES: [MatmulRule; 7] = [
     rule(512, 512, 0, tiled(128), 0),
     rule(64, 64, 1 << 22, tiled(64), 64),
     rule(0, 0, 0, tiled(32), 64),
-    rule(64, 64, 1 << 25, broadcast(64, 64), 0),
-    rule(33, 0, 1 << 24, broadcast(64, 32), 0),
+    rule(9, 64, 1 << 24, broadcast(32, 64), 0),
     rule(17, 0, 1 << 19, broadcast(32, 32), 0),
     rule(9, 0, 1 << 19, broadcast(16, 32), 0),
     rule(0, 0, 0, broadcast(8, 32), 0),
@@ -184,7 +182,7 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
     };
     let last = match caps.matmul {
         MatmulFamily::Tiled => RULES[2],
-        MatmulFamily::Broadcast => RULES[7],
+        MatmulFamily::Broadcast => RULES[6],
     };
     caps.tuned.iter().chain(&RULES).find(fits).copied().unwrap_or(last)
 }
@@ -237,9 +235,9 @@ mod tests {
     #[test]
     fn tiles_fit_the_rows_and_keep_their_family() {
         for (m, rows) in
-            [(1, 8), (8, 8), (64, 64), (65, 40), (128, 64), (200, 40), (784, 56), (1000, 64)]
+            [(1, 8), (8, 8), (9, 16), (40, 24), (64, 32), (65, 24), (200, 32), (784, 32)]
         {
-            assert_eq!(broadcast(64, 32).fitted(m), broadcast(rows, 32), "{m} rows");
+            assert_eq!(broadcast(32, 64).fitted(m), broadcast(rows, 64), "{m} rows");
         }
         assert_eq!(tiled(64).fitted(65), tiled(64));
     }
