@@ -78,7 +78,7 @@ fn kernels(caps: &DeviceCaps) -> HashMap<String, KernelCall> {
         for passes in [Passes::default(), off] {
             let plan =
                 Plan::compile(&graph, &passes, caps).unwrap_or_else(|e| panic!("{e}\n{graph}"));
-            for dispatch in plan.dispatches {
+            for dispatch in plan.dispatches.iter().cloned() {
                 let text = preprocess(dispatch.call.template, &dispatch.call.defines)
                     .unwrap_or_else(|e| panic!("{e}"));
                 kernels.insert(text, dispatch.call);

@@ -114,7 +114,7 @@ impl Graph {
     /// # Errors
     /// Whatever the op's shape inference finds, naming the current layer; [`Error::Limit`] for a result of
     /// more elements than 32 bits count.
-    pub fn push(&mut self, op: OpRef, inputs: &[Value]) -> Result<Value> {
+    pub(crate) fn push(&mut self, op: OpRef, inputs: &[Value]) -> Result<Value> {
         Ok(self.push_all(op, inputs)?[0])
     }
 
@@ -122,7 +122,7 @@ impl Graph {
     ///
     /// # Errors
     /// As [`Graph::push`].
-    pub fn push_all(&mut self, op: OpRef, inputs: &[Value]) -> Result<Vec<Value>> {
+    pub(crate) fn push_all(&mut self, op: OpRef, inputs: &[Value]) -> Result<Vec<Value>> {
         let unknown = |v: &&Value| {
             let node = self.nodes.get(v.node.index());
             node.is_none_or(|n| v.output as usize >= n.outputs.len())

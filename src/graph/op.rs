@@ -38,13 +38,13 @@ impl From<KernelCall> for Lowered {
     }
 }
 
-/// An operation: shapes, gradient and kernels.
+/// An operation: shapes, gradient and kernels. Two nodes whose ops print alike as `Debug` and whose operands are
+/// the same are the same computation, so that every field must stand in it.
 pub trait Op: Debug + Send + Sync + 'static {
     /// The op's name, in the field's words.
     fn name(&self) -> String;
 
-    /// Attributes, for display and for equality: two nodes with equal names, attributes and operands are
-    /// the same computation.
+    /// Attributes, for display.
     fn attrs(&self) -> String {
         String::new()
     }
@@ -81,6 +81,11 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`Error::Limit`] or [`Error::MissingFeature`] where the device cannot run it.
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered>;
+
+    /// Bytes of operand `input` that one run reads, for throughput figures: all, where it does not say otherwise.
+    fn bytes_read(&self, inputs: &[&TensorType], input: usize) -> u64 {
+        inputs[input].bytes()
+    }
 
     /// Whether input `i` may be a constant or a step word instead of a buffer.
     fn takes_uniform(&self, _input: usize) -> bool {

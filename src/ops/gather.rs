@@ -171,6 +171,13 @@ impl Op for Gather {
         .into())
     }
 
+    fn bytes_read(&self, inputs: &[&TensorType], input: usize) -> u64 {
+        // Of the indices and of each table as many rows as are gathered.
+        let ty = inputs[input];
+        let rows = ty.shape.dims().first().map_or(1, |&rows| rows as u64);
+        ty.bytes() / rows.max(1) * rows.min(self.rows as u64)
+    }
+
     fn takes_uniform(&self, input: usize) -> bool {
         input == 1
     }

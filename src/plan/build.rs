@@ -2,9 +2,9 @@
 
 use super::schedule::schedule;
 use super::storage::{ALIGN, Storage};
-use super::{BufferClass, Dispatch, OutputDecl, Plan, Region};
+use super::{BufferClass, Dispatch, OutputDecl, Plan, PlanData, Region};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, LowerContext, Value};
+use crate::graph::{Class, Graph, Leaf, LowerContext, TensorType, Value};
 use crate::kernels::{Access, Bind, DeviceCaps, Source};
 use crate::passes::{Passes, materialise};
 use std::collections::HashMap;
@@ -61,7 +61,7 @@ impl Plan {
         }
         let params_bytes = params_bytes.max(16).next_multiple_of(16);
         let buffers = storage.buffers;
-        let plan = Self { buffers, dispatches, outputs, step_params, params_bytes };
+        let plan = Self(PlanData { buffers, dispatches, outputs, step_params, params_bytes });
         plan.verify(caps)?;
         Ok(plan)
     }
@@ -185,6 +185,7 @@ fn lower_node(
         values.iter().map(|&v| graph.ty(v).to_string()).collect::<Vec<_>>().join(", ")
     };
     let shapes = format!("({}) -> {}", types(&node.inputs), types(&outputs));
+    let operands: Vec<&TensorType> = cx.inputs.iter().map(|(ty, _)| ty).collect();
     for call in lowered.calls {
         let region = |bind: &Bind| match *bind {
             Bind::Input(j) => storage.region(graph, node.inputs[j]),
@@ -196,6 +197,19 @@ fn lower_node(
         };
         let bindings = call.binds.iter().map(|b| Ok((region(b)?, b.access())));
         let bindings = bindings.collect::<Result<Vec<_>>>()?;
+        let (mut bytes_read, mut bytes_written) = (0, 0);
+        for (bind, (region, _)) in call.binds.iter().zip(&bindings) {
+            match *bind {
+                Bind::Input(j) => bytes_read += node.op.bytes_read(&operands, j),
+                Bind::ScratchRead(_) => bytes_read += region.bytes,
+                Bind::ScratchWrite(_) => bytes_written += region.bytes,
+                Bind::Output(o) => {
+                    bytes_written += region.bytes;
+                    // What takes an operand's place is read first.
+                    bytes_read += cx.in_place[o].map_or(0, |_| region.bytes);
+                }
+            }
+        }
         let attrs = node.op.attrs();
         let attrs = if attrs.is_empty() { attrs } else { format!("[{attrs}]") };
         dispatches.push(Dispatch {
@@ -205,6 +219,8 @@ fn lower_node(
             call,
             params_at: 0,
             bindings,
+            bytes_read,
+            bytes_written,
         });
     }
     scratch.iter().for_each(|&(slot, _)| storage.release(slot));
@@ -248,6 +264,8 @@ fn finish_updates(
                 bindings: bindings.collect(),
                 call,
                 params_at: 0,
+                bytes_read: from.bytes,
+                bytes_written: to.bytes,
             });
         }
     }

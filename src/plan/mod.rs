@@ -21,7 +21,7 @@ pub enum BufferClass {
     /// A slot that several values share, one after the other.
     Activation,
     /// The parameters of the dispatches, and the words of the steps that share a submit. No dispatch binds it as
-    /// storage: it stands in [`Plan::memory`] alone.
+    /// storage: it stands in [`PlanData::memory`] alone.
     Uniform,
 }
 
@@ -47,7 +47,7 @@ pub struct BufferDecl {
 /// Bytes of one buffer as one dispatch sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
-    /// Index into [`Plan::buffers`].
+    /// Index into [`PlanData::buffers`].
     pub buffer: usize,
     /// First byte, a multiple of 256.
     pub offset: u64,
@@ -60,7 +60,7 @@ pub struct Region {
 /// A region that lies `stride` bytes further on for each count of a step word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
-    /// Index into [`Plan::step_params`].
+    /// Index into [`PlanData::step_params`].
     pub word: usize,
     /// Bytes between slots, a multiple of 256.
     pub stride: u64,
@@ -81,17 +81,10 @@ pub struct Dispatch {
     pub params_at: u64,
     /// What is bound at 0, 1, 2, ...
     pub bindings: Vec<(Region, Access)>,
-}
-
-impl Dispatch {
-    /// Bytes read and bytes written, each binding counted once.
-    #[must_use]
-    pub fn traffic(&self) -> (u64, u64) {
-        let of = |access: Access| {
-            self.bindings.iter().filter(|b| b.1 == access).map(|b| b.0.bytes).sum()
-        };
-        (of(Access::Read), of(Access::ReadWrite))
-    }
+    /// Bytes that it reads; a gather's are those of the rows that it takes.
+    pub bytes_read: u64,
+    /// Bytes that it writes.
+    pub bytes_written: u64,
 }
 
 /// A value that can be read after a run.
@@ -107,9 +100,34 @@ pub struct OutputDecl {
     pub dtype: DType,
 }
 
-/// A compiled step: buffers, launches in order, and outputs.
+/// A compiled step as [`Plan::compile`] made it. All of it can be read; changing it is unsafe, since its kernels
+/// run without bounds checks.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct Plan(PlanData);
+
+impl std::ops::Deref for Plan {
+    type Target = PlanData;
+
+    fn deref(&self) -> &PlanData {
+        &self.0
+    }
+}
+
+impl Plan {
+    /// What will run, to be changed.
+    ///
+    /// # Safety
+    /// No executor may run the changed plan unless each kernel, as its shader and its parameters say, stays inside
+    /// the regions that its dispatch binds and ends its loops. On a device that was opened with
+    /// [`crate::gpu::DeviceOptions::checked`] nothing more than wrong results can come of it.
+    pub const unsafe fn data_mut(&mut self) -> &mut PlanData {
+        &mut self.0
+    }
+}
+
+/// What will run: buffers, launches in order, and outputs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanData {
     /// The buffers.
     pub buffers: Vec<BufferDecl>,
     /// The launches, in order.
@@ -122,7 +140,7 @@ pub struct Plan {
     pub params_bytes: u64,
 }
 
-impl Plan {
+impl PlanData {
     /// Device bytes by class, before anything is allocated: exactly what the caller provides for inputs and states,
     /// and what the executor allocates for all else.
     #[must_use]

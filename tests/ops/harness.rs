@@ -149,7 +149,10 @@ struct Guarded {
 
 impl Guarded {
     fn new(plan: &Plan, feeds: &Feeds<'_>) -> Self {
-        let mut new = plan.clone();
+        let mut plan = plan.clone();
+        // SAFETY: every region moves by as much as its buffer grows and stays inside it, so that a kernel that
+        // writes where it should not writes into guard words.
+        let new = unsafe { plan.data_mut() };
         let (mut before, mut lengths) = (Vec::new(), Vec::new());
         for (i, decl) in new.buffers.iter_mut().enumerate() {
             let external = matches!(decl.class, BufferClass::Input | BufferClass::State);
@@ -186,7 +189,7 @@ impl Guarded {
             }
         };
         new.dispatches.iter_mut().flat_map(|d| &mut d.bindings).for_each(|b| shift(&mut b.0));
-        Self { plan: new, before, lengths }
+        Self { plan, before, lengths }
     }
 
     /// Fails where a word changed that no kernel may write.
