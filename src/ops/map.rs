@@ -40,7 +40,6 @@ impl Op for Map {
     }
 
     fn attrs(&self) -> String {
-        // Identity copies and single rows are told apart by shape and parameters; chains by their text.
         format!("{} -> {}", self.program, self.shape)
     }
 

@@ -1,18 +1,19 @@
-//! Common subexpressions: nodes with equal op, attributes and operands become one. Random ops never merge.
+//! Common subexpressions: nodes with equal op and operands become one. Random ops never merge.
 
 use super::rewrite::Rewrite;
 use crate::error::Result;
 use crate::graph::{Graph, TensorType, Value};
 use std::collections::HashMap;
 
-type Key = (String, String, Vec<Value>, Vec<TensorType>);
+/// The op with all its fields, operands, result types.
+type Key = (String, Vec<Value>, Vec<TensorType>);
 
 pub(super) fn cse(graph: &Graph) -> Result<Graph> {
     let mut rewrite = Rewrite::new(graph);
     let mut seen: HashMap<Key, Vec<Value>> = HashMap::new();
     for (i, node) in graph.nodes().iter().enumerate() {
         let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
-        let key = (node.op.name(), node.op.attrs(), inputs, node.outputs.clone());
+        let key = (format!("{:?}", node.op), inputs, node.outputs.clone());
         if let Some(values) = seen.get(&key).filter(|_| !node.op.is_random()) {
             rewrite.set(i, values.clone());
             continue;

@@ -60,6 +60,25 @@ fn each_pass_may_be_switched_off() {
     }
 }
 
+/// Ops that differ in nothing but a field are two computations, equal ones are one.
+#[test]
+fn only_equal_ops_become_one() {
+    let sums = |factors: [f32; 2]| {
+        let mut g = Graph::new();
+        let x = g.input("x", [8], DType::F32);
+        for (i, factor) in factors.into_iter().enumerate() {
+            let sum = g.sum_ranges(x, &[(0..3, factor), (5..8, 1.0)]).expect("sums");
+            g.output(&format!("sums{i}"), sum);
+        }
+        let plan = Plan::compile(&g, &Passes::default(), &families()[0]).expect("a plan");
+        let x = Tensor::f32([8], (0..8).map(|i| i as f32).collect::<Vec<_>>()).expect("a tensor");
+        let ran = run_plan(&plan, &[("x", x)], &[&[]]).expect("a run");
+        (plan.dispatches.len(), ran.f32("sums0"), ran.f32("sums1"))
+    };
+    assert_eq!(sums([1.0, 1.0]), (1, vec![3.0, 18.0], vec![3.0, 18.0]));
+    assert_eq!(sums([1.0, 2.0]), (2, vec![3.0, 18.0], vec![6.0, 18.0]));
+}
+
 #[test]
 fn the_same_plan_gives_the_same_bits() {
     for scene in scenes() {
