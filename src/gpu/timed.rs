@@ -14,15 +14,20 @@ impl Executor {
         self.device.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Runs the plan once, each dispatch in a pass of its own, and gives when each began and ended: nanoseconds
-    /// on the device's clock, in the plan's order. Only for a device that tells times.
+    /// Nanoseconds between two ticks of the device's clock.
+    #[must_use]
+    pub fn tick_nanoseconds(&self) -> f32 {
+        self.device.queue.get_timestamp_period()
+    }
+
+    /// Runs the plan once, each dispatch in a pass of its own, and gives when each began and ended: ticks of the
+    /// device's clock, in the plan's order. Only for a device that tells times.
     ///
     /// # Errors
     /// [`crate::Error::Gpu`] where the device fails or has no timestamp queries.
-    pub async fn run_timed(&self, block: &StepBlock) -> Result<Vec<Range<f64>>> {
+    pub async fn run_timed(&self, block: &StepBlock) -> Result<Vec<Range<u64>>> {
         let during = "timing a plan";
         let (device, queue) = self.device.wgpu();
-        let period = f64::from(queue.get_timestamp_period());
         self.upload(std::slice::from_ref(block));
         let mut times = Vec::with_capacity(self.launches.len());
         let mut offsets = Vec::new();
@@ -58,8 +63,7 @@ impl Executor {
             let bytes =
                 super::readback::read(&self.device, &resolved, 0, count as usize * 8).await?;
             let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
-            let nanoseconds = |stamp: u64| stamp as f64 * period;
-            times.extend(stamps.chunks_exact(2).map(|s| nanoseconds(s[0])..nanoseconds(s[1])));
+            times.extend(stamps.chunks_exact(2).map(|s| s[0]..s[1]));
         }
         Ok(times)
     }

@@ -10,8 +10,24 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A step's number, its plan, and when each dispatch began and ended, in nanoseconds.
-type Timed = (usize, Arc<Plan>, Vec<Range<f64>>);
+/// What one step's dispatches took.
+struct Timed {
+    /// The step's number.
+    step: usize,
+    plan: Arc<Plan>,
+    /// When each dispatch began and ended, in ticks of the device's clock; none where it tells no times.
+    times: Vec<Range<u64>>,
+    /// Nanoseconds of a tick.
+    tick: f32,
+}
+
+impl Timed {
+    /// Seconds from tick `start` to tick `end`. The device's clock may stand at any count, of which a float of 64
+    /// bits holds no single ticks, and may run over.
+    fn seconds(&self, start: u64, end: u64) -> f64 {
+        end.wrapping_sub(start) as i64 as f64 * f64::from(self.tick) / 1e9
+    }
+}
 
 /// Characters of a label in the table.
 const SHOWN: usize = 60;
@@ -27,7 +43,7 @@ pub struct Call {
     pub time: Range<f64>,
 }
 
-/// A kernel of the step: all dispatches of one op in one layer on the same shapes.
+/// A kernel of the step: all dispatches of one shader for one op in one layer on the same shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kernel {
     /// The op, with its attributes.
@@ -40,7 +56,7 @@ pub struct Kernel {
     pub template: &'static str,
     /// Dispatches in all steps.
     pub calls: usize,
-    /// Bytes that one dispatch reads and writes, each binding counted once.
+    /// Bytes that one dispatch reads and writes.
     pub bytes: u64,
     /// Floating-point operations of one dispatch.
     pub flops: u64,
@@ -65,19 +81,19 @@ impl Profile {
     fn new(steps: usize, wall: Duration, runs: &[Timed]) -> Self {
         let mut kernels: Vec<Kernel> = Vec::new();
         let mut calls = Vec::new();
-        let start = runs.iter().find_map(|(_, _, times)| Some(times.first()?.start));
-        for (step, plan, times) in runs {
-            for (i, dispatch) in plan.dispatches.iter().enumerate() {
+        let start = runs.iter().find_map(|run| Some(run.times.first()?.start));
+        for run in runs {
+            for (i, dispatch) in run.plan.dispatches.iter().enumerate() {
                 let kernel = kernels.iter().position(|k| k.is(dispatch)).unwrap_or_else(|| {
                     kernels.push(Kernel::of(dispatch));
                     kernels.len() - 1
                 });
                 kernels[kernel].calls += 1;
-                if let (Some(time), Some(start)) = (times.get(i), start) {
-                    let seconds = |nanoseconds: f64| (nanoseconds - start) / 1e9;
-                    let time = seconds(time.start)..seconds(time.end);
-                    *kernels[kernel].seconds.get_or_insert(0.0) += time.end - time.start;
-                    calls.push(Call { kernel, step: *step, time });
+                if let (Some(time), Some(start)) = (run.times.get(i), start) {
+                    let own = run.seconds(time.start, time.end);
+                    *kernels[kernel].seconds.get_or_insert(0.0) += own;
+                    let time = run.seconds(start, time.start)..run.seconds(start, time.end);
+                    calls.push(Call { kernel, step: run.step, time });
                 }
             }
         }
@@ -137,23 +153,26 @@ impl Profile {
 
 impl Kernel {
     fn of(dispatch: &Dispatch) -> Self {
-        let (read, written) = dispatch.traffic();
         Self {
             label: dispatch.label.clone(),
             layer: dispatch.layer.clone(),
             shapes: dispatch.shapes.clone(),
             template: dispatch.call.template,
             calls: 0,
-            bytes: read + written,
+            bytes: dispatch.bytes_read + dispatch.bytes_written,
             flops: dispatch.call.flops,
             seconds: None,
         }
     }
 
+    /// Whether the dispatch is a call of it. An op that takes several launches has a kernel for each.
     fn is(&self, dispatch: &Dispatch) -> bool {
         self.label == dispatch.label
             && self.layer == dispatch.layer
             && self.shapes == dispatch.shapes
+            && self.template == dispatch.call.template
+            && self.flops == dispatch.call.flops
+            && self.bytes == dispatch.bytes_read + dispatch.bytes_written
     }
 }
 
@@ -177,7 +196,7 @@ impl Display for Profile {
                 if k.layer.is_empty() { String::new() } else { format!("  // {}", k.layer) };
             writeln!(
                 f,
-                "{:>6} {:>10} {:>5}% {:>9.1} {:>8} {:>9.3} {:>9}  {}{layer}",
+                "{:>6} {:>10} {:>5}% {:>9.1} {:>8} {:>9.3} {:>9}  {}  {}{layer}",
                 k.calls,
                 show(each.map(|s| s * 1e6), 1),
                 show(share, 1),
@@ -185,6 +204,7 @@ impl Display for Profile {
                 show(rate(k.bytes), 1),
                 k.flops as f64 / 1e6,
                 show(rate(k.flops), 1),
+                k.template,
                 shortened(&k.label)
             )?;
         }
@@ -280,7 +300,7 @@ impl Trainer {
                 true => executor.run_timed(&block).await?,
                 false => Vec::new(),
             };
-            runs.push((step, plan, times));
+            runs.push(Timed { step, plan, times, tick: executor.tick_nanoseconds() });
         }
         Ok(Profile::new(steps, wall, &runs))
     }
@@ -294,5 +314,54 @@ impl Trainer {
             next = end;
         }
         self.device.wait_async().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::kernels::DeviceCaps;
+    use crate::passes::Passes;
+    use crate::tensor::DType;
+
+    /// The plan of a product whose sums are split, behind a gather of 3 of 1000 rows.
+    fn plan() -> Arc<Plan> {
+        let mut g = Graph::new();
+        let table = g.input("table", [1000, 4096], DType::U8);
+        let order = g.input("order", [1000], DType::U32);
+        let weights = g.input("weights", [4096, 8], DType::F32);
+        let start = g.constant_u32(0);
+        let rows = g.gather_batch(order, start, 3, &[(table, 1.0)]).unwrap()[0];
+        let product = g.matmul(rows, weights).unwrap();
+        g.output("product", product);
+        let caps = DeviceCaps::webgpu_defaults();
+        Arc::new(Plan::compile(&g, &Passes::default(), &caps).unwrap())
+    }
+
+    fn profile(first: u64, tick: f32) -> Profile {
+        let plan = plan();
+        let at = |ticks: u64| first.wrapping_add(ticks);
+        let times = [at(0)..at(10), at(10)..at(70), at(71)..at(72)];
+        Profile::new(1, Duration::ZERO, &[Timed { step: 0, plan, times: times.into(), tick }])
+    }
+
+    #[test]
+    fn every_launch_of_an_op_is_a_kernel_of_its_own() {
+        let profile = profile(0, 1.0);
+        let seen: Vec<_> = profile.kernels.iter().map(|k| (k.template, k.calls)).collect();
+        assert_eq!(seen, [("matmul/tiled", 1), ("data/gather", 1), ("matmul/combine", 1)]);
+        // Three rows of bytes and their indices are read, three rows of floats written.
+        assert_eq!(profile.kernels[1].bytes, 3 * 4096 + 3 * 4 + 3 * 4096 * 4);
+    }
+
+    #[test]
+    fn clocks_may_stand_anywhere_and_run_over() {
+        for first in [0, 1_764_000_000_000_000_003, u64::MAX - 5] {
+            let profile = profile(first, 2.0);
+            let seconds: Vec<f64> = profile.kernels.iter().map(|k| k.seconds.unwrap()).collect();
+            assert_eq!(seconds, [120e-9, 20e-9, 2e-9], "a clock that stands at {first}");
+            assert_eq!(profile.calls[2].time, 142e-9..144e-9);
+        }
     }
 }
