@@ -1,16 +1,18 @@
 // C[b,m,n] = f(sum_k A[b,m,k] B[b,k,n]) for GPUs: workgroup-memory tiles with a register block.
 //
-// Tile: TILE by TILE outputs, KB of k at a time. An invocation computes HALVES by HALVES blocks of 4 by 4
-// outputs, the blocks TILE / HALVES apart, so that neighbours read neighbouring workgroup memory. Operands
-// come as vec4s along their lines, whatever the layout, and lie in workgroup memory as [k][row] and
-// [k][column], twice: while one buffer is multiplied, the next terms are loaded into registers and go to
-// the other, with one barrier between.
+// Tile: TILE by TILE outputs. SLICES groups of LANES invocations share the terms: in each iteration every group adds
+// KB of its own, and at the end the groups' sums are added in a fixed tree (SLICES is 1, or 4 where HALVES is 1). An invocation computes HALVES by HALVES
+// blocks of 4 by 4 outputs, the blocks TILE / HALVES apart. Operands come as vec4s along their lines, whatever the
+// layout, and lie in workgroup memory as [k][row] and [k][column], twice: while one buffer is multiplied, the next
+// terms are loaded into registers and go to the other, with one barrier between.
+// Banks: 32 neighbours are 8 by 4 blocks, so that their reads are broadcasts and runs of 128 bytes. Where lines run
+// along k, neighbours store k and the rows of every fourth k would meet in one bank: those are moved by SHIFT.
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part, where a part is
-// k_part terms of each sum, a multiple of KB. Each part stores as a product of its own.
-// Guards: elements past an edge are zero in workgroup memory; stores are guarded. Loops: ceil(k_part / KB)
+// k_part terms of each sum, a multiple of KB * SLICES. Each part stores as a product of its own.
+// Guards: elements past an edge are zero in workgroup memory; stores are guarded. Loops: ceil(k_part / KB / SLICES) + 1
 // iterations per invocation.
 #import lib/index
 #import lib/band
@@ -41,8 +43,46 @@ struct Params {
 #endif
 #{BINDINGS}
 
-var<workgroup> tile_a: array<f32, #{2 * KB * TILE}>;
-var<workgroup> tile_b: array<f32, #{2 * KB * TILE}>;
+// Single elements where invocations store single elements of a vec4, which may touch all four.
+#if A_KIN
+var<workgroup> tile_a: array<f32, #{2 * SLICES * KB * TILE}>;
+#else
+var<workgroup> tile_a: array<vec4<f32>, #{SLICES * KB * TILE / 2}>;
+#endif
+#if B_KIN
+var<workgroup> tile_b: array<f32, #{2 * SLICES * KB * TILE}>;
+#else
+var<workgroup> tile_b: array<vec4<f32>, #{SLICES * KB * TILE / 2}>;
+#endif
+
+// Four rows of A, and four columns of B, from element `at` of workgroup memory on.
+#if A_KIN
+fn rows_at(at: u32) -> vec4<f32> {
+    return vec4<f32>(tile_a[at], tile_a[at + 1u], tile_a[at + 2u], tile_a[at + 3u]);
+}
+#else
+fn rows_at(at: u32) -> vec4<f32> { return tile_a[at / 4u]; }
+#endif
+#if B_KIN
+fn columns_at(at: u32) -> vec4<f32> {
+    return vec4<f32>(tile_b[at], tile_b[at + 1u], tile_b[at + 2u], tile_b[at + 3u]);
+}
+#else
+fn columns_at(at: u32) -> vec4<f32> { return tile_b[at / 4u]; }
+#endif
+#if SLICES > 1
+
+// Puts a vec4 where `columns_at(4 * at)` finds it: sums on their way to another group.
+fn give(at: u32, v: vec4<f32>) {
+#if B_KIN
+#for c in 0..4
+    tile_b[4u * at + #{c}u] = v[#{c}];
+#end
+#else
+    tile_b[at] = v;
+#endif
+}
+#endif
 
 // Four elements from `at` of a line of `len` elements that starts at element `line`; zero past its end, and
 // everywhere where the line is not `live`.
@@ -81,7 +121,9 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
 ) {
     let tile = banded_tile(workgroup_index(id, count), params.tiles_m, params.tiles_n);
-    let t = local.x;
+    // The group, and the place in it.
+    let slice = local.x / #{LANES}u;
+    let t = local.x % #{LANES}u;
     let len = vec2<u32>(params.m, params.n);
     store_words = params.words;
     let row = tile.x * #{TILE}u;
@@ -93,9 +135,9 @@ fn main(
     let k_first = part * params.k_part;
     let terms = min(params.k_part, params.k - k_first);
     // Surplus workgroups of the folded grid run no iteration instead of returning before a barrier.
-    let blocks = select(0u, (terms + #{KB - 1}u) / #{KB}u, row < params.m);
-    let y = 4u * (t / #{TILE / 4 / HALVES}u);
-    let x = 4u * (t % #{TILE / 4 / HALVES}u);
+    let blocks = select(0u, (terms + #{KB * SLICES - 1}u) / #{KB * SLICES}u, row < params.m);
+    let x = 4u * (t % 8u + 8u * (t / 32u % #{TILE / 4 / HALVES / 8}u));
+    let y = 4u * (t / 8u % 4u + 4u * (t / 32u / #{TILE / 4 / HALVES / 8}u));
 #for i in 0..(4 * HALVES)
 #for h in 0..HALVES
     var s#{i}_#{h} = vec4<f32>();
@@ -105,8 +147,8 @@ fn main(
     var total = 0.0;
 #endif
 #for u in 0..LOADS
-    // The vec4 number t + u * WG of each operand's KB by TILE elements.
-    let at#{u} = t + #{u * WG}u;
+    // The vec4 number t + u * LANES of each operand's KB by TILE elements.
+    let at#{u} = t + #{u * LANES}u;
 #if A_KIN
     let ar#{u} = at#{u} / #{KB / 4}u;
     let ak#{u} = 4u * (at#{u} % #{KB / 4}u);
@@ -126,7 +168,7 @@ fn main(
 #end
     // Iteration `block` loads its terms and multiplies those of the iteration before.
     for (var block = 0u; block <= blocks; block++) {
-        let k = k_first + #{KB}u * block;
+        let k = k_first + #{KB}u * (#{SLICES}u * block + slice);
         if block < blocks {
 #for u in 0..LOADS
 #if A_KIN
@@ -142,54 +184,89 @@ fn main(
 #end
         }
         if block > 0u {
-            let base = (block + 1u) % 2u * #{KB * TILE}u;
+            let base = ((block + 1u) % 2u * #{SLICES}u + slice) * #{KB * TILE}u;
 #if B_SUMS
             if row == 0u && t < #{TILE}u {
 #for kk in 0..KB
-                total += tile_b[base + #{TILE * kk}u + t];
+#if B_KIN
+                total += tile_b[base + #{TILE * kk}u + (t ^ #{SHIFT * (kk / 4)}u)];
+#else
+                total += tile_b[(base + #{TILE * kk}u + t) / 4u][t % 4u];
+#endif
 #end
             }
 #endif
 #for kk in 0..KB
             {
-                let pa = base + #{TILE * kk}u + y;
-                let pb = base + #{TILE * kk}u + x;
 #for h in 0..HALVES
-                let b#{h} = vec4<f32>(
-                    tile_b[pb + #{TILE / HALVES * h}u], tile_b[pb + #{TILE / HALVES * h + 1}u],
-                    tile_b[pb + #{TILE / HALVES * h + 2}u], tile_b[pb + #{TILE / HALVES * h + 3}u],
-                );
+#if A_KIN
+                let a#{h} = rows_at(base + #{TILE * kk + TILE / HALVES * h}u + (y ^ #{SHIFT * (kk / 4)}u));
+#else
+                let a#{h} = rows_at(base + #{TILE * kk + TILE / HALVES * h}u + y);
+#endif
+#if B_KIN
+                let b#{h} = columns_at(base + #{TILE * kk + TILE / HALVES * h}u + (x ^ #{SHIFT * (kk / 4)}u));
+#else
+                let b#{h} = columns_at(base + #{TILE * kk + TILE / HALVES * h}u + x);
+#endif
 #end
 #for i in 0..(4 * HALVES)
-                let a#{i} = vec4<f32>(tile_a[pa + #{i / 4 * (TILE / HALVES) + i % 4}u]);
 #for h in 0..HALVES
-                s#{i}_#{h} = fma(a#{i}, b#{h}, s#{i}_#{h});
+                s#{i}_#{h} = fma(vec4<f32>(a#{i / 4}[#{i % 4}]), b#{h}, s#{i}_#{h});
 #end
 #end
             }
 #end
         }
         if block < blocks {
-            let to = block % 2u * #{KB * TILE}u;
+            let to = (block % 2u * #{SLICES}u + slice) * #{KB * TILE}u;
 #for u in 0..LOADS
-#for c in 0..4
 #if A_KIN
-            tile_a[to + (ak#{u} + #{c}u) * #{TILE}u + ar#{u}] = a#{u}[#{c}];
+#for c in 0..4
+            tile_a[to + (ak#{u} + #{c}u) * #{TILE}u + (ar#{u} ^ (#{SHIFT}u * (ak#{u} / 4u)))] = a#{u}[#{c}];
+#end
 #else
-            tile_a[to + ak#{u} * #{TILE}u + ar#{u} + #{c}u] = a#{u}[#{c}];
+            tile_a[(to + ak#{u} * #{TILE}u + ar#{u}) / 4u] = a#{u};
 #endif
 #if B_KIN
-            tile_b[to + (bk#{u} + #{c}u) * #{TILE}u + bc#{u}] = b#{u}[#{c}];
-#else
-            tile_b[to + bk#{u} * #{TILE}u + bc#{u} + #{c}u] = b#{u}[#{c}];
-#endif
+#for c in 0..4
+            tile_b[to + (bk#{u} + #{c}u) * #{TILE}u + (bc#{u} ^ (#{SHIFT}u * (bk#{u} / 4u)))] = b#{u}[#{c}];
 #end
+#else
+            tile_b[(to + bk#{u} * #{TILE}u + bc#{u}) / 4u] = b#{u};
+#endif
 #end
         }
         workgroupBarrier();
     }
+#if SLICES > 1
+    // Of the groups that are left the upper half gives its sums to the lower.
+#for level in 0..2
+    if slice / #{SLICES / (2 + 2 * level)}u == 1u {
+        let to = slice % #{SLICES / (2 + 2 * level)}u * #{4 * LANES}u + t;
+#for i in 0..4
+        give(to + #{LANES * i}u, s#{i}_0);
+#end
+    }
+    workgroupBarrier();
+    if slice < #{SLICES / (2 + 2 * level)}u {
+        let source = slice * #{4 * LANES}u + t;
+#for i in 0..4
+        s#{i}_0 += columns_at(4u * (source + #{LANES * i}u));
+#end
+    }
+    workgroupBarrier();
+#end
+#if B_SUMS
+    if t < #{TILE}u { give(slice * #{TILE}u + t, vec4<f32>(total)); }
+    workgroupBarrier();
+#for other in 1..SLICES
+    if slice == 0u && t < #{TILE}u { total += columns_at(4u * (#{TILE * other}u + t)).x; }
+#end
+#endif
+#endif
 #for i in 0..(4 * HALVES)
-    if row + y + #{i / 4 * (TILE / HALVES) + i % 4}u < params.m {
+    if slice == 0u && row + y + #{i / 4 * (TILE / HALVES) + i % 4}u < params.m {
 #for h in 0..HALVES
         if col + x + #{TILE / HALVES * h}u < params.n {
             store4(s#{i}_#{h}, id.z, row + y + #{i / 4 * (TILE / HALVES) + i % 4}u, col + x + #{TILE / HALVES * h}u, len);
@@ -198,6 +275,6 @@ fn main(
     }
 #end
 #if B_SUMS
-    if row == 0u && t < #{TILE}u && col + t < params.n { b_sums[part * params.n + col + t] = total; }
+    if slice == 0u && row == 0u && t < #{TILE}u && col + t < params.n { b_sums[part * params.n + col + t] = total; }
 #endif
 }

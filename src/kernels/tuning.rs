@@ -49,9 +49,31 @@ impl MatmulTile {
     pub const fn k_step(self) -> usize {
         match (self.family, self.rows) {
             (MatmulFamily::Broadcast, _) => 4,
-            // Two buffers of 128 by 8 elements for each operand are the 16 KiB that every device has.
+            // Two buffers of each operand fill the 16 KiB of workgroup memory that every device has.
             (MatmulFamily::Tiled, 128) => 8,
-            (MatmulFamily::Tiled, _) => 16,
+            (MatmulFamily::Tiled, 64) => 16,
+            (MatmulFamily::Tiled, _) => 32,
+        }
+    }
+
+    /// Groups of invocations that share the terms of a tiled kernel's sums: small products are bound by how long
+    /// one iteration after the other takes.
+    #[must_use]
+    pub const fn slices(self) -> u32 {
+        match (self.family, self.rows) {
+            (MatmulFamily::Tiled, 32) => 4,
+            _ => 1,
+        }
+    }
+
+    /// Invocations of a workgroup.
+    #[must_use]
+    pub const fn invocations(self) -> u32 {
+        match self.family {
+            MatmulFamily::Broadcast => 8,
+            MatmulFamily::Tiled => {
+                (self.rows / self.block()) * (self.columns / self.block()) * self.slices()
+            }
         }
     }
 
@@ -94,10 +116,9 @@ impl MatmulTile {
         match self.family {
             MatmulFamily::Broadcast => caps.can_broadcast(),
             MatmulFamily::Tiled => {
-                let invocations = (self.rows / self.block()) * (self.columns / self.block());
                 // Two buffers, two operands, four bytes.
                 let memory = 4 * 4 * self.rows * self.k_step() as u32;
-                invocations <= caps.max_invocations && memory <= caps.max_workgroup_memory
+                self.invocations() <= caps.max_invocations && memory <= caps.max_workgroup_memory
             }
         }
     }
@@ -159,36 +180,45 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
 }
 
 /// The table that is built in. Tiles taller than what a small product fills waste rows, and their unrolled
-/// text takes software Vulkan long to compile: they wait for products that repay it.
+/// text takes software Vulkan long to compile: they wait for products that repay it. On a GPU a larger tile loads less
+/// for each product and gives fewer workgroups, of which a device runs a hundred at once: it waits for products with
+/// as many.
 const RULES: [MatmulRule; 7] = [
-    rule(512, 512, 0, tiled(128), 0),
-    rule(64, 64, 1 << 22, tiled(64), 64),
-    rule(0, 0, 0, tiled(32), 64),
+    rule(1024, 1024, 0, tiled(128), 96),
+    rule(64, 64, 1 << 27, tiled(64), 96),
+    LAST_TILED,
     rule(9, 64, 1 << 24, broadcast(32, 64), 0),
     rule(17, 0, 1 << 19, broadcast(32, 32), 0),
     rule(9, 0, 1 << 19, broadcast(16, 32), 0),
-    rule(0, 0, 0, broadcast(8, 32), 0),
+    LAST_BROADCAST,
 ];
+
+/// The rows of each family that every product fits.
+const LAST_TILED: MatmulRule = rule(0, 0, 0, tiled(32), 96);
+const LAST_BROADCAST: MatmulRule = rule(0, 0, 0, broadcast(8, 32), 0);
 
 /// The row for an m by n by k product on a device: its family's first that fits.
 #[must_use]
 pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
     let fits = |r: &&MatmulRule| {
         r.tile.family == caps.matmul
+            && MatmulTile::ALL.contains(&r.tile)
             && m >= r.m
             && n >= r.n
             && m * n * k >= r.work
             && r.tile.runs_on(caps)
     };
     let last = match caps.matmul {
-        MatmulFamily::Tiled => RULES[2],
-        MatmulFamily::Broadcast => RULES[6],
+        MatmulFamily::Tiled => LAST_TILED,
+        MatmulFamily::Broadcast => LAST_BROADCAST,
     };
     caps.tuned.iter().chain(&RULES).find(fits).copied().unwrap_or(last)
 }
 
-/// Terms of a part of a split sum, at the least: a second kernel that adds the parts must pay.
-const LEAST_PART: usize = 512;
+/// Terms of a sum that is split to fill a device, and of a part of it, at the least: a second kernel that adds the
+/// parts must pay.
+const LEAST_SPLIT: usize = 1024;
+const LEAST_PART: usize = 256;
 
 /// How the k terms of each sum are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,7 +237,7 @@ pub fn split(caps: &DeviceCaps, rule: &MatmulRule, batch: usize, [m, n, k]: [usi
     let tiles =
         batch * m.div_ceil(rule.tile.rows as usize) * n.div_ceil(rule.tile.columns as usize);
     let bound = k.div_ceil(rule.tile.terms_within(caps.max_loop_trips as usize).max(step));
-    let fill = (rule.fill / tiles).min(k / LEAST_PART);
+    let fill = if k < LEAST_SPLIT { 1 } else { (rule.fill / tiles).min(k / LEAST_PART) };
     // Partial sums fit in one binding.
     let room = caps.max_binding_bytes / (4 * (batch * m * n) as u64).max(1);
     let parts = fill.min(room as usize).max(bound).max(1);
@@ -230,6 +260,27 @@ mod tests {
                 assert!(tile.family == caps.matmul && tile.runs_on(&caps), "{size:?}: {tile}");
             }
         }
+    }
+
+    /// Products of training steps on a GPU: the tile, the parts of the sums, and the workgroups.
+    #[test]
+    fn products_of_a_training_step_fill_a_gpu() {
+        let caps = DeviceCaps::webgpu_defaults();
+        let chosen = |[m, n, k]: [usize; 3]| {
+            let rule = matmul_rule(&caps, [m, n, k]);
+            let side = rule.tile.rows as usize;
+            let parts = split(&caps, &rule, 1, [m, n, k]).parts;
+            (side, parts, m.div_ceil(side) * n.div_ceil(side) * parts)
+        };
+        // 784-128-10 at batch 64 takes no dispatch for the addition of parts.
+        assert_eq!(chosen([64, 128, 784]), (32, 1, 8));
+        assert_eq!(chosen([784, 128, 64]), (32, 1, 100));
+        assert_eq!(chosen([128, 512, 784]), (32, 1, 64));
+        assert_eq!(chosen([784, 512, 128]), (32, 1, 400));
+        assert_eq!(chosen([784, 128, 8192]), (64, 3, 78));
+        assert_eq!(chosen([64, 64, 4096]), (32, 16, 64));
+        assert_eq!(chosen([1024, 4096, 784]), (128, 1, 256));
+        assert_eq!(chosen([4096, 4096, 1024]), (128, 1, 1024));
     }
 
     #[test]

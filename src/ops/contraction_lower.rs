@@ -26,7 +26,7 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
             }
             MatmulFamily::Tiled => (
                 "matmul/tiled",
-                "64 invocations and 8 KiB of memory per workgroup",
+                "256 invocations and 16 KiB of memory per workgroup",
                 "choose another adapter",
             ),
         };
@@ -115,14 +115,17 @@ fn product(
             "matmul/broadcast"
         }
         MatmulFamily::Tiled => {
-            let workgroup = (tile.rows / tile.block()) * (tile.columns / tile.block());
-            let step = tile.k_step() as u32;
+            let step = tile.k_step() as u32 / tile.slices();
+            let lanes = tile.invocations() / tile.slices();
             defines.extend([
                 ("TILE", tile.rows.into()),
+                ("SLICES", tile.slices().into()),
                 ("KB", step.into()),
                 ("HALVES", (tile.block() / 4).into()),
-                ("WG", workgroup.into()),
-                ("LOADS", (step * tile.rows / 4 / workgroup).into()),
+                ("WG", tile.invocations().into()),
+                ("LANES", lanes.into()),
+                ("LOADS", (step * tile.rows / 4 / lanes).into()),
+                ("SHIFT", (128 / step).into()),
             ]);
             "matmul/tiled"
         }
