@@ -1,6 +1,6 @@
 // rows_t[r, :] = factor_t * table_t[indices[start + r], :] for every table t, in one dispatch.
 //
-// KIND per table: 0 f32, 1 u8 packed four to a word (decoded to f32), 2 u32 (copied), 3 u8 in whole words.
+// KIND per table: 0 f32, 1 u8 packed four to a word (decoded to f32), 2 u32 (copied); rows of whole vec4s: 3 u8, 4 f32.
 // Width and rows of each table are uniform words. Each invocation moves four elements of a row of each table.
 // Dispatch: workgroups of X along a row by Y rows; x covers the widest row's vec4s, the rows are folded over y
 // and z. No division: software Vulkan divides integers lane by lane.
@@ -18,12 +18,16 @@ struct Params { rows: u32, indices: u32, pad0: u32, pad1: u32, words: array<vec4
 #if KIND#{t} == 0
 @group(0) @binding(#{1 + 2 * t}) var<storage, read> table#{t}: array<f32>;
 #else
+#if KIND#{t} == 4
+@group(0) @binding(#{1 + 2 * t}) var<storage, read> table#{t}: array<Quad>;
+#else
 @group(0) @binding(#{1 + 2 * t}) var<storage, read> table#{t}: array<u32>;
+#endif
 #endif
 #if KIND#{t} == 2
 @group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<u32>;
 #else
-#if KIND#{t} == 3
+#if KIND#{t} >= 3
 @group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<Quad>;
 #else
 @group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<f32>;
@@ -55,10 +59,14 @@ fn main(
             rows#{t}[dest + c] = f32(byte) * factor;
         }
 #else
-#if KIND#{t} == 3
+#if KIND#{t} >= 3
         if e < width {
-            let pixels = vec4<f32>(unpack4xU8(table#{t}[source / 4u])) * bitcast<f32>(params.words[#{t}].z);
-            rows#{t}[dest / 4u] = to_quad(pixels);
+#if KIND#{t} == 3
+            let values = vec4<f32>(unpack4xU8(table#{t}[source / 4u]));
+#else
+            let values = from_quad(table#{t}[source / 4u]);
+#endif
+            rows#{t}[dest / 4u] = to_quad(values * bitcast<f32>(params.words[#{t}].z));
         }
 #else
 #if KIND#{t} == 0

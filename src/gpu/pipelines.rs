@@ -90,7 +90,7 @@ impl Pipelines {
     }
 
     /// Compiles the kernels of `dispatches` that are not compiled yet, on several threads, and returns whether
-    /// there were any. A kernel that fails is left to [`Pipelines::get`], which names it.
+    /// there were any. Where one fails, all are left to [`Pipelines::get`], which names it.
     ///
     /// Software Vulkan compiles at the first dispatch, so there is nothing to share out.
     #[cfg(not(target_arch = "wasm32"))]
@@ -108,12 +108,12 @@ impl Pipelines {
         }
         let found = !missing.is_empty();
         let queue = Mutex::new(missing.into_iter());
+        let compiled = Mutex::new(Vec::new());
         let work = || {
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             while let Some((key, call)) = next() {
-                if let Ok(pipeline) = compile(device, call, &key) {
-                    self.lock().insert(key, Arc::new(pipeline));
-                }
+                let pipeline = compile(device, call, &key).map(|pipeline| (key, pipeline));
+                compiled.lock().unwrap_or_else(PoisonError::into_inner).push(pipeline);
             }
         };
         std::thread::scope(|scope| {
@@ -122,6 +122,12 @@ impl Pipelines {
             }
             work();
         });
+        // Failures are kept per device, so that a thread may have seen another's: after one nothing counts.
+        let compiled = compiled.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(compiled) = compiled.into_iter().collect::<Result<Vec<_>>>() {
+            let compiled = compiled.into_iter().map(|(key, pipeline)| (key, Arc::new(pipeline)));
+            self.lock().extend(compiled);
+        }
         Ok(found)
     }
 
@@ -136,24 +142,34 @@ impl Pipelines {
     }
 }
 
-/// The shader, without run-time checks unless the device asks for them.
+/// All run-time checks of wgpu where they are asked for, none elsewhere.
+const fn runtime_checks(checked: bool) -> wgpu::ShaderRuntimeChecks {
+    if checked {
+        wgpu::ShaderRuntimeChecks::checked()
+    } else {
+        wgpu::ShaderRuntimeChecks::unchecked()
+    }
+}
+
 fn module(device: &Device, label: &str, source: &str) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(source.into()),
     };
-    if device.checked {
-        return device.device.create_shader_module(descriptor);
-    }
-    // SAFETY: shaders are this library's own templates, filled in by its own op cards; no text comes from a
-    // user. Their indices stay inside the bindings: each kernel guards its edges against extents in its
-    // uniform block, which `Plan::verify` has compared with the regions bound, and clamps every index that it
-    // reads from a buffer. Every loop counts up to such an extent or down from it. Divisors are extents, which
-    // shape inference has found not to be zero. The op tests run each kernel both ways, between guard words.
+    // SAFETY: without checks a shader must stay inside its bindings, end its loops and divide by nothing that is zero.
+    // - What runs is a `Plan`, which is made by `Plan::lower` alone and read-only to safe code; its graph is made by
+    //   the builder's functions alone. So every shader is a template of this library, filled in by its own op card,
+    //   and no text comes from a user.
+    // - A card takes extents, strides and grid from the shapes of its operands and results, which `Graph::verify` has
+    //   compared with what the op infers; a buffer's region is as long as its shape says (`plan/storage.rs`), and
+    //   `Executor::bind` refuses a buffer that is shorter. Invocations past an extent store nothing and read
+    //   nothing, or its last element.
+    // - Indices that come from a buffer or a step word are clamped (gather, labels), or were written by a kernel that
+    //   keeps them in range (the order of `segment_rank`). Dynamic offsets are checked by wgpu.
+    // - Every loop counts up to an extent; divisors are extents, and no tensor is empty.
+    // The op tests run each kernel both ways, with guard words around every buffer.
     unsafe {
-        device
-            .device
-            .create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+        device.device.create_shader_module_trusted(descriptor, runtime_checks(device.checked))
     }
 }
 
@@ -208,5 +224,16 @@ fn entry(binding: u32, ty: wgpu::BufferBindingType, dynamic: bool) -> wgpu::Bind
         visibility: wgpu::ShaderStages::COMPUTE,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
         count: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_all_or_none() {
+        assert_eq!(runtime_checks(true), wgpu::ShaderRuntimeChecks::checked());
+        assert_eq!(runtime_checks(false), wgpu::ShaderRuntimeChecks::unchecked());
     }
 }

@@ -134,11 +134,12 @@ impl Op for Gather {
             binds.extend([Bind::Input(2 + t), Bind::Output(t)]);
             to_u32(ty.shape.len())?;
             words.extend([width(ty) as u32, ty.shape.dims()[0] as u32, factor.to_bits(), 0]);
-            let kind: u32 = match ty.dtype {
-                DType::F32 => 0,
-                DType::U8 if width(ty).is_multiple_of(4) => 3,
-                DType::U8 => 1,
-                DType::U32 => 2,
+            let kind: u32 = match (ty.dtype, width(ty).is_multiple_of(4)) {
+                (DType::F32, false) => 0,
+                (DType::U8, false) => 1,
+                (DType::U32, _) => 2,
+                (DType::U8, true) => 3,
+                (DType::F32, true) => 4,
             };
             defines.push((KINDS[t], kind.into()));
         }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use wgrad::GpuErrorKind;
 use wgrad::gpu::{Device, Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
-use wgrad::kernels::DeviceCaps;
+use wgrad::kernels::{DeviceCaps, MatmulFamily};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
+use wgrad::tensor::DType;
 
 fn kind(error: &Error) -> GpuErrorKind {
     match error {
@@ -48,6 +49,50 @@ fn a_shader_that_does_not_compile_arrives() {
     let error = device.check("compiling").unwrap_err();
     assert_eq!(kind(&error), GpuErrorKind::Validation);
     says(&error, &["compiling", "broken"]);
+}
+
+/// Kernels are compiled on several threads where the adapter is not a CPU: each failure is that of its kernel.
+#[test]
+fn a_kernel_that_does_not_compile_is_named_and_the_others_work() {
+    let device = Device::new().unwrap();
+    let caps = DeviceCaps {
+        cpu: false,
+        subgroup: None,
+        wide_words: false,
+        matmul: MatmulFamily::Tiled,
+        ..device.caps().clone()
+    };
+    let device = device.with_caps(caps.clone());
+    for round in 0..8 {
+        let mut g = Graph::new();
+        let x = g.input("x", [4, 4], DType::F32);
+        let outputs = [
+            g.unary("exp", x, &[]).unwrap(),
+            g.sum(x, &[1], false).unwrap(),
+            g.softmax(x).unwrap(),
+            g.matmul(x, x).unwrap(),
+            // No two rounds compile the same kernel.
+            g.unary("leaky_relu", x, &[0.5]).unwrap(),
+        ];
+        for (i, output) in outputs.into_iter().enumerate() {
+            g.output(&format!("y{i}"), output);
+        }
+        let plan = Plan::compile(&g, &Passes::none(), &caps).unwrap();
+        let mut broken = plan.clone();
+        let at = round % plan.dispatches.len();
+        // SAFETY: the shader does not compile, so that nothing of it runs.
+        let call = &mut unsafe { broken.data_mut() }.dispatches[at].call;
+        let words = call.defines.iter_mut().find(|(name, _)| *name == "WG");
+        words.unwrap().1 = "no_number".into();
+        let mut store = Store::new(&device);
+        store.upload("x", &floats([4, 4])).unwrap();
+        let error = Executor::new(&device, Arc::new(broken), &store).unwrap_err();
+        says(&error, &[plan.dispatches[at].call.template]);
+        let mut executor = Executor::new(&device, Arc::new(plan), &store).unwrap();
+        executor.run(&[StepBlock::default()]).unwrap();
+        let product = block_on(executor.read("y3")).unwrap();
+        assert_eq!(product.as_f32().unwrap(), [4.0; 16]);
+    }
 }
 
 #[test]
