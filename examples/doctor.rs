@@ -1,5 +1,5 @@
 //! Says whether wgrad computes rightly on this machine, and what to do where it does not: the adapters, what the one
-//! that is taken can do, a product and training steps beside the same in f64 on the host, and the time of a submit.
+//! that is taken can do, products, sums and training steps beside the same in f64 on the host, and the time of a submit.
 //!
 //! `cargo run --release --example doctor`. Exit status 1: a check failed; 3: no adapter opens.
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use wgrad::gpu::{Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
+use wgrad::kernels::{DeviceCaps, MatmulFamily, MatmulRule, MatmulTile, matmul_rule};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::prelude::*;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     };
     describe(&device);
     let checks = [
-        ("product", product(&device)),
+        ("products", products(&device)),
+        ("rows", rows(&device)),
         ("training", training(&device)),
         ("submit", submit(&device)),
     ];
@@ -109,21 +111,83 @@ fn sums(
     (0..m * n).map(|ij| (0..k).map(|l| a(ij / n, l) * b(l, ij % n)).sum()).collect()
 }
 
-/// A product whose sizes fill no tile.
-fn product(device: &Device) -> Result<String> {
-    let [m, n, k] = [197, 135, 301];
+/// Products whose sizes fill no tile: with every kernel that runs here, in the three forms, and with split sums.
+fn products(device: &Device) -> Result<String> {
+    let (sizes, forms) = ([197, 135, 301], [[false, false], [true, false], [false, true]]);
+    let caps = device.caps();
+    let mut kernels = 0;
+    for tile in MatmulTile::ALL.into_iter().filter(|t| t.family == caps.matmul && t.runs_on(caps)) {
+        for form in forms {
+            product(device, tile, 0, sizes, form)?;
+            kernels += 1;
+        }
+    }
+    let tile = matmul_rule(caps, [37, 29, 1111]).tile;
+    let split = if caps.matmul == MatmulFamily::Tiled { 1 << 16 } else { 0 };
+    product(device, tile, split, [37, 29, 1111], [false, false])?;
+    Ok(format!("{kernels} kernels and one long sum differ from f64 by at most {ALLOWED:.0e}"))
+}
+
+/// The largest difference of a product's elements.
+const ALLOWED: f64 = 1e-4;
+
+/// A product with this kernel, whose sums are split for as many workgroups as `fill` says.
+fn product(
+    device: &Device,
+    tile: MatmulTile,
+    fill: usize,
+    [m, n, k]: [usize; 3],
+    [ta, tb]: [bool; 2],
+) -> Result<()> {
     let (a, b) = (numbers(1, m * k), numbers(2, k * n));
-    let expected = sums([m, n, k], |i, l| f64::from(a[i * k + l]), |l, j| f64::from(b[l * n + j]));
+    let at = |values: &[f32], i: usize| f64::from(values[i]);
+    let expected = sums(
+        [m, n, k],
+        |i, l| at(&a, if ta { l * m + i } else { i * k + l }),
+        |l, j| at(&b, if tb { j * k + l } else { l * n + j }),
+    );
+    let (left, right) = (if ta { [k, m] } else { [m, k] }, if tb { [n, k] } else { [k, n] });
     let mut g = Graph::new();
-    let (x, y) = (g.input("a", [m, k], DType::F32), g.input("b", [k, n], DType::F32));
-    let c = g.matmul(x, y)?;
+    let (x, y) = (g.input("a", left, DType::F32), g.input("b", right, DType::F32));
+    let c = g.matmul_form(x, y, ta, tb)?;
     g.output("c", c);
-    let inputs = [("a", Tensor::f32([m, k], a)?), ("b", Tensor::f32([k, n], b)?)];
-    let mut executor = executor(device, &g, &inputs)?;
+    let tuned = vec![MatmulRule { m: 0, n: 0, work: 0, tile, fill }];
+    let device = device.with_caps(DeviceCaps { tuned, ..device.caps().clone() });
+    let inputs = [("a", Tensor::f32(left, a)?), ("b", Tensor::f32(right, b)?)];
+    let mut executor = executor(&device, &g, &inputs)?;
     executor.run(&[StepBlock::default()])?;
     let apart = apart(block_on(executor.read("c"))?.as_f32()?, &expected);
-    ensure!(apart <= 1e-4, "{m}x{n}x{k} differs from f64 by {apart:.1e}, 1e-4 is allowed");
-    Ok(format!("{m}x{n}x{k} differs from f64 by at most {apart:.1e}"))
+    ensure!(
+        apart <= ALLOWED,
+        "{tile}, {m}x{n}x{k}: {apart:.1e} from f64, {ALLOWED:.0e} is allowed"
+    );
+    Ok(())
+}
+
+/// Sums and softmax of rows, by subgroup where the adapter has one size of them.
+fn rows(device: &Device) -> Result<String> {
+    const ROWS: usize = 5;
+    const COLS: usize = 20;
+    let x = numbers(6, ROWS * COLS);
+    let mut g = Graph::new();
+    let v = g.input("x", [ROWS, COLS], DType::F32);
+    let (sum, softmax) = (g.sum(v, &[1], false)?, g.softmax(v)?);
+    g.output("sum", sum);
+    g.output("softmax", softmax);
+    let mut executor = executor(device, &g, &[("x", Tensor::f32([ROWS, COLS], x.clone())?)])?;
+    executor.run(&[StepBlock::default()])?;
+    let x = wide(&x);
+    let sums: Vec<f64> = x.chunks(COLS).map(|row| row.iter().sum()).collect();
+    let shares = x.chunks(COLS).flat_map(|row| {
+        let all: f64 = row.iter().map(|v| v.exp()).sum();
+        row.iter().map(move |v| v.exp() / all)
+    });
+    let shares: Vec<f64> = shares.collect();
+    let of_sum = apart(block_on(executor.read("sum"))?.as_f32()?, &sums);
+    let of_softmax = apart(block_on(executor.read("softmax"))?.as_f32()?, &shares);
+    let most = of_sum.max(of_softmax);
+    ensure!(most <= 1e-5, "sums and softmax differ from f64 by {most:.1e}, 1e-5 is allowed");
+    Ok(format!("sums and softmax differ from f64 by at most {most:.1e}"))
 }
 
 /// A graph that is ready to run.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wgrad::gpu::{Device, DeviceOptions, Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
-use wgrad::kernels::{DeviceCaps, MatmulRule, MatmulTile, matmul_rule};
+use wgrad::kernels::{DeviceCaps, MatmulFamily, MatmulRule, MatmulTile, matmul_rule, split};
 use wgrad::passes::Passes;
 use wgrad::plan::{BufferClass, Plan};
 use wgrad::tensor::{DType, Tensor};
@@ -35,6 +35,10 @@ const SHAPES: [[usize; 3]; 5] =
     [[1024, 1024, 1024], [512, 512, 512], [128, 512, 512], [64, 128, 784], [32, 32, 128]];
 /// Whether A and B are transposed.
 const FORMS: [[bool; 2]; 3] = [[false, false], [true, false], [false, true]];
+/// Workgroups below which sums are split, on a GPU.
+const FILLS: [usize; 3] = [0, 96, 256];
+/// Time of one measurement, at the least: the way to a GPU and back takes as long as many a product.
+const SAMPLE: Duration = Duration::from_millis(5);
 /// A kernel replaces the built-in choice only where it takes less than this share of its time: measurements
 /// scatter.
 const GAIN: f64 = 0.95;
@@ -63,13 +67,21 @@ fn run(args: &Args) -> Result<()> {
         .collect();
     let mut rows = Vec::new();
     for [m, n, k] in SHAPES {
-        let built_in = matmul_rule(&caps, [m, n, k]);
-        let mut kernels = tiles
-            .iter()
-            .map(|&tile| {
-                Kernel::new(&device, MatmulRule { m, n, work: m * n * k, tile, ..built_in })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let built_in = MatmulRule { m, n, work: m * n * k, ..matmul_rule(&caps, [m, n, k]) };
+        // The built-in choice first; another fill is another kernel only where it splits the sums otherwise.
+        let mut rules = vec![built_in];
+        for &tile in &tiles {
+            let fills = if tile.family == MatmulFamily::Tiled { &FILLS[..] } else { &[0] };
+            for &fill in fills {
+                let rule = MatmulRule { tile, fill, ..built_in };
+                let parts = |r: &MatmulRule| split(&caps, r, 1, [m, n, k]);
+                if !rules.iter().any(|r| r.tile == tile && parts(r) == parts(&rule)) {
+                    rules.push(rule);
+                }
+            }
+        }
+        let mut kernels =
+            rules.into_iter().map(|rule| Kernel::new(&device, rule)).collect::<Result<Vec<_>>>()?;
         for _ in 0..args.rounds {
             kernels.iter_mut().try_for_each(|kernel| kernel.measure(&device))?;
         }
@@ -77,15 +89,17 @@ fn run(args: &Args) -> Result<()> {
         for kernel in &kernels {
             let flops = (2 * FORMS.len() * m * n * k) as f64;
             let rate = flops / kernel.least.as_secs_f64() / 1e9;
-            println!("  {:<18} {rate:8.1} GFLOP/s", kernel.rule.tile.to_string());
+            let parts = split(&caps, &kernel.rule, 1, [m, n, k]).parts;
+            let tile = kernel.rule.tile.to_string();
+            println!("  {tile:<18} sums in {parts:>2} parts {rate:8.1} GFLOP/s");
         }
-        let usual = kernels.iter().find(|k| k.rule.tile == built_in.tile);
+        let usual = &kernels[0];
         let best = kernels.iter().min_by_key(|k| k.least).context("no kernel runs here")?;
-        let gains = usual.is_none_or(|u| best.least.as_secs_f64() < GAIN * u.least.as_secs_f64());
+        let gains = best.least.as_secs_f64() < GAIN * usual.least.as_secs_f64();
         let chosen = if gains { best.rule } else { built_in };
         println!("  {}: {}\n", if gains { "chosen" } else { "kept" }, chosen.tile);
         // Every shape gets a row, so that a larger shape's kernel does not slip below it.
-        rows.push(MatmulRule { m, n, work: m * n * k, ..chosen });
+        rows.push(chosen);
     }
     match folder.filter(|_| !args.dry_run) {
         Some(folder) => println!("kept in {}", device.save_tuned(&folder, &rows)?.display()),
@@ -95,46 +109,66 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// A kernel bound to products in the three forms.
+/// A kernel bound to a product in each of the three forms.
 struct Kernel {
     rule: MatmulRule,
-    executor: Executor,
+    forms: Vec<Executor>,
+    /// Products between two waits.
+    repeats: usize,
+    /// Least time of a product in each form, together.
     least: Duration,
 }
 
 impl Kernel {
     fn new(device: &Device, rule: MatmulRule) -> Result<Self> {
-        let (m, n, k) = (rule.m, rule.n, rule.work / (rule.m * rule.n));
-        let mut g = Graph::new();
-        for (i, [ta, tb]) in FORMS.into_iter().enumerate() {
-            let a = g.input(&format!("a{i}"), if ta { [k, m] } else { [m, k] }, DType::F32);
-            let b = g.input(&format!("b{i}"), if tb { [n, k] } else { [k, n] }, DType::F32);
-            let c = g.matmul_form(a, b, ta, tb)?;
-            g.output(&format!("c{i}"), c);
-        }
-        let caps = DeviceCaps {
-            tuned: vec![MatmulRule { m: 0, n: 0, work: 0, ..rule }],
-            ..device.caps().clone()
-        };
-        let plan = Plan::compile(&g, &Passes::default(), &caps)?;
-        let mut store = Store::new(device);
-        for decl in plan.buffers.iter().filter(|b| b.class == BufferClass::Input) {
-            let len = decl.bytes as usize / 4;
-            let values: Vec<f32> = (0..len).map(|i| (i % 17) as f32 / 17.0 - 0.5).collect();
-            store.upload(&decl.name, &Tensor::f32([len], values)?)?;
-        }
-        let mut executor = Executor::new(device, Arc::new(plan), &store)?;
+        let forms = FORMS.iter().map(|&form| bound(device, rule, form)).collect::<Result<_>>()?;
+        let mut this = Self { rule, forms, repeats: 1, least: Duration::MAX };
         // The first run compiles.
-        executor.run(&[StepBlock::default()])?;
-        device.wait()?;
-        Ok(Self { rule, executor, least: Duration::MAX })
+        this.run(device)?;
+        while this.run(device)? < SAMPLE && this.repeats < 1 << 12 {
+            this.repeats *= 2;
+        }
+        Ok(this)
+    }
+
+    /// The time of all forms, each as often as it repeats: one product after the other, as in a training step.
+    fn run(&mut self, device: &Device) -> Result<Duration> {
+        let blocks = vec![StepBlock::default(); self.repeats];
+        let mut all = Duration::ZERO;
+        for form in &mut self.forms {
+            let start = Instant::now();
+            form.run(&blocks)?;
+            device.wait()?;
+            all += start.elapsed();
+        }
+        Ok(all)
     }
 
     fn measure(&mut self, device: &Device) -> Result<()> {
-        let start = Instant::now();
-        self.executor.run(&[StepBlock::default()])?;
-        device.wait()?;
-        self.least = self.least.min(start.elapsed());
+        let each = self.run(device)? / self.repeats as u32;
+        self.least = self.least.min(each);
         Ok(())
     }
+}
+
+/// The product of a rule's shape with its kernel, bound to buffers.
+fn bound(device: &Device, rule: MatmulRule, [ta, tb]: [bool; 2]) -> Result<Executor> {
+    let (m, n, k) = (rule.m, rule.n, rule.work / (rule.m * rule.n));
+    let mut g = Graph::new();
+    let a = g.input("a", if ta { [k, m] } else { [m, k] }, DType::F32);
+    let b = g.input("b", if tb { [n, k] } else { [k, n] }, DType::F32);
+    let c = g.matmul_form(a, b, ta, tb)?;
+    g.output("c", c);
+    let caps = DeviceCaps {
+        tuned: vec![MatmulRule { m: 0, n: 0, work: 0, ..rule }],
+        ..device.caps().clone()
+    };
+    let plan = Plan::compile(&g, &Passes::default(), &caps)?;
+    let mut store = Store::new(device);
+    for decl in plan.buffers.iter().filter(|b| b.class == BufferClass::Input) {
+        let len = decl.bytes as usize / 4;
+        let values: Vec<f32> = (0..len).map(|i| (i % 17) as f32 / 17.0 - 0.5).collect();
+        store.upload(&decl.name, &Tensor::f32([len], values)?)?;
+    }
+    Ok(Executor::new(device, Arc::new(plan), &store)?)
 }

@@ -233,7 +233,9 @@ mod tests {
 
     #[test]
     fn checks_are_all_or_none() {
-        assert_eq!(runtime_checks(true), wgpu::ShaderRuntimeChecks::checked());
-        assert_eq!(runtime_checks(false), wgpu::ShaderRuntimeChecks::unchecked());
+        for checked in [true, false] {
+            let checks = runtime_checks(checked);
+            assert_eq!((checks.bounds_checks, checks.force_loop_bounding), (checked, checked));
+        }
     }
 }

@@ -11,7 +11,8 @@ use std::sync::Arc;
 const PARTS: usize = MAX_STORAGE_BUFFERS as usize - 1;
 
 const WORKGROUP: u32 = 64;
-/// Neighbours in a row that one invocation writes: they share one division.
+/// Neighbours in a row that one invocation writes, on a CPU adapter: they share one division, which it takes lane by
+/// lane. On a GPU the neighbours of a store are other invocations.
 const COLUMNS: u32 = 8;
 
 /// One to seven tensors side by side along an axis; the other extents are equal.
@@ -98,13 +99,14 @@ impl Op for Concatenate {
         }
         let parts = cx.inputs.len();
         let rows = len / cols;
-        let workgroups = (rows * cols.div_ceil(COLUMNS as usize)).div_ceil(WORKGROUP as usize);
+        let columns = if cx.caps.cpu { COLUMNS } else { 1 };
+        let workgroups = (rows * cols.div_ceil(columns as usize)).div_ceil(WORKGROUP as usize);
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
             template: "data/concatenate",
             defines: vec![
                 ("WG", WORKGROUP.into()),
-                ("COLUMNS", COLUMNS.into()),
+                ("COLUMNS", columns.into()),
                 ("PARTS", (parts as u32).into()),
             ],
             binds: (0..parts).map(Bind::Input).chain([Bind::Output(0)]).collect(),

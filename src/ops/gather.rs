@@ -188,6 +188,10 @@ impl Op for Gather {
     }
 }
 
+/// Rows that a segment sum takes at most. Its order comes from comparing each row with every other, which takes a
+/// GPU some hundred milliseconds for as many, and would run into a driver's watchdog for more.
+const MOST_SUMMED: u64 = 1 << 17;
+
 /// `table[t] = Σ rows[i]` over the i with `indices[i] = t`. Operands: indices `[n]` u32, rows `[n, ...]` f32.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentSum {
@@ -244,11 +248,12 @@ impl Op for SegmentSum {
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let rows = cx.inputs[0].0.shape.len();
         let width: usize = self.shape.dims()[1..].iter().product();
-        if rows as u64 + 64 > u64::from(cx.caps.max_loop_trips) {
+        let allowed = u64::from(cx.caps.max_loop_trips.saturating_sub(64)).min(MOST_SUMMED);
+        if rows as u64 > allowed {
             return Err(Error::Limit {
                 what: "segment_sum: gathered rows".into(),
                 needed: rows as u64,
-                allowed: u64::from(cx.caps.max_loop_trips) - 64,
+                allowed,
                 detail: "use a smaller batch".into(),
             });
         }

@@ -148,7 +148,12 @@ fn chunk_len(len: usize, outer: usize, inner: usize, caps: &DeviceCaps) -> usize
     let longest = (caps.max_loop_trips as usize / 2).max(1);
     let outputs = outer * inner;
     let wanted = (parallel / outputs.max(1)).clamp(1, 256);
-    let shortest = if inner == 1 { 4096 } else { 256 };
+    // A column is the loop of one invocation, a row that of a workgroup.
+    let shortest = match (inner, caps.cpu) {
+        (1, _) => 4096,
+        (_, true) => 256,
+        (_, false) => 32,
+    };
     len.div_ceil(wanted).max(shortest).min(longest).min(len)
 }
 

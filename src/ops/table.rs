@@ -115,7 +115,7 @@ pub static ROWS: &[Row] = &[
     with(
         unary(
             "leaky_relu",
-            "select(x, p0 * x, x <= vec4<f32>(0.0))",
+            "select(x, p0 * x, negative(x))",
             OfInput("select(vec4<f32>(1.0), vec4<f32>(p0), x <= vec4<f32>(0.0))"),
         ),
         &[("negative_slope", 0.2)],
@@ -123,7 +123,7 @@ pub static ROWS: &[Row] = &[
     with(
         unary(
             "elu",
-            "select(x, p0 * expm1_neg(x), x <= vec4<f32>(0.0))",
+            "select(x, p0 * expm1_neg(x), negative(x))",
             OfInput(
                 "select(vec4<f32>(1.0), p0 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0))",
             ),
@@ -132,7 +132,7 @@ pub static ROWS: &[Row] = &[
     ),
     unary(
         "selu",
-        "1.05070098 * select(x, 1.67326324 * expm1_neg(x), x <= vec4<f32>(0.0))",
+        "1.05070098 * select(x, 1.67326324 * expm1_neg(x), negative(x))",
         OfInput(
             "1.05070098 * select(vec4<f32>(1.0), 1.67326324 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0))",
         ),

@@ -213,6 +213,9 @@ pub fn cards() -> Vec<Card> {
     let gathers = vec![
         Case::gather(7, &[7, 0], &[(Sample::f32([5, 3], (-1.0, 1.0)), 1.0)]),
         Case::gather(7, &[7, 0], &[(Sample::f32([5, 2, 3], (-1.0, 1.0)), 0.5)]),
+        // Rows of whole vec4s, of more than one workgroup along a row.
+        Case::gather(7, &[7, 0], &[(Sample::f32([5, 12], (-1.0, 1.0)), 0.5)]),
+        Case::gather(3, &[3, 0], &[(Sample::f32([2, 1100], (-1.0, 1.0)), 1.0)]),
         Case::gather(13, &[4], &tables),
         Case::gather(13, &[5], &[(Sample::u8([9, 12]), 1.0 / 255.0), tables[2].clone()]),
     ];
