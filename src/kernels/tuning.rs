@@ -189,7 +189,7 @@ const RULES: [MatmulRule; 7] = [
     LAST_TILED,
     rule(9, 64, 1 << 24, broadcast(32, 64), 0),
     rule(17, 0, 1 << 19, broadcast(32, 32), 0),
-    rule(9, 0, 1 << 19, broadcast(16, 32), 0),
+    rule(9, 0, 1 << 15, broadcast(16, 32), 0),
     LAST_BROADCAST,
 ];
 
