@@ -6,6 +6,7 @@
 mod files {
     use crate::error::{Error, Result};
     use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// What every file begins with: a change of its layout changes this.
     const MAGIC: &[u8; 8] = b"wgrad 01";
@@ -54,6 +55,16 @@ mod files {
         (u32::from_le_bytes(*sum) == checksum(content)).then(|| content.to_vec())
     }
 
+    /// Where the next content of a file is written before it is moved into place: under a name that no other write
+    /// has, so that of two at once the last move counts.
+    fn beside(path: &Path) -> PathBuf {
+        static WRITES: AtomicU32 = AtomicU32::new(0);
+        let write = WRITES.fetch_add(1, Ordering::Relaxed);
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}-{write}.new", std::process::id()));
+        path.with_file_name(name)
+    }
+
     /// Replaces a file.
     ///
     /// # Errors
@@ -62,8 +73,7 @@ mod files {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(checksum(content).to_le_bytes());
         bytes.extend_from_slice(content);
-        // Two programs that write at once write two files, and the last move counts.
-        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        let beside = beside(path);
         let written = path
             .parent()
             .map_or(Ok(()), std::fs::create_dir_all)
@@ -79,6 +89,51 @@ mod files {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use std::collections::HashSet;
+
+        fn adapter() -> wgpu::AdapterInfo {
+            wgpu::AdapterInfo {
+                name: "Card 7".into(),
+                vendor: 1,
+                device: 2,
+                driver: "driver".into(),
+                driver_info: "1.0".into(),
+                ..wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Vulkan)
+            }
+        }
+
+        #[test]
+        fn each_adapter_driver_and_kind_has_a_file_of_its_own() {
+            let own = adapter();
+            let others = [
+                wgpu::AdapterInfo { backend: wgpu::Backend::Dx12, ..own.clone() },
+                // Two names that differ in what a file name does not show.
+                wgpu::AdapterInfo { name: "Card-7".into(), ..own.clone() },
+                wgpu::AdapterInfo { vendor: 3, ..own.clone() },
+                wgpu::AdapterInfo { device: 3, ..own.clone() },
+                wgpu::AdapterInfo { driver: "other".into(), ..own.clone() },
+                wgpu::AdapterInfo { driver_info: "1.1".into(), ..own.clone() },
+            ];
+            let mut names: HashSet<String> = others.iter().map(|i| name(i, "matmul")).collect();
+            names.insert(name(&own, "matmul"));
+            names.insert(name(&own, "pipelines"));
+            assert_eq!(names.len(), others.len() + 2, "{names:?}");
+            // The same adapter and driver find their file again, whatever else the adapter says.
+            let same = wgpu::AdapterInfo { subgroup_max_size: 99, ..own.clone() };
+            assert_eq!(name(&same, "matmul"), name(&own, "matmul"));
+            assert!(name(&own, "matmul").starts_with("card-7-"));
+        }
+
+        #[test]
+        fn no_two_writes_share_a_file() {
+            let (a, b) = (Path::new("folder/card.matmul"), Path::new("folder/card.pipelines"));
+            let paths = [beside(a), beside(b), beside(a)];
+            assert!(paths.iter().all(|p| p.parent() == a.parent()), "{paths:?}");
+            let names = paths.map(|p| p.file_name().unwrap().to_string_lossy().into_owned());
+            assert!(names[0].starts_with("card.matmul."), "{names:?}");
+            assert!(names[1].starts_with("card.pipelines."), "{names:?}");
+            assert_ne!(names[0], names[2]);
+        }
 
         #[test]
         fn what_was_written_is_read_and_damage_is_noticed() {

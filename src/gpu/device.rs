@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::kernels::MatmulRule;
 use crate::kernels::{DeviceCaps, MatmulFamily};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How to choose an adapter.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +20,9 @@ pub struct DeviceOptions {
     pub matmul: Option<MatmulFamily>,
     /// Run every shader with bounds, loop and division checks: slower, for the search for a defect.
     pub checked: bool,
-    /// Bytes of device memory that may be used. `None`: what the adapter has, where it tells.
+    /// Bytes of device memory that may be used: a model and batches that take more are refused before anything is
+    /// allocated. `None`: what the adapter has, which Vulkan alone tells. On Metal, DX12 and WebGPU there is no bound
+    /// unless one is given here; whether memory suffices shows when the driver refuses an allocation.
     pub memory: Option<u64>,
     /// The folder that keeps compiled pipelines and the table that `tune` measured from run to run, one
     /// file of each per adapter and driver. `None`: nothing is read or written.
@@ -119,6 +122,8 @@ pub struct Device {
     pub(super) queue: wgpu::Queue,
     pub(super) failures: Failures,
     pub(super) pipelines: Arc<Pipelines>,
+    /// Times that the host waited.
+    waits: Arc<AtomicU64>,
     /// Whether shaders run with bounds, loop and division checks.
     pub(super) checked: bool,
     info: AdapterInfo,
@@ -224,7 +229,8 @@ impl Device {
     ) -> Self {
         let failures = Failures::default();
         failures.watch(&device);
-        Self { device, queue, failures, pipelines: Arc::new(pipelines), checked, info, caps }
+        let (pipelines, waits) = (Arc::new(pipelines), Arc::default());
+        Self { device, queue, failures, pipelines, waits, checked, info, caps }
     }
 
     /// Which adapter was taken.
@@ -282,6 +288,17 @@ impl Device {
         found
     }
 
+    /// How often the host has waited on this device, by any of its clones: for bytes to read, or until everything
+    /// submitted had run. A submit that waits its turn behind others does not count.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_wait(&self) {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Waits until everything submitted has run.
     ///
     /// # Errors
@@ -292,6 +309,7 @@ impl Device {
             // The receiver is gone only where the caller dropped the future.
             drop(sender.send(()));
         });
+        self.count_wait();
         self.poll("waiting")?;
         receiver.receive().await;
         self.check("waiting")

@@ -9,13 +9,15 @@ use crate::kernels::{STEP_BLOCKS_BYTES, STEP_BYTES, STEP_WORDS, STEPS_PER_SUBMIT
 use crate::plan::{BufferClass, Plan, Slot};
 use crate::tensor::{DType, Data, Shape, Tensor};
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Submits that may be under way before the host waits.
 const IN_FLIGHT: usize = 2;
 
 /// The words that one step reads.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
 pub struct StepBlock([u32; STEP_WORDS]);
 
 impl Default for StepBlock {
@@ -34,6 +36,14 @@ impl StepBlock {
     pub fn set_u32(&mut self, plan: &Plan, name: &str, value: u32) {
         if let Some(i) = plan.step_param(name) {
             self.0[i] = value;
+        }
+    }
+
+    /// Sets a parameter by its index, which [`Plan::step_param`] gives: for who sets the same ones step after step.
+    /// An index past the block is ignored.
+    pub fn set_word(&mut self, index: usize, value: u32) {
+        if let Some(word) = self.0.get_mut(index) {
+            *word = value;
         }
     }
 }
@@ -80,7 +90,11 @@ pub struct Executor {
     /// The external buffers that the bind groups refer to.
     bound: HashMap<usize, wgpu::Buffer>,
     steps_per_submit: Option<usize>,
+    /// Where each submit of a step ends, as an index into the launches; empty where a step is not split.
+    parts: Vec<usize>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
+    /// Room for dynamic offsets.
+    offsets: Vec<u32>,
 }
 
 impl std::fmt::Debug for Executor {
@@ -144,7 +158,9 @@ impl Executor {
             launches: Vec::new(),
             bound: HashMap::new(),
             steps_per_submit: None,
+            parts: Vec::new(),
             in_flight: VecDeque::new(),
+            offsets: Vec::new(),
         };
         this.bind(store)?;
         Ok(this)
@@ -161,6 +177,9 @@ impl Executor {
     /// # Errors
     /// [`Error::Internal`] where a buffer is missing or too small; [`Error::Gpu`] where the device refuses.
     pub fn bind(&mut self, store: &Store) -> Result<()> {
+        if self.is_bound_to(store) {
+            return Ok(());
+        }
         let mut bound = HashMap::new();
         for (i, decl) in self.plan.buffers.iter().enumerate() {
             if !self.owned.contains_key(&i) {
@@ -172,9 +191,6 @@ impl Executor {
                 }
                 bound.insert(i, buffer.clone());
             }
-        }
-        if !self.launches.is_empty() && bound == self.bound {
-            return Ok(());
         }
         self.bound = bound;
         let plan = self.plan.clone();
@@ -211,6 +227,12 @@ impl Executor {
         Ok(())
     }
 
+    /// Whether the plan is bound to the present buffers of `store`.
+    fn is_bound_to(&self, store: &Store) -> bool {
+        let present = |i: usize| store.get(&self.plan.buffers[i].name);
+        !self.launches.is_empty() && self.bound.iter().all(|(&i, b)| present(i) == Some(b))
+    }
+
     /// How many steps share a submit, where that was set.
     #[must_use]
     pub const fn steps_per_submit(&self) -> Option<usize> {
@@ -222,39 +244,75 @@ impl Executor {
         self.steps_per_submit = Some(steps.clamp(1, STEPS_PER_SUBMIT));
     }
 
+    /// Splits each step over so many submits: as many as it has dispatches at most, and none shorter than one. For
+    /// steps that take so long by themselves that a driver's watchdog might take a single submit for a hang. Several
+    /// steps share a submit only where they are not split.
+    pub fn set_submits_per_step(&mut self, submits: usize) {
+        self.parts.clear();
+        if submits > 1 {
+            let cost = self.plan.dispatches.iter().map(|dispatch| {
+                let (read, written) = dispatch.traffic();
+                // A guess is enough: what a dispatch computes and moves, and what it takes at the least.
+                dispatch.call.flops + read + written + 1
+            });
+            self.parts = split(&cost.collect::<Vec<u64>>(), submits);
+        }
+    }
+
     /// Runs the plan once for each block. Several steps share an upload, a pass and a submit; the host waits
     /// only for the submit before the last, so that work neither piles up nor runs dry.
     ///
     /// # Errors
     /// [`Error::Gpu`] for any failure reported by now.
     pub fn run(&mut self, blocks: &[StepBlock]) -> Result<()> {
-        for chunk in blocks.chunks(self.steps_per_submit.unwrap_or(STEPS_PER_SUBMIT)) {
-            if self.in_flight.len() >= IN_FLIGHT {
-                self.device.poll_until(self.in_flight.pop_front(), "running a plan")?;
+        let together = self.steps_per_submit.unwrap_or(STEPS_PER_SUBMIT);
+        if self.parts.is_empty() {
+            for chunk in blocks.chunks(together) {
+                self.make_room()?;
+                self.upload(chunk);
+                self.submit(0..self.launches.len(), chunk);
             }
-            self.upload(chunk);
-            let mut encoder = self.device.device.create_command_encoder(&Default::default());
-            self.encode(&mut encoder, chunk);
-            self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
+        } else {
+            for block in blocks.chunks(1) {
+                let mut start = 0;
+                for part in 0..self.parts.len() {
+                    self.make_room()?;
+                    if part == 0 {
+                        self.upload(block);
+                    }
+                    let end = self.parts[part];
+                    self.submit(start..end, block);
+                    start = end;
+                }
+            }
         }
         self.device.check("running a plan")
     }
 
-    /// Uploads the words of the steps that come next.
-    pub(super) fn upload(&self, blocks: &[StepBlock]) {
-        let words: Vec<u32> = blocks.iter().flat_map(|b| b.0).collect();
-        self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(&words));
+    /// Waits until another submit may be under way.
+    fn make_room(&mut self) -> Result<()> {
+        match self.in_flight.len() {
+            0..IN_FLIGHT => Ok(()),
+            _ => self.device.poll_until(self.in_flight.pop_front(), "running a plan"),
+        }
     }
 
-    /// Encodes a replay per block into one compute pass.
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder, blocks: &[StepBlock]) {
+    /// Uploads the words of the steps that come next.
+    pub(super) fn upload(&self, blocks: &[StepBlock]) {
+        self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(blocks));
+    }
+
+    /// Submits some launches, once for each block, in one compute pass.
+    fn submit(&mut self, launches: Range<usize>, blocks: &[StepBlock]) {
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        let mut offsets = Vec::new();
         for (step, block) in blocks.iter().enumerate() {
-            for launch in &self.launches {
-                launch.encode(&mut pass, step, block, &mut offsets);
+            for launch in &self.launches[launches.clone()] {
+                launch.encode(&mut pass, step, block, &mut self.offsets);
             }
         }
+        drop(pass);
+        self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
     }
 
     /// Reads an output of the last run.
@@ -318,5 +376,41 @@ fn bind(binding: u32, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::Bi
             offset,
             size: std::num::NonZeroU64::new(size),
         }),
+    }
+}
+
+/// Cuts dispatches of these costs into at most `parts` runs of about the same cost: the end of each.
+fn split(cost: &[u64], parts: usize) -> Vec<usize> {
+    let total: u64 = cost.iter().sum();
+    let mut ends = Vec::new();
+    let mut done = 0;
+    for (i, cost) in cost.iter().enumerate() {
+        done += cost;
+        let due = (ends.len() as u128 + 1) * u128::from(total);
+        if u128::from(done) * parts as u128 >= due {
+            ends.push(i + 1);
+        }
+    }
+    ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_split_where_its_cost_is() {
+        assert_eq!(split(&[1, 1, 1, 1], 2), [2, 4]);
+        assert_eq!(split(&[1, 1, 1, 1], usize::MAX), [1, 2, 3, 4]);
+        assert_eq!(split(&[5], 3), [1]);
+        assert!(split(&[], 3).is_empty());
+        // One long dispatch is a part by itself, and what is short goes with its neighbours.
+        assert_eq!(split(&[1, 100, 1, 1], 2), [2, 4]);
+        assert_eq!(split(&[100, 1, 1, 1, 100], 2), [3, 5]);
+        for parts in 2..9 {
+            let ends = split(&[3, 1, 4, 1, 5, 9, 2, 6], parts);
+            assert!(ends.len() <= parts && ends.last() == Some(&8), "{parts}: {ends:?}");
+            assert!(ends.windows(2).all(|w| w[0] < w[1]), "{parts}: {ends:?}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! How much memory an adapter has. WebGPU does not say; Vulkan does.
+//! How much memory an adapter has. Of the APIs that wgpu drives, Vulkan alone is asked.
 
 /// Bytes of the largest heap that is the device's own; `None` where the backend does not tell.
 #[cfg(not(any(target_arch = "wasm32", target_vendor = "apple")))]

@@ -44,6 +44,7 @@ impl Readback {
 
     /// Waits for the bytes; work submitted later goes on.
     pub async fn bytes(self) -> Result<Vec<u8>> {
+        self.device.count_wait();
         self.device.poll_until(Some(self.submitted), DURING)?;
         match self.mapped.receive().await {
             Some(Ok(())) => {}

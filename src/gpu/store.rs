@@ -25,8 +25,7 @@ impl Store {
     /// [`Error::Limit`] over the device's buffer limit; [`Error::Gpu`] where memory runs out.
     pub fn allocate(&mut self, name: &str, bytes: u64) -> Result<()> {
         let allowed = self.device.caps().max_buffer_bytes;
-        let padded = bytes.max(4).checked_next_multiple_of(256).filter(|&b| b <= allowed);
-        let Some(bytes) = padded else {
+        let Some(bytes) = padded(bytes).filter(|&b| b <= allowed) else {
             return Err(Error::Limit {
                 what: format!("buffer `{name}`: bytes"),
                 needed: bytes,
@@ -37,6 +36,18 @@ impl Store {
         let buffer = create_buffer(&self.device, name, bytes)?;
         self.buffers.insert(name.into(), buffer);
         Ok(())
+    }
+
+    /// As [`Store::allocate`], but a buffer that has the size already stays, with what it holds and all that is bound
+    /// to it.
+    ///
+    /// # Errors
+    /// As [`Store::allocate`].
+    pub fn reserve(&mut self, name: &str, bytes: u64) -> Result<()> {
+        match self.buffers.get(name) {
+            Some(buffer) if Some(buffer.size()) == padded(bytes) => Ok(()),
+            _ => self.allocate(name, bytes),
+        }
     }
 
     /// Copies a host tensor to the device under `name`, reusing a buffer of the right size.
@@ -52,10 +63,7 @@ impl Store {
     /// # Errors
     /// As [`Store::allocate`].
     pub fn upload_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        let needed = (bytes.len() as u64).max(4).next_multiple_of(256);
-        if self.buffers.get(name).is_none_or(|b| b.size() != needed) {
-            self.allocate(name, bytes.len() as u64)?;
-        }
+        self.reserve(name, bytes.len() as u64)?;
         self.write_words(self.buffer(name)?, bytes);
         self.device.check(&format!("uploading `{name}`"))
     }
@@ -108,9 +116,7 @@ impl Store {
     /// As [`Store::allocate`]; [`Error::Internal`] for an unknown name.
     pub fn copy(&mut self, from: &str, to: &str) -> Result<()> {
         let source = self.buffer(from)?.clone();
-        if self.buffers.get(to).is_none_or(|b| b.size() != source.size()) {
-            self.allocate(to, source.size())?;
-        }
+        self.reserve(to, source.size())?;
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&source, 0, self.buffer(to)?, 0, source.size());
         self.device.queue.submit([encoder.finish()]);
@@ -138,11 +144,19 @@ impl Store {
         self.buffers.remove(name);
     }
 
+    pub(super) fn get(&self, name: &str) -> Option<&wgpu::Buffer> {
+        self.buffers.get(name)
+    }
+
     pub(super) fn buffer(&self, name: &str) -> Result<&wgpu::Buffer> {
-        self.buffers
-            .get(name)
+        self.get(name)
             .ok_or_else(|| Error::internal("store", format!("there is no buffer `{name}`")))
     }
+}
+
+/// The size of a buffer for so many bytes; `None` where that is more than a number holds.
+fn padded(bytes: u64) -> Option<u64> {
+    bytes.max(4).checked_next_multiple_of(256)
 }
 
 /// A zeroed storage buffer.

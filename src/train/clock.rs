@@ -1,4 +1,4 @@
-//! How many steps share a submit: as many as take about 50 ms, well under a driver's watchdog.
+//! How steps are spread over submits: each takes about 50 ms, well under a driver's watchdog.
 
 use crate::error::Result;
 use crate::gpu::{Device, Executor, StepBlock};
@@ -10,23 +10,37 @@ pub(super) use std::time::Instant;
 pub(super) use stopped::Instant;
 
 /// Time that one submit may take.
-#[cfg(not(target_arch = "wasm32"))]
 const SUBMIT: Duration = Duration::from_millis(50);
 
-/// How many steps share a submit, where so many took so long.
-#[cfg(not(target_arch = "wasm32"))]
-pub(super) fn steps_per_submit(steps: usize, took: Duration) -> usize {
-    (SUBMIT.as_secs_f64() * steps as f64 / took.as_secs_f64().max(1e-9)) as usize
+/// The most steps that share a submit: the bound of the executor, whose upload has room for so many.
+const MOST: usize = crate::kernels::STEPS_PER_SUBMIT;
+
+/// How many steps share a submit, where so many took so long. Without a clock nobody knows: one.
+fn steps_per_submit(steps: usize, took: Duration) -> usize {
+    if cfg!(target_arch = "wasm32") {
+        return 1;
+    }
+    let fit = SUBMIT.as_nanos() * steps as u128 / took.as_nanos().max(1);
+    fit.clamp(1, MOST as u128) as usize
 }
 
-/// Without a clock nobody knows how long steps take.
-#[cfg(target_arch = "wasm32")]
-pub(super) fn steps_per_submit(_steps: usize, _took: Duration) -> usize {
-    1
+/// Over how many submits one step is split, where so many took so long.
+fn submits_per_step(steps: usize, took: Duration) -> usize {
+    if cfg!(target_arch = "wasm32") {
+        return 1;
+    }
+    took.as_nanos().div_ceil(SUBMIT.as_nanos() * steps.max(1) as u128).max(1) as usize
 }
 
-/// Runs the blocks; the first two alone, the second one timed, where the executor's chunk is not set yet. One step
-/// is a rough measure: whoever waits for many sets the chunk again.
+/// Spreads coming steps over submits as it suits, where so many took so long.
+pub(super) fn set_pace(executor: &mut Executor, steps: usize, took: Duration) {
+    executor.set_steps_per_submit(steps_per_submit(steps, took));
+    executor.set_submits_per_step(submits_per_step(steps, took));
+}
+
+/// Runs the blocks; the first two alone and timed, where the executor's pace is not set yet. One step is a rough
+/// measure: whoever waits for many sets the pace again. Of the first step nothing is known: each of its dispatches is
+/// a submit of its own. Its time counts compilation too, so that the second one is split more than it must be.
 /// Returns when the first block ended, where that was waited for.
 pub(super) async fn run_steps(
     device: &Device,
@@ -38,16 +52,17 @@ pub(super) async fn run_steps(
         return Ok(None);
     }
     let (first, rest) = blocks.split_at(1);
+    let began = Instant::now();
+    executor.set_submits_per_step(usize::MAX);
     executor.run(first)?;
     device.wait_async().await?;
     let ended = Instant::now();
+    set_pace(executor, 1, ended - began);
     let (second, rest) = rest.split_at(rest.len().min(1));
-    if second.is_empty() {
-        executor.set_steps_per_submit(1);
-    } else {
+    if !second.is_empty() {
         executor.run(second)?;
         device.wait_async().await?;
-        executor.set_steps_per_submit(steps_per_submit(1, ended.elapsed()));
+        set_pace(executor, 1, ended.elapsed());
         executor.run(rest)?;
     }
     Ok(Some(ended))
@@ -78,5 +93,40 @@ mod stopped {
         fn sub(self, _earlier: Self) -> Duration {
             Duration::ZERO
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether so many steps of this length stay within a submit's time, and one more would not.
+    fn fills(steps: usize, step: Duration) -> bool {
+        step * steps as u32 <= SUBMIT && step * (steps as u32 + 1) > SUBMIT
+    }
+
+    #[test]
+    fn a_submit_takes_at_most_50_ms() {
+        for step in [800, 1500, 2000, 7123, 24_999, 25_001, 49_999].map(Duration::from_micros) {
+            for steps in [1, 3, 1000] {
+                let chosen = steps_per_submit(steps, step * steps as u32);
+                assert!(fills(chosen, step), "{chosen} steps of {step:?}");
+                assert!(!fills(chosen + 1, step) && !fills(chosen - 1, step));
+                assert_eq!(submits_per_step(steps, step * steps as u32), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_submit_has_1_to_64_steps() {
+        let of = |micros: u64| steps_per_submit(1, Duration::from_micros(micros));
+        assert_eq!([0, 1, 780, 50_000, 50_001, 10_000_000].map(of), [64, 64, 64, 1, 1, 1]);
+        assert!(of(800) < 64 && of(20_000) == 2);
+    }
+
+    #[test]
+    fn a_longer_step_is_split() {
+        let of = |millis: u64| submits_per_step(2, Duration::from_millis(2 * millis));
+        assert_eq!([0, 1, 50, 51, 100, 101, 2000].map(of), [1, 1, 1, 2, 2, 3, 40]);
     }
 }

@@ -1,6 +1,7 @@
 //! Loss and metrics without training, and the checks that data must pass.
 
 use super::history::Evaluation;
+use super::memory::Wanted;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
@@ -11,11 +12,13 @@ impl Trainer {
     /// Loss and metrics over `data`, without training.
     ///
     /// # Errors
-    /// Data that does not suit the model, or a device failure.
+    /// Data that does not suit the model; [`Error::Limit`] where the device has no room, with the largest batch that
+    /// fits; a device failure.
     pub async fn evaluate_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         self.check_data(data)?;
-        let pass = self.resident_pass("evaluate", data, self.evaluation_batch(), None)?;
-        self.admit(&[&pass])?;
+        let sized = |this: &Self, size: usize| this.resident_pass("evaluate", data, size, None);
+        let pass = sized(self, self.evaluation_batch())?;
+        self.admit(&[Wanted { pass: &pass, resized: &sized }])?;
         self.make_resident(data, &pass)?;
         Ok(self.run_whole(&pass).await?.evaluation(&self.outputs))
     }

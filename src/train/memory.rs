@@ -1,30 +1,46 @@
 //! What training takes of the device: known, and refused where it is too much, before anything is allocated.
 
 use super::pass::Pass;
-use super::step::Batch;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
-use crate::plan::{BufferClass, Plan};
+use crate::plan::{BufferClass, BufferDecl, Plan};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The roles of batches whose buffers every call fills anew.
+/// The roles of batches whose buffers every call fills anew, and those that a `fit` uses all along.
 const ROLES: [&str; 4] = ["train", "validate", "evaluate", "predict"];
+const OF_FIT: [&str; 2] = ["train", "validate"];
+
+/// A pass that is to run.
+pub(super) struct Wanted<'a> {
+    /// The pass.
+    pub pass: &'a Pass,
+    /// The same with batches of another size.
+    pub resized: &'a dyn Fn(&Trainer, usize) -> Result<Pass>,
+}
+
+/// The buffers of plans that the store holds.
+fn external<'p>(
+    plans: impl IntoIterator<Item = &'p Arc<Plan>>,
+) -> impl Iterator<Item = &'p BufferDecl> {
+    plans.into_iter().flat_map(|plan| &plan.buffers).filter(|decl| decl.class.is_external())
+}
 
 impl Trainer {
-    /// Compiles the batches of passes that take turns, and refuses what the device cannot hold together.
+    /// Compiles the batches of passes that take turns, refuses what the device cannot hold together, and frees what
+    /// they are to replace.
     ///
     /// # Errors
     /// [`Error::Limit`] with the largest batch of the first pass that fits; those of [`Plan::compile`].
-    pub(super) fn admit(&mut self, passes: &[&Pass]) -> Result<()> {
+    pub(super) fn admit(&mut self, passes: &[Wanted<'_>]) -> Result<()> {
         let mut plans = Vec::new();
         // Plans of the passes after the first begin here.
         let mut rest = 0;
-        for (i, pass) in passes.iter().enumerate() {
-            plans.extend(self.plans_of(pass).map_err(|e| match e {
+        for (i, wanted) in passes.iter().enumerate() {
+            plans.extend(self.plans_of(wanted.pass).map_err(|e| match e {
                 Error::Limit { what, needed, allowed, detail } => {
-                    let largest = self.largest_batch(pass, &[]);
-                    let detail = format!("{detail}; {largest}");
+                    let largest = self.largest_batch(wanted, &[]);
+                    let detail = format!("{detail}; {}", said(largest));
                     Error::Limit { what, needed, allowed, detail }
                 }
                 other => other,
@@ -33,32 +49,58 @@ impl Trainer {
                 rest = plans.len();
             }
         }
-        let Some(allowed) = self.device.caps().memory_bytes else { return Ok(()) };
-        if self.bytes_with(&plans) > allowed {
-            self.release_all_but(passes);
+        if let Some(allowed) = self.device.caps().memory_bytes {
+            if self.bytes_with(&plans) > allowed {
+                self.release_all_but(passes);
+            }
+            let needed = self.bytes_with(&plans);
+            if needed > allowed {
+                let first = passes.first();
+                let largest = first.map_or(0, |wanted| self.largest_batch(wanted, &plans[rest..]));
+                let trains = first.is_some_and(|wanted| wanted.pass.train);
+                let inputs = plans.iter().map(|plan| plan.bytes_of(BufferClass::Input)).max();
+                let advice = match (trains, inputs > Some(allowed / 2)) {
+                    (true, true) => {
+                        "keep the samples off the device: `fit` streams an `Arc` of any `Dataset`"
+                    }
+                    (true, false) => "use smaller batches, fewer samples or a smaller model",
+                    (false, large) if large || largest == 0 => "use fewer samples at once",
+                    (false, _) => "use a smaller `evaluation_batch_size`",
+                };
+                return Err(Error::Limit {
+                    what: "model, optimizer and batches: bytes of device memory".into(),
+                    needed,
+                    allowed,
+                    detail: format!("{advice}; {}", said(largest)),
+                });
+            }
         }
-        let needed = self.bytes_with(&plans);
-        if needed <= allowed {
-            return Ok(());
-        }
-        let largest = passes.first().map(|pass| self.largest_batch(pass, &plans[rest..]));
-        Err(Error::Limit {
-            what: "model, optimizer and batches: bytes of device memory".into(),
-            needed,
-            allowed,
-            detail: format!("{}; {}", Self::advice(&plans, allowed), largest.unwrap_or_default()),
-        })
+        self.make_way(&plans);
+        Ok(())
     }
 
     /// Refuses a model that does not fit with a single sample.
     pub(super) fn admit_model(&self, plan: &Arc<Plan>) -> Result<()> {
-        let needed = self.bytes_with(std::slice::from_ref(plan));
+        let detail = "use a smaller model, or another adapter; no batch fits";
+        self.within("model and optimizer", self.bytes_with(std::slice::from_ref(plan)), detail)
+    }
+
+    /// Refuses `bytes` more than what is held with executors of `plans`. What is held stays.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] naming `what` takes the bytes.
+    pub(super) fn admit_extra(&self, what: &str, bytes: u64, plans: &[Arc<Plan>]) -> Result<()> {
+        let detail = "it comes on top of model, optimizer and batches; use smaller batches";
+        self.within(what, self.bytes_with(plans).saturating_add(bytes), detail)
+    }
+
+    fn within(&self, what: &str, needed: u64, detail: &str) -> Result<()> {
         match self.device.caps().memory_bytes {
             Some(allowed) if needed > allowed => Err(Error::Limit {
-                what: "model and optimizer: bytes of device memory".into(),
+                what: format!("{what}: bytes of device memory"),
                 needed,
                 allowed,
-                detail: "use a smaller model, or another adapter; no batch fits".into(),
+                detail: detail.into(),
             }),
             _ => Ok(()),
         }
@@ -70,16 +112,16 @@ impl Trainer {
     }
 
     /// Device bytes with executors of these plans: what each takes for itself, the activations that they take
-    /// turns on, the buffers that they share, and what is held besides.
+    /// turns on, the buffers that they share, and what is held besides once [`Trainer::make_way`] made way for them.
+    /// What passes between host and device is not counted: the staging memory of uploads and readbacks.
     fn bytes_with(&self, plans: &[Arc<Plan>]) -> u64 {
         let mut shared: HashMap<&str, u64> = self.store.sizes().collect();
-        for decl in plans.iter().flat_map(|plan| &plan.buffers) {
-            if decl.class.is_external() {
-                let bytes = shared.entry(&decl.name).or_default();
-                *bytes = decl.bytes.max(*bytes);
-            }
+        for decl in external(plans) {
+            shared.insert(&decl.name, decl.bytes);
         }
-        let bound: Vec<_> = self.executors.iter().map(|(_, executor)| executor.plan()).collect();
+        let displaced = self.displaced(plans);
+        let bound = self.executors.iter().map(|(_, executor)| executor.plan());
+        let bound: Vec<_> = bound.filter(|plan| !uses(plan, &displaced)).collect();
         let new = plans.iter().filter(|plan| !bound.iter().any(|b| Arc::ptr_eq(b, plan)));
         let activations = self.pool.bytes_with(new.clone().map(|plan| &**plan));
         let own = |plan: &Arc<Plan>| {
@@ -89,53 +131,75 @@ impl Trainer {
         activations + own + shared.values().sum::<u64>()
     }
 
-    /// Frees what earlier calls left for later ones of other batches.
-    fn release_all_but(&mut self, passes: &[&Pass]) {
-        self.executors.clear();
-        self.pool.clear();
-        let keep = |batch: &Batch| passes.iter().any(|pass| pass.batches().any(|b| b == batch));
-        self.plans.retain(|((batch, _), _)| keep(batch));
-        let left = ROLES.iter().filter(|role| !passes.iter().any(|p| p.full.role == **role));
+    /// The names of buffers that are there, but of another size than these plans want.
+    fn displaced<'p>(&self, plans: &'p [Arc<Plan>]) -> Vec<&'p str> {
+        let present: HashMap<&str, u64> = self.store.sizes().collect();
+        let other =
+            |decl: &&BufferDecl| present.get(&*decl.name).is_some_and(|&bytes| bytes != decl.bytes);
+        external(plans).filter(other).map(|decl| &*decl.name).collect()
+    }
+
+    /// Frees the buffers that these plans want in another size, and the executors that are bound to them: the new
+    /// ones never stand beside them.
+    fn make_way(&mut self, plans: &[Arc<Plan>]) {
+        let displaced = self.displaced(plans);
+        self.executors.retain(|(_, executor)| !uses(executor.plan(), &displaced));
+        for name in displaced {
+            self.store.remove(name);
+        }
+    }
+
+    /// Frees what earlier calls left for later ones of other batches; nothing that a `fit` under way still uses.
+    fn release_all_but(&mut self, passes: &[Wanted<'_>]) {
+        let fitting = self.fitting;
+        let in_use = |role: &str| fitting && OF_FIT.contains(&role);
+        self.executors.retain(|((batch, _), _)| in_use(batch.role));
+        // Executors hold their activations: what the pool forgot would be there and not count.
+        if self.executors.is_empty() {
+            self.pool.clear();
+        }
+        let wanted = |role: &str| passes.iter().any(|wanted| wanted.pass.full.role == role);
+        let left = ROLES.iter().filter(|role| !in_use(role) && !wanted(role));
         let left: Vec<String> = left.map(|role| format!("{role}/")).collect();
         let names: Vec<String> = self.store.names().map(str::to_owned).collect();
         for name in names.iter().filter(|name| left.iter().any(|role| name.starts_with(role))) {
             self.store.remove(name);
         }
-        self.trained = None;
-    }
-
-    /// What takes less memory where these plans take more than there is.
-    fn advice(plans: &[Arc<Plan>], allowed: u64) -> &'static str {
-        let inputs = plans.iter().map(|plan| plan.bytes_of(BufferClass::Input)).max();
-        match inputs {
-            Some(bytes) if bytes > allowed / 2 => {
-                "keep the samples off the device: fit streams an `Arc` of any `Dataset`"
-            }
-            _ => "use smaller batches or a smaller model",
+        if left.iter().any(|role| role == "train/") {
+            self.trained = None;
         }
     }
 
-    /// Says how many samples the batches of a pass may have at most, beside other plans.
-    fn largest_batch(&self, pass: &Pass, others: &[Arc<Plan>]) -> String {
+    /// How many samples the batches of a pass may have at most, beside other plans.
+    fn largest_batch(&self, wanted: &Wanted<'_>, others: &[Arc<Plan>]) -> usize {
         let allowed = self.device.caps().memory_bytes.unwrap_or(u64::MAX);
         let plans = |size: usize| -> Result<Vec<Arc<Plan>>> {
-            let full = Batch { size, capacity: size, ..pass.full.clone() };
-            let smaller = self.pass(full, pass.samples(), None, pass.train)?;
-            smaller.batches().map(|batch| Ok(Arc::new(self.plan(batch, pass.train)?))).collect()
+            let smaller = (wanted.resized)(self, size)?;
+            smaller.batches().map(|batch| Ok(Arc::new(self.plan(batch, smaller.train)?))).collect()
         };
         let fits = |size: usize| {
             plans(size).is_ok_and(|own| self.bytes_with(&[&own, others].concat()) <= allowed)
         };
         // A smaller batch takes less of everything but the numbers of its steps, which are few, and a short rest.
-        let (mut least, mut beyond) = (0, pass.full.size);
+        let (mut least, mut beyond) = (0, wanted.pass.full.size);
         while beyond - least > 1 {
             let size = least.midpoint(beyond);
             if fits(size) { least = size } else { beyond = size }
         }
-        match least {
-            0 => "no batch fits".into(),
-            1 => "the largest batch that fits has one sample".into(),
-            n => format!("the largest batch that fits has {n} samples"),
-        }
+        least
     }
+}
+
+/// The largest batch in words.
+fn said(largest: usize) -> String {
+    match largest {
+        0 => "no batch fits".into(),
+        1 => "the largest batch that fits has one sample".into(),
+        n => format!("the largest batch that fits has {n} samples"),
+    }
+}
+
+/// Whether a plan reads or writes one of these buffers of the store.
+fn uses(plan: &Arc<Plan>, names: &[&str]) -> bool {
+    external([plan]).any(|decl| names.contains(&&*decl.name))
 }

@@ -17,10 +17,12 @@ mod source;
 #[cfg(not(target_arch = "wasm32"))]
 mod state;
 mod step;
+mod stops;
 #[cfg(not(target_arch = "wasm32"))]
 mod stream;
 mod trainer;
 mod weights;
+mod words;
 
 pub use compile::{Compile, OutputSpec};
 pub use fit::{Fit, Verbose};

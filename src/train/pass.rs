@@ -1,14 +1,14 @@
 //! A pass over data: its batches, and the steps that run them.
 
-use super::clock::{Instant, run_steps, steps_per_submit};
+use super::clock::{Instant, run_steps, set_pace};
 use super::numbers::Numbers;
 use super::step::Batch;
 use super::trainer::Trainer;
+use super::words::Words;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
 use crate::graph::TensorType;
-use crate::plan::Plan;
 use crate::tensor::Tensor;
 use std::ops::Range;
 use std::time::Duration;
@@ -36,6 +36,11 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// Steps of one batch, whose samples the host uploads before each.
+    pub const fn refilled(full: Batch, steps: usize) -> Self {
+        Self { full, short: None, steps, window: 1, train: false }
+    }
+
     /// Samples of a step.
     pub fn size(&self, step: usize) -> usize {
         self.batch(step).size
@@ -137,7 +142,8 @@ impl Trainer {
     pub(super) fn prepare(&mut self, pass: &Pass) -> Result<()> {
         let batch = &pass.full;
         let len = batch.slots * self.columns() * batch.column_room();
-        self.store.allocate(&batch.buffer("metrics", 0), len as u64 * 4)?;
+        // What an earlier pass left there does no harm: a step's numbers are written before they are read.
+        self.store.reserve(&batch.buffer("metrics", 0), len as u64 * 4)?;
         pass.batches().try_for_each(|batch| self.executor(batch, pass.train).map(|_| ()))
     }
 
@@ -166,9 +172,13 @@ impl Trainer {
             };
             let i = self.executor(batch, pass.train)?;
             let plan = self.executor_at(i).plan().clone();
-            let blocks: Vec<StepBlock> =
-                (next..end).map(|step| self.step_block(&plan, pass, step)).collect();
-            let ended = run_steps(&device, self.executor_at(i), &blocks).await?;
+            let mut words = Words::of(&plan);
+            let mut blocks = std::mem::take(&mut self.blocks);
+            blocks.clear();
+            blocks.extend((next..end).map(|step| self.step_block(&mut words, &plan, pass, step)));
+            let ended = run_steps(&device, self.executor_at(i), &blocks).await;
+            self.blocks = blocks;
+            let ended = ended?;
             first = first.or(ended);
             next = end;
         }
@@ -179,36 +189,17 @@ impl Trainer {
     pub(super) fn prepared_step(&mut self, pass: &Pass, step: usize) -> Result<(usize, StepBlock)> {
         let i = self.executor(pass.batch(step), pass.train)?;
         let plan = self.executor_at(i).plan().clone();
-        Ok((i, self.step_block(&plan, pass, step)))
+        Ok((i, self.step_block(&mut Words::of(&plan), &plan, pass, step)))
     }
 
-    /// Sets how many steps share a submit, where `steps` of the pass took so long.
+    /// Sets how steps are spread over submits, where `steps` of the pass took so long.
     pub(super) fn pace(&mut self, pass: &Pass, steps: usize, took: Duration) {
-        let chunk = steps_per_submit(steps, took);
         let batches = [Some(&pass.full), pass.short.as_ref()];
         for ((batch, train), executor) in &mut self.executors {
             if *train == pass.train && batches.contains(&Some(&*batch)) {
-                executor.set_steps_per_submit(chunk);
+                set_pace(executor, steps, took);
             }
         }
-    }
-
-    /// The words of the next step.
-    fn step_block(&mut self, plan: &Plan, pass: &Pass, step: usize) -> StepBlock {
-        let mut block = StepBlock::default();
-        let place = step % pass.steps % pass.window;
-        block.set_u32(plan, "start", (place * pass.full.size) as u32);
-        block.set_u32(plan, "slot", (step % pass.full.slots) as u32);
-        if pass.train {
-            block.set_u32(plan, "seed", fold_seed(self.seed()));
-            // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
-            block.set_u32(plan, "step", self.steps as u32);
-            for (name, value) in self.update_values() {
-                block.set_f32(plan, name, value);
-            }
-            self.steps += 1;
-        }
-        block
     }
 
     /// Waits for some steps of a pass and adds their numbers up.
@@ -272,9 +263,4 @@ impl Trainer {
         }
         Ok(numbers)
     }
-}
-
-/// A 64-bit seed in the generator's 32-bit key word.
-fn fold_seed(seed: u64) -> u32 {
-    (seed ^ (seed >> 32)) as u32
 }

@@ -1,6 +1,7 @@
 //! A model's outputs for samples.
 
-use super::pass::ty;
+use super::memory::Wanted;
+use super::pass::{Pass, ty};
 use super::step::Batch;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
@@ -47,13 +48,37 @@ async fn take(count: usize, outputs: Vec<PendingOutput>, values: &mut [Vec<f32>]
     Ok(())
 }
 
+/// The pass over samples in batches of about `size`, rounded up so that few plans are compiled however many samples
+/// there are.
+fn predict_pass(x: &[Tensor], scale: f32, size: usize) -> Pass {
+    let n = x[0].shape().dims()[0];
+    let size = size.next_power_of_two();
+    let types = x.iter().map(|x| {
+        let mut dims = x.shape().dims().to_vec();
+        dims[0] = size;
+        TensorType { shape: Shape::from(dims), ..ty(x) }
+    });
+    let full = Batch {
+        role: "predict",
+        x: types.collect(),
+        y: Vec::new(),
+        weighted: false,
+        scale,
+        size,
+        slots: 0,
+        capacity: 0,
+    };
+    Pass::refilled(full, n.div_ceil(size))
+}
+
 impl Trainer {
     /// The output of a model with one output for each sample: `[n, ...]`. Samples pass through the device in
     /// batches.
     ///
     /// # Errors
     /// [`Error::Shape`] where the samples do not suit the model; [`Error::Parameter`] for a model of several
-    /// outputs; [`Error::Gpu`] for a device failure.
+    /// outputs; [`Error::Limit`] where the device has no room, with the largest batch that fits; [`Error::Gpu`] for
+    /// a device failure.
     pub async fn predict_async<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
         if self.outputs.len() > 1 {
             let detail = "the model has several; predict_outputs gives them all";
@@ -76,23 +101,10 @@ impl Trainer {
             return Err(Error::parameter("scale", scale, "a finite number"));
         }
         let n = x[0].shape().dims()[0];
-        // Few sizes, so that few plans are compiled however many samples there are.
-        let size = n.min(self.evaluation_batch()).next_power_of_two();
-        let types = x.iter().map(|x| {
-            let mut dims = x.shape().dims().to_vec();
-            dims[0] = size;
-            TensorType { shape: Shape::from(dims), ..ty(x) }
-        });
-        let batch = Batch {
-            role: "predict",
-            x: types.collect(),
-            y: Vec::new(),
-            weighted: false,
-            scale,
-            size,
-            slots: 0,
-            capacity: 0,
-        };
+        let sized = |_: &Self, size: usize| Ok(predict_pass(x, scale, size));
+        let pass = sized(self, n.min(self.evaluation_batch()))?;
+        self.admit(&[Wanted { pass: &pass, resized: &sized }])?;
+        let (batch, size) = (&pass.full, pass.full.size);
         let in_order: Vec<u32> = (0..size as u32).collect();
         let order = bytemuck::cast_slice(&in_order);
         self.store.upload_bytes(&batch.buffer("order", 0), order)?;
@@ -109,7 +121,7 @@ impl Trainer {
                 rows.resize(size * row_bytes, 0);
                 self.store.upload_bytes(&batch.buffer("x", i), &rows)?;
             }
-            let i = self.executor(&batch, false)?;
+            let i = self.executor(batch, false)?;
             let executor = self.executor_at(i);
             executor.run(&[StepBlock::default()])?;
             let outputs = (0..shapes.len())

@@ -1,11 +1,13 @@
 //! The training loop.
 
 use super::clock::Instant;
-use super::fit::{Fit, Validation};
+use super::fit::Fit;
 use super::history::{BatchEnd, Epoch, FitInfo, History};
+use super::memory::Wanted;
 use super::numbers::Numbers;
 use super::pass::Pass;
 use super::source::{Feed, TrainingData};
+use super::stops::Stops;
 use super::trainer::Trainer;
 use crate::callbacks::{BatchInterval, Callback, Control, HookResult, Requests};
 use crate::data::{TensorDataset, permutation};
@@ -68,8 +70,8 @@ struct Run<'f, 'a> {
     batch_hooks: Vec<(bool, Instant)>,
     /// The place of each callback among those of its name.
     places: Vec<usize>,
-    /// Seconds that a step takes, measured between two waits.
-    step_seconds: Option<f64>,
+    /// Where the host waits.
+    stops: Stops,
 }
 
 impl Run<'_, '_> {
@@ -84,24 +86,10 @@ impl Run<'_, '_> {
     }
 
     /// The end of the steps that run before somebody wants numbers; those of `read` and later are still on the
-    /// device, which keeps as many as it has slots.
-    fn next_stop(&self, read: usize, pass: &Pass) -> usize {
-        let step = self.state.batch;
-        let mut end = pass.steps.min((step / pass.window + 1) * pass.window);
-        for callback in &self.fit.callbacks {
-            let own = match callback.batch_interval() {
-                BatchInterval::Never => continue,
-                BatchInterval::Batches(n) => (step / n.max(1) + 1) * n.max(1),
-                BatchInterval::Time(interval) => step + self.steps_within(interval),
-            };
-            end = end.min(own);
-        }
-        end.min(read + pass.full.slots)
-    }
-
-    /// Steps that take about `interval`; one while that is not known.
-    fn steps_within(&self, interval: Duration) -> usize {
-        self.step_seconds.map_or(1, |s| (interval.as_secs_f64() / s.max(1e-9)) as usize).max(1)
+    /// device.
+    fn next_stop(&self, read: usize) -> usize {
+        let intervals = self.fit.callbacks.iter().map(|callback| callback.batch_interval());
+        self.stops.next(self.state.batch, read, intervals)
     }
 
     /// Whether any callback's batch hooks run.
@@ -127,26 +115,35 @@ impl Trainer {
         mut fit: Fit<'_>,
     ) -> Result<History> {
         let began = Instant::now();
+        // A `fit` that was dropped before its end is no longer under way.
+        self.fitting = false;
         if fit.epochs == 0 {
             return Err(Error::parameter("epochs", 0, "at least one epoch"));
         }
         let data = data.into();
         let split = fit.split(&data)?;
         let data = split.train.as_ref().map_or(data, TrainingData::Resident);
-        let mut pass = self.training_pass(&data, &fit)?;
-        if let Some(validation) = split.validation.data() {
-            self.check_data(validation)?;
-        }
+        self.check_training(&data)?;
         fit.callbacks.extend(crate::callbacks::shown(fit.verbose));
-        let validation = self.validation_pass(&split.validation)?;
-        let resident = matches!(data, TrainingData::Resident(_));
-        if fit.alone() && resident && validation.is_none() {
-            pass.keep_passes(fit.epochs, self.columns());
+        let unwatched = fit.alone() && split.validation.data().is_none();
+        let sized = |this: &Self, size: usize| this.training_pass(&data, &fit, size, unwatched);
+        let pass = sized(self, fit.batch_size.unwrap_or(data.len()))?;
+        let validation = match split.validation.data() {
+            Some(data) => {
+                self.check_data(data)?;
+                Some((data, self.validation_pass(data, self.evaluation_batch())?))
+            }
+            None => None,
+        };
+        let mut passes = vec![Wanted { pass: &pass, resized: &sized }];
+        let sized = validation
+            .as_ref()
+            .map(|(data, _)| |this: &Self, size: usize| this.validation_pass(data, size));
+        if let (Some((_, pass)), Some(resized)) = (&validation, &sized) {
+            passes.push(Wanted { pass, resized });
         }
-        let passes: Vec<&Pass> =
-            [&pass].into_iter().chain(validation.as_ref().map(|(_, pass)| pass)).collect();
-        self.admit(&passes)?;
         self.check_callbacks(&fit, validation.is_some())?;
+        self.admit(&passes)?;
         // Everything that can be refused is refused by now, before the first byte is uploaded.
         self.trained = None;
         let feed = self.feed(&data, &pass)?;
@@ -172,12 +169,16 @@ impl Trainer {
             state,
             requests: Requests::default(),
             epoch_began: Instant::now(),
-            step_seconds: None,
+            stops: Stops::of(&pass),
         };
         self.take_up(&mut run)?;
         // While training goes on, and after it failed, the trainer stands at no place of its own.
         self.fit_state = None;
-        self.epochs_of(&mut run, &pass, validation.as_ref().map(|(_, pass)| pass), began).await?;
+        self.fitting = true;
+        let validation = validation.as_ref().map(|(_, pass)| pass);
+        let ended = self.epochs_of(&mut run, &pass, validation, began).await;
+        self.fitting = false;
+        ended?;
         // Training that has ended may go on for more epochs, once a checkpoint says so.
         self.fit_state = Some(FitState { stop: false, ..run.snapshot() });
         self.resume = false;
@@ -193,13 +194,8 @@ impl Trainer {
         crate::gpu::block_on(self.fit_async(data, fit))
     }
 
-    fn validation_pass<'v>(
-        &self,
-        validation: &'v Validation<'_>,
-    ) -> Result<Option<(&'v TensorDataset, Pass)>> {
-        let Some(data) = validation.data() else { return Ok(None) };
-        let pass = self.resident_pass("validate", data, self.evaluation_batch(), None)?;
-        Ok(Some((data, pass)))
+    fn validation_pass(&self, data: &TensorDataset, size: usize) -> Result<Pass> {
+        self.resident_pass("validate", data, size, None)
     }
 
     /// Names of the logs at the end of an epoch.
@@ -400,7 +396,7 @@ impl Trainer {
         let wanted = run.wants_batches();
         while run.state.batch < pass.steps && !run.requests.stop {
             let step = run.state.batch;
-            let end = run.next_stop(read, pass);
+            let end = run.next_stop(read);
             if wanted {
                 self.batch_begins(run)?;
             }
@@ -416,7 +412,7 @@ impl Trainer {
                 // Compilation makes the first steps no measure of the others.
                 if ended.is_none() && alone {
                     let took = began.elapsed();
-                    run.step_seconds = Some(took.as_secs_f64() / (end - step) as f64);
+                    run.stops.step_seconds = Some(took.as_secs_f64() / (end - step) as f64);
                     self.pace(pass, end - step, took);
                 }
             }

@@ -76,22 +76,36 @@ pub(super) enum Feed {
 }
 
 impl Trainer {
-    /// Checks the data and plans its pass.
-    pub(super) fn training_pass(&self, data: &TrainingData<'_>, fit: &Fit<'_>) -> Result<Pass> {
+    /// Refuses training data that does not suit the model.
+    pub(super) fn check_training(&self, data: &TrainingData<'_>) -> Result<()> {
         match data {
-            TrainingData::Resident(data) => self.check_data(data)?,
+            TrainingData::Resident(data) => self.check_data(data),
             #[cfg(not(target_arch = "wasm32"))]
-            TrainingData::Streamed(data) => self.check_stream(&**data)?,
+            TrainingData::Streamed(data) => self.check_stream(&**data),
         }
+    }
+
+    /// The pass over training data in batches of `size`. Where nobody looks between epochs, the device keeps the
+    /// numbers of several.
+    pub(super) fn training_pass(
+        &self,
+        data: &TrainingData<'_>,
+        fit: &Fit<'_>,
+        size: usize,
+        unwatched: bool,
+    ) -> Result<Pass> {
         let n = data.len();
-        let size = fit.batch_size.unwrap_or(n);
         if size == 0 || size > n {
             let detail = format!("a batch has 1 to {n} samples, as many as there are");
             return Err(Error::parameter("batch_size", size, detail));
         }
         match data {
             TrainingData::Resident(data) => {
-                self.resident_pass("train", data, size, fit.steps_per_epoch)
+                let mut pass = self.resident_pass("train", data, size, fit.steps_per_epoch)?;
+                if unwatched {
+                    pass.keep_passes(fit.epochs, self.columns());
+                }
+                Ok(pass)
             }
             #[cfg(not(target_arch = "wasm32"))]
             TrainingData::Streamed(data) => {

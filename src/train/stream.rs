@@ -87,12 +87,12 @@ impl Trainer {
         Ok(pass)
     }
 
-    /// Allocates the window, whose rows are taken in order.
+    /// Makes room for the window, whose rows are taken in order.
     pub(super) fn make_room(&mut self, pass: &Pass) -> Result<()> {
         let batch = &pass.full;
         for (part, ty) in [("x", &batch.x[0]), ("y", &batch.y[0])] {
             let bytes = ty.shape.len() * ty.dtype.size();
-            self.store.allocate(&batch.buffer(part, 0), bytes as u64)?;
+            self.store.reserve(&batch.buffer(part, 0), bytes as u64)?;
         }
         let in_order: Vec<u32> = (0..(pass.window * batch.size) as u32).collect();
         self.upload_order(pass, &in_order)?;

@@ -6,7 +6,7 @@ use super::pass::Pass;
 use super::run::FitState;
 use super::step::{Batch, StepSpec, step_graph};
 use crate::error::{Error, Result};
-use crate::gpu::{Device, Executor, Pool, Store};
+use crate::gpu::{Device, Executor, Pool, StepBlock, Store};
 use crate::graph::{Graph, TensorType};
 use crate::layers::{Model, Sequential};
 use crate::optim::{GradientTransform, Optimizer, Slot};
@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::tensor::{DType, Shape, Tensor};
 use std::sync::Arc;
 
-/// Plans kept for another use, with their activation buffers.
+/// Plans and executors kept for another use.
 const KEPT: usize = 16;
 
 /// Which plan: the batch it reads and whether it trains.
@@ -33,6 +33,8 @@ pub struct Trainer {
     pub(crate) outputs: Vec<OutputSpec>,
     pub(super) plans: Vec<(Key, Arc<Plan>)>,
     pub(super) executors: Vec<(Key, Executor)>,
+    /// Room for the words of the steps that are submitted next.
+    pub(super) blocks: Vec<StepBlock>,
     /// Steps trained so far.
     pub(super) steps: u64,
     /// Epochs trained so far: the shuffle's counter.
@@ -45,6 +47,13 @@ pub struct Trainer {
     pub(super) resume: bool,
     /// The steps of the last `fit`, whose samples are on the device.
     pub(super) trained: Option<Pass>,
+    /// Whether a `fit` is under way, whose callbacks may use the trainer too.
+    pub(super) fitting: bool,
+}
+
+/// Whether a plan is this one.
+fn is((known, trains): &Key, batch: &Batch, train: bool) -> bool {
+    *trains == train && known == batch
 }
 
 impl Sequential {
@@ -89,12 +98,14 @@ impl Trainer {
             outputs,
             plans: Vec::new(),
             executors: Vec::new(),
+            blocks: Vec::new(),
             steps: 0,
             epochs: 0,
             learning_rate: None,
             fit_state: None,
             resume: false,
             trained: None,
+            fitting: false,
         };
         trainer.probe()?;
         for (name, values) in trainer.initial_state() {
@@ -236,30 +247,38 @@ impl Trainer {
 
     /// The plan of a step over `batch`, compiled at its first use.
     pub(super) fn planned(&mut self, batch: &Batch, train: bool) -> Result<Arc<Plan>> {
-        let key = (batch.clone(), train);
-        if let Some((_, plan)) = self.plans.iter().find(|(known, _)| *known == key) {
+        if let Some(i) = self.executor_of(batch, train) {
+            return Ok(self.executors[i].1.plan().clone());
+        }
+        if let Some((_, plan)) = self.plans.iter().find(|(key, _)| is(key, batch, train)) {
             return Ok(plan.clone());
         }
         let plan = Arc::new(self.plan(batch, train)?);
-        self.plans.push((key, plan.clone()));
+        // Datasets of many sizes leave plans behind; the oldest go first.
+        if self.plans.len() == KEPT {
+            self.plans.remove(0);
+        }
+        self.plans.push(((batch.clone(), train), plan.clone()));
         Ok(plan)
+    }
+
+    /// The index of the executor for `batch`, where there is one.
+    fn executor_of(&self, batch: &Batch, train: bool) -> Option<usize> {
+        self.executors.iter().position(|(key, _)| is(key, batch, train))
     }
 
     /// The index of the executor for `batch`, made at its first use and bound to the present buffers.
     pub(super) fn executor(&mut self, batch: &Batch, train: bool) -> Result<usize> {
-        let key = (batch.clone(), train);
-        let i = match self.executors.iter().position(|(known, _)| *known == key) {
+        let i = match self.executor_of(batch, train) {
             Some(i) => i,
             None => {
                 let plan = self.planned(batch, train)?;
                 let (store, pool) = (&self.store, &mut self.pool);
                 let executor = Executor::with_pool(&self.device, plan, store, pool)?;
-                // Datasets of many sizes leave plans behind; the oldest go first.
                 if self.executors.len() == KEPT {
-                    let (key, _) = self.executors.remove(0);
-                    self.plans.retain(|(known, _)| *known != key);
+                    self.executors.remove(0);
                 }
-                self.executors.push((key, executor));
+                self.executors.push(((batch.clone(), train), executor));
                 self.executors.len() - 1
             }
         };

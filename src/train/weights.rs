@@ -76,6 +76,11 @@ impl Trainer {
     /// # Errors
     /// [`Error::Limit`] and [`Error::Gpu`] where the device has no room.
     pub fn keep_weights(&mut self, name: &str) -> Result<()> {
+        let arenas = self.layout.arenas.iter().enumerate();
+        let missing =
+            arenas.filter(|(i, _)| !self.store.contains(&kept(name, &self.layout.arena_name(*i))));
+        let bytes = missing.map(|(_, arena)| arena.len as u64 * 4).sum();
+        self.admit_extra("a copy of the weights", bytes, &[])?;
         for i in 0..self.layout.arenas.len() {
             let arena = self.layout.arena_name(i);
             self.store.copy(&arena, &kept(name, &arena))?;

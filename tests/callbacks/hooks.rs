@@ -3,6 +3,8 @@
 use super::*;
 use std::cell::RefCell;
 use std::time::Duration;
+use support::options;
+use wgrad::gpu::block_on;
 
 /// A callback that notes every call, with the letter `who`.
 fn noting<'a>(
@@ -102,6 +104,31 @@ fn numbers_do_not_depend_on_who_looks_when() -> Result<()> {
         let want: Vec<(usize, f64)> = batches.into_iter().map(|b: usize| every[b]).collect();
         assert_eq!(seen(interval)?, want, "{interval:?}");
     }
+    Ok(())
+}
+
+/// Waits of the host for an epoch of so many batches, where somebody looks this often.
+fn waits(batches: usize, interval: BatchInterval) -> Result<u64> {
+    // Tests beside this one would wait on the shared device too.
+    let device = block_on(Device::open(&options()?))?;
+    let mut trainer = trainer_on(&device);
+    // The first steps are waited for to be measured: an epoch of them goes before.
+    trainer.fit(&line(2 * batches), fit(1))?;
+    let before = device.waits();
+    let looking = Lambda::new().on_batch_end(interval, |_, _| Ok(()));
+    trainer.fit(&line(2 * batches), fit(1).callback(looking))?;
+    Ok(device.waits() - before)
+}
+
+#[test]
+fn the_host_waits_only_where_somebody_looks() -> Result<()> {
+    let batches = 120;
+    assert_eq!(waits(batches, BatchInterval::Never)?, 1, "the epoch's end");
+    assert_eq!(waits(batches, BatchInterval::Batches(1))?, batches as u64);
+    assert_eq!(waits(batches, BatchInterval::Batches(50))?, 3);
+    // A step is waited for to learn how many take an hour.
+    assert_eq!(waits(batches, BatchInterval::Time(Duration::from_secs(3600)))?, 2);
+    assert_eq!(waits(batches, BatchInterval::Time(Duration::ZERO))?, batches as u64);
     Ok(())
 }
 

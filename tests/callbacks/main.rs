@@ -28,9 +28,14 @@ fn line(n: usize) -> TensorDataset {
 
 /// A straight line to be fitted, at the learning rate 0.125.
 fn trainer() -> Trainer {
+    trainer_on(device())
+}
+
+/// As [`trainer`], on a device of the test's own.
+fn trainer_on(device: &Device) -> Trainer {
     let compile = Compile::new(Sgd::new(0.125), Loss::MeanSquaredError);
     let compile = compile.metrics([Metric::MeanAbsoluteError]);
-    Sequential::new([1]).add(Dense::new(1)).compile(device(), compile).unwrap()
+    Sequential::new([1]).add(Dense::new(1)).compile(device, compile).unwrap()
 }
 
 /// Silent training for so many epochs on batches of 2.

@@ -11,7 +11,7 @@ use crate::reference::random::uniform;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
-use wgrad::gpu::{Device, Executor, StepBlock, Store, block_on};
+use wgrad::gpu::{Device, DeviceOptions, Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
 use wgrad::kernels::{Access, DeviceCaps, MatmulFamily};
 use wgrad::ops::registry::{Case, Sample};
@@ -28,10 +28,14 @@ fn pattern(i: usize) -> u32 {
     0x7fc1_0000 + i as u32
 }
 
-/// The device that all tests share.
+/// The device that all tests share, without the table of kernels that `tune` may have measured on this machine.
 pub fn device() -> &'static Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
-    DEVICE.get_or_init(|| Device::new().unwrap_or_else(|e| panic!("{e}")))
+    DEVICE.get_or_init(|| {
+        let options = DeviceOptions::from_env().map(|env| DeviceOptions { cache: None, ..env });
+        let device = options.and_then(|options| block_on(Device::open(&options)));
+        device.unwrap_or_else(|e| panic!("{e}"))
+    })
 }
 
 /// The capabilities under which the adapter runs every kernel family: its own, and those of a device without

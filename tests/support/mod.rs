@@ -3,17 +3,25 @@
 #![allow(dead_code, reason = "each test binary includes the whole module and uses a part of it")]
 
 use std::sync::{Arc, OnceLock};
-use wgrad::gpu::{Device, Executor, StepBlock, Store, block_on};
+use wgrad::gpu::{Device, DeviceOptions, Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::Tensor;
 use wgrad::{Error, Result};
 
+/// What the environment says, less what earlier runs kept: a table of kernels that `tune` measured would have the
+/// tests run other kernels than a fresh machine does.
+pub fn options() -> Result<DeviceOptions> {
+    Ok(DeviceOptions { cache: None, ..DeviceOptions::from_env()? })
+}
+
 /// The binary's device. Tests do not skip: without an adapter they fail.
 pub fn device() -> &'static Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
-    DEVICE.get_or_init(|| Device::new().expect("the tests need an adapter"))
+    DEVICE.get_or_init(|| {
+        options().and_then(|options| block_on(Device::open(&options))).expect("an adapter")
+    })
 }
 
 /// Compiles `graph`, runs it once on the inputs, and reads every output in order.

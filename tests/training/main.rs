@@ -12,6 +12,7 @@ mod profile;
 mod reference;
 mod seeds;
 mod stream;
+mod submits;
 #[path = "../support/mod.rs"]
 mod support;
 

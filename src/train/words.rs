@@ -1,0 +1,108 @@
+//! The words of a step: what changes from one to the next.
+
+use super::pass::Pass;
+use super::trainer::Trainer;
+use crate::gpu::StepBlock;
+use crate::plan::Plan;
+
+/// Where the words of a plan's steps lie in their blocks, looked up once for many steps.
+#[derive(Debug)]
+pub(super) struct Words {
+    start: Option<usize>,
+    slot: Option<usize>,
+    seed: Option<usize>,
+    step: Option<usize>,
+    /// The update's words, in the order in which its rule names them.
+    update: Vec<(&'static str, Option<usize>)>,
+}
+
+impl Words {
+    pub fn of(plan: &Plan) -> Self {
+        let [start, slot, seed, step] =
+            ["start", "slot", "seed", "step"].map(|name| plan.step_param(name));
+        Self { start, slot, seed, step, update: Vec::new() }
+    }
+
+    /// The place of the `i`-th word that the rule named.
+    fn update(&mut self, plan: &Plan, i: usize, name: &'static str) -> Option<usize> {
+        match self.update.get(i) {
+            Some((known, place)) if *known == name => *place,
+            _ => {
+                // Rules name the same words at each step; one that does not costs a search.
+                self.update.truncate(i);
+                let place = plan.step_param(name);
+                self.update.push((name, place));
+                place
+            }
+        }
+    }
+}
+
+/// Sets a word that the plan reads.
+fn set(block: &mut StepBlock, place: Option<usize>, value: u32) {
+    if let Some(place) = place {
+        block.set_word(place, value);
+    }
+}
+
+impl Trainer {
+    /// The words of the next step, which counts where the pass trains.
+    pub(super) fn step_block(
+        &mut self,
+        words: &mut Words,
+        plan: &Plan,
+        pass: &Pass,
+        step: usize,
+    ) -> StepBlock {
+        let mut block = StepBlock::default();
+        let place = step % pass.steps % pass.window;
+        set(&mut block, words.start, (place * pass.full.size) as u32);
+        set(&mut block, words.slot, (step % pass.full.slots) as u32);
+        if pass.train {
+            set(&mut block, words.seed, fold_seed(self.seed()));
+            // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
+            set(&mut block, words.step, self.steps as u32);
+            for (i, (name, value)) in self.update_values().into_iter().enumerate() {
+                set(&mut block, words.update(plan, i, name), value.to_bits());
+            }
+            self.steps += 1;
+        }
+        block
+    }
+}
+
+/// A 64-bit seed in the generator's 32-bit key word.
+fn fold_seed(seed: u64) -> u32 {
+    (seed ^ (seed >> 32)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::StepParam;
+    use crate::tensor::DType;
+
+    fn plan(names: &[&str]) -> Plan {
+        let param = |name: &&str| StepParam { name: (*name).into(), dtype: DType::F32 };
+        Plan {
+            buffers: Vec::new(),
+            dispatches: Vec::new(),
+            outputs: Vec::new(),
+            step_params: names.iter().map(param).collect(),
+            params_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn words_lie_where_the_plan_says_in_any_order() {
+        let plan = plan(&["step", "alpha", "start", "apply"]);
+        let mut words = Words::of(&plan);
+        assert_eq!([words.step, words.start, words.slot], [Some(0), Some(2), None]);
+        for named in [&["alpha", "apply"][..], &["alpha", "apply"], &["apply"], &["other", "alpha"]]
+        {
+            for (i, &name) in named.iter().enumerate() {
+                assert_eq!(words.update(&plan, i, name), plan.step_param(name), "{named:?}");
+            }
+        }
+    }
+}

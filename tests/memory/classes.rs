@@ -1,0 +1,128 @@
+//! What a plan announces, class by class.
+
+use super::*;
+use std::sync::Arc;
+use wgrad::gpu::{Executor, Pool, StepBlock, Store};
+use wgrad::kernels::STEP_BLOCKS_BYTES;
+use wgrad::plan::BufferClass;
+
+const CLASSES: [BufferClass; 5] = [
+    BufferClass::Input,
+    BufferClass::State,
+    BufferClass::Arena,
+    BufferClass::Activation,
+    BufferClass::Uniform,
+];
+
+/// A class whose bytes are not those that were found: `found` gives them, and how many more they may seem.
+fn wrong(
+    announced: &[(BufferClass, u64)],
+    found: impl Fn(BufferClass) -> (u64, u64),
+) -> Option<String> {
+    CLASSES.into_iter().find_map(|class| {
+        let said = announced.iter().filter(|a| a.0 == class).map(|a| a.1).sum::<u64>();
+        let (found, more) = found(class);
+        let agree = found > 0 && (said..=said + more).contains(&found);
+        (!agree).then(|| format!("{class:?}: {said} said, {found} found"))
+    })
+}
+
+/// Fails unless the classes agree, or where it would pass unnoticed that two of them are exchanged, or that a class
+/// has some bytes of another.
+fn check(
+    announced: &[(BufferClass, u64)],
+    found: impl Fn(BufferClass) -> (u64, u64),
+) -> Result<()> {
+    if let Some(wrong) = wrong(announced, &found) {
+        anyhow::bail!("{wrong}");
+    }
+    for (i, j) in (0..announced.len()).flat_map(|i| (0..i).map(move |j| (i, j))) {
+        let mut exchanged = announced.to_vec();
+        (exchanged[i].1, exchanged[j].1) = (exchanged[j].1, exchanged[i].1);
+        ensure!(wrong(&exchanged, &found).is_some(), "{i} and {j} look alike");
+        let mut moved = announced.to_vec();
+        (moved[i].1, moved[j].1) = (moved[i].1 + 2048, moved[j].1 - 2048);
+        ensure!(wrong(&moved, &found).is_some(), "2 KiB of {j} go to {i} unnoticed");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_plan_announces_what_is_allocated_by_class() -> Result<()> {
+    let device = own_device(None)?;
+    let trainer = model(37, 50).compile(&device, settings())?;
+    let plan = Arc::new(step(&trainer, 33)?);
+    let before = held_at_rest(&device)?.bytes;
+    let labels_before = by_label(&device);
+    let mut store = Store::new(&device);
+    for decl in plan.buffers.iter().filter(|decl| decl.class.is_external()) {
+        store.allocate(&decl.name, decl.bytes)?;
+    }
+    let mut executor = Executor::new(&device, plan.clone(), &store)?;
+    executor.run(&[StepBlock::default()])?;
+    let bytes = held_at_rest(&device)?.bytes - before;
+    let sum: u64 = plan.memory().iter().map(|(_, bytes)| bytes).sum();
+    ensure!(bytes as u64 == sum, "{bytes} of {sum}");
+    let labels = by_label(&device);
+    if device.info().backend == "vulkan" {
+        ensure!(labels.is_some(), "Vulkan tells which buffer takes what");
+    }
+    if let (Some(before), Some(labels)) = (labels_before, labels) {
+        let of = |label: &str| {
+            let now = labels.get(label).copied().unwrap_or_default();
+            let earlier = before.get(label).copied().unwrap_or_default();
+            (now.0 - earlier.0, now.1 - earlier.1)
+        };
+        check(&plan.memory(), |class| {
+            let found: Vec<(u64, u64)> = match class {
+                BufferClass::Uniform => vec![of("parameters"), of("step blocks")],
+                BufferClass::Activation => vec![of("activation")],
+                // What the store holds, and the gradients, go by their names in the plan.
+                _ => {
+                    let own = plan.buffers.iter().filter(|decl| decl.class == class);
+                    own.map(|decl| of(&decl.name)).collect()
+                }
+            };
+            let (count, bytes) = found.iter().fold((0, 0), |sum, f| (sum.0 + f.0, sum.1 + f.1));
+            (bytes, 255 * count)
+        })?;
+    }
+    drop((executor, store));
+    ensure!(held_at_rest(&device)?.bytes == before, "something stays");
+    Ok(())
+}
+
+#[test]
+fn classes_hold_what_their_names_say() -> Result<()> {
+    let device = own_device(None)?;
+    let trainer = model(37, 50).compile(&device, settings())?;
+    let plan = step(&trainer, 33)?;
+    let padded = |elements: u64| (elements * 4).next_multiple_of(256);
+    let params: u64 = trainer.layout().arenas.iter().map(|arena| arena.len as u64 * 4).sum();
+    // Slots of a loss and a hit for each of 33 samples, in rows of 64.
+    let metrics = 3 * 2 * 64 * 4;
+    let activations = Pool::default().bytes_with([&plan]);
+    let bytes = |class| match class {
+        BufferClass::Input => padded(100 * 37) + 2 * padded(100),
+        // Adam keeps two numbers for each parameter.
+        BufferClass::State => 3 * params + metrics,
+        BufferClass::Arena => params,
+        BufferClass::Activation => activations,
+        BufferClass::Uniform => plan.params_bytes + STEP_BLOCKS_BYTES,
+    };
+    check(&plan.memory(), |class| (bytes(class), 0))
+}
+
+#[test]
+fn executors_that_take_turns_share_activations() -> Result<()> {
+    let device = own_device(None)?;
+    let trainer = model(37, 50).compile(&device, settings())?;
+    let (full, rest) = (step(&trainer, 33)?, step(&trainer, 1)?);
+    let activations = full.bytes_of(BufferClass::Activation);
+    let pool = Pool::default();
+    let more = pool.bytes_with([&full, &rest]) - activations;
+    ensure!(more < rest.bytes_of(BufferClass::Activation), "the rest takes {more} of its own");
+    ensure!(pool.bytes_with([&full, &full]) == activations, "the same batch takes more");
+    ensure!(pool.bytes_with([&rest]) == rest.bytes_of(BufferClass::Activation), "the rest alone");
+    Ok(())
+}
