@@ -251,9 +251,8 @@ impl Executor {
         self.parts.clear();
         if submits > 1 {
             let cost = self.plan.dispatches.iter().map(|dispatch| {
-                let (read, written) = dispatch.traffic();
                 // A guess is enough: what a dispatch computes and moves, and what it takes at the least.
-                dispatch.call.flops + read + written + 1
+                dispatch.call.flops + dispatch.bytes_read + dispatch.bytes_written + 1
             });
             self.parts = split(&cost.collect::<Vec<u64>>(), submits);
         }

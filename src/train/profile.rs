@@ -5,6 +5,7 @@ use super::pass::Pass;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::plan::{BufferClass, Dispatch, Plan};
+use std::collections::BTreeMap;
 use std::fmt::{Display, Formatter};
 use std::ops::Range;
 use std::sync::Arc;
@@ -231,7 +232,8 @@ impl Trainer {
     /// afterwards what they were before.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for no steps, or where no `fit` went before; [`Error::Gpu`] where the device fails.
+    /// [`Error::Parameter`] for no steps, or where no `fit` went before; [`Error::Limit`] where the device has no room
+    /// for a copy of the state; [`Error::Gpu`] where the device fails.
     pub async fn profile_async(&mut self, steps: usize) -> Result<Profile> {
         if steps == 0 {
             return Err(Error::parameter("steps", 0, "a profile has at least one step"));
@@ -269,20 +271,16 @@ fn copy_of(name: &str) -> String {
 impl Trainer {
     /// Copies what the steps of a pass change, all but their numbers, and gives the names of the buffers.
     fn keep_state(&mut self, pass: &Pass) -> Result<Vec<String>> {
-        let mut names: Vec<String> = Vec::new();
+        let plans = self.plans_of(pass)?;
         let own = format!("{}/", pass.full.role);
-        for plan in self.plans_of(pass)? {
-            let states = plan.buffers.iter().filter(|b| b.class == BufferClass::State);
-            for decl in states.filter(|b| !b.name.starts_with(&own)) {
-                if !names.contains(&decl.name) {
-                    names.push(decl.name.clone());
-                }
-            }
-        }
-        for name in &names {
+        let decls = plans.iter().flat_map(|plan| &plan.buffers);
+        let states = decls.filter(|b| b.class == BufferClass::State && !b.name.starts_with(&own));
+        let kept: BTreeMap<&str, u64> = states.map(|b| (&*b.name, b.bytes)).collect();
+        self.admit_extra("copy of the state while it is profiled", kept.values().sum(), &plans)?;
+        for name in kept.keys() {
             self.store.copy(name, &copy_of(name))?;
         }
-        Ok(names)
+        Ok(kept.into_keys().map(str::to_owned).collect())
     }
 
     async fn profile_pass(&mut self, pass: &Pass, steps: usize) -> Result<Profile> {

@@ -3,7 +3,7 @@
 use super::pass::Pass;
 use super::trainer::Trainer;
 use crate::gpu::StepBlock;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanData};
 
 /// Where the words of a plan's steps lie in their blocks, looked up once for many steps.
 #[derive(Debug)]
@@ -17,14 +17,14 @@ pub(super) struct Words {
 }
 
 impl Words {
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of(plan: &PlanData) -> Self {
         let [start, slot, seed, step] =
             ["start", "slot", "seed", "step"].map(|name| plan.step_param(name));
         Self { start, slot, seed, step, update: Vec::new() }
     }
 
     /// The place of the `i`-th word that the rule named.
-    fn update(&mut self, plan: &Plan, i: usize, name: &'static str) -> Option<usize> {
+    fn update(&mut self, plan: &PlanData, i: usize, name: &'static str) -> Option<usize> {
         match self.update.get(i) {
             Some((known, place)) if *known == name => *place,
             _ => {
@@ -82,9 +82,9 @@ mod tests {
     use crate::graph::StepParam;
     use crate::tensor::DType;
 
-    fn plan(names: &[&str]) -> Plan {
+    fn plan(names: &[&str]) -> PlanData {
         let param = |name: &&str| StepParam { name: (*name).into(), dtype: DType::F32 };
-        Plan {
+        PlanData {
             buffers: Vec::new(),
             dispatches: Vec::new(),
             outputs: Vec::new(),
