@@ -1,6 +1,7 @@
 //! How much memory an adapter has. Of the APIs that wgpu drives, Vulkan alone is asked.
 
-/// Bytes of the largest heap that is the device's own; `None` where the backend does not tell.
+/// Bytes of the largest heap that is the device's own, or of any where it shares the host's memory and its own is a
+/// small part of that; `None` where the backend does not tell.
 #[cfg(not(any(target_arch = "wasm32", target_vendor = "apple")))]
 pub(super) fn bytes_of(adapter: &wgpu::Adapter) -> Option<u64> {
     /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`.
@@ -13,8 +14,9 @@ pub(super) fn bytes_of(adapter: &wgpu::Adapter) -> Option<u64> {
         instance.get_physical_device_memory_properties(adapter.raw_physical_device())
     };
     let heaps = &properties.memory_heaps[..properties.memory_heap_count as usize];
-    let own = heaps.iter().filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0);
-    own.map(|heap| heap.size).max()
+    let shared = adapter.get_info().device_type == wgpu::DeviceType::IntegratedGpu;
+    let usable = heaps.iter().filter(|heap| shared || heap.flags.as_raw() & DEVICE_LOCAL != 0);
+    usable.map(|heap| heap.size).max()
 }
 
 #[cfg(any(target_arch = "wasm32", target_vendor = "apple"))]
