@@ -1,21 +1,15 @@
 //! Where a training step's time goes: each dispatch of the step alone, in turn over many rounds, and its least
-//! time, on the clock and by processor time over all cores.
+//! time on the clock. Where the adapter is the processor and the system counts its time, that time over all cores stands
+//! beside it, and rates are by it: other programs change it less.
 
 use anyhow::Result;
 use std::time::Duration;
 use wgrad::gpu::Device;
-use wgrad_benches::{Runner, processor_time, training_step};
+use wgrad_benches::{Runner, Times, adapter_time, training_step};
 
 /// Times that each dispatch runs between two waits, and rounds of these.
 const REPEATS: u64 = 16;
 const ROUNDS: usize = 20;
-
-/// Least milliseconds on the clock, and of processor time over all cores.
-#[derive(Clone, Copy)]
-struct Least {
-    clock: f64,
-    processor: f64,
-}
 
 fn main() -> Result<()> {
     let device = Device::new()?;
@@ -23,7 +17,8 @@ fn main() -> Result<()> {
     println!("adapter: {}", device.info());
     for (hidden, batch) in [(&[128][..], 64), (&[128, 128], 64), (&[512, 512], 128)] {
         let widths: Vec<String> = hidden.iter().map(ToString::to_string).collect();
-        println!("step 784-{}-10 batch {batch}: ms, ms by processor time", widths.join("-"));
+        let beside = adapter_time(&device).map_or("", |_| ", ms by processor time");
+        println!("step 784-{}-10 batch {batch}: ms{beside}", widths.join("-"));
         let whole = training_step(&device, hidden, batch)?;
         let alone = |i: usize| {
             let mut plan = whole.clone();
@@ -36,32 +31,29 @@ fn main() -> Result<()> {
             .map(|i| Runner::from_plan(&device, alone(i)))
             .chain([Runner::from_plan(&device, whole.clone())])
             .collect::<Result<Vec<_>, _>>()?;
-        let mut least = vec![Least { clock: f64::MAX, processor: f64::MAX }; runners.len()];
+        let mut least = vec![Times { clock: f64::MAX, processor: None }; runners.len()];
         for _ in 0..ROUNDS {
             for (runner, least) in runners.iter_mut().zip(&mut least) {
-                let before = processor_time();
+                let before = adapter_time(&device);
                 let clock = runner.time(REPEATS)?;
-                let used = processor_time().zip(before).map(|(after, before)| after - before);
+                let used = adapter_time(&device).zip(before).map(|(after, before)| after - before);
                 let ms = |t: Duration| 1e3 * t.as_secs_f64() / REPEATS as f64;
-                least.clock = least.clock.min(ms(clock));
-                least.processor = least.processor.min(used.map_or(f64::NAN, ms) / cores as f64);
+                let processor = used.map(|used| ms(used) / cores as f64);
+                *least = least.least(Times { clock: ms(clock), processor });
             }
         }
         for (d, time) in whole.dispatches.iter().zip(&least) {
             println!(
-                "{:8.3} {:8.3} {:6.1} GFLOP/s  {}  {} {}",
-                time.clock,
-                time.processor,
-                d.call.flops as f64 / time.processor / 1e6,
+                "{time} {:6.1} GFLOP/s  {}  {} {}",
+                d.call.flops as f64 / time.busy() / 1e6,
                 d.call.template,
                 d.layer,
                 d.label.chars().take(50).collect::<String>(),
             );
         }
         let (each, step) = least.split_at(whole.dispatches.len());
-        let sum = |f: fn(&Least) -> f64| each.iter().map(f).sum::<f64>();
-        println!("{:8.3} {:8.3} in all", sum(|l| l.clock), sum(|l| l.processor));
-        println!("{:8.3} {:8.3} as one step\n", step[0].clock, step[0].processor);
+        println!("{} in all", each.iter().copied().sum::<Times>());
+        println!("{} as one step\n", step[0]);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from protocol import BETA1, BETA2, EPSILON, RATE, Peer, main
+from protocol import BETA1, BETA2, EPSILON, Peer, configure_jax, main
 
 
 def forward(layers, x):
@@ -21,8 +21,7 @@ def mean_loss(layers, x, y):
     return -jnp.mean(jnp.take_along_axis(rows, y[:, None], axis=1))
 
 
-@functools.partial(jax.jit, donate_argnums=0)
-def train_step(state, x, y):
+def advance(state, x, y, rate):
     layers, m, v, t = state
     loss, g = jax.value_and_grad(mean_loss)(layers, x, y)
     t = t + 1
@@ -30,19 +29,28 @@ def train_step(state, x, y):
     v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
     # 1 - beta^t, by the way that keeps its digits in f32 while t is small.
     c1, c2 = (-jnp.expm1(t * np.log(beta)) for beta in (BETA1, BETA2))
-    rule = lambda p, m, v: p - RATE * (m / c1) / (jnp.sqrt(v / c2) + EPSILON)
+    rule = lambda p, m, v: p - rate * (m / c1) / (jnp.sqrt(v / c2) + EPSILON)
     return (jax.tree.map(rule, layers, m, v), m, v, t), loss
+
+
+train_step = jax.jit(advance, static_argnums=3, donate_argnums=0)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4), donate_argnums=0)
+def train_step_on(state, pixels, labels, size, rate):
+    # The count of steps, which lies on the device already, says which images are next: no number travels.
+    first = state[3].astype(jnp.int32) * size
+    x = jax.lax.dynamic_slice_in_dim(pixels, first, size).astype(jnp.float32) / 255
+    return advance(state, x, jax.lax.dynamic_slice_in_dim(labels, first, size), rate)
 
 
 class Jax(Peer):
     name = "jax"
     version = jax.__version__
 
-    def __init__(self, layers, batch, args):
-        if args.device == "cpu":
-            jax.config.update("jax_platforms", "cpu")
-        # f32 products are f32 products on every device.
-        jax.config.update("jax_default_matmul_precision", "highest")
+    def __init__(self, layers, rate, args):
+        configure_jax(jax, args)
+        self.rate = rate
         layers = jax.tree.map(jnp.array, layers)
         zeros = lambda: jax.tree.map(jnp.zeros_like, layers)
         self.state = (layers, zeros(), zeros(), jnp.float32(0))
@@ -53,7 +61,10 @@ class Jax(Peer):
         return jnp.asarray(images), jnp.asarray(labels)
 
     def step(self, batch):
-        self.state, self.last = train_step(self.state, *batch)
+        self.state, self.last = train_step(self.state, *batch, self.rate)
+
+    def step_on(self, kept, i, size):
+        self.state, self.last = train_step_on(self.state, *kept, size, self.rate)
 
     def loss(self):
         jax.block_until_ready(self.state)

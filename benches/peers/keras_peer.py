@@ -10,19 +10,20 @@ import time
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+import jax
 import keras
 import numpy as np
 
 import protocol
-from protocol import BATCHES, BETA1, BETA2, EPSILON, RATE
+from protocol import BATCHES, BETA1, BETA2, EPSILON
 
 
-def compiled(layers):
+def compiled(layers, rate):
     """The network with the file's weights, its loss and Adam."""
     model = keras.Sequential([keras.Input((protocol.INPUTS,))])
     for i, (weights, _) in enumerate(layers):
         model.add(keras.layers.Dense(weights.shape[1], activation="relu" if i < 2 else None))
-    adam = keras.optimizers.Adam(RATE, beta_1=BETA1, beta_2=BETA2, epsilon=EPSILON)
+    adam = keras.optimizers.Adam(rate, beta_1=BETA1, beta_2=BETA2, epsilon=EPSILON)
     model.compile(adam, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.set_weights([array for layer in layers for array in layer])
     return model
@@ -41,7 +42,8 @@ class Ends(keras.callbacks.Callback):
 
 def main():
     args = protocol.arguments()
-    size, layers, batches = protocol.read(args.data)
+    protocol.configure_jax(jax, args)
+    size, rate, layers, batches = protocol.read(args.data)
     x, y = (np.concatenate(parts) for parts in zip(*batches))
     options = {"batch_size": size, "shuffle": False, "verbose": 0}
 
@@ -52,10 +54,10 @@ def main():
 
     line = {"name": "keras", "version": keras.__version__}
     start = time.perf_counter()
-    model = compiled(layers)
+    model = compiled(layers, rate)
     line["loss_first"] = loss(model, 0, 1)
     line["first_step_seconds"] = time.perf_counter() - start
-    line["device"] = f"{keras.backend.backend()}, {keras.distribution.list_devices()[0]}"
+    line["device"] = f"{keras.backend.backend()}, {jax.devices()[0].device_kind}"
     loss(model, 1, BATCHES - 1)
     line["loss"] = loss(model, BATCHES - 1, BATCHES)
 
@@ -66,7 +68,7 @@ def main():
     if args.mnist != "none":
         pixels, labels = protocol.images_and_labels(args.mnist, "train")
         count = len(labels) // size * size
-        model = compiled(layers)
+        model = compiled(layers, rate)
         start = time.perf_counter()
         model.fit(protocol.scaled(pixels[:count]), labels[:count], **options)
         line["mnist_epoch_seconds"] = time.perf_counter() - start

@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from protocol import BETA1, BETA2, EPSILON, RATE, Peer, arguments, main
+from protocol import BETA1, BETA2, EPSILON, Peer, arguments, main
 
 
 class Torch(Peer):
     name = "torch"
     version = torch.__version__
 
-    def __init__(self, layers, batch, args):
+    def __init__(self, layers, rate, args):
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")
@@ -28,7 +28,7 @@ class Torch(Peer):
         self.model = nn.Sequential(*modules[:-1]).to(self.where)
         # The fused rule is the fastest that PyTorch offers for its own eager step.
         self.adam = torch.optim.Adam(
-            self.model.parameters(), lr=RATE, betas=(BETA1, BETA2), eps=EPSILON, fused=True
+            self.model.parameters(), lr=rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True
         )
         criterion = nn.CrossEntropyLoss()
         forward = lambda x, y: criterion(self.model(x), y)
@@ -37,6 +37,11 @@ class Torch(Peer):
     def upload(self, images, labels):
         labels = torch.from_numpy(labels.astype(np.int64))
         return torch.from_numpy(np.ascontiguousarray(images)).to(self.where), labels.to(self.where)
+
+    def step_on(self, kept, i, size):
+        pixels, labels = (part[i * size : (i + 1) * size] for part in kept)
+        # The quotient of bytes is f32: one kernel scales a batch.
+        self.step((pixels / 255, labels))
 
     def step(self, batch):
         self.adam.zero_grad(set_to_none=True)

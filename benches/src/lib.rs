@@ -1,6 +1,9 @@
 //! What the benchmarks share: a compiled graph that runs many steps for one wait.
 
 pub mod cpu;
+mod times;
+
+pub use times::Times;
 
 use anyhow::Result;
 use criterion::Criterion;
@@ -124,6 +127,12 @@ pub fn processor_time() -> Option<Duration> {
         text.split(' ').next()?.parse().ok()
     });
     nanoseconds.sum::<Option<u64>>().map(Duration::from_nanos)
+}
+
+/// [`processor_time`] where it is the adapter's: on a GPU the processor only waits.
+#[must_use]
+pub fn adapter_time(device: &Device) -> Option<Duration> {
+    device.caps().cpu.then(processor_time).flatten()
 }
 
 /// Criterion with short measurements: kernels are timed over many steps each.

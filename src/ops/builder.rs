@@ -102,7 +102,7 @@ impl Graph {
     /// -x.
     ///
     /// # Errors
-    /// None beyond those of [`Graph::push`].
+    /// [`Error::DType`] where `x` is not f32.
     pub fn neg(&mut self, x: Value) -> Result<Value> {
         self.unary("neg", x, &[])
     }
@@ -110,7 +110,7 @@ impl Graph {
     /// `factor` · x.
     ///
     /// # Errors
-    /// None beyond those of [`Graph::push`].
+    /// [`Error::DType`] where `x` is not f32.
     pub fn scale(&mut self, x: Value, factor: f32) -> Result<Value> {
         let factor = self.constant(factor);
         self.mul(x, factor)

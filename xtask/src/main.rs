@@ -11,6 +11,7 @@ mod adapter;
 mod checks;
 mod dataset;
 mod download;
+mod figures;
 mod install;
 mod mnist;
 mod peers;
@@ -29,6 +30,8 @@ usage: cargo xtask <command>
   mnist [--data DIR] [ARGS...]  open a GPU adapter, get MNIST, build in release and train
   data [--data DIR]             get MNIST, and print its folder to standard output
   test                          format check, clippy, tests, doc tests, docs, wasm type-check
+  figures [--tables]            train MNIST and run benchmarks, and write benches/results and the
+                                README's first table; --tables makes only the table anew
   peers [OPTIONS]               time wgrad beside other libraries, and write benches/peers/results
   gpu-report [--out FOLDER]     make a folder (target/gpu-report) that tests and measures wgrad on
                                 a machine without Rust and network: `sh run.sh` there
@@ -61,11 +64,16 @@ fn dispatch(mut args: Vec<OsString>) -> Result<()> {
     let command = args.remove(0);
     let asks_help = |args: &[OsString]| args.first().is_some_and(|a| a == "--help" || a == "-h");
     match command.to_str() {
-        Some("mnist" | "data" | "test" | "peers" | "gpu-report") if asks_help(&args) => help(),
+        Some("mnist" | "data" | "test" | "figures" | "peers" | "gpu-report")
+            if asks_help(&args) =>
+        {
+            help()
+        }
         Some("mnist") => mnist::run(args),
         Some("data") => mnist::data(args),
         Some("test") if args.is_empty() => checks::run(),
         Some("test") => Err(usage("`test` takes no arguments")),
+        Some("figures") => figures::run(args),
         Some("peers") => peers::run(args),
         Some("gpu-report") => report::run(args),
         Some("help" | "--help" | "-h") => help(),
@@ -104,6 +112,7 @@ mod tests {
         assert_eq!(code(&["mnist", "--data"]), 2);
         assert_eq!(code(&["data", "--data"]), 2);
         assert_eq!(code(&["data", "--epochs", "1"]), 2);
+        assert_eq!(code(&["figures", "--no-such"]), 2);
         assert_eq!(code(&["peers", "--no-such"]), 2);
         assert_eq!(code(&["gpu-report", "--no-such"]), 2);
     }
@@ -113,6 +122,7 @@ mod tests {
         assert_eq!(code(&["--help"]), 0);
         assert_eq!(code(&["mnist", "--help"]), 0);
         assert_eq!(code(&["data", "--help"]), 0);
+        assert_eq!(code(&["figures", "--help"]), 0);
         assert_eq!(code(&["peers", "--help"]), 0);
         assert_eq!(code(&["gpu-report", "--help"]), 0);
     }

@@ -5,6 +5,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 
 /// An end with a chosen exit status; any other error ends with status 1.
 #[derive(Debug)]
@@ -28,9 +29,15 @@ pub fn say(line: impl Display) {
     eprintln!("xtask: {line}");
 }
 
-/// The workspace's root: the folder above this crate, wherever the caller stands.
+/// The workspace's root: the folder above this crate, wherever the caller stands. Cargo names the crate's folder when it
+/// runs the program, which may have moved since it was built.
 pub fn root() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    static HERE: OnceLock<PathBuf> = OnceLock::new();
+    let here = HERE.get_or_init(|| {
+        let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        now.filter(|dir| dir.ends_with("xtask"))
+            .unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into())
+    });
     here.parent().unwrap_or(here)
 }
 

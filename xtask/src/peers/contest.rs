@@ -3,7 +3,7 @@
 use super::args::Args;
 use super::data::{self, File};
 use super::models::Model;
-use super::record::{ModelResults, PeerResults, disagreement};
+use super::record::{ModelResults, PeerResults, Purpose};
 use super::run::{self, Caches, Line};
 use super::starts::Ready;
 use crate::process::say;
@@ -25,17 +25,6 @@ pub struct Contest<'a> {
     pub gpu: bool,
 }
 
-/// What a run is for.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Purpose {
-    /// The first step with empty caches.
-    Cold,
-    /// To fill the caches; no number of it counts.
-    Fill,
-    /// A round.
-    Round,
-}
-
 impl Contest<'_> {
     /// Runs every peer on a model: cold, once to fill caches, then in rounds.
     pub fn run(&self, model: &Model) -> Result<ModelResults> {
@@ -44,7 +33,7 @@ impl Contest<'_> {
             model: model.name.into(),
             shape: model.shape(),
             batch: model.batch,
-            reference: file.reference.map(|r| r.loss),
+            reference: file.reference.loss,
             peers: self.starts.iter().map(results).collect(),
         };
         let rounds = std::iter::repeat_n(Purpose::Round, self.args.rounds);
@@ -56,12 +45,6 @@ impl Contest<'_> {
                 if let Some(why) = &peer.failure {
                     say(format_args!("{} {} {purpose:?}: {why}", model.name, peer.name));
                 }
-            }
-        }
-        // Without a reference the expected loss is known only now.
-        if let Some(expected) = results.expected() {
-            for peer in results.peers.iter_mut().filter(|p| p.failure.is_none()) {
-                peer.failure = peer.losses.iter().find_map(|loss| disagreement(*loss, expected));
             }
         }
         Ok(results)
@@ -104,24 +87,7 @@ impl Contest<'_> {
             line.first_step_seconds,
             shown(&line.step_seconds)
         ));
-        peer.device = line.device;
-        peer.version = line.version.unwrap_or_else(|| std::mem::take(&mut peer.version));
-        peer.losses.push(line.loss);
-        if let Some(why) = file.reference.and_then(|r| disagreement(line.loss, r.loss)) {
-            return Err(why);
-        }
-        match purpose {
-            Purpose::Cold => peer.first_step_cold = Some(line.first_step_seconds),
-            Purpose::Fill => {}
-            Purpose::Round => {
-                peer.first_step_warm.push(line.first_step_seconds);
-                peer.step_seconds.push(line.step_seconds);
-                peer.mnist_epoch_seconds.extend(line.mnist_epoch_seconds);
-                peer.mnist_accuracy.extend(line.mnist_accuracy);
-                peer.peak_memory = peer.peak_memory.max(done.peak_memory);
-            }
-        }
-        Ok(())
+        peer.take(line, purpose, done.peak_memory, file.reference.loss)
     }
 }
 

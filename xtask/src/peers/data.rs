@@ -12,6 +12,9 @@ use safetensors::{SafeTensors, serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// The name under which a file keeps its reference.
+const REFERENCE: &str = "reference";
+
 /// How many in a hundred pixels a class lights.
 const LIT: u64 = 20;
 
@@ -37,8 +40,8 @@ pub struct Samples {
 pub struct File {
     /// Where it is.
     pub path: PathBuf,
-    /// The losses in f64; none for a large model.
-    pub reference: Option<Reference>,
+    /// The losses in f64.
+    pub reference: Reference,
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -100,61 +103,49 @@ pub fn file(model: &Model, dir: &Path) -> Result<File> {
     }
     say(format_args!("making the data of model {} ({})", model.name, model.shape()));
     let samples = samples(model);
-    let reference = (!model.large).then(|| reference::run(model, &samples));
-    if let Some(reference) = &reference {
-        reference.ensure_free_of_kinks(model)?;
-    }
+    let reference = model.recorded.unwrap_or_else(|| reference::run(model, &samples));
+    reference.ensure_free_of_kinks(model)?;
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    write(model, &samples, reference.as_ref(), &path)?;
+    write(model, &samples, &reference, &path)?;
     Ok(File { path, reference })
 }
 
 /// The same file where the reference is known from another machine's training.
-pub fn with_reference(model: &Model, reference: Option<Reference>, dir: &Path) -> Result<File> {
+pub fn with_reference(model: &Model, reference: Reference, dir: &Path) -> Result<File> {
     let path = dir.join(format!("{}.safetensors", model.name));
     if made(model, &path) != Some(reference) {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-        write(model, &samples(model), reference.as_ref(), &path)?;
+        write(model, &samples(model), &reference, &path)?;
     }
     Ok(File { path, reference })
 }
 
-/// The file's metadata. Peers read the batch; all of it tells whether a file is the model's.
-fn metadata(model: &Model, reference: Option<&Reference>) -> BTreeMap<String, String> {
+/// The file's metadata. Peers read the batch and the rate; all of it tells whether a file is the model's.
+fn metadata(model: &Model) -> BTreeMap<String, String> {
     let numbers = [
-        ("hidden", model.hidden as u64),
-        ("batch", model.batch as u64),
-        ("seed", model.seed),
-        ("noise", model.noise),
+        ("hidden", model.hidden.to_string()),
+        ("batch", model.batch.to_string()),
+        ("rate", model.rate.to_string()),
+        ("seed", model.seed.to_string()),
+        ("noise", model.noise.to_string()),
     ];
-    let numbers = numbers.map(|(name, value)| (name.to_string(), value.to_string()));
-    let reference = reference.map(|r| {
-        let json = serde_json::json!([r.loss_first, r.loss, r.moved]);
-        ("reference".to_string(), json.to_string())
-    });
-    numbers.into_iter().chain(reference).collect()
+    numbers.map(|(name, value)| (name.to_string(), value)).into()
 }
 
 /// The reference of a file that was made of this model before; none where there is no such file.
-fn made(model: &Model, path: &Path) -> Option<Option<Reference>> {
+fn made(model: &Model, path: &Path) -> Option<Reference> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
     let mut found: BTreeMap<String, String> = header.metadata().clone()?.into_iter().collect();
-    let reference = found.remove("reference").and_then(|json| {
-        let [loss_first, loss, moved] = serde_json::from_str(&json).ok()?;
-        Some(Reference { loss_first, loss, moved })
-    });
-    let whole = SafeTensors::deserialize(&bytes).is_ok() && reference.is_some() != model.large;
-    (whole && found == metadata(model, None)).then_some(reference)
+    let [loss_first, loss, moved] = serde_json::from_str(&found.remove(REFERENCE)?).ok()?;
+    let reference = Reference { loss_first, loss, moved };
+    let whole = SafeTensors::deserialize(&bytes).is_ok();
+    let right = model.recorded.is_none_or(|recorded| recorded == reference);
+    (whole && right && found == metadata(model)).then_some(reference)
 }
 
 /// Writes the file.
-fn write(
-    model: &Model,
-    samples: &Samples,
-    reference: Option<&Reference>,
-    path: &Path,
-) -> Result<()> {
+fn write(model: &Model, samples: &Samples, reference: &Reference, path: &Path) -> Result<()> {
     let mut tensors = Vec::new();
     for (i, (layer, (inputs, outputs))) in samples.layers.iter().zip(model.layers()).enumerate() {
         tensors.push((format!("w{i}"), Dtype::F32, vec![inputs, outputs], floats(&layer.weights)));
@@ -169,7 +160,10 @@ fn write(
     for (name, dtype, shape, bytes) in &tensors {
         views.push((name, TensorView::new(*dtype, shape.clone(), bytes)?));
     }
-    let bytes = serialize(views, Some(metadata(model, reference).into_iter().collect()))?;
+    let losses = serde_json::json!([reference.loss_first, reference.loss, reference.moved]);
+    let mut metadata = metadata(model);
+    metadata.insert(REFERENCE.into(), losses.to_string());
+    let bytes = serialize(views, Some(metadata.into_iter().collect()))?;
     std::fs::write(path, bytes).with_context(|| path.display().to_string())
 }
 
@@ -188,11 +182,13 @@ pub mod tests {
         name: "tiny",
         hidden: 8,
         batch: 4,
+        rate: 1e-3,
         seed: 1,
         noise: 70,
         repeats: 1,
         epoch: false,
         large: false,
+        recorded: None,
     };
 
     #[test]
@@ -207,14 +203,27 @@ pub mod tests {
         assert!(made(&TINY, &dir.path().join("no")).is_none());
     }
 
+    /// Makes what `benches/peers/reference_large.py` reads: `cargo test -p xtask large_files -- --ignored`.
+    #[test]
+    #[ignore = "240 MB, made when a model changes"]
+    fn large_files() {
+        for model in super::super::models::MODELS.iter().filter(|m| m.recorded.is_some()) {
+            println!("{}", file(model, &super::super::folder()).unwrap().path.display());
+        }
+    }
+
     #[test]
     fn a_file_is_taken_again_for_its_own_model_only() {
         let dir = Scratch::new(&std::env::temp_dir()).unwrap();
         let path = dir.path().join("tiny.safetensors");
         let reference = Reference { loss_first: 2.0, loss: 0.123_456_789_012_345, moved: 1e-9 };
-        write(&TINY, &samples(&TINY), Some(&reference), &path).unwrap();
-        assert_eq!(made(&TINY, &path), Some(Some(reference)));
+        write(&TINY, &samples(&TINY), &reference, &path).unwrap();
+        assert_eq!(made(&TINY, &path), Some(reference));
         assert!(made(&Model { seed: 2, ..TINY }, &path).is_none());
+        assert!(made(&Model { rate: 1e-4, ..TINY }, &path).is_none());
+        let recorded = |moved| Model { recorded: Some(Reference { moved, ..reference }), ..TINY };
+        assert_eq!(made(&recorded(1e-9), &path), Some(reference));
+        assert!(made(&recorded(2e-9), &path).is_none(), "another reference is recorded by now");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert!(made(&TINY, &path).is_none(), "a file cut short");

@@ -1,9 +1,10 @@
-//! Where results lie, and the README's table of them.
+//! Where results lie, and the README's tables of them.
 
 use super::record::Results;
 use super::table;
 use crate::process::root;
 use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,7 @@ pub fn write(results: &Results, folder: &Path) -> Result<PathBuf> {
 }
 
 /// All results of a folder, by file name.
-pub fn read(folder: &Path) -> Result<Vec<Results>> {
+pub fn read<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
     let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
         Ok(entries) => entries.filter_map(|e| Some(e.ok()?.path())).collect(),
         Err(_) => Vec::new(),
@@ -42,9 +43,14 @@ pub fn read(folder: &Path) -> Result<Vec<Results>> {
 
 /// Makes the README's table anew from the kept results.
 pub fn update_readme() -> Result<()> {
+    update(MARKS, &table::readme(&read(&kept())?))
+}
+
+/// Puts a table between its marks in the README.
+pub fn update(marks: [&str; 2], table: &str) -> Result<()> {
     let path = root().join("README.md");
     let text = fs::read_to_string(&path)?;
-    let new = with_table(&text, &table::readme(&read(&kept())?)).context("README.md")?;
+    let new = with_table(&text, marks, table).context("README.md")?;
     if new != text {
         fs::write(&path, new)?;
     }
@@ -52,14 +58,14 @@ pub fn update_readme() -> Result<()> {
 }
 
 /// A text with this table between its marks.
-fn with_table(text: &str, table: &str) -> Result<String> {
-    let (before, rest) = text.split_once(MARKS[0]).context("the mark of the table is missing")?;
-    let (_, after) = rest.split_once(MARKS[1]).context("the mark of the table's end is missing")?;
-    Ok(format!("{before}{}\n{table}{}{after}", MARKS[0], MARKS[1]))
+pub fn with_table(text: &str, [begin, end]: [&str; 2], table: &str) -> Result<String> {
+    let (before, rest) = text.split_once(begin).context("the mark of the table is missing")?;
+    let (_, after) = rest.split_once(end).context("the mark of the table's end is missing")?;
+    Ok(format!("{before}{begin}\n{table}{end}{after}"))
 }
 
 /// An adapter's name as a file name: small letters and digits, anything else a dash.
-fn file_name(adapter: &str) -> String {
+pub fn file_name(adapter: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' };
     let words: String = adapter.chars().map(plain).collect();
     words.split_whitespace().collect::<Vec<_>>().join("-")
@@ -71,11 +77,11 @@ mod tests {
 
     #[test]
     fn the_readme_and_the_pages_are_made_of_the_kept_results() {
-        let kept_results = read(&kept()).unwrap();
+        let kept_results: Vec<Results> = read(&kept()).unwrap();
         let readme = fs::read_to_string(root().join("README.md")).unwrap();
         assert_eq!(
             readme,
-            with_table(&readme, &table::readme(&kept_results)).unwrap(),
+            with_table(&readme, MARKS, &table::readme(&kept_results)).unwrap(),
             "`cargo xtask peers --tables` makes it anew"
         );
         for results in &kept_results {
@@ -87,9 +93,9 @@ mod tests {
     #[test]
     fn only_what_stands_between_the_marks_changes() {
         let text = format!("a\n{}\nold\n{}\nb\n", MARKS[0], MARKS[1]);
-        let new = with_table(&text, "| new |\n").unwrap();
+        let new = with_table(&text, MARKS, "| new |\n").unwrap();
         assert_eq!(new, format!("a\n{}\n| new |\n{}\nb\n", MARKS[0], MARKS[1]));
-        assert!(with_table("a", "").is_err() && with_table(MARKS[0], "").is_err());
+        assert!(with_table("a", MARKS, "").is_err() && with_table(MARKS[0], MARKS, "").is_err());
     }
 
     #[test]

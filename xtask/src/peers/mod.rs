@@ -8,7 +8,7 @@ mod args;
 pub mod build;
 mod contest;
 pub mod data;
-mod files;
+pub mod files;
 pub mod machine;
 pub mod models;
 pub mod record;
@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 pub fn run(words: Vec<OsString>) -> Result<()> {
     let args = Args::parse(words)?;
     if args.tables {
-        for results in files::read(&files::kept())? {
+        for results in files::read::<Results>(&files::kept())? {
             files::write(&results, &files::kept())?;
         }
         return files::update_readme();
@@ -108,7 +108,7 @@ fn plain_mnist(folder: &Path, skipped: &mut Vec<Skipped>) -> Option<PathBuf> {
 
 impl Adapter {
     /// Whether it is more than a processor.
-    fn is_gpu(&self) -> bool {
+    pub fn is_gpu(&self) -> bool {
         self.kind != "CPU"
     }
 }

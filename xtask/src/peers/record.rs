@@ -1,6 +1,7 @@
 //! What a run of the command leaves: every number as it was measured. Tables are made of these, and of nothing else.
 
 use super::models::TOLERANCE;
+use super::run::Line;
 use serde::{Deserialize, Serialize};
 
 /// One run of the command on one machine.
@@ -57,8 +58,8 @@ pub struct ModelResults {
     pub shape: String,
     /// Images per step.
     pub batch: usize,
-    /// The loss of the last compared step in f64; none for a large model.
-    pub reference: Option<f64>,
+    /// The loss of the last compared step in f64, which the peers' are held against.
+    pub reference: f64,
     /// The peers in the order of a round.
     pub peers: Vec<PeerResults>,
 }
@@ -116,7 +117,46 @@ pub struct Skipped {
     pub why: String,
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Purpose {
+    /// The first step with empty caches.
+    Cold,
+    /// To fill the caches; no number of it counts.
+    Fill,
+    /// A round.
+    Round,
+}
+
 impl PeerResults {
+    /// Takes in what a run printed; the error is why the peer's times do not count.
+    pub fn take(
+        &mut self,
+        line: Line,
+        purpose: Purpose,
+        peak_memory: Option<u64>,
+        expected: f64,
+    ) -> Result<(), String> {
+        self.device = line.device;
+        self.version = line.version.unwrap_or_else(|| std::mem::take(&mut self.version));
+        self.losses.push(line.loss);
+        if let Some(why) = disagreement(line.loss, expected) {
+            return Err(why);
+        }
+        match purpose {
+            Purpose::Cold => self.first_step_cold = Some(line.first_step_seconds),
+            Purpose::Fill => {}
+            Purpose::Round => {
+                self.first_step_warm.push(line.first_step_seconds);
+                self.step_seconds.push(line.step_seconds);
+                self.mnist_epoch_seconds.extend(line.mnist_epoch_seconds);
+                self.mnist_accuracy.extend(line.mnist_accuracy);
+                self.peak_memory = self.peak_memory.max(peak_memory);
+            }
+        }
+        Ok(())
+    }
+
     /// Seconds per step: the median over all passes of all rounds, where the times count.
     pub fn step(&self) -> Option<f64> {
         if self.failure.is_some() { None } else { median(self.step_seconds.iter().flatten()) }
@@ -134,16 +174,10 @@ impl ModelResults {
         self.peers.iter().find(|p| p.name == name)
     }
 
-    /// The loss that the others are held against: that of the reference, or the middle one of all peers' first runs.
-    pub fn expected(&self) -> Option<f64> {
-        self.reference.or_else(|| median(self.peers.iter().filter_map(|p| p.losses.first())))
-    }
-
-    /// The most by which losses of peers whose times count differ from what is expected.
+    /// The most by which losses of peers whose times count differ from the reference.
     pub fn spread(&self) -> Option<f64> {
-        let expected = self.expected()?;
         let counted = self.peers.iter().filter(|p| p.failure.is_none());
-        counted.flat_map(|p| &p.losses).map(|l| (l - expected).abs()).reduce(f64::max)
+        counted.flat_map(|p| &p.losses).map(|l| (l - self.reference).abs()).reduce(f64::max)
     }
 }
 
@@ -184,19 +218,47 @@ mod tests {
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
     }
 
+    /// A line of a run with this loss.
+    fn line(loss: f64) -> Line {
+        let (first_step_seconds, step_seconds) = (1.0, vec![0.5]);
+        Line { loss, first_step_seconds, step_seconds, device: "d".into(), ..Line::default() }
+    }
+
     #[test]
-    fn without_a_reference_the_middle_loss_is_expected() {
+    fn a_run_counts_for_what_it_is_for() {
+        let mut peer = PeerResults { version: "1".into(), ..Default::default() };
+        peer.take(line(0.5), Purpose::Cold, Some(1), 0.5).unwrap();
+        assert_eq!((peer.first_step_cold, peer.peak_memory), (Some(1.0), None));
+        peer.take(line(0.5), Purpose::Fill, Some(1), 0.5).unwrap();
+        assert!(peer.first_step_warm.is_empty() && peer.step_seconds.is_empty());
+        for memory in [9, 8] {
+            let line = Line { version: Some("2".into()), ..line(0.5) };
+            peer.take(line, Purpose::Round, Some(memory), 0.5).unwrap();
+        }
+        assert_eq!((peer.first_step_warm.len(), peer.step_seconds.len()), (2, 2));
+        assert_eq!((peer.peak_memory, peer.losses.len()), (Some(9), 4));
+        assert_eq!((peer.version.as_str(), peer.device.as_str()), ("2", "d"));
+    }
+
+    #[test]
+    fn times_of_another_loss_are_not_taken() {
+        let mut peer = PeerResults::default();
+        assert!(peer.take(line(0.6), Purpose::Round, Some(1), 0.5).is_err());
+        assert!(peer.step_seconds.is_empty() && peer.losses == [0.6]);
+    }
+
+    #[test]
+    fn the_spread_is_of_those_that_count() {
         let peer = |loss: f64| PeerResults { losses: vec![loss], ..Default::default() };
-        let mut model = ModelResults {
+        let failed = PeerResults { failure: Some("another loss".into()), ..peer(0.9) };
+        let model = ModelResults {
             model: "L".into(),
             shape: String::new(),
             batch: 1,
-            reference: None,
-            peers: vec![peer(0.5), peer(0.5002), peer(0.9)],
+            reference: 0.5,
+            peers: vec![peer(0.5), peer(0.5625), failed],
         };
-        assert_eq!(model.expected(), Some(0.5002));
-        model.reference = Some(0.4);
-        assert_eq!(model.expected(), Some(0.4));
+        assert_eq!(model.spread(), Some(0.0625));
     }
 
     #[test]

@@ -167,8 +167,8 @@ fn reason(errors: &str) -> Option<String> {
     Some(line.trim().chars().take(160).collect())
 }
 
-/// The most memory that a process held so far, in bytes.
-fn peak_memory(child: &Child) -> Option<u64> {
+/// The most memory that a process held so far, in bytes, where the system tells.
+pub fn peak_memory(child: &Child) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
@@ -186,6 +186,20 @@ mod tests {
         assert_eq!(reason(python).as_deref(), Some("ModuleNotFoundError: No module named 'x'"));
         assert_eq!(reason("a\nb\n\n").as_deref(), Some("b"));
         assert_eq!(reason(""), None);
+    }
+
+    #[test]
+    fn the_benchmark_of_first_steps_turns_off_the_same_drivers_caches() {
+        let bench = include_str!("../../../benches/benches/first_step.rs");
+        let [off, on] = [Caches::Empty, Caches::Filled].map(|state| caches(Path::new("x"), state));
+        // No benchmark uses CUDA.
+        let drivers = |name: &&&str| !on.contains_key(**name) && !name.starts_with("CUDA");
+        let drivers: Vec<_> = off.keys().filter(drivers).collect();
+        assert_eq!(drivers.len(), 2, "{drivers:?}");
+        for name in drivers {
+            let pair = format!("({name:?}, {:?})", off[name]);
+            assert!(bench.contains(&pair), "{pair}");
+        }
     }
 
     #[cfg(unix)]

@@ -1,6 +1,6 @@
 //! Building what the folder carries, and finding what cargo made.
 
-use crate::peers;
+use crate::peers::{self, build::Built};
 use crate::process::{Exit, cargo, code, root, say};
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -35,8 +35,8 @@ struct Target {
     name: String,
 }
 
-/// Builds tests, examples, benchmarks and wgrad's peer in release.
-pub fn programs() -> Result<Vec<Program>> {
+/// Builds tests, examples, benchmarks and wgrad's peer in release; gives all programs, and what the peer's build says.
+pub fn programs() -> Result<(Vec<Program>, Built)> {
     // Tests that read no file, so that they run anywhere.
     let mut all = build(&[
         "--package",
@@ -54,12 +54,12 @@ pub fn programs() -> Result<Vec<Program>> {
     all.extend(build(&["--package", "wgrad-benches", "--benches"])?);
     let crates = root().join("benches/peers");
     let peer = peers::build::build("wgrad", "wgrad", &crates, &peers::folder(), false)?;
-    all.push(Program { name: "peer".into(), path: peer.program });
+    all.push(Program { name: "peer".into(), path: peer.program.clone() });
     let names = ["ops", "memory", "doctor", "profile", "peer"].into_iter().chain(BENCHES);
     for name in names {
         all.iter().find(|p| p.name == name).with_context(|| format!("cargo built no `{name}`"))?;
     }
-    Ok(all)
+    Ok((all, peer))
 }
 
 /// Builds in release and gives the programs.

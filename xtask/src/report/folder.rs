@@ -1,14 +1,16 @@
 //! The folder: programs packed with gzip, so that all of it stays small enough to send; data; scripts.
 
-use super::build;
+use super::{build, libc};
 use crate::dataset::MNIST;
-use crate::peers::{self, data, models::MODELS};
+use crate::peers::reference::Reference;
+use crate::peers::{self, build::Built, data, models::MODELS, record::Build};
 use crate::process::{output, root, say};
 use crate::{dataset, mnist};
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -26,12 +28,45 @@ const README: &str = include_str!("FOLDER.md");
 /// Python beside the programs.
 const SCRIPTS: [&str; 4] = ["protocol.py", "torch_peer.py", "jax_peer.py", "torch_product.py"];
 
-/// The reference losses of the models that have some, as they travel: the first, the last, by how much it moves.
-pub type References = BTreeMap<String, [f64; 3]>;
+/// What this machine knows and the target cannot find out.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Carried {
+    /// What training in f64 leads to, by model.
+    pub references: BTreeMap<String, Reference>,
+    /// wgrad's version.
+    pub version: String,
+    /// What wgrad's peer is made of. The time of its build is left out, since it is this machine's.
+    pub build: Build,
+}
+
+impl Carried {
+    /// Where it lies in a folder.
+    const PLACE: &str = "data/carried.json";
+
+    /// Puts it into a folder. The files of weights and batches, which have the same bytes on every machine, are made on
+    /// the target.
+    fn write(peer: Built, out: &Path) -> Result<()> {
+        let mut references = BTreeMap::new();
+        for model in MODELS.iter().filter(|m| m.recorded.is_none()) {
+            let file = data::file(model, &peers::folder())?;
+            references.insert(model.name.into(), file.reference);
+        }
+        let build = Build { clean_seconds: None, clean_load: None, ..peer.build };
+        let carried = Carried { references, version: peer.version, build };
+        Ok(fs::write(out.join(Carried::PLACE), serde_json::to_vec_pretty(&carried)?)?)
+    }
+
+    /// Reads it from a folder.
+    pub fn read(folder: &Path) -> Result<Carried> {
+        let path = folder.join(Carried::PLACE);
+        let read = || anyhow::Ok(serde_json::from_slice(&fs::read(&path)?)?);
+        read().with_context(|| path.display().to_string())
+    }
+}
 
 /// Makes the folder.
 pub fn make(out: &Path) -> Result<()> {
-    let programs = build::programs()?;
+    let (programs, peer) = build::programs()?;
     // Only what an earlier run of this command left is removed.
     if out.exists() {
         ensure!(
@@ -45,16 +80,18 @@ pub fn make(out: &Path) -> Result<()> {
         fs::create_dir_all(out.join(part)).with_context(|| out.display().to_string())?;
     }
     strip(&std::env::current_exe()?, &out.join("bin/report"))?;
+    let mut needed = needs(&out.join("bin/report"))?;
     for program in &programs {
         let plain = out.join("bin").join(&program.name);
         strip(&program.path, &plain)?;
+        needed = needed.max(needs(&plain)?);
         pack(&plain, &plain.with_extension("gz"))?;
         fs::remove_file(&plain)?;
     }
     for script in SCRIPTS {
         fs::copy(root().join("benches/peers").join(script), out.join("peers").join(script))?;
     }
-    references(&out.join("data"))?;
+    Carried::write(peer, out)?;
     if let Err(error) = images(&out.join("data")) {
         say(format_args!("without MNIST, so no epoch of it will be measured: {error:#}"));
     }
@@ -62,8 +99,9 @@ pub fn make(out: &Path) -> Result<()> {
         Some(path) => drop(fs::copy(path, out.join("lib/libvulkan.so.1"))?),
         None => say("no Vulkan loader to take along: the target needs one of its own"),
     }
-    fs::write(out.join("README.md"), README.replace("{system}", &system()))?;
-    fs::write(out.join("run.sh"), RUN.replace("{system}", &system()))?;
+    let system = system(needed);
+    fs::write(out.join("README.md"), README.replace("{system}", &system))?;
+    fs::write(out.join("run.sh"), RUN.replace("{system}", &system))?;
     executable(&out.join("run.sh"))?;
     let bytes = size(out)?;
     ensure!(
@@ -124,18 +162,6 @@ fn executable(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the losses that f64 leads to. The files of weights and batches, which have the same bytes on every machine,
-/// are made on the target.
-fn references(data: &Path) -> Result<()> {
-    let mut all = References::new();
-    for model in MODELS.iter().filter(|m| !m.large) {
-        if let Some(r) = data::file(model, &peers::folder())?.reference {
-            all.insert(model.name.into(), [r.loss_first, r.loss, r.moved]);
-        }
-    }
-    Ok(fs::write(data.join("references.json"), serde_json::to_vec_pretty(&all)?)?)
-}
-
 /// Puts MNIST into the folder as gzip, through a folder of plain files since either form may be there.
 fn images(data: &Path) -> Result<()> {
     let plain = peers::folder().join("mnist");
@@ -160,12 +186,15 @@ fn loader() -> Option<String> {
     Some(line.split_once("=> ")?.1.trim().into())
 }
 
-/// What the programs run on.
-fn system() -> String {
-    let libc = output(Command::new("getconf").arg("GNU_LIBC_VERSION")).unwrap_or_default();
-    let libc = libc.trim();
-    let newer = if libc.is_empty() { String::new() } else { format!(" with {libc} or newer") };
-    format!("{} {}{newer}", std::env::consts::OS, std::env::consts::ARCH)
+/// The version of glibc that a program needs.
+fn needs(program: &Path) -> Result<Option<Vec<u32>>> {
+    Ok(libc::glibc(&fs::read(program).with_context(|| program.display().to_string())?))
+}
+
+/// What programs run on that need this version of glibc.
+fn system(needed: Option<Vec<u32>>) -> String {
+    let newer = needed.map(|version| format!(" with glibc {} or newer", libc::written(&version)));
+    format!("{} {}{}", std::env::consts::OS, std::env::consts::ARCH, newer.unwrap_or_default())
 }
 
 /// The bytes of all files below a folder.
@@ -194,6 +223,31 @@ mod tests {
         assert_eq!(fs::read(at("to/tool")).unwrap(), b"abc");
         assert_eq!(fs::read_dir(at("to")).unwrap().count(), 1);
         assert_eq!(size(&at("to")).unwrap(), 3);
+    }
+
+    /// Runs `run.sh` where `bin/report` is this script; gives what it printed and its status.
+    #[cfg(unix)]
+    fn started(report: &str) -> (String, Option<i32>) {
+        let dir = Scratch::new(&std::env::temp_dir()).unwrap();
+        fs::create_dir(dir.path().join("bin")).unwrap();
+        fs::write(dir.path().join("run.sh"), RUN).unwrap();
+        let program = dir.path().join("bin/report");
+        fs::write(&program, format!("#!/bin/sh\n[ \"$1\" = help ] && exit 0\n{report}\n")).unwrap();
+        executable(&program).unwrap();
+        let done = Command::new("sh").arg(dir.path().join("run.sh")).output().unwrap();
+        (String::from_utf8(done.stdout).unwrap(), done.status.code())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_run_that_is_ended_prints_the_table_so_far() {
+        let keep = "mkdir \"$3/report\" && echo kept > \"$3/report/report.md\"";
+        assert_eq!(started(&format!("{keep}; kill -KILL $$")), ("kept\n".into(), Some(1)));
+        // What ends by itself has printed its table.
+        for status in [0, 1, 3] {
+            let (text, code) = started(&format!("{keep}; echo printed; exit {status}"));
+            assert_eq!((text.as_str(), code), ("printed\n", Some(status)));
+        }
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use super::part::Site;
 use super::read;
+use super::rows::Rows;
 use super::table::{self, Row};
+use crate::peers::record::Skipped;
 use crate::peers::roster::{Kind, ROSTER};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
@@ -32,15 +34,17 @@ pub struct Guests<'a> {
     python: OsString,
     /// The peers.
     pub all: Vec<Guest>,
+    /// Those of the roster that are not among them, and why.
+    pub absent: Vec<Skipped>,
 }
 
 impl<'a> Guests<'a> {
     /// Looks for the peers; what is not there gets a row.
-    pub fn look(site: &'a Site, gpu: bool, rows: &mut Vec<Row>) -> Result<Self> {
+    pub fn look(site: &'a Site, gpu: bool, rows: &mut Rows) -> Result<Self> {
         let python = std::env::var_os("WGRAD_PYTHON").unwrap_or_else(|| "python3".into());
-        let mut guests = Guests { site, gpu, python, all: Vec::new() };
+        let mut guests = Guests { site, gpu, python, all: Vec::new(), absent: not_invited() };
         // One look for all peers with the same modules: imports take their time.
-        let mut looked: HashMap<String, Result<bool, String>> = HashMap::new();
+        let mut looked: HashMap<String, Result<bool, (String, bool)>> = HashMap::new();
         for name in GUESTS {
             let peer =
                 ROSTER.iter().find(|p| p.name == name).context("a guest is in the roster")?;
@@ -52,7 +56,7 @@ impl<'a> Guests<'a> {
                 let ran = site.run(&format!("look-{name}"), command, 60)?;
                 let found = match ran.failure() {
                     None => Ok(ran.text.contains("cuda: True")),
-                    Some(why) => Err(why.trim_start_matches("FAILED ").to_string()),
+                    Some(why) => Err((why.replace("FAILED ", "not there: "), ran.missed())),
                 };
                 looked.insert(code.clone(), found);
             }
@@ -62,7 +66,10 @@ impl<'a> Guests<'a> {
                     all.extend(args.iter().map(OsString::from));
                     guests.all.push(Guest { name, args: all, cuda: *cuda });
                 }
-                Err(why) => rows.push(Row::further(name, format!("not there: {why}"))),
+                Err((why, missed)) => {
+                    guests.absent.push(Skipped { name: name.into(), why: why.clone() });
+                    rows.push(Row { missed: *missed, ..Row::further(name, why) });
+                }
             }
         }
         Ok(guests)
@@ -81,7 +88,7 @@ impl<'a> Guests<'a> {
     }
 
     /// PyTorch's products beside what wgrad's benchmark printed.
-    pub fn product(&self, products: &str, rows: &mut Vec<Row>) -> Result<()> {
+    pub fn product(&self, products: &str, rows: &mut Rows) -> Result<()> {
         let size = if self.gpu { 4096 } else { 1024 };
         let name = format!("{size}x{size}x{size}");
         let ours = read::products(products).into_iter().find(|(size, _)| *size == name);
@@ -101,12 +108,22 @@ impl<'a> Guests<'a> {
                 let rates = rates.collect::<Vec<_>>().join(", ");
                 format!("{}: {rates} GFLOP/s ({})", torch.version, torch.device)
             });
-            let why = || ran.failure().unwrap_or_else(|| "it printed no result".into());
-            rows.push(Row::new("torch products", said.unwrap_or_else(why), ran.seconds));
+            let row = Row::of("torch products", &ran, || {
+                said.unwrap_or_else(|| "it printed no result".into())
+            });
+            // That PyTorch cannot do it is no fault of what is measured.
+            rows.push(Row { failed: false, ..row });
         }
         rows.push(table::product(size, ours.map(|(_, rate)| rate), theirs, self.gpu));
         Ok(())
     }
+}
+
+/// The peers that no folder takes along.
+fn not_invited() -> Vec<Skipped> {
+    let others = ROSTER[1..].iter().filter(|peer| !GUESTS.contains(&peer.name));
+    let why = "`cargo xtask gpu-report` takes it to no machine";
+    others.map(|peer| Skipped { name: peer.name.into(), why: why.into() }).collect()
 }
 
 #[cfg(test)]
@@ -119,5 +136,12 @@ mod tests {
             let peer = ROSTER.iter().find(|p| p.name == name).unwrap();
             assert!(matches!(peer.kind, Kind::Python { .. }), "{name}");
         }
+    }
+
+    #[test]
+    fn every_peer_of_the_roster_is_wgrad_a_guest_or_named_as_absent() {
+        let absent = not_invited();
+        assert_eq!(absent.len() + GUESTS.len() + 1, ROSTER.len());
+        assert!(absent.iter().all(|s| s.name != "wgrad" && s.name != "torch"), "{absent:?}");
     }
 }

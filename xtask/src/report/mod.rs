@@ -2,22 +2,26 @@
 //!
 //! Here the folder is made (`build`, `folder`). On the target its `run.sh` starts this same program, which lies in
 //! the folder as `bin/report`, with `--run`: it looks for Vulkan (`vulkan`), goes through the parts (`measure`,
-//! `guests`, `contest`), each a process with a log and a limit (`part`), reads what they printed (`read`), and prints one
-//! table (`table`).
+//! `guests`, `contest`), each a process with a log and a limit (`part`), reads what they printed (`read`, `numbers`), keeps
+//! what is known so far (`rows`), and prints one table (`table`).
 
 mod build;
 mod contest;
 mod folder;
 mod guests;
+mod libc;
 mod measure;
+mod numbers;
 mod part;
-mod read;
+pub mod read;
+mod rows;
 mod table;
 mod vulkan;
 
 use crate::process::{Exit, target};
 use crate::usage;
 use anyhow::{Context, Result};
+use rows::Counts;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -55,11 +59,14 @@ pub fn run(words: Vec<OsString>) -> Result<()> {
     match Args::parse(words)? {
         Args::Make(out) => folder::make(&absolute(out)?),
         Args::Run(folder) => {
-            let failed = measure::run(&absolute(folder)?)?;
-            if failed == 0 {
+            let counts = measure::run(&absolute(folder)?)?;
+            if counts == (Counts { failed: 0, missed: 0 }) {
                 return Ok(());
             }
-            let why = format!("{failed} of the parts failed; the logs say why");
+            let Counts { failed, missed } = counts;
+            let why = format!(
+                "{failed} of the parts failed, the logs say why; the time was over before {missed}"
+            );
             Err(Exit { code: 1, why }.into())
         }
     }

@@ -1,6 +1,6 @@
 //! A part of the measurement: a process with a log of its own and a limit of time.
 
-use crate::peers::run::{Caches, caches, prepare};
+use crate::peers::run::{Caches, caches, peak_memory, prepare};
 use crate::process::{quiet_vulkan, say};
 use anyhow::{Context, Result};
 use std::collections::HashMap;
@@ -43,6 +43,8 @@ pub struct Ran {
     pub end: End,
     /// How long it took.
     pub seconds: f64,
+    /// The most memory that the process held, where the system tells.
+    pub peak_memory: Option<u64>,
 }
 
 impl Ran {
@@ -64,11 +66,16 @@ impl Ran {
     pub fn failed(&self) -> bool {
         matches!(self.end, End::Status(status) if !status.success())
     }
+
+    /// Whether it was not reached.
+    pub fn missed(&self) -> bool {
+        self.end == End::NoTime
+    }
 }
 
 impl Site {
-    /// Makes the folders of logs and caches; the time begins.
-    pub fn new(root: &Path, time: Duration) -> Result<Site> {
+    /// Makes the folders of logs and caches; everything is to be over at `deadline`.
+    pub fn new(root: &Path, deadline: Instant) -> Result<Site> {
         let report = root.join("report");
         if report.exists() {
             fs::remove_dir_all(&report).with_context(|| report.display().to_string())?;
@@ -79,7 +86,13 @@ impl Site {
         let vars = caches(&folder, Caches::Filled)
             .into_iter()
             .map(|(name, value)| (name.to_string(), value));
-        Ok(Site { root: root.into(), vars: vars.collect(), deadline: Instant::now() + time })
+        Ok(Site { root: root.into(), vars: vars.collect(), deadline })
+    }
+
+    /// The time that is left; none where it is too little to start anything.
+    pub fn left(&self) -> Option<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        (left >= Duration::from_secs(1)).then_some(left)
     }
 
     /// A program of the folder.
@@ -89,11 +102,11 @@ impl Site {
 
     /// Runs a part: `name` is its log's, `limit` the seconds that it may take where that many are left.
     pub fn run(&self, name: &str, mut command: Command, limit: u64) -> Result<Ran> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let Some(left) = self.left() else {
+            let (text, end) = (String::new(), End::NoTime);
+            return Ok(Ran { text, end, seconds: 0.0, peak_memory: None });
+        };
         let limit = left.min(Duration::from_secs(limit));
-        if limit < Duration::from_secs(1) {
-            return Ok(Ran { text: String::new(), end: End::NoTime, seconds: 0.0 });
-        }
         say(format_args!("{name}, at most {:.0} s", limit.as_secs_f64()));
         let path = self.root.join("report").join(format!("{name}.log"));
         let log = File::create(&path).with_context(|| path.display().to_string())?;
@@ -106,7 +119,8 @@ impl Site {
             command.env(name, &self.vars[name]);
         }
         let start = Instant::now();
-        let end = wait(command, limit);
+        let mut memory = None;
+        let end = wait(command, limit, &mut memory);
         let seconds = start.elapsed().as_secs_f64();
         let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
         // What cannot be started is a result like others: it says so in the log.
@@ -117,7 +131,7 @@ impl Site {
                 (format!("{error:#}"), End::Status(failure()))
             }
         };
-        Ok(Ran { text, end, seconds })
+        Ok(Ran { text, end, seconds, peak_memory: memory })
     }
 }
 
@@ -130,13 +144,14 @@ fn failure() -> ExitStatus {
     status
 }
 
-/// Waits for a command's end, or ends it.
-fn wait(mut command: Command, limit: Duration) -> Result<End> {
+/// Waits for a command's end, or ends it; notes the most memory that it held.
+fn wait(mut command: Command, limit: Duration, memory: &mut Option<u64>) -> Result<End> {
     let program = command.get_program().to_owned();
     let mut child =
         command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
     let start = Instant::now();
     loop {
+        *memory = (*memory).max(peak_memory(&child));
         if let Some(status) = child.try_wait()? {
             return Ok(End::Status(status));
         }
@@ -158,7 +173,7 @@ mod tests {
     /// Runs a line of shell with a limit of one second.
     fn shell(line: &str, seconds: u64) -> Ran {
         let dir = Scratch::new(&std::env::temp_dir()).unwrap();
-        let site = Site::new(dir.path(), Duration::from_secs(seconds)).unwrap();
+        let site = Site::new(dir.path(), Instant::now() + Duration::from_secs(seconds)).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", line]).env("WGRAD_CACHE", "mine");
         site.run("x", command, 1).unwrap()
@@ -173,7 +188,10 @@ mod tests {
         let ran = shell("echo a; exec sleep 5", 9);
         assert_eq!((ran.text.as_str(), ran.failed()), ("a\n", false));
         assert_eq!(ran.failure().unwrap(), "stopped after 1 s");
-        assert_eq!(shell("true", 0).failure().unwrap(), "not run: the time is over");
+        assert!(!ran.missed());
+        let ran = shell("true", 0);
+        assert_eq!(ran.failure().unwrap(), "not run: the time is over");
+        assert!(ran.missed() && !ran.failed());
     }
 
     #[test]
@@ -185,7 +203,7 @@ mod tests {
     #[test]
     fn what_cannot_be_started_says_so() {
         let dir = Scratch::new(&std::env::temp_dir()).unwrap();
-        let site = Site::new(dir.path(), Duration::from_secs(9)).unwrap();
+        let site = Site::new(dir.path(), Instant::now() + Duration::from_secs(9)).unwrap();
         let ran = site.run("x", site.program("none"), 1).unwrap();
         assert!(ran.failed() && ran.failure().unwrap().contains("cannot be started"));
     }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Measures wgrad on this machine; needs neither Rust nor a network. Exit status 1: a part failed; 3: no adapter opens.
-# Results: one table, printed last, and the folder report/ beside this file.
+# Measures wgrad on this machine; needs neither Rust nor a network. Exit status 1: a part failed or the time was over
+# before it; 3: no adapter opens. Results: one table, printed last, and the folder report/ beside this file.
 set -u
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 
@@ -15,7 +15,16 @@ fi
 rm -f "$here/.writable"
 
 # The parts have limits of their own; this one is for what nobody thought of.
+limit=
 if command -v timeout >/dev/null 2>&1; then
-    exec timeout -k 5 479 "$here/bin/report" gpu-report --run "$here"
+    limit="timeout -k 5 479"
 fi
-exec "$here/bin/report" gpu-report --run "$here"
+$limit "$here/bin/report" gpu-report --run "$here"
+status=$?
+case $status in
+0 | 1 | 3) exit $status ;;
+esac
+# It was ended before it could print the table, which it keeps as the rows come.
+cat "$here/report/report.md"
+echo "ended with status $status (124 or 137: it took too long)" >&2
+exit 1

@@ -1,5 +1,6 @@
 //! Rows, goals, and the table that is printed last.
 
+use super::part::Ran;
 use crate::peers::record::Machine;
 use serde::Serialize;
 
@@ -19,6 +20,8 @@ pub struct Row {
     pub seconds: Option<f64>,
     /// Whether it computed something wrong or crashed.
     pub failed: bool,
+    /// Whether the time was over before it.
+    pub missed: bool,
 }
 
 /// Everything that is kept.
@@ -32,17 +35,27 @@ pub struct Report {
     pub adapter: String,
     /// The rows in order.
     pub rows: Vec<Row>,
+    /// Whether all that was to be measured has its row.
+    pub whole: bool,
 }
 
 impl Row {
     /// A row about a part's time.
     pub fn new(part: &str, result: impl Into<String>, seconds: f64) -> Row {
-        Row { part: part.into(), result: result.into(), seconds: Some(seconds), failed: false }
+        Row { seconds: Some(seconds), ..Row::further(part, result) }
+    }
+
+    /// A part's row: what it says where it ended well, else why not.
+    pub fn of(part: &str, ran: &Ran, said: impl FnOnce() -> String) -> Row {
+        let result = ran.failure().unwrap_or_else(said);
+        let (failed, missed) = (ran.failed(), ran.missed());
+        Row { failed, missed, ..Row::new(part, result, ran.seconds) }
     }
 
     /// A row without a time of its own.
     pub fn further(part: &str, result: impl Into<String>) -> Row {
-        Row { part: part.into(), result: result.into(), seconds: None, failed: false }
+        let (part, result) = (part.into(), result.into());
+        Row { part, result, seconds: None, failed: false, missed: false }
     }
 }
 
@@ -119,6 +132,10 @@ pub fn text(report: &Report) -> String {
             text += &format!("|{a}-|{b}-|{c}:|\n");
         }
     }
+    if !report.whole {
+        text +=
+            "\nUnfinished: the program was ended before all that was to be measured had its row.\n";
+    }
     text
 }
 
@@ -148,12 +165,17 @@ mod tests {
     fn columns_are_aligned() {
         let rows = vec![Row::new("op tests", "53 passed", 12.34), Row::further("b", "µ | ×")];
         let machine = Machine { cpu: "C".into(), cores: 2, system: "linux".into(), load: None };
-        let text = text(&Report { date: "2026-01-02".into(), machine, adapter: "A".into(), rows });
-        let lines: Vec<_> = text.lines().skip(3).collect();
+        let mut report =
+            Report { date: "2026-01-02".into(), machine, adapter: "A".into(), rows, whole: true };
+        let whole = text(&report);
+        let lines: Vec<_> = whole.lines().skip(3).collect();
         assert_eq!(lines[0], "| part     | result    | time   |");
         assert_eq!(lines[1], "|----------|-----------|-------:|");
         assert_eq!(lines[2], "| op tests | 53 passed | 12.3 s |");
         assert!(lines[3].contains("µ \\| ×"));
         assert!(lines.iter().all(|line| line.chars().count() == lines[0].chars().count()));
+        assert!(!whole.contains("Unfinished"));
+        report.whole = false;
+        assert!(text(&report).ends_with("had its row.\n"));
     }
 }

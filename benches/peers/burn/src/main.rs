@@ -7,7 +7,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use peer_protocol::{BETA1, BETA2, EPSILON, INPUTS, Layer, Peer, RATE};
+use peer_protocol::{BETA1, BETA2, EPSILON, INPUTS, Layer, Peer};
 
 #[derive(Module, Debug)]
 struct Mlp {
@@ -30,6 +30,7 @@ struct Burn {
     /// Taken out while a step replaces it.
     model: Option<Mlp>,
     optimizer: ModuleOptimizer,
+    rate: f64,
     loss: Option<Tensor<1>>,
 }
 
@@ -46,7 +47,7 @@ impl Peer for Burn {
     const NAME: &'static str = "burn";
     type Batch = (Tensor<2>, Tensor<1, Int>);
 
-    fn new(layers: &[Layer; 3], _: usize) -> Result<Self> {
+    fn new(layers: &[Layer; 3], _: usize, rate: f64) -> Result<Self> {
         let device = Device::default();
         let name = format!("{device:?}");
         let device = device.autodiff();
@@ -57,7 +58,7 @@ impl Peer for Burn {
         };
         let adam = AdamConfig::new().with_beta_1(BETA1 as f32).with_beta_2(BETA2 as f32);
         let optimizer = adam.with_epsilon(EPSILON as f32).init();
-        Ok(Burn { device, name, model: Some(model), optimizer, loss: None })
+        Ok(Burn { device, name, model: Some(model), optimizer, rate, loss: None })
     }
 
     fn device(&self) -> String {
@@ -76,7 +77,7 @@ impl Peer for Burn {
         let logits = model.forward(images.clone());
         let loss = CrossEntropyLossConfig::new().init(&self.device).forward(logits, labels.clone());
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
-        self.model = Some(self.optimizer.step(RATE, model, gradients));
+        self.model = Some(self.optimizer.step(self.rate, model, gradients));
         self.loss = Some(loss);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use candle_core::{DType, Device, Module, Tensor, Var};
 use candle_nn::{AdamW, Linear, Optimizer, ParamsAdamW, loss};
-use peer_protocol::{BETA1, BETA2, EPSILON, INPUTS, Layer, Peer, RATE};
+use peer_protocol::{BETA1, BETA2, EPSILON, INPUTS, Layer, Peer};
 
 struct Candle {
     device: Device,
@@ -25,7 +25,7 @@ impl Peer for Candle {
     const NAME: &'static str = "candle";
     type Batch = (Tensor, Tensor);
 
-    fn new(layers: &[Layer; 3], _: usize) -> Result<Self> {
+    fn new(layers: &[Layer; 3], _: usize, rate: f64) -> Result<Self> {
         let device = Device::Cpu;
         let (mut vars, mut linears) = (Vec::new(), Vec::new());
         for layer in layers {
@@ -39,7 +39,7 @@ impl Peer for Candle {
             vars.extend([weights, biases]);
         }
         let params =
-            ParamsAdamW { lr: RATE, beta1: BETA1, beta2: BETA2, eps: EPSILON, weight_decay: 0.0 };
+            ParamsAdamW { lr: rate, beta1: BETA1, beta2: BETA2, eps: EPSILON, weight_decay: 0.0 };
         Ok(Candle { device, layers: linears, adam: AdamW::new(vars, params)?, loss: None })
     }
 

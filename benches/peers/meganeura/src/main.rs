@@ -5,7 +5,7 @@
 use anyhow::{Result, ensure};
 use meganeura::runtime::Session;
 use meganeura::{Graph, SessionConfig, build, build_inference_session};
-use peer_protocol::{BETA1, BETA2, CLASSES, EPSILON, INPUTS, Layer, Peer, RATE};
+use peer_protocol::{BETA1, BETA2, CLASSES, EPSILON, INPUTS, Layer, Peer};
 
 struct Meganeura {
     session: Session,
@@ -40,14 +40,14 @@ impl Peer for Meganeura {
     const NAME: &'static str = "meganeura";
     type Batch = (Vec<f32>, Vec<f32>);
 
-    fn new(layers: &[Layer; 3], batch: usize) -> Result<Self> {
+    fn new(layers: &[Layer; 3], batch: usize, rate: f64) -> Result<Self> {
         let shapes: Vec<_> = layers.iter().map(|l| (l.inputs, l.outputs)).collect();
         let mut session = build(&graph(&shapes, batch, true), SessionConfig::from_env()).0;
         for (i, layer) in layers.iter().enumerate() {
             session.set_parameter(&format!("w{i}"), &layer.weights);
             session.set_parameter(&format!("b{i}"), &layer.biases);
         }
-        session.set_adam(RATE as f32, BETA1 as f32, BETA2 as f32, EPSILON as f32);
+        session.set_adam(rate as f32, BETA1 as f32, BETA2 as f32, EPSILON as f32);
         Ok(Meganeura { session, layers: shapes, batch, forward: None })
     }
 

@@ -25,6 +25,8 @@ pub struct Layer {
 pub struct Data {
     /// Images of a step.
     pub batch: usize,
+    /// Adam's rate.
+    pub rate: f64,
     /// The layers in order.
     pub layers: [Layer; 3],
     images: Vec<f32>,
@@ -32,12 +34,15 @@ pub struct Data {
 }
 
 impl Data {
-    /// Reads a safetensors file; its metadata names the batch.
+    /// Reads a safetensors file; its metadata names the batch and the rate.
     pub fn read(path: &Path) -> Result<Data> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
-        let batch = header.metadata().as_ref().and_then(|m| m.get("batch"));
-        let batch = batch.context("the metadata names no batch")?.parse()?;
+        let named = |name: &str| {
+            let value = header.metadata().as_ref().and_then(|m| m.get(name));
+            value.with_context(|| format!("the metadata names no {name}"))
+        };
+        let (batch, rate) = (named("batch")?.parse()?, named("rate")?.parse()?);
         let file = SafeTensors::deserialize(&bytes)?;
         let layer = |i: usize| -> Result<Layer> {
             let (shape, weights) = floats(&file, &format!("w{i}"))?;
@@ -49,7 +54,7 @@ impl Data {
         ensure!(y.dtype() == Dtype::I32, "y holds {:?}", y.dtype());
         let labels = y.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         let layers = [layer(0)?, layer(1)?, layer(2)?];
-        Ok(Data { batch, layers, images, labels: labels.collect() })
+        Ok(Data { batch, rate, layers, images, labels: labels.collect() })
     }
 
     /// The images and labels of batch `i`.

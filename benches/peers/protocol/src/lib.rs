@@ -12,8 +12,6 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Adam's rate; the other numbers are its usual ones.
-pub const RATE: f64 = 1e-3;
 /// Adam's decay of the first moment.
 pub const BETA1: f64 = 0.9;
 /// Adam's decay of the second moment.
@@ -33,8 +31,9 @@ pub trait Peer: Sized {
     /// Images and labels where a step can use them.
     type Batch;
 
-    /// The model with these weights, its loss and its optimizer. `batch` is the number of images of every step.
-    fn new(layers: &[Layer; 3], batch: usize) -> Result<Self>;
+    /// The model with these weights, its loss and its optimizer. `batch` is the number of images of every step, `rate`
+    /// Adam's.
+    fn new(layers: &[Layer; 3], batch: usize, rate: f64) -> Result<Self>;
 
     /// What it computes on.
     fn device(&self) -> String;
@@ -88,7 +87,7 @@ pub fn main<P: Peer>() -> Result<()> {
     let mut line = json!({ "name": P::NAME });
 
     let start = Instant::now();
-    let mut peer = P::new(&data.layers, data.batch)?;
+    let mut peer = P::new(&data.layers, data.batch, data.rate)?;
     let mut batches = vec![upload(&mut peer, &data, 0)?];
     peer.step(&batches[0])?;
     line["loss_first"] = json!(peer.loss()?);
@@ -136,7 +135,7 @@ fn time<P: Peer>(peer: &mut P, batches: &[P::Batch], repeats: usize) -> Result<V
 
 /// One epoch of MNIST in the files' order, uploads and scaling included, and the accuracy after it.
 fn epoch<P: Peer>(data: &Data, mnist: &Mnist) -> Result<Value> {
-    let mut peer = P::new(&data.layers, data.batch)?;
+    let mut peer = P::new(&data.layers, data.batch, data.rate)?;
     let start = Instant::now();
     for (images, labels) in mnist.train.batches(data.batch) {
         let batch = peer.upload(&images, &labels)?;

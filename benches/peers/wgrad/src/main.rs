@@ -4,7 +4,7 @@
 //! order: the first batch alone, the batches up to the last, the last alone, then passes over all.
 
 use anyhow::{Context, Result};
-use peer_protocol::{Args, BATCHES, BETA1, BETA2, Data, EPSILON, INPUTS, Layer, RATE};
+use peer_protocol::{Args, BATCHES, BETA1, BETA2, Data, EPSILON, INPUTS};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -25,7 +25,7 @@ fn main() -> Result<()> {
 
     let start = Instant::now();
     let device = Device::new()?;
-    let mut trainer = trainer(&device, Sequential::new([INPUTS]), &data.layers)?;
+    let mut trainer = trainer(&device, Sequential::new([INPUTS]), &data)?;
     line["loss_first"] = json!(last_loss(&mut trainer, &samples, data.batch, 0..1)?);
     line["first_step_seconds"] = json!(start.elapsed().as_secs_f64());
     line["device"] = json!(device.info().to_string());
@@ -57,8 +57,8 @@ fn adapter() -> Result<()> {
 }
 
 /// The network with the file's weights, its loss and Adam.
-fn trainer(device: &Device, model: Sequential, layers: &[Layer; 3]) -> Result<Trainer> {
-    let [hidden, hidden2, output] = layers;
+fn trainer(device: &Device, model: Sequential, data: &Data) -> Result<Trainer> {
+    let [hidden, hidden2, output] = &data.layers;
     let model = model
         .add(Dense::new(hidden.outputs).activation(Activation::Relu))
         .add(Dense::new(hidden2.outputs).activation(Activation::Relu))
@@ -67,12 +67,12 @@ fn trainer(device: &Device, model: Sequential, layers: &[Layer; 3]) -> Result<Tr
         beta_1: BETA1 as f32,
         beta_2: BETA2 as f32,
         epsilon: EPSILON as f32,
-        ..Adam::new(RATE as f32)
+        ..Adam::new(data.rate as f32)
     };
     let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
     let mut trainer = model.compile(device, Compile::new(adam, loss))?;
     let mut weights = Vec::new();
-    for layer in layers {
+    for layer in &data.layers {
         weights.push(Tensor::f32([layer.inputs, layer.outputs], layer.weights.clone())?);
         weights.push(Tensor::f32([layer.outputs], layer.biases.clone())?);
     }
@@ -116,7 +116,7 @@ fn time(
 fn epoch(device: &Device, data: &Data, dir: &Path, line: &mut Value) -> Result<()> {
     let (train, test) = load_mnist(dir)?;
     let train = train.take(train.len() / data.batch * data.batch)?;
-    let mut trainer = trainer(device, Sequential::new([28, 28]).add(Flatten), &data.layers)?;
+    let mut trainer = trainer(device, Sequential::new([28, 28]).add(Flatten), data)?;
     let start = Instant::now();
     trainer.fit(&train, fit(data.batch))?;
     line["mnist_epoch_seconds"] = json!(start.elapsed().as_secs_f64());

@@ -1,0 +1,79 @@
+//! What the benchmarks and the profile measured, in the words of the table.
+
+use super::read;
+
+/// What a benchmark measured, in words; also that of one that was stopped.
+pub fn numbers(name: &str, text: &str) -> Vec<(String, String)> {
+    match name {
+        "matmul" => {
+            let forms = |forms: &[(String, f64)]| {
+                let forms: Vec<_> =
+                    forms.iter().map(|(form, rate)| format!("{form} {rate:.1}")).collect();
+                format!("{} GFLOP/s", forms.join(", "))
+            };
+            read::products(text).into_iter().map(|(size, all)| (size, forms(&all))).collect()
+        }
+        "dispatches" => {
+            let said = |step: f64, alone: f64| {
+                format!("{step:.3} ms as one step, {alone:.3} ms one by one")
+            };
+            read::steps(text).into_iter().map(|(step, ms, alone)| (step, said(ms, alone))).collect()
+        }
+        "fit" => {
+            let number = |key| read::number(text, key);
+            let all = number("bare_seconds").zip(number("fit_seconds")).zip(number("median_ratio"));
+            let said = all.map(|((bare, fit), ratio)| {
+                format!("bare {bare:.3} s, fit {fit:.3} s, ratio {ratio:.3}")
+            });
+            said.map(|said| ("an epoch".to_string(), said)).into_iter().collect()
+        }
+        "first_step" => {
+            let lines =
+                text.lines().filter_map(|l| l.strip_prefix("first step, ")?.split_once(": "));
+            lines.map(|(name, said)| (name.into(), said.into())).collect()
+        }
+        _ => read::criterion(text),
+    }
+}
+
+/// A kernel's share, time and name out of a line of the profile: calls, time, share, four rates, the name and, after
+/// two blanks, the layer.
+pub fn kernel(line: &str) -> Option<String> {
+    let (mut rest, mut words) = (line, [""; 7]);
+    for word in &mut words {
+        (*word, rest) = rest.trim_start().split_once(' ')?;
+    }
+    let [_, time, share, ..] = words;
+    share.ends_with('%').then(|| format!("{share}, {time} us: {}", rest.trim().replace("  ", " ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_have_share_time_and_name() {
+        let line = "    50      795.8  24.8%    1849.0      2.4     1.420       1.8  fused[t0 = mul(x0, x1)]  // Adam";
+        assert_eq!(kernel(line).unwrap(), "24.8%, 795.8 us: fused[t0 = mul(x0, x1)] // Adam");
+        let line =
+            "    50        1.0   1.0%       1.0      2.4     0.000       0.0  gather[64 rows]";
+        assert_eq!(kernel(line).unwrap(), "1.0%, 1.0 us: gather[64 rows]");
+        assert_eq!(kernel(" calls    us/call  share  KiB  GB/s  MFLOP  GFLOP/s  kernel"), None);
+        assert_eq!(kernel("step: 2.868 ms"), None);
+    }
+
+    #[test]
+    fn each_benchmark_has_its_numbers() {
+        let pair = |a: &str, b: &str| vec![(a.to_string(), b.to_string())];
+        let text = "AB 1x1x1: wgrad 2.0 GFLOP/s, gemm crate 3.0 GFLOP/s\n";
+        assert_eq!(numbers("matmul", text), pair("1x1x1", "AB 2.0 GFLOP/s"));
+        let text = "result: bare_seconds=1.0 fit_seconds=1.1 ratio_of_best=1.1 median_ratio=1.1\n";
+        assert_eq!(
+            numbers("fit", text),
+            pair("an epoch", "bare 1.000 s, fit 1.100 s, ratio 1.100")
+        );
+        assert_eq!(numbers("first_step", "first step, cold: 1.6 s\n"), pair("cold", "1.6 s"));
+        assert_eq!(numbers("kernels", "a/b  time:   [1 ms 2 ms 3 ms]\n"), pair("a/b", "2 ms"));
+        assert!(numbers("fit", "stopped").is_empty());
+    }
+}
