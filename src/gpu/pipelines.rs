@@ -157,8 +157,8 @@ fn module(device: &Device, label: &str, source: &str) -> wgpu::ShaderModule {
         source: wgpu::ShaderSource::Wgsl(source.into()),
     };
     // SAFETY: without checks a shader must stay inside its bindings, end its loops and divide by nothing that is zero.
-    // - What runs is a `Plan`, which is made by `Plan::lower` alone and read-only to safe code; its graph is made by
-    //   the builder's functions alone. So every shader is a template of this library, filled in by its own op card,
+    // - What runs is a `Plan`, which is made by `Plan::lower` alone and changed by nothing but `Plan::data_mut`, which
+    //   is unsafe; its graph is made by the builder's functions alone. So every shader is a template of this library, filled in by its own op card,
     //   and no text comes from a user.
     // - A card takes extents, strides and grid from the shapes of its operands and results, which `Graph::verify` has
     //   compared with what the op infers; a buffer's region is as long as its shape says (`plan/storage.rs`), and

@@ -145,7 +145,8 @@ pub struct MatmulRule {
     pub work: usize,
     /// The kernel.
     pub tile: MatmulTile,
-    /// Workgroups below which the sums are split over k, so that the device fills.
+    /// Workgroups that a device wants: with half as many tiles or fewer the sums are split over k, into `fill / tiles`
+    /// parts.
     pub fill: usize,
 }
 
@@ -184,7 +185,7 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
 /// for each product and gives fewer workgroups, of which a device runs a hundred at once: it waits for products with
 /// as many.
 const RULES: [MatmulRule; 7] = [
-    rule(1024, 1024, 0, tiled(128), 96),
+    rule(1024, 1024, 0, tiled(128), 0),
     rule(64, 64, 1 << 27, tiled(64), 96),
     LAST_TILED,
     rule(9, 64, 1 << 24, broadcast(32, 64), 0),

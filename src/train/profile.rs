@@ -177,7 +177,8 @@ impl Kernel {
     }
 }
 
-/// A row a kernel: calls, microseconds of one, share of all kernels' time, bytes and operations a second.
+/// A row a kernel: calls, microseconds of one, share of all kernels' time, bytes and operations of one and a second, its
+/// shader, its op and its layer.
 impl Display for Profile {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let all = self.kernel_seconds();

@@ -6,6 +6,7 @@ use crate::process::root;
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// What stands before and after the README's table.
@@ -30,8 +31,9 @@ pub fn write(results: &Results, folder: &Path) -> Result<PathBuf> {
 /// All results of a folder, by file name.
 pub fn read<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
     let mut paths: Vec<PathBuf> = match fs::read_dir(folder) {
-        Ok(entries) => entries.filter_map(|e| Some(e.ok()?.path())).collect(),
-        Err(_) => Vec::new(),
+        Ok(entries) => entries.map(|e| Ok(e?.path())).collect::<Result<_>>()?,
+        Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(e).with_context(|| folder.display().to_string()),
     };
     paths.retain(|path| path.extension().is_some_and(|e| e == "json"));
     paths.sort();

@@ -36,8 +36,8 @@ pub fn numbers(name: &str, text: &str) -> Vec<(String, String)> {
     }
 }
 
-/// A kernel's share, time and name out of a line of the profile: calls, time, share, four rates, the name and, after
-/// two blanks, the layer.
+/// A kernel's share, time and name out of a line of the profile: calls, time, share, four rates, the shader, the op and
+/// the layer, the last three two blanks apart.
 pub fn kernel(line: &str) -> Option<String> {
     let (mut rest, mut words) = (line, [""; 7]);
     for word in &mut words {
@@ -53,11 +53,11 @@ mod tests {
 
     #[test]
     fn kernels_have_share_time_and_name() {
-        let line = "    50      795.8  24.8%    1849.0      2.4     1.420       1.8  fused[t0 = mul(x0, x1)]  // Adam";
-        assert_eq!(kernel(line).unwrap(), "24.8%, 795.8 us: fused[t0 = mul(x0, x1)] // Adam");
-        let line =
-            "    50        1.0   1.0%       1.0      2.4     0.000       0.0  gather[64 rows]";
-        assert_eq!(kernel(line).unwrap(), "1.0%, 1.0 us: gather[64 rows]");
+        let line = "    50      795.8  24.8%    1849.0      2.4     1.420       1.8  elementwise/map  fused[t0 = mul(x0, x1)]  // Adam";
+        let said = "24.8%, 795.8 us: elementwise/map fused[t0 = mul(x0, x1)] // Adam";
+        assert_eq!(kernel(line).unwrap(), said);
+        let line = "    50        1.0   1.0%       1.0      2.4     0.000       0.0  data/gather  gather[64 rows]";
+        assert_eq!(kernel(line).unwrap(), "1.0%, 1.0 us: data/gather gather[64 rows]");
         assert_eq!(kernel(" calls    us/call  share  KiB  GB/s  MFLOP  GFLOP/s  kernel"), None);
         assert_eq!(kernel("step: 2.868 ms"), None);
     }
