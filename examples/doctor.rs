@@ -80,7 +80,7 @@ fn describe(device: &Device) {
     println!("       largest binding: {}", mib(caps.max_binding_bytes));
     println!("       largest buffer: {}", mib(caps.max_buffer_bytes));
     println!("       memory: {}", caps.memory_bytes.map_or("not told".into(), mib));
-    println!("       products: {:?}, rows by `tune`: {}", caps.matmul, caps.tuned.len());
+    println!("       kernels of products: {:?}, rows by `tune`: {}", caps.matmul, caps.tuned.len());
     if caps.cpu {
         println!("note   this is software Vulkan: it computes the same, on the processor");
     }
