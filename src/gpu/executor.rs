@@ -39,8 +39,8 @@ impl StepBlock {
         }
     }
 
-    /// Sets a parameter by its index, which [`crate::plan::PlanData::step_param`] gives: for who sets the same ones step after step.
-    /// An index past the block is ignored.
+    /// Sets a parameter by its index, which [`crate::plan::PlanData::step_param`] gives: for who sets the same ones step
+    /// after step. An index past the block is ignored.
     pub fn set_word(&mut self, index: usize, value: u32) {
         if let Some(word) = self.0.get_mut(index) {
             *word = value;

@@ -1,6 +1,7 @@
 //! The README's first table, made of figures and of nothing else.
 
 use super::Figures;
+use crate::peers::table::conditions;
 
 /// A table for each adapter.
 pub fn all(figures: &[Figures]) -> String {
@@ -9,8 +10,7 @@ pub fn all(figures: &[Figures]) -> String {
 
 /// One adapter's table, under a line about machine and day.
 pub fn one(figures: &Figures) -> String {
-    let (machine, adapter, mnist) = (&figures.machine, &figures.adapter, &figures.mnist);
-    let load = machine.load.map(|l| format!(", load {l:.1} before the run")).unwrap_or_default();
+    let mnist = &figures.mnist;
     let [cold, warm] = &figures.first_step;
     let forms: Vec<_> =
         figures.product.iter().map(|(form, rate)| format!("{} {rate:.1}", shown(form))).collect();
@@ -39,17 +39,8 @@ pub fn one(figures: &Figures) -> String {
         ("f32 product 512x512x512, GFLOP/s".into(), forms.join(", ")),
     ];
     let rows: String = rows.iter().map(|(what, value)| format!("| {what} | {value} |\n")).collect();
-    format!(
-        "**{}**: {} ({}, {}); {}, {} threads, {}; {}{load}.\n\n| | |\n|---|---|\n{rows}",
-        adapter.name,
-        adapter.kind,
-        adapter.backend,
-        adapter.driver,
-        machine.cpu,
-        machine.cores,
-        machine.system,
-        figures.date
-    )
+    let conditions = conditions(&figures.adapter, &figures.machine, &figures.date, "");
+    format!("**{}**: {conditions}\n| | |\n|---|---|\n{rows}", figures.adapter.name)
 }
 
 /// A time as Criterion prints it, to two digits after the point.

@@ -16,7 +16,7 @@ pub mod reference;
 pub mod roster;
 pub mod run;
 mod starts;
-mod table;
+pub mod table;
 
 use crate::process::{say, target};
 use crate::{adapter, dataset, mnist};

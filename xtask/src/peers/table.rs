@@ -1,7 +1,7 @@
 //! The tables, made of results and of nothing else.
 
 use super::models::TOLERANCE;
-use super::record::{Build, ModelResults, PeerResults, Results, median};
+use super::record::{Adapter, Build, Machine, ModelResults, PeerResults, Results, median};
 use super::roster::ROSTER;
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ pub fn page(results: &Results) -> String {
     let mut page = format!("# Peers on {}\n\n", results.adapter.name);
     page += "Made by `cargo xtask peers` from the `.json` of the same name; what the columns mean stands in \
              [README.md](../README.md).\n\n";
-    page += &conditions(results);
+    page += &conditions_of(results);
     for model in &results.models {
         page += &model_table(model);
     }
@@ -48,7 +48,7 @@ pub fn readme(all: &[Results]) -> String {
             text += "\n";
         }
         write!(text, "**{}**: ", results.adapter.name).unwrap_or_default();
-        text += &conditions(results);
+        text += &conditions_of(results);
         text += "\n";
         let mut head = vec!["peer".to_string()];
         for model in &results.models {
@@ -72,21 +72,19 @@ pub fn readme(all: &[Results]) -> String {
     text
 }
 
-/// Machine, day and load, in one line.
-fn conditions(results: &Results) -> String {
-    let (machine, adapter) = (&results.machine, &results.adapter);
+/// Adapter, machine, day, what `more` adds, and load, in one line.
+pub fn conditions(adapter: &Adapter, machine: &Machine, date: &str, more: &str) -> String {
     let load = machine.load.map(|l| format!(", load {l:.1} before the run")).unwrap_or_default();
     format!(
-        "{} ({}, {}); {}, {} threads, {}; {}; {} rounds{load}.\n",
-        adapter.kind,
-        adapter.backend,
-        adapter.driver,
-        machine.cpu,
-        machine.cores,
-        machine.system,
-        results.date,
-        results.rounds
+        "{} ({}, {}); {}, {} threads, {}; {date}{more}{load}.\n",
+        adapter.kind, adapter.backend, adapter.driver, machine.cpu, machine.cores, machine.system
     )
+}
+
+/// The conditions of a comparison.
+fn conditions_of(results: &Results) -> String {
+    let rounds = format!("; {} rounds", results.rounds);
+    conditions(&results.adapter, &results.machine, &results.date, &rounds)
 }
 
 /// The heading and table of one model.
