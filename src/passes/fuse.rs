@@ -136,10 +136,19 @@ impl<'a> Fusion<'a> {
     }
 
     /// Whether `output` of the set is sure to be written over a state that the set reads: then both share
-    /// one binding.
+    /// one binding. Of two states that take one value only the first is written, and a pack keeps what it holds.
     fn takes_place(&self, set: &[usize], inputs: &[Value], output: Value) -> bool {
-        self.graph.updates().iter().any(|&(state, new)| {
-            new == output && inputs.contains(&state) && self.read_before(state, set)
+        let mut updates = self.graph.updates().iter().filter(|&&(_, new)| new == output);
+        let (Some(&(state, _)), None) = (updates.next(), updates.next()) else { return false };
+        inputs.contains(&state) && self.read_before(state, set) && !self.packed(output)
+    }
+
+    /// Whether a pack or a slot may hold `v`, or what it is viewed as.
+    fn packed(&self, v: Value) -> bool {
+        self.users[v.node.index()].iter().any(|&u| match self.graph.nodes()[u].op.class() {
+            Class::Movement(Movement::Pack { .. } | Movement::Slot { .. }) => true,
+            Class::Movement(Movement::Alias { .. }) => self.graph.values(u).any(|v| self.packed(v)),
+            _ => false,
         })
     }
 

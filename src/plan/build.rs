@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, LowerContext, TensorType, Value};
 use crate::kernels::{Access, Bind, DeviceCaps, Source};
 use crate::passes::{Passes, materialise};
+use crate::tensor::DType;
 use std::collections::HashMap;
 
 impl Plan {
@@ -240,6 +241,10 @@ fn finish_updates(
             continue;
         }
         let ty = graph.ty(new).clone();
+        if ty.dtype != DType::F32 {
+            let detail = "only f32 states are copied; give the new value to one state alone";
+            return Err(Error::dtype("update", &[ty.dtype], detail));
+        }
         let copy =
             crate::ops::Map { program: crate::ops::Program::identity(), shape: ty.shape.clone() };
         let cx = LowerContext {
