@@ -24,3 +24,4 @@ pub mod random;
 pub mod reduce;
 pub mod softmax;
 pub mod special;
+pub mod tape;

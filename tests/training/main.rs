@@ -5,6 +5,7 @@ mod batches;
 mod equivalence;
 mod layers;
 mod learning;
+mod models;
 mod options;
 mod outputs;
 mod profile;
