@@ -98,6 +98,7 @@ impl Activation {
     /// # Errors
     /// [`Error::Parameter`] for a parameter that is not finite, or limits in the wrong order.
     pub fn apply(&self, graph: &mut Graph, x: Value) -> Result<Value> {
+        graph.check(self.name(), &[x])?;
         self.check()?;
         match self {
             Self::Linear => Ok(x),

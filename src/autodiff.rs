@@ -12,6 +12,7 @@ use std::collections::HashMap;
 /// # Errors
 /// [`Error::Shape`] where the loss is no f32 scalar; [`Error::NotDifferentiable`] naming op and layer.
 pub fn gradients(graph: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Value>> {
+    graph.check("gradients", &[&[loss], wrt].concat())?;
     if graph.shape(loss).len() != 1 || graph.ty(loss).dtype != DType::F32 {
         let detail = "a loss is one f32 number; sum or average it first";
         return Err(Error::shape("gradients", &[graph.shape(loss)], detail));

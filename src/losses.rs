@@ -104,6 +104,7 @@ impl Loss {
         targets: Value,
         predictions: Value,
     ) -> Result<LossValues> {
+        graph.check(self.name(), &[targets, predictions])?;
         self.check()?;
         let targets = self.fit_targets(graph, targets, predictions)?;
         let shape = graph.shape(predictions).clone();

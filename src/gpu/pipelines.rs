@@ -166,7 +166,7 @@ fn module(device: &Device, label: &str, source: &str) -> wgpu::ShaderModule {
     //   nothing, or its last element.
     // - Indices that come from a buffer or a step word are clamped (gather, labels), or were written by a kernel that
     //   keeps them in range (the order of `segment_rank`). Dynamic offsets are checked by wgpu.
-    // - Every loop counts up to an extent; divisors are extents, and no tensor is empty.
+    // - Every loop counts up to an extent; divisors are extents, and no extent is zero: `Graph::verify` refuses it.
     // The op tests run each kernel both ways, with guard words around every buffer.
     unsafe {
         device.device.create_shader_module_trusted(descriptor, runtime_checks(device.checked))

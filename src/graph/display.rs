@@ -1,14 +1,14 @@
 //! The graph as text: a line per node.
 
-use super::{Graph, NodeId, Value};
+use super::{Graph, Value};
 use std::fmt::{Display, Formatter, Result};
 
 impl Display for Graph {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        for (i, node) in self.nodes().iter().enumerate() {
+        for node in self.nodes() {
             let list = |items: Vec<String>| items.join(", ");
             let values = (0..node.outputs.len())
-                .map(|o| Value { node: NodeId::new(i), output: o as u16 }.to_string())
+                .map(|o| Value { node: node.id, output: o as u16 }.to_string())
                 .collect();
             let types = node.outputs.iter().map(ToString::to_string).collect();
             let inputs = node.inputs.iter().map(ToString::to_string).collect();

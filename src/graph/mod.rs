@@ -55,19 +55,45 @@ impl Graph {
     /// The id of the node at this position.
     #[must_use]
     pub fn id(&self, index: usize) -> NodeId {
-        NodeId::new(index)
+        self.nodes[index].id
     }
 
     /// The values of the node at this position.
     pub fn values(&self, index: usize) -> impl Iterator<Item = Value> + use<> {
-        let node = NodeId::new(index);
-        (0..self.nodes[index].outputs.len()).map(move |o| Value { node, output: o as u16 })
+        let node = &self.nodes[index];
+        let id = node.id;
+        (0..node.outputs.len()).map(move |o| Value { node: id, output: o as u16 })
     }
 
     /// The node that yields `value`.
+    ///
+    /// # Panics
+    /// If `value` is of another graph, as all that looks a value up here; [`Graph::check`] tells before.
     #[must_use]
     pub fn node(&self, value: Value) -> &Node {
+        assert!(self.holds(value), "{value} is a value of another graph");
         &self.nodes[value.node.index()]
+    }
+
+    /// Whether `value` is one of this graph.
+    #[must_use]
+    pub fn holds(&self, value: Value) -> bool {
+        let node = self.nodes.get(value.node.index()).filter(|n| n.id == value.node);
+        node.is_some_and(|n| (value.output as usize) < n.outputs.len())
+    }
+
+    /// Refuses values of another graph, as operands of `op`. Every function that builds from values does so.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] naming the op and the first such value.
+    pub fn check(&self, op: &str, values: &[Value]) -> Result<()> {
+        let Some(foreign) = values.iter().find(|v| !self.holds(**v)) else { return Ok(()) };
+        let detail = "is a value of another graph; build all operands in one";
+        let error = Error::parameter(format!("operand of {op}"), foreign, detail);
+        Err(match self.layer.as_deref() {
+            Some(layer) => error.in_layer(layer),
+            None => error,
+        })
     }
 
     /// The value whose storage `v` lies in: `v` itself, or what it is an alias of.
@@ -123,23 +149,19 @@ impl Graph {
     /// # Errors
     /// As [`Graph::push`].
     pub(crate) fn push_all(&mut self, op: OpRef, inputs: &[Value]) -> Result<Vec<Value>> {
-        let unknown = |v: &&Value| {
-            let node = self.nodes.get(v.node.index());
-            node.is_none_or(|n| v.output as usize >= n.outputs.len())
-        };
-        if let Some(v) = inputs.iter().find(unknown) {
-            let detail = format!("{v} is no value of this graph");
-            return Err(Error::internal(op.name(), detail));
-        }
+        self.check(&op.name(), inputs)?;
         if inputs.len() < op.min_inputs() {
             let detail = format!("{} operands of {}", inputs.len(), op.min_inputs());
             return Err(Error::internal(op.name(), detail));
         }
         let types: Vec<&TensorType> = inputs.iter().map(|&v| self.ty(v)).collect();
-        let outputs = op.infer(&types).map_err(|e| match self.layer.as_deref() {
+        let in_layer = |e: Error| match self.layer.as_deref() {
             Some(layer) => e.in_layer(layer),
             None => e,
-        })?;
+        };
+        full(&op.name(), &types).map_err(in_layer)?;
+        let outputs = op.infer(&types).map_err(in_layer)?;
+        full(&op.name(), &outputs.iter().collect::<Vec<_>>()).map_err(in_layer)?;
         if let Some(large) = outputs.iter().find(|o| u32::try_from(o.shape.len()).is_err()) {
             let layer = self.layer.as_deref().map(|l| format!("layer `{l}`: ")).unwrap_or_default();
             return Err(Error::Limit {
@@ -149,34 +171,37 @@ impl Graph {
                 detail: "shaders index with 32 bits; use a smaller batch or a smaller layer".into(),
             });
         }
-        let node = NodeId::new(self.nodes.len());
-        let count = outputs.len();
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs, layer: self.layer.clone() });
-        Ok((0..count).map(|i| Value { node, output: i as u16 }).collect())
+        let id = NodeId::new(self.nodes.len());
+        let (inputs, layer) = (inputs.to_vec(), self.layer.clone());
+        self.nodes.push(Node { id, op, inputs, outputs, layer });
+        Ok(self.values(id.index()).collect())
     }
 
     /// The leaf of a named buffer: the same name and type is the same value.
     fn buffer(&mut self, leaf: Leaf, ty: TensorType) -> Value {
         let same = |n: &Node| n.outputs[0] == ty && n.op.class() == Class::Leaf(&leaf);
         match self.nodes.iter().position(same) {
-            Some(i) => Value { node: NodeId::new(i), output: 0 },
+            Some(i) => Value { node: self.id(i), output: 0 },
             None => self.leaf(leaf, ty),
         }
     }
 
     fn leaf(&mut self, leaf: Leaf, ty: TensorType) -> Value {
-        let node = NodeId::new(self.nodes.len());
+        let id = NodeId::new(self.nodes.len());
         let op = Arc::new(op::LeafOp { leaf, ty: ty.clone() });
-        self.nodes.push(Node { op, inputs: vec![], outputs: vec![ty], layer: self.layer.clone() });
-        Value { node, output: 0 }
+        let layer = self.layer.clone();
+        self.nodes.push(Node { id, op, inputs: vec![], outputs: vec![ty], layer });
+        Value { node: id, output: 0 }
     }
 
-    /// A buffer that the caller provides and the graph reads.
+    /// A buffer that the caller provides and the graph reads. Every extent is 1 or more: what reads an empty one is
+    /// refused.
     pub fn input(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
         self.buffer(Leaf::Input(name.into()), TensorType { shape: shape.into(), dtype })
     }
 
-    /// A buffer that outlives a run and may be given a new value by [`Graph::update`].
+    /// A buffer that outlives a run and may be given a new value by [`Graph::update`]. Every extent is 1 or more, as of
+    /// [`Graph::input`].
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
         self.buffer(Leaf::State(name.into()), TensorType { shape: shape.into(), dtype })
     }
@@ -227,7 +252,7 @@ impl Graph {
         Ok(self.leaf(Leaf::Step(index), TensorType { shape: Shape::scalar(), dtype }))
     }
 
-    /// Marks `value` as readable after a run.
+    /// Marks `value` as readable after a run. A value of another graph is refused when the graph is compiled.
     pub fn output(&mut self, name: &str, value: Value) {
         self.outputs.push((name.into(), value));
     }
@@ -235,8 +260,9 @@ impl Graph {
     /// States that after a run the buffer of `state` holds `new`.
     ///
     /// # Errors
-    /// Where `state` is no state leaf, already has a new value, or the types differ.
+    /// Where `state` is no state leaf, already has a new value, or the types differ; as [`Graph::check`].
     pub fn update(&mut self, state: Value, new: Value) -> Result<()> {
+        self.check("update", &[state, new])?;
         if !matches!(self.node(state).op.class(), Class::Leaf(Leaf::State(_))) {
             return Err(Error::internal("update", format!("{state} is not a state")));
         }
@@ -307,4 +333,13 @@ impl Graph {
         self.outputs = from.outputs.iter().map(|(n, v)| (n.clone(), map(*v))).collect();
         self.updates = from.updates.iter().map(|&(s, v)| (map(s), map(v))).collect();
     }
+}
+
+/// Refuses a type without elements: no kernel could read one, and shaders run without bounds checks.
+fn full(op: &str, types: &[&TensorType]) -> Result<()> {
+    if types.iter().all(|ty| !ty.shape.is_empty()) {
+        return Ok(());
+    }
+    let shapes: Vec<&Shape> = types.iter().map(|ty| &ty.shape).collect();
+    Err(Error::shape(op, &shapes, "an extent is zero; every extent is 1 or more"))
 }

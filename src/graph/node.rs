@@ -3,20 +3,29 @@
 use super::OpRef;
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A node's place in its graph.
+/// Nodes made so far, in all graphs.
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// A node: its place in its graph, and a number that no other node has. So a graph knows its own values, and a clone
+/// knows those from before it was cloned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NodeId(u32);
+pub struct NodeId {
+    index: u32,
+    serial: u32,
+}
 
 impl NodeId {
+    /// The id of a node that is made at this position.
     pub(super) fn new(index: usize) -> Self {
-        Self(index as u32)
+        Self { index: index as u32, serial: MADE.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// The position in [`super::Graph::nodes`].
     #[must_use]
     pub const fn index(self) -> usize {
-        self.0 as usize
+        self.index as usize
     }
 }
 
@@ -32,8 +41,8 @@ pub struct Value {
 impl std::fmt::Display for Value {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.output {
-            0 => write!(f, "%{}", self.node.0),
-            i => write!(f, "%{}.{i}", self.node.0),
+            0 => write!(f, "%{}", self.node.index),
+            i => write!(f, "%{}.{i}", self.node.index),
         }
     }
 }
@@ -70,6 +79,8 @@ impl std::fmt::Display for TensorType {
 /// An op applied to values.
 #[derive(Debug, Clone)]
 pub struct Node {
+    /// Its id.
+    pub id: NodeId,
     /// The op.
     pub op: OpRef,
     /// Its operands.

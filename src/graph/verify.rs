@@ -1,26 +1,28 @@
 //! The invariants that hold after every pass.
 
-use super::{Class, Graph, Leaf};
+use super::{Class, Graph, Leaf, full};
 use crate::error::{Error, Result};
 
 impl Graph {
-    /// Checks order, references, and that every node's types are what its op infers.
+    /// Checks order, references, that every node's types are what its op infers, and that none is empty.
     ///
     /// # Errors
-    /// [`Error::Internal`] naming `stage` and the node.
+    /// [`Error::Shape`] for an input or a state without elements, [`Error::Parameter`] for an output of another graph,
+    /// [`Error::Internal`] naming `stage` and the node for all else.
     pub fn verify(&self, stage: &str) -> Result<()> {
         let broken = |i: usize, detail: String| {
             Err(Error::internal(format!("graph after {stage}"), format!("%{i}: {detail}")))
         };
-        let exists = |v: super::Value, before: usize| {
-            v.node.index() < before
-                && (v.output as usize) < self.nodes()[v.node.index()].outputs.len()
-        };
+        let exists = |v: super::Value, before: usize| v.node.index() < before && self.holds(v);
         for (i, node) in self.nodes().iter().enumerate() {
             if let Some(v) = node.inputs.iter().find(|&&v| !exists(v, i)) {
                 return broken(i, format!("operand {v} does not precede it"));
             }
             let types: Vec<_> = node.inputs.iter().map(|&v| self.ty(v)).collect();
+            full(
+                &format!("{} {}", node.op.name(), node.op.attrs()),
+                &node.outputs.iter().collect::<Vec<_>>(),
+            )?;
             let inferred = node.op.infer(&types)?;
             if inferred != node.outputs {
                 return broken(i, format!("types {:?}, its op infers {inferred:?}", node.outputs));
@@ -40,6 +42,9 @@ impl Graph {
             return Err(Error::internal(format!("graph after {stage}"), detail));
         }
         let end = self.nodes().len();
+        for (name, v) in self.outputs() {
+            self.check(&format!("the output `{name}`"), &[*v])?;
+        }
         if let Some(v) = self.roots().find(|&v| !exists(v, end)) {
             return broken(v.node.index(), "a root does not exist".into());
         }

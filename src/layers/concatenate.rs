@@ -74,6 +74,7 @@ impl Layer for Concatenate {
         _weights: &[Value],
         _mode: &Mode,
     ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
         // The first axis in the graph is the batch.
         let axis = 1 + self.sample_axis(graph.shape(inputs[0]).rank() - 1)?;
         graph.concatenate(inputs, axis)

@@ -67,6 +67,7 @@ impl Layer for Dropout {
         _weights: &[Value],
         mode: &Mode,
     ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
         let x = inputs[0];
         let Some((seed, step)) = mode.random.filter(|_| self.rate > 0.0) else { return Ok(x) };
         let shape = graph.shape(x).clone();
@@ -102,6 +103,7 @@ impl Layer for Flatten {
         _weights: &[Value],
         _mode: &Mode,
     ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
         let shape = graph.shape(inputs[0]);
         let batch = shape.dims()[0];
         let width = shape.len() / batch;

@@ -80,6 +80,7 @@ impl Layer for Embedding {
         weights: &[Value],
         _mode: &Mode,
     ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
         let ids = graph.ty(inputs[0]).clone();
         if ids.dtype != DType::U32 {
             return Err(Error::dtype("embedding", &[ids.dtype], "ids are u32 numbers of rows"));

@@ -191,9 +191,6 @@ impl Model {
                     "two inputs are one or have one name",
                 ));
             }
-            if shape.is_empty() {
-                return Err(Error::shape(&name, &[shape], "an extent is zero"));
-            }
             indexable(&name, shape)?;
             builder.tensors.push(tensor.clone());
             builder.shapes.push(shape.clone());
@@ -283,7 +280,7 @@ impl Model {
     /// `random` is seed and step while training. Gives each output.
     ///
     /// # Errors
-    /// Shapes that do not fit, naming the layer.
+    /// Shapes that do not fit, naming the layer; another number of inputs or weights than the model has.
     pub fn apply(
         &self,
         graph: &mut Graph,
@@ -291,6 +288,16 @@ impl Model {
         weights: &[Value],
         random: Option<(Value, Value)>,
     ) -> Result<Vec<Value>> {
+        let wanted = self.weights().count();
+        for (name, given, wanted) in
+            [("inputs", inputs.len(), self.inputs.len()), ("weights", weights.len(), wanted)]
+        {
+            if given != wanted {
+                let detail = format!("the model has {wanted}");
+                return Err(Error::parameter(name, given, detail));
+            }
+        }
+        graph.check("model", inputs)?;
         let mut rest = weights;
         let mut own = Vec::new();
         for layer in &self.layers {
@@ -312,8 +319,11 @@ impl Model {
     }
 }
 
-/// Refuses a tensor whose elements 32 bits do not count: no kernel could index it.
+/// Refuses a tensor without elements, or with more than 32 bits count: no kernel could index it.
 fn indexable(what: &str, shape: &Shape) -> Result<()> {
+    if shape.is_empty() {
+        return Err(Error::shape(what, &[shape], "an extent is zero; every extent is 1 or more"));
+    }
     if u32::try_from(shape.len()).is_ok() {
         return Ok(());
     }

@@ -47,6 +47,7 @@ impl Layer for AlphaDropout {
         _weights: &[Value],
         mode: &Mode,
     ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
         let x = inputs[0];
         let Some((seed, step)) = mode.random.filter(|_| self.rate > 0.0) else { return Ok(x) };
         let q = f64::from(self.rate);
@@ -99,6 +100,7 @@ impl Layer for GaussianNoise {
         _weights: &[Value],
         mode: &Mode,
     ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
         let x = inputs[0];
         let Some((seed, step)) = mode.random.filter(|_| self.stddev > 0.0) else { return Ok(x) };
         let shape = graph.shape(x).clone();

@@ -146,6 +146,7 @@ impl Layer for RRelu {
         _weights: &[Value],
         mode: &Mode,
     ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
         let x = inputs[0];
         let Some((seed, step)) = mode.random else {
             return graph.unary("leaky_relu", x, &[0.5 * (self.lower + self.upper)]);

@@ -58,6 +58,7 @@ impl Layer for Reshape {
         _weights: &[Value],
         _mode: &Mode,
     ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
         let (batch, sample) = split(graph, inputs[0]);
         let to = self.target(&sample)?;
         graph.reshape(inputs[0], [&[batch], to.dims()].concat())

@@ -37,6 +37,7 @@ impl Metric {
         targets: Value,
         predictions: Value,
     ) -> Result<Vec<Value>> {
+        graph.check(self.name(), &[targets, predictions, values.rows])?;
         let shape = graph.shape(predictions).clone();
         let (dtype, name) = (graph.ty(targets).dtype, self.name());
         let Some((&batch, sample)) = shape.dims().split_first() else {

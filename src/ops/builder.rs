@@ -20,6 +20,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Parameter`] for an unknown name or too many parameters.
     pub fn unary(&mut self, name: &str, x: Value, params: &[f32]) -> Result<Value> {
+        self.check(name, &[x])?;
         let row = find(name)?;
         if row.arity != 1 || params.len() > row.params.len() {
             return Err(Error::parameter(
@@ -40,6 +41,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] where they do not; [`Error::Parameter`] for an unknown name.
     pub fn binary(&mut self, name: &str, a: Value, b: Value) -> Result<Value> {
+        self.check(name, &[a, b])?;
         let row = find(name)?;
         if row.arity != 2 || !row.params.is_empty() {
             return Err(Error::parameter("function", name, "is no function of two operands"));
@@ -57,6 +59,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] where the operands do not broadcast to a common shape.
     pub fn select(&mut self, condition: Value, yes: Value, no: Value) -> Result<Value> {
+        self.check("select", &[condition, yes, no])?;
         let shapes = [condition, yes, no].map(|v| self.shape(v));
         let shape = shapes[0].broadcast(shapes[1]).and_then(|s| s.broadcast(shapes[2]));
         let shape = shape.ok_or_else(|| {
@@ -163,6 +166,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] where it does not broadcast.
     pub fn broadcast_to(&mut self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
+        self.check("broadcast", &[x])?;
         let shape = shape.into();
         if *self.shape(x) == shape {
             return Ok(x);
@@ -175,6 +179,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] where the element counts differ.
     pub fn reshape(&mut self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
+        self.check("reshape", &[x])?;
         let shape = shape.into();
         if *self.shape(x) == shape {
             return Ok(x);
@@ -187,6 +192,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] where `axes` is no permutation.
     pub fn transpose(&mut self, x: Value, axes: &[usize]) -> Result<Value> {
+        self.check("transpose", &[x])?;
         let from = self.shape(x).clone();
         if axes.len() != from.rank() || axes.iter().any(|&a| a >= from.rank()) {
             return Err(Error::shape(

@@ -38,9 +38,6 @@ impl Concatenate {
         if !shapes.iter().all(same) {
             return fail(format!("all extents but that of axis {} are equal", self.axis));
         }
-        if shapes.iter().any(|s| s.is_empty()) {
-            return fail("an extent is zero".into());
-        }
         if inputs.iter().any(|t| t.dtype != DType::F32) {
             let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
             return Err(Error::dtype("concatenate", &dtypes, "only f32 is joined"));
@@ -131,6 +128,7 @@ impl Graph {
     /// [`Error::Shape`] for no tensors, or extents that differ along another axis; [`Error::DType`] where one is
     /// not f32.
     pub fn concatenate(&mut self, tensors: &[Value], axis: usize) -> Result<Value> {
+        self.check("concatenate", tensors)?;
         let op = Concatenate { axis };
         // The message shows all tensors, not those of a group.
         op.joined(&tensors.iter().map(|&v| self.ty(v)).collect::<Vec<_>>())?;

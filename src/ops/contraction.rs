@@ -216,6 +216,7 @@ impl Graph {
         trans_a: bool,
         trans_b: bool,
     ) -> Result<Value> {
+        self.check("matmul", &[a, b])?;
         let (sa, sb) = (self.shape(a).clone(), self.shape(b).clone());
         let fail = |detail: &str| Err(Error::shape("matmul", &[&sa, &sb], detail));
         if sa.rank() < 2 || sb.rank() < 2 {
@@ -231,9 +232,6 @@ impl Graph {
         let ((m, k), (kb, n)) = (swap(da, trans_a), swap(db, trans_b));
         if k != kb {
             return fail(&format!("the inner extents {k} and {kb} differ"));
-        }
-        if sa.is_empty() || sb.is_empty() {
-            return fail("an extent is zero");
         }
         let (lead_a, lead_b) = (&da[..da.len() - 2], &db[..db.len() - 2]);
         let shared_b = lead_b.is_empty() && !lead_a.is_empty();

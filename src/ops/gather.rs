@@ -293,6 +293,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] where the operands do not fit.
     pub fn gather(&mut self, table: Value, indices: Value) -> Result<Value> {
+        self.check("gather", &[table, indices])?;
         let rows = self.shape(indices).len();
         let start = self.constant_u32(0);
         self.push(Arc::new(Gather { rows, factors: vec![1.0] }), &[indices, start, table])

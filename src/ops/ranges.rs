@@ -152,6 +152,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] where `x` is no vector or a range does not fit; [`Error::DType`] where it is not f32.
     pub fn sum_ranges(&mut self, x: Value, ranges: &[(Range<usize>, f32)]) -> Result<Value> {
+        self.check("sum_ranges", &[x])?;
         let len = self.shape(x).len();
         self.push(Arc::new(Ranges { to: RangeMove::Sum, len, ranges: ranges.to_vec() }), &[x])
     }

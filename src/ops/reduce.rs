@@ -213,6 +213,7 @@ impl Graph {
         axes: &[usize],
         keep: bool,
     ) -> Result<Value> {
+        self.check(kind.name(), &[x])?;
         let shape = self.shape(x).clone();
         let mut axes = if axes.is_empty() { (0..shape.rank()).collect() } else { axes.to_vec() };
         axes.sort_unstable();
@@ -273,6 +274,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] where `shape` does not broadcast to the shape of `x`.
     pub fn sum_to(&mut self, x: Value, shape: &Shape) -> Result<Value> {
+        self.check("sum_to", &[x])?;
         let from = self.shape(x).clone();
         if from == *shape {
             return Ok(x);

@@ -99,6 +99,7 @@ impl Graph {
     /// [`Error::Shape`] for an axis that `x` does not have, and a range that is empty or ends past it;
     /// [`Error::DType`] where `x` is not f32.
     pub fn slice(&mut self, x: Value, axis: usize, range: Range<usize>) -> Result<Value> {
+        self.check("slice", &[x])?;
         let from = self.shape(x).clone();
         if from.dims().get(axis) == Some(&range.end) && range.start == 0 {
             return Ok(x);

@@ -118,6 +118,7 @@ impl GradientTransform {
         };
         let mut gradients = Vec::new();
         for arena in arenas {
+            graph.check(rule.name(), &[arena.params])?;
             let len = graph.shape(arena.params).len();
             let mut packed = graph.pack(len, &arena.offsets, &arena.gradients)?;
             if let Some(penalty) = arena.penalty {

@@ -26,6 +26,7 @@ impl Plan {
     /// # Errors
     /// As [`Plan::compile`].
     pub fn lower(graph: &Graph, caps: &DeviceCaps) -> Result<Self> {
+        graph.verify("building")?;
         let graph = &materialise(graph)?;
         graph.verify("materialise")?;
         let schedule = schedule(graph);

@@ -6,6 +6,7 @@
 mod data;
 mod device;
 mod failures;
+mod graph;
 mod limits;
 mod model;
 #[path = "../support/mod.rs"]

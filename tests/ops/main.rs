@@ -14,6 +14,7 @@ mod gradient;
 mod harness;
 mod oracle;
 mod passes;
+mod places;
 mod products;
 mod random;
 mod sizes;

@@ -273,3 +273,35 @@ fn a_wrong_element_of_a_random_model_is_found() -> Result<()> {
     }
     Ok(())
 }
+
+/// Two linear towers have equal bias gradients, with one input equal kernel gradients too; a step function makes zeros
+/// of all before it.
+#[test]
+fn parameters_with_equal_gradients_train() -> Result<()> {
+    let (a, b) = (input([3]), input([3]));
+    let towers =
+        |x: &SymbolicTensor, y: &SymbolicTensor| [x.then(Dense::new(2)), y.then(Dense::new(2))];
+    let x = Tensor::f32([3, 3], random::uniform(1, 9, -1.0, 1.0))?;
+    let y = Tensor::f32([3, 2], random::uniform(2, 6, -1.0, 1.0))?;
+    let step = |x: &SymbolicTensor| x.then(Dense::new(3).activation(Activation::Step));
+    let one = [merge(Add, &towers(&a, &a)), merge(Average, &towers(&a, &a)), {
+        step(&step(&a)).then(Dense::new(2))
+    }];
+    let mut models: Vec<Model> = Vec::new();
+    for output in &one {
+        models.push(Model::new([&a], [output])?);
+    }
+    models.push(Model::new([&a, &b], [&merge(Average, &towers(&a, &b))])?);
+    for model in models {
+        let x = vec![x.clone(); model.inputs().len()];
+        let settings = Compile::new(Sgd::new(0.1), Loss::MeanSquaredError);
+        let mut trainer = model.compile(device(), settings)?;
+        let losses = trainer.fit(
+            &TensorDataset::multi(x, [y.clone()])?,
+            Fit::new().epochs(20).verbose(Verbose::Silent),
+        )?;
+        let losses = losses.get("loss");
+        assert!(losses[19] < 0.9 * losses[0], "{losses:?}");
+    }
+    Ok(())
+}

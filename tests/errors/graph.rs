@@ -1,0 +1,257 @@
+//! Values of another graph, and tensors without elements.
+
+use super::*;
+use std::collections::BTreeSet;
+use std::path::Path;
+use wgrad::graph::{Graph, Value};
+use wgrad::layers::Model;
+use wgrad::ops::{CrossEntropyKind, ReduceKind};
+use wgrad::passes::Passes;
+use wgrad::plan::Plan;
+
+type Build = fn(&mut Graph, Value, Value) -> Result<Value>;
+
+/// Every function of the graph that builds from values, by name: applied to a value of the graph and a foreign one,
+/// which takes each place in turn where the function has several.
+const BUILDERS: &[(&str, Build)] = &[
+    ("unary", |g, _, v| g.unary("tanh", v, &[])),
+    ("binary", |g, x, v| g.binary("maximum", x, v)),
+    ("select", |g, x, v| g.select(x, v, x)),
+    ("add", |g, x, v| g.add(v, x)),
+    ("sub", |g, x, v| g.sub(x, v)),
+    ("mul", |g, x, v| g.mul(x, v)),
+    ("div", |g, x, v| g.div(v, x)),
+    ("neg", |g, _, v| g.neg(v)),
+    ("scale", |g, _, v| g.scale(v, 2.0)),
+    ("random_uniform", |g, _, v| g.random_uniform([4], v, v, 0)),
+    ("random_normal", |g, _, v| g.random_normal([4], v, v, 0)),
+    ("broadcast_to", |g, x, v| g.broadcast_to(v, g.shape(x).clone())),
+    ("reshape", |g, x, v| g.reshape(v, g.shape(x).clone())),
+    ("transpose", |g, _, v| g.transpose(v, &[0, 1])),
+    ("view", |g, _, v| g.view(v, 0, [4])),
+    ("pack", |g, x, v| g.pack(128, &[0, 64], &[x, v])),
+    ("slice", |g, _, v| g.slice(v, 0, 0..1)),
+    ("concatenate", |g, _, v| g.concatenate(&[v], 0)),
+    ("reduce", |g, _, v| g.reduce(ReduceKind::Max, v, &[], false)),
+    ("sum", |g, _, v| g.sum(v, &[0], false)),
+    ("mean", |g, _, v| g.mean(v, &[], true)),
+    ("max", |g, _, v| g.max(v, &[1], true)),
+    ("sum_to", |g, x, v| g.sum_to(v, &g.shape(x).clone())),
+    ("sum_ranges", |g, _, v| g.sum_ranges(v, &[(0..1, 1.0)])),
+    ("fill_ranges", |g, _, v| g.fill_ranges(v, 64, &[(0..1, 1.0)])),
+    ("gather", |g, x, v| g.gather(x, v)),
+    ("gather_batch", |g, x, v| Ok(g.gather_batch(v, x, 1, &[(x, 1.0)])?[0])),
+    ("record", |g, x, v| g.record(x, x, &[v], &[0])),
+    ("one_hot", |g, _, v| g.one_hot(v, 3)),
+    ("softmax", |g, _, v| g.softmax(v)),
+    ("log_softmax", |g, _, v| g.log_softmax(v)),
+    ("hits", |g, x, v| g.hits(x, v)),
+    ("confusion_cells", |g, x, v| g.confusion_cells(x, v)),
+    ("target_ranks", |g, x, v| g.target_ranks(v, x)),
+    ("cross_entropy", |g, x, v| Ok(g.cross_entropy(CrossEntropyKind::Binary, x, v, 1.0)?.0)),
+    ("matmul_form", |g, x, v| g.matmul_form(x, v, false, true)),
+    ("matmul", |g, x, v| g.matmul(v, x)),
+    ("update", |g, x, v| g.update(x, v).map(|()| x)),
+    ("gradients", |g, x, v| Ok(wgrad::autodiff::gradients(g, x, &[v])?[0])),
+    ("Activation::apply", |g, _, v| Activation::Linear.apply(g, v)),
+    ("Loss::build", |g, x, v| Ok(Loss::MeanSquaredError.build(g, v, x)?.rows)),
+    ("Metric::build", |g, x, v| {
+        let loss = Loss::MeanSquaredError;
+        let values = loss.build(g, x, x)?;
+        Ok(Metric::MeanAbsoluteError.build(g, &loss, &values, x, v)?[0])
+    }),
+    ("Model::apply", |g, _, v| Ok(model()?.apply(g, &[v], &[], None)?[0])),
+    ("Flatten::apply", |g, _, v| {
+        let mode = wgrad::layers::Mode { random: None, stream: 0 };
+        Layer::apply(&Flatten, g, &[v], &[], &mode)
+    }),
+];
+
+fn model() -> Result<Model> {
+    Sequential::new([3]).add(Flatten).build()
+}
+
+/// A value past the end of the other graph, and one whose place the other graph has too.
+#[test]
+fn a_value_of_another_graph_is_refused_by_every_builder() {
+    for (name, build) in BUILDERS {
+        for nodes in [1, 9] {
+            let mut other = Graph::new();
+            let foreign = (0..nodes).map(|i| other.state(&format!("s{i}"), [2, 3], DType::F32));
+            let foreign = foreign.last().expect("a value");
+            let mut g = Graph::new();
+            let x = g.state("x", [2, 3], DType::F32);
+            let before = g.to_string();
+            let error = build(&mut g, x, foreign).expect_err(name);
+            assert!(matches!(error, Error::Parameter { .. }), "{name}: {error:?}");
+            says(&error, &["operand of", "is a value of another graph; build all operands in one"]);
+            // What was built before the error is harmless; the graph as it was stays.
+            assert!(g.to_string().starts_with(&before), "{name}");
+        }
+    }
+}
+
+/// The table above names every function of `src/ops` that takes values.
+#[test]
+fn every_builder_is_in_the_table() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops");
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = if path.is_file() { std::fs::read_to_string(path).unwrap() } else { continue };
+        for block in text.split("\nimpl Graph {").skip(1) {
+            let block = block.split("\n}\n").next().unwrap();
+            for function in block.split("\n    pub fn ").skip(1) {
+                let (signature, _) = function.split_once(" {\n").unwrap();
+                let name: String = signature.chars().take_while(|&c| c != '(').collect();
+                found.extend((signature.matches("Value").count() > 1).then_some(name));
+            }
+        }
+    }
+    let table: BTreeSet<String> = BUILDERS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert!(found.len() > 30, "{found:?}");
+    assert_eq!(found.difference(&table).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn an_output_of_another_graph_is_refused_when_compiled() {
+    let mut other = Graph::new();
+    let foreign = other.input("y", [4], DType::F32);
+    let mut g = Graph::new();
+    let x = g.input("x", [4], DType::F32);
+    g.output("x", x);
+    g.output("far", foreign);
+    let caps = support::device().caps();
+    for plan in [Plan::compile(&g, &Passes::default(), caps), Plan::lower(&g, caps)] {
+        refused!(plan, Error::Parameter { .. }, "operand of the output `far`", "another graph");
+    }
+}
+
+/// A clone knows the values from before it was cloned, and no later ones of the original.
+#[test]
+fn a_clone_shares_what_was_built_before() -> Result<()> {
+    let mut g = Graph::new();
+    let x = g.input("x", [4], DType::F32);
+    let mut clone = g.clone();
+    let (a, b) = (g.neg(x)?, clone.neg(x)?);
+    assert!(g.holds(a) && clone.holds(b) && !g.holds(b) && !clone.holds(a));
+    refused!(clone.neg(a), Error::Parameter { .. }, "operand of neg", "another graph");
+    Ok(())
+}
+
+#[test]
+#[should_panic(expected = "%0 is a value of another graph")]
+fn looking_up_a_value_of_another_graph_says_so() {
+    let foreign = Graph::new().constant(1.0);
+    let mut g = Graph::new();
+    g.constant(1.0);
+    let _ = g.shape(foreign);
+}
+
+#[test]
+fn tensors_without_elements_are_refused() {
+    let zero = "an extent is zero; every extent is 1 or more";
+    let one = |g: &mut Graph, dims: &[usize]| g.input("x", dims, DType::F32);
+    let cases: &[(&str, Build)] = &[
+        ("neg", |g, empty, _| g.neg(empty)),
+        ("add", |g, empty, x| g.add(x, empty)),
+        ("matmul", |g, empty, x| g.matmul(x, empty)),
+        ("concatenate", |g, empty, x| g.concatenate(&[x, empty], 0)),
+        ("mean", |g, empty, _| g.mean(empty, &[], false)),
+        ("transpose", |g, empty, _| g.transpose(empty, &[1, 0])),
+        ("softmax", |g, empty, _| g.softmax(empty)),
+        ("random_uniform", |g, _, _| {
+            let word = g.step_param("word", DType::U32)?;
+            g.random_uniform([3, 0], word, word, 0)
+        }),
+        ("one_hot", |g, _, _| {
+            let labels = g.input("labels", [2], DType::U32);
+            g.one_hot(labels, 0)
+        }),
+        ("broadcast", |g, _, _| {
+            let c = g.constant(1.0);
+            g.broadcast_to(c, [0])
+        }),
+    ];
+    for dims in [[0, 2], [2, 0]] {
+        for (name, build) in cases {
+            let mut g = Graph::new();
+            let x = g.input("full", [2, 2], DType::F32);
+            let empty = one(&mut g, &dims);
+            let error = build(&mut g, empty, x).expect_err(name);
+            // Some do not fit for another reason too, which is said first.
+            assert!(matches!(error, Error::Shape { .. }), "{name}: {error}");
+            assert!(
+                error.to_string().contains(zero) || error.to_string().contains("do not fit"),
+                "{name}: {error}"
+            );
+        }
+    }
+    // One that nothing reads but the caller.
+    let mut g = Graph::new();
+    let x = g.input("x", [3, 0], DType::F32);
+    g.output("x", x);
+    let caps = support::device().caps();
+    refused!(
+        Plan::compile(&g, &Passes::none(), caps),
+        Error::Shape { .. },
+        "input x",
+        "[3, 0]",
+        zero
+    );
+    refused!(Plan::lower(&g, caps), Error::Shape { .. }, "input x", "[3, 0]", zero);
+}
+
+/// A layer of a user that gives no elements, or asks for a weight without any.
+#[derive(Debug)]
+struct Nothing {
+    weight: bool,
+}
+
+impl Layer for Nothing {
+    fn kind(&self) -> &'static str {
+        "Nothing"
+    }
+
+    fn output_shape(&self, _inputs: &[Shape]) -> Result<Shape> {
+        Ok(if self.weight { [4].into() } else { [0].into() })
+    }
+
+    fn weights(&self, _inputs: &[Shape]) -> Vec<wgrad::layers::WeightSpec> {
+        let spec = || {
+            let (initializer, penalty) = (Initializer::Zeros, Regularizer::default());
+            wgrad::layers::WeightSpec::new("kernel", [4, 0], initializer, penalty)
+        };
+        self.weight.then(spec).into_iter().collect()
+    }
+
+    fn apply(
+        &self,
+        _graph: &mut Graph,
+        inputs: &[Value],
+        _weights: &[Value],
+        _mode: &wgrad::layers::Mode,
+    ) -> Result<Value> {
+        Ok(inputs[0])
+    }
+}
+
+#[test]
+fn models_without_elements_are_refused_by_name() {
+    let build = |weight| Sequential::new([4]).add(Nothing { weight }).add(Dense::new(3)).build();
+    let zero = "an extent is zero; every extent is 1 or more";
+    refused!(build(false), Error::Shape { .. }, "layer `nothing`: one sample", "[0]", zero);
+    refused!(build(true), Error::Shape { .. }, "layer `nothing`: kernel", "[4, 0]", zero);
+    refused!(Sequential::new([2, 0]).add(Flatten).build(), Error::Shape { .. }, "input", zero);
+}
+
+#[test]
+fn a_model_is_applied_to_as_many_values_as_it_has() {
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 3], DType::F32);
+    let model = Sequential::new([3]).add(Dense::new(2)).build().unwrap();
+    let apply =
+        |g: &mut Graph, inputs: &[Value], weights: &[Value]| model.apply(g, inputs, weights, None);
+    refused!(apply(&mut g, &[x, x], &[x, x]), Error::Parameter { .. }, "inputs = 2", "has 1");
+    refused!(apply(&mut g, &[x], &[x]), Error::Parameter { .. }, "weights = 1", "has 2");
+}
