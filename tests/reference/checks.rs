@@ -7,6 +7,7 @@ use crate::reference::elementwise::{
 use crate::reference::gradient::{STEP, numeric_gradient, numeric_vjp};
 use crate::reference::random::{dropout, threefry2x32, uniform, unit_interval};
 use crate::reference::special::{erf, erfc};
+use crate::reference::tape::Tape;
 use crate::reference::{linalg, losses, reduce, softmax};
 
 #[track_caller]
@@ -285,6 +286,51 @@ fn uniform_inputs_are_uniform_and_seeded() {
     assert_ne!(x[..100], uniform(8, 100, -2.0, 3.0));
     assert_eq!((unit_interval(0), unit_interval(u32::MAX)), (0.0, 1.0 - 0.5f64.powi(24)));
     assert_eq!(dropout(&[1., 2.], &[true, false], 0.5), [2., 0.]);
+}
+
+/// Every step of a tape, some of them used twice, against finite differences.
+#[test]
+fn a_tape_has_the_gradient_of_its_function() {
+    let shapes = [[3, 4], [4, 4], [1, 4], [3, 1], [5, 2]];
+    let lengths = shapes.map(|[rows, cols]| rows * cols);
+    let all = widen(&uniform(21, lengths.iter().sum(), -1.0, 1.0));
+    let weights = widen(&uniform(22, 3 * 13, -1.0, 1.0));
+    let record = |all: &[f64]| {
+        let (mut tape, mut rest) = (Tape::default(), all);
+        let leaves = shapes.map(|shape| {
+            let (own, others) = rest.split_at(shape[0] * shape[1]);
+            rest = others;
+            tape.leaf(shape, own.to_vec())
+        });
+        let [x, w, bias, column, table] = leaves;
+        let product = tape.product(x, w);
+        let biased = tape.sum(&[product, bias, x]);
+        let again = tape.product(biased, w);
+        let times = tape.times(&[again, column, again]);
+        let scaled = tape.scale(0.5, times);
+        let gelu = tape.unary("gelu", &[], scaled);
+        let softmax = tape.softmax(false, gelu);
+        let log = tape.softmax(true, biased);
+        let rows = tape.rows(table, &[4, 0, 4, 1, 2, 4], 3);
+        let end = tape.concatenate(&[softmax, log, rows, column]);
+        assert_eq!(tape.shape(end), [3, 13]);
+        (tape, leaves, end)
+    };
+    let (tape, leaves, end) = record(&all);
+    let gradients = tape.gradients(&[(end, weights.clone())]);
+    let got: Vec<f64> = leaves.iter().flat_map(|&leaf| gradients[leaf].clone()).collect();
+    let value = |all: &[f64]| {
+        let (tape, _, end) = record(all);
+        tape.value(end).to_vec()
+    };
+    let want = numeric_vjp(value, &all, &weights, STEP);
+    assert_same("tape", &got, &want, 1e-8);
+    assert!(leaves.iter().all(|&leaf| gradients[leaf].iter().any(|g| g.abs() > 1e-3)));
+    assert_eq!(tape.margin, None);
+    let mut tape = Tape::default();
+    let x = tape.leaf([1, 3], vec![0.0, -0.25, 3.0]);
+    tape.unary("relu", &[], x);
+    assert_eq!(tape.margin, Some(0.25));
 }
 
 #[test]

@@ -298,7 +298,7 @@ fn parameters_with_equal_gradients_train() -> Result<()> {
         let mut trainer = model.compile(device(), settings)?;
         let losses = trainer.fit(
             &TensorDataset::multi(x, [y.clone()])?,
-            Fit::new().epochs(20).verbose(Verbose::Silent),
+            Fit::new().epochs(20).full_batch().verbose(Verbose::Silent),
         )?;
         let losses = losses.get("loss");
         assert!(losses[19] < 0.9 * losses[0], "{losses:?}");
