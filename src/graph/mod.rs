@@ -28,6 +28,25 @@ pub struct StepParam {
 }
 
 /// A graph under construction, or between passes.
+///
+/// ```
+/// use wgrad::autodiff::gradients;
+/// use wgrad::graph::Graph;
+/// use wgrad::tensor::DType;
+///
+/// // The sum of tanh(x · w), and its gradient with respect to w.
+/// let mut graph = Graph::new();
+/// let x = graph.input("x", [8, 3], DType::F32);
+/// let w = graph.state("w", [3, 2], DType::F32);
+/// let product = graph.matmul(x, w)?;
+/// let y = graph.unary("tanh", product, &[])?;
+/// let sum = graph.sum(y, &[], false)?;
+/// let gradient = gradients(&mut graph, sum, &[w])?[0];
+/// assert_eq!(graph.shape(gradient), graph.shape(w));
+/// graph.output("gradient", gradient);
+/// println!("{graph}");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,

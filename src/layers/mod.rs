@@ -84,6 +84,42 @@ pub struct Mode {
 /// A layer of a network.
 ///
 /// A layer takes one tensor, or several where it merges: [`Layer::check_inputs`] says how many.
+///
+/// ```
+/// use wgrad::graph::{Graph, Value};
+/// use wgrad::layers::{Layer, Mode};
+/// use wgrad::prelude::{Dense, Sequential, Shape};
+///
+/// /// x · tanh(softplus(x)). Misra 2019.
+/// #[derive(Debug)]
+/// struct Mish;
+///
+/// impl Layer for Mish {
+///     fn kind(&self) -> &'static str {
+///         "Mish"
+///     }
+///
+///     fn output_shape(&self, inputs: &[Shape]) -> wgrad::Result<Shape> {
+///         Ok(inputs[0].clone())
+///     }
+///
+///     fn apply(
+///         &self,
+///         graph: &mut Graph,
+///         inputs: &[Value],
+///         _weights: &[Value],
+///         _mode: &Mode,
+///     ) -> wgrad::Result<Value> {
+///         let soft = graph.unary("softplus", inputs[0], &[])?;
+///         let gate = graph.unary("tanh", soft, &[])?;
+///         graph.mul(inputs[0], gate)
+///     }
+/// }
+///
+/// let model = Sequential::new([3]).add(Dense::new(8)).add(Mish).build()?;
+/// assert_eq!(model.layers()[1].name, "mish");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub trait Layer: Debug + Send + Sync {
     /// The type's name as Keras spells it: `Dense`.
     fn kind(&self) -> &'static str;

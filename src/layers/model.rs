@@ -49,6 +49,20 @@ pub struct Call {
 }
 
 /// A network whose shapes are known to fit, as Keras' functional `Model`.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// // Two inputs through one shared layer, and two outputs.
+/// let (left, right) = (input_named("left", [4]), input_named("right", [4]));
+/// let shared = LayerHandle::new(Dense::new(8).activation(Activation::Relu));
+/// let both = merge(Concatenate::default(), [&left.then(&shared), &right.then(&shared)]);
+/// let (class, size) = (both.then(Dense::new(3).named("class")), both.then(Dense::new(1).named("size")));
+/// let model = Model::new([&left, &right], [&class, &size])?;
+/// assert_eq!(model.output_names(), ["class", "size"]);
+/// assert_eq!(model.output_shapes(), [Shape::from([3]), Shape::from([1])]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(super) kind: &'static str,

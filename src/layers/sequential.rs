@@ -5,6 +5,20 @@ use crate::error::Result;
 use crate::tensor::Shape;
 
 /// Layers applied one after the other, as Keras' `Sequential`.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// let model = Sequential::new([28, 28])
+///     .add(Flatten)
+///     .add(Dense::new(128).activation(Activation::Relu))
+///     .add(Dropout::new(0.2))
+///     .add_named("logits", Dense::new(10))
+///     .build()?;
+/// assert_eq!(model.output_shapes(), [Shape::from([10])]);
+/// assert_eq!(model.layers()[3].name, "logits");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sequential {
     input: SymbolicTensor,

@@ -34,6 +34,53 @@ pub struct Slot {
 }
 
 /// An update rule: elementwise on flat arenas of parameters, gradients and slots.
+///
+/// ```
+/// use wgrad::graph::{Graph, Value};
+/// use wgrad::optim::Slot;
+/// use wgrad::prelude::*;
+///
+/// /// p ← p - rate · sign(g).
+/// #[derive(Debug)]
+/// struct SignDescent(Schedule);
+///
+/// impl Optimizer for SignDescent {
+///     fn name(&self) -> &'static str {
+///         "SignDescent"
+///     }
+///
+///     fn check(&self) -> wgrad::Result<()> {
+///         self.0.check()
+///     }
+///
+///     fn slots(&self) -> Vec<Slot> {
+///         vec![]
+///     }
+///
+///     fn update(
+///         &self,
+///         graph: &mut Graph,
+///         p: Value,
+///         g: Value,
+///         _slots: &[Value],
+///     ) -> wgrad::Result<(Value, Vec<Value>)> {
+///         let rate = graph.step_param("learning_rate", DType::F32)?;
+///         let sign = graph.unary("sign", g, &[])?;
+///         let step = graph.mul(sign, rate)?;
+///         Ok((graph.sub(p, step)?, vec![]))
+///     }
+///
+///     fn learning_rate(&self) -> &Schedule {
+///         &self.0
+///     }
+///
+///     fn step_values(&self, _done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
+///         vec![("learning_rate", learning_rate as f32)]
+///     }
+/// }
+///
+/// let compile = Compile::new(SignDescent(0.001.into()), Loss::MeanSquaredError);
+/// ```
 pub trait Optimizer: Debug + Send + Sync {
     /// The name, as Keras spells it.
     fn name(&self) -> &'static str;
