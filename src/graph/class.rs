@@ -57,12 +57,12 @@ pub enum Class<'a> {
     Contraction,
     /// Elements moved, none computed.
     Movement(Movement),
-    /// A kernel of its own that passes leave alone.
+    /// A kernel that passes leave alone.
     Opaque,
 }
 
 impl Class<'_> {
-    /// Whether the op launches kernels: leaves, aliases and packs have no work of their own.
+    /// Whether the op launches kernels: leaves, aliases, packs and slots do no work.
     #[must_use]
     pub const fn launches(&self) -> bool {
         !matches!(

@@ -33,7 +33,7 @@ impl Sequential {
         Self { output: input.clone(), input }
     }
 
-    /// Appends a layer, named after its type unless it has a name of its own.
+    /// Appends a layer, named after its type unless it was given a name.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "the name that Keras gave it")]
     pub fn add(mut self, layer: impl Into<LayerHandle>) -> Self {
@@ -41,7 +41,7 @@ impl Sequential {
         self
     }
 
-    /// Appends a layer under a name of its own.
+    /// Appends a layer with this name.
     #[must_use]
     pub fn add_named(self, name: &str, layer: impl Into<LayerHandle>) -> Self {
         self.add(layer.into().named(name))

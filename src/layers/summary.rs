@@ -104,7 +104,7 @@ fn table(
     let row = |bar: &str, cells: &[&str]| {
         let mut line = String::new();
         for (c, (cell, &w)) in cells.iter().zip(&widths).enumerate() {
-            // Counts stand to the right.
+            // Counts are aligned to the right.
             line +=
                 &if c == 2 { format!("{bar} {cell:>w$} ") } else { format!("{bar} {cell:<w$} ") };
         }

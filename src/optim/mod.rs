@@ -1,7 +1,7 @@
 //! Optimizers: update rules as graphs over flat arenas, one fused dispatch each. The rules are Keras 3's.
 //!
 //! An optimizer is a rule and a learning rate, which a [`Schedule`] may change from update to update. What happens
-//! to gradients before the rule sees them, averaging over several steps and clipping, is the same for every rule:
+//! to gradients before the rule gets them, averaging over several steps and clipping, is the same for every rule:
 //! [`GradientTransform`].
 
 mod adam;
@@ -136,7 +136,7 @@ fn check_rate(optimizer: &str, rate: &Schedule) -> Result<()> {
     })
 }
 
-/// Checks that a setting of `owner` is finite and lies in `low..high` (`high` excluded).
+/// Checks that a setting of `owner` is finite and in `low..high` (`high` excluded).
 fn within(owner: &str, name: &str, value: f32, low: f32, high: f32) -> Result<()> {
     bounded(&format!("{owner} {name}"), value, low, high)
 }

@@ -1,4 +1,4 @@
-//! Copies where the planner needs a buffer: a constant or a step word that a kernel reads as a tensor, a root
+//! Copies for which the planner needs a buffer: a constant or a step word that a kernel reads as a tensor, a root
 //! that no kernel writes, and tensors of a pack that cannot be written in place.
 //!
 //! This runs in every plan: it is part of lowering, not an optimisation.
@@ -93,7 +93,7 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Whether nothing but node `reader` needs the operand: then it may lie where only that step finds it.
+/// Whether nothing but node `reader` needs the operand: then it may be in a place that only that step finds.
 fn only_read_by(graph: &Graph, reader: usize, operand: Value) -> bool {
     let source = unaliased(graph, operand);
     let is_source = |v: &Value| unaliased(graph, *v) == source;
