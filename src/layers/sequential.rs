@@ -47,7 +47,7 @@ impl Sequential {
         self.add(layer.into().named(name))
     }
 
-    /// The network, its shapes checked.
+    /// The network, with its shapes checked.
     ///
     /// # Errors
     /// As [`Model::new`].

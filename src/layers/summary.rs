@@ -71,7 +71,7 @@ impl Model {
         self.inputs.len() == 1 && self.layers.len() == self.calls.len() && chained
     }
 
-    /// What gives a tensor, as Keras names it: the layer, which of its uses, which of that one's outputs.
+    /// The source of a tensor, as Keras names it: the layer, which of its uses, which output of that use.
     fn source(&self, tensor: usize) -> String {
         let Some(call) = tensor.checked_sub(self.inputs.len()) else {
             return format!("{}[0][0]", self.inputs[tensor].name);

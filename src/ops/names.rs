@@ -20,7 +20,9 @@ pub(super) fn find(name: &str, arity: usize) -> Result<&'static Row> {
     }
     if found.arity != arity {
         let call = ["unary", "binary", "select"][found.arity - 1];
-        let detail = format!("takes {} operands, not {arity}; call Graph::{call}", found.arity);
+        let plural = if found.arity == 1 { "" } else { "s" };
+        let taken = format!("{} operand{plural}", found.arity);
+        let detail = format!("takes {taken}, not {arity}; call Graph::{call}");
         return Err(Error::parameter("function", name, detail));
     }
     Ok(found)
@@ -118,7 +120,7 @@ mod tests {
         let unknown = says("convolution", 2);
         assert!(unknown.contains("there are add, sub, mul, div"), "{unknown}");
         assert_eq!(says("add", 1), "function = add: takes 2 operands, not 1; call Graph::binary");
-        assert_eq!(says("relu", 2), "function = relu: takes 1 operands, not 2; call Graph::unary");
+        assert_eq!(says("relu", 2), "function = relu: takes 1 operand, not 2; call Graph::unary");
         assert!(says("select", 2).ends_with("call Graph::select"));
         assert!(says("random_normal", 2).ends_with("call Graph::random_normal"));
         assert_eq!(find("relu", 1).unwrap().name, "relu");

@@ -9,7 +9,7 @@ use std::ops::Range;
 pub(super) enum Scale {
     #[default]
     Linear,
-    /// By their logarithm; only positive values are shown.
+    /// As logarithms; only positive values are shown.
     Log,
 }
 
