@@ -17,7 +17,7 @@ use wgrad::plan::Plan;
 use wgrad::plot::{Curves, Figure};
 use wgrad::prelude::*;
 
-/// Where the functions are evaluated: this many points from -END to END. The number is odd, so that 0 is one.
+/// The functions are evaluated at this many points from -END to END. The number is odd, so that 0 is one.
 const POINTS: usize = 1001;
 const END: f32 = 6.0;
 
@@ -44,7 +44,7 @@ const ACTIVATIONS: [Activation; 17] = [
 /// Plots the activation functions.
 #[derive(Parser)]
 struct Args {
-    /// Accepted as by every example; nothing here is drawn by lot.
+    /// Accepted as by every example; nothing here is random.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Accepted as by every example; nothing here is trained.

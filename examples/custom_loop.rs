@@ -85,7 +85,7 @@ fn run(args: &Args) -> Result<()> {
 struct Loop {
     store: Store,
     executor: Executor,
-    /// The weights on the host, where it updates them.
+    /// The weights on the host, if it updates them.
     weights: Option<Vec<Tensor>>,
     names: Vec<String>,
     shapes: Vec<Shape>,
@@ -150,7 +150,7 @@ impl Loop {
         }
     }
 
-    /// The host's update, where it is the host's: gradients come back, new weights go up.
+    /// The update, if the host does it: gradients come back, new weights go to the device.
     fn update(&mut self) -> Result<()> {
         let Some(mut weights) = self.weights.take() else { return Ok(()) };
         for (name, w) in self.names.iter().zip(&mut weights) {

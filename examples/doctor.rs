@@ -1,5 +1,5 @@
-//! Says whether wgrad computes rightly on this machine, and what to do where it does not: the adapters, what the one
-//! that is taken can do, products, sums and training steps beside the same in f64 on the host, and the time of a submit.
+//! Says whether wgrad computes correctly on this machine, and what to do if not: the adapters, what the chosen one
+//! can do, products, sums and training steps compared with f64 on the host, and the time of a submit.
 //!
 //! `cargo run --release --example doctor`. Exit status 1: a check failed; 3: no adapter opens.
 
@@ -55,17 +55,17 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What to do where there is no adapter.
+/// What to do if there is no adapter.
 const NO_ADAPTER: &str = "  Linux: install the GPU's Vulkan driver and the loader (Debian, Ubuntu: libvulkan1; `vulkaninfo` shows what is found).
   In a container: NVIDIA_DRIVER_CAPABILITIES must have `graphics`, and /dev/dri or /dev/nvidia* must be there.
   Without a GPU: software Vulkan (Debian, Ubuntu: mesa-vulkan-drivers).
   WGRAD_ADAPTER and WGPU_BACKEND, where they are set, may keep an adapter away.";
 
-/// What to do where an adapter computes something else.
+/// What to do if an adapter computes something else.
 const BROKEN: &str = "  Update the driver. Run again with WGRAD_CHECKED=1 (shaders with all checks), with WGRAD_CACHE= (nothing kept from
   earlier runs) and with another adapter (WGRAD_ADAPTER=NAME): what makes it right tells where the defect lies.";
 
-/// Prints what is taken and what matters of it.
+/// Prints the chosen adapter and what matters about it.
 fn describe(device: &Device) {
     let (caps, features) = (device.caps(), device.wgpu().0.features());
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
@@ -96,7 +96,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
-/// The largest difference; one that is no number counts as endless.
+/// The largest difference; NaN counts as infinite.
 fn apart(a: &[f32], b: &[f64]) -> f64 {
     let each = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).abs());
     each.fold(0.0, |most, d| if d.is_nan() { f64::INFINITY } else { most.max(d) })
@@ -164,7 +164,7 @@ fn product(
     Ok(())
 }
 
-/// Sums and softmax of rows, by subgroup where the adapter has one size of them.
+/// Sums and softmax of rows, by subgroup if the adapter has one size of them.
 fn rows(device: &Device) -> Result<String> {
     const ROWS: usize = 5;
     const COLS: usize = 20;

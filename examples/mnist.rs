@@ -1,6 +1,6 @@
 //! A dense classifier on MNIST: 784-128-10, ReLU, Adam, softmax cross-entropy.
 //!
-//! `cargo run --release --example mnist` gets the data where nobody says where it is; `cargo xtask mnist` looks for
+//! `cargo run --release --example mnist` gets the data unless a folder is named; `cargo xtask mnist` looks for
 //! a GPU adapter too.
 
 mod common;
@@ -77,7 +77,7 @@ fn run(args: &Args, began: Instant) -> Result<()> {
     Ok(())
 }
 
-/// Prints each image as text, five beside each other, with its predicted class and its label.
+/// Prints each image as text, five in a row, with its predicted class and its label.
 fn show_digits(trainer: &mut Trainer, images: &TensorDataset) -> Result<()> {
     let logits = trainer.predict(images)?;
     let Data::U8(pixels) = images.x().data() else { anyhow::bail!("MNIST images are bytes") };

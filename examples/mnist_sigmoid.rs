@@ -2,7 +2,7 @@
 //! the same digits scaled, with ReLU and Adam.
 //!
 //! `cargo run --release --example mnist_sigmoid` draws curves, confusion matrix and digits in `out/`. It gets the data
-//! where nobody says where it is.
+//! unless a folder is named.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Where the time of a training step goes: a table of kernels, and a trace for Chrome's `about:tracing` or Perfetto.
+//! What takes the time of a training step: a table of kernels, and a trace for Chrome's `about:tracing` or Perfetto.
 //!
 //! `cargo run --release --example profile -- --hidden 512,512 --batch 128 --trace out/step.json`
 

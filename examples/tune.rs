@@ -19,7 +19,7 @@ use wgrad::tensor::{DType, Tensor};
 /// Measures matrix-product kernels.
 #[derive(Parser)]
 struct Args {
-    /// Folder of the table; `wgrad` in the user's cache folder where it is not given.
+    /// Folder of the table; `wgrad` in the user's cache folder if it is not given.
     #[arg(long, env = "WGRAD_CACHE")]
     cache: Option<PathBuf>,
     /// Print only; keep nothing.
@@ -41,12 +41,12 @@ const SHAPES: [[usize; 3]; 6] = [
 ];
 /// Whether A and B are transposed.
 const FORMS: [[bool; 2]; 3] = [[false, false], [true, false], [false, true]];
-/// Workgroups for which sums are split, on a GPU. The built-in number comes first: it stays where another splits the sums
-/// of the measured shape no otherwise, since a row holds for larger products too.
+/// Workgroups for which sums are divided, on a GPU. The built-in number comes first: it stays if another divides the sums
+/// of the measured shape in the same way, because a row holds for larger products too.
 const FILLS: [usize; 3] = [96, 0, 256];
-/// Time of one measurement, at the least: the way to a GPU and back takes as long as many a product.
+/// The least time of one measurement: the way to a GPU and back takes as long as many products.
 const SAMPLE: Duration = Duration::from_millis(5);
-/// A kernel replaces the built-in choice only where it takes less than this share of its time: measurements
+/// A kernel replaces the built-in choice only if it takes less than this share of its time: measurements
 /// scatter.
 const GAIN: f64 = 0.95;
 
@@ -75,7 +75,7 @@ fn run(args: &Args) -> Result<()> {
     let mut rows = Vec::new();
     for [m, n, k] in SHAPES {
         let built_in = MatmulRule { m, n, work: m * n * k, ..matmul_rule(&caps, [m, n, k]) };
-        // The built-in choice first; another fill is another kernel only where it splits the sums otherwise.
+        // The built-in choice first; another fill is another kernel only if it divides the sums differently.
         let mut rules = vec![built_in];
         for &tile in &tiles {
             let fills = if tile.family == MatmulFamily::Tiled { &FILLS[..] } else { &[0] };

@@ -12,12 +12,12 @@ pub enum Activation {
     Linear,
     /// max(x, 0).
     Relu,
-    /// x where positive, else `negative_slope` · x.
+    /// x if it is positive, else `negative_slope` · x.
     LeakyRelu {
         /// Slope left of zero. Keras: 0.2 in `activations.leaky_relu`, 0.3 in the layer.
         negative_slope: f32,
     },
-    /// x where positive, else `alpha` (eˣ - 1). Clevert et al. 2015.
+    /// x if it is positive, else `alpha` (eˣ - 1). Clevert et al. 2015.
     Elu {
         /// Limit far left is -alpha.
         alpha: f32,
@@ -40,9 +40,9 @@ pub enum Activation {
     GeluTanh,
     /// x · sigmoid(x), also called swish.
     Silu,
-    /// 1 where x is positive, else 0. Its derivative is 0.
+    /// 1 if x is positive, else 0. Its derivative is 0.
     Step,
-    /// 1 where x is positive, else 0, with a gradient that passes straight through. With it the gradient of the
+    /// 1 if x is positive, else 0, with a gradient that passes straight through. With it the gradient of the
     /// squared error is the perceptron rule: w changes by rate · (target - output) · x. Rosenblatt 1958.
     Perceptron,
     /// x limited to [low, high]: the piecewise-linear unit.
@@ -59,7 +59,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The name, as in the table of elementwise functions where it stands there.
+    /// The name, the same as in the table of elementwise functions if it is there.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

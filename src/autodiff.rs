@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// of its value's shape. A value that the loss does not depend on has a zero gradient.
 ///
 /// # Errors
-/// [`Error::Shape`] where the loss is no f32 scalar; [`Error::NotDifferentiable`] naming op and layer.
+/// [`Error::Shape`] if the loss is not an f32 scalar; [`Error::NotDifferentiable`] naming op and layer.
 pub fn gradients(graph: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Value>> {
     graph.check("gradients", &[&[loss], wrt].concat())?;
     if graph.shape(loss).len() != 1 || graph.ty(loss).dtype != DType::F32 {

@@ -1,4 +1,81 @@
-#![doc = include_str!("../README.md")]
+//! Trains neural networks in WGSL compute shaders, on any GPU that wgpu reaches and on software Vulkan.
+//!
+//! A model, its loss, its gradients and its optimizer are one graph. The graph is compiled once into a plan, and
+//! training replays the plan. Names and rules are those of Keras.
+//!
+//! ```no_run
+//! use wgrad::data::{Blobs, make_blobs};
+//! use wgrad::prelude::*;
+//!
+//! fn main() -> wgrad::Result<()> {
+//!     let device = Device::new()?;
+//!     let data = make_blobs(&Blobs::default())?;
+//!     let model = Sequential::new([2])
+//!         .add(Dense::new(16).activation(Activation::Relu))
+//!         .add(Dense::new(3));
+//!     let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+//!     let compile = Compile::new(Adam::default(), loss).metrics([Metric::Accuracy]);
+//!     let mut trainer = model.compile(&device, compile)?;
+//!     let history = trainer.fit(&data, Fit::new().epochs(20).validation_split(0.2))?;
+//!     println!("{:?}", history.get("val_accuracy").last());
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # For training
+//!
+//! A program that trains needs these modules, and [`prelude`] has most of their names.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`prelude`] | the names that a training program uses |
+//! | [`gpu`] | [`Device`](gpu::Device): where the model computes |
+//! | [`tensor`] | [`Tensor`](tensor::Tensor), [`Shape`](tensor::Shape) and initial values |
+//! | [`data`] | datasets, splits, scalers, files, made-up sets |
+//! | [`layers`], [`activations`] | layers, and the models that are made of them |
+//! | [`losses`], [`metrics`], [`optim`] | what [`Compile`](train::Compile) takes |
+//! | [`train`] | [`Compile`](train::Compile), [`Trainer`](train::Trainer), [`Fit`](train::Fit) and the numbers that they give |
+//! | [`callbacks`] | early stopping, schedules, logs, checkpoints while training |
+//! | `checkpoint` | weights by name, from other libraries too (not on wasm32) |
+//! | `plot` | pictures (feature `plot`) |
+//! | [`error`] | [`Error`], which names layer, op and shapes and says what to do |
+//!
+//! # For extending
+//!
+//! Four traits are open to your own types. `docs/extending.md` in the repository has a program for each.
+//!
+//! | trait | what it adds |
+//! |---|---|
+//! | [`layers::Layer`] | a layer or an activation: calls of the graph builder, with weights if it has any |
+//! | [`optim::Optimizer`] | an update rule |
+//! | [`callbacks::Callback`] | something that happens while `fit` runs |
+//! | [`data::Dataset`] | samples that are read when they are needed |
+//!
+//! Layers and optimizers build nodes of a [`graph::Graph`]; [`graph::Graph::unary`] lists the elementwise functions.
+//! [`autodiff`] gives the gradients. A training loop by hand uses these, and [`passes`], [`plan`] and
+//! [`gpu::Executor`]: the example `custom_loop` has one.
+//!
+//! # Inside
+//!
+//! These modules make a graph into kernel launches. They are public because they can be printed and tested.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`graph`] | nodes, values, the trait of ops |
+//! | [`ops`] | the ops, and the table of elementwise functions |
+//! | [`passes`] | from graph to graph: folding, common subexpressions, fusion |
+//! | [`plan`] | from graph to a list of kernel launches over planned buffers |
+//! | [`kernels`] | a launch as plain data, and what a device can do |
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `csv` (default) | tables from CSV files |
+//! | `progress` (default) | a progress bar on terminals |
+//! | `plot` | pictures as PNG and SVG |
+//! | `npy` | NumPy's `.npy` and `.npz` files |
+//! | `ndarray` | tensors from and to `ndarray` |
 
 pub mod activations;
 pub mod autodiff;
@@ -23,13 +100,17 @@ pub mod prelude;
 pub mod tensor;
 pub mod train;
 
-/// The snippets of the guides, so that they are compiled with the documentation's.
+/// The Rust blocks of README and guides, which the documentation's tests compile with its own.
 #[cfg(doctest)]
 mod guides {
+    #[doc = include_str!("../README.md")]
+    mod readme {}
     #[doc = include_str!("../docs/guide.md")]
     mod guide {}
     #[doc = include_str!("../docs/from-keras.md")]
     mod from_keras {}
+    #[doc = include_str!("../docs/extending.md")]
+    mod extending {}
 }
 
 pub use error::{Error, GpuErrorKind, Result};

@@ -9,6 +9,16 @@ use crate::tensor::{DType, Shape};
 const EPSILON: f32 = 1e-7;
 
 /// A loss function, in Keras' words.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// // The model's last layer has no softmax: its outputs are logits. Targets are u32 labels.
+/// let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+/// assert!(loss.takes_labels());
+/// assert_eq!(loss.name(), "sparse_categorical_crossentropy");
+/// let compile = Compile::new(Adam::default(), loss);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {

@@ -170,6 +170,76 @@ fn files_are_short_and_finished() -> Result<()> {
     Ok(())
 }
 
+/// Types that a user meets first: the documentation of each has an example, which the doc tests compile.
+const CENTRAL: &[&str] = &[
+    "struct Trainer",
+    "struct Fit<",
+    "struct Compile",
+    "struct Sequential",
+    "struct Model ",
+    "struct Device ",
+    "struct Graph",
+    "struct EarlyStopping",
+    "struct FnDataset",
+    "enum Metric",
+    "enum Loss",
+    "trait Layer",
+    "trait Optimizer",
+    "trait Callback",
+    "trait Dataset",
+];
+
+/// Whether the documentation above `pub ITEM` has an example; `None` if the text does not define the item.
+fn has_example(text: &str, item: &str) -> Option<bool> {
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.starts_with(&format!("pub {item}")))?;
+    let above = lines[..at].iter().rev();
+    let mut docs = above.take_while(|line| line.starts_with("///") || line.starts_with("#["));
+    Some(docs.any(|line| line.starts_with("/// ```")))
+}
+
+#[test]
+fn central_types_have_an_example() -> Result<()> {
+    let sources = sources()?;
+    for item in CENTRAL {
+        let found: Vec<bool> = sources.iter().filter_map(|(_, t)| has_example(t, item)).collect();
+        ensure!(found == [true], "{item}: {found:?}");
+    }
+    assert_eq!(has_example("/// It.\n#[must_use]\npub struct A {", "struct A"), Some(false));
+    assert_eq!(has_example("/// ```\n\npub struct A {", "struct A"), Some(false));
+    assert_eq!(has_example("/// ```\n/// ```\npub struct A {", "struct A"), Some(true));
+    Ok(())
+}
+
+/// Guides with Rust blocks that no doc test compiles.
+fn uncompiled(guides: &[(String, String)], lib: &str) -> Vec<String> {
+    let block = |text: &str| text.lines().any(|line| line.trim_start().starts_with("```rust"));
+    let listed = |path: &str| lib.contains(&format!("include_str!(\"../{path}\")"));
+    guides.iter().filter(|(p, t)| block(t) && !listed(p)).map(|(p, _)| p.clone()).collect()
+}
+
+#[test]
+fn every_block_of_the_guides_is_compiled() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut guides = Vec::new();
+    for folder in ["", "docs/"] {
+        for entry in std::fs::read_dir(root.join(folder))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".md") {
+                let path = format!("{folder}{name}");
+                guides.push((path.clone(), std::fs::read_to_string(root.join(path))?));
+            }
+        }
+    }
+    ensure!(guides.len() > 6, "only {} guides", guides.len());
+    let lib = std::fs::read_to_string(root.join("src/lib.rs"))?;
+    let missing = uncompiled(&guides, &lib);
+    ensure!(missing.is_empty(), "no doc test compiles {missing:?}: list them in src/lib.rs");
+    let fake = [("docs/new.md".to_owned(), "```rust,no_run\n```".to_owned())];
+    assert_eq!(uncompiled(&fake, &lib), ["docs/new.md"]);
+    Ok(())
+}
+
 #[test]
 fn wrong_sources_are_noticed() {
     let wrong = |module: &str, text: &str| wrong_arrows(module, &code(text));

@@ -1,6 +1,6 @@
-//! Where a training step's time goes: each dispatch of the step alone, in turn over many rounds, and its least
-//! time on the clock. Where the adapter is the processor and the system counts its time, that time over all cores stands
-//! beside it, and rates are by it: other programs change it less.
+//! What takes the time of a training step: each dispatch of the step alone, in turn over many rounds, and its least
+//! time on the clock. If the adapter is the processor and the system counts its time, the table also has that time over
+//! all cores, and rates use it: other programs change it less.
 
 use anyhow::Result;
 use std::time::Duration;
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
         let whole = training_step(&device, hidden, batch)?;
         let alone = |i: usize| {
             let mut plan = whole.clone();
-            // SAFETY: a dispatch binds the same regions whether others run beside it or not.
+            // SAFETY: a dispatch binds the same regions whether others run with it or not.
             let data = unsafe { plan.data_mut() };
             data.dispatches = vec![whole.dispatches[i].clone()];
             plan

@@ -1,5 +1,5 @@
 //! Seconds from the start of a process to the end of its first training step (784-128-10, batch 64), with the
-//! shader caches as they are and without: each time a process of its own, in turn.
+//! shader caches as they are and without: each time in a new process, in turn.
 
 use anyhow::{Context, Result, ensure};
 use std::process::Command;
@@ -9,7 +9,7 @@ use wgrad_benches::{Runner, processor_time, training_step};
 
 const ROUNDS: usize = 5;
 
-/// What turns off the caches that a shader may come from: Mesa's, NVIDIA's, the library's own. The first two are those
+/// What turns off the caches that a shader may come from: Mesa's, NVIDIA's, the library's. The first two are those
 /// of `caches` in `xtask/src/peers/run.rs`.
 const COLD: [(&str, &str); 3] =
     [("MESA_SHADER_CACHE_DISABLE", "true"), ("__GL_SHADER_DISK_CACHE", "0"), ("WGRAD_CACHE", "")];
@@ -41,7 +41,7 @@ fn main() -> Result<()> {
     for _ in 0..ROUNDS {
         for (least, cold) in least.iter_mut().zip([true, false]) {
             for (least, now) in least.iter_mut().zip(seconds(cold)?) {
-                // The least but for a time that the system does not count, which stays no number.
+                // The least; a time that the system does not count stays NaN.
                 *least = least.min(now);
             }
         }

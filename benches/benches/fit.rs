@@ -1,5 +1,5 @@
 //! What `fit` costs over a bare loop of the same steps: 784-128-10, Adam, batch 32, 60,000 samples of bytes, an
-//! epoch at a time. The two take turns, so that whatever else the machine does meets both.
+//! epoch at a time. The two take turns, so that other work of the machine affects both.
 //!
 //! The bare loop has every step's words prepared, reads the samples in order, has no metric and waits once an epoch.
 //! `fit` shuffles, prepares the words, has the accuracy, and draws its bar into memory. `--quick` takes fewer turns.
@@ -23,7 +23,7 @@ fn main() -> Result<()> {
     let data = samples()?;
     let mut bare = Bare::new(&device, &data)?;
     let mut trainer = compile(&device, &[Metric::Accuracy])?;
-    // What is measured is neither compilation nor upload.
+    // Neither compilation nor upload is measured.
     bare.epoch()?;
     trainer.fit(&data, Fit::new().batch_size(SIZE).verbose(Verbose::Silent))?;
     let (mut bares, mut fits) = (Vec::new(), Vec::new());
@@ -117,7 +117,7 @@ impl Bare {
 }
 
 /// The time of an epoch under `fit` with everything in it: from the end of the epoch before, whose first steps wait
-/// for the upload, to its own end.
+/// for the upload, to the end of this one.
 fn fit_epoch(trainer: &mut Trainer, data: &TensorDataset) -> Result<Duration> {
     let (before, took) = (Cell::new(None), Cell::new(None));
     let clock = Lambda::new().on_epoch_end(|_, _| {

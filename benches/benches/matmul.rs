@@ -1,4 +1,4 @@
-//! The three matrix products at six shapes, beside the same product through the `gemm` crate on the CPU; on a GPU two
+//! The three matrix products at six shapes, and the same products through the `gemm` crate on the CPU; on a GPU two
 //! large ones before them, without the crate: they are what the goals are about, and time may run out.
 //! Criterion prints FLOP/s as elements; a line with the best GFLOP/s of both follows each form.
 
@@ -21,7 +21,7 @@ const SHAPES: [[usize; 3]; 6] = [
     [512, 512, 512],
     [1024, 1024, 1024],
 ];
-/// For GPUs alone: minutes on a processor.
+/// For GPUs only: on a processor they take minutes.
 const LARGE: [[usize; 3]; 2] = [[2048, 2048, 2048], [4096, 4096, 4096]];
 /// Name, and whether A and B are transposed.
 const FORMS: [(&str, bool, bool); 3] =

@@ -38,7 +38,7 @@ train_step = jax.jit(advance, static_argnums=3, donate_argnums=0)
 
 @functools.partial(jax.jit, static_argnums=(3, 4), donate_argnums=0)
 def train_step_on(state, pixels, labels, size, rate):
-    # The count of steps, which lies on the device already, says which images are next: no number travels.
+    # The count of steps, which is on the device already, says which images are next: no number travels.
     first = state[3].astype(jnp.int32) * size
     x = jax.lax.dynamic_slice_in_dim(pixels, first, size).astype(jnp.float32) / 255
     return advance(state, x, jax.lax.dynamic_slice_in_dim(labels, first, size), rate)

@@ -1,6 +1,6 @@
 """Model L trained in f64: the losses that `xtask/src/peers/models.rs` records for it, and how far they move.
 
-What `xtask/src/peers/reference.rs` does for the smaller models, where its plain loops would take hours: the same
+What `xtask/src/peers/reference.rs` does for the smaller models, for one on which its plain loops would take hours: the same
 training from the same file, as it is and from weights moved by one part in a million, up or down by the same generator.
 On the smaller models' files it gives the numbers that lie in them. A run of L takes minutes; each prints its line.
 
@@ -17,7 +17,7 @@ from protocol import BATCHES, BETA1, BETA2, EPSILON, read
 
 MOVE = 1e-6
 RAW = 6
-"""The run whose epsilon stands on the other side of the bias correction."""
+"""The run whose epsilon is on the other side of the bias correction."""
 CHUNK = 1 << 15
 """Numbers that Adam updates at once: few enough to stay in the processor's cache."""
 

@@ -26,7 +26,7 @@ class Torch(Peer):
                 linear.bias.copy_(torch.from_numpy(biases))
             modules += [linear, nn.ReLU()]
         self.model = nn.Sequential(*modules[:-1]).to(self.where)
-        # The fused rule is the fastest that PyTorch offers for its own eager step.
+        # The fused rule is the fastest that PyTorch has for its eager step.
         self.adam = torch.optim.Adam(
             self.model.parameters(), lr=rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True
         )

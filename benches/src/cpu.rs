@@ -15,7 +15,7 @@ pub struct Matrix<'a> {
 /// c = a · b, with a m by k and b k by n, on all cores.
 ///
 /// # Panics
-/// Where a slice has not as many elements as its extents say.
+/// If a slice has not as many elements as its extents say.
 pub fn product([m, n, k]: [usize; 3], a: Matrix<'_>, b: Matrix<'_>, c: &mut [f32]) {
     assert!(a.values.len() == m * k && b.values.len() == k * n && c.len() == m * n);
     // (column stride, row stride) of each operand.

@@ -20,10 +20,10 @@ use wgrad::prelude::*;
 use wgrad::tensor::DType;
 use wgrad::train::Batch;
 
-/// Operations of a submit: some hundred milliseconds on a slow GPU, where a watchdog may end what takes seconds.
+/// Operations of a submit: some hundred milliseconds on a slow GPU, on which a watchdog may end what takes seconds.
 const SUBMIT_FLOPS: u64 = 1 << 38;
 
-/// A plan with buffers of its own.
+/// A plan with its buffers.
 pub struct Runner {
     device: Device,
     executor: Executor,
@@ -117,7 +117,7 @@ pub fn noop_device(caps: DeviceCaps) -> Device {
     Device::from_wgpu(device, queue, caps)
 }
 
-/// Processor time of this process so far, over all threads, where the system counts it (Linux): on a machine
+/// Processor time of this process so far, over all threads, if the system counts it (Linux): on a machine
 /// that others use too it scatters far less than time on the clock.
 #[must_use]
 pub fn processor_time() -> Option<Duration> {
@@ -129,7 +129,7 @@ pub fn processor_time() -> Option<Duration> {
     nanoseconds.sum::<Option<u64>>().map(Duration::from_nanos)
 }
 
-/// [`processor_time`] where it is the adapter's: on a GPU the processor only waits.
+/// [`processor_time`] if the adapter is the processor: on a GPU the processor only waits.
 #[must_use]
 pub fn adapter_time(device: &Device) -> Option<Duration> {
     device.caps().cpu.then(processor_time).flatten()
@@ -145,7 +145,7 @@ pub fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// A measured duration, or the end of the benchmark with the error's words: there is nobody to return it to.
+/// A measured duration, or the end of the benchmark with the error's message, because there is no caller to return it to.
 pub fn timed(result: Result<Duration, Error>) -> Duration {
     result.unwrap_or_else(|e| {
         eprintln!("benchmark failed: {e}");

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::iter::Sum;
 
-/// Milliseconds on the clock, and of processor time over all cores where that is what the adapter computes on.
+/// Milliseconds on the clock, and of processor time over all cores if the adapter is the processor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Times {
     /// On the clock.
@@ -20,7 +20,7 @@ impl Times {
         Times { clock: self.clock.min(other.clock), processor }
     }
 
-    /// The time that rates are by.
+    /// The time that rates use.
     #[must_use]
     pub fn busy(self) -> f64 {
         self.processor.unwrap_or(self.clock)

@@ -24,7 +24,7 @@ impl Clock {
     }
 }
 
-/// The exit status of a run, its error printed: 3 where no adapter opens, 1 for all else.
+/// The exit status of a run, its error printed: 3 if no adapter opens, 1 for all else.
 pub fn report(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,13 +36,13 @@ pub fn report(result: Result<()>) -> ExitCode {
     }
 }
 
-/// The path of a picture in `out/`: PNG, or SVG where that was asked for.
+/// The path of a picture in `out/`: PNG, or SVG if that was asked for.
 pub fn picture(name: &str, svg: bool) -> PathBuf {
     PathBuf::from("out").join(format!("{name}.{}", if svg { "svg" } else { "png" }))
 }
 
-/// MNIST's training and test images, from the folder that was named, or else from `data/mnist`. What is missing there
-/// `cargo xtask data` downloads, so that one command is enough; a folder that was named stays as it is.
+/// MNIST's training and test images, from the named folder, or else from `data/mnist`. If files are missing there,
+/// `cargo xtask data` downloads them, so that one command is enough; a named folder stays as it is.
 pub fn mnist(named: Option<&Path>) -> Result<(TensorDataset, TensorDataset)> {
     // An empty variable is one that was not set.
     if let Some(folder) = named.filter(|folder| !folder.as_os_str().is_empty()) {
@@ -53,10 +53,10 @@ pub fn mnist(named: Option<&Path>) -> Result<(TensorDataset, TensorDataset)> {
     let folder = Path::new("data/mnist");
     let error = match load_mnist(folder) {
         Err(error @ wgrad::Error::Io { .. }) => error,
-        // A file that is damaged is for the user to look at.
+        // The user should look at a damaged file.
         loaded => return loaded.with_context(|| format!("MNIST in {}", folder.display())),
     };
-    // Both are set where cargo runs the example; without it nothing is known of a workspace.
+    // Both are set if cargo runs the example; without cargo nothing is known about a workspace.
     let (Some(cargo), Some(root)) =
         (std::env::var_os("CARGO"), std::env::var_os("CARGO_MANIFEST_DIR"))
     else {

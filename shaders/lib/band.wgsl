@@ -1,5 +1,5 @@
 // The (row, column) of an output tile from the linear index of its workgroup. Tiles go down four rows before
-// they go to the next column, so that neighbours in time share columns of B and few rows of A: both stay in
+// they go to the next column, so that tiles that run together share columns of B and few rows of A: both stay in
 // cache. Indices past the last tile, the surplus of a folded grid, get a row past the last.
 fn banded_tile(index: u32, tiles_m: u32, tiles_n: u32) -> vec2<u32> {
     let tiles = tiles_m * tiles_n;

@@ -1,7 +1,7 @@
 // Functions of the elementwise table that are longer than an expression. All are finite and accurate from
 // -1e4 to 1e4: exponents are never positive, and quotients never inf / inf.
 
-// Whether the sign is negative, and x no NaN. By its bits: a compiler that may assume that there is no NaN makes a
+// Whether the sign is negative and x is not NaN, by its bits: a compiler that may assume that there is no NaN makes a
 // comparison and a choice into `max`, which drops it.
 fn negative(x: vec4<f32>) -> vec4<bool> {
     return bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
@@ -12,7 +12,7 @@ fn relu(x: vec4<f32>) -> vec4<f32> {
     return select(x, vec4<f32>(0.0), negative(x));
 }
 
-// x held within [low, high], that lets NaN through: `clamp` may drop it, and is told by the bits as above.
+// x limited to [low, high], that lets NaN through: `clamp` may drop it, so the bits tell it as above.
 fn hold(x: vec4<f32>, low: f32, high: f32) -> vec4<f32> {
     let number = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) <= vec4<u32>(0x7f800000u);
     return select(x, clamp(x, vec4<f32>(low), vec4<f32>(high)), number);

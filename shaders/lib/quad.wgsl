@@ -1,5 +1,5 @@
 // Four neighbouring elements as a buffer holds them. WIDE: as two 64-bit words, for adapters that run lanes as
-// SIMD and access memory one lane and one word at a time, whatever the word's width.
+// SIMD and access memory one lane and one word at a time, for any width of the word.
 #if WIDE
 alias Quad = vec2<u64>;
 

@@ -1,7 +1,7 @@
 // Softmax cross-entropy on logits, its gradient and the hits, in one pass over each row:
 //   loss[r] = scale * sum_j t_j (lse - x_j),  lse = max x + log sum e^(x - max x)
 //   gradient[r, j] = scale * (e^(x_j - lse) * sum t - t_j)
-//   hits[r] = 1 where the largest logit (of equal ones the first) is the target's, else 0.
+//   hits[r] = 1 if the largest logit (of equal ones the first) is the target's, else 0.
 // SPARSE: t is one at labels[r]. Otherwise t = labels[r, :].
 //
 // One workgroup per row. Dispatch: `rows` workgroups, folded over x and y.
@@ -74,7 +74,7 @@ fn main(
         let v = logits[base + j] - top;
         let t = labels[base + j];
         gradient[base + j] = params.scale * (exp(v) / sum * weights - t);
-        // A zero target contributes nothing even where its logit is -inf.
+        // A zero target contributes nothing even if its logit is -inf.
         if t != 0.0 { part += t * (lse - v); }
     }
     let entropy = lanes_sum(part, lane);

@@ -2,12 +2,12 @@
 //
 // Tile: TM rows by 32 * T4 columns; lane l owns columns 4l..4l+3 of each group of 32. Each lane loads other
 // rows of A as vec4, and `subgroupShuffle` with a literal lane hands every row to all lanes: on an adapter
-// that runs lanes as SIMD a shuffle is a register broadcast, where a shared load is a scalar loop.
+// that runs lanes as SIMD a shuffle is a register broadcast, but a shared load is a scalar loop.
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
-// Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part, where a part is
-// k_part terms of each sum, a multiple of 4. Each part stores as a product of its own.
+// Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
+// k_part terms of each sum, a multiple of 4. Each part stores a separate product.
 // Guards: rows, columns and k past the edge read the last valid element; K_TAIL sets their terms to zero;
 // stores are guarded. Loops: ceil(k_part / 4) iterations per invocation.
 // A load or a uniform inside the loop costs a scalar loop over the lanes: uniforms are read before it.
@@ -41,7 +41,7 @@ struct Params {
 #{BINDINGS}
 
 // Four elements from `at` of a line that starts at `line` and whose last position is `last`: in elements,
-// or all three in vec4s where lines are whole vec4s.
+// or all three in vec4s if lines are whole vec4s.
 #if VEC_A
 fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(a[line + min(at / 4u, last)]); }
 #else
@@ -63,7 +63,7 @@ fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> {
 }
 #endif
 
-// `v` where its four k are inside, zero elsewhere.
+// `v` if its four k are inside, else zero.
 fn inside(v: vec4<f32>, k: u32, len: u32) -> vec4<f32> {
 #if K_TAIL
     return select(vec4<f32>(0.0), v, vec4<u32>(k, k + 1u, k + 2u, k + 3u) < vec4<u32>(len));
@@ -72,7 +72,7 @@ fn inside(v: vec4<f32>, k: u32, len: u32) -> vec4<f32> {
 #endif
 }
 
-// `v` where k is inside, zero elsewhere.
+// `v` if k is inside, else zero.
 fn inside_line(v: vec4<f32>, k: u32, len: u32) -> vec4<f32> {
 #if K_TAIL
     return select(vec4<f32>(0.0), v, k < len);
@@ -89,7 +89,7 @@ fn k_line(k: u32, len: u32) -> u32 {
 #endif
 }
 
-// The words in registers: a uniform is slow to read where lanes are SIMD.
+// The words in registers: a uniform is slow to read if lanes are SIMD.
 var<private> store_words: array<vec4<u32>, #{WORDS}>;
 #{STORE}
 

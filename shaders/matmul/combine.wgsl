@@ -1,6 +1,6 @@
-// C[b,m,n] = f(sum_p parts[p,b,m,n]): adds the parts of split sums in ascending order and applies the epilogue.
+// C[b,m,n] = f(sum_p parts[p,b,m,n]): adds the parts of divided sums in ascending order and applies the epilogue.
 //
-// Layout: `parts` is [part, product, m, n], read as vec4 where lines are whole vec4s (VEC); an invocation
+// Layout: `parts` is [part, product, m, n], read as vec4 if lines are whole vec4s (VEC); an invocation
 // computes four neighbouring columns.
 // B_SUMS: the invocations of the first row also store sum_p part_sums[p, n].
 // Dispatch: ceil(batch * m * ceil(n / 4) / WG) workgroups, folded over x and y. Guards: columns past the edge
@@ -40,7 +40,7 @@ fn load(line: u32, col: u32) -> vec4<f32> {
 #endif
 }
 
-// The words in registers: a uniform is slow to read where lanes are SIMD.
+// The words in registers: a uniform is slow to read if lanes are SIMD.
 var<private> store_words: array<vec4<u32>, #{WORDS}>;
 #{STORE}
 

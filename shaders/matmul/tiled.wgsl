@@ -1,17 +1,17 @@
 // C[b,m,n] = f(sum_k A[b,m,k] B[b,k,n]) for GPUs: workgroup-memory tiles with a register block.
 //
 // Tile: TILE by TILE outputs. SLICES groups of LANES invocations share the terms: in each iteration every group adds
-// KB of its own, and at the end the groups' sums are added in a fixed tree (SLICES is 1, or 4 where HALVES is 1). An invocation computes HALVES by HALVES
-// blocks of 4 by 4 outputs, the blocks TILE / HALVES apart. Operands come as vec4s along their lines, whatever the
-// layout, and lie in workgroup memory as [k][row] and [k][column], twice: while one buffer is multiplied, the next
-// terms are loaded into registers and go to the other, with one barrier between.
-// Banks: 32 neighbours are 8 by 4 blocks, so that their reads are broadcasts and runs of 128 bytes. Where lines run
+// its KB, and at the end the groups' sums are added in a fixed tree (SLICES is 1, or 4 if HALVES is 1). An invocation
+// computes HALVES by HALVES blocks of 4 by 4 outputs, the blocks TILE / HALVES apart. Operands come as vec4s along
+// their lines, in any layout, and are in workgroup memory as [k][row] and [k][column], twice: while one buffer is
+// multiplied, the next terms are loaded into registers and go to the other, with one barrier between.
+// Banks: 32 neighbours are 8 by 4 blocks, so that their reads are broadcasts and runs of 128 bytes. If lines run
 // along k, neighbours store k and the rows of every fourth k would meet in one bank: those are moved by SHIFT.
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
-// Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part, where a part is
-// k_part terms of each sum, a multiple of KB * SLICES. Each part stores as a product of its own.
+// Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
+// k_part terms of each sum, a multiple of KB * SLICES. Each part stores a separate product.
 // Guards: elements past an edge are zero in workgroup memory; stores are guarded. Loops: ceil(k_part / KB / SLICES) + 1
 // iterations per invocation.
 #import lib/index
@@ -43,7 +43,7 @@ struct Params {
 #endif
 #{BINDINGS}
 
-// Single elements where invocations store single elements of a vec4, which may touch all four.
+// Single elements if invocations store single elements of a vec4: a store of the vec4 may touch all four.
 #if A_KIN
 var<workgroup> tile_a: array<f32, #{2 * SLICES * KB * TILE}>;
 #else
@@ -85,7 +85,7 @@ fn give(at: u32, v: vec4<f32>) {
 #endif
 
 // Four elements from `at` of a line of `len` elements that starts at element `line`; zero past its end, and
-// everywhere where the line is not `live`.
+// everywhere if the line is not `live`.
 fn load_a(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
     var v = vec4<f32>();
 #if VEC_A
@@ -110,7 +110,7 @@ fn load_b(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
     return v;
 }
 
-// The words in registers: a uniform is slow to read where lanes are SIMD.
+// The words in registers: a uniform is slow to read if lanes are SIMD.
 var<private> store_words: array<vec4<u32>, #{WORDS}>;
 #{STORE}
 

@@ -1,6 +1,6 @@
-// compared[r]: the scores x[r, :] held against the target's class.
-// KIND 0: 1 where the position of the largest score is the target's, else 0.
-// KIND 1: the target's position times cols, plus that of the largest score (0 where the first is NaN).
+// compared[r]: the scores x[r, :] compared with the target's class.
+// KIND 0: 1 if the position of the largest score is the target's, else 0.
+// KIND 1: the target's position times cols, plus that of the largest score (0 if the first is NaN).
 // KIND 2: how many scores are not at most the target's: a NaN is above all.
 // SPARSE: the target is labels[r]. Otherwise it is the position of the largest element of labels[r, :].
 // Of equal elements the first counts.

@@ -9,6 +9,17 @@ use serde_json::{Value, json};
 /// Ends training when a number of the logs has not become better for a while, by the rule of Keras'
 /// `EarlyStopping`, and may then take up the weights of the best epoch. What it found stays readable afterwards:
 /// pass `&mut` of it to [`Fit::callback`](crate::train::Fit::callback).
+///
+/// ```no_run
+/// use wgrad::prelude::*;
+/// # fn train(trainer: &mut Trainer, data: &TensorDataset) -> wgrad::Result<()> {
+/// let mut stopping = EarlyStopping::new("val_loss").patience(5).restore_best_weights(true);
+/// let fit = Fit::new().epochs(200).validation_split(0.2);
+/// trainer.fit(data, fit.callback(&mut stopping))?;
+/// println!("stopped at {:?}", stopping.stopped_epoch());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct EarlyStopping {
     monitor: Monitor,

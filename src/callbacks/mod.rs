@@ -70,6 +70,29 @@ pub enum BatchInterval {
 /// A user of the training loop. Every hook does nothing unless it is defined.
 ///
 /// Batch hooks run at the callback's own [`BatchInterval`]: the batches between two calls have run by then.
+///
+/// ```
+/// use wgrad::callbacks::HookResult;
+/// use wgrad::prelude::*;
+///
+/// /// Ends training when the loss is small enough.
+/// struct Enough(f64);
+///
+/// impl Callback for Enough {
+///     fn name(&self) -> String {
+///         "Enough".into()
+///     }
+///
+///     fn on_epoch_end(&mut self, epoch: &mut Epoch, control: &mut Control<'_>) -> HookResult {
+///         if epoch.get("loss").is_some_and(|loss| loss < self.0) {
+///             control.stop_training();
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let fit = Fit::new().epochs(1000).callback(Enough(0.01));
+/// ```
 #[expect(unused_variables, reason = "the hooks' defaults do nothing")]
 pub trait Callback {
     /// The name in messages and checkpoints.

@@ -69,6 +69,45 @@ impl SampleSpec {
 /// makes. `Loader` reads ahead from any of them on a thread of its own, so [`read`](Self::read)
 /// must not depend on the order of its calls. Whoever reads keeps NaN and infinity out where they
 /// are not meant.
+///
+/// ```
+/// use wgrad::data::{Dataset, SampleSpec};
+/// use wgrad::tensor::{DType, Shape};
+///
+/// /// Sample i is the eight bits of i, its label their sum modulo 2.
+/// struct Parity;
+///
+/// impl Dataset for Parity {
+///     fn len(&self) -> usize {
+///         256
+///     }
+///
+///     fn spec(&self) -> SampleSpec {
+///         SampleSpec {
+///             x_shape: [8].into(),
+///             x_dtype: DType::U8,
+///             y_shape: Shape::scalar(),
+///             y_dtype: DType::U32,
+///             scale: 1.0,
+///         }
+///     }
+///
+///     fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> wgrad::Result<()> {
+///         for row in rows {
+///             x.extend((0..8).map(|bit| (row >> bit & 1) as u8));
+///             y.extend_from_slice(&(row.count_ones() % 2).to_le_bytes());
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let (mut x, mut y) = (vec![], vec![]);
+/// Parity.read(&[6], &mut x, &mut y)?;
+/// assert_eq!((x, y), (vec![0, 1, 1, 0, 0, 0, 0, 0], vec![0, 0, 0, 0]));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+///
+/// Training takes it in an [`Arc`](std::sync::Arc): `trainer.fit(Arc::new(Parity), Fit::new())`.
 pub trait Dataset: Send + Sync {
     /// How many samples there are.
     fn len(&self) -> usize;

@@ -116,6 +116,19 @@ fn rank(info: &wgpu::AdapterInfo) -> u8 {
 }
 
 /// An open device. Clones share it.
+///
+/// ```no_run
+/// use wgrad::prelude::*;
+///
+/// // The best adapter, or what the environment says: `WGRAD_ADAPTER=radeon`.
+/// let device = Device::new()?;
+/// println!("{}", device.info());
+///
+/// // A choice in the program.
+/// let options = DeviceOptions { adapter: Some("radeon".into()), ..DeviceOptions::from_env()? };
+/// let device = wgrad::gpu::block_on(Device::open(&options))?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Device {
     pub(super) device: wgpu::Device,

@@ -30,21 +30,21 @@ pub enum Movement {
         /// Stride in elements of each output axis.
         strides: Vec<usize>,
     },
-    /// The operands side by side in one buffer, each from its element offset: their kernels write straight
+    /// The operands side by side in one buffer, each from its element offset: their kernels write directly
     /// into it.
     Pack {
         /// First element of each operand.
         offsets: Vec<usize>,
     },
-    /// The operands from the third on, side by side in one row of the first, a state; the second names the
-    /// row, which changes from step to step. Their kernels write straight into it.
+    /// Operands: a state, a step word that names one of its rows, and tensors. The kernels of the tensors
+    /// write them side by side into that row.
     Slot {
         /// First element of each operand in the row.
         offsets: Vec<usize>,
     },
 }
 
-/// What a pass may know of an op.
+/// What a pass may know about an op.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Class<'a> {
     /// No operands.
@@ -57,12 +57,12 @@ pub enum Class<'a> {
     Contraction,
     /// Elements moved, none computed.
     Movement(Movement),
-    /// A kernel of its own that passes leave alone.
+    /// A kernel that passes leave alone.
     Opaque,
 }
 
 impl Class<'_> {
-    /// Whether the op launches kernels: leaves, aliases and packs have no work of their own.
+    /// Whether the op launches kernels: leaves, aliases, packs and slots do no work.
     #[must_use]
     pub const fn launches(&self) -> bool {
         !matches!(

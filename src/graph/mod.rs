@@ -1,4 +1,4 @@
-//! The intermediate representation: an arena of typed nodes with static shapes.
+//! The intermediate representation: a list of typed nodes with static shapes.
 //!
 //! A node applies an [`Op`] to values and yields one or more values. Nodes are in topological order by
 //! construction. What differs between ops is behind the [`Op`] trait; passes match on [`Class`], never on a name.
@@ -28,6 +28,25 @@ pub struct StepParam {
 }
 
 /// A graph under construction, or between passes.
+///
+/// ```
+/// use wgrad::autodiff::gradients;
+/// use wgrad::graph::Graph;
+/// use wgrad::tensor::DType;
+///
+/// // The sum of tanh(x · w), and its gradient with respect to w.
+/// let mut graph = Graph::new();
+/// let x = graph.input("x", [8, 3], DType::F32);
+/// let w = graph.state("w", [3, 2], DType::F32);
+/// let product = graph.matmul(x, w)?;
+/// let y = graph.unary("tanh", product, &[])?;
+/// let sum = graph.sum(y, &[], false)?;
+/// let gradient = gradients(&mut graph, sum, &[w])?[0];
+/// assert_eq!(graph.shape(gradient), graph.shape(w));
+/// graph.output("gradient", gradient);
+/// println!("{graph}");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     nodes: Vec<Node>,
@@ -96,7 +115,7 @@ impl Graph {
         })
     }
 
-    /// The value whose storage `v` lies in: `v` itself, or what it is an alias of.
+    /// The value whose storage holds `v`: `v` itself, or what it is an alias of.
     #[must_use]
     pub fn storage_root(&self, mut v: Value) -> Value {
         while let Class::Movement(Movement::Alias { .. }) = self.node(v).op.class() {
@@ -138,7 +157,7 @@ impl Graph {
     /// Appends a node and returns its first value.
     ///
     /// # Errors
-    /// Whatever the op's shape inference finds, naming the current layer; [`Error::Limit`] for a result of
+    /// What the op's shape inference finds, naming the current layer; [`Error::Limit`] for a result of
     /// more elements than 32 bits count.
     pub(crate) fn push(&mut self, op: OpRef, inputs: &[Value]) -> Result<Value> {
         Ok(self.push_all(op, inputs)?[0])
@@ -221,7 +240,7 @@ impl Graph {
     /// A scalar word of the step block, set by the host for each step. The same name is the same word.
     ///
     /// # Errors
-    /// [`Error::Limit`] past 64 words; [`Error::DType`] for u8, or where the name has another type.
+    /// [`Error::Limit`] past 64 words; [`Error::DType`] for u8, or if the name has another type.
     pub fn step_param(&mut self, name: &str, dtype: DType) -> Result<Value> {
         if dtype == DType::U8 {
             return Err(Error::dtype("step_param", &[dtype], "step parameters are f32 or u32"));
@@ -260,7 +279,7 @@ impl Graph {
     /// States that after a run the buffer of `state` holds `new`.
     ///
     /// # Errors
-    /// Where `state` is no state leaf, already has a new value, or the types differ; as [`Graph::check`].
+    /// If `state` is not a state leaf, already has a new value, or the types differ; as [`Graph::check`].
     pub fn update(&mut self, state: Value, new: Value) -> Result<()> {
         self.check("update", &[state, new])?;
         if !matches!(self.node(state).op.class(), Class::Leaf(Leaf::State(_))) {

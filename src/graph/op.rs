@@ -10,10 +10,10 @@ use std::sync::Arc;
 /// A shared op.
 pub type OpRef = Arc<dyn Op>;
 
-/// What an op sees when it is lowered.
+/// What an op knows when it is lowered.
 #[derive(Debug)]
 pub struct LowerContext<'a> {
-    /// Operand types and where each comes from.
+    /// Operand types and the source of each.
     pub inputs: Vec<(TensorType, Source)>,
     /// Result types.
     pub outputs: Vec<TensorType>,
@@ -39,9 +39,9 @@ impl From<KernelCall> for Lowered {
 }
 
 /// An operation: shapes, gradient and kernels. Two nodes whose ops print alike as `Debug` and whose operands are
-/// the same are the same computation, so that every field must stand in it.
+/// the same are the same computation, so `Debug` must print every field.
 pub trait Op: Debug + Send + Sync + 'static {
-    /// The op's name, in the field's words.
+    /// The op's name, a standard term of the field.
     fn name(&self) -> String;
 
     /// Attributes, for display.
@@ -79,10 +79,10 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// Kernel launches.
     ///
     /// # Errors
-    /// [`Error::Limit`] or [`Error::MissingFeature`] where the device cannot run it.
+    /// [`Error::Limit`] or [`Error::MissingFeature`] if the device cannot run it.
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered>;
 
-    /// Bytes of operand `input` that one run reads, for throughput figures: all, where it does not say otherwise.
+    /// Bytes of operand `input` that one run reads, for throughput figures: all, unless the op says otherwise.
     fn bytes_read(&self, inputs: &[&TensorType], input: usize) -> u64 {
         inputs[input].bytes()
     }

@@ -64,7 +64,7 @@ pub enum Access {
 pub enum Bind {
     /// Input `i`, read.
     Input(usize),
-    /// Output `i`, written. Where the planner lets an output take an input's place, this is that buffer.
+    /// Output `i`, written. If the planner lets an output take an input's place, this is that buffer.
     Output(usize),
     /// Scratch region `i` of this op, written.
     ScratchWrite(usize),
@@ -83,7 +83,7 @@ impl Bind {
     }
 }
 
-/// Where an op's input comes from at run time.
+/// The source of an op's input at run time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Source {
     /// A buffer region.
@@ -117,7 +117,7 @@ pub struct KernelCall {
 /// recover the linear workgroup index with `workgroup_index()` of `lib/index` and ignore the surplus.
 ///
 /// # Errors
-/// [`Error::Limit`] where even the folded grid is too large.
+/// [`Error::Limit`] if even the folded grid is too large.
 pub fn grid(what: &str, workgroups: u64, caps: &DeviceCaps) -> Result<[u32; 3]> {
     let max = u64::from(caps.max_workgroups);
     let rows = workgroups.div_ceil(max).max(1);

@@ -1,4 +1,4 @@
-//! What an adapter can do, as plain data. Kernel families are chosen from this record alone.
+//! What an adapter can do, as plain data. This record alone decides kernel families.
 
 use super::{MAX_STORAGE_BUFFERS, MatmulFamily, MatmulRule};
 
@@ -9,7 +9,7 @@ pub struct DeviceCaps {
     pub cpu: bool,
     /// Smallest and largest subgroup size; `None` without subgroup operations.
     pub subgroup: Option<(u32, u32)>,
-    /// Whether kernels move four elements as two 64-bit words: on a CPU adapter that has such words, since it
+    /// Whether kernels move four elements as two 64-bit words: on a CPU adapter that has such words, because it
     /// accesses memory a lane and a word at a time.
     pub wide_words: bool,
     /// Invocations per workgroup.
@@ -26,10 +26,10 @@ pub struct DeviceCaps {
     pub max_buffer_bytes: u64,
     /// Bytes to which parameters in a uniform buffer are aligned.
     pub uniform_alignment: u32,
-    /// Bytes of device memory that may be used; `None` where the adapter does not tell.
+    /// Bytes of device memory that may be used; `None` if the adapter does not tell.
     pub memory_bytes: Option<u64>,
     /// Loop iterations that one invocation may run in total, over all its loops. Software Vulkan drops the
-    /// iterations past 65,535 without a word.
+    /// iterations past 65,535 silently.
     pub max_loop_trips: u32,
     /// Which matrix-product kernels run.
     pub matmul: MatmulFamily,
@@ -72,7 +72,7 @@ impl DeviceCaps {
         self.subgroup == Some((8, 8))
     }
 
-    /// The family that suits the adapter: broadcast on a CPU that can, tiles elsewhere.
+    /// The family that suits the adapter: broadcast on a CPU that can, tiles otherwise.
     #[must_use]
     pub fn preferred_matmul(&self) -> MatmulFamily {
         if self.cpu && self.can_broadcast() { MatmulFamily::Broadcast } else { MatmulFamily::Tiled }

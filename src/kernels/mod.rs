@@ -1,4 +1,4 @@
-//! What a kernel launch is, as plain data: shader text, bindings, parameters, grid. Knows no graph and no GPU.
+//! What a kernel launch is, as plain data: shader text, bindings, parameters, grid. It knows no graph and no GPU.
 
 mod call;
 mod caps;

@@ -80,9 +80,9 @@ param_blocks! {
         a_ld: u32,
         /// Elements between consecutive lines of B in memory.
         b_ld: u32,
-        /// Elements between batches of A, 0 where A is shared.
+        /// Elements between batches of A, 0 if A is shared.
         a_batch: u32,
-        /// Elements between batches of B, 0 where B is shared.
+        /// Elements between batches of B, 0 if B is shared.
         b_batch: u32,
         /// Column tiles.
         tiles_n: u32,

@@ -56,8 +56,8 @@ impl MatmulTile {
         }
     }
 
-    /// Groups of invocations that share the terms of a tiled kernel's sums: small products are bound by how long
-    /// one iteration after the other takes.
+    /// Groups of invocations that share the terms of a tiled kernel's sums: a small product takes as long as its
+    /// iterations one after the other.
     #[must_use]
     pub const fn slices(self) -> u32 {
         match (self.family, self.rows) {
@@ -94,10 +94,10 @@ impl MatmulTile {
     }
 
     /// The kernel of this family and width that computes `m` rows in the least time: no taller than this one, and
-    /// with fewer rows where the last tile would be mostly empty.
+    /// with fewer rows if the last tile would be mostly empty.
     #[must_use]
     pub fn fitted(self, m: usize) -> Self {
-        // What a tile of the broadcast kernel takes beside its rows, in rows: the loads of B, measured.
+        // What a tile of the broadcast kernel takes besides its rows, in rows: the loads of B, measured.
         let beside = 8;
         let cost = |rows: &u32| m.div_ceil(*rows as usize) * (rows + beside) as usize;
         match self.family {
@@ -145,7 +145,7 @@ pub struct MatmulRule {
     pub work: usize,
     /// The kernel.
     pub tile: MatmulTile,
-    /// Workgroups that a device wants: with half as many tiles or fewer the sums are split over k, into `fill / tiles`
+    /// Workgroups that a device wants: with half as many tiles or fewer the sums over k are divided into `fill / tiles`
     /// parts.
     pub fill: usize,
 }
@@ -180,9 +180,9 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
     MatmulRule { m, n, work, tile, fill }
 }
 
-/// The table that is built in. Tiles taller than what a small product fills waste rows, and their unrolled
-/// text takes software Vulkan long to compile: they wait for products that repay it. On a GPU a larger tile loads less
-/// for each product and gives fewer workgroups, of which a device runs a hundred at once: it waits for products with
+/// The built-in table. Tiles taller than a small product waste rows, and their unrolled
+/// code takes software Vulkan long to compile, so they are for products that repay it. On a GPU a larger tile loads less
+/// for each product and gives fewer workgroups, of which a device runs a hundred at once, so it is for products with
 /// as many.
 const RULES: [MatmulRule; 7] = [
     rule(1024, 1024, 0, tiled(128), 0),
@@ -216,7 +216,7 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
     caps.tuned.iter().chain(&RULES).find(fits).copied().unwrap_or(last)
 }
 
-/// Terms of a sum that is split to fill a device, and of a part of it, at the least: a second kernel that adds the
+/// The least terms of a sum that is divided to fill a device, and of a part of it: a second kernel that adds the
 /// parts must pay.
 const LEAST_SPLIT: usize = 1024;
 const LEAST_PART: usize = 256;
@@ -224,13 +224,13 @@ const LEAST_PART: usize = 256;
 /// How the k terms of each sum are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Split {
-    /// Parts, each summed by workgroups of its own.
+    /// Parts, each summed by separate workgroups.
     pub parts: usize,
     /// Terms of a part, a multiple of the kernel's step; the last part may have fewer.
     pub terms: usize,
 }
 
-/// Divides the sums of `batch` products where a device's loop limit demands it, or where too few tiles would
+/// Divides the sums of `batch` products if a device's loop limit demands it, or if too few tiles would
 /// leave a device idle.
 #[must_use]
 pub fn split(caps: &DeviceCaps, rule: &MatmulRule, batch: usize, [m, n, k]: [usize; 3]) -> Split {

@@ -25,7 +25,7 @@ impl Concatenate {
         Self { axis }
     }
 
-    /// The axis of samples of this rank (the batch axis not counted), where it is one.
+    /// The axis of samples of this rank (the batch axis not counted), if it has one.
     fn sample_axis(&self, rank: usize) -> Result<usize> {
         let count = self.axis.unsigned_abs();
         let axis = if self.axis < 0 { rank.checked_sub(count) } else { count.checked_sub(1) };

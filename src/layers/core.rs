@@ -79,7 +79,7 @@ impl Layer for Dropout {
     }
 }
 
-/// All axes but the batch become one.
+/// Makes one axis of all axes but the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flatten;
 

@@ -47,7 +47,7 @@ impl Regularizer {
         [("abs", self.l1), ("square", self.l2)]
     }
 
-    /// The penalty of `w` as a scalar, or `None` where both factors are zero.
+    /// The penalty of `w` as a scalar, or `None` if both factors are zero.
     ///
     /// # Errors
     /// Those of the ops it builds.

@@ -1,4 +1,4 @@
-//! A layer with what a model needs to know of it.
+//! A layer with what a model needs to know about it.
 
 use super::Layer;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Layers: composites over the graph builder. They have no kernels of their own.
+//! Layers: functions that build nodes of a graph. They have no kernels.
 
 mod concatenate;
 mod core;
@@ -72,23 +72,59 @@ impl WeightSpec {
     }
 }
 
-/// What a layer may depend on beside its input and weights.
+/// What a layer may depend on besides its input and weights.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
     /// Training: seed and step of the random numbers. `None` at evaluation and prediction.
     pub random: Option<(Value, Value)>,
-    /// The layer's own random stream: a function of its name.
+    /// The layer's random stream: a function of its name.
     pub stream: u32,
 }
 
 /// A layer of a network.
 ///
-/// A layer takes one tensor, or several where it merges: [`Layer::check_inputs`] says how many.
+/// A layer takes one tensor, or several if it merges them: [`Layer::check_inputs`] says how many.
+///
+/// ```
+/// use wgrad::graph::{Graph, Value};
+/// use wgrad::layers::{Layer, Mode};
+/// use wgrad::prelude::{Dense, Sequential, Shape};
+///
+/// /// x · tanh(softplus(x)). Misra 2019.
+/// #[derive(Debug)]
+/// struct Mish;
+///
+/// impl Layer for Mish {
+///     fn kind(&self) -> &'static str {
+///         "Mish"
+///     }
+///
+///     fn output_shape(&self, inputs: &[Shape]) -> wgrad::Result<Shape> {
+///         Ok(inputs[0].clone())
+///     }
+///
+///     fn apply(
+///         &self,
+///         graph: &mut Graph,
+///         inputs: &[Value],
+///         _weights: &[Value],
+///         _mode: &Mode,
+///     ) -> wgrad::Result<Value> {
+///         let soft = graph.unary("softplus", inputs[0], &[])?;
+///         let gate = graph.unary("tanh", soft, &[])?;
+///         graph.mul(inputs[0], gate)
+///     }
+/// }
+///
+/// let model = Sequential::new([3]).add(Dense::new(8)).add(Mish).build()?;
+/// assert_eq!(model.layers()[1].name, "mish");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 pub trait Layer: Debug + Send + Sync {
     /// The type's name as Keras spells it: `Dense`.
     fn kind(&self) -> &'static str;
 
-    /// Refuses a number of inputs that the layer does not take; without a definition of its own it takes one.
+    /// Refuses a number of inputs that the layer does not take. Unless it defines this, a layer takes one.
     ///
     /// # Errors
     /// [`Error::Parameter`] with the number.
@@ -101,13 +137,13 @@ pub trait Layer: Debug + Send + Sync {
         }
     }
 
-    /// Of a layer that takes u32 ids, the number of rows of the table that they name: data with an id that is not
+    /// If the layer takes u32 ids, the number of rows of the table that they name: data with an id that is not
     /// below it is refused before it reaches the device. `None` for a layer that takes numbers.
     fn takes_indices(&self) -> Option<usize> {
         None
     }
 
-    /// Whether the output has the elements of the input as they are, in another shape: ids stay ids.
+    /// Whether the output has the same elements as the input, in another shape: ids stay ids.
     fn keeps_elements(&self) -> bool {
         false
     }
@@ -135,7 +171,7 @@ pub trait Layer: Debug + Send + Sync {
         mode: &Mode,
     ) -> Result<Value>;
 
-    /// The layer under a name of its own.
+    /// The layer with this name.
     fn named(self, name: &str) -> LayerHandle
     where
         Self: Sized + 'static,
@@ -152,14 +188,14 @@ pub trait Layer: Debug + Send + Sync {
     }
 }
 
-/// The random stream of a name (FNV-1a): a layer keeps its numbers wherever it stands in a model.
+/// The random stream of a name (FNV-1a): a layer keeps its numbers at any place in a model.
 pub(crate) fn stream_of(name: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     name.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// `AlphaDropout` becomes `alpha_dropout`, `PReLU` `p_re_lu`: the rule by which Keras 3 names layers. A capital
-/// starts a word where it follows a small letter, or precedes one.
+/// starts a word if it follows a small letter or precedes one.
 fn snake_case(name: &str) -> String {
     let letters: Vec<char> = name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
     let small = |i: usize| letters.get(i).is_some_and(char::is_ascii_lowercase);

@@ -49,6 +49,20 @@ pub struct Call {
 }
 
 /// A network whose shapes are known to fit, as Keras' functional `Model`.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// // Two inputs through one shared layer, and two outputs.
+/// let (left, right) = (input_named("left", [4]), input_named("right", [4]));
+/// let shared = LayerHandle::new(Dense::new(8).activation(Activation::Relu));
+/// let both = merge(Concatenate::default(), [&left.then(&shared), &right.then(&shared)]);
+/// let (class, size) = (both.then(Dense::new(3).named("class")), both.then(Dense::new(1).named("size")));
+/// let model = Model::new([&left, &right], [&class, &size])?;
+/// assert_eq!(model.output_names(), ["class", "size"]);
+/// assert_eq!(model.output_shapes(), [Shape::from([3]), Shape::from([1])]);
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Model {
     pub(super) kind: &'static str,
@@ -79,7 +93,7 @@ impl Builder {
         self.tensors.iter().position(|known| known.is(tensor))
     }
 
-    /// Visits what `tensor` depends on, then `tensor`. A stack of its own keeps deep models off the thread's.
+    /// Visits what `tensor` depends on, then `tensor`. A list of what is open keeps deep models off the thread's stack.
     fn visit(&mut self, tensor: &SymbolicTensor) -> Result<()> {
         let mut open = vec![tensor.clone()];
         while let Some(next) = open.last().cloned() {
@@ -142,7 +156,7 @@ impl Builder {
             }
             Some(name) => name.clone(),
             None => {
-                // As in Keras, layers with names of their own are not counted.
+                // As in Keras, layers that were given a name are not counted.
                 let same = |h: &&LayerHandle| h.name.is_none() && h.layer.kind() == kind;
                 let before = self.handles.iter().filter(same).count();
                 numbered(&snake_case(kind), before, taken)
@@ -245,7 +259,7 @@ impl Model {
         self.output_calls().map(|call| call.shape.clone()).collect()
     }
 
-    /// The name of each output: that of the layer that gives it, numbered where a layer gives several.
+    /// The name of each output: that of the layer that gives it, numbered if a layer gives several.
     #[must_use]
     pub fn output_names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
@@ -265,7 +279,7 @@ impl Model {
     /// Sets whether training changes the weights of the layer of this name.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where no layer has the name.
+    /// [`Error::Parameter`] if no layer has the name.
     pub fn set_trainable(&mut self, layer: &str, trainable: bool) -> Result<()> {
         let names: Vec<&str> = self.layers.iter().map(|l| l.name.as_str()).collect();
         let Some(i) = names.iter().position(|name| *name == layer) else {
@@ -308,7 +322,7 @@ impl Model {
         let mut values = inputs.to_vec();
         for (i, call) in self.calls.iter().enumerate() {
             let NamedLayer { name, layer, .. } = &self.layers[call.layer];
-            // Each use of a shared layer draws numbers of its own.
+            // Each use of a shared layer draws different numbers.
             let uses = self.calls[..i].iter().filter(|c| c.layer == call.layer).count() as u32;
             let stream = (stream_of(name) as u32).wrapping_add(uses);
             let mode = Mode { random, stream };

@@ -9,7 +9,7 @@ use crate::tensor::Shape;
 const ALPHA_PRIME: f64 = -1.758_099_340_847_376_6;
 
 /// Dropout for networks of SELU: while training each element becomes SELU's leftmost value with probability
-/// `rate`, and all are then scaled and shifted so that a mean of 0 and a variance of 1 stay; otherwise the
+/// `rate`, and all are then scaled and shifted to keep a mean of 0 and a variance of 1; otherwise the
 /// identity. Klambauer et al., "Self-normalizing neural networks", 2017.
 ///
 /// With α' = -1.7581 and `kept` 0 or 1 it gives a · (kept · x + (1 - kept) · α') + b, where

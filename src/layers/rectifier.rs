@@ -24,7 +24,7 @@ impl Default for PRelu {
 }
 
 impl PRelu {
-    /// A slope of its own for every element of a sample, zero at first.
+    /// A separate slope for every element of a sample, zero at first.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -99,7 +99,7 @@ impl Layer for PRelu {
     }
 }
 
-/// x where positive, else slope · x: while training the slope is drawn for each element, uniform in
+/// x if it is positive, else slope · x. While training, the slope is drawn for each element, uniform in
 /// [lower, upper); otherwise it is (lower + upper) / 2. Xu, Wang, Chen and Li, "Empirical evaluation of rectified
 /// activations in convolutional network", 2015.
 ///

@@ -5,6 +5,20 @@ use crate::error::Result;
 use crate::tensor::Shape;
 
 /// Layers applied one after the other, as Keras' `Sequential`.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// let model = Sequential::new([28, 28])
+///     .add(Flatten)
+///     .add(Dense::new(128).activation(Activation::Relu))
+///     .add(Dropout::new(0.2))
+///     .add_named("logits", Dense::new(10))
+///     .build()?;
+/// assert_eq!(model.output_shapes(), [Shape::from([10])]);
+/// assert_eq!(model.layers()[3].name, "logits");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sequential {
     input: SymbolicTensor,
@@ -19,7 +33,7 @@ impl Sequential {
         Self { output: input.clone(), input }
     }
 
-    /// Appends a layer, named after its type unless it has a name of its own.
+    /// Appends a layer, named after its type unless it was given a name.
     #[must_use]
     #[expect(clippy::should_implement_trait, reason = "the name that Keras gave it")]
     pub fn add(mut self, layer: impl Into<LayerHandle>) -> Self {
@@ -27,13 +41,13 @@ impl Sequential {
         self
     }
 
-    /// Appends a layer under a name of its own.
+    /// Appends a layer with this name.
     #[must_use]
     pub fn add_named(self, name: &str, layer: impl Into<LayerHandle>) -> Self {
         self.add(layer.into().named(name))
     }
 
-    /// The network, its shapes checked.
+    /// The network, with its shapes checked.
     ///
     /// # Errors
     /// As [`Model::new`].

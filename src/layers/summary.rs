@@ -71,7 +71,7 @@ impl Model {
         self.inputs.len() == 1 && self.layers.len() == self.calls.len() && chained
     }
 
-    /// What gives a tensor, as Keras names it: the layer, which of its uses, which of that one's outputs.
+    /// The source of a tensor, as Keras names it: the layer, which of its uses, which output of that use.
     fn source(&self, tensor: usize) -> String {
         let Some(call) = tensor.checked_sub(self.inputs.len()) else {
             return format!("{}[0][0]", self.inputs[tensor].name);
@@ -104,7 +104,7 @@ fn table(
     let row = |bar: &str, cells: &[&str]| {
         let mut line = String::new();
         for (c, (cell, &w)) in cells.iter().zip(&widths).enumerate() {
-            // Counts stand to the right.
+            // Counts are aligned to the right.
             line +=
                 &if c == 2 { format!("{bar} {cell:>w$} ") } else { format!("{bar} {cell:<w$} ") };
         }

@@ -4,7 +4,7 @@ use super::LayerHandle;
 use crate::tensor::Shape;
 use std::sync::Arc;
 
-/// What a layer gives before there are values: an input of a model, or a layer applied to such tensors.
+/// A tensor without values: an input of a model, or a layer applied to such tensors.
 ///
 /// ```
 /// use wgrad::prelude::*;
@@ -34,7 +34,7 @@ pub fn input(shape: impl Into<Shape>) -> SymbolicTensor {
     SymbolicTensor(Arc::new(Node::Input { name: None, shape: shape.into() }))
 }
 
-/// An input under a name of its own.
+/// An input with this name.
 #[must_use]
 pub fn input_named(name: &str, shape: impl Into<Shape>) -> SymbolicTensor {
     SymbolicTensor(Arc::new(Node::Input { name: Some(name.into()), shape: shape.into() }))

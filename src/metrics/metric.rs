@@ -8,6 +8,18 @@ use super::ClassAverage;
 /// are targets above 0.5. It is a probability: where the loss is [`BinaryCrossentropy`](crate::losses::Loss::BinaryCrossentropy) on logits, the
 /// logit of the threshold is taken in its place (0 for 0.5). Outputs with several classes have the class whose
 /// prediction is largest, the first of equal ones; the threshold does not matter to them.
+///
+/// ```no_run
+/// use wgrad::prelude::*;
+/// # fn train(model: &Model, device: &Device, data: &TensorDataset) -> wgrad::Result<()> {
+/// let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+/// let metrics = [Metric::Accuracy, Metric::f1(ClassAverage::Macro)];
+/// let mut trainer = model.compile(device, Compile::new(Adam::default(), loss).metrics(metrics))?;
+/// let history = trainer.fit(data, Fit::new().epochs(3))?;
+/// println!("{:?} {:?}", history.get("accuracy"), history.get("f1_score_macro"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Metric {

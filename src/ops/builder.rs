@@ -2,32 +2,44 @@
 
 use super::map::Map;
 use super::movement::{ArenaView, Pack, Permute, Reshape};
+use super::names::find;
 use super::program::Program;
-use super::table::{Row, row};
+use super::table::row;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
-fn find(name: &str) -> Result<&'static Row> {
-    row(name).ok_or_else(|| Error::parameter("function", name, "no such elementwise function"))
-}
-
 impl Graph {
-    /// An elementwise function of one operand, by its name in the table. Missing parameters take their
-    /// defaults.
+    /// An elementwise function of one operand, by its name. Parameters that are not given take their defaults.
+    ///
+    /// ```
+    /// use wgrad::graph::Graph;
+    /// use wgrad::tensor::DType;
+    ///
+    /// let mut graph = Graph::new();
+    /// let x = graph.input("x", [2, 3], DType::F32);
+    /// let y = graph.unary("leaky_relu", x, &[0.1])?;
+    /// assert_eq!(graph.shape(y), &[2, 3].into());
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// All elementwise functions; those of two operands are for [`Graph::binary`]. A gradient of "0" means that
+    /// none reaches the operands; "passes through" means that the operand takes the gradient of the result as it is.
+    ///
+    #[doc = include_str!("functions.md")]
     ///
     /// # Errors
-    /// [`Error::Parameter`] for an unknown name or too many parameters.
+    /// [`Error::Parameter`] for an unknown name, with the names near it, and for too many parameters;
+    /// [`Error::DType`] if `x` is not f32.
     pub fn unary(&mut self, name: &str, x: Value, params: &[f32]) -> Result<Value> {
         self.check(name, &[x])?;
-        let row = find(name)?;
-        if row.arity != 1 || params.len() > row.params.len() {
-            return Err(Error::parameter(
-                "function",
-                name,
-                format!("takes {} operands and {} parameters", row.arity, row.params.len()),
-            ));
+        let row = find(name, 1)?;
+        if params.len() > row.params.len() {
+            let known: Vec<&str> = row.params.iter().map(|p| p.0).collect();
+            let (given, taken) = (params.len(), known.len());
+            let detail = format!("{given} parameters were given; it takes {taken} {known:?}");
+            return Err(Error::parameter("function", name, detail));
         }
         let given = params.iter().copied();
         let defaults = row.params.iter().skip(params.len()).map(|p| p.1);
@@ -36,16 +48,13 @@ impl Graph {
         self.push(Arc::new(Map { program: Program::single(row, false, words), shape }), &[x])
     }
 
-    /// An elementwise function of two operands, which broadcast to a common shape.
+    /// An elementwise function of two operands, which broadcast to a common shape. [`Graph::unary`] lists the names.
     ///
     /// # Errors
-    /// [`Error::Shape`] where they do not; [`Error::Parameter`] for an unknown name.
+    /// [`Error::Shape`] if they do not; [`Error::Parameter`] for an unknown name, with the names near it.
     pub fn binary(&mut self, name: &str, a: Value, b: Value) -> Result<Value> {
         self.check(name, &[a, b])?;
-        let row = find(name)?;
-        if row.arity != 2 || !row.params.is_empty() {
-            return Err(Error::parameter("function", name, "is no function of two operands"));
-        }
+        let row = find(name, 2)?;
         let (sa, sb) = (self.shape(a), self.shape(b));
         let shape = sa.broadcast(sb).ok_or_else(|| {
             Error::shape(name, &[sa, sb], "extents are equal or 1, counted from the last axis")
@@ -66,7 +75,7 @@ impl Graph {
             let detail = "extents are equal or 1, counted from the last axis";
             Error::shape("select", &shapes, detail)
         })?;
-        let program = Program::single(find("select")?, false, vec![]);
+        let program = Program::single(find("select", 3)?, false, vec![]);
         self.push(Arc::new(Map { program, shape }), &[condition, yes, no])
     }
 
@@ -157,7 +166,8 @@ impl Graph {
         step: Value,
         stream: u32,
     ) -> Result<Value> {
-        let program = Program::single(find(name)?, false, vec![stream]);
+        let row = row(name).ok_or_else(|| Error::internal("random", name))?;
+        let program = Program::single(row, false, vec![stream]);
         self.push(Arc::new(Map { program, shape }), &[seed, step])
     }
 

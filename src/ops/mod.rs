@@ -11,6 +11,7 @@ mod gather;
 mod layout;
 mod map;
 mod movement;
+mod names;
 mod one_hot;
 mod program;
 mod ranges;

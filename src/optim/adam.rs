@@ -1,4 +1,4 @@
-//! Adam and AdamW. Epsilon stands outside the root, and the bias corrections are folded into the rate, as in
+//! Adam and AdamW. Epsilon is outside the root, and the bias corrections are part of the rate, as in
 //! Keras 3.
 
 use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};

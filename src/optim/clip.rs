@@ -4,16 +4,16 @@ use super::ArenaGradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 
-/// A bound on gradients, with the names and formulas of Keras' optimizers. What lies within the bound stays the
+/// A bound on gradients, with the names and formulas of Keras' optimizers. What is within the bound stays the
 /// same to the last bit.
 ///
 /// Norms are sums of squares in f32: above 1.8e19 they overflow and count as infinite. A norm that is infinite or
 /// NaN makes everything that it would scale NaN, so that the failure shows in the loss of the next step. Keras'
-/// `global_clipnorm` does the same; its `clipnorm` makes the finite elements beside an infinite one 0 instead.
+/// `global_clipnorm` does the same; its `clipnorm` makes the finite elements of a tensor with an infinite one 0 instead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
-    /// Each element is held within [-c, c]: Keras' `clipvalue`. An infinite element becomes ±c, NaN stays. Part
-    /// of the update's own dispatch.
+    /// Each element is limited to [-c, c]: Keras' `clipvalue`. An infinite element becomes ±c, NaN stays. Part
+    /// of the dispatch of the update.
     Value(f32),
     /// Each weight tensor g by itself: g · min(1, c / ‖g‖₂). Keras' `clipnorm`. A few dispatches per arena.
     Norm(f32),
@@ -69,7 +69,7 @@ impl Clip {
     }
 }
 
-/// Clips each tensor of an arena by its own norm.
+/// Clips each tensor of an arena by its norm.
 fn each_by_norm(
     graph: &mut Graph,
     arena: &ArenaGradients,
@@ -94,7 +94,7 @@ fn each_by_norm(
 /// Elements of an arena's row: tensors begin at multiples of it.
 pub(crate) const ROW: usize = 64;
 
-/// The rows of an arena in which a tensor of `len` elements lies, from element `at` on.
+/// The rows of an arena that hold a tensor of `len` elements, from element `at` on.
 pub(crate) fn rows_of(at: usize, len: usize) -> std::ops::Range<usize> {
     at / ROW..(at + len).div_ceil(ROW)
 }
@@ -104,7 +104,7 @@ fn sum_of_squares(graph: &mut Graph, x: Value) -> Result<Value> {
     graph.sum(squares, &[], false)
 }
 
-/// min(1, bound / √`squares`), exactly 1 within the bound; NaN where the norm is not finite.
+/// min(1, bound / √`squares`), exactly 1 within the bound; NaN if the norm is not finite.
 fn factor(graph: &mut Graph, squares: Value, bound: f32) -> Result<Value> {
     let norm = graph.unary("sqrt", squares, &[])?;
     let limit = graph.constant(bound);
@@ -112,7 +112,7 @@ fn factor(graph: &mut Graph, squares: Value, bound: f32) -> Result<Value> {
     let ratio = graph.div(limit, norm)?;
     let over = graph.binary("greater", norm, limit)?;
     let factor = graph.select(over, ratio, one)?;
-    // A comparison, since norm - norm may be simplified to 0 by a driver. It is false for NaN.
+    // A comparison, because a driver may simplify norm - norm to 0. It is false for NaN.
     let largest = graph.constant(f32::MAX);
     let finite = graph.binary("less_equal", norm, largest)?;
     let ruined = graph.constant(f32::NAN);

@@ -1,7 +1,7 @@
 //! Optimizers: update rules as graphs over flat arenas, one fused dispatch each. The rules are Keras 3's.
 //!
 //! An optimizer is a rule and a learning rate, which a [`Schedule`] may change from update to update. What happens
-//! to gradients before the rule sees them, averaging over several steps and clipping, is the same for every rule:
+//! to gradients before the rule gets them, averaging over several steps and clipping, is the same for every rule:
 //! [`GradientTransform`].
 
 mod adam;
@@ -34,6 +34,53 @@ pub struct Slot {
 }
 
 /// An update rule: elementwise on flat arenas of parameters, gradients and slots.
+///
+/// ```
+/// use wgrad::graph::{Graph, Value};
+/// use wgrad::optim::Slot;
+/// use wgrad::prelude::*;
+///
+/// /// p ← p - rate · sign(g).
+/// #[derive(Debug)]
+/// struct SignDescent(Schedule);
+///
+/// impl Optimizer for SignDescent {
+///     fn name(&self) -> &'static str {
+///         "SignDescent"
+///     }
+///
+///     fn check(&self) -> wgrad::Result<()> {
+///         self.0.check()
+///     }
+///
+///     fn slots(&self) -> Vec<Slot> {
+///         vec![]
+///     }
+///
+///     fn update(
+///         &self,
+///         graph: &mut Graph,
+///         p: Value,
+///         g: Value,
+///         _slots: &[Value],
+///     ) -> wgrad::Result<(Value, Vec<Value>)> {
+///         let rate = graph.step_param("learning_rate", DType::F32)?;
+///         let sign = graph.unary("sign", g, &[])?;
+///         let step = graph.mul(sign, rate)?;
+///         Ok((graph.sub(p, step)?, vec![]))
+///     }
+///
+///     fn learning_rate(&self) -> &Schedule {
+///         &self.0
+///     }
+///
+///     fn step_values(&self, _done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
+///         vec![("learning_rate", learning_rate as f32)]
+///     }
+/// }
+///
+/// let compile = Compile::new(SignDescent(0.001.into()), Loss::MeanSquaredError);
+/// ```
 pub trait Optimizer: Debug + Send + Sync {
     /// The name, as Keras spells it.
     fn name(&self) -> &'static str;
@@ -89,7 +136,7 @@ fn check_rate(optimizer: &str, rate: &Schedule) -> Result<()> {
     })
 }
 
-/// Checks that a setting of `owner` is finite and lies in `low..high` (`high` excluded).
+/// Checks that a setting of `owner` is finite and in `low..high` (`high` excluded).
 fn within(owner: &str, name: &str, value: f32, low: f32, high: f32) -> Result<()> {
     bounded(&format!("{owner} {name}"), value, low, high)
 }

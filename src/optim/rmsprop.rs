@@ -1,4 +1,4 @@
-//! Rules that divide by a running size of the gradient. Epsilon stands inside the root, as in Keras 3.
+//! Rules that divide by a running size of the gradient. Epsilon is inside the root, as in Keras 3.
 
 use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};
 use crate::error::Result;

@@ -13,7 +13,7 @@ pub struct Sgd {
     pub learning_rate: Schedule,
     /// Share of the last update kept, in [0, 1).
     pub momentum: f32,
-    /// Whether the gradient step is taken from where momentum leads. Sutskever et al. 2013.
+    /// Whether momentum moves the parameters before the gradient step. Sutskever et al. 2013.
     pub nesterov: bool,
     /// Inverse-time decay per update.
     pub decay: f32,

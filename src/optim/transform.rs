@@ -7,13 +7,13 @@ use crate::tensor::DType;
 
 /// The state that sums gradients between updates.
 const ACCUMULATED: Slot = Slot { name: "accumulated", initial: 0.0 };
-/// The step parameter that is 1 where the step updates, else 0.
+/// The step parameter that is 1 if the step updates, else 0.
 const APPLY: &str = "apply";
 
 /// The parameters of one flat arena, and the gradients of the tensors in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArenaGradients {
-    /// The arena's number, which stands in the names of its states: `momentum/0`.
+    /// The arena's number, which is part of the names of its states: `momentum/0`.
     pub arena: usize,
     /// The parameters: a flat state.
     pub params: Value,
@@ -29,9 +29,9 @@ pub struct ArenaGradients {
 /// clipping.
 ///
 /// With k accumulation steps, every k-th step updates, with the mean of its gradient and those of the k - 1 steps
-/// before; parameters and the rule's state rest between. All steps share one plan: a step parameter `apply` selects
-/// what is kept, inside the update's own dispatch. The count goes on from one epoch to the next, so that an update
-/// may average over their border. Batches count alike, a short one too.
+/// before. Between updates parameters and the rule's state do not change. All steps share one plan: a step parameter
+/// `apply` selects what is kept, inside the dispatch of the update. The count goes on from one epoch to the next, so
+/// an update may average over batches of two epochs. Every batch counts the same, a short one too.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GradientTransform {
     /// The bound on gradients.
@@ -74,7 +74,7 @@ impl GradientTransform {
         }
     }
 
-    /// The states kept per parameter: the rule's, and the accumulated gradient where there is one.
+    /// The states kept per parameter: the rule's, and the accumulated gradient if there is one.
     #[must_use]
     pub fn slots(&self, rule: &dyn Optimizer) -> Vec<Slot> {
         let mut slots = rule.slots();
@@ -82,7 +82,7 @@ impl GradientTransform {
         slots
     }
 
-    /// The step parameters of the step after `steps` steps. `learning_rate` stands in place of the rule's schedule,
+    /// The step parameters of the step after `steps` steps. `learning_rate` replaces the rule's schedule,
     /// which is not read then.
     #[must_use]
     pub fn step_values(
@@ -101,7 +101,7 @@ impl GradientTransform {
         values
     }
 
-    /// Builds the update of all arenas: states `{slot}/{arena}` of the rule and, where gradients are accumulated,
+    /// Builds the update of all arenas: states `{slot}/{arena}` of the rule and, if gradients are accumulated,
     /// `accumulated/{arena}`; step parameters as [`GradientTransform::step_values`] names them.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl GradientTransform {
         Ok(())
     }
 
-    /// The mean of this step's gradient and the accumulated ones, which begin anew after an update.
+    /// The mean of this step's gradient and the accumulated ones, which restart from zero after an update.
     fn mean(
         &self,
         graph: &mut Graph,

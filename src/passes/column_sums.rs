@@ -1,5 +1,5 @@
-//! Column sums beside a product: where a contraction reads [k, n] as B and a reduction sums the same tensor over
-//! k, the contraction yields both. In a training step this is the bias gradient beside the kernel gradient.
+//! Column sums with a product: if a contraction reads [k, n] as B and a reduction sums the same tensor over
+//! k, the contraction yields both. In a training step these are the kernel gradient and the bias gradient.
 
 use super::rewrite::Rewrite;
 use crate::error::Result;
@@ -22,7 +22,7 @@ pub(super) fn column_sums(graph: &Graph, max_buffers: usize) -> Result<Graph> {
             (_, Some(&r)) => Some((r, i)),
             _ => None,
         };
-        // Whichever comes first stands for both, where the other's operands exist by then.
+        // The first of the two yields both, if the other's operands exist by then.
         let ready = |n: usize| graph.nodes()[n].inputs.iter().all(|&v| rewrite.has(v));
         match pair.filter(|&(r, c)| ready(r) && ready(c)) {
             Some((r, c)) => {

@@ -36,7 +36,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
                         continue;
                     }
                 }
-                // A known operand is read as a scalar constant, whatever its shape was.
+                // A known operand is read as a scalar constant, whatever shape it had.
                 let mut inputs = Vec::new();
                 for v in &node.inputs {
                     inputs.push(match constant(&known, *v) {

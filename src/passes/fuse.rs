@@ -100,7 +100,7 @@ impl<'a> Fusion<'a> {
         while self.merge_all(false) {}
     }
 
-    /// Tries every producer, or those with one reader; whether any was merged.
+    /// Tries every producer, or those with one reader; says whether any was merged.
     fn merge_all(&mut self, single: bool) -> bool {
         let mut merged = false;
         for i in 0..self.graph.nodes().len() {
@@ -113,7 +113,7 @@ impl<'a> Fusion<'a> {
         merged
     }
 
-    /// Merges the groups of two elementwise nodes where shape, buffers and order allow; whether it did.
+    /// Merges the groups of two elementwise nodes if shape, buffers and order allow it; says whether it did.
     fn merge(&mut self, producer: usize, consumer: usize) -> bool {
         let (Some(a), Some(b)) = (self.group_of[producer], self.group_of[consumer]) else {
             return false;
@@ -152,7 +152,7 @@ impl<'a> Fusion<'a> {
         })
     }
 
-    /// Whether all other kernels that read `v`, or what it is viewed as, stand before the set.
+    /// Whether all other kernels that read `v` or an alias of it are before the set.
     fn read_before(&self, v: Value, set: &[usize]) -> bool {
         self.users[v.node.index()].iter().all(|&u| {
             let alias =
@@ -199,7 +199,7 @@ impl<'a> Fusion<'a> {
         (inputs, outputs)
     }
 
-    /// Operands of a node that lie outside the set, those of recomputed sources included.
+    /// Operands of a node outside the set, those of recomputed sources included.
     fn operands(&self, n: usize, set: &[usize], inputs: &mut Vec<Value>) {
         let node = &self.graph.nodes()[n];
         let Some(map) = map_of(node) else { return };
@@ -319,7 +319,7 @@ impl<'a> Fusion<'a> {
         Ok(rewrite.finish())
     }
 
-    /// Emits a node, or its whole group; false where operands are missing.
+    /// Emits a node, or its whole group; false if operands are missing.
     fn emit_node(&self, n: usize, rewrite: &mut Rewrite<'_>) -> Result<bool> {
         let node = &self.graph.nodes()[n];
         let Some(g) = self.group_of[n] else {
@@ -372,7 +372,7 @@ impl<'a> Fusion<'a> {
             if let Some(o) = outputs.iter().position(|&v| v == old) {
                 anchor = values[o];
             }
-            // Members that stay inside are never asked for; they stand for the group.
+            // Nobody asks for members that stay inside; each is mapped to the group.
             rewrite.set(m, vec![anchor]);
         }
         Ok(true)

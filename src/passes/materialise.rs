@@ -1,4 +1,4 @@
-//! Copies where the planner needs a buffer: a constant or a step word that a kernel reads as a tensor, a root
+//! Copies for which the planner needs a buffer: a constant or a step word that a kernel reads as a tensor, a root
 //! that no kernel writes, and tensors of a pack that cannot be written in place.
 //!
 //! This runs in every plan: it is part of lowering, not an optimisation.

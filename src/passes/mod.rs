@@ -1,4 +1,4 @@
-//! Graph to graph, one file per pass. Each can be switched off, and changes nothing but speed and memory.
+//! From graph to graph, one file per pass. Each can be switched off; it changes only speed and memory.
 
 mod column_sums;
 mod cse;
@@ -24,7 +24,7 @@ pub struct Passes {
     pub dce: bool,
     /// Elementwise chains become one kernel, or the epilogue of a contraction.
     pub fuse: bool,
-    /// A contraction yields the column sums of its operand B where somebody wants them.
+    /// A contraction yields the column sums of its operand B if some node needs them.
     pub column_sums: bool,
 }
 

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
-/// The values of a graph under reconstruction, by the value they stand for.
+/// The values of a graph under reconstruction, by the old value that each replaces.
 pub(super) struct Rewrite<'a> {
     /// The graph being read.
     pub from: &'a Graph,
@@ -27,7 +27,7 @@ impl<'a> Rewrite<'a> {
         self.map[old.node.index()].len() > old.output as usize
     }
 
-    /// States what the outputs of an old node are now.
+    /// Records what the outputs of an old node are now.
     pub(super) fn set(&mut self, index: usize, values: Vec<Value>) {
         self.map[index] = values;
     }

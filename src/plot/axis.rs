@@ -4,12 +4,12 @@ use crate::error::{Error, Result};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::ops::Range;
 
-/// How values lie along an axis.
+/// How values are spread along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Scale {
     #[default]
     Linear,
-    /// By their logarithm; only positive values are shown.
+    /// As logarithms; only positive values are shown.
     Log,
 }
 
@@ -43,7 +43,7 @@ impl Span {
     /// The range of the values that can be shown, with a margin of `margin` times its length at both ends.
     ///
     /// # Errors
-    /// [`Error::Data`] naming `label` where no value can be shown, or their range exceeds f64.
+    /// [`Error::Data`] naming `label` if no value can be shown, or their range exceeds f64.
     pub(super) fn of(
         label: &str,
         scale: Scale,
@@ -72,7 +72,7 @@ impl Span {
         Ok(Self { label: label.into(), low, high, scale, whole })
     }
 
-    /// The axis with about `count` ticks, at most one more; on whole numbers alone where `whole` is set.
+    /// The axis with about `count` ticks, at most one more; only on whole numbers if `whole` is set.
     pub(super) fn axis(&self, count: usize, whole: bool) -> Axis {
         let Self { low, high, scale, .. } = *self;
         let ticks = match scale {
@@ -95,7 +95,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// Where a value lies: 0 at the low end, 1 at the high end.
+    /// The place of a value: 0 at the low end, 1 at the high end.
     pub(super) fn place(&self, value: f64) -> f64 {
         let [value, low, high] = [value, self.low, self.high].map(|v| self.scale.forth(v));
         (value - low) / (high - low)
@@ -130,7 +130,7 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// Multiples of 1, 2, 2.5 or 5 times a power of ten, whole ones where asked for.
+/// Multiples of 1, 2, 2.5 or 5 times a power of ten, only whole ones if `whole` is set.
 fn linear(low: f64, high: f64, count: usize, whole: bool) -> Vec<(f64, String)> {
     let raw = (high - low) / count.max(1) as f64;
     let power = 10_f64.powf(raw.log10().floor());
@@ -138,7 +138,7 @@ fn linear(low: f64, high: f64, count: usize, whole: bool) -> Vec<(f64, String)> 
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|m| m * power).into_iter().find(fits);
     let step = step.unwrap_or(1.0);
     let (first, last) = ((low / step).ceil(), (high / step).floor());
-    // Where f64 cannot tell the multiples apart, the ends must do.
+    // If f64 cannot tell the multiples apart, the ends must do.
     if !(step.is_normal() && first.abs().max(last.abs()) < 1e15 && last - first < 1e3) {
         return vec![(low, format!("{low:e}")), (high, format!("{high:e}"))];
     }
@@ -158,8 +158,8 @@ fn linear(low: f64, high: f64, count: usize, whole: bool) -> Vec<(f64, String)> 
     ticks.map(|v| (v, label(v))).collect()
 }
 
-/// Powers of ten, every n-th where they are many; 1, 2 and 5 times those where they are few. `None` where even
-/// these are fewer than two: then the range is so short that linear ticks read well.
+/// Powers of ten: every n-th if there are many, also 2 and 5 times each if there are few. `None` if even
+/// these are fewer than two: the range is then so short that linear ticks read well.
 fn logarithmic(low: f64, high: f64, count: usize) -> Option<Vec<(f64, String)>> {
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
     let inside = |&(digit, power): &(i32, i32)| {

@@ -47,7 +47,7 @@ pub(super) fn chart<'c, B: DrawingBackend>(
     let bottom = 2.0 * MARK + 1.3 * TICK + label(x);
     let y_axis = y.axis(((height - top - bottom) / 32.0).clamp(2.0, 8.0) as usize, false);
     let left = label(y) + widest(&y_axis) + 2.0 * MARK + 4.0;
-    // Half of the last label may stand beyond the axis.
+    // Half of the last label may be beyond the axis.
     let right = |axis: &Axis| 6.0 + widest(axis) / 2.0;
     let fits = |axis: &Axis| {
         let length = width - left - right(axis);

@@ -34,7 +34,7 @@ pub(super) fn series(index: usize) -> RGBColor {
     })
 }
 
-/// From `a` where `t` is 0 to `b` where it is 1.
+/// From `a` if `t` is 0 to `b` if it is 1.
 pub(super) fn between(a: RGBColor, b: RGBColor, t: f64) -> RGBColor {
     let mix = |a: u8, b: u8| (f64::from(a) + (f64::from(b) - f64::from(a)) * t).round() as u8;
     RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))

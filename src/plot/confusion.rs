@@ -41,7 +41,7 @@ pub struct ConfusionMatrix {
     counts: Vec<u64>,
 }
 
-/// Where the parts lie, in pixels.
+/// The places of the parts, in pixels.
 struct Layout {
     cell: f64,
     /// The names, cut to fit, and their size per em.
@@ -73,7 +73,7 @@ impl ConfusionMatrix {
     /// Writes the picture: PNG or SVG, by the path's extension. Missing folders are made.
     ///
     /// # Errors
-    /// Those of [`Figure::save`](super::Figure::save); [`Error::Data`] where there is no class, or not a count per
+    /// Those of [`Figure::save`](super::Figure::save); [`Error::Data`] if there is no class, or not a count per
     /// pair of classes.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
@@ -99,13 +99,13 @@ impl ConfusionMatrix {
     }
 
     fn layout(&self, font: &Font) -> Layout {
-        // All names in one size, smaller where some are long.
+        // All names in one size, smaller if some are long.
         let name = NAME * (LONGEST / font.widest(&self.names, NAME)).clamp(0.75, 1.0);
         let cut: Vec<String> = self.names.iter().map(|n| font.cut(n, name, LONGEST)).collect();
         let names = font.widest(&cut, name);
         let counts: Vec<String> = self.counts.iter().map(ToString::to_string).collect();
         let cell = (font.widest(&counts, COUNT) + 10.0).max(CELL);
-        // Short names lie; longer ones would run into each other.
+        // Short names are horizontal; longer ones would run into each other.
         let upwards = names > (cell - GAP).max(64.0);
         let cell = if upwards { cell } else { cell.max(names + GAP) };
         let below = if upwards { names + GAP } else { 1.6 * NAME };

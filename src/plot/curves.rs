@@ -39,7 +39,7 @@ pub struct Curves {
     series: Vec<Series>,
     /// Values that the vertical axis reaches at least.
     pub(super) include_y: Vec<f64>,
-    /// The ends of the vertical axis, whatever the values.
+    /// The ends of the vertical axis, independent of the values.
     pub(super) limit_y: Option<(f64, f64)>,
     size: (u32, u32),
 }
@@ -122,15 +122,15 @@ impl Curves {
         self
     }
 
-    /// Adds a series whose values stand at 1, 2, 3, ...: a number per epoch.
+    /// Adds a series whose values are at 1, 2, 3, ...: a number per epoch.
     #[must_use]
     pub fn values<Y: Copy + Into<f64>>(self, name: impl Into<String>, y: &[Y]) -> Self {
         let x: Vec<f64> = (1..=y.len()).map(|i| i as f64).collect();
         self.series(name, &x, y)
     }
 
-    /// Width and height in pixels, title and legend not counted. 640 by 420 where nothing is
-    /// said, at least 240 by 160.
+    /// Width and height in pixels, without title and legend: at least 240 by 160, and
+    /// 640 by 420 unless this is called.
     #[must_use]
     pub fn panel_size(mut self, width: u32, height: u32) -> Self {
         self.size = (width, height);
@@ -140,7 +140,7 @@ impl Curves {
     /// Writes the picture: PNG or SVG, by the path's extension. Missing folders are made.
     ///
     /// # Errors
-    /// Those of [`Figure::save`](super::Figure::save); [`Error::Data`] naming the series where it is empty, has other
+    /// Those of [`Figure::save`](super::Figure::save); [`Error::Data`] naming the series if it is empty, has other
     /// counts of places and values, or nothing that can be shown.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
@@ -195,7 +195,7 @@ impl Curves {
         points.split(gap).filter(|run| !run.is_empty()).map(<[_]>::to_vec).collect()
     }
 
-    /// What of these stretches lies within the limits.
+    /// The parts of these stretches within the limits.
     fn shown(&self, series: &Series) -> Vec<Vec<(f64, f64)>> {
         let runs = self.runs(series);
         let Some(limits) = self.limit_y else { return runs };

@@ -38,7 +38,7 @@ pub enum Panel {
     ImageGrid(ImageGrid),
 }
 
-/// Expands to the same call on whatever the panel is.
+/// Expands to the same call on each kind of panel.
 macro_rules! each {
     ($panel:expr, $p:ident => $call:expr) => {
         match $panel {
@@ -50,7 +50,7 @@ macro_rules! each {
     };
 }
 
-/// One or more pictures beside each other, each in a panel of the same size.
+/// One or more pictures side by side, each in a panel of the same size.
 ///
 /// Panels whose legends are equal share one, under the figure's title.
 ///
@@ -84,7 +84,7 @@ impl<P: Into<Panel>> From<P> for Figure {
     }
 }
 
-/// Where everything lies, in pixels.
+/// The places of all parts, in pixels.
 struct Layout {
     columns: usize,
     /// Keys of the legend that all panels share, empty for none.
@@ -106,15 +106,15 @@ impl Figure {
         Self { title: title.into(), panels: vec![], columns: None, share_y: false }
     }
 
-    /// Adds a panel to the right of the last, or below where the row is full.
+    /// Adds a panel to the right of the last, or below it if the row is full.
     #[must_use]
     pub fn panel(mut self, picture: impl Into<Panel>) -> Self {
         self.panels.push(picture.into());
         self
     }
 
-    /// Gives all panels of curves the same vertical range, to compare them: one that holds the range of each. Where one
-    /// has [limits](Curves::limit_y), all have.
+    /// Gives all panels of curves the same vertical range, which holds the range of each, to compare them. If one panel
+    /// has [limits](Curves::limit_y), all have them.
     #[must_use]
     pub const fn share_y(mut self) -> Self {
         self.share_y = true;
@@ -141,7 +141,7 @@ impl Figure {
         Cow::Owned(figure)
     }
 
-    /// Panels in a row; as many as make the figure about square where nothing is said.
+    /// Panels in a row. Without this call, as many as make the figure about square.
     #[must_use]
     pub fn columns(mut self, columns: usize) -> Self {
         self.columns = Some(columns);
@@ -151,7 +151,7 @@ impl Figure {
     /// Writes the figure: PNG or SVG, by the path's extension. Missing folders are made.
     ///
     /// # Errors
-    /// [`Error::File`] for another extension; [`Error::Io`] where the file cannot be written; those of
+    /// [`Error::File`] for another extension; [`Error::Io`] if the file cannot be written; those of
     /// [`Figure::png`]. Nothing is written then.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
@@ -231,7 +231,7 @@ impl Figure {
             // Small pictures are widened for their title.
             let title = font.width(each!(panel, p => &p.title), PANEL_TITLE).min(WIDEST_TITLE);
             let width = width.max(title);
-            // Whole pixels, so that images lie on them.
+            // Whole pixels, because images begin on them.
             body = (body.0.max(width.ceil()), body.1.max(height.ceil()));
         }
         let rows = count.div_ceil(columns);

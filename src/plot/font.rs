@@ -37,7 +37,7 @@ impl Font {
     fn layout(&self, text: &str) -> (Vec<(GlyphId, i32)>, i32) {
         let (mut glyphs, mut at) = (Vec::new(), 0);
         for c in text.chars() {
-            // Glyph 0 is the box that stands for a missing character.
+            // Glyph 0 is the box for a missing character.
             let glyph = self.face.glyph_index(c).unwrap_or(GlyphId(0));
             if let Some(&(left, _)) = glyphs.last() {
                 at += self.kerning(left, glyph);
@@ -67,12 +67,12 @@ impl Font {
     /// The text and the size at which it is at most `space` pixels long: smaller first, then cut.
     pub(super) fn fit(&self, text: &str, size: f64, space: f64) -> (String, f64) {
         let width = self.width(text, size);
-        // What was measured to fit keeps its size, whatever the rounding.
+        // A text that was measured to fit keeps its size, however it rounds.
         let size = if width > space + SLACK { size * (space / width).max(SMALLEST) } else { size };
         (self.cut(text, size, space), size)
     }
 
-    /// The text, where it is longer than `space` pixels cut with an ellipsis. Control characters, which XML
+    /// The text, cut with an ellipsis if it is longer than `space` pixels. Control characters, which XML
     /// forbids, become blanks.
     pub(super) fn cut(&self, text: &str, size: f64, space: f64) -> String {
         let text: Vec<char> = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
@@ -82,7 +82,7 @@ impl Font {
     }
 
     /// The outline of a line of text in ems, y downwards, from its baseline's start; and its length. The path is
-    /// `None` where nothing is to be drawn.
+    /// `None` if there is nothing to draw.
     pub(super) fn outline(&self, text: &str) -> (Option<Path>, f32) {
         let (glyphs, length) = self.layout(text);
         let em = f32::from(self.face.units_per_em());

@@ -1,9 +1,9 @@
-//! A regular grid in the plane, and the lines where a function on it is zero.
+//! A regular grid in the plane, and the lines along which a function on it is zero.
 
 use std::ops::Range;
 
-/// The points of a grid over a rectangle, its edges included: where a classifier is asked for its probabilities,
-/// to show its decision regions.
+/// The points of a grid over a rectangle, its edges included. A classifier gives its probabilities at these points,
+/// and the picture shows its decision regions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
     pub(super) x: Range<f32>,
@@ -60,7 +60,7 @@ impl Grid {
         .collect()
     }
 
-    /// The place of a grid point; whole numbers are points, others lie between them.
+    /// The place of a grid point; whole numbers are points, others are between them.
     pub(super) fn place(&self, column: f64, row: f64) -> (f64, f64) {
         let along = |range: &Range<f32>, index: f64, count: usize| {
             let (start, end) = (f64::from(range.start), f64::from(range.end));
@@ -69,8 +69,8 @@ impl Grid {
         (along(&self.x, column, self.columns), along(&self.y, row, self.rows))
     }
 
-    /// Segments along which `values`, one per point and linear between them, are zero. Where a value is not
-    /// finite there is none.
+    /// Segments along which `values`, one per point and linear between them, are zero. There is none near a
+    /// value that is not finite.
     ///
     /// Each cell is two triangles, in which a linear function is zero along one segment at most; squares would
     /// leave saddles ambiguous.
@@ -109,7 +109,7 @@ impl Grid {
 fn at(range: &Range<f32>, index: usize, count: usize) -> f32 {
     match index {
         0 => range.start,
-        // Exactly the end, whatever the rounding.
+        // Exactly the end, however f64 rounds.
         i if i + 1 == count => range.end,
         i => range.start + (range.end - range.start) * i as f32 / (count - 1) as f32,
     }

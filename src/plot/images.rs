@@ -18,7 +18,7 @@ const GUTTER: f64 = 10.0;
 /// By how many pixels of the picture neighbours overlap.
 const OVERLAP: f64 = 0.5;
 
-/// Grey images beside each other, as the dataset holds them: of shape `[n, height, width]`, row by row. Each pixel
+/// Grey images side by side, as the dataset holds them: of shape `[n, height, width]`, row by row. Each pixel
 /// shows as a square of whole pixels of the picture; 0 is black, the greatest value white.
 ///
 /// ```no_run
@@ -62,7 +62,7 @@ impl ImageGrid {
         let finite = pixels.iter().filter(|p| p.is_finite());
         let (low, high) = finite
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &p| (low.min(p), high.max(p)));
-        // In f64, where the range of any two f32 is finite. Images of one value are black.
+        // In f64, because there the range of any two f32 is finite. Images of one value are black.
         let (low, length) = (f64::from(low), f64::from(high) - f64::from(low));
         let pixels = pixels.iter().map(|&p| match p {
             p if !p.is_finite() => f32::NAN,
@@ -84,7 +84,7 @@ impl ImageGrid {
         self
     }
 
-    /// Captions of the predicted class, and in red with the true class where it is another.
+    /// Captions of the predicted class; in red with the true class if that is another.
     #[must_use]
     pub fn predictions(mut self, predicted: &[u32], labels: &[u32]) -> Self {
         // A missing half is found by its count when the picture is checked.
@@ -101,7 +101,7 @@ impl ImageGrid {
         self
     }
 
-    /// Images in a row; as many as make the grid about square where nothing is said.
+    /// Images in a row. Without this call, as many as make the grid about square.
     #[must_use]
     pub fn columns(mut self, columns: usize) -> Self {
         self.columns = Some(columns);
@@ -111,7 +111,7 @@ impl ImageGrid {
     /// Writes the picture: PNG or SVG, by the path's extension. Missing folders are made.
     ///
     /// # Errors
-    /// Those of [`Figure::save`](super::Figure::save); [`Error::Data`] where there is no image, the pixels are no
+    /// Those of [`Figure::save`](super::Figure::save); [`Error::Data`] if there is no image, the pixels are no
     /// whole number of images, or captions are not one per image; [`Error::Parameter`] for no columns.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {

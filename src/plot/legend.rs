@@ -1,4 +1,4 @@
-//! A legend: keys in rows, above what they explain, where they cover nothing.
+//! A legend: keys in rows above what they explain, so that they cover nothing.
 
 use super::font::Font;
 use super::line::Dash;
@@ -13,7 +13,7 @@ const SWATCH: f64 = 22.0;
 /// Blank between a swatch and its name, and between keys.
 const GAPS: (f64, f64) = (6.0, 18.0);
 
-/// What a key shows beside the name.
+/// What a key shows next to the name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Swatch {
     Line(Dash),

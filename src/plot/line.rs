@@ -1,4 +1,4 @@
-//! How the lines of a picture are told apart, and where they end at a limit of an axis.
+//! How the lines of a picture differ, and where they end at a limit of an axis.
 
 use super::axis::Scale;
 use super::color;
@@ -34,7 +34,7 @@ pub(super) fn style(index: usize) -> (RGBColor, Dash) {
     (color::series(index % COLORS), patterns[index / COLORS % patterns.len()])
 }
 
-/// The stretches of a line whose y lie between `low` and `high`. A segment that crosses a limit ends on it, where the
+/// The stretches of a line whose y are between `low` and `high`. A segment that crosses a limit ends on it, where the
 /// straight line on the picture crosses it.
 pub(super) fn within(
     line: &[Point],

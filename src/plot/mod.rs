@@ -2,7 +2,7 @@
 //!
 //! A picture is plain data: numbers that the caller has. It is drawn when it is saved, and the path's extension says
 //! how: the same definition makes `.png` and `.svg`. [`Curves`] shows histories and functions, [`Scatter`] classes in
-//! the plane, [`ConfusionMatrix`] and [`ImageGrid`] what a classifier does; a [`Figure`] puts several beside each
+//! the plane, [`ConfusionMatrix`] and [`ImageGrid`] what a classifier does; a [`Figure`] puts several next to each
 //! other. Bad data is an error when the picture is saved, and then nothing is written.
 //!
 //! Text is drawn with a font that the library carries, so that a PNG looks the same on every machine. An SVG names

@@ -1,4 +1,4 @@
-//! No text of a picture lies on another or reaches out of the picture, whatever the data.
+//! No text of a picture covers another or leaves the picture, for any data.
 
 use super::font::Font;
 use super::page::UNITS;

@@ -12,7 +12,7 @@ use plotters::element::{Circle, PathElement, Rectangle};
 use plotters::style::Color;
 use plotters_backend::DrawingBackend;
 
-/// Points in the plane, each class in a colour of its own, optionally over a classifier's decision regions.
+/// Points in the plane, each class in its colour, optionally over a classifier's decision regions.
 ///
 /// Points that are not finite are left out.
 ///
@@ -122,15 +122,15 @@ impl Scatter {
     /// Shades each class's decision region and draws the boundaries between them. `probabilities` are a
     /// classifier's, one row per point of the grid: of shape `[n]` or `[n, 1]` the probability of the second of two
     /// classes, of shape `[n, classes]` that of each class. The stronger the shade, the more certain the decision.
-    /// Where a probability is not finite, the paper stays blank.
+    /// If a probability is not finite, the paper stays blank.
     #[must_use]
     pub fn regions(mut self, grid: &Grid, probabilities: &[f32]) -> Self {
         self.regions = Some((grid.clone(), probabilities.to_vec()));
         self
     }
 
-    /// Width and height in pixels, title and legend not counted. 560 by 460 where nothing is
-    /// said, at least 240 by 160.
+    /// Width and height in pixels, without title and legend: at least 240 by 160, and
+    /// 560 by 460 unless this is called.
     #[must_use]
     pub fn panel_size(mut self, width: u32, height: u32) -> Self {
         self.size = (width, height);
@@ -203,7 +203,7 @@ impl Scatter {
             let x = Span::of(&self.x, Scale::Linear, 0.05, shown.clone().map(|p| p.0))?;
             return Ok((x, Span::of(&self.y, Scale::Linear, 0.05, shown.map(|p| p.1))?));
         };
-        // The regions reach the frame, unless points lie outside.
+        // The regions reach the frame, unless points are outside.
         let corners = [(grid.x.start, grid.y.start), (grid.x.end, grid.y.end)];
         let shown = shown.chain(corners.map(|(x, y)| (x.into(), y.into())));
         let x = Span::of(&self.x, Scale::Linear, 0.0, shown.clone().map(|p| p.0))?;
@@ -264,7 +264,7 @@ fn draw_regions<B: DrawingBackend>(
             if let Some((winner, certainty)) = run[0] {
                 let shade = 0.12 + 0.3 * f64::from(certainty) / 8.0;
                 let color = color::between(PAPER, color::series(winner), shade);
-                // Up to half a cell around its points, and on under what is drawn next, so that no seam shows.
+                // Up to half a cell around its points, and a little under what is drawn next, so that no seam shows.
                 let edge = |index: usize, count: usize, more: f64| {
                     (index as f64 - 0.5 + more).clamp(0.0, (count - 1) as f64)
                 };
@@ -277,7 +277,7 @@ fn draw_regions<B: DrawingBackend>(
             column = end;
         }
     }
-    // Each boundary parts two classes, so the last class needs no lines of its own.
+    // Each boundary parts two classes, so the last class needs no lines.
     for class in 0..classes - 1 {
         let values: Vec<f64> = (0..grid.len()).map(|point| ahead(point, class)).collect();
         let segments = grid.zeros(&values);

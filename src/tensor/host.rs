@@ -63,7 +63,7 @@ impl Tensor {
     /// A tensor of `shape` from its elements, row-major.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the shape's element count is not the data's.
+    /// [`Error::Shape`] if the shape's element count is not the data's.
     pub fn new(shape: impl Into<Shape>, data: Data) -> Result<Self> {
         let shape = shape.into();
         if shape.len() != data.len() {
@@ -143,7 +143,7 @@ impl Tensor {
     /// The same elements under another shape.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the element counts differ.
+    /// [`Error::Shape`] if the element counts differ.
     pub fn reshape(self, shape: impl Into<Shape>) -> Result<Self> {
         Self::new(shape, self.data)
     }
@@ -151,7 +151,7 @@ impl Tensor {
     /// Rows `start..start + count` along the first axis.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the tensor is a scalar or has fewer rows.
+    /// [`Error::Shape`] if the tensor is a scalar or has fewer rows.
     pub fn rows(&self, start: usize, count: usize) -> Result<Self> {
         let dims = self.shape.dims();
         let end = start.checked_add(count);

@@ -1,12 +1,12 @@
 //! Initial values of parameters, drawn on the host.
 //!
-//! Every tensor draws from a stream of its own, keyed by `(seed, stream)`, so that a layer added to
+//! Every tensor draws from a separate stream, keyed by `(seed, stream)`, so that a layer added to
 //! a model never moves another layer's numbers.
 //!
 //! The same seed gives the same bits on every platform: words come from ChaCha8, and the
 //! arithmetic is f64 `+ - * /` and square root, which IEEE 754 defines to the last bit, then one
 //! rounding to f32. The logarithm that normal numbers need is built here from those
-//! operations, because the last bit of a system's own differs between mathematics libraries.
+//! operations, because the last bit of a system's logarithm differs between mathematics libraries.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// it makes the truncated draws of the variance-scaling kinds as wide as their formula says.
 const TRUNCATED_STDDEV: f64 = 0.879_625_661_034_239_8;
 
-/// How a parameter's first values are chosen. Names and formulas are those of Keras 3.
+/// How the first values of a parameter are chosen. Names and formulas are those of Keras 3.
 ///
 /// `fan_in` and `fan_out` are the numbers of inputs and outputs that one unit connects; a dense
 /// kernel of shape `[inputs, units]` has `fan_in = inputs`, `fan_out = units`. A fan (or mean of

@@ -55,7 +55,7 @@ impl Shape {
         strides
     }
 
-    /// The shape that both broadcast to under NumPy's rule, or `None` where they do not fit.
+    /// The shape that both broadcast to under NumPy's rule, or `None` if they do not fit.
     #[must_use]
     pub fn broadcast(&self, other: &Self) -> Option<Self> {
         let rank = self.rank().max(other.rank());
@@ -73,7 +73,7 @@ impl Shape {
     }
 
     /// Strides that read `self` as if it had the shape `to`: 0 along every repeated axis.
-    /// `None` where `self` does not broadcast to `to`.
+    /// `None` if `self` does not broadcast to `to`.
     #[must_use]
     pub fn broadcast_strides(&self, to: &Self) -> Option<Vec<usize>> {
         let lead = to.rank().checked_sub(self.rank())?;

@@ -24,6 +24,16 @@ pub struct OutputSpec {
 }
 
 /// What a model is compiled with, as in Keras' `compile`.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// let rate = CosineDecay::new(0.001, 10_000);
+/// let compile = Compile::new(Adam::new(rate), Loss::CategoricalCrossentropy { from_logits: true })
+///     .metrics([Metric::Accuracy, Metric::precision(ClassAverage::Macro)])
+///     .clip(Clip::GlobalNorm(1.0))
+///     .seed(7);
+/// ```
 #[derive(Debug)]
 pub struct Compile {
     pub(super) optimizer: Box<dyn Optimizer>,

@@ -20,6 +20,19 @@ pub enum Verbose {
 }
 
 /// How to train, in the words of Keras' `fit`.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// let mut stopping = EarlyStopping::new("val_loss").patience(3);
+/// let fit = Fit::new()
+///     .epochs(50)
+///     .batch_size(64)
+///     .validation_split(0.2)
+///     .callback(ReduceLrOnPlateau::new("val_loss").factor(0.5).patience(2))
+///     .callback(&mut stopping)
+///     .on_epoch_end(|epoch| println!("{epoch}"));
+/// ```
 pub struct Fit<'a> {
     pub(super) epochs: usize,
     pub(super) initial_epoch: usize,

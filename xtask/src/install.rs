@@ -1,4 +1,4 @@
-//! Installs a software Vulkan driver where that is known to work: Debian, Ubuntu and what is
+//! Installs a software Vulkan driver on systems on which that works: Debian, Ubuntu and what is
 //! built on them. Elsewhere nothing is touched, and the package to install is named.
 
 use crate::process::{output, say, status};
@@ -50,7 +50,7 @@ fn apt() -> Result<()> {
     bail!("{reason}: run `apt-get install {PACKAGE}` as root, then this command again")
 }
 
-/// Whether this process is root's; a system without `id` is taken for one where it is not.
+/// Whether this process is root's; a system without `id` is taken for one on which it is not.
 fn is_root() -> bool {
     output(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
 }
@@ -63,7 +63,7 @@ fn os_release() -> String {
         .unwrap_or_default()
 }
 
-/// What to do on the system that an os-release text describes: by its own `ID` first, then by
+/// What to do on the system that an os-release text describes: by its `ID` first, then by
 /// the systems it is like, nearest first.
 fn remedy(os_release: &str) -> Remedy {
     let names = [field(os_release, "ID"), field(os_release, "ID_LIKE")];
@@ -78,7 +78,7 @@ fn remedy(os_release: &str) -> Remedy {
     Remedy::Advise("a Vulkan, Metal or DirectX 12 driver for the GPU")
 }
 
-/// The value of a field in an os-release text (shell assignments, in quotes or bare); empty where
+/// The value of a field in an os-release text (shell assignments, in quotes or bare); empty if
 /// it is absent.
 fn field<'a>(os_release: &'a str, name: &str) -> &'a str {
     let value = os_release

@@ -1,9 +1,9 @@
 //! `cargo xtask`: the commands of a fresh machine: one that trains, one that tests, one that compares, one
 //! that packs a report to run elsewhere.
 //!
-//! Needs Rust alone. What else a command needs (a GPU adapter, MNIST, a compiler component) it
-//! looks for, gets where it can, and otherwise names. Every line of its own goes to standard
-//! error, so that standard output is the example's.
+//! It needs only Rust. Each command looks for what else it needs (a GPU adapter, MNIST, a compiler component), gets
+//! it if it can, and otherwise names it. The lines of this program go to standard error, so that standard output is
+//! the example's.
 
 #![warn(clippy::missing_docs_in_private_items)]
 
@@ -31,16 +31,16 @@ usage: cargo xtask <command>
   data [--data DIR]             get MNIST, and print its folder to standard output
   test                          format check, clippy, tests, doc tests, docs, wasm type-check
   figures [--tables]            train MNIST and run benchmarks, and write benches/results and the
-                                README's first table; --tables makes only the table anew
-  peers [OPTIONS]               time wgrad beside other libraries, and write benches/peers/results
+                                README's table of figures; --tables makes only the table
+  peers [OPTIONS]               time wgrad and other libraries, and write benches/peers/results
   gpu-report [--out FOLDER]     make a folder (target/gpu-report) that tests and measures wgrad on
                                 a machine without Rust and network: `sh run.sh` there
 
 OPTIONS of peers: --models S,M,L  --rounds N  --only NAME,..  --skip NAME,..  --rebuild NAME,..
---timeout SECONDS  --quick  --tables (run nothing, make the tables anew from the results kept).
-What is not installed is skipped by name; benches/peers/README.md says how to install it.
+--timeout SECONDS  --quick  --tables (run nothing, make the tables from the results kept).
+What is not installed is skipped and named; benches/peers/README.md says how to install it.
 
-MNIST is looked for in --data DIR, else in $WGRAD_DATA, else in data/mnist/, as IDX files, plain
+MNIST is read from --data DIR, else from $WGRAD_DATA, else from data/mnist/, as IDX files, plain
 or gzip; what data/mnist/ lacks is downloaded into it. ARGS go to the example, which runs in the
 workspace's root; `cargo run --release --example mnist -- --help` lists them.";
 

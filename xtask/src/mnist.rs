@@ -64,8 +64,8 @@ fn split(args: Vec<OsString>) -> Result<Args> {
     Ok(split)
 }
 
-/// The folder with the four files, their sums checked, as an absolute path since the example runs
-/// in the workspace's root. A folder that the user names must hold them; the workspace's own
+/// The folder with the four files, their sums checked, as an absolute path because the example runs
+/// in the workspace's root. A folder that the user names must hold them; the workspace's
 /// `data/mnist` is filled with what it lacks.
 pub fn data_folder(option: Option<PathBuf>, variable: Option<OsString>) -> Result<PathBuf> {
     let variable = variable.filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -118,7 +118,7 @@ mod tests {
         split(line.split_whitespace().map(OsString::from).collect())
     }
 
-    /// The arguments with this folder, none where it is empty, and these further ones.
+    /// The arguments with this folder, none if it is empty, and these further ones.
     fn args(data: &str, further: &[&str]) -> Args {
         let data = (!data.is_empty()).then(|| data.into());
         Args { data, further: further.iter().map(OsString::from).collect() }

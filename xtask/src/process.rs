@@ -29,7 +29,7 @@ pub fn say(line: impl Display) {
     eprintln!("xtask: {line}");
 }
 
-/// The workspace's root: the folder above this crate, wherever the caller stands. Cargo names the crate's folder when it
+/// The workspace's root: the folder above this crate, for any current folder. Cargo names the crate's folder when it
 /// runs the program, which may have moved since it was built.
 pub fn root() -> &'static Path {
     static HERE: OnceLock<PathBuf> = OnceLock::new();
@@ -56,7 +56,7 @@ pub fn cargo(args: &[&str]) -> Command {
     command
 }
 
-/// Sets what software Vulkan complains about on standard error where a service or a container
+/// Sets the variable that software Vulkan complains about on standard error if a service or a container
 /// leaves it unset.
 pub fn quiet_vulkan(command: &mut Command) {
     if cfg!(target_os = "linux") && std::env::var_os("XDG_RUNTIME_DIR").is_none() {
@@ -70,7 +70,7 @@ pub fn status(command: &mut Command) -> Result<ExitStatus> {
 }
 
 /// Runs a command quietly and gives its standard output. A failure says what it printed last,
-/// since the reason stands there.
+/// because it has the reason.
 pub fn output(command: &mut Command) -> Result<String> {
     let done =
         command.stdin(Stdio::null()).output().map_err(|error| not_started(command, error))?;

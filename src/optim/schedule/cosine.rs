@@ -76,7 +76,7 @@ impl CosineDecay {
 
 /// initial · ((1 - alpha) · `m_mul`^i · (1 + cos π x) / 2 + alpha) in the i-th period, of which the share x is
 /// done. Periods last `first_decay_steps` · `t_mul`^i. Keras' `CosineDecayRestarts`, which
-/// finds i by logarithms in f32; here a period ends exactly where the sum of the lengths says.
+/// finds i by logarithms in f32; here a period ends exactly at the sum of the lengths.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CosineDecayRestarts {
     /// The rate of the first update.

@@ -123,7 +123,7 @@ impl InverseTimeDecay {
     }
 }
 
-/// step / steps, rounded down by stairs.
+/// step / steps, rounded down with `staircase`.
 fn periods(step: u64, steps: u64, staircase: bool) -> f64 {
     let periods = step as f64 / steps as f64;
     if staircase { periods.floor() } else { periods }
@@ -141,8 +141,8 @@ pub struct PolynomialDecay {
     pub end_learning_rate: f32,
     /// The power: 1 is a straight line.
     pub power: f32,
-    /// Whether, each time that the end is reached, the span grows by `decay_steps`: the rate rises again to a
-    /// lower point.
+    /// Whether the span grows by `decay_steps` each time that the end is reached: the rate then rises to a
+    /// lower point than before.
     pub cycle: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// The learning rate as a function of the updates done. Optimizers take any of its kinds, or a number:
 /// `Adam::new(0.001)`, `Adam::new(CosineDecay::new(0.001, 10_000))`.
 ///
-/// The rate is computed on the host in f64, once per step, and reaches the device as a step parameter: a
+/// The host computes the rate in f64, once per step, and the device gets it as a step parameter: a
 /// schedule costs no kernel and no second plan.
 ///
 /// ```
@@ -30,7 +30,7 @@ pub enum Schedule {
     Constant(f32),
     /// One rate up to each boundary.
     PiecewiseConstant(PiecewiseConstantDecay),
-    /// Multiplied by a factor every so many updates; by stairs, it is step decay.
+    /// Multiplied by a factor every so many updates; with `staircase` it is step decay.
     Exponential(ExponentialDecay),
     /// Divided by a linear function of the updates.
     InverseTime(InverseTimeDecay),
@@ -112,7 +112,7 @@ fn positive(schedule: &str, name: &str, steps: u64) -> Result<()> {
     Err(Error::parameter(format!("{schedule} {name}"), steps, "at least one step"))
 }
 
-/// Checks that a share lies in [0, 1], both included.
+/// Checks that a share is in [0, 1], both included.
 fn share(schedule: &str, name: &str, value: f32) -> Result<()> {
     if (0.0..=1.0).contains(&value) {
         return Ok(());

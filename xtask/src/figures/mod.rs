@@ -1,4 +1,4 @@
-//! The `figures` command: what this library does on this machine, as the README's first table shows it.
+//! The `figures` command: what this library does on this machine, as the README's table of figures shows it.
 //!
 //! It runs the `mnist` example and three of the benchmarks, writes `benches/results/<adapter>.json`, and makes the table
 //! of all files there. Nothing in the table is written by hand.
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What stands before and after the table.
+/// The marks before and after the table.
 pub const MARKS: [&str; 2] = ["<!-- figures:begin -->", "<!-- figures:end -->"];
 
 /// The size of the product.
@@ -39,7 +39,7 @@ pub struct Figures {
     pub launches: usize,
     /// How long the step takes, in Criterion's words.
     pub step: String,
-    /// How long the host alone is at it.
+    /// How long the host alone takes for it.
     pub host: String,
     /// From a process' start to the end of its first step, with the shader caches off and as they are.
     pub first_step: [String; 2],
@@ -106,7 +106,7 @@ fn folder() -> PathBuf {
     root().join("benches/results")
 }
 
-/// Makes the README's table anew from the kept results.
+/// Makes the README's table again from the kept results.
 fn update_readme() -> Result<()> {
     files::update(MARKS, &table::all(&files::read(&folder())?))
 }

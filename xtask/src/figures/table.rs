@@ -1,4 +1,4 @@
-//! The README's first table, made of figures and of nothing else.
+//! The README's table of figures, made only of what was measured.
 
 use super::Figures;
 use crate::peers::table::conditions;

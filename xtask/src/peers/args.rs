@@ -7,7 +7,7 @@ use anyhow::Result;
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// What was asked for.
+/// The arguments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Args {
     /// The models.
@@ -18,13 +18,13 @@ pub struct Args {
     pub only: Option<Vec<String>>,
     /// The peers to leave out.
     pub skipped: Vec<String>,
-    /// The peers to build anew, for the time of a clean build.
+    /// The peers to build from nothing, for the time of a clean build.
     pub rebuilt: Vec<String>,
     /// One round of few passes, without MNIST.
     pub quick: bool,
     /// How long a run may take.
     pub timeout: Duration,
-    /// Whether nothing is run, and the tables are made anew from the results that are there.
+    /// Whether nothing is run, and the tables are made again from the results that are there.
     pub tables: bool,
 }
 
@@ -63,7 +63,7 @@ impl Args {
         Ok(args)
     }
 
-    /// Whether the run is the whole comparison, whose results are kept beside the peers.
+    /// Whether the run is the whole comparison, whose results are kept with the peers.
     pub fn whole(&self) -> bool {
         self.models == MODELS && self.only.is_none() && !self.quick
     }

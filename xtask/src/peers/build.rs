@@ -1,4 +1,4 @@
-//! Building the Rust peers, each into a folder of its own, and what their builds cost.
+//! Building the Rust peers, each into a separate folder, and what their builds cost.
 
 use super::machine::load;
 use super::record::Build;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// Packages of a lock file that are the harness' own: the peer and the protocol.
+/// Packages of a lock file that belong to the harness: the peer and the protocol.
 const OWN: usize = 2;
 
 /// A peer that is built.
@@ -23,7 +23,7 @@ pub struct Built {
     pub build: Build,
 }
 
-/// The time of a clean build, kept beside it so that it is measured once.
+/// The time of a clean build, kept with it so that it is measured once.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Clean {
     /// Seconds.
@@ -32,7 +32,7 @@ struct Clean {
     load: Option<f64>,
 }
 
-/// Builds a peer of the folder `crates` into `targets`, from nothing where it was not built before or `anew` is set.
+/// Builds a peer of the folder `crates` into `targets`, from nothing if it was not built before or `anew` is set.
 pub fn build(
     name: &str,
     package: &str,

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 
 /// What all models have in common.
 pub struct Contest<'a> {
-    /// What was asked for.
+    /// The arguments.
     pub args: &'a Args,
     /// The peers in the order of a round.
     pub starts: &'a [Ready],
     /// The folder of data files.
     pub folder: &'a Path,
-    /// MNIST, where there is to be an epoch of it.
+    /// MNIST, if there is to be an epoch of it.
     pub mnist: Option<PathBuf>,
     /// Whether wgrad computes on a GPU, so that peers that find it do too.
     pub gpu: bool,

@@ -1,6 +1,6 @@
 //! The file that every peer starts from: weights, and batches of made-up digits.
 //!
-//! A class is a set of lit pixels, about a fifth of all as in MNIST; an image shows its class's pixels except where
+//! A class is a set of lit pixels, about a fifth of all as in MNIST; an image shows its class's pixels unless
 //! noise says otherwise. All numbers come from one counter-based generator, so every machine makes the same file.
 
 use super::models::{BATCHES, CLASSES, INPUTS, Model};
@@ -38,7 +38,7 @@ pub struct Samples {
 
 /// A model's file, and what training from it leads to.
 pub struct File {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// The losses in f64.
     pub reference: Reference,
@@ -95,7 +95,7 @@ pub fn samples(model: &Model) -> Samples {
     Samples { layers: layers.into(), images, labels }
 }
 
-/// The file of a model in `dir`, made where it is not there or was made of other numbers.
+/// The file of a model in `dir`, made if it is not there or was made of other numbers.
 pub fn file(model: &Model, dir: &Path) -> Result<File> {
     let path = dir.join(format!("{}.safetensors", model.name));
     if let Some(reference) = made(model, &path) {
@@ -110,7 +110,7 @@ pub fn file(model: &Model, dir: &Path) -> Result<File> {
     Ok(File { path, reference })
 }
 
-/// The same file where the reference is known from another machine's training.
+/// The same file, with a reference that is known from another machine's training.
 pub fn with_reference(model: &Model, reference: Reference, dir: &Path) -> Result<File> {
     let path = dir.join(format!("{}.safetensors", model.name));
     if made(model, &path) != Some(reference) {
@@ -132,7 +132,7 @@ fn metadata(model: &Model) -> BTreeMap<String, String> {
     numbers.map(|(name, value)| (name.to_string(), value)).into()
 }
 
-/// The reference of a file that was made of this model before; none where there is no such file.
+/// The reference of a file that was made of this model before; none if there is no such file.
 fn made(model: &Model, path: &Path) -> Option<Reference> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;

@@ -1,4 +1,4 @@
-//! Where results lie, and the README's tables of them.
+//! The folder of results, and the README's tables of them.
 
 use super::record::Results;
 use super::table;
@@ -9,7 +9,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// What stands before and after the README's table.
+/// The marks before and after the README's table.
 const MARKS: [&str; 2] = ["<!-- peers:begin -->", "<!-- peers:end -->"];
 
 /// The folder of results that are kept.
@@ -43,7 +43,7 @@ pub fn read<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
     paths.iter().map(read).collect()
 }
 
-/// Makes the README's table anew from the kept results.
+/// Makes the README's table again from the kept results.
 pub fn update_readme() -> Result<()> {
     update(MARKS, &table::readme(&read(&kept())?))
 }

@@ -1,4 +1,4 @@
-//! What is known of the machine and the day.
+//! What is known about the machine and the day.
 
 use super::record::Machine;
 use crate::process::output;
@@ -15,7 +15,7 @@ pub fn machine() -> Machine {
     }
 }
 
-/// The processor's name, where the system tells.
+/// The processor's name, if the system tells.
 fn cpu() -> Option<String> {
     if cfg!(target_os = "macos") {
         let name = output(Command::new("sysctl").args(["-n", "machdep.cpu.brand_string"])).ok()?;

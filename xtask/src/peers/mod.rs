@@ -1,7 +1,7 @@
-//! The `peers` command: wgrad beside other libraries, on the same models from the same weights and batches.
+//! The `peers` command: wgrad and other libraries, on the same models from the same weights and batches.
 //!
-//! Every peer prints the loss after 50 steps, and times count only where it is the expected one. Runs go round the
-//! peers, A B C A B C, each in a process of its own; before the rounds each peer runs once with empty caches and once
+//! Every peer prints the loss after 50 steps, and its times count only if it is the expected one. Runs go round the
+//! peers, A B C A B C, each in a separate process; before the rounds each peer runs once with empty caches and once
 //! to fill them.
 
 mod args;
@@ -69,7 +69,7 @@ pub fn run(words: Vec<OsString>) -> Result<()> {
     finish(&args, &results, &folder)
 }
 
-/// Writes the results: the whole comparison beside the peers and into the README, any other into the build folder.
+/// Writes the results: the whole comparison next to the peers and into the README, any other into the build folder.
 fn finish(args: &Args, results: &Results, folder: &Path) -> Result<()> {
     let page = if args.whole() {
         let page = files::write(results, &files::kept())?;
@@ -91,7 +91,7 @@ pub fn folder() -> PathBuf {
     target().join("peers")
 }
 
-/// The four files of MNIST as plain IDX in a folder, so that no peer needs to unpack; none where they cannot be had.
+/// The four files of MNIST as plain IDX in a folder, so that no peer needs to unpack; none if they cannot be had.
 fn plain_mnist(folder: &Path, skipped: &mut Vec<Skipped>) -> Option<PathBuf> {
     let unpack = || {
         let from = mnist::data_folder(None, std::env::var_os("WGRAD_DATA"))?;

@@ -8,7 +8,7 @@ pub const INPUTS: usize = 784;
 pub const CLASSES: usize = 10;
 /// Batches of a data file: the step whose loss all peers must agree on.
 pub const BATCHES: usize = 50;
-/// How far a peer's loss may lie from the others' before its times do not count.
+/// How far a peer's loss may be from the others' before its times do not count.
 pub const TOLERANCE: f64 = 1e-3;
 
 /// A network 784-hidden-hidden-10 and what it trains on.
@@ -22,7 +22,7 @@ pub struct Model {
     pub batch: usize,
     /// Adam's rate.
     pub rate: f64,
-    /// The seed of weights and data, one whose training no ReLU's kink parts; `reference` shows it.
+    /// The seed of weights and data. Its training does not depend on rounding at a ReLU's kink; `reference` shows it.
     pub seed: u64,
     /// The share of pixels that say nothing about the class, in percent: how slowly the loss falls, so that it is
     /// still a number to compare at the last step.
@@ -33,7 +33,7 @@ pub struct Model {
     pub epoch: bool,
     /// Whether it is for GPUs only.
     pub large: bool,
-    /// What training in f64 leads to where that takes too long to compute on each machine: as
+    /// The loss of training in f64, if that takes too long to compute on each machine: as
     /// `benches/peers/reference_large.py` printed it.
     pub recorded: Option<Reference>,
 }
@@ -68,7 +68,7 @@ pub const MODELS: [Model; 3] = [
         name: "L",
         hidden: 4096,
         batch: 1024,
-        // Ten times as much makes a network as wide as this one leap: what a rounding moves then grows to 3e-3.
+        // With ten times as much a network as wide as this one jumps: what a rounding moves then grows to 3e-3.
         rate: 1e-4,
         seed: 0,
         noise: 80,

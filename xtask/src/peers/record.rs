@@ -1,4 +1,4 @@
-//! What a run of the command leaves: every number as it was measured. Tables are made of these, and of nothing else.
+//! What a run of the command leaves: every number as it was measured. Tables are made only of these.
 
 use super::models::TOLERANCE;
 use super::run::Line;
@@ -58,7 +58,7 @@ pub struct ModelResults {
     pub shape: String,
     /// Images per step.
     pub batch: usize,
-    /// The loss of the last compared step in f64, which the peers' are held against.
+    /// The loss of the last compared step in f64, with which the peers' are compared.
     pub reference: f64,
     /// The peers in the order of a round.
     pub peers: Vec<PeerResults>,
@@ -71,7 +71,7 @@ pub struct PeerResults {
     pub name: String,
     /// The library's version.
     pub version: String,
-    /// What it computed on, in its own words.
+    /// What it computed on, in its words.
     pub device: String,
     /// Why its times do not count: it crashed, took too long, or computed something else.
     pub failure: Option<String>,
@@ -96,7 +96,7 @@ pub struct PeerResults {
 pub struct Build {
     /// The peer.
     pub name: String,
-    /// Packages in the lock file, the harness' own left out.
+    /// Packages in the lock file, without those of the harness.
     pub locked: usize,
     /// Packages that this machine's build is made of.
     pub built: usize,
@@ -157,7 +157,7 @@ impl PeerResults {
         Ok(())
     }
 
-    /// Seconds per step: the median over all passes of all rounds, where the times count.
+    /// Seconds per step: the median over all passes of all rounds, if the times count.
     pub fn step(&self) -> Option<f64> {
         if self.failure.is_some() { None } else { median(self.step_seconds.iter().flatten()) }
     }
@@ -181,7 +181,7 @@ impl ModelResults {
     }
 }
 
-/// What is wrong with a loss; nothing where it is the expected one to [`TOLERANCE`].
+/// What is wrong with a loss; nothing if it is the expected one to [`TOLERANCE`].
 pub fn disagreement(loss: f64, expected: f64) -> Option<String> {
     let apart = (loss - expected).abs();
     // A loss that is not a number is within no tolerance.

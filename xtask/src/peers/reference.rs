@@ -1,7 +1,7 @@
-//! The training that peers are compared on, once more in plain f64, and the proof that its seed is a fair one.
+//! The training that peers are compared on, again in plain f64, and the proof that its seed is a fair one.
 //!
-//! Where a hidden sum lies at a ReLU's kink, a difference in its last bit turns a gradient on or off, and Adam, whose
-//! first steps are as long for a small gradient as for a large one, makes that a difference anybody sees. Such a run
+//! If a hidden sum is at a ReLU's kink, a difference in its last bit turns a gradient on or off. Adam, whose
+//! first steps are as long for a small gradient as for a large one, makes a large difference of that. Such a run
 //! would compare roundings. So the reference runs with its weights moved by more than f32 rounds, and with epsilon in
 //! its other usual place, and the loss must stay where it is.
 
@@ -10,7 +10,7 @@ use super::models::{BATCHES, CLASSES, INPUTS, Model};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-/// How far the moved runs' loss may lie from the reference: a hundredth of what peers are allowed.
+/// How far the moved runs' loss may be from the reference: a hundredth of what peers are allowed.
 const STILL: f64 = 1e-5;
 
 /// What f64 says about a model's file.
@@ -25,7 +25,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Fails for a seed with a kink that parts runs.
+    /// Fails for a seed with a kink at which runs differ.
     pub fn ensure_free_of_kinks(&self, model: &Model) -> Result<()> {
         ensure!(
             self.moved <= STILL,
@@ -38,16 +38,16 @@ impl Reference {
     }
 }
 
-/// How far a moved run's weights start from the file's, relative to each: some ten roundings of f32, since sums in
+/// How far a moved run's weights start from the file's, relative to each: some ten roundings of f32, because sums in
 /// another order differ by more than one.
 const MOVE: f64 = 1e-6;
 
 /// Adam's epsilon, for all peers: so small that it does not matter on which side of the bias correction a library adds
-/// it. The usual 1e-8 parts the two places by more than [`TOLERANCE`](super::models::TOLERANCE), since some gradients
-/// of these batches are not much larger.
+/// it. With the usual 1e-8 the two places differ by more than [`TOLERANCE`](super::models::TOLERANCE), because some
+/// gradients of these batches are not much larger.
 const EPSILON: f64 = 1e-12;
 
-/// Where Adam adds epsilon.
+/// The place at which Adam adds epsilon.
 #[derive(Clone, Copy)]
 enum Epsilon {
     /// To the root of the corrected second moment, as the paper has it.

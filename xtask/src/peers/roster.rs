@@ -12,7 +12,7 @@ pub struct Peer {
 /// How a peer is made and started.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
-    /// A crate under `benches/peers`; `package` is the library's in its lock file.
+    /// A crate under `benches/peers`; `package` is the library's package in its lock file.
     Rust {
         /// The library's package.
         package: &'static str,
@@ -23,7 +23,7 @@ pub enum Kind {
         script: &'static str,
         /// The modules it imports.
         modules: &'static [&'static str],
-        /// Arguments of its own.
+        /// Arguments for this peer.
         args: &'static [&'static str],
         /// Python that says whether it finds a CUDA device.
         cuda: &'static str,
@@ -35,7 +35,7 @@ const TORCH_CUDA: &str = "torch.cuda.is_available()";
 /// Whether JAX does.
 const JAX_CUDA: &str = "any(d.platform == 'gpu' for d in jax.devices())";
 
-/// All peers, in the order of a round. wgrad comes first: the others are held against it.
+/// All peers, in the order of a round. wgrad comes first: the others are compared with it.
 pub const ROSTER: [Peer; 8] = [
     Peer { name: "wgrad", kind: Kind::Rust { package: "wgrad" } },
     Peer { name: "meganeura", kind: Kind::Rust { package: "meganeura" } },

@@ -1,4 +1,4 @@
-//! One run of a peer: a process of its own, watched from outside.
+//! One run of a peer: a separate process, watched from outside.
 
 use crate::process::quiet_vulkan;
 use anyhow::{Context, Result};
@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How often a running peer is looked at: for its end, and for the most memory it held so far.
+/// How often the program looks at a running peer: for its end, and for the most memory it held so far.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How a peer is started.
@@ -34,7 +34,7 @@ pub enum Caches {
 /// The line that a peer prints.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub struct Line {
-    /// The library's version, where the peer knows it.
+    /// The library's version, if the peer knows it.
     pub version: Option<String>,
     /// What it computed on.
     pub device: String,
@@ -54,7 +54,7 @@ pub struct Line {
 pub struct Done {
     /// The last line of its standard output.
     pub line: String,
-    /// The most memory that the process held, where the system tells (Linux, `VmHWM`).
+    /// The most memory that the process held, if the system tells (Linux, `VmHWM`).
     pub peak_memory: Option<u64>,
 }
 
@@ -89,7 +89,7 @@ pub fn run(
     prepare(folder, state).map_err(|error| format!("{error:#}"))?;
     let mut command = Command::new(&start.program);
     command.args(&start.args).args(args).envs(caches(folder, state));
-    // Away from any project: some libraries keep caches beside the manifest they find above the current folder.
+    // Away from any project: some libraries keep caches next to the manifest they find above the current folder.
     command.current_dir(std::env::temp_dir()).env("PYTHONDONTWRITEBYTECODE", "1");
     quiet_vulkan(&mut command);
     watch(command, timeout)
@@ -167,7 +167,7 @@ fn reason(errors: &str) -> Option<String> {
     Some(line.trim().chars().take(160).collect())
 }
 
-/// The most memory that a process held so far, in bytes, where the system tells.
+/// The most memory that a process held so far, in bytes, if the system tells.
 pub fn peak_memory(child: &Child) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -18,7 +18,7 @@ pub struct Ready {
     pub name: &'static str,
     /// How it starts.
     pub start: Start,
-    /// The library's version, where the peer does not print it.
+    /// The library's version, if the peer does not print it.
     pub version: Option<String>,
     /// What makes it compute on a GPU that it finds.
     pub on_gpu: Vec<OsString>,
@@ -70,7 +70,7 @@ fn look(peer: &Peer, args: &Args, folder: &Path) -> Result<(Ready, Option<Build>
             let python = std::env::var_os("WGRAD_PYTHON").unwrap_or_else(|| "python3".into());
             let code = format!("import {}; print({cuda})", modules.join(", "));
             let mut probe = Command::new(&python);
-            // Keras asks for another backend's module where it is not told which one it has.
+            // Keras asks for another backend's module unless it is told which one it has.
             let found = output(probe.args(["-c", &code]).env("KERAS_BACKEND", "jax"))?;
             let on_gpu = if found.trim() == "True" {
                 vec!["--device".into(), "cuda".into()]

@@ -1,11 +1,11 @@
-//! The tables, made of results and of nothing else.
+//! The tables, made only of results.
 
 use super::models::TOLERANCE;
 use super::record::{Adapter, Build, Machine, ModelResults, PeerResults, Results, median};
 use super::roster::ROSTER;
 use std::fmt::Write;
 
-/// What stands where there is no number.
+/// What a cell without a number shows.
 const NONE: &str = "–";
 
 /// The page of one adapter's results.
@@ -212,7 +212,7 @@ fn or_none(cell: Option<String>) -> String {
     cell.unwrap_or_else(|| NONE.into())
 }
 
-/// Three digits, or all that stand before the point.
+/// Three digits, or all those before the point.
 fn three(value: f64) -> String {
     let digits = match value.abs() {
         v if v >= 100.0 => 0,

@@ -15,7 +15,7 @@ pub const BENCHES: [&str; 6] = ["matmul", "kernels", "step", "fit", "dispatches"
 pub struct Program {
     /// Its name in the folder.
     pub name: String,
-    /// Where cargo put it.
+    /// The path that cargo gave it.
     pub path: PathBuf,
 }
 
@@ -24,7 +24,7 @@ pub struct Program {
 struct Message {
     /// What is built.
     target: Option<Target>,
-    /// The program, where it is one.
+    /// The program, if it is one.
     executable: Option<PathBuf>,
 }
 
@@ -50,7 +50,7 @@ pub fn programs() -> Result<(Vec<Program>, Built)> {
         "--example",
         "profile",
     ])?;
-    // On their own: the tests' features are none that a benchmark should be built with.
+    // A separate build: a benchmark should not have the features of the tests.
     all.extend(build(&["--package", "wgrad-benches", "--benches"])?);
     let crates = root().join("benches/peers");
     let peer = peers::build::build("wgrad", "wgrad", &crates, &peers::folder(), false)?;

@@ -1,4 +1,4 @@
-//! wgrad beside PyTorch and JAX on the target: the peers' protocol, model by model. First wgrad and PyTorch eager,
+//! wgrad, PyTorch and JAX on the target: the peers' protocol, model by model. First wgrad and PyTorch eager,
 //! which the goals are about, then the others as far as time goes. What is measured is kept as `cargo xtask peers` keeps
 //! it, so that its tables are made of it too.
 
@@ -36,7 +36,7 @@ struct Runs {
 pub struct Contest<'a> {
     /// The others.
     pub guests: &'a Guests<'a>,
-    /// What was known where the folder was made.
+    /// What was known on the machine that made the folder.
     pub carried: Carried,
     /// The folder of MNIST.
     pub mnist: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub struct Contest<'a> {
 }
 
 impl Contest<'_> {
-    /// wgrad and PyTorch eager on a model, and their epoch of MNIST where the model has one.
+    /// wgrad and PyTorch eager on a model, and their epoch of MNIST if the model has one.
     pub fn first(&mut self, model: &Model, rows: &mut Rows) -> Result<()> {
         let torch = self.guests.all.iter().filter(|g| g.name == "torch");
         let who: Vec<Option<&Guest>> = std::iter::once(None).chain(torch.map(Some)).collect();
@@ -87,7 +87,7 @@ impl Contest<'_> {
         let carried = self.carried.references.get(model.name).copied();
         let reference = model.recorded.or(carried);
         let reference = reference.with_context(|| format!("no reference of {}", model.name))?;
-        // Where no run will be started none needs the file.
+        // If no run will start, none needs the file.
         let file = match site.left() {
             Some(_) => data::with_reference(model, reference, &site.root.join("work/peers"))?.path,
             None => PathBuf::new(),
@@ -165,7 +165,7 @@ impl Runs {
     fn add(&mut self, ran: &Ran, purpose: Purpose, expected: f64) {
         self.seconds += ran.seconds;
         if ran.missed() && !self.peer.step_seconds.is_empty() {
-            // The rounds before stand without it.
+            // The rounds before count without it.
             return;
         }
         let line = read::json(&ran.text).and_then(|line| serde_json::from_str::<Line>(line).ok());
@@ -187,9 +187,9 @@ impl Runs {
         }
     }
 
-    /// The row; `base` is wgrad's time per step, where it is known.
+    /// The row; `base` is wgrad's time per step, if it is known.
     fn row(&self, part: &str, base: Option<f64>) -> Row {
-        // Only wgrad's faults are the report's; its device stands above the table.
+        // Only wgrad's faults are the report's; its device is above the table.
         let ours = self.peer.name == "wgrad";
         let result = match &self.peer.failure {
             Some(why) => why.clone(),
@@ -200,7 +200,7 @@ impl Runs {
     }
 }
 
-/// A peer's result in words; `base` is wgrad's time per step where the peer is another.
+/// A peer's result in words; `base` is wgrad's time per step if the peer is another.
 fn said(peer: &PeerResults, base: Option<f64>) -> String {
     let step = peer.step();
     let mut parts = vec![step.map_or("no time".into(), |s| {

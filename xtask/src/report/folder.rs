@@ -25,7 +25,7 @@ const RUN: &str = include_str!("run.sh");
 /// What is said about the folder in it.
 const README: &str = include_str!("FOLDER.md");
 
-/// Python beside the programs.
+/// The Python scripts.
 const SCRIPTS: [&str; 4] = ["protocol.py", "torch_peer.py", "jax_peer.py", "torch_product.py"];
 
 /// What this machine knows and the target cannot find out.
@@ -35,12 +35,12 @@ pub struct Carried {
     pub references: BTreeMap<String, Reference>,
     /// wgrad's version.
     pub version: String,
-    /// What wgrad's peer is made of. The time of its build is left out, since it is this machine's.
+    /// What wgrad's peer is made of. The time of its build is left out, because it is this machine's.
     pub build: Build,
 }
 
 impl Carried {
-    /// Where it lies in a folder.
+    /// Its place in a folder.
     const PLACE: &str = "data/carried.json";
 
     /// Puts it into a folder. The files of weights and batches, which have the same bytes on every machine, are made on
@@ -119,7 +119,7 @@ pub fn make(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a program without its symbols, or as it is where there is no `strip`.
+/// Copies a program without its symbols, or as it is if there is no `strip`.
 fn strip(from: &Path, to: &Path) -> Result<()> {
     if output(Command::new("strip").arg("-o").arg(to).arg(from)).is_err() {
         fs::copy(from, to).with_context(|| from.display().to_string())?;
@@ -162,7 +162,7 @@ fn executable(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts MNIST into the folder as gzip, through a folder of plain files since either form may be there.
+/// Puts MNIST into the folder as gzip, through a folder of plain files because either form may be there.
 fn images(data: &Path) -> Result<()> {
     let plain = peers::folder().join("mnist");
     if !dataset::missing(&plain, &MNIST).is_ok_and(|missing| missing.is_empty()) {
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(size(&at("to")).unwrap(), 3);
     }
 
-    /// Runs `run.sh` where `bin/report` is this script; gives what it printed and its status.
+    /// Runs `run.sh` with this script as `bin/report`; gives what it printed and its status.
     #[cfg(unix)]
     fn started(report: &str) -> (String, Option<i32>) {
         let dir = Scratch::new(&std::env::temp_dir()).unwrap();
@@ -243,7 +243,7 @@ mod tests {
     fn a_run_that_is_ended_prints_the_table_so_far() {
         let keep = "mkdir \"$3/report\" && echo kept > \"$3/report/report.md\"";
         assert_eq!(started(&format!("{keep}; kill -KILL $$")), ("kept\n".into(), Some(1)));
-        // What ends by itself has printed its table.
+        // A run that ends by itself has printed its table.
         for status in [0, 1, 3] {
             let (text, code) = started(&format!("{keep}; echo printed; exit {status}"));
             assert_eq!((text.as_str(), code), ("printed\n", Some(status)));

@@ -11,14 +11,14 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::process::Command;
 
-/// The Python peers of the report. PyTorch eager comes first, since the goals are about it.
+/// The Python peers of the report. PyTorch eager comes first, because the goals are about it.
 pub const GUESTS: [&str; 3] = ["torch", "torch-compile", "jax"];
 
 /// A Python peer whose modules are there.
 pub struct Guest {
     /// Its name.
     pub name: &'static str,
-    /// Its script, and arguments of its own.
+    /// Its script, and arguments for this peer.
     args: Vec<OsString>,
     /// Whether it finds a CUDA device.
     cuda: bool,
@@ -26,7 +26,7 @@ pub struct Guest {
 
 /// All that are there.
 pub struct Guests<'a> {
-    /// Where parts run.
+    /// The runner of parts.
     pub site: &'a Site,
     /// Whether wgrad computes on a GPU.
     pub gpu: bool,
@@ -82,12 +82,12 @@ impl<'a> Guests<'a> {
         command
     }
 
-    /// CUDA's beside a GPU, the processor beside software Vulkan.
+    /// CUDA's if wgrad runs on a GPU, the processor if it runs on software Vulkan.
     fn device(&self, guest: &Guest) -> &'static str {
         if self.gpu && guest.cuda { "cuda" } else { "cpu" }
     }
 
-    /// PyTorch's products beside what wgrad's benchmark printed.
+    /// PyTorch's products with what wgrad's benchmark printed.
     pub fn product(&self, products: &str, rows: &mut Rows) -> Result<()> {
         let size = if self.gpu { 4096 } else { 1024 };
         let name = format!("{size}x{size}x{size}");
@@ -111,7 +111,7 @@ impl<'a> Guests<'a> {
             let row = Row::of("torch products", &ran, || {
                 said.unwrap_or_else(|| "it printed no result".into())
             });
-            // That PyTorch cannot do it is no fault of what is measured.
+            // If PyTorch cannot do it, wgrad is not at fault.
             rows.push(Row { failed: false, ..row });
         }
         rows.push(table::product(size, ours.map(|(_, rate)| rate), theirs, self.gpu));
@@ -119,7 +119,7 @@ impl<'a> Guests<'a> {
     }
 }
 
-/// The peers that no folder takes along.
+/// The peers that no folder contains.
 fn not_invited() -> Vec<Skipped> {
     let others = ROSTER[1..].iter().filter(|peer| !GUESTS.contains(&peer.name));
     let why = "`cargo xtask gpu-report` takes it to no machine";

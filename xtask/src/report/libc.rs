@@ -1,8 +1,8 @@
 //! The C library that programs need, as their symbol versions tell.
 
-/// The highest version of glibc that a program names, in its parts; none where it names none.
+/// The highest version of glibc that a program names, in its parts; none if it names none.
 ///
-/// Versions stand in the program's table of strings, each between two zero bytes.
+/// Versions are in the program's table of strings, each between two zero bytes.
 pub fn glibc(program: &[u8]) -> Option<Vec<u32>> {
     let strings = program.split(|byte| *byte == 0);
     let version = |string: &[u8]| -> Option<Vec<u32>> {

@@ -1,4 +1,4 @@
-//! All parts on the target, in the order of what matters most, so that time that runs out takes the least with it.
+//! All parts on the target, the most important first, so that the least is lost if time runs out.
 
 use super::contest::Contest;
 use super::folder::{self, Carried};
@@ -24,7 +24,7 @@ const TIME: Duration = Duration::from_secs(455);
 const SHORT: [&str; 6] =
     ["--bench", "--noplot", "--warm-up-time", "0.2", "--measurement-time", "0.5"];
 
-/// Measures with what lies in the folder and prints the table, whatever came in between; gives how many parts failed or
+/// Measures with what is in the folder and prints the table, even if parts fail; gives how many parts failed or
 /// were not reached.
 pub fn run(root: &Path) -> Result<Counts> {
     let mut site = Site::new(root, Instant::now() + TIME)?;
@@ -173,7 +173,7 @@ fn bench(site: &Site, name: &str, limit: u64, rows: &mut Rows) -> Result<Ran> {
     Ok(ran)
 }
 
-/// Where the time of S's step goes: the kernels that take most.
+/// What takes the time of S's step: the slowest kernels.
 fn profile(site: &Site, rows: &mut Rows) -> Result<()> {
     let mut command = site.program("profile");
     command.args(["--hidden", "128,128", "--batch", "64", "--trace"]);

@@ -1,9 +1,9 @@
 //! The `gpu-report` command: a folder that measures wgrad on a machine with neither Rust nor network.
 //!
-//! Here the folder is made (`build`, `folder`). On the target its `run.sh` starts this same program, which lies in
-//! the folder as `bin/report`, with `--run`: it looks for Vulkan (`vulkan`), goes through the parts (`measure`,
-//! `guests`, `contest`), each a process with a log and a limit (`part`), reads what they printed (`read`, `numbers`), keeps
-//! what is known so far (`rows`), and prints one table (`table`).
+//! This machine makes the folder (`build`, `folder`). On the target its `run.sh` starts the same program, which is in
+//! the folder as `bin/report`, with `--run`. It looks for Vulkan (`vulkan`) and goes through the parts (`measure`,
+//! `guests`, `contest`), each a process with a log and a limit (`part`). It reads what they printed (`read`,
+//! `numbers`), keeps what is known so far (`rows`), and prints one table (`table`).
 
 mod build;
 mod contest;
@@ -25,12 +25,12 @@ use rows::Counts;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What is asked for.
+/// The arguments.
 #[derive(Debug, PartialEq)]
 enum Args {
     /// To make the folder.
     Make(PathBuf),
-    /// To measure, with what lies in the folder.
+    /// To measure, with what is in the folder.
     Run(PathBuf),
 }
 

@@ -1,4 +1,4 @@
-//! A part of the measurement: a process with a log of its own and a limit of time.
+//! A part of the measurement: a process with a log and a limit of time.
 
 use crate::peers::run::{Caches, caches, peak_memory, prepare};
 use crate::process::{quiet_vulkan, say};
@@ -11,14 +11,14 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often a running part is looked at.
+/// How often the program looks at a running part.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Where parts run, and until when.
+/// The runner of parts: in which folder they run, and until when.
 pub struct Site {
     /// The folder of the report.
     pub root: PathBuf,
-    /// What parts find in their environment beside what is there: the way to Vulkan, caches.
+    /// What is added to the environment of parts: the way to Vulkan, caches.
     pub vars: HashMap<String, OsString>,
     /// When everything is over.
     deadline: Instant,
@@ -43,12 +43,12 @@ pub struct Ran {
     pub end: End,
     /// How long it took.
     pub seconds: f64,
-    /// The most memory that the process held, where the system tells.
+    /// The most memory that the process held, if the system tells.
     pub peak_memory: Option<u64>,
 }
 
 impl Ran {
-    /// Why it has no result; none where it ended well.
+    /// Why it has no result; none if it ended well.
     pub fn failure(&self) -> Option<String> {
         match self.end {
             End::Status(status) if status.success() => None,
@@ -89,7 +89,7 @@ impl Site {
         Ok(Site { root: root.into(), vars: vars.collect(), deadline })
     }
 
-    /// The time that is left; none where it is too little to start anything.
+    /// The time that is left; none if it is too little to start anything.
     pub fn left(&self) -> Option<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         (left >= Duration::from_secs(1)).then_some(left)
@@ -100,7 +100,7 @@ impl Site {
         Command::new(self.root.join("work/bin").join(name))
     }
 
-    /// Runs a part: `name` is its log's, `limit` the seconds that it may take where that many are left.
+    /// Runs a part: `name` is its log's, `limit` the seconds that it may take if so many are left.
     pub fn run(&self, name: &str, mut command: Command, limit: u64) -> Result<Ran> {
         let Some(left) = self.left() else {
             let (text, end) = (String::new(), End::NoTime);
@@ -123,7 +123,7 @@ impl Site {
         let end = wait(command, limit, &mut memory);
         let seconds = start.elapsed().as_secs_f64();
         let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
-        // What cannot be started is a result like others: it says so in the log.
+        // A program that cannot start is a result like others: the log says so.
         let (text, end) = match end {
             Ok(end) => (text, end),
             Err(error) => {
@@ -135,7 +135,7 @@ impl Site {
     }
 }
 
-/// The status that stands for a program that could not be started.
+/// The status for a program that could not be started.
 fn failure() -> ExitStatus {
     #[cfg(unix)]
     let status = std::os::unix::process::ExitStatusExt::from_raw(127 << 8);
@@ -156,7 +156,7 @@ fn wait(mut command: Command, limit: Duration, memory: &mut Option<u64>) -> Resu
             return Ok(End::Status(status));
         }
         if start.elapsed() > limit {
-            // Fails only where the process ended by itself meanwhile.
+            // Fails only if the process ended by itself meanwhile.
             let _ = child.kill();
             child.wait()?;
             return Ok(End::Stopped(limit.as_secs()));

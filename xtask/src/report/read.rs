@@ -1,4 +1,4 @@
-//! What the parts' own lines say.
+//! What the lines of the parts say.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub fn json(text: &str) -> Option<&str> {
 pub fn tests(text: &str) -> (usize, Vec<String>) {
     let (mut passed, mut failed) = (0, Vec::new());
     for line in text.lines() {
-        // A test's own output may come between its name and its end.
+        // The output of a test may come between its name and its end.
         if line.ends_with("... ok") || line == "ok" {
             passed += 1;
         } else if let Some(name) = line.strip_suffix(" ... FAILED") {
@@ -48,7 +48,7 @@ pub fn products(text: &str) -> Vec<(String, Vec<(String, f64)>)> {
     all
 }
 
-/// Names and middle times of Criterion's lines; a long name stands on the line before.
+/// Names and middle times of Criterion's lines; a long name is on the line before.
 pub fn criterion(text: &str) -> Vec<(String, String)> {
     let (mut all, mut before) = (Vec::new(), "");
     for line in text.lines() {

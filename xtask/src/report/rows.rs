@@ -1,4 +1,4 @@
-//! The rows as they come: kept in the folder after each, so that whatever ends this program leaves a table.
+//! The rows as they come: kept in the folder after each, so that a table remains however this program ends.
 
 use super::table::{self, Report, Row};
 use crate::peers::machine;
@@ -12,11 +12,11 @@ use std::path::PathBuf;
 pub struct Rows {
     /// What is known.
     report: Report,
-    /// Where it is kept.
+    /// The folder that keeps it.
     folder: PathBuf,
 }
 
-/// How many parts ended otherwise than they should.
+/// How many parts did not end as they should.
 #[derive(Debug, PartialEq)]
 pub struct Counts {
     /// Those that computed something wrong or crashed.
@@ -33,7 +33,7 @@ impl Rows {
         Rows { report, folder }
     }
 
-    /// Names the adapter, which stands above the rows.
+    /// Names the adapter, which is shown above the rows.
     pub fn on(&mut self, adapter: &str) {
         self.report.adapter = adapter.into();
     }
@@ -56,7 +56,7 @@ impl Rows {
         }
     }
 
-    /// Ends the table and gives its text and what went wrong. It is `whole` where all parts had their turn.
+    /// Ends the table and gives its text and what went wrong. It is `whole` if all parts had their turn.
     pub fn finish(mut self, whole: bool) -> Result<(String, Counts)> {
         self.report.whole = whole;
         self.keep()?;

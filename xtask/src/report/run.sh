@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures wgrad on this machine; needs neither Rust nor a network. Exit status 1: a part failed or the time was over
-# before it; 3: no adapter opens. Results: one table, printed last, and the folder report/ beside this file.
+# before it; 3: no adapter opens. Results: one table, printed last, and the folder report/ next to this file.
 set -u
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 
@@ -14,7 +14,7 @@ if ! touch "$here/.writable" 2>/dev/null; then
 fi
 rm -f "$here/.writable"
 
-# The parts have limits of their own; this one is for what nobody thought of.
+# Each part has its limit; this one is for what nobody thought of.
 limit=
 if command -v timeout >/dev/null 2>&1; then
     limit="timeout -k 5 479"

@@ -45,21 +45,21 @@ impl Row {
         Row { seconds: Some(seconds), ..Row::further(part, result) }
     }
 
-    /// A part's row: what it says where it ended well, else why not.
+    /// A part's row: what it says if it ended well, else why not.
     pub fn of(part: &str, ran: &Ran, said: impl FnOnce() -> String) -> Row {
         let result = ran.failure().unwrap_or_else(said);
         let (failed, missed) = (ran.failed(), ran.missed());
         Row { failed, missed, ..Row::new(part, result, ran.seconds) }
     }
 
-    /// A row without a time of its own.
+    /// A row without a time.
     pub fn further(part: &str, result: impl Into<String>) -> Row {
         let (part, result) = (part.into(), result.into());
         Row { part, result, seconds: None, failed: false, missed: false }
     }
 }
 
-/// The f32 product beside PyTorch's: GFLOP/s of both, where they are known.
+/// The f32 product of wgrad and of PyTorch: GFLOP/s of both, if they are known.
 pub fn product(size: usize, ours: Option<f64>, torch: Option<f64>, gpu: bool) -> Row {
     let goal =
         |share: f64| verdict(gpu, share >= PRODUCT_GOAL, &format!("{:.0} %", PRODUCT_GOAL * 100.0));
@@ -79,7 +79,7 @@ pub fn product(size: usize, ours: Option<f64>, torch: Option<f64>, gpu: bool) ->
     Row::further(&format!("product {size}³, f32, A·B"), result)
 }
 
-/// The epoch of MNIST beside PyTorch eager's: seconds of both, where they are known, and wgrad's accuracy after it.
+/// The epoch of MNIST of wgrad and of PyTorch eager: seconds of both, if they are known, and wgrad's accuracy after it.
 pub fn epoch(ours: Option<f64>, torch: Option<f64>, accuracy: Option<f64>, gpu: bool) -> Row {
     let reached = accuracy.map(|a| format!("; accuracy {:.2} %", a * 100.0)).unwrap_or_default();
     let result = match (ours, torch) {

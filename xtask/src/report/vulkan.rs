@@ -8,12 +8,12 @@ use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where containers put a driver's description that no loader looks for.
+/// The place for a driver's description in containers, where no loader looks.
 const DESCRIPTIONS: [&str; 2] = [
     "/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json",
     "/usr/local/nvidia/vulkan/icd.d/nvidia_icd.json",
 ];
-/// Where containers put a driver's libraries.
+/// The place for a driver's libraries in containers.
 const LIBRARIES: &str = "/usr/local/nvidia/lib64";
 /// NVIDIA's driver for Vulkan, which may be there without a description.
 const DRIVERS: [&str; 2] = ["libGLX_nvidia.so.0", "libEGL_nvidia.so.0"];
@@ -65,7 +65,7 @@ pub fn find(site: &mut Site) -> Result<Ran> {
     }
     let before = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let nvidia = Path::new("/dev/nvidiactl").exists();
-    // Why the last way led nowhere stands for all; the logs have the others.
+    // The reason of the last way is shown for all; the logs have the others.
     let (mut best, mut said): (Option<(Way, Ran)>, String) = (None, String::new());
     for (i, way) in ways(&site.root, &before, Path::exists).into_iter().enumerate() {
         let mut command = site.program("doctor");
@@ -77,7 +77,7 @@ pub fn find(site: &mut Site) -> Result<Ran> {
         if gpu || (kind.is_some() && best.is_none()) {
             best = Some((way, ran));
         }
-        // An adapter that is no GPU is the last word where there is no sign of one.
+        // An adapter that is not a GPU is the answer if there is no sign of a GPU.
         if gpu || (best.is_some() && !nvidia) {
             break;
         }

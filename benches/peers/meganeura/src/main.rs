@@ -1,6 +1,6 @@
 //! meganeura through blade's Vulkan, as its MNIST example trains.
 //!
-//! A session has one input buffer, which a step's batch is copied into, and its own `step` waits for the step before.
+//! A session has one input buffer, into which a step's batch is copied, and its `step` waits for the step before.
 
 use anyhow::{Result, ensure};
 use meganeura::runtime::Session;

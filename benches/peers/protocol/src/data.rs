@@ -114,7 +114,7 @@ impl Images {
         Ok(Images { pixels, labels: labels.into_iter().map(u32::from).collect() })
     }
 
-    /// Whole batches in order, scaled to [0, 1]; images that fill no batch are left out, since a library whose
+    /// Whole batches in order, scaled to [0, 1]; images that fill no batch are left out, because a library whose
     /// shapes are static would need a second model for them.
     pub fn batches(&self, size: usize) -> impl Iterator<Item = (Vec<f32>, Vec<u32>)> + '_ {
         let pixels = self.pixels.chunks_exact(size * INPUTS).map(scaled);

@@ -28,7 +28,7 @@ pub trait Peer: Sized {
     /// The name in the table.
     const NAME: &'static str;
 
-    /// Images and labels where a step can use them.
+    /// Images and labels in a place that a step can use.
     type Batch;
 
     /// The model with these weights, its loss and its optimizer. `batch` is the number of images of every step, `rate`
@@ -117,7 +117,7 @@ fn upload<P: Peer>(peer: &mut P, data: &Data, i: usize) -> Result<P::Batch> {
 }
 
 /// Seconds per step of each pass over the batches: many steps, then one wait. A pass that does not count goes
-/// before, since a library may still choose kernels there.
+/// before, because a library may still choose kernels there.
 fn time<P: Peer>(peer: &mut P, batches: &[P::Batch], repeats: usize) -> Result<Vec<f64>> {
     let mut seconds = Vec::new();
     for repeat in 0..=repeats {

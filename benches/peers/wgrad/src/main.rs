@@ -97,7 +97,7 @@ fn fit<'a>(batch: usize) -> Fit<'a> {
     Fit::new().batch_size(batch).shuffle(false).verbose(Verbose::Silent)
 }
 
-/// Seconds per step of each pass, from the end of the one before to its own: the hook at an epoch's end is what
+/// Seconds per step of each pass, from the end of the one before to the end of this one: the hook at an epoch's end
 /// makes the host wait for the device. The first pass does not count.
 fn time(
     trainer: &mut Trainer,
