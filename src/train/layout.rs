@@ -1,7 +1,7 @@
 //! Where parameters lie in their arenas.
 
 use crate::error::{Error, Result};
-use crate::layers::{Model, NamedLayer, WeightSpec, stream_of};
+use crate::layers::{Model, NamedLayer, Regularizer, WeightSpec, stream_of};
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
 const ALIGN: usize = 64;
@@ -23,6 +23,14 @@ pub struct PlacedTensor {
     pub offset: usize,
     /// The random stream of its initial values: the layer's own, and the weight's place in the layer.
     pub stream: u64,
+}
+
+impl PlacedTensor {
+    /// The penalty that its values add to the loss. A frozen tensor adds none, as in Keras: no step could lower it.
+    #[must_use]
+    pub fn penalty(&self) -> Regularizer {
+        if self.trainable { self.spec.regularizer } else { Regularizer::default() }
+    }
 }
 
 /// A flat buffer of parameters.

@@ -5,11 +5,13 @@ mod batches;
 mod equivalence;
 mod layers;
 mod learning;
+mod on_batch;
 mod options;
 mod outputs;
 mod profile;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod scaling;
 mod seeds;
 mod stream;
 mod submits;
