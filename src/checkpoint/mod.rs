@@ -32,6 +32,7 @@ mod load;
 mod metadata;
 mod samples;
 mod save;
+mod scalers;
 mod weights;
 
 pub use weights::WeightMap;

@@ -59,7 +59,7 @@ impl ArenaLayout {
     pub fn new(model: &Model, max_bytes: u64) -> Result<Self> {
         let mut layout = Self::default();
         for (NamedLayer { name: layer, trainable, .. }, spec) in model.weights() {
-            let trainable = *trainable;
+            let trainable = *trainable && spec.trainable;
             let name = format!("{layer}/{}", spec.name);
             let bytes = (spec.shape.len() as u64).saturating_mul(4);
             if bytes > max_bytes / 256 * 256 {
@@ -129,8 +129,14 @@ impl ArenaLayout {
         for t in self.tensors.iter().filter(|t| t.arena == arena) {
             let len = t.spec.shape.len();
             let (fan_in, fan_out) = (t.spec.fan_in, t.spec.fan_out);
-            let drawn = t.spec.initializer.fill(len, fan_in, fan_out, seed, t.stream);
-            values[t.offset..t.offset + len].copy_from_slice(&drawn);
+            let own = &mut values[t.offset..t.offset + len];
+            match t.spec.values.as_ref().filter(|given| given.len() == len) {
+                Some(given) => own.copy_from_slice(given),
+                None => {
+                    let drawn = t.spec.initializer.fill(len, fan_in, fan_out, seed, t.stream);
+                    own.copy_from_slice(&drawn);
+                }
+            }
         }
         values
     }
