@@ -27,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("metrics", &["error", "tensor", "graph", "ops", "losses"]),
     ("optim", &["error", "tensor", "graph", "ops", "autodiff"]),
     // Files for the trainer, which reads and writes them through its own methods; `gpu` for `block_on`.
-    ("checkpoint", &["error", "tensor", "gpu", "layers", "train"]),
+    ("checkpoint", &["error", "tensor", "data", "gpu", "layers", "train"]),
     // Pictures of plain data; they know nothing of training.
     ("plot", &["error"]),
 ];

@@ -1,8 +1,9 @@
 //! Training that survives its process.
 
-use super::model_checkpoint::{Every, make_folder_of};
+use super::model_checkpoint::Every;
+use super::proof::{io, make_folder_of, prove_replaced};
 use super::{BatchInterval, Callback, Control, HookResult, state};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::train::{BatchEnd, Epoch};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -11,7 +12,8 @@ use std::path::PathBuf;
 /// Keras' `BackupAndRestore`. The program that was interrupted is run again as it is, and gives the same bits as if it
 /// had never been.
 ///
-/// A backup that is damaged, or of another model, ends `fit` before it begins. After the last epoch the backup is
+/// A backup that is damaged, or of another model, ends `fit` before it begins, and so does a folder that cannot be
+/// written to. After the last epoch the backup is
 /// deleted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackupAndRestore {
@@ -73,7 +75,8 @@ impl Callback for BackupAndRestore {
     }
 
     fn check(&self) -> Result<()> {
-        self.every.check("BackupAndRestore")
+        self.every.check("BackupAndRestore")?;
+        prove_replaced(&self.path())
     }
 
     fn batch_interval(&self) -> BatchInterval {
@@ -97,7 +100,7 @@ impl Callback for BackupAndRestore {
         }
         match std::fs::remove_file(self.path()) {
             Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Io { path: self.path().display().to_string(), cause }.into())
+                Err(io(&self.path(), cause).into())
             }
             _ => {
                 // The folder goes too, unless somebody else uses it.

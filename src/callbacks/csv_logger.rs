@@ -1,6 +1,6 @@
 //! A row of numbers per epoch in a CSV file.
 
-use super::model_checkpoint::make_folder_of;
+use super::proof::{io, make_folder_of, prove_opened};
 use super::state::wrong;
 use super::{Callback, Control, HookResult, state};
 use crate::error::{Error, Result};
@@ -8,11 +8,12 @@ use crate::train::Epoch;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Writes each epoch's logs as a row of a CSV file, as Keras' `CSVLogger`: `epoch,loss,accuracy,...`, epochs from 0,
 /// in the order of the first epoch's logs. A log that a later epoch lacks is `NA` there. A row is written as soon as
-/// its epoch ends, and numbers read back to the same f64. Missing folders are made.
+/// its epoch ends, and numbers read back to the same f64. Missing folders are made; a file that cannot be written ends
+/// training before it begins.
 ///
 /// Training that goes on from a checkpoint goes on in the file too: rows written after the checkpoint are replaced.
 #[derive(Debug)]
@@ -149,7 +150,7 @@ impl Callback for CsvLogger {
                           no letter, no digit, none of + - . _ \" and no line end";
             return Err(Error::parameter("CsvLogger separator", format!("{c:?}"), detail));
         }
-        Ok(())
+        prove_opened(&self.path)
     }
 
     fn on_train_begin(&mut self, _control: &mut Control<'_>) -> HookResult {
@@ -205,8 +206,4 @@ fn quoted(field: &str, separator: char) -> String {
     } else {
         field.into()
     }
-}
-
-fn io(path: &Path, cause: std::io::Error) -> Error {
-    Error::Io { path: path.display().to_string(), cause }
 }

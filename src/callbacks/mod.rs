@@ -16,6 +16,8 @@ mod model_checkpoint;
 mod monitor;
 mod plateau;
 mod progress;
+#[cfg(not(target_arch = "wasm32"))]
+mod proof;
 mod scheduler;
 mod state;
 #[cfg(not(target_arch = "wasm32"))]
@@ -98,10 +100,12 @@ pub trait Callback {
     /// The name in messages and checkpoints.
     fn name(&self) -> String;
 
-    /// Checks the settings; `fit` refuses to begin where that fails.
+    /// Checks the settings, and that what the callback will write can be written; `fit` refuses to begin where that
+    /// fails. All callbacks are checked before the first hook of any runs, so do not change here what a file holds.
     ///
     /// # Errors
-    /// [`Error::Parameter`](crate::Error::Parameter) naming the setting and its domain.
+    /// [`Error::Parameter`](crate::Error::Parameter) naming the setting and its domain;
+    /// [`Error::Io`](crate::Error::Io) naming the file.
     fn check(&self) -> error::Result<()> {
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Writes checkpoints while training.
 
 use super::monitor::{Mode, Monitor};
+use super::proof::{prove_new, prove_replaced};
 use super::template::Template;
 use super::{BatchInterval, Callback, Control, HookResult, state};
 use crate::error::{Error, Result};
@@ -51,6 +52,9 @@ impl Every {
 /// The path may name numbers: `{epoch}` counts from 1, `{batch}` too, and every log has its name:
 /// `out/{epoch:02d}-{val_loss:.4f}.safetensors`. Missing folders are made. A path without numbers is written over
 /// again and again, each time at once or not at all. A folder that cannot be written to ends training before it begins.
+///
+/// As in Keras, one object that serves several `fit`s remembers its best number from one to the next, so that a worse
+/// model never replaces a better one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelCheckpoint {
     path: String,
@@ -89,6 +93,14 @@ impl ModelCheckpoint {
         self
     }
 
+    /// The number that the first file must beat, as Keras' `initial_value_threshold`; it counts with
+    /// [`ModelCheckpoint::save_best_only`]. For one, the best number of an earlier program whose file is there.
+    #[must_use]
+    pub const fn initial_value_threshold(mut self, threshold: f64) -> Self {
+        self.best = Some(threshold);
+        self
+    }
+
     /// Which way the monitored number gets better.
     #[must_use]
     pub const fn mode(mut self, mode: Mode) -> Self {
@@ -118,17 +130,24 @@ impl ModelCheckpoint {
         self
     }
 
-    /// The best number so far.
+    /// The best number so far, of all `fit`s; the threshold, if one was set and not beaten yet.
     #[must_use]
     pub const fn best(&self) -> Option<f64> {
         self.best
     }
 
-    /// The folder as far as no number is in its name.
-    fn folder(&self) -> PathBuf {
+    /// Makes sure that files can be written, as far as their names are known.
+    fn prove(&self, template: &Template) -> Result<()> {
+        if template.names().next().is_none() {
+            return prove_replaced(Path::new(&template.fill(|_| None)?));
+        }
+        // The folder as far as no number is in its name.
         let folder = Path::new(&self.path).parent().unwrap_or(Path::new(""));
         let plain = |part: &str| Template::parse(part).ok()?.fill(|_| None).ok();
-        folder.iter().map_while(|part| plain(part.to_str()?)).collect()
+        let folder: PathBuf = folder.iter().map_while(|part| plain(part.to_str()?)).collect();
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        let filled = template.fill(|_| Some(0.0))?;
+        prove_new(folder, Path::new(Path::new(&filled).file_name().unwrap_or_default()))
     }
 
     /// Writes, unless the number has been better.
@@ -144,7 +163,8 @@ impl ModelCheckpoint {
             self.best = Some(value);
         }
         let path = Template::parse(&self.path)?.fill(log)?;
-        probe(Path::new(&path).parent().unwrap_or(Path::new("")))?;
+        // The trainer's own error could not say which callback asked for the file.
+        prove_replaced(Path::new(&path))?;
         if self.weights_only {
             control.trainer().save_weights(&path)?;
         } else {
@@ -152,26 +172,6 @@ impl ModelCheckpoint {
         }
         Ok(())
     }
-}
-
-/// Makes the folder of a file.
-pub(super) fn make_folder_of(file: &Path) -> Result<()> {
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let made = std::fs::create_dir_all(folder);
-    made.map_err(|cause| Error::Io { path: folder.display().to_string(), cause })
-}
-
-/// Makes a folder and writes to it. The checkpoint itself is written later, by the trainer, whose error could not say
-/// which callback asked for it; and the first one may be an epoch away.
-fn probe(folder: &Path) -> Result<()> {
-    let file = folder.join(format!(".wgrad-{}.tmp", std::process::id()));
-    make_folder_of(&file)?;
-    let shown = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    std::fs::write(&file, "")
-        .map_err(|cause| Error::Io { path: shown.display().to_string(), cause })?;
-    // Another trainer of this process may have removed it.
-    let _ = std::fs::remove_file(&file);
-    Ok(())
 }
 
 impl Callback for ModelCheckpoint {
@@ -194,7 +194,7 @@ impl Callback for ModelCheckpoint {
             let detail = format!("is not known at the ends of {when}, where it writes");
             return Err(Error::parameter("ModelCheckpoint log", name, detail));
         }
-        Ok(())
+        self.prove(&template)
     }
 
     fn monitors(&self) -> Vec<String> {
@@ -213,10 +213,9 @@ impl Callback for ModelCheckpoint {
 
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {
         if !std::mem::take(&mut self.resumed) {
-            self.best = None;
             self.saved = control.trainer().steps();
         }
-        Ok(probe(&self.folder())?)
+        Ok(())
     }
 
     fn on_epoch_end(&mut self, epoch: &mut Epoch, control: &mut Control<'_>) -> HookResult {
@@ -247,7 +246,7 @@ impl Callback for ModelCheckpoint {
     }
 
     fn restore(&mut self, saved: &Value) -> HookResult {
-        self.best = state::read_optional(saved, "best")?;
+        self.best = state::read_optional(saved, "best")?.or(self.best);
         self.saved = state::read_count(saved, "saved")? as u64;
         self.resumed = true;
         Ok(())

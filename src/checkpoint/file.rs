@@ -1,7 +1,7 @@
 //! A safetensors file in memory: what it holds, and the checksum of a checkpoint.
 
-use super::KEY;
 use super::atomic::io;
+use super::{KEY, SAMPLES};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
@@ -113,6 +113,8 @@ pub(super) struct Contents<'a> {
     tensors: SafeTensors<'a>,
     /// What a checkpoint says of itself.
     pub metadata: Option<String>,
+    /// What a file of weights says of the samples that its model was trained on.
+    pub samples: Option<String>,
 }
 
 impl<'a> Contents<'a> {
@@ -122,9 +124,10 @@ impl<'a> Contents<'a> {
             wrong(path, "header", format!("{e}; this is no whole safetensors file"))
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(header)?;
-        let metadata = metadata.metadata().as_ref().and_then(|m| m.get(KEY).cloned());
+        let entry = |key: &str| metadata.metadata().as_ref().and_then(|m| m.get(key).cloned());
+        let (metadata, samples) = (entry(KEY), entry(SAMPLES));
         let tensors = SafeTensors::deserialize(bytes).map_err(header)?;
-        Ok(Self { path, bytes, tensors, metadata })
+        Ok(Self { path, bytes, tensors, metadata, samples })
     }
 
     /// Checks the checksum of a checkpoint.

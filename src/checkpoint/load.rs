@@ -42,6 +42,10 @@ impl Trainer {
     /// part that is damaged, foreign or too new, or the setting in which its model, optimizer or seed is another. The
     /// trainer stays as it was.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        self.refuse_in_fit(
+            "load_checkpoint",
+            "load it before, let a callback's `resume_from` name it, or take its weights with load_weights",
+        )?;
         let path = path.as_ref();
         let bytes = read(path)?;
         let contents = Contents::new(path, &bytes)?;
@@ -63,7 +67,7 @@ impl Trainer {
         contents: &Contents<'_>,
         metadata: Metadata,
     ) -> Result<TrainerState> {
-        let Metadata { steps, epochs, learning_rate, kept, fit, .. } = metadata;
+        let Metadata { steps, epochs, learning_rate, kept, fit, samples, .. } = metadata;
         if learning_rate.is_some_and(|rate| !(rate.is_finite() && rate >= 0.0)) {
             return Err(wrong(path, "learning_rate", "is no finite number, 0 or more"));
         }
@@ -90,6 +94,7 @@ impl Trainer {
             return Err(wrong(path, *name, detail));
         }
         let fit = fit.map(|fit| fit.state(losses, metrics));
-        Ok(TrainerState { steps, epochs, learning_rate, kept, tensors, fit })
+        let scaling = samples.map(|samples| samples.scaling(path)).transpose()?;
+        Ok(TrainerState { steps, epochs, learning_rate, scaling, kept, tensors, fit })
     }
 }

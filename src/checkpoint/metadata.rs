@@ -1,9 +1,13 @@
 //! What a checkpoint says in JSON.
 
-use crate::train::{Batches, Epoch, FitState, History, Numbers};
+use super::file::wrong;
+use crate::error::Result;
+use crate::tensor::DType;
+use crate::train::{Batches, Epoch, FitState, History, Numbers, Scaling};
 use serde::de::{Error as _, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+use std::path::Path;
 use std::time::Duration;
 
 /// The JSON of a checkpoint.
@@ -17,8 +21,40 @@ pub(super) struct Metadata {
     pub steps: u64,
     pub epochs: u64,
     pub learning_rate: Option<f32>,
+    /// How the samples came that the model was trained on.
+    #[serde(default)]
+    pub samples: Option<Samples>,
     pub kept: Vec<String>,
     pub fit: Option<Fit>,
+}
+
+/// How samples came; see [`Scaling`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Samples {
+    types: Vec<String>,
+    scale: Exact,
+}
+
+impl Samples {
+    pub fn new(scaling: &Scaling) -> Self {
+        let types = scaling.dtypes.iter().map(ToString::to_string).collect();
+        Self { types, scale: Exact(scaling.scale.into()) }
+    }
+
+    /// What the file at `path` says.
+    pub fn scaling(&self, path: &Path) -> Result<Scaling> {
+        let known = [DType::F32, DType::U8];
+        let dtype = |name: &String| known.into_iter().find(|dtype| dtype.to_string() == *name);
+        let scale = self.scale.0 as f32;
+        let dtypes: Option<Vec<DType>> = self.types.iter().map(dtype).collect();
+        match dtypes.filter(|_| scale.is_finite()) {
+            Some(dtypes) => Ok(Scaling { dtypes, scale }),
+            None => {
+                let detail = "element types f32 and u8 and a finite factor are expected";
+                Err(wrong(path, "samples", detail))
+            }
+        }
+    }
 }
 
 /// Where training stands; see [`FitState`]. The sums of its numbers are tensors.

@@ -14,8 +14,10 @@
 //!
 //! The header's `__metadata__` has one entry, `wgrad`: JSON with `crc32`, `format_version`, `library_version`, the
 //! `config` that must agree (seed, inputs, layers, calls, outputs with losses and metrics, optimizer), the counters
-//! `steps` and `epochs`, a `learning_rate` set by hand, the names `kept`, and in `fit` where training stands: epoch,
+//! `steps` and `epochs`, a `learning_rate` set by hand, the types and the scale of the `samples` that were trained on, the names `kept`, and in `fit` where training stands: epoch,
 //! batch, history and the state of each callback.
+//!
+//! A file of weights alone has the entry `wgrad_samples`: the same `samples`, if they were bytes or scaled.
 //!
 //! `crc32` is the checksum of the **whole file**, header included, taken with eight zeros in its own place. A CRC-32
 //! finds every error within 32 bits, so that no changed byte goes unnoticed, and misses other damage once in 2^32.
@@ -28,7 +30,9 @@ mod config;
 mod file;
 mod load;
 mod metadata;
+mod samples;
 mod save;
+mod scalers;
 mod weights;
 
 pub use weights::WeightMap;
@@ -38,3 +42,6 @@ pub const FORMAT_VERSION: u32 = 1;
 
 /// The entry of a file's metadata that makes it a checkpoint.
 const KEY: &str = "wgrad";
+
+/// The entry of a file of weights that says how the samples came.
+const SAMPLES: &str = "wgrad_samples";

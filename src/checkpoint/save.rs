@@ -2,7 +2,7 @@
 
 use super::config::config;
 use super::file::{Entry, ZEROS, encode, seal, wrong};
-use super::metadata::{Fit, Metadata};
+use super::metadata::{Fit, Metadata, Samples};
 use super::{FORMAT_VERSION, KEY, atomic};
 use crate::error::Result;
 use crate::train::{FitState, Trainer};
@@ -17,8 +17,9 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where the file cannot be written; [`Error::Gpu`](crate::Error::Gpu) where the
-    /// device fails.
+    /// device fails; [`Error::Parameter`](crate::Error::Parameter) inside a `fit`.
     pub async fn save_checkpoint_async(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.refuse_in_fit("save_checkpoint", "`Control::save_checkpoint` writes its place too")?;
         self.write_checkpoint(path.as_ref(), self.fit_state().cloned()).await
     }
 
@@ -41,6 +42,7 @@ impl Trainer {
             steps: state.steps,
             epochs: state.epochs,
             learning_rate: state.learning_rate,
+            samples: state.scaling.as_ref().map(Samples::new),
             kept: state.kept.clone(),
             fit: state.fit.as_ref().map(Fit::new),
         };

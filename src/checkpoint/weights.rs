@@ -3,6 +3,7 @@
 use super::atomic;
 use super::file::{Contents, Entry, encode, listed, read, wrong};
 use super::load::metadata;
+use super::samples;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 use crate::train::{PlacedTensor, Trainer};
@@ -168,7 +169,11 @@ impl Trainer {
         let tensors: Vec<_> = names.zip(weights.iter().map(Entry::of)).collect();
         // Readers of PyTorch's files ask for this mark.
         let format = map.modules.is_some().then(|| ("format", "pt".to_owned()));
-        atomic::write(path, &encode(path, &tensors, format)?)
+        let marks = match format {
+            Some(format) => Some(format),
+            None => samples::written(self, path)?,
+        };
+        atomic::write(path, &encode(path, &tensors, marks)?)
     }
 
     /// Replaces all weights by those of a safetensors file with the model's own names and Keras' layout. Of a
@@ -212,6 +217,11 @@ impl Trainer {
             let detail = format!("belongs to no weight of the model; there are {}", listed(&names));
             return Err(wrong(path, *name, detail));
         }
-        self.set_weights(&weights)
+        let scaling = samples::read(path, &contents)?;
+        self.set_weights(&weights)?;
+        if let Some(scaling) = scaling {
+            self.set_scaling(scaling);
+        }
+        Ok(())
     }
 }

@@ -15,7 +15,7 @@ pub struct TensorDataset {
     x: Vec<Tensor>,
     y: Vec<Tensor>,
     weights: Option<Tensor>,
-    scale: f32,
+    scale: Option<f32>,
 }
 
 impl TensorDataset {
@@ -73,7 +73,7 @@ impl TensorDataset {
                 ));
             }
         }
-        Ok(Self { x, y, weights: None, scale: 1.0 })
+        Ok(Self { x, y, weights: None, scale: None })
     }
 
     /// The same data, each sample's loss multiplied by its weight: `[n]` f32, 0 or more.
@@ -101,13 +101,16 @@ impl TensorDataset {
     /// The same data, its features multiplied by `scale` when they are decoded on the device, in
     /// place of any scale set before: `1.0 / 255.0` takes u8 pixels to `[0, 1]`.
     ///
+    /// A model remembers the scale that it was trained with, and multiplies datasets of the same element type that were
+    /// given none by it too.
+    ///
     /// # Errors
     /// [`Error::Parameter`] for a scale that is NaN or infinite.
     pub fn scaled(self, scale: f32) -> Result<Self> {
         if !scale.is_finite() {
             return Err(Error::parameter("scale", scale, "must be a finite number"));
         }
-        Ok(Self { scale, ..self })
+        Ok(Self { scale: Some(scale), ..self })
     }
 
     /// How many samples there are: at least 1.
@@ -155,6 +158,14 @@ impl TensorDataset {
     /// What the features are multiplied by on the device: 1 unless [`scaled`](Self::scaled).
     #[must_use]
     pub const fn scale(&self) -> f32 {
+        match self.scale {
+            Some(scale) => scale,
+            None => 1.0,
+        }
+    }
+
+    /// The scale that was given, if one was.
+    pub(crate) const fn given_scale(&self) -> Option<f32> {
         self.scale
     }
 

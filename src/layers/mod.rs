@@ -8,6 +8,7 @@ mod handle;
 mod merge;
 mod model;
 mod noise;
+mod normalization;
 mod rectifier;
 mod sequential;
 mod shape;
@@ -22,6 +23,7 @@ pub use handle::LayerHandle;
 pub use merge::{Add, Average, Multiply};
 pub use model::{Call, Model, ModelInput, NamedLayer};
 pub use noise::{AlphaDropout, GaussianNoise};
+pub use normalization::Normalization;
 pub use rectifier::{PRelu, RRelu};
 pub use sequential::Sequential;
 pub use shape::{Permute, Reshape};
@@ -31,8 +33,9 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::{Initializer, Shape};
 use std::fmt::Debug;
+use std::sync::Arc;
 
-/// A trainable tensor that a layer asks for.
+/// A tensor that a layer asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightSpec {
     /// Its name inside the layer: `kernel`, `bias`.
@@ -47,6 +50,10 @@ pub struct WeightSpec {
     pub fan_out: usize,
     /// The penalty that its values add to the loss.
     pub regularizer: Regularizer,
+    /// Whether training may change it, unless its layer is frozen.
+    pub trainable: bool,
+    /// The values that it begins as, in place of the initializer's, in row-major order.
+    pub values: Option<Arc<[f32]>>,
 }
 
 impl WeightSpec {
@@ -68,7 +75,22 @@ impl WeightSpec {
                 (fan_in.saturating_mul(field), fan_out.saturating_mul(field))
             }
         };
-        Self { name, shape, initializer, fan_in, fan_out, regularizer }
+        let (trainable, values) = (true, None);
+        Self { name, shape, initializer, fan_in, fan_out, regularizer, trainable, values }
+    }
+
+    /// A weight that training never changes: saved with the others, moved by no gradient.
+    #[must_use]
+    pub const fn frozen(mut self) -> Self {
+        self.trainable = false;
+        self
+    }
+
+    /// A weight that begins as these values, one for each element; a model refuses another number of them.
+    #[must_use]
+    pub fn values(mut self, values: impl Into<Arc<[f32]>>) -> Self {
+        self.values = Some(values.into());
+        self
     }
 }
 
@@ -154,7 +176,7 @@ pub trait Layer: Debug + Send + Sync {
     /// Settings outside their domain, or inputs that do not suit.
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape>;
 
-    /// The trainable tensors for inputs of these sample shapes.
+    /// The tensors for inputs of these sample shapes.
     fn weights(&self, _inputs: &[Shape]) -> Vec<WeightSpec> {
         Vec::new()
     }

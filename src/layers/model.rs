@@ -30,7 +30,7 @@ pub struct NamedLayer {
 }
 
 impl NamedLayer {
-    /// Its trainable tensors.
+    /// Its tensors.
     #[must_use]
     pub fn weights(&self) -> Vec<WeightSpec> {
         self.layer.weights(&self.inputs)
@@ -139,6 +139,10 @@ impl Builder {
         }
         for weight in own {
             indexable(&format!("layer `{name}`: {}", weight.name), &weight.shape)?;
+            if let Some(values) = weight.values.filter(|v| v.len() != weight.shape.len()) {
+                let detail = format!("`{}` begins as {} values", weight.name, values.len());
+                return Err(Error::shape("model", &[&weight.shape], detail).in_layer(&name));
+            }
         }
         self.shapes.push(shape.clone());
         self.calls.push(Call { layer: index, inputs, shape });

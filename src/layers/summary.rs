@@ -50,10 +50,14 @@ impl Model {
         }
         let [mut total, mut trained] = [0, 0];
         for (i, layer) in self.layers.iter().enumerate() {
-            let lens = layer.weights().into_iter().map(|w| w.shape.len());
-            let params = lens.fold(0, usize::saturating_add);
+            let mut params = 0;
+            for weight in layer.weights() {
+                let len = weight.shape.len();
+                params = usize::saturating_add(params, len);
+                let trains = layer.trainable && weight.trainable;
+                trained = usize::saturating_add(trained, if trains { len } else { 0 });
+            }
             total = usize::saturating_add(total, params);
-            trained = usize::saturating_add(trained, if layer.trainable { params } else { 0 });
             let mut uses = self.calls.iter().filter(|call| call.layer == i).peekable();
             let shape = uses.peek().map(|call| output_cell(&call.shape)).unwrap_or_default();
             let sources: Vec<String> =

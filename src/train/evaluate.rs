@@ -16,7 +16,9 @@ impl Trainer {
     /// fits; a device failure.
     pub async fn evaluate_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         self.check_data(data)?;
-        let sized = |this: &Self, size: usize| this.resident_pass("evaluate", data, size, None);
+        let scale = self.scale_of(data)?;
+        let sized =
+            |this: &Self, size: usize| this.resident_pass("evaluate", data, scale, size, None);
         let pass = sized(self, self.evaluation_batch())?;
         self.admit(&[Wanted { pass: &pass, resized: &sized }])?;
         self.make_resident(data, &pass)?;

@@ -101,7 +101,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Samples per step. The last batch of an epoch may be shorter; it is trained too.
+    /// Samples per step, 32 unless set; all of them if there are fewer, as in Keras. The last batch of an epoch may be
+    /// shorter; it is trained too.
     #[must_use]
     pub const fn batch_size(mut self, batch_size: usize) -> Self {
         self.batch_size = Some(batch_size);
@@ -144,10 +145,11 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Keeps the last samples, this share of all, for validation: taken before shuffling, as in Keras.
+    /// Keeps the last samples, this share of all, for validation: taken before shuffling, as in Keras. 0, Keras'
+    /// default, keeps none.
     #[must_use]
     pub const fn validation_split(mut self, share: f64) -> Self {
-        self.validation_split = Some(share);
+        self.validation_split = if share == 0.0 { None } else { Some(share) };
         self
     }
 
@@ -239,7 +241,10 @@ impl<'a> Fit<'a> {
                 // As Keras: the training part is the floor.
                 let first = (n as f64 * (1.0 - share)).floor();
                 if !(share > 0.0 && share < 1.0) || first < 1.0 || first as usize >= n {
-                    let detail = format!("both sides of {n} samples need at least one");
+                    let detail = format!(
+                        "a share of the samples, 0 or more and below 1{}; both sides of {n} samples need at least one",
+                        percent(share)
+                    );
                     return Err(Error::parameter("validation_split", share, detail));
                 }
                 let (head, tail) = train.as_ref().unwrap_or(data).split_at(first as usize)?;
@@ -299,6 +304,14 @@ impl<'a> Fit<'a> {
             *weight *= factor.map_or(1.0, |(_, w)| *w);
         }
         data.weighted(Tensor::f32([n], weights)?)
+    }
+}
+
+/// What to write in place of a share that is a number of percent.
+fn percent(share: f64) -> String {
+    match share > 1.0 && share < 100.0 {
+        true => format!(": {share} percent is {}", share / 100.0),
+        false => String::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where parameters lie in their arenas.
 
 use crate::error::{Error, Result};
-use crate::layers::{Model, NamedLayer, WeightSpec, stream_of};
+use crate::layers::{Model, NamedLayer, Regularizer, WeightSpec, stream_of};
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
 const ALIGN: usize = 64;
@@ -23,6 +23,14 @@ pub struct PlacedTensor {
     pub offset: usize,
     /// The random stream of its initial values: the layer's own, and the weight's place in the layer.
     pub stream: u64,
+}
+
+impl PlacedTensor {
+    /// The penalty that its values add to the loss. A frozen tensor adds none, as in Keras: no step could lower it.
+    #[must_use]
+    pub fn penalty(&self) -> Regularizer {
+        if self.trainable { self.spec.regularizer } else { Regularizer::default() }
+    }
 }
 
 /// A flat buffer of parameters.
@@ -51,7 +59,7 @@ impl ArenaLayout {
     pub fn new(model: &Model, max_bytes: u64) -> Result<Self> {
         let mut layout = Self::default();
         for (NamedLayer { name: layer, trainable, .. }, spec) in model.weights() {
-            let trainable = *trainable;
+            let trainable = *trainable && spec.trainable;
             let name = format!("{layer}/{}", spec.name);
             let bytes = (spec.shape.len() as u64).saturating_mul(4);
             if bytes > max_bytes / 256 * 256 {
@@ -121,8 +129,14 @@ impl ArenaLayout {
         for t in self.tensors.iter().filter(|t| t.arena == arena) {
             let len = t.spec.shape.len();
             let (fan_in, fan_out) = (t.spec.fan_in, t.spec.fan_out);
-            let drawn = t.spec.initializer.fill(len, fan_in, fan_out, seed, t.stream);
-            values[t.offset..t.offset + len].copy_from_slice(&drawn);
+            let own = &mut values[t.offset..t.offset + len];
+            match t.spec.values.as_ref().filter(|given| given.len() == len) {
+                Some(given) => own.copy_from_slice(given),
+                None => {
+                    let drawn = t.spec.initializer.fill(len, fan_in, fan_out, seed, t.stream);
+                    own.copy_from_slice(&drawn);
+                }
+            }
         }
         values
     }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The roles of batches whose buffers every call fills anew, and those that a `fit` uses all along.
-const ROLES: [&str; 4] = ["train", "validate", "evaluate", "predict"];
+pub(super) const ROLES: [&str; 6] =
+    ["train", "validate", "evaluate", "predict", "train_on_batch", "test_on_batch"];
 const OF_FIT: [&str; 2] = ["train", "validate"];
 
 /// A pass that is to run.
@@ -151,7 +152,7 @@ impl Trainer {
 
     /// Frees what earlier calls left for later ones of other batches; nothing that a `fit` under way still uses.
     fn release_all_but(&mut self, passes: &[Wanted<'_>]) {
-        let fitting = self.fitting;
+        let fitting = self.is_fitting();
         let in_use = |role: &str| fitting && OF_FIT.contains(&role);
         self.executors.retain(|((batch, _), _)| in_use(batch.role));
         // Executors hold their activations: what the pool forgot would be there and not count.

@@ -4,15 +4,18 @@ mod clock;
 mod compile;
 mod evaluate;
 mod fit;
+mod guard;
 mod history;
 mod layout;
 mod memory;
 mod numbers;
+mod on_batch;
 mod pass;
 mod predict;
 mod profile;
 mod rate;
 mod run;
+mod scaling;
 mod source;
 #[cfg(not(target_arch = "wasm32"))]
 mod state;
@@ -35,6 +38,8 @@ pub use predict::Features;
 pub use profile::{Call, Kernel, Profile};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use run::{Batches, FitState};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use scaling::Scaling;
 pub use source::TrainingData;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state::TrainerState;

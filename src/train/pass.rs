@@ -103,6 +103,7 @@ impl Trainer {
         &self,
         role: &'static str,
         data: &TensorDataset,
+        scale: f32,
         size: usize,
         limit: Option<usize>,
     ) -> Result<Pass> {
@@ -112,12 +113,12 @@ impl Trainer {
             x: data.features().iter().map(ty).collect(),
             y: data.targets().iter().map(ty).collect(),
             weighted: data.weights().is_some(),
-            scale: data.scale(),
+            scale,
             size,
             slots: 0,
             capacity: size,
         };
-        self.pass(full, data.len(), limit, role == "train")
+        self.pass(full, data.len(), limit, ["train", "train_on_batch"].contains(&role))
     }
 
     /// Uploads a dataset, its samples in order, and compiles its batches: nothing is allocated or compiled

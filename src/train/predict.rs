@@ -11,29 +11,33 @@ use crate::graph::TensorType;
 use crate::tensor::{Shape, Tensor};
 
 /// Samples to predict: a tensor `[n, ...]` for each input, and the factor that their elements are multiplied by.
+///
+/// A factor that is not given is that of the samples that the model was trained on, where these have the same element
+/// types: a model that learned on bytes times 1/255 takes other bytes times 1/255 too. Checkpoints and the library's
+/// files of weights carry it. Where nobody can know it, `predict` says so.
 #[derive(Debug, Clone, Copy)]
 pub struct Features<'a> {
     /// The samples.
     pub x: &'a [Tensor],
-    /// The factor.
-    pub scale: f32,
+    /// The factor; `None` for that of the samples that the model was trained on.
+    pub scale: Option<f32>,
 }
 
 impl<'a> From<&'a Tensor> for Features<'a> {
     fn from(x: &'a Tensor) -> Self {
-        Self { x: std::slice::from_ref(x), scale: 1.0 }
+        Self { x: std::slice::from_ref(x), scale: None }
     }
 }
 
 impl<'a> From<&'a [Tensor]> for Features<'a> {
     fn from(x: &'a [Tensor]) -> Self {
-        Self { x, scale: 1.0 }
+        Self { x, scale: None }
     }
 }
 
 impl<'a> From<&'a TensorDataset> for Features<'a> {
     fn from(data: &'a TensorDataset) -> Self {
-        Self { x: data.features(), scale: data.scale() }
+        Self { x: data.features(), scale: data.given_scale() }
     }
 }
 
@@ -48,11 +52,9 @@ async fn take(count: usize, outputs: Vec<PendingOutput>, values: &mut [Vec<f32>]
     Ok(())
 }
 
-/// The pass over samples in batches of about `size`, rounded up so that few plans are compiled however many samples
-/// there are.
+/// The pass over samples in batches of `size`.
 fn predict_pass(x: &[Tensor], scale: f32, size: usize) -> Pass {
     let n = x[0].shape().dims()[0];
-    let size = size.next_power_of_two();
     let types = x.iter().map(|x| {
         let mut dims = x.shape().dims().to_vec();
         dims[0] = size;
@@ -77,13 +79,10 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Shape`] where the samples do not suit the model; [`Error::Parameter`] for a model of several
-    /// outputs; [`Error::Limit`] where the device has no room, with the largest batch that fits; [`Error::Gpu`] for
+    /// outputs; [`Error::Data`] for samples whose factor nobody knows, see [`Features`]; [`Error::Limit`] where the device has no room, with the largest batch that fits; [`Error::Gpu`] for
     /// a device failure.
     pub async fn predict_async<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
-        if self.outputs.len() > 1 {
-            let detail = "the model has several; predict_outputs gives them all";
-            return Err(Error::parameter("outputs", self.outputs.len(), detail));
-        }
+        self.check_one_output()?;
         Ok(self.predict_outputs_async(samples).await?.swap_remove(0))
     }
 
@@ -95,14 +94,37 @@ impl Trainer {
         &mut self,
         samples: impl Into<Features<'a>>,
     ) -> Result<Vec<Tensor>> {
-        let Features { x, scale } = samples.into();
+        // Rounded up, so that few plans are compiled however many samples there are.
+        let size = self.evaluation_batch();
+        self.predict_sized(samples.into(), size, usize::next_power_of_two).await
+    }
+
+    /// Refuses a model of several outputs.
+    pub(super) fn check_one_output(&self) -> Result<()> {
+        match self.outputs.len() {
+            1 => Ok(()),
+            several => {
+                let detail = "the model has several; predict_outputs gives them all";
+                Err(Error::parameter("outputs", several, detail))
+            }
+        }
+    }
+
+    /// Each output for each sample, in batches of `size` samples, rounded, or of all if there are fewer.
+    pub(super) async fn predict_sized(
+        &mut self,
+        Features { x, scale }: Features<'_>,
+        size: usize,
+        rounded: impl Fn(usize) -> usize,
+    ) -> Result<Vec<Tensor>> {
         self.check_features(x)?;
-        if !scale.is_finite() {
+        if let Some(scale) = scale.filter(|scale| !scale.is_finite()) {
             return Err(Error::parameter("scale", scale, "a finite number"));
         }
+        let scale = self.scale_of_features(x, scale)?;
         let n = x[0].shape().dims()[0];
-        let sized = |_: &Self, size: usize| Ok(predict_pass(x, scale, size));
-        let pass = sized(self, n.min(self.evaluation_batch()))?;
+        let sized = |_: &Self, size: usize| Ok(predict_pass(x, scale, rounded(size)));
+        let pass = sized(self, n.min(size))?;
         self.admit(&[Wanted { pass: &pass, resized: &sized }])?;
         let (batch, size) = (&pass.full, pass.full.size);
         let in_order: Vec<u32> = (0..size as u32).collect();

@@ -239,6 +239,7 @@ impl Trainer {
         if steps == 0 {
             return Err(Error::parameter("steps", 0, "a profile has at least one step"));
         }
+        self.refuse_in_fit("profile", "profile after it")?;
         let Some(pass) = self.trained.clone() else {
             let detail = "it replays the steps of the last `fit`; there was none yet";
             return Err(Error::parameter("profile", steps, detail));

@@ -2,10 +2,12 @@
 
 use super::clock::Instant;
 use super::fit::Fit;
+use super::guard::UnderWay;
 use super::history::{BatchEnd, Epoch, FitInfo, History};
 use super::memory::Wanted;
 use super::numbers::Numbers;
 use super::pass::Pass;
+use super::scaling::Scaling;
 use super::source::{Feed, TrainingData};
 use super::stops::Stops;
 use super::trainer::Trainer;
@@ -60,6 +62,7 @@ pub(crate) struct FitState {
 /// What a `fit` trains with.
 struct Run<'f, 'a> {
     fit: &'f mut Fit<'a>,
+    under_way: UnderWay,
     info: FitInfo,
     feed: Feed,
     state: FitState,
@@ -115,8 +118,7 @@ impl Trainer {
         mut fit: Fit<'_>,
     ) -> Result<History> {
         let began = Instant::now();
-        // A `fit` that was dropped before its end is no longer under way.
-        self.fitting = false;
+        self.refuse_in_fit("fit", "train another model, or after this training")?;
         if fit.epochs == 0 {
             return Err(Error::parameter("epochs", 0, "at least one epoch"));
         }
@@ -128,18 +130,20 @@ impl Trainer {
         let unwatched = fit.alone() && split.validation.data().is_none();
         let sized = |this: &Self, size: usize| this.training_pass(&data, &fit, size, unwatched);
         let pass = sized(self, fit.batch_size.unwrap_or(data.len()))?;
+        let scaling = Scaling::of(&pass.full);
         let validation = match split.validation.data() {
             Some(data) => {
                 self.check_data(data)?;
-                Some((data, self.validation_pass(data, self.evaluation_batch())?))
+                let scale = Scaling::for_dataset(Some(&scaling), data)?;
+                Some((data, scale, self.validation_pass(data, scale, self.evaluation_batch())?))
             }
             None => None,
         };
         let mut passes = vec![Wanted { pass: &pass, resized: &sized }];
-        let sized = validation
-            .as_ref()
-            .map(|(data, _)| |this: &Self, size: usize| this.validation_pass(data, size));
-        if let (Some((_, pass)), Some(resized)) = (&validation, &sized) {
+        let sized = validation.as_ref().map(|(data, scale, _)| {
+            |this: &Self, size: usize| this.validation_pass(data, *scale, size)
+        });
+        if let (Some((.., pass)), Some(resized)) = (&validation, &sized) {
             passes.push(Wanted { pass, resized });
         }
         self.check_callbacks(&fit, validation.is_some())?;
@@ -148,7 +152,7 @@ impl Trainer {
         self.trained = None;
         let feed = self.feed(&data, &pass)?;
         self.trained = Some(pass.clone());
-        if let Some((data, pass)) = &validation {
+        if let Some((data, _, pass)) = &validation {
             self.make_resident(data, pass)?;
         }
         let info = FitInfo {
@@ -164,6 +168,7 @@ impl Trainer {
             batch_hooks: vec![(true, Instant::now()); fit.callbacks.len()],
             places: fit.places(),
             fit: &mut fit,
+            under_way: UnderWay::default(),
             info,
             feed,
             state,
@@ -171,14 +176,13 @@ impl Trainer {
             epoch_began: Instant::now(),
             stops: Stops::of(&pass),
         };
-        self.take_up(&mut run)?;
+        self.take_up(&mut run, &scaling)?;
         // While training goes on, and after it failed, the trainer stands at no place of its own.
         self.fit_state = None;
-        self.fitting = true;
-        let validation = validation.as_ref().map(|(_, pass)| pass);
-        let ended = self.epochs_of(&mut run, &pass, validation, began).await;
-        self.fitting = false;
-        ended?;
+        self.scaling = Some(scaling);
+        self.fitting = run.under_way.mark();
+        let validation = validation.as_ref().map(|(.., pass)| pass);
+        self.epochs_of(&mut run, &pass, validation, began).await?;
         // Training that has ended may go on for more epochs, once a checkpoint says so.
         self.fit_state = Some(FitState { stop: false, ..run.snapshot() });
         self.resume = false;
@@ -194,8 +198,8 @@ impl Trainer {
         crate::gpu::block_on(self.fit_async(data, fit))
     }
 
-    fn validation_pass(&self, data: &TensorDataset, size: usize) -> Result<Pass> {
-        self.resident_pass("validate", data, size, None)
+    fn validation_pass(&self, data: &TensorDataset, scale: f32, size: usize) -> Result<Pass> {
+        self.resident_pass("validate", data, scale, size, None)
     }
 
     /// Names of the logs at the end of an epoch.
@@ -222,7 +226,13 @@ impl Trainer {
                     return Err(Error::parameter("monitor", monitor, detail));
                 }
             }
-            callback.check()?;
+            callback.check().map_err(|e| match e {
+                // What names a file alone does not tell who wants it.
+                Error::Io { .. } | Error::File { .. } => {
+                    Error::callback(callback.name(), "check", &e)
+                }
+                e => e,
+            })?;
             for log in callback.logs() {
                 if !names.contains(&log) {
                     names.push(log);
@@ -233,10 +243,11 @@ impl Trainer {
     }
 
     /// Takes up the state of a checkpoint, where one was loaded or a callback has one.
-    fn take_up(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+    fn take_up(&mut self, run: &mut Run<'_, '_>, scaling: &Scaling) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = run.fit.callbacks.iter().find_map(|c| c.resume_from()) {
             self.load_checkpoint(path)?;
+            Scaling::compare(self.scaling(), scaling);
         }
         let Some(state) = self.fit_state.clone().filter(|_| self.resume) else { return Ok(()) };
         let own = run.state.batches;
@@ -429,15 +440,18 @@ impl Trainer {
         let step = run.state.batch;
         let due =
             |c: &dyn Callback, fresh: bool| fresh && c.batch_interval() != BatchInterval::Never;
-        let Run { fit, info, requests, batch_hooks, places, .. } = run;
+        let Run { fit, under_way, info, requests, batch_hooks, places, .. } = run;
         let callbacks = fit.callbacks.iter_mut().zip(places);
         for ((callback, &mut place), (fresh, _)) in callbacks.zip(batch_hooks) {
             if due(callback.as_ref(), *fresh) {
                 *fresh = false;
                 let mut control = Control { trainer: self, info, requests, place };
-                callback
-                    .on_batch_begin(step, &mut control)
-                    .map_err(|e| Error::callback(callback.name(), "on_batch_begin", &*e))?;
+                under_way.call(
+                    callback.as_mut(),
+                    &mut control,
+                    "on_batch_begin",
+                    |c, control| c.on_batch_begin(step, control),
+                )?;
             }
         }
         Ok(())
@@ -446,7 +460,7 @@ impl Trainer {
     /// Gives the numbers so far to those who want them now.
     fn batch_ends(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<()> {
         let logs = run.state.numbers.evaluation(&self.outputs).logs("");
-        let Run { fit, info, requests, batch_hooks, places, state, .. } = run;
+        let Run { fit, under_way, info, requests, batch_hooks, places, state, .. } = run;
         let last = state.batch == pass.steps;
         let end = BatchEnd { epoch: state.epoch, batch: state.batch - 1, logs: &logs };
         let callbacks = fit.callbacks.iter_mut().zip(places);
@@ -460,9 +474,9 @@ impl Trainer {
             if due {
                 (*fresh, *at) = (true, Instant::now());
                 let mut control = Control { trainer: self, info, requests, place };
-                callback
-                    .on_batch_end(&end, &mut control)
-                    .map_err(|e| Error::callback(callback.name(), "on_batch_end", &*e))?;
+                under_way.call(callback.as_mut(), &mut control, "on_batch_end", |c, control| {
+                    c.on_batch_end(&end, control)
+                })?;
             }
         }
         Ok(())
@@ -475,11 +489,10 @@ impl Trainer {
         hook: &'static str,
         mut each: impl FnMut(&mut dyn Callback, &mut Control<'_>) -> HookResult,
     ) -> Result<()> {
-        let Run { fit, info, requests, places, .. } = run;
+        let Run { fit, under_way, info, requests, places, .. } = run;
         for (callback, &mut place) in fit.callbacks.iter_mut().zip(places) {
             let mut control = Control { trainer: self, info, requests, place };
-            each(callback.as_mut(), &mut control)
-                .map_err(|e| Error::callback(callback.name(), hook, &*e))?;
+            under_way.call(callback.as_mut(), &mut control, hook, &mut each)?;
         }
         Ok(())
     }

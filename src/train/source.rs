@@ -85,8 +85,8 @@ impl Trainer {
         }
     }
 
-    /// The pass over training data in batches of `size`. Where nobody looks between epochs, the device keeps the
-    /// numbers of several.
+    /// The pass over training data in batches of `size`, or of all samples if there are fewer. If nobody looks between
+    /// epochs, the device keeps the numbers of several.
     pub(super) fn training_pass(
         &self,
         data: &TrainingData<'_>,
@@ -95,13 +95,14 @@ impl Trainer {
         unwatched: bool,
     ) -> Result<Pass> {
         let n = data.len();
-        if size == 0 || size > n {
-            let detail = format!("a batch has 1 to {n} samples, as many as there are");
-            return Err(Error::parameter("batch_size", size, detail));
+        if size == 0 {
+            return Err(Error::parameter("batch_size", size, "a batch has at least one sample"));
         }
+        let size = size.min(n);
         match data {
             TrainingData::Resident(data) => {
-                let mut pass = self.resident_pass("train", data, size, fit.steps_per_epoch)?;
+                let (scale, limit) = (self.scale_of(data)?, fit.steps_per_epoch);
+                let mut pass = self.resident_pass("train", data, scale, size, limit)?;
                 if unwatched {
                     pass.keep_passes(fit.epochs, self.columns());
                 }

@@ -1,6 +1,7 @@
 //! All that training changes, as plain data.
 
 use super::run::FitState;
+use super::scaling::Scaling;
 use super::trainer::Trainer;
 use super::weights::kept;
 use crate::error::{Error, Result};
@@ -16,6 +17,8 @@ pub(crate) struct TrainerState {
     pub epochs: u64,
     /// The learning rate, where it was set by hand.
     pub learning_rate: Option<f32>,
+    /// How the samples came that the model was trained on.
+    pub scaling: Option<Scaling>,
     /// Names under which weights are kept.
     pub kept: Vec<String>,
     /// Parameters, optimizer state and kept weights, in the order of [`Trainer::state_tensors`].
@@ -79,7 +82,8 @@ impl Trainer {
             }
         }
         let (steps, epochs, learning_rate) = (self.steps, self.epochs, self.learning_rate);
-        Ok(TrainerState { steps, epochs, learning_rate, kept, tensors, fit })
+        let scaling = self.scaling.clone();
+        Ok(TrainerState { steps, epochs, learning_rate, scaling, kept, tensors, fit })
     }
 
     /// Where the last `fit` ended, or a loaded checkpoint stands.
@@ -111,6 +115,7 @@ impl Trainer {
         self.steps = state.steps;
         self.epochs = state.epochs;
         self.learning_rate = state.learning_rate;
+        self.scaling = state.scaling;
         self.resume = state.fit.is_some();
         self.fit_state = state.fit;
         Ok(())

@@ -1,7 +1,7 @@
 //! One step as a graph: gather, forward, loss, metrics, and while training backward and optimizer.
 
 use super::compile::OutputSpec;
-use super::layout::ArenaLayout;
+use super::layout::{ArenaLayout, PlacedTensor};
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
@@ -76,10 +76,10 @@ pub struct StepSpec<'a> {
 }
 
 impl StepSpec<'_> {
-    /// Whether layers add a penalty to the loss.
+    /// Whether trained layers add a penalty to the loss.
     #[must_use]
     pub fn penalised(&self) -> bool {
-        self.layout.tensors.iter().any(|t| t.spec.regularizer != Regularizer::default())
+        self.layout.tensors.iter().any(|t| t.penalty() != Regularizer::default())
     }
 
     /// Numbers of a sample in the metrics buffer: for each output its loss and the columns of its metrics, and
@@ -178,14 +178,14 @@ struct Ends<'a> {
     sample_weight: Option<Value>,
 }
 
-/// The penalties of all parameters as a scalar, over whole arenas: as many dispatches for one tensor as for many.
+/// The penalties of all trained parameters as a scalar, over whole arenas: as many dispatches for one tensor as for many.
 fn penalty(g: &mut Graph, layout: &ArenaLayout, arenas: &[Value]) -> Result<Option<Value>> {
     let mut total = None;
     for (arena, &params) in arenas.iter().enumerate() {
         let len = g.shape(params).len();
         for (i, (function, _)) in Regularizer::default().terms().into_iter().enumerate() {
             let own = layout.tensors.iter().filter(|t| t.arena == arena);
-            let own = own.map(|t| (t, t.spec.regularizer.terms()[i].1)).filter(|t| t.1 != 0.0);
+            let own = own.map(|t| (t, t.penalty().terms()[i].1)).filter(|t| t.1 != 0.0);
             let tensors: Vec<_> =
                 own.map(|(t, factor)| (rows_of(t.offset, t.spec.shape.len()), factor)).collect();
             if tensors.is_empty() {
@@ -215,7 +215,7 @@ fn penalty_gradients(
     let mut all = vec![None; arenas.len()];
     let penalised = |arena: usize| {
         let own = layout.tensors.iter().filter(|t| t.arena == arena);
-        own.map(|t| t.spec.regularizer).any(|r| r != Regularizer::default())
+        own.map(PlacedTensor::penalty).any(|r| r != Regularizer::default())
     };
     let trained = (0..arenas.len()).filter(|&a| layout.arenas[a].trainable && penalised(a));
     if let Some(penalty) = penalty {

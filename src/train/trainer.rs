@@ -2,8 +2,10 @@
 
 use super::compile::{Compile, OutputSpec};
 use super::layout::ArenaLayout;
+use super::memory::ROLES;
 use super::pass::Pass;
 use super::run::FitState;
+use super::scaling::Scaling;
 use super::step::{Batch, StepSpec, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Pool, StepBlock, Store};
@@ -12,7 +14,7 @@ use crate::layers::{Model, Sequential};
 use crate::optim::{GradientTransform, Optimizer, Slot};
 use crate::plan::Plan;
 use crate::tensor::{DType, Shape, Tensor};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Plans and executors kept for another use.
 const KEPT: usize = 16;
@@ -68,8 +70,10 @@ pub struct Trainer {
     pub(super) resume: bool,
     /// The steps of the last `fit`, whose samples are on the device.
     pub(super) trained: Option<Pass>,
-    /// Whether a `fit` is under way, whose callbacks may use the trainer too.
-    pub(super) fitting: bool,
+    /// How the samples came that the model was trained on, if that is known.
+    pub(super) scaling: Option<Scaling>,
+    /// The `fit` under way; see [`Trainer::is_fitting`].
+    pub(super) fitting: Weak<()>,
 }
 
 /// Whether a plan is this one.
@@ -126,8 +130,10 @@ impl Trainer {
             fit_state: None,
             resume: false,
             trained: None,
-            fitting: false,
+            scaling: None,
+            fitting: Weak::new(),
         };
+        trainer.check_slots()?;
         trainer.probe()?;
         for (name, values) in trainer.initial_state() {
             trainer.store.upload(&name, &Tensor::f32([values.len()], values)?)?;
@@ -150,6 +156,22 @@ impl Trainer {
     /// What training keeps for each trained parameter.
     pub(super) fn slots(&self) -> Vec<Slot> {
         self.compile.gradients.slots(&*self.compile.optimizer)
+    }
+
+    /// Refuses slots whose buffers, or whose tensors in a checkpoint, would have the name of something else.
+    fn check_slots(&self) -> Result<()> {
+        let slots = self.slots();
+        for (i, Slot { name, .. }) in slots.iter().enumerate() {
+            let twice = slots[..i].iter().any(|slot| slot.name == *name);
+            let own =
+                ["params", "frozen", "kept", "profile"].contains(name) || ROLES.contains(name);
+            if twice || own || name.is_empty() || name.contains('/') {
+                let detail = "a slot of an optimizer has a name of its own, without `/`; \
+                              this one is taken; rename it";
+                return Err(Error::parameter("slot", name, detail));
+            }
+        }
+        Ok(())
     }
 
     /// Plans a step of one sample, so that whatever does not fit is refused before anything is allocated.

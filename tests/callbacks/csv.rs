@@ -108,7 +108,7 @@ fn a_file_that_cannot_be_written_is_an_error() {
     std::fs::write(below.parent().unwrap(), "").unwrap();
     let mut trainer = trainer();
     let error = trainer.fit(&line(4), fit(1).callback(CsvLogger::new(&below))).unwrap_err();
-    says(&error, &["CsvLogger", "on_train_begin", "no folder"]);
+    says(&error, &["CsvLogger", "check", "no folder"]);
     assert_eq!(trainer.steps(), 0);
     // A disk without room.
     if cfg!(target_os = "linux") {

@@ -122,7 +122,7 @@ fn a_checkpoint_that_cannot_be_written_ends_training_before_it_begins() {
         let mut trainer = trainer();
         let fit = fit(1).callback(ModelCheckpoint::new(path));
         let error = trainer.fit(&line(4), fit).unwrap_err();
-        says(&error, &["`ModelCheckpoint`", "on_train_begin", "no folder"]);
+        says(&error, &["`ModelCheckpoint`", "check", "no folder"]);
         assert_eq!(trainer.steps(), 0, "{name}");
     }
     // Braces that stand for themselves, and no folder named after a number that is not known yet.
@@ -135,6 +135,52 @@ fn a_checkpoint_that_cannot_be_written_ends_training_before_it_begins() {
     let fit = fit(1).callback(ModelCheckpoint::new(path)).callback(looking);
     trainer().fit(&line(4), fit).unwrap();
     assert!(folder.join("{a}/1/w").is_file());
+}
+
+#[test]
+fn what_a_callback_will_write_is_proved_before_training() {
+    let folder = folder("proved");
+    let file = folder.join("a file");
+    std::fs::write(&file, "kept").unwrap();
+    let log = folder.join("log.csv");
+    std::fs::write(&log, "of an earlier training").unwrap();
+    let below = file.join("below");
+    let path = |path: &std::path::Path| path.display().to_string();
+    let refuse = |name: &str, bad: Box<dyn Fn(Fit<'static>) -> Fit<'static>>| {
+        let mut trainer = trainer();
+        let hooks = Lambda::new().on_train_begin(|_| Err("no hook runs".into()));
+        // The log before it would be emptied by its first hook.
+        let fit = bad(fit(1).callback(hooks).callback(CsvLogger::new(&log)));
+        let error = trainer.fit(&line(4), fit).unwrap_err();
+        assert!(matches!(&error, Error::Callback { .. }), "{error:?}");
+        says(&error, &[&format!("`{name}`"), "check"]);
+        assert_eq!((trainer.steps(), std::fs::read(&file).unwrap()), (0, b"kept".to_vec()));
+        assert_eq!(std::fs::read(&log).unwrap(), b"of an earlier training");
+        let mut names: Vec<_> =
+            std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["a file", "log.csv"], "nothing is left behind");
+    };
+    let (a, b, c, d) = (below.clone(), below.clone(), below.clone(), below.clone());
+    let (folder_itself, long) = (folder.clone(), folder.join("x".repeat(300)));
+    let also = folder.clone();
+    refuse("BackupAndRestore", Box::new(move |f| f.callback(BackupAndRestore::new(&a))));
+    refuse("ModelCheckpoint", Box::new(move |f| f.callback(ModelCheckpoint::new(path(&b)))));
+    refuse("CsvLogger", Box::new(move |f| f.callback(CsvLogger::new(&c))));
+    refuse("TensorBoard", Box::new(move |f| f.callback(TensorBoard::new(&d))));
+    refuse("CsvLogger", Box::new(move |f| f.callback(CsvLogger::new(&folder_itself))));
+    refuse("ModelCheckpoint", Box::new(move |f| f.callback(ModelCheckpoint::new(path(&also)))));
+    let name = path(&long) + "{epoch}";
+    refuse("ModelCheckpoint", Box::new(move |f| f.callback(ModelCheckpoint::new(name.clone()))));
+    // The control: each of them where there is room.
+    let room = folder.join("room");
+    let all = fit(1)
+        .callback(BackupAndRestore::new(room.join("backup")))
+        .callback(ModelCheckpoint::new(path(&room.join("deep/w"))))
+        .callback(CsvLogger::new(room.join("far/log.csv")))
+        .callback(TensorBoard::new(room.join("board")));
+    trainer().fit(&line(4), all).unwrap();
+    assert!(room.join("deep/w").is_file() && room.join("far/log.csv").is_file());
 }
 
 #[test]

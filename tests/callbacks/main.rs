@@ -6,6 +6,7 @@ mod hooks;
 mod known;
 mod progress;
 mod rates;
+mod reentry;
 mod resume;
 mod stopping;
 #[path = "../support/mod.rs"]

@@ -242,6 +242,6 @@ fn a_folder_that_cannot_be_made_is_an_error() {
     std::fs::write(&file, "").unwrap();
     let mut trainer = trainer();
     let error = trainer.fit(&line(4), fit(1).callback(TensorBoard::new(&file))).unwrap_err();
-    says(&error, &["TensorBoard", "on_train_begin", "file"]);
+    says(&error, &["TensorBoard", "check", "file"]);
     assert_eq!(trainer.steps(), 0);
 }

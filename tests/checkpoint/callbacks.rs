@@ -90,6 +90,42 @@ fn only_the_best_is_written() -> Result<()> {
 }
 
 #[test]
+fn the_best_is_remembered_by_the_object() -> Result<()> {
+    let folder = Folder::new("remembered");
+    let path = pattern(&folder, "best.safetensors");
+    let (good, worse, better) = ([0.5, 0.25], [16.0, 15.0], [0.3, 0.125]);
+    let written = || std::fs::read(folder.file("best.safetensors")).unwrap();
+    let mut best = ModelCheckpoint::new(&path).save_best_only("made_loss").save_weights_only(true);
+    trainer().fit(&points(400), fit(2).callback(made(&good)).callback(&mut best))?;
+    let file = written();
+    // Another training of the same object, as in Keras: nothing there is as good.
+    let mut second = strayed();
+    second.fit(&points(400), fit(2).callback(made(&worse)).callback(&mut best))?;
+    assert!(written() == file, "a worse model does not replace a better one");
+    assert_eq!(best.best(), Some(0.25));
+    second.fit(&points(400), fit(2).callback(made(&better)).callback(&mut best))?;
+    assert!(written() != file);
+    assert_eq!(best.best(), Some(0.125));
+    // A new object knows nothing of the file, unless it is told.
+    let file = written();
+    let new = || ModelCheckpoint::new(&path).save_best_only("made_loss").save_weights_only(true);
+    let mut told = new().initial_value_threshold(0.125);
+    second.fit(&points(400), fit(2).callback(made(&worse)).callback(&mut told))?;
+    assert!(written() == file && told.best() == Some(0.125));
+    second.fit(&points(400), fit(2).callback(made(&[0.5, 0.0625])).callback(&mut told))?;
+    assert!(written() != file && told.best() == Some(0.0625));
+    let file = written();
+    second.fit(&points(400), fit(2).callback(made(&worse)).callback(new()))?;
+    assert!(written() != file, "the control");
+    // A threshold goes the way of the numbers.
+    let high = new().mode(Mode::Max).initial_value_threshold(20.0);
+    let file = written();
+    second.fit(&points(400), fit(2).callback(made(&worse)).callback(high))?;
+    assert!(written() == file);
+    Ok(())
+}
+
+#[test]
 fn settings_that_do_not_suit_are_refused_before_training() {
     let folder = Folder::new("refused");
     let path = |name: &str| pattern(&folder, name);

@@ -107,6 +107,11 @@ fn digest(trainer: &Trainer) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Where bytes are found.
+fn find(bytes: &[u8], part: &[u8]) -> usize {
+    bytes.windows(part.len()).position(|window| window == part).unwrap()
+}
+
 /// All that a trainer holds, as the bytes of a checkpoint.
 fn state(trainer: &Trainer, folder: &Folder) -> Vec<u8> {
     let path = folder.file("state.safetensors");

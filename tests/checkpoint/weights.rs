@@ -196,3 +196,52 @@ fn maps_that_do_not_suit_the_model_are_refused() {
     says(&error, &["out: dense/bias: two tensors would have this name"]);
     assert_eq!(folder.names(), ["keras.safetensors"]);
 }
+
+#[test]
+fn the_scale_of_the_samples_survives() -> Result<()> {
+    let folder = Folder::new("scale");
+    let pixels =
+        |n: usize| Tensor::u8([n, 4], (0..4 * n).map(|i| (i * 31) as u8).collect::<Vec<_>>());
+    let y = Tensor::f32([8, 3], (0..24).map(|i| (i as f32).cos()).collect::<Vec<_>>())?;
+    let data = TensorDataset::new(pixels(8)?, y)?.scaled(1.0 / 255.0)?;
+    let mut first = recorded();
+    first.fit(&data, Fit::new().verbose(Verbose::Silent))?;
+    let want = first.predict(&data)?;
+    let file = |name: &str| folder.file(name);
+    first.save_weights(file("weights"))?;
+    first.save_checkpoint(file("checkpoint"))?;
+    first.save_weights_as(file("torch"), &torch())?;
+    // In other processes, which see the files alone.
+    let mut weights = recorded();
+    weights.load_weights(file("weights"))?;
+    let mut checkpoint = recorded();
+    checkpoint.load_checkpoint(file("checkpoint"))?;
+    let mut of_checkpoint = recorded();
+    of_checkpoint.load_weights(file("checkpoint"))?;
+    for trainer in [&mut weights, &mut checkpoint, &mut of_checkpoint] {
+        assert_eq!(trainer.predict(&pixels(8)?)?, want);
+    }
+    // Another library's file has no place for it: the call says what it needs.
+    let mut foreign = recorded();
+    foreign.load_weights_as(file("torch"), &torch())?;
+    let x = pixels(8)?;
+    says(&foreign.predict(&x).unwrap_err(), &["weights came from elsewhere", "Features"]);
+    let given = Features { x: std::slice::from_ref(&x), scale: Some(1.0 / 255.0) };
+    assert_eq!(foreign.predict(given)?, want);
+    // It goes from file to file, and the same weights are the same bytes.
+    weights.save_weights(file("again"))?;
+    assert!(std::fs::read(file("again")).unwrap() == std::fs::read(file("weights")).unwrap());
+    // A damaged entry is an error, and changes nothing.
+    let good = std::fs::read(file("weights")).unwrap();
+    for (from, to) in [("u8", "x8"), ("u8", "f8"), ("types", "typos")] {
+        let at = find(&good, b"wgrad_samples");
+        let at = at + find(&good[at..], from.as_bytes());
+        let mut bad = good.clone();
+        bad[at..at + to.len()].copy_from_slice(to.as_bytes());
+        let before = digest(&foreign);
+        let error = foreign.load_weights(write(&folder, "bad", &bad)).unwrap_err();
+        says(&error, &["bad", "samples"]);
+        assert_eq!(digest(&foreign), before);
+    }
+    Ok(())
+}

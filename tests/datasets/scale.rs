@@ -113,3 +113,74 @@ fn tables_that_cannot_be_scaled_are_refused() {
         says(result, &["Scaler::", "[2, 3]", "fitted to rows of shape [2]"]);
     }
 }
+
+#[test]
+fn scalers_are_made_of_their_numbers() {
+    let x = table();
+    let fitted = StandardScaler::fit(&x).unwrap();
+    let made = StandardScaler::from_statistics([4], fitted.mean(), fitted.var()).unwrap();
+    assert_eq!(made, fitted);
+    let of = |mean: &[f64], var: &[f64]| StandardScaler::from_statistics([2], mean, var);
+    says(of(&[0.0], &[1.0, 1.0]), &["StandardScaler mean", "= 1", "[2]"]);
+    says(of(&[0.0; 2], &[1.0; 3]), &["StandardScaler var", "= 3"]);
+    says(of(&[0.0, f64::NAN], &[1.0; 2]), &["mean[1] = NaN", "finite"]);
+    says(of(&[0.0; 2], &[1.0, -1.0]), &["var = -1", "0 or more"]);
+    assert!(StandardScaler::from_statistics([0], [], []).is_err());
+    assert!(StandardScaler::from_statistics([usize::MAX, 2], [0.0], [1.0]).is_err());
+    let fitted = MinMaxScaler::fit_range(&x, -2.0, 3.0).unwrap();
+    let (low, high) = (fitted.data_min(), fitted.data_max());
+    assert_eq!(MinMaxScaler::from_ranges([4], low, high, -2.0, 3.0).unwrap(), fitted);
+    assert_ne!(MinMaxScaler::from_ranges([4], low, high, 0.0, 1.0).unwrap(), fitted);
+    let of = |low: &[f64], high: &[f64]| MinMaxScaler::from_ranges([2], low, high, 0.0, 1.0);
+    says(of(&[0.0, 2.0], &[1.0, 1.0]), &["data_min[1] = 2", "data_max[1] = 1"]);
+    says(of(&[0.0], &[1.0]), &["MinMaxScaler data_min"]);
+    let range = MinMaxScaler::from_ranges([1], [0.0], [1.0], 1.0, 1.0);
+    says(range, &["feature_range", "low < high"]);
+}
+
+#[test]
+fn saved_scalers_come_back_to_the_last_bit() {
+    let folder = std::env::temp_dir().join(format!("wgrad-scalers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("scaler.json");
+    // Numbers that decimals hold only in full length, and extremes.
+    let x = [0.1, 1.0 / 3.0, 1e-38, -3e38, 7.0, -0.0, 2.5e-40, 3e38].map(|v| v as f32);
+    for x in [table(), Tensor::f32([2, 2, 2], x).unwrap()] {
+        let standard = StandardScaler::fit(&x).unwrap();
+        standard.save(&path).unwrap();
+        let back = StandardScaler::load(&path).unwrap();
+        let bits = |s: &StandardScaler| -> Vec<u64> {
+            [s.mean(), s.var(), s.scale()].concat().iter().map(|v| v.to_bits()).collect()
+        };
+        assert_eq!((bits(&back), &back), (bits(&standard), &standard));
+        assert_eq!(back.transform(&x).unwrap(), standard.transform(&x).unwrap());
+        let min_max = MinMaxScaler::fit_range(&x, -0.1, 0.7).unwrap();
+        min_max.save(&path).unwrap();
+        assert_eq!(MinMaxScaler::load(&path).unwrap(), min_max);
+        // One kind is not the other.
+        let error = StandardScaler::load(&path).unwrap_err();
+        says(
+            Err::<(), _>(error),
+            &["scaler.json", "kind is \"MinMaxScaler\"", "no saved StandardScaler"],
+        );
+    }
+    let good = StandardScaler::fit(&table()).unwrap().to_json();
+    for (from, to, word) in [
+        ("\"mean\":[", "\"mean\":[\"one\",", "`mean`"),
+        ("\"mean\":[", "\"mean\":[1.0,", "mean"),
+        ("\"sample\":[4]", "\"sample\":[-4]", "`sample`"),
+        ("\"sample\":[4]", "\"sample\":[18446744073709551615,4]", "mean"),
+        ("\"var\"", "\"bar\"", "`var`"),
+        ("{", "[", "no saved StandardScaler"),
+    ] {
+        std::fs::write(&path, good.replacen(from, to, 1)).unwrap();
+        let error = StandardScaler::load(&path).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{error:?}");
+        says(Err::<(), _>(error), &["scaler.json", word]);
+    }
+    says(StandardScaler::load(folder.join("none")), &["none"]);
+    assert!(MinMaxScaler::from_json("").is_err() && MinMaxScaler::from_json("3").is_err());
+    let two = MinMaxScaler::fit(&table()).unwrap().to_json().replace("[0.0,1.0]", "[0.0,0.5,1.0]");
+    says(MinMaxScaler::from_json(&two), &["feature_range", "two numbers"]);
+    std::fs::remove_dir_all(folder).unwrap();
+}

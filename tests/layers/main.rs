@@ -6,6 +6,7 @@ mod known;
 mod merge;
 mod models;
 mod noise;
+mod normalization;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod rectifier;

@@ -3,8 +3,9 @@
 use super::*;
 use reference::compare::{assert_close, compare, widen};
 use reference::optim::{clip_by_global_norm, clip_by_norm, clip_by_value};
-use wgrad::graph::TensorType;
+use wgrad::graph::{TensorType, Value};
 use wgrad::kernels::DeviceCaps;
+use wgrad::optim::Slot;
 use wgrad::train::Batch;
 
 /// `n` points of 6 numbers with 2 smooth targets.
@@ -166,4 +167,61 @@ fn a_step_that_accumulates_or_clips_by_value_is_eight_dispatches() -> Result<()>
     // Squares, their sum in two stages, and the factor.
     assert_eq!(dispatches(|c| c.clip(Clip::GlobalNorm(1.0)))?, 12);
     Ok(())
+}
+
+/// SGD that counts its updates in slots of these names.
+#[derive(Debug)]
+struct Counting(Vec<&'static str>, Sgd);
+
+impl Optimizer for Counting {
+    fn name(&self) -> &'static str {
+        "Counting"
+    }
+
+    fn check(&self) -> Result<()> {
+        self.1.check()
+    }
+
+    fn slots(&self) -> Vec<Slot> {
+        self.0.iter().map(|&name| Slot { name, initial: 0.0 }).collect()
+    }
+
+    fn update(
+        &self,
+        graph: &mut Graph,
+        p: Value,
+        g: Value,
+        slots: &[Value],
+    ) -> Result<(Value, Vec<Value>)> {
+        let (p, _) = self.1.update(graph, p, g, &[])?;
+        let one = graph.constant(1.0);
+        let slots = slots.iter().map(|&slot| graph.add(slot, one));
+        Ok((p, slots.collect::<Result<_>>()?))
+    }
+
+    fn learning_rate(&self) -> &Schedule {
+        self.1.learning_rate()
+    }
+
+    fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
+        self.1.step_values(done, learning_rate)
+    }
+}
+
+#[test]
+fn a_slot_shares_its_name_with_nothing() {
+    let compiled = |names: &[&'static str], accumulated: u64| {
+        let rule = Counting(names.to_vec(), Sgd::new(0.1));
+        let compile = Compile::new(rule, Loss::MeanSquaredError);
+        let compile = compile.gradient_accumulation_steps(accumulated);
+        Sequential::new([1]).add(Dense::new(1)).compile(device(), compile)
+    };
+    for name in ["params", "frozen", "kept", "profile", "train", "train_on_batch", "a/b", ""] {
+        let error = compiled(&["count", name], 1).unwrap_err();
+        support::says(&error, &[&format!("slot = {name}:"), "taken"]);
+    }
+    support::says(&compiled(&["count", "count"], 1).unwrap_err(), &["slot = count", "rename"]);
+    // The library keeps one slot of its own.
+    support::says(&compiled(&["accumulated"], 2).unwrap_err(), &["slot = accumulated"]);
+    assert!(compiled(&["accumulated"], 1).is_ok() && compiled(&["count", "other"], 2).is_ok());
 }

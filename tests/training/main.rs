@@ -6,11 +6,13 @@ mod equivalence;
 mod layers;
 mod learning;
 mod models;
+mod on_batch;
 mod options;
 mod outputs;
 mod profile;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod scaling;
 mod seeds;
 mod stream;
 mod submits;

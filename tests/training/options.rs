@@ -51,11 +51,52 @@ fn a_validation_split_is_the_last_rows() -> Result<()> {
 #[test]
 fn a_split_leaves_samples_on_both_sides() {
     let data = points(40, 6, 3);
-    for share in [0.0, 1.0, -0.1, 1.5, f64::NAN, 0.999] {
+    for share in [1.0, -0.1, 1.5, f64::NAN, 0.999] {
         refused(&data, quiet().validation_split(share), &["validation_split", "both sides"]);
     }
+    let percent = ["validation_split = 20", "20 percent is 0.2", "both sides of 40"];
+    refused(&data, quiet().validation_split(20.0), &percent);
     let both = quiet().validation_split(0.5).validation_data(&data);
     refused(&data, both, &["validation_split", "validation_data", "choose one"]);
+}
+
+#[test]
+fn a_split_of_zero_is_none() -> Result<()> {
+    let data = points(40, 6, 3);
+    let (mut plain, mut zero) = (trainer(3), trainer(3));
+    let want = plain.fit(&data, quiet().epochs(2))?;
+    let got = zero.fit(&data, quiet().epochs(2).validation_split(0.0))?;
+    assert_eq!((got.get("loss"), bits(&zero)), (want.get("loss"), bits(&plain)));
+    assert!(got.get("val_loss").is_empty());
+    // Beside what a split does not go with.
+    let fit = quiet().validation_split(0.0).validation_data(&data);
+    assert_eq!(zero.fit(&data, fit)?.get("val_loss").len(), 1);
+    zero.fit(std::sync::Arc::new(data), quiet().validation_split(0.0))?;
+    Ok(())
+}
+
+#[test]
+fn a_batch_has_at_most_all_samples() -> Result<()> {
+    let data = points(6, 6, 3);
+    let run = |fit: Fit<'_>, streamed: bool| -> Result<(Vec<f64>, u64, Vec<u8>)> {
+        let mut t = trainer(3);
+        let history = match streamed {
+            false => t.fit(&data, fit.epochs(2))?,
+            true => t.fit(std::sync::Arc::new(data.clone()), fit.epochs(2))?,
+        };
+        Ok((history.get("loss"), t.steps(), bits(&t)))
+    };
+    for streamed in [false, true] {
+        let want = run(quiet().batch_size(6), streamed)?;
+        assert_eq!(want.1, 2, "an epoch is a step");
+        assert_eq!(run(quiet(), streamed)?, want, "the default of 32");
+        for size in [7, usize::MAX] {
+            assert_eq!(run(quiet().batch_size(size), streamed)?, want, "{size}");
+        }
+        assert_ne!(run(quiet().batch_size(5), streamed)?, want);
+    }
+    refused(&data, quiet().batch_size(32).steps_per_epoch(2), &["steps_per_epoch = 2", "1 step"]);
+    Ok(())
 }
 
 #[test]
@@ -248,6 +289,34 @@ fn frozen_layers_stay_as_they_are() -> Result<()> {
     whole.fit(&points(60, 6, 3), quiet())?;
     t.set_weights(&tensors(&whole))?;
     assert_eq!(tensors(&t), tensors(&whole));
+    Ok(())
+}
+
+#[test]
+fn frozen_layers_add_no_penalty() -> Result<()> {
+    // One weight of 3 under l2(1) or l1(2): 9 or 6 where it trains; as in Keras 0 where it is frozen.
+    let layer = |penalty| {
+        let kernel = Dense::new(1).use_bias(false).kernel_regularizer(penalty);
+        kernel.kernel_initializer(Initializer::Constant(3.0))
+    };
+    let zeros = || Tensor::f32([2, 1], [0.0, 0.0]);
+    let data = TensorDataset::new(zeros()?, zeros()?)?;
+    let (l1, l2) = (Regularizer::l1(2.0), Regularizer::l2(1.0));
+    let frozen = |penalty| layer(penalty).frozen();
+    let models = [
+        (Sequential::new([1]).add(frozen(l2)), 0.0),
+        (Sequential::new([1]).add(layer(l2)), 9.0),
+        (Sequential::new([1]).add(frozen(l2)).add(layer(l1)), 6.0),
+        (Sequential::new([1]).add(layer(l2)).add(frozen(l1)), 9.0),
+    ];
+    for (model, want) in models {
+        let settings = || Compile::new(Sgd::new(0.0), Loss::MeanSquaredError);
+        let mut t = compile(&model, settings());
+        let fitted = t.fit(&data, quiet().epochs(2).validation_data(&data))?;
+        assert_eq!(fitted.get("loss"), [want; 2]);
+        assert_eq!(fitted.get("val_loss"), [want; 2]);
+        assert_eq!(t.evaluate(&data)?.loss, want);
+    }
     Ok(())
 }
 

@@ -3,11 +3,13 @@
 mod event;
 mod record;
 
+use super::proof::prove_new;
 use super::{Callback, Control, HookResult, state};
+use crate::error::Result;
 use crate::train::Epoch;
 use record::EventFile;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Writes each epoch's logs to event files that TensorBoard shows (`tensorboard --logdir FOLDER`), with the names of
 /// Keras' `TensorBoard`: the run `train` has `epoch_loss`, `epoch_accuracy`, ... and `epoch_learning_rate`, the run
@@ -36,6 +38,10 @@ impl TensorBoard {
 impl Callback for TensorBoard {
     fn name(&self) -> String {
         "TensorBoard".into()
+    }
+
+    fn check(&self) -> Result<()> {
+        prove_new(&self.folder.join("train"), Path::new("events.out.tfevents"))
     }
 
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {

@@ -1,8 +1,9 @@
 //! Scaling of features column by column: scikit-learn's `StandardScaler` and `MinMaxScaler`.
 //!
 //! A column is one place of a sample: a tensor `[n, ...]` has as many as one sample has elements.
-//! A scaler is fitted to the training rows and then applied to training and test rows alike.
-
+//! A scaler is fitted to the training rows and then applied to training and test rows alike. A model that
+//! predicts in another process needs the same scaler: save it beside the model.
+mod json;
 mod min_max;
 mod standard;
 

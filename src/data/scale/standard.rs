@@ -1,10 +1,12 @@
 //! Columns of mean 0 and standard deviation 1.
 
 use super::Columns;
-#[cfg(doc)]
-use crate::error::Error;
-use crate::error::Result;
+use super::json::{Saved, check_columns};
+use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
+
+/// What the JSON says that it is.
+const KIND: &str = "StandardScaler";
 
 /// Takes each column to mean 0 and standard deviation 1: `z = (x - mean) / scale`, with the
 /// population's deviation (divided by `n`) as `scale`, or 1 where a column is constant.
@@ -50,8 +52,47 @@ impl StandardScaler {
                 (mean[column], var[column]) = (low, 0.0);
             }
         }
+        Ok(Self::of(columns.sample, mean, var))
+    }
+
+    fn of(sample: Shape, mean: Vec<f64>, var: Vec<f64>) -> Self {
         let scale = var.iter().map(|&var| if var == 0.0 { 1.0 } else { var.sqrt() }).collect();
-        Ok(Self { sample: columns.sample, mean, var, scale })
+        Self { sample, mean, var, scale }
+    }
+
+    /// A scaler of these numbers for samples of this shape, one of each for a column: those of scikit-learn's
+    /// `mean_` and `var_`, or of another [`StandardScaler`].
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for another number of them, one that is not finite, and a variance below 0.
+    pub fn from_statistics(
+        sample: impl Into<Shape>,
+        mean: impl Into<Vec<f64>>,
+        var: impl Into<Vec<f64>>,
+    ) -> Result<Self> {
+        let (sample, mean, var) = (sample.into(), mean.into(), var.into());
+        check_columns(KIND, &sample, &[("mean", &mean), ("var", &var)])?;
+        if let Some(var) = var.iter().find(|var| **var < 0.0) {
+            return Err(Error::parameter("StandardScaler var", var, "a variance is 0 or more"));
+        }
+        Ok(Self::of(sample, mean, var))
+    }
+
+    /// The scaler as JSON, from which [`StandardScaler::from_json`] makes the same one to the last bit:
+    /// `{"kind":"StandardScaler","sample":[2],"mean":[...],"var":[...]}`.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let (sample, mean, var) = (self.sample.dims(), &self.mean, &self.var);
+        serde_json::json!({ "kind": KIND, "sample": sample, "mean": mean, "var": var }).to_string()
+    }
+
+    /// Takes up what [`StandardScaler::to_json`] gave.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for another text; [`Error::Parameter`] as [`StandardScaler::from_statistics`].
+    pub fn from_json(text: &str) -> Result<Self> {
+        let saved = Saved::parse(KIND, text)?;
+        Self::from_statistics(saved.sample()?, saved.numbers("mean")?, saved.numbers("var")?)
     }
 
     /// The scaled columns of `x`, `[m, ...]` with the columns that were fitted, as f32.

@@ -1,0 +1,56 @@
+//! One owner of a trainer at a time: what a hook may not do to the `fit` that called it.
+
+use super::trainer::Trainer;
+use crate::callbacks::{Callback, Control, HookResult};
+use crate::error::{Error, Result};
+use std::sync::{Arc, Weak};
+
+/// A `fit` under way. Its trainer holds the weak half: a `fit` that was dropped before its end, or that panicked, is
+/// under way no longer.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Arc<()>);
+
+impl UnderWay {
+    /// The trainer's half.
+    pub fn mark(&self) -> Weak<()> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// Calls a hook, and makes sure that it left this `fit` its trainer.
+    pub fn call(
+        &self,
+        callback: &mut dyn Callback,
+        control: &mut Control<'_>,
+        hook: &'static str,
+        call: impl FnOnce(&mut dyn Callback, &mut Control<'_>) -> HookResult,
+    ) -> Result<()> {
+        let result = call(callback, control);
+        if !control.trainer.fitting.ptr_eq(&self.mark()) {
+            let cause = "it put another trainer in the place of the one that trains; \
+                         set_weights gives a model other weights";
+            return Err(Error::callback(callback.name(), hook, &*HookError::from(cause)));
+        }
+        result.map_err(|e| Error::callback(callback.name(), hook, &*e))
+    }
+}
+
+/// What a hook fails with.
+type HookError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Trainer {
+    /// Whether a `fit` is under way, whose callbacks may use the trainer too.
+    pub(super) fn is_fitting(&self) -> bool {
+        self.fitting.strong_count() > 0
+    }
+
+    /// Refuses a call that would change what a `fit` under way trains on; `instead` says what to do.
+    pub(crate) fn refuse_in_fit(&self, call: &str, instead: &str) -> Result<()> {
+        match self.is_fitting() {
+            true => {
+                let detail = format!("a `fit` of this trainer is under way; {instead}");
+                Err(Error::parameter(call, "called from a callback", detail))
+            }
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What hooks may do with the trainer that calls them: it is harmless to the training around it, or refused.
+
+use super::*;
+use std::cell::RefCell;
+
+/// `n` targets of the same number.
+fn level(n: usize, y: f32) -> TensorDataset {
+    let tensor = |value: f32| Tensor::f32([n, 1], vec![value; n]).unwrap();
+    TensorDataset::new(tensor(0.0), tensor(y)).unwrap()
+}
+
+/// A model that answers 0 and learns nothing: its loss tells what it was trained on.
+fn still() -> Trainer {
+    let layer = Dense::new(1).kernel_initializer(Initializer::Zeros);
+    let compile = Compile::new(Sgd::new(0.0), Loss::MeanAbsoluteError);
+    Sequential::new([1]).add(layer).compile(device(), compile).unwrap()
+}
+
+type Hook<'a> = Box<dyn FnMut(&mut Control<'_>) -> HookResult + 'a>;
+
+/// A callback that calls this in every hook.
+fn everywhere<'a>(hook: impl FnMut(&mut Control<'_>) -> HookResult + 'a) -> Lambda<'a> {
+    let hook: std::rc::Rc<RefCell<Hook<'a>>> = std::rc::Rc::new(RefCell::new(Box::new(hook)));
+    let own = || {
+        let hook = hook.clone();
+        move |control: &mut Control<'_>| (hook.borrow_mut())(control)
+    };
+    let [a, b, c, d, e, f, g, h] = std::array::from_fn(|_| own());
+    let each = BatchInterval::Batches(1);
+    Lambda::new()
+        .on_train_begin(a)
+        .on_epoch_begin(move |_, control| b(control))
+        .on_batch_begin(each, move |_, control| c(control))
+        .on_batch_end(each, move |_, control| d(control))
+        .on_test_begin(e)
+        .on_test_end(f)
+        .on_epoch_end(move |_, control| g(control))
+        .on_train_end(h)
+}
+
+#[test]
+fn an_inner_fit_is_refused_and_changes_nothing() {
+    let (outer, inner) = (level(4, 1.0), level(4, 100.0));
+    let mut trainer = still();
+    // The error ends training, unless the hook goes on.
+    let fitting = Lambda::new().on_epoch_end(|_, control| {
+        control.trainer().fit(&inner, fit(1))?;
+        Ok(())
+    });
+    let error = trainer.fit(&outer, fit(3).callback(fitting)).unwrap_err();
+    says(&error, &["`Lambda`", "on_epoch_end", "fit = called from a callback", "under way"]);
+    let folder = folder("reentry");
+    let file = folder.join("w");
+    trainer.save_checkpoint(&file).unwrap();
+    let errors = RefCell::new(Vec::new());
+    let trying = everywhere(|control| {
+        let trainer = control.trainer();
+        let calls = [
+            ("fit", trainer.fit(&inner, fit(1)).err()),
+            ("profile", trainer.profile(1).err()),
+            ("train_on_batch", trainer.train_on_batch(&inner).err()),
+            ("load_checkpoint", trainer.load_checkpoint(&file).err()),
+            ("save_checkpoint", trainer.save_checkpoint(&file).err()),
+        ];
+        errors.borrow_mut().extend(calls);
+        Ok(())
+    });
+    let fit3 = fit(3).validation_data(&outer).callback(trying);
+    let history = trainer.fit(&outer, fit3).unwrap();
+    assert_eq!(history.get("loss"), [1.0; 3]);
+    assert_eq!(history.get("val_loss"), [1.0; 3]);
+    let errors = errors.into_inner();
+    // Begin and end of training; of 3 epochs begin, end, test twice, and 2 batches twice.
+    assert_eq!(errors.len(), 5 * (2 + 3 * (4 + 4)));
+    for (call, error) in errors {
+        says(&error.expect(call), &[call, "called from a callback", "under way"]);
+    }
+    // Afterwards all of it goes.
+    trainer.profile(1).unwrap();
+    trainer.save_checkpoint(&file).unwrap();
+    trainer.load_checkpoint(&file).unwrap();
+    let history = trainer.fit(&inner, fit(4)).unwrap();
+    assert_eq!(history.get("loss"), [1.0, 1.0, 1.0, 100.0]);
+}
+
+#[test]
+fn looking_is_harmless() {
+    let validation = line(4);
+    let run = |hook: Option<Lambda<'_>>| {
+        let mut trainer = trainer();
+        let mut fit = fit(3).validation_data(&validation);
+        if let Some(hook) = hook {
+            fit = fit.callback(hook);
+        }
+        let history = trainer.fit(&line(10), fit).unwrap();
+        let logs: Vec<_> = history.epochs.iter().map(|e| e.logs.clone()).collect();
+        (logs, bits(&trainer), trainer.steps())
+    };
+    let want = run(None);
+    // The same shapes as the outer data, others, and so many that plans are dropped.
+    let mut sizes = (1..40).cycle();
+    let looking = everywhere(|control| {
+        let size = sizes.next().unwrap();
+        let trainer = control.trainer();
+        for n in [10, 4, size] {
+            trainer.evaluate(&level(n, 100.0))?;
+            trainer.test_on_batch(&level(n, 100.0))?;
+            trainer.predict(level(n, 7.0).x())?;
+            trainer.predict_on_batch(level(n, 7.0).x())?;
+        }
+        trainer.weights()?;
+        trainer.keep_weights("mine")?;
+        trainer.forget_weights("mine");
+        Ok(())
+    });
+    assert_eq!(run(Some(looking)), want);
+    // The control: what does change the model.
+    let changing = Lambda::new().on_epoch_begin(|_, control| {
+        let zeros = [Tensor::f32([1, 1], [0.0])?, Tensor::f32([1], [0.0])?];
+        control.trainer().set_weights(&zeros)?;
+        Ok(())
+    });
+    assert_ne!(run(Some(changing)), want);
+}
+
+#[test]
+fn a_trainer_that_is_put_in_anothers_place_ends_training() {
+    let mut other = still();
+    let mut trainer = still();
+    let swapping = Lambda::new().on_epoch_end(|_, control| {
+        std::mem::swap(control.trainer(), &mut other);
+        Ok(())
+    });
+    let error = trainer.fit(&level(4, 1.0), fit(3).callback(swapping)).unwrap_err();
+    says(&error, &["`Lambda`", "on_epoch_end", "another trainer"]);
+    // Both are usable.
+    for trainer in [&mut trainer, &mut other] {
+        assert_eq!(trainer.fit(&level(4, 1.0), fit(2)).unwrap().get("loss"), [1.0; 2]);
+    }
+}
+
+#[test]
+fn a_fit_that_panicked_is_over() {
+    let mut trainer = still();
+    let panicking = Lambda::new().on_epoch_end(|_, _| panic!("of the hook"));
+    let run =
+        std::panic::AssertUnwindSafe(|| trainer.fit(&level(4, 1.0), fit(3).callback(panicking)));
+    assert!(std::panic::catch_unwind(run).is_err());
+    assert_eq!(trainer.fit(&level(4, 2.0), fit(2)).unwrap().get("loss"), [2.0; 2]);
+}
