@@ -2,6 +2,7 @@
 
 use super::KEY;
 use super::atomic::io;
+pub(super) use crate::error::listed;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
@@ -185,15 +186,4 @@ impl<'a> Contents<'a> {
         let (_, bytes) = self.elements(name, Dtype::F64)?;
         Ok(bytemuck::pod_collect_to_vec(bytes))
     }
-}
-
-/// The first of many names.
-pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    const SHOWN: usize = 12;
-    let mut text: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
-    let more = format!("{} more", names.len().saturating_sub(SHOWN));
-    if names.len() > SHOWN {
-        text.push(&more);
-    }
-    if text.is_empty() { "none".into() } else { text.join(", ") }
 }
