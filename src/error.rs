@@ -232,3 +232,15 @@ fn layer_prefix(layer: &str) -> String {
 fn list<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
+
+/// The first of many names.
+#[cfg(any(feature = "csv", not(target_arch = "wasm32")))]
+pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
+    const SHOWN: usize = 12;
+    let mut text: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let more = format!("{} more", names.len().saturating_sub(SHOWN));
+    if names.len() > SHOWN {
+        text.push(&more);
+    }
+    if text.is_empty() { "none".into() } else { text.join(", ") }
+}

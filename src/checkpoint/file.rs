@@ -2,6 +2,7 @@
 
 use super::atomic::io;
 use super::{KEY, SAMPLES};
+pub(super) use crate::error::listed;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
@@ -153,8 +154,8 @@ impl<'a> Contents<'a> {
         names
     }
 
-    /// The elements of the tensor `name`, which must be of this type, and its shape.
-    fn elements(&self, name: &str, dtype: Dtype) -> Result<(Vec<usize>, &[u8])> {
+    /// Type, shape and elements of the tensor `name`.
+    pub fn raw(&self, name: &str) -> Result<(Dtype, Vec<usize>, &[u8])> {
         let Ok(view) = self.tensors.tensor(name) else {
             return Err(wrong(
                 self.path,
@@ -162,22 +163,24 @@ impl<'a> Contents<'a> {
                 format!("is missing; there are {}", listed(&self.names())),
             ));
         };
-        if view.dtype() != dtype {
-            let detail = format!("is {:?}; {dtype:?} is expected", view.dtype());
+        Ok((view.dtype(), view.shape().to_vec(), view.data()))
+    }
+
+    /// The elements of the tensor `name`, which must be of this type, and its shape.
+    fn elements(&self, name: &str, dtype: Dtype) -> Result<(Vec<usize>, &[u8])> {
+        let (found, shape, bytes) = self.raw(name)?;
+        if found != dtype {
+            let detail = format!("is {found:?}; {dtype:?} is expected");
             return Err(wrong(self.path, name, detail));
         }
-        Ok((view.shape().to_vec(), view.data()))
+        Ok((shape, bytes))
     }
 
     /// The f32 tensor `name`, which must have this shape.
     pub fn tensor(&self, name: &str, shape: &Shape) -> Result<Tensor> {
         let (dims, bytes) = self.elements(name, Dtype::F32)?;
         if dims != shape.dims() {
-            let hint = match dims.iter().rev().eq(shape.dims()) {
-                true => ": this is its transpose; a WeightMap says so",
-                false => "",
-            };
-            let detail = format!("has shape {}; {shape} is expected{hint}", Shape::from(dims));
+            let detail = unlike(&dims.into(), shape);
             return Err(wrong(self.path, name, detail));
         }
         Tensor::f32(shape.clone(), bytemuck::pod_collect_to_vec::<u8, f32>(bytes))
@@ -190,13 +193,11 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// The first of many names.
-pub(super) fn listed<S: AsRef<str>>(names: &[S]) -> String {
-    const SHOWN: usize = 12;
-    let mut text: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
-    let more = format!("{} more", names.len().saturating_sub(SHOWN));
-    if names.len() > SHOWN {
-        text.push(&more);
-    }
-    if text.is_empty() { "none".into() } else { text.join(", ") }
+/// A tensor has another shape than the one that is expected.
+pub(super) fn unlike(found: &Shape, expected: &Shape) -> String {
+    let hint = match found.dims().iter().rev().eq(expected.dims()) {
+        true => ": this is its transpose; a WeightMap says so",
+        false => "",
+    };
+    format!("has shape {found}; {expected} is expected{hint}")
 }

@@ -28,13 +28,16 @@
 mod atomic;
 mod config;
 mod file;
+mod floats;
 mod load;
 mod metadata;
+mod report;
 mod samples;
 mod save;
 mod scalers;
 mod weights;
 
+pub use report::{Mismatch, WeightReport};
 pub use weights::WeightMap;
 
 /// The version of the format that this library writes, and the newest that it reads.

@@ -1,12 +1,15 @@
 //! Files of weights alone, in the layouts of Keras and PyTorch.
 
 use super::atomic;
-use super::file::{Contents, Entry, encode, listed, read, wrong};
+use super::file::{Contents, Entry, encode, listed, read, unlike, wrong};
+use super::floats::weight;
 use super::load::metadata;
+use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 use crate::train::{PlacedTensor, Trainer};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Where a file of weights has each weight of a model, and whether as its transpose.
@@ -28,6 +31,9 @@ use std::path::Path;
 /// // A file that names one tensor otherwise, and keeps it transposed.
 /// let other = WeightMap::keras().transposed("dense/kernel", "encoder.w");
 /// assert_ne!(torch, other);
+/// // A trained body under a new head: names as `backbone.dense/kernel`, and what does not fit is left out.
+/// let body = WeightMap::keras().prefix("backbone.").skip_missing().skip_mismatch().skip_surplus();
+/// assert_ne!(body, WeightMap::keras());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightMap {
@@ -35,6 +41,21 @@ pub struct WeightMap {
     modules: Option<Vec<String>>,
     /// Weights, each with its place, that are found elsewhere.
     pairs: Vec<(String, Place)>,
+    /// What every name of the file begins with, pairs excepted.
+    prefix: String,
+    skip: Skip,
+}
+
+/// What loading passes over, where it is an error otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Skip {
+    missing: bool,
+    mismatch: bool,
+    surplus: bool,
+}
+
+impl Skip {
+    const NOTHING: Self = Self { missing: false, mismatch: false, surplus: false };
 }
 
 /// A tensor of a file.
@@ -45,10 +66,11 @@ struct Place {
 }
 
 impl WeightMap {
-    /// Keras' names and layouts, which are the model's own.
+    /// Keras' names and layouts, which are the model's own. Keras' full paths, `sequential/dense/kernel`, are read
+    /// too: if no weight is found under its own name, segments that begin all names of the file are passed over.
     #[must_use]
     pub const fn keras() -> Self {
-        Self { modules: None, pairs: Vec::new() }
+        Self { modules: None, pairs: Vec::new(), prefix: String::new(), skip: Skip::NOTHING }
     }
 
     /// PyTorch's names and layouts. `modules` are the names in the `state_dict` of the layers with weights, in the
@@ -56,7 +78,7 @@ impl WeightMap {
     #[must_use]
     pub fn torch<S: Into<String>>(modules: impl IntoIterator<Item = S>) -> Self {
         let modules = modules.into_iter().map(Into::into).collect();
-        Self { modules: Some(modules), pairs: Vec::new() }
+        Self { modules: Some(modules), ..Self::keras() }
     }
 
     /// `weight` of the model is the file's `tensor`.
@@ -69,6 +91,35 @@ impl WeightMap {
     #[must_use]
     pub fn transposed(self, weight: &str, tensor: &str) -> Self {
         self.place(weight, tensor, true)
+    }
+
+    /// The file has `prefix` before each name: `module.` or `encoder/`. Tensors given by [`pair`](Self::pair) and
+    /// [`transposed`](Self::transposed) have their whole names.
+    #[must_use]
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// A weight that the file does not have stays as it is; an error otherwise.
+    #[must_use]
+    pub const fn skip_missing(mut self) -> Self {
+        self.skip.missing = true;
+        self
+    }
+
+    /// A weight that has another shape in the file stays as it is; an error otherwise.
+    #[must_use]
+    pub const fn skip_mismatch(mut self) -> Self {
+        self.skip.mismatch = true;
+        self
+    }
+
+    /// A tensor of the file that belongs to no weight is passed over; an error otherwise.
+    #[must_use]
+    pub const fn skip_surplus(mut self) -> Self {
+        self.skip.surplus = true;
+        self
     }
 
     fn place(mut self, weight: &str, tensor: &str, transposed: bool) -> Self {
@@ -99,10 +150,11 @@ impl WeightMap {
             }
             let layer = layers.iter().position(|l| *l == t.layer);
             let Some((modules, layer)) = self.modules.as_ref().zip(layer) else {
-                return Place { name: t.name.clone(), transposed: false };
+                return Place { name: format!("{}{}", self.prefix, t.name), transposed: false };
             };
             let bias = t.spec.name == "bias";
-            let name = format!("{}.{}", modules[layer], if bias { "bias" } else { "weight" });
+            let kind = if bias { "bias" } else { "weight" };
+            let name = format!("{}{}.{kind}", self.prefix, modules[layer]);
             Place { name, transposed: t.spec.name == "kernel" }
         };
         let places: Vec<Place> = tensors.iter().map(own).collect();
@@ -113,6 +165,43 @@ impl WeightMap {
             return Err(Error::shape("transpose", &[&t.spec.shape], detail));
         }
         Ok(places)
+    }
+
+    /// The weight `t` of a file that has it at `place`; `None` for another shape that is passed over.
+    fn take(
+        &self,
+        path: &Path,
+        contents: &Contents<'_>,
+        t: &PlacedTensor,
+        place: &Place,
+        report: &mut WeightReport,
+    ) -> Result<Option<Tensor>> {
+        let tensor = weight(path, contents, &place.name)?;
+        let expected = if place.transposed { turned(&t.spec.shape) } else { t.spec.shape.clone() };
+        let found = tensor.shape().clone();
+        if found != expected {
+            if !self.skip.mismatch {
+                return Err(wrong(path, &place.name, unlike(&found, &expected)));
+            }
+            report.mismatched.push(Mismatch { weight: t.name.clone(), found, expected });
+            return Ok(None);
+        }
+        report.loaded.push(t.name.clone());
+        Ok(Some(if place.transposed { transpose(&tensor)? } else { tensor }))
+    }
+
+    /// The segments that Keras' full paths have before the names of `places`, if a file with these `names` has such.
+    fn segments(&self, places: &[Place], names: &[&str]) -> String {
+        let has = |start: &str, place: &Place| {
+            names.binary_search(&format!("{start}{}", place.name).as_str()).is_ok()
+        };
+        let own = self.modules.is_some() || !self.prefix.is_empty();
+        let first = names.first().filter(|_| !own && !places.iter().any(|place| has("", place)));
+        let Some(first) = first else { return String::new() };
+        let starts = first.match_indices('/').map(|(at, _)| &first[..=at]);
+        let shared = starts.take_while(|start| names.iter().all(|name| name.starts_with(*start)));
+        let mut found = shared.filter(|start| places.iter().any(|place| has(start, place)));
+        found.next().unwrap_or_default().to_owned()
     }
 }
 
@@ -181,47 +270,79 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::load_weights_as`].
-    pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<()> {
+    pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<WeightReport> {
         self.load_weights_as(path, &WeightMap::keras())
     }
 
-    /// Replaces all weights by those of a safetensors file, found as `map` says. Optimizer state and counters stay.
+    /// Replaces the weights by those of a safetensors file, found as `map` says, and reports which. All of them,
+    /// unless the map says what to skip. Elements are F32, F16, BF16 or F64, which is rounded. Optimizer state and
+    /// counters stay.
     ///
     /// # Errors
-    /// A map that does not suit the model; [`Error::Io`] where the file cannot be read; [`Error::File`] naming the
-    /// tensor that is missing, surplus, of another shape or not F32. The trainer stays as it was.
-    pub fn load_weights_as(&mut self, path: impl AsRef<Path>, map: &WeightMap) -> Result<()> {
+    /// A map that does not suit the model; [`Error::Io`] if the file cannot be read; [`Error::File`] naming the
+    /// tensor that is missing, surplus, of another shape or type, and for a file of which nothing fits. The trainer
+    /// stays as it was.
+    pub fn load_weights_as(
+        &mut self,
+        path: impl AsRef<Path>,
+        map: &WeightMap,
+    ) -> Result<WeightReport> {
         let path = path.as_ref();
-        let places = map.places(self)?;
+        let mut places = map.places(self)?;
         let bytes = read(path)?;
         let contents = Contents::new(path, &bytes)?;
         let checkpoint = contents.metadata.is_some();
         if checkpoint {
             metadata(path, &contents)?;
         }
-        let mut weights = Vec::new();
-        for (t, Place { name, transposed }) in self.layout().tensors.iter().zip(&places) {
-            let shape = &t.spec.shape;
-            weights.push(match transposed {
-                true => transpose(&contents.tensor(name, &turned(shape))?)?,
-                false => contents.tensor(name, shape)?,
-            });
-        }
         let state = |name: &str| {
             checkpoint && ["optimizer/", "kept/", "numbers/"].iter().any(|p| name.starts_with(p))
         };
-        let all = contents.names();
-        let known = |name: &str| places.iter().any(|place| place.name == name) || state(name);
-        if let Some(name) = all.iter().find(|name| !known(name)) {
-            let names: Vec<&String> = places.iter().map(|place| &place.name).collect();
-            let detail = format!("belongs to no weight of the model; there are {}", listed(&names));
-            return Err(wrong(path, *name, detail));
+        let all: Vec<&str> = contents.names().into_iter().filter(|name| !state(name)).collect();
+        let segments = map.segments(&places, &all);
+        let own = |weight: &str| map.pairs.iter().any(|(known, _)| known == weight);
+        for (t, place) in self.layout().tensors.iter().zip(&mut places) {
+            if !own(&t.name) {
+                place.name.insert_str(0, &segments);
+            }
+        }
+        let mut report = WeightReport::default();
+        let mut taken = Vec::new();
+        for (t, place) in self.layout().tensors.iter().zip(&places) {
+            let there = !map.skip.missing || all.binary_search(&place.name.as_str()).is_ok();
+            taken.push(match there {
+                true => map.take(path, &contents, t, place, &mut report)?,
+                false => {
+                    report.missing.push(t.name.clone());
+                    None
+                }
+            });
+        }
+        let wanted: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
+        let known: BTreeSet<&str> = wanted.iter().copied().collect();
+        let surplus = all.iter().filter(|name| !known.contains(*name));
+        report.surplus = surplus.map(|&name| name.to_owned()).collect();
+        if let Some(name) = report.surplus.first().filter(|_| !map.skip.surplus) {
+            let detail =
+                format!("belongs to no weight of the model; there are {}", listed(&wanted));
+            return Err(wrong(path, name, detail));
+        }
+        if report.loaded.is_empty() && !wanted.is_empty() {
+            let (there, wanted) = (listed(&all), listed(&wanted));
+            let detail = format!("none fits the model: there are {there}; {wanted} are looked for");
+            return Err(wrong(path, "tensors", detail));
+        }
+        // What was not taken stays as it is.
+        if taken.iter().any(Option::is_none) {
+            for (weight, (_, present)) in taken.iter_mut().zip(self.weights()?) {
+                weight.get_or_insert(present);
+            }
         }
         let scaling = samples::read(path, &contents)?;
-        self.set_weights(&weights)?;
+        self.set_weights(&taken.into_iter().flatten().collect::<Vec<_>>())?;
         if let Some(scaling) = scaling {
             self.set_scaling(scaling);
         }
-        Ok(())
+        Ok(report)
     }
 }

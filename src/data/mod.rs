@@ -49,7 +49,7 @@ mod split;
 #[cfg(all(feature = "csv", not(target_arch = "wasm32")))]
 pub use csv::read_csv;
 #[cfg(feature = "csv")]
-pub use csv::{Column, ColumnType, Csv, Labels, Table};
+pub use csv::{Column, ColumnType, Csv, Labels, Missing, Table, TableEncoder};
 pub use dataset::TensorDataset;
 pub use encode::one_hot;
 #[cfg(not(target_arch = "wasm32"))]

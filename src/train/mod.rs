@@ -4,6 +4,8 @@ mod clock;
 mod compile;
 mod evaluate;
 mod fit;
+#[cfg(not(target_arch = "wasm32"))]
+mod freeze;
 mod guard;
 mod history;
 mod layout;

@@ -6,6 +6,7 @@ use super::trainer::Trainer;
 use super::weights::kept;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
+use std::collections::HashMap;
 
 /// All that training changes. A trainer of the same model and settings that takes it up goes on as if training had
 /// never stopped.
@@ -68,6 +69,30 @@ impl Trainer {
             }
         }
         tensors
+    }
+
+    /// The names of the buffers that training changes.
+    pub(super) fn state_names(&self, kept: &[String]) -> Vec<String> {
+        self.state_buffers(kept).into_iter().map(|buffer| buffer.name).collect()
+    }
+
+    /// The tensors of a state by their names, in order; what is not among them begins anew.
+    pub(super) fn state_from(
+        &self,
+        kept: &[String],
+        mut saved: HashMap<String, Tensor>,
+    ) -> Result<Vec<Tensor>> {
+        let mut tensors = Vec::new();
+        for StateBuffer { arena, prefix, padding, .. } in self.state_buffers(kept) {
+            for t in self.layout.tensors.iter().filter(|t| t.arena == arena) {
+                let shape = &t.spec.shape;
+                tensors.push(match saved.remove(&format!("{prefix}{}", t.name)) {
+                    Some(tensor) => tensor,
+                    None => Tensor::f32(shape.clone(), vec![padding; shape.len()])?,
+                });
+            }
+        }
+        Ok(tensors)
     }
 
     /// All that training changes, read from the device, and `fit` with it.

@@ -175,7 +175,7 @@ impl Trainer {
     }
 
     /// Plans a step of one sample, so that whatever does not fit is refused before anything is allocated.
-    fn probe(&self) -> Result<()> {
+    pub(super) fn probe(&self) -> Result<()> {
         let one = |dims: &[usize]| Shape::from([&[1], dims].concat());
         let target = |(output, shape): (&OutputSpec, Shape)| match shape.dims().split_last() {
             Some((_, rest)) if output.loss.takes_labels() => {

@@ -5,8 +5,10 @@ mod callbacks;
 mod damage;
 mod disk;
 mod format;
+mod freeze;
 mod kill;
 mod others;
+mod partial;
 mod resume;
 #[path = "../support/mod.rs"]
 mod support;

@@ -68,8 +68,23 @@ fn whole_numbers_are_classes_sorted_as_numbers() {
     let (field, detail) = refused(parse("y\n1\n0.5\n").unwrap().labels("y"));
     assert_eq!(field, "line 3, column `y`");
     assert!(detail.contains("0.5 is no class"), "{detail}");
-    let (field, _) = refused(parse("y\n1\n16777218\n").unwrap().labels("y"));
-    assert_eq!(field, "line 3, column `y`");
+}
+
+#[test]
+fn classes_are_told_apart_by_their_text() {
+    // In f32 both are 16777216.
+    let ids = parse("id\n16777217\n16777216\n16777217.0\n9007199254740993\n").unwrap();
+    let labels = ids.labels("id").unwrap();
+    assert_eq!(labels.classes, ["16777216", "16777217", "9007199254740993"]);
+    assert_eq!(labels.labels.as_u32().unwrap(), [1, 0, 1, 2]);
+    let again = ids.labels_of("id", &labels.classes).unwrap();
+    assert_eq!(again.as_u32().unwrap(), [1, 0, 1, 2]);
+    // What an f32 or an f64 rounds to a whole number is none.
+    for bad in ["0.99999999", "0.99999999999999999999", "1e-50", "9223372036854775808", "1.5"] {
+        let (field, detail) = refused(parse(format!("y\n1\n{bad}\n2\n")).unwrap().labels("y"));
+        assert_eq!(field, "line 3, column `y`");
+        assert!(detail.starts_with(&format!("{bad} is no class")), "{detail}");
+    }
 }
 
 #[test]

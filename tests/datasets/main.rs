@@ -15,6 +15,8 @@ mod npy;
 mod scale;
 mod split;
 mod stream;
+#[cfg(feature = "csv")]
+mod tables;
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Which quote of a CSV file is open at its end.
+//! The bytes of a CSV file with line feeds as line ends, and which quote is open at the end.
 
 use std::io::{Read, Result};
 
@@ -13,8 +13,8 @@ enum State {
     Quote,
 }
 
-/// Hands bytes on and follows the quotes in them. The parser takes the end of the file for the end of a field in
-/// quotes, and does not say that they were open.
+/// Hands bytes on, makes every line end (CR LF, or CR alone) a line feed, and follows the quotes. The parser takes the
+/// end of the file for the end of a field in quotes, and does not say that they were open.
 #[derive(Debug)]
 pub(super) struct Quotes<R> {
     inner: R,
@@ -26,6 +26,8 @@ pub(super) struct Quotes<R> {
     /// The line of the last quote that opened a field.
     opened: u64,
     ended: bool,
+    /// Whether the last byte was a carriage return: a line feed after it is the same line end.
+    returned: bool,
 }
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
@@ -34,7 +36,16 @@ impl<R> Quotes<R> {
     /// Follows what `inner` gives.
     pub fn new(inner: R, delimiter: u8) -> Self {
         let state = State::Start;
-        Self { inner, delimiter, state, bytes: 0, line: 1, opened: 0, ended: false }
+        Self {
+            inner,
+            delimiter,
+            state,
+            bytes: 0,
+            line: 1,
+            opened: 0,
+            ended: false,
+            returned: false,
+        }
     }
 
     /// The line of the quote that is still open after the last byte; `None` before that one was read.
@@ -64,9 +75,23 @@ impl<R> Quotes<R> {
 
 impl<R: Read> Read for Quotes<R> {
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let read = self.inner.read(buffer)?;
-        buffer[..read].iter().for_each(|&byte| self.follow(byte));
-        self.ended = read == 0 && !buffer.is_empty();
-        Ok(read)
+        loop {
+            let read = self.inner.read(buffer)?;
+            self.ended = read == 0 && !buffer.is_empty();
+            let mut kept = 0;
+            for i in 0..read {
+                let byte = buffer[i];
+                let second = std::mem::replace(&mut self.returned, byte == b'\r') && byte == b'\n';
+                if !second {
+                    buffer[kept] = if byte == b'\r' { b'\n' } else { byte };
+                    self.follow(buffer[kept]);
+                    kept += 1;
+                }
+            }
+            // No byte means the end of the file to the parser.
+            if kept > 0 || read == 0 {
+                return Ok(kept);
+            }
+        }
     }
 }

@@ -124,6 +124,17 @@ impl<R: Read> Source<'_, R> {
             let detail = format!("element {at} is {:e}, beyond the range of f32", values[at]);
             return Err(self.bad("payload", detail));
         }
+        let changed = |value: &f64| f64::from(*value as f32) != *value;
+        if values.iter().all(|value| value.fract() == 0.0)
+            && let Some(at) = values.iter().position(changed)
+        {
+            let (path, array, value) = (self.path, self.array, values[at]);
+            log::warn!(
+                "{path} {array}: element {at} is {value}, which float32 rounds to {}; if these are \
+                 labels or ids, save them with .astype('int64')",
+                value as f32
+            );
+        }
         Ok(Data::F32(values.iter().map(|&value| value as f32).collect()))
     }
 

@@ -1,0 +1,69 @@
+//! The names of a file's columns.
+
+use std::collections::HashMap;
+
+use ::csv::ByteRecord;
+
+use super::bad;
+use super::number::Notation;
+use super::rows::{NOT_UTF8, text};
+use crate::error::{Error, Result};
+
+/// The header's names, each of them once. Only the first may be empty, if there are more: pandas
+/// and R name the columns of a table so, and not its index.
+pub(super) fn names_of(file: &str, line: u64, record: &ByteRecord) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::with_capacity(record.len());
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(record.len());
+    for (i, bytes) in record.iter().enumerate() {
+        let field = || format!("line {line}, column {}", i + 1);
+        let name = text(bytes).ok_or_else(|| bad(file, &field(), NOT_UTF8))?;
+        if name.is_empty() && (i > 0 || record.len() == 1) {
+            return Err(bad(file, &field(), "the header gives no name to this column"));
+        }
+        if let Some(first) = places.insert(name, i) {
+            let hint = match Notation::default().number(name) {
+                Some(_) => "; if the file has no header, say so with Csv::header(false)",
+                None => "",
+            };
+            let detail = format!("`{name}` is the name of column {} already{hint}", first + 1);
+            return Err(bad(file, &field(), detail));
+        }
+        names.push(name.into());
+    }
+    Ok(names)
+}
+
+/// Refuses a header that seems to be a row of data: all numbers, or one that is not whole. Years are
+/// names of columns, `5.1` hardly is.
+pub(super) fn check_no_data(
+    file: &str,
+    line: u64,
+    names: &[String],
+    notation: Notation,
+) -> Result<()> {
+    let is_number = |name: &&String| notation.number(name).is_some();
+    let fraction = names.iter().filter(is_number).find(|name| notation.whole(name).is_none());
+    let all = names.iter().filter(|name| !name.is_empty()).all(|name| is_number(&name));
+    let Some(name) = fraction.or(names.last().filter(|_| all)) else { return Ok(()) };
+    let detail = format!(
+        "`{name}` is a number, not a column's name: the file seems to have no header. Say so with \
+         Csv::header(false) or Csv::names; if this is the header, with Csv::header(true)"
+    );
+    Err(bad(file, &format!("line {line}"), detail))
+}
+
+/// Names from the caller: none empty, each of them once.
+pub(super) fn check_given(names: &[String]) -> Result<()> {
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(names.len());
+    for (i, name) in names.iter().enumerate() {
+        if name.is_empty() {
+            let detail = format!("column {} needs a name", i + 1);
+            return Err(Error::parameter("names", "``", detail));
+        }
+        if let Some(first) = places.insert(name, i) {
+            let detail = format!("is the name of columns {} and {}", first + 1, i + 1);
+            return Err(Error::parameter("names", format!("`{name}`"), detail));
+        }
+    }
+    Ok(())
+}
