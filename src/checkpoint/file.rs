@@ -1,8 +1,8 @@
 //! A safetensors file in memory: what it holds, and the checksum of a checkpoint.
 
 use super::KEY;
-use super::atomic::io;
 use crate::error::{Error, Result};
+use crate::files::io;
 use crate::tensor::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
 use std::borrow::Cow;

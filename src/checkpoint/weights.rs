@@ -1,9 +1,9 @@
 //! Files of weights alone, in the layouts of Keras and PyTorch.
 
-use super::atomic;
 use super::file::{Contents, Entry, encode, listed, read, wrong};
 use super::load::metadata;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::tensor::{Shape, Tensor};
 use crate::train::{PlacedTensor, Trainer};
 use std::path::Path;
@@ -168,7 +168,7 @@ impl Trainer {
         let tensors: Vec<_> = names.zip(weights.iter().map(Entry::of)).collect();
         // Readers of PyTorch's files ask for this mark.
         let format = map.modules.is_some().then(|| ("format", "pt".to_owned()));
-        atomic::write(path, &encode(path, &tensors, format)?)
+        files::write(path, &encode(path, &tensors, format)?)
     }
 
     /// Replaces all weights by those of a safetensors file with the model's own names and Keras' layout. Of a
