@@ -46,16 +46,6 @@ pub(crate) fn write_with(
     put().map_err(|cause| io(path, cause))
 }
 
-/// Makes a folder, and shows that files can be made in it.
-///
-/// # Errors
-/// [`Error::Io`] naming the folder.
-pub(crate) fn prove_folder(folder: &Path) -> Result<()> {
-    let shown = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let made = fs::create_dir_all(shown).and_then(|()| NewFile::create(shown, None));
-    made.map(drop).map_err(|cause| io(shown, cause))
-}
-
 /// What a path means to a writer.
 enum Target {
     /// A file to be replaced, or to be made where there is none, with all symbolic links followed.

@@ -168,10 +168,14 @@ fn writes_files(code: &str) -> bool {
 
 #[test]
 fn files_are_written_in_one_place() -> Result<()> {
-    // Rows are added to a log while it is read.
-    let allowed = ["files.rs", "callbacks/csv_logger.rs"].map(Path::new);
+    // A log grows while it is read, and callbacks prove before training that they can write.
+    let callbacks = ["csv_logger.rs", "model_checkpoint.rs", "proof.rs"];
+    let allowed = |path: &Path| {
+        path == Path::new("files.rs")
+            || callbacks.iter().any(|own| path == Path::new("callbacks").join(own))
+    };
     for (path, text) in sources()? {
-        let wrong = writes_files(&code(&text)) && !allowed.contains(&path.as_path());
+        let wrong = writes_files(&code(&text)) && !allowed(&path);
         ensure!(!wrong, "{} writes a file; `files::write` does it whole", path.display());
     }
     Ok(())

@@ -164,7 +164,14 @@ pub(super) fn make_folder_of(file: &Path) -> Result<()> {
 /// Makes a folder and writes to it. The checkpoint itself is written later, by the trainer, whose error could not say
 /// which callback asked for it; and the first one may be an epoch away.
 fn probe(folder: &Path) -> Result<()> {
-    crate::files::prove_folder(folder)
+    let file = folder.join(format!(".wgrad-{}.tmp", std::process::id()));
+    make_folder_of(&file)?;
+    let shown = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::fs::write(&file, "")
+        .map_err(|cause| Error::Io { path: shown.display().to_string(), cause })?;
+    // Another trainer of this process may have removed it.
+    let _ = std::fs::remove_file(&file);
+    Ok(())
 }
 
 impl Callback for ModelCheckpoint {

@@ -157,7 +157,9 @@ impl<R: Read> Source<'_, R> {
         }
         let count = shape.len();
         let data = match element {
-            Element::U8 => self.elements(count, |[byte]| Some(byte), |_| String::new()).map(Data::U8),
+            Element::U8 => {
+                self.elements(count, |[byte]| Some(byte), |_| String::new()).map(Data::U8)
+            }
             Element::F32 => {
                 let decode = |word| Some(f32::from_be_bytes(word));
                 self.elements(count, decode, |_| String::new()).map(Data::F32)
@@ -177,11 +179,13 @@ impl<R: Read> Source<'_, R> {
             Fault::Io(error) => self.broken(error),
             Fault::Element(detail) => self.bad("payload", detail),
             Fault::Short(found) => {
-                let detail = format!("shape {shape} takes {size} bytes; the file ends after {found}");
+                let detail =
+                    format!("shape {shape} takes {size} bytes; the file ends after {found}");
                 self.bad("payload", detail)
             }
             Fault::Long => {
-                let detail = format!("shape {shape} takes {size} bytes; the file goes on after them");
+                let detail =
+                    format!("shape {shape} takes {size} bytes; the file goes on after them");
                 self.bad("payload", detail)
             }
         })?;

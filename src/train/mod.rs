@@ -37,6 +37,6 @@ pub use profile::{Call, Kernel, Profile};
 pub(crate) use run::{Batches, FitState};
 pub use source::TrainingData;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use state::TrainerState;
+pub(crate) use state::{LARGEST_COUNT, TrainerState};
 pub use step::{Batch, StepSpec, step_graph};
 pub use trainer::Trainer;

@@ -69,7 +69,8 @@ impl<R: Read> Source<'_, R> {
         };
         let shape = Shape::new(dims);
         if let Some(packed) = packed {
-            let size = if kind == TypeChar::Bool || (kind, width) == (TypeChar::Uint, 1) { 1 } else { 4 };
+            let size =
+                if kind == TypeChar::Bool || (kind, width) == (TypeChar::Uint, 1) { 1 } else { 4 };
             packed.check(count * size).map_err(|detail| self.bad("payload", detail))?;
         }
         let data = match (kind, width) {
@@ -106,11 +107,13 @@ impl<R: Read> Source<'_, R> {
             Fault::Io(error) => self.broken(error),
             Fault::Element(detail) => self.bad("payload", detail),
             Fault::Short(found) => {
-                let detail = format!("shape {shape} takes {size} bytes; the file ends after {found}");
+                let detail =
+                    format!("shape {shape} takes {size} bytes; the file ends after {found}");
                 self.bad("payload", detail)
             }
             Fault::Long => {
-                let detail = format!("shape {shape} takes {size} bytes; the file goes on after them");
+                let detail =
+                    format!("shape {shape} takes {size} bytes; the file goes on after them");
                 self.bad("payload", detail)
             }
         })?;
