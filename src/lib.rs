@@ -84,6 +84,8 @@ pub mod callbacks;
 pub mod checkpoint;
 pub mod data;
 pub mod error;
+#[cfg(not(target_arch = "wasm32"))]
+mod files;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;

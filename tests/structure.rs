@@ -13,23 +13,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Errors name shapes and element types.
     ("error", &["tensor"]),
     ("tensor", &["error"]),
-    ("data", &["error", "tensor"]),
+    ("files", &["error"]),
+    ("data", &["error", "files", "tensor"]),
     ("kernels", &["error"]),
     ("graph", &["error", "tensor", "kernels"]),
     ("ops", &["error", "tensor", "kernels", "graph"]),
     ("autodiff", &["error", "tensor", "graph"]),
     ("passes", &["error", "tensor", "graph", "ops"]),
     ("plan", &["error", "tensor", "kernels", "graph", "ops", "passes"]),
-    ("gpu", &["error", "tensor", "kernels", "plan"]),
+    ("gpu", &["error", "files", "tensor", "kernels", "plan"]),
     ("activations", &["error", "tensor", "graph", "ops"]),
     ("layers", &["error", "tensor", "graph", "ops", "activations"]),
     ("losses", &["error", "tensor", "graph", "ops"]),
     ("metrics", &["error", "tensor", "graph", "ops", "losses"]),
     ("optim", &["error", "tensor", "graph", "ops", "autodiff"]),
     // Files for the trainer, which reads and writes them through its own methods; `gpu` for `block_on`.
-    ("checkpoint", &["error", "tensor", "data", "gpu", "layers", "train"]),
+    ("checkpoint", &["error", "files", "tensor", "data", "gpu", "layers", "train"]),
     // Pictures of plain data; they know nothing of training.
-    ("plot", &["error"]),
+    ("plot", &["error", "files"]),
 ];
 
 /// Modules that may name every other.
@@ -158,6 +159,28 @@ fn wgpu_is_named_in_gpu_alone() -> Result<()> {
     Ok(())
 }
 
+/// Ways to write a file that is not new.
+fn writes_files(code: &str) -> bool {
+    ["fs::write", "File::create(", "OpenOptions", "fs::rename", "fs::copy"]
+        .iter()
+        .any(|way| code.contains(way))
+}
+
+#[test]
+fn files_are_written_in_one_place() -> Result<()> {
+    // A log grows while it is read, and callbacks prove before training that they can write.
+    let callbacks = ["csv_logger.rs", "model_checkpoint.rs", "proof.rs"];
+    let allowed = |path: &Path| {
+        path == Path::new("files.rs")
+            || callbacks.iter().any(|own| path == Path::new("callbacks").join(own))
+    };
+    for (path, text) in sources()? {
+        let wrong = writes_files(&code(&text)) && !allowed(&path);
+        ensure!(!wrong, "{} writes a file; `files::write` does it whole", path.display());
+    }
+    Ok(())
+}
+
 #[test]
 fn files_are_short_and_finished() -> Result<()> {
     for (path, text) in sources()? {
@@ -253,4 +276,6 @@ fn wrong_sources_are_noticed() {
     assert!(wrong("train", "use crate::gpu::Device;").is_empty());
     assert!(names_wgpu(&code("fn f(d: &wgpu::Device) {}")));
     assert!(!names_wgpu(&code("/// Knows no wgpu.\nfn from_wgpu() {}")));
+    assert!(writes_files(&code("fn f() { std::fs::write(path, bytes); }")));
+    assert!(!writes_files(&code("fn f() { File::create_new(path); } // fs::write")));
 }

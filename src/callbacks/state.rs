@@ -1,6 +1,7 @@
 //! Numbers in the state of callbacks.
 
 use crate::error::{Error, Result};
+use crate::train::LARGEST_COUNT;
 use serde_json::Value;
 
 /// A number as text. JSON knows no NaN and no infinities, and readers of its decimals may round; Rust's own form
@@ -46,10 +47,13 @@ pub(super) fn read_count(state: &Value, field: &str) -> Result<usize> {
 pub(super) fn read_optional_count(state: &Value, field: &str) -> Result<Option<usize>> {
     match &state[field] {
         Value::Null => Ok(None),
-        value => match value.as_u64().and_then(|n| usize::try_from(n).ok()) {
-            Some(count) => Ok(Some(count)),
-            None => Err(wrong(field, "a count", value)),
-        },
+        value => {
+            let count = value.as_u64().filter(|n| *n <= LARGEST_COUNT);
+            match count.and_then(|n| usize::try_from(n).ok()) {
+                Some(count) => Ok(Some(count)),
+                None => Err(wrong(field, "a count", value)),
+            }
+        }
     }
 }
 
@@ -83,7 +87,8 @@ mod tests {
             let error = read_optional(&json!({ "best": value }), "best").unwrap_err().to_string();
             assert!(error.contains("state.best"), "{error}");
         }
-        for value in [json!("1"), json!(-1), json!(1.5), json!(null)] {
+        assert_eq!(read_count(&json!({ "wait": LARGEST_COUNT }), "wait").unwrap(), 1 << 53);
+        for value in [json!("1"), json!(-1), json!(1.5), json!(null), json!(u64::MAX)] {
             let error = read_count(&json!({ "wait": value }), "wait").unwrap_err().to_string();
             assert!(error.contains("state.wait"), "{error}");
         }

@@ -1,9 +1,9 @@
 //! A safetensors file in memory: what it holds, and the checksum of a checkpoint.
 
-use super::atomic::io;
 use super::{KEY, SAMPLES};
 pub(super) use crate::error::listed;
 use crate::error::{Error, Result};
+use crate::files::io;
 use crate::tensor::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
 use std::borrow::Cow;

@@ -71,6 +71,9 @@ impl Trainer {
         if learning_rate.is_some_and(|rate| !(rate.is_finite() && rate >= 0.0)) {
             return Err(wrong(path, "learning_rate", "is no finite number, 0 or more"));
         }
+        if fit.as_ref().is_some_and(|fit| !fit.is_within()) {
+            return Err(wrong(path, "fit.batch", "is behind the epoch's last batch"));
+        }
         let expected = self.state_tensors(&kept);
         let mut tensors = Vec::new();
         for (name, shape) in &expected {

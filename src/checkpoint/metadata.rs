@@ -3,8 +3,8 @@
 use super::file::wrong;
 use crate::error::Result;
 use crate::tensor::DType;
-use crate::train::{Batches, Epoch, FitState, History, Numbers, Scaling};
-use serde::de::{Error as _, Unexpected};
+use crate::train::{Batches, Epoch, FitState, History, LARGEST_COUNT, Numbers, Scaling};
+use serde::de::{Error as _, IntoDeserializer, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::path::Path;
@@ -18,7 +18,9 @@ pub(super) struct Metadata {
     pub format_version: u32,
     pub library_version: String,
     pub config: Value,
+    #[serde(deserialize_with = "count")]
     pub steps: u64,
+    #[serde(deserialize_with = "count")]
     pub epochs: u64,
     pub learning_rate: Option<f32>,
     /// How the samples came that the model was trained on.
@@ -60,13 +62,18 @@ impl Samples {
 /// Where training stands; see [`FitState`]. The sums of its numbers are tensors.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Fit {
+    #[serde(deserialize_with = "count")]
     epoch: usize,
+    #[serde(deserialize_with = "count")]
     batch: usize,
+    #[serde(deserialize_with = "counts")]
     batches: [usize; 3],
     shuffle: bool,
     /// Samples of the epoch so far.
+    #[serde(deserialize_with = "count")]
     samples: u64,
     /// Metrics that have sums.
+    #[serde(deserialize_with = "count")]
     metrics: usize,
     elapsed: Duration,
     stop: bool,
@@ -78,10 +85,25 @@ pub(super) struct Fit {
 /// An epoch of the history.
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
+    #[serde(deserialize_with = "count")]
     epoch: usize,
     duration: Duration,
     samples_per_second: Exact,
     logs: Vec<(String, Exact)>,
+}
+
+/// A count with which arithmetic does not overflow.
+fn count<'de, D: Deserializer<'de>, N: TryFrom<u64>>(deserializer: D) -> Result<N, D::Error> {
+    let count = u64::deserialize(deserializer)?;
+    let small = N::try_from(count).ok().filter(|_| count <= LARGEST_COUNT);
+    small.ok_or_else(|| D::Error::invalid_value(Unexpected::Unsigned(count), &"a smaller count"))
+}
+
+/// Counts as [`count`] reads them.
+fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 3], D::Error> {
+    let counts = <[u64; 3]>::deserialize(deserializer)?.map(|n| count(n.into_deserializer()));
+    let [steps, size, samples] = counts;
+    Ok([steps?, size?, samples?])
 }
 
 /// A number that comes back to the last bit. What JSON cannot say is its bits in hexadecimal.
@@ -130,6 +152,11 @@ impl Fit {
             history: state.history.epochs.iter().map(row).collect(),
             callbacks: state.callbacks.clone(),
         }
+    }
+
+    /// Whether the next batch is one of the epoch, or its end.
+    pub const fn is_within(&self) -> bool {
+        self.batch <= self.batches[0]
     }
 
     /// Whether the file has sums, and of how many metrics.

@@ -22,10 +22,10 @@
 //! `crc32` is the checksum of the **whole file**, header included, taken with eight zeros in its own place. A CRC-32
 //! finds every error within 32 bits, so that no changed byte goes unnoticed, and misses other damage once in 2^32.
 //!
-//! Files are written beside their place, synced, and renamed into it: whoever is killed meanwhile leaves the old file,
-//! or the new one, and perhaps a `.tmp` that the next write takes over.
+//! Files are written beside their place, synced, and renamed into it: a process that is killed leaves the old file or
+//! the new one, and perhaps a `.wgrad-*.tmp` that a later write into the folder removes. The file keeps its mode, and a
+//! symbolic link stays: its target is replaced.
 
-mod atomic;
 mod config;
 mod file;
 mod floats;

@@ -3,8 +3,9 @@
 use super::config::config;
 use super::file::{Entry, ZEROS, encode, seal, wrong};
 use super::metadata::{Fit, Metadata, Samples};
-use super::{FORMAT_VERSION, KEY, atomic};
+use super::{FORMAT_VERSION, KEY};
 use crate::error::Result;
+use crate::files;
 use crate::train::{FitState, Trainer};
 use std::path::Path;
 
@@ -58,6 +59,6 @@ impl Trainer {
         }
         let mut bytes = encode(path, &tensors, Some((KEY, text)))?;
         seal(&mut bytes)?;
-        atomic::write(path, &bytes)
+        files::write(path, &bytes)
     }
 }

@@ -1,6 +1,6 @@
 //! Scalers in files, beside the model that needs them.
 
-use super::atomic::{self, io};
+use crate::files::{self, io};
 use super::file::wrong;
 use crate::data::{MinMaxScaler, StandardScaler};
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ impl StandardScaler {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        atomic::write(path.as_ref(), self.to_json().as_bytes())
+        files::write(path.as_ref(), self.to_json().as_bytes())
     }
 
     /// Reads a scaler that [`StandardScaler::save`] wrote: it is the same to the last bit.
@@ -41,7 +41,7 @@ impl MinMaxScaler {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        atomic::write(path.as_ref(), self.to_json().as_bytes())
+        files::write(path.as_ref(), self.to_json().as_bytes())
     }
 
     /// Reads a scaler that [`MinMaxScaler::save`] wrote: it is the same to the last bit.

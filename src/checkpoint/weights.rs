@@ -1,12 +1,12 @@
 //! Files of weights alone, in the layouts of Keras and PyTorch.
 
-use super::atomic;
 use super::file::{Contents, Entry, encode, listed, read, unlike, wrong};
 use super::floats::weight;
 use super::load::metadata;
 use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::tensor::{Shape, Tensor};
 use crate::train::{PlacedTensor, Trainer};
 use std::collections::BTreeSet;
@@ -262,7 +262,7 @@ impl Trainer {
             Some(format) => Some(format),
             None => samples::written(self, path)?,
         };
-        atomic::write(path, &encode(path, &tensors, marks)?)
+        files::write(path, &encode(path, &tensors, marks)?)
     }
 
     /// Replaces all weights by those of a safetensors file with the model's own names and Keras' layout. Of a

@@ -9,36 +9,97 @@ use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 
+use super::elements::{Fault, Packed, read_elements};
 use crate::error::{Error, Result};
-use crate::tensor::{Shape, Tensor};
+use crate::tensor::{Data, Shape, Tensor};
 
 /// How every gzip file starts.
 pub(super) const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Reads an IDX file, plain or gzip (told apart by content, not by name): u8 elements (type 0x08)
-/// give a u8 tensor, i32 (0x0C, none negative) a u32 tensor, f32 (0x0D) an f32 tensor.
+/// How an IDX file is read; [`read_idx`] and [`parse_idx`] read with the defaults.
 ///
-/// The file is read to its end and must hold what its header promises, neither less nor more; for
-/// gzip the checksums must agree.
+/// # Examples
+/// ```no_run
+/// use wgrad::data::Idx;
 ///
-/// # Errors
-/// [`Error::Io`] where the file cannot be opened or read; [`Error::File`] naming the part that is
-/// wrong (`magic`, `dimensions`, `payload`, `gzip`), what was found and what was expected.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor> {
-    let name = path.as_ref().display().to_string();
-    match std::fs::File::open(path) {
-        Ok(file) => unpack(&name, std::io::BufReader::new(file)),
-        Err(cause) => Err(Error::Io { path: name, cause }),
+/// // An all-black set of images, packed to a thousandth.
+/// let images = Idx::new().max_unpacked(1 << 30).read("black-idx3-ubyte.gz")?;
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Idx {
+    max_unpacked: Option<u64>,
+}
+
+impl Idx {
+    /// The defaults.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { max_unpacked: None }
+    }
+
+    /// The most bytes of a tensor that a gzip file may unpack to, which keeps a small file from filling the memory.
+    /// Unless set, 100 times the file's own bytes, and 64 MiB at least. Plain files are not bounded.
+    #[must_use]
+    pub const fn max_unpacked(mut self, bytes: u64) -> Self {
+        self.max_unpacked = Some(bytes);
+        self
+    }
+
+    /// Reads an IDX file, plain or gzip (told apart by content, not by name): u8 elements (type 0x08)
+    /// give a u8 tensor, i32 (0x0C, none negative) a u32 tensor, f32 (0x0D) an f32 tensor.
+    ///
+    /// The file is read to its end and must hold what its header promises, neither less nor more; for
+    /// gzip the checksums must agree. Memory stays below twice the tensor.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be opened or read; [`Error::File`] naming the part that is
+    /// wrong (`magic`, `dimensions`, `payload`, `gzip`), what was found and what was expected, and for
+    /// a gzip file that unpacks to more than [`Idx::max_unpacked`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read(&self, path: impl AsRef<Path>) -> Result<Tensor> {
+        let name = path.as_ref().display().to_string();
+        let opened = std::fs::File::open(path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        match opened {
+            Ok((bytes, file)) => self.unpack(&name, bytes, std::io::BufReader::new(file)),
+            Err(cause) => Err(Error::Io { path: name, cause }),
+        }
+    }
+
+    /// Reads an IDX file from memory, as `read` does from disk; `name` stands in the messages.
+    ///
+    /// # Errors
+    /// [`Error::File`], as `read`.
+    pub fn parse(&self, name: &str, bytes: &[u8]) -> Result<Tensor> {
+        self.unpack(name, bytes.len() as u64, bytes)
+    }
+
+    fn unpack(&self, name: &str, bytes: u64, mut reader: impl BufRead) -> Result<Tensor> {
+        let start = reader.fill_buf().map_err(|cause| Error::Io { path: name.into(), cause })?;
+        if start.starts_with(&GZIP_MAGIC) {
+            let packed = Packed { bytes, max: self.max_unpacked, remedy: "Idx::new()" };
+            Source { name, reader: MultiGzDecoder::new(reader) }.tensor(Some(packed))
+        } else {
+            Source { name, reader }.tensor(None)
+        }
     }
 }
 
-/// Reads an IDX file from memory, as `read_idx` does from disk; `name` stands in the messages.
+/// Reads an IDX file with the defaults; see [`Idx::read`].
+///
+/// # Errors
+/// Those of [`Idx::read`].
+#[cfg(not(target_arch = "wasm32"))]
+pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor> {
+    Idx::new().read(path)
+}
+
+/// Reads an IDX file from memory with the defaults; `name` stands in the messages.
 ///
 /// # Errors
 /// [`Error::File`] naming the part that is wrong, what was found and what was expected.
 pub fn parse_idx(name: &str, bytes: &[u8]) -> Result<Tensor> {
-    unpack(name, bytes)
+    Idx::new().parse(name, bytes)
 }
 
 /// Checks that a tensor read from `path` has `rank` axes; `what` names the contents that were
@@ -67,15 +128,6 @@ pub fn expect_rank(path: impl AsRef<Path>, tensor: &Tensor, rank: usize, what: &
     })
 }
 
-fn unpack(name: &str, mut reader: impl BufRead) -> Result<Tensor> {
-    let start = reader.fill_buf().map_err(|cause| Error::Io { path: name.into(), cause })?;
-    if start.starts_with(&GZIP_MAGIC) {
-        Source { name, reader: MultiGzDecoder::new(reader) }.tensor()
-    } else {
-        Source { name, reader }.tensor()
-    }
-}
-
 /// The element types that tensors have a place for.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Element {
@@ -98,31 +150,55 @@ impl<R: Read> Source<'_, R> {
         Ok((element, shape, size))
     }
 
-    fn tensor(mut self) -> Result<Tensor> {
+    fn tensor(mut self, packed: Option<Packed>) -> Result<Tensor> {
         let (element, shape, size) = self.header()?;
-        let payload = self.payload(&shape, size)?;
-        let words = || payload.as_chunks::<4>().0.iter();
-        match element {
-            Element::U8 => Tensor::u8(shape, payload),
+        if let Some(packed) = packed {
+            packed.check(size).map_err(|detail| self.bad("gzip", detail))?;
+        }
+        let count = shape.len();
+        let data = match element {
+            Element::U8 => {
+                self.elements(count, |[byte]| Some(byte), |_| String::new()).map(Data::U8)
+            }
             Element::F32 => {
-                Tensor::f32(shape, words().map(|w| f32::from_be_bytes(*w)).collect::<Vec<_>>())
+                let decode = |word| Some(f32::from_be_bytes(word));
+                self.elements(count, decode, |_| String::new()).map(Data::F32)
             }
             Element::I32 => {
-                let values: Vec<u32> = words().map(|w| u32::from_be_bytes(*w)).collect();
-                // A set top bit is a minus sign.
-                if let Some(at) = values.iter().position(|&v| v > i32::MAX as u32) {
-                    return Err(self.bad(
-                        "payload",
-                        format!(
-                            "element {at} is {}; i32 files are read as u32 labels or indices and \
-                             must hold no negative number",
-                            values[at] as i32
-                        ),
-                    ));
-                }
-                Tensor::u32(shape, values)
+                let decode = |word| u32::try_from(i32::from_be_bytes(word)).ok();
+                let refuse = |word| {
+                    format!(
+                        "{}; i32 files are read as u32 labels or indices and must hold no negative number",
+                        i32::from_be_bytes(word)
+                    )
+                };
+                self.elements(count, decode, refuse).map(Data::U32)
             }
-        }
+        };
+        let data = data.map_err(|fault| match fault {
+            Fault::Io(error) => self.broken(error),
+            Fault::Element(detail) => self.bad("payload", detail),
+            Fault::Short(found) => {
+                let detail =
+                    format!("shape {shape} takes {size} bytes; the file ends after {found}");
+                self.bad("payload", detail)
+            }
+            Fault::Long => {
+                let detail =
+                    format!("shape {shape} takes {size} bytes; the file goes on after them");
+                self.bad("payload", detail)
+            }
+        })?;
+        Tensor::new(shape, data)
+    }
+
+    fn elements<const WIDTH: usize, T: Default>(
+        &mut self,
+        count: usize,
+        decode: impl Fn([u8; WIDTH]) -> Option<T>,
+        refuse: impl Fn([u8; WIDTH]) -> String,
+    ) -> std::result::Result<Vec<T>, Fault> {
+        read_elements(&mut self.reader, count, decode, refuse)
     }
 
     fn magic(&mut self) -> Result<(Element, usize)> {
@@ -191,31 +267,24 @@ impl<R: Read> Source<'_, R> {
         Ok((Shape::new(dims), size))
     }
 
-    /// The rest of the file, which must be `size` bytes. Memory grows with what the file holds, not
-    /// with what its header promises.
-    fn payload(&mut self, shape: &Shape, size: usize) -> Result<Vec<u8>> {
-        // One byte more tells a file that is too long, and takes gzip to its checksum.
-        let bytes = self.up_to(size + 1)?;
-        let found = match bytes.len() {
-            n if n == size => return Ok(bytes),
-            n if n < size => format!("the file ends after {n}"),
-            _ => "the file goes on after them".into(),
-        };
-        Err(self.bad("payload", format!("shape {shape} takes {size} bytes; {found}")))
-    }
-
-    /// The next `limit` bytes, or fewer where the file ends.
+    /// The next `limit` bytes of a header, or fewer where the file ends.
     fn up_to(&mut self, limit: usize) -> Result<Vec<u8>> {
-        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         let mut bytes = Vec::new();
         match self.reader.by_ref().take(limit as u64).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    fn broken(&self, error: std::io::Error) -> Error {
+        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        match error.kind() {
             // What the decoder reports; the other kinds come from the file system.
-            Err(e) if matches!(e.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
-                Err(self
-                    .bad("gzip", format!("the file is cut short or corrupt ({e}); get it again")))
+            InvalidData | InvalidInput | UnexpectedEof => {
+                let detail = format!("the file is cut short or corrupt ({error}); get it again");
+                self.bad("gzip", detail)
             }
-            Err(cause) => Err(Error::Io { path: self.name.into(), cause }),
+            _ => Error::Io { path: self.name.into(), cause: error },
         }
     }
 

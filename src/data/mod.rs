@@ -28,6 +28,7 @@
 #[cfg(feature = "csv")]
 mod csv;
 mod dataset;
+mod elements;
 mod encode;
 mod idx;
 #[cfg(not(target_arch = "wasm32"))]
@@ -54,7 +55,7 @@ pub use dataset::TensorDataset;
 pub use encode::one_hot;
 #[cfg(not(target_arch = "wasm32"))]
 pub use idx::read_idx;
-pub use idx::{expect_rank, parse_idx};
+pub use idx::{Idx, expect_rank, parse_idx};
 #[cfg(not(target_arch = "wasm32"))]
 pub use idx_dataset::IdxDataset;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,12 +1,11 @@
 //! Files that outlive a run: compiled pipelines, and tables of measured kernels, one of each per adapter and
-//! driver. Losing one costs time and nothing else, so failures are ignored. A file is written under another
-//! name and moved into place, and one whose checksum is wrong is not used.
+//! driver. Losing one costs time and nothing else, so failures are ignored. One whose checksum is wrong is not used.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod files {
-    use crate::error::{Error, Result};
+    use crate::error::Result;
+    use crate::files;
     use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// What every file begins with: a change of its layout changes this.
     const MAGIC: &[u8; 8] = b"wgrad 01";
@@ -55,35 +54,17 @@ mod files {
         (u32::from_le_bytes(*sum) == checksum(content)).then(|| content.to_vec())
     }
 
-    /// Where the next content of a file is written before it is moved into place: under a name that no other write
-    /// has, so that of two at once the last move counts.
-    fn beside(path: &Path) -> PathBuf {
-        static WRITES: AtomicU32 = AtomicU32::new(0);
-        let write = WRITES.fetch_add(1, Ordering::Relaxed);
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}-{write}.new", std::process::id()));
-        path.with_file_name(name)
-    }
-
     /// Replaces a file.
     ///
     /// # Errors
-    /// [`Error::Io`] where the folder or the file cannot be written.
+    /// [`Error::Io`](crate::Error::Io) if the folder or the file cannot be written.
     pub fn write(path: &Path, content: &[u8]) -> Result<()> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(checksum(content).to_le_bytes());
         bytes.extend_from_slice(content);
-        let beside = beside(path);
-        let written = path
-            .parent()
-            .map_or(Ok(()), std::fs::create_dir_all)
-            .and_then(|()| std::fs::write(&beside, bytes))
-            .and_then(|()| std::fs::rename(&beside, path));
-        written.map_err(|cause| {
-            // Nothing may be left behind; where even this fails there is nothing more to do.
-            drop(std::fs::remove_file(&beside));
-            Error::Io { path: path.display().to_string(), cause }
-        })
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        folder.map_err(|cause| files::io(path, cause))?;
+        files::write(path, &bytes)
     }
 
     #[cfg(test)]
@@ -122,17 +103,6 @@ mod files {
             let same = wgpu::AdapterInfo { subgroup_max_size: 99, ..own.clone() };
             assert_eq!(name(&same, "matmul"), name(&own, "matmul"));
             assert!(name(&own, "matmul").starts_with("card-7-"));
-        }
-
-        #[test]
-        fn no_two_writes_share_a_file() {
-            let (a, b) = (Path::new("folder/card.matmul"), Path::new("folder/card.pipelines"));
-            let paths = [beside(a), beside(b), beside(a)];
-            assert!(paths.iter().all(|p| p.parent() == a.parent()), "{paths:?}");
-            let names = paths.map(|p| p.file_name().unwrap().to_string_lossy().into_owned());
-            assert!(names[0].starts_with("card.matmul."), "{names:?}");
-            assert!(names[1].starts_with("card.pipelines."), "{names:?}");
-            assert_ne!(names[0], names[2]);
         }
 
         #[test]

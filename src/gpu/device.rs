@@ -4,6 +4,8 @@
 use super::cache;
 use super::failure::Failures;
 use super::pipelines::Pipelines;
+#[cfg(not(target_arch = "wasm32"))]
+use super::vulkan_cache::CacheKey;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::kernels::MatmulRule;
@@ -208,6 +210,8 @@ impl Device {
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
             Error::NoAdapter(format!("{} could not be opened: {e}", info_of(&adapter.get_info())))
         })?;
+        // Before anything that may fail: wgpu's own handlers panic.
+        let failures = Failures::watching(&device);
         let info = adapter.get_info();
         let memory = options.memory.or_else(|| super::memory::bytes_of(adapter));
         #[cfg_attr(target_arch = "wasm32", expect(unused_mut, reason = "there are no files"))]
@@ -217,9 +221,11 @@ impl Device {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(folder) = &options.cache {
             caps.tuned = read_tuned(folder, &info);
-            pipelines = Pipelines::stored(&device, folder.join(cache::name(&info, "pipelines")));
+            let (key, path) = (CacheKey::of(adapter), folder.join(cache::name(&info, "pipelines")));
+            pipelines = Pipelines::stored(&device, &failures, key, path);
         }
-        Ok(Self::assemble(device, queue, info_of(&info), caps, pipelines, options.checked))
+        let info = info_of(&info);
+        Ok(Self::assemble(device, queue, failures, info, caps, pipelines, options.checked))
     }
 
     /// Wraps a device that the caller opened, with the capabilities that the caller states: for sharing a
@@ -229,19 +235,19 @@ impl Device {
     #[must_use]
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, caps: DeviceCaps) -> Self {
         let info = info_of(&device.adapter_info());
-        Self::assemble(device, queue, info, caps, Pipelines::default(), checked_from_env())
+        let (failures, pipelines) = (Failures::watching(&device), Pipelines::default());
+        Self::assemble(device, queue, failures, info, caps, pipelines, checked_from_env())
     }
 
     fn assemble(
         device: wgpu::Device,
         queue: wgpu::Queue,
+        failures: Failures,
         info: AdapterInfo,
         caps: DeviceCaps,
         pipelines: Pipelines,
         checked: bool,
     ) -> Self {
-        let failures = Failures::default();
-        failures.watch(&device);
         let (pipelines, waits) = (Arc::new(pipelines), Arc::default());
         Self { device, queue, failures, pipelines, waits, checked, info, caps }
     }

@@ -23,8 +23,14 @@ impl Failures {
         }
     }
 
-    /// Installs handlers: wgpu's own would panic.
-    pub(super) fn watch(&self, device: &wgpu::Device) {
+    /// The failures of a device, by handlers of this library: wgpu's own would panic.
+    pub(super) fn watching(device: &wgpu::Device) -> Self {
+        let failures = Self::default();
+        failures.watch(device);
+        failures
+    }
+
+    fn watch(&self, device: &wgpu::Device) {
         let errors = self.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let (kind, detail) = describe(&error);

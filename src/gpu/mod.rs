@@ -10,6 +10,8 @@ mod pool;
 mod readback;
 mod store;
 mod timed;
+#[cfg(not(target_arch = "wasm32"))]
+mod vulkan_cache;
 
 pub use device::{AdapterInfo, Device, DeviceOptions};
 pub use executor::{Executor, PendingOutput, StepBlock};

@@ -1,6 +1,10 @@
 //! Compiled kernels, each compiled once per device.
 
 use super::Device;
+#[cfg(not(target_arch = "wasm32"))]
+use super::failure::Failures;
+#[cfg(not(target_arch = "wasm32"))]
+use super::vulkan_cache::CacheKey;
 use crate::error::{Error, Result};
 use crate::kernels::{Access, KernelCall, MAX_STORAGE_BUFFERS, preprocess};
 use crate::plan::Dispatch;
@@ -55,20 +59,31 @@ impl Pipelines {
 
     /// Pipelines that begin with what the file holds, where the device can use it.
     #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn stored(device: &wgpu::Device, path: std::path::PathBuf) -> Self {
+    pub(super) fn stored(
+        device: &wgpu::Device,
+        failures: &Failures,
+        key: Option<CacheKey>,
+        path: std::path::PathBuf,
+    ) -> Self {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return Self::default();
         }
         let data = super::cache::read(&path);
-        let descriptor = wgpu::PipelineCacheDescriptor {
+        let data = data.filter(|data| key.is_some_and(|key| key.fits(data)));
+        let descriptor = |data| wgpu::PipelineCacheDescriptor {
             label: Some("wgrad"),
-            data: data.as_deref(),
-            // Data of another driver is set aside, not refused.
+            data,
+            // Data of another version of the driver is set aside. That of another adapter is an error nevertheless.
             fallback: true,
         };
         // SAFETY: the data came from `PipelineCache::get_data` in `save`: `cache::read` returns only what
-        // `cache::write` wrote whole, by magic number and checksum. wgpu itself compares adapter and driver.
-        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+        // `cache::write` wrote whole, by magic number and checksum. wgpu compares adapter and driver, and `fits` has
+        // compared the driver's own header.
+        let mut cache = unsafe { device.create_pipeline_cache(&descriptor(data.as_deref())) };
+        if failures.check("opening the pipeline cache").is_err() {
+            // SAFETY: there is no data.
+            cache = unsafe { device.create_pipeline_cache(&descriptor(None)) };
+        }
         Self { stored: Some(Stored { cache, path }), ..Self::default() }
     }
 

@@ -68,8 +68,11 @@ pub struct ConfusionMatrix {
 impl ConfusionMatrix {
     /// From how often each cell occurred, row by row; all zero for an empty state.
     pub(super) fn from_state(classes: usize, state: &[f64]) -> Self {
-        let mut counts: Vec<u64> = state.iter().map(|&count| count as u64).collect();
-        counts.resize(classes * classes, 0);
+        let cells = classes * classes;
+        // Whatever a file says, the sum of all cells does not overflow.
+        let most = u64::MAX / (cells as u64).max(1);
+        let mut counts: Vec<u64> = state.iter().map(|&count| (count as u64).min(most)).collect();
+        counts.resize(cells, 0);
         Self { classes, counts }
     }
 

@@ -169,8 +169,8 @@ impl Figure {
             }
         };
         let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        let written = folder.and_then(|()| std::fs::write(path, bytes));
-        written.map_err(|cause| Error::Io { path: path.display().to_string(), cause })
+        folder.map_err(|cause| crate::files::io(path, cause))?;
+        crate::files::write(path, &bytes)
     }
 
     /// Width and height in pixels.

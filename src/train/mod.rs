@@ -44,6 +44,6 @@ pub(crate) use run::{Batches, FitState};
 pub(crate) use scaling::Scaling;
 pub use source::TrainingData;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use state::TrainerState;
+pub(crate) use state::{LARGEST_COUNT, TrainerState};
 pub use step::{Batch, StepSpec, step_graph};
 pub use trainer::Trainer;

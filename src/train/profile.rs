@@ -146,9 +146,7 @@ impl Profile {
     /// [`Error::Io`] where the file cannot be written.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn write_trace(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        let path = path.as_ref();
-        let written = std::fs::write(path, self.trace());
-        written.map_err(|cause| Error::Io { path: path.display().to_string(), cause })
+        crate::files::write(path.as_ref(), self.trace().as_bytes())
     }
 }
 

@@ -359,14 +359,14 @@ impl Trainer {
         }
         // Epochs of fewer samples go on where the one before ended: all orders of this fit stand one after the other.
         let done = run.state.epoch.saturating_sub(run.fit.initial_epoch) as u64;
-        let (from, all) = (done * rows as u64, samples as u64);
+        // Of a file that says so, the epochs before are many: their rows are counted in 128 bits.
+        let (from, rows, all) = (u128::from(done) * rows as u128, rows as u128, samples as u128);
         let mut taken = Vec::with_capacity(samples);
-        for k in from / all..=(from + rows as u64 - 1) / all {
+        for k in from / all..=(from + rows - 1) / all {
             let start = from.max(k * all) - k * all;
-            let end = (from + rows as u64).min((k + 1) * all) - k * all;
-            taken.extend_from_slice(
-                &order(self.epochs.saturating_sub(done) + k)?[start as usize..end as usize],
-            );
+            let end = (from + rows).min((k + 1) * all) - k * all;
+            let counter = self.epochs.saturating_sub(done).wrapping_add(k as u64);
+            taken.extend_from_slice(&order(counter)?[start as usize..end as usize]);
         }
         // The buffer of the order has room for all samples.
         taken.resize(samples, 0);

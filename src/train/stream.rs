@@ -43,10 +43,14 @@ impl Stream {
     /// Begins an epoch: reads the rows of `order` ahead, from the window of step `from` on.
     pub fn begin(&mut self, pass: &Pass, order: &[u32], from: usize) -> Result<()> {
         let rows = pass.window * pass.full.size;
-        let skipped = from / pass.window * rows;
         let end = pass.samples();
+        // After the last batch, which may be short, no sample is left.
+        let skipped = (from / pass.window * rows).min(end);
         let ahead = order[skipped..end].to_vec();
-        self.loader = Some(Loader::new(self.dataset.clone(), ahead, rows, QUEUE)?);
+        self.loader = match ahead.is_empty() {
+            true => None,
+            false => Some(Loader::new(self.dataset.clone(), ahead, rows, QUEUE)?),
+        };
         self.present = None;
         Ok(())
     }

@@ -32,7 +32,7 @@ use source::parse;
 pub fn read_npy(path: impl AsRef<Path>) -> Result<Tensor> {
     let name = path.as_ref().display().to_string();
     match std::fs::File::open(path) {
-        Ok(file) => parse(&name, "", std::io::BufReader::new(file)),
+        Ok(file) => parse(&name, "", std::io::BufReader::new(file), None),
         Err(cause) => Err(Error::Io { path: name, cause }),
     }
 }
@@ -42,7 +42,7 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<Tensor> {
 /// # Errors
 /// [`Error::File`] as `read_npy`.
 pub fn parse_npy(name: &str, bytes: &[u8]) -> Result<Tensor> {
-    parse(name, "", bytes)
+    parse(name, "", bytes, None)
 }
 
 /// Writes a tensor as a `.npy` file, row-major: `float32`, `uint32` or `uint8`.
@@ -52,12 +52,11 @@ pub fn parse_npy(name: &str, bytes: &[u8]) -> Result<Tensor> {
 #[cfg(not(target_arch = "wasm32"))]
 pub fn write_npy(path: impl AsRef<Path>, tensor: &Tensor) -> Result<()> {
     use std::io::Write;
-    let save = || {
-        let mut file = std::io::BufWriter::new(std::fs::File::create(&path)?);
+    crate::files::write_with(path.as_ref(), |file| {
+        let mut file = std::io::BufWriter::new(file);
         encode(tensor, &mut file)?;
         file.flush()
-    };
-    save().map_err(|cause| Error::Io { path: path.as_ref().display().to_string(), cause })
+    })
 }
 
 /// Writes what a `.npy` file holds.

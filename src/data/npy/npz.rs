@@ -6,6 +6,7 @@ use npyz::npz::{array_name_from_file_name, file_name_from_array_name};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::super::elements::Packed;
 use super::source::parse;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
@@ -25,6 +26,9 @@ pub struct Npz<R> {
     name: String,
     archive: ZipArchive<R>,
     names: Vec<String>,
+    /// The length of the archive.
+    bytes: u64,
+    max_unpacked: Option<u64>,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -48,7 +52,9 @@ impl<R: Read + Seek> Npz<R> {
     ///
     /// # Errors
     /// Those of `open`.
-    pub fn from_reader(name: &str, reader: R) -> Result<Self> {
+    pub fn from_reader(name: &str, mut reader: R) -> Result<Self> {
+        let length = reader.seek(std::io::SeekFrom::End(0));
+        let bytes = length.map_err(|cause| Error::Io { path: name.into(), cause })?;
         let archive = ZipArchive::new(reader).map_err(|error| refused(name, "archive", error))?;
         let mut names = Vec::new();
         for file in archive.file_names() {
@@ -61,7 +67,15 @@ impl<R: Read + Seek> Npz<R> {
             let detail = "the archive holds two arrays of this name".into();
             return Err(Error::File { path, field, detail });
         }
-        Ok(Self { name: name.into(), archive, names })
+        Ok(Self { name: name.into(), archive, names, bytes, max_unpacked: None })
+    }
+
+    /// The most bytes of a tensor that a compressed array may unpack to, which keeps a small file from filling the
+    /// memory. Unless set, 100 times the array's compressed bytes, and 64 MiB at least.
+    #[must_use]
+    pub fn max_unpacked(mut self, bytes: u64) -> Self {
+        self.max_unpacked = Some(bytes);
+        self
     }
 
     /// The arrays' names, sorted. Other files in the archive are no arrays.
@@ -74,8 +88,8 @@ impl<R: Read + Seek> Npz<R> {
     ///
     /// # Errors
     /// Those of [`parse_npy`](super::parse_npy), which name file and array; [`Error::File`] where
-    /// there is no array of this name, and where it cannot be unpacked; [`Error::Io`] where the
-    /// reader fails.
+    /// there is no array of this name, where it cannot be unpacked, and where it would unpack to more
+    /// than [`Npz::max_unpacked`]; [`Error::Io`] where the reader fails.
     pub fn read(&mut self, array: &str) -> Result<Tensor> {
         let field = format!("array `{array}`");
         if !self.names.iter().any(|name| name == array) {
@@ -83,7 +97,13 @@ impl<R: Read + Seek> Npz<R> {
             return Err(Error::File { path: self.name.clone(), field, detail });
         }
         match self.archive.by_name(&file_name_from_array_name(array)) {
-            Ok(file) => parse(&self.name, array, file),
+            Ok(file) => {
+                // The directory may say anything; the archive holds no more than its own length.
+                let bytes = file.compressed_size().min(self.bytes);
+                let packed = Packed { bytes, max: self.max_unpacked, remedy: "Npz::open(path)?" };
+                let stored = file.compression() == zip::CompressionMethod::Stored;
+                parse(&self.name, array, file, (!stored).then_some(packed))
+            }
             Err(error) => Err(refused(&self.name, &field, error)),
         }
     }
@@ -105,9 +125,8 @@ pub fn write_npz(path: impl AsRef<std::path::Path>, arrays: &[(&str, &Tensor)]) 
             return Err(Error::parameter("arrays", name, "each array needs a name of its own"));
         }
     }
-    let save = || -> std::io::Result<()> {
-        let file = std::io::BufWriter::new(std::fs::File::create(&path)?);
-        let mut archive = ZipWriter::new(file);
+    crate::files::write_with(path.as_ref(), |file| {
+        let mut archive = ZipWriter::new(std::io::BufWriter::new(file));
         for (name, tensor) in arrays {
             let options = SimpleFileOptions::default()
                 .compression_method(zip::CompressionMethod::Stored)
@@ -116,8 +135,7 @@ pub fn write_npz(path: impl AsRef<std::path::Path>, arrays: &[(&str, &Tensor)]) 
             super::encode(tensor, &mut archive)?;
         }
         archive.finish()?.flush()
-    };
-    save().map_err(|cause| Error::Io { path: path.as_ref().display().to_string(), cause })
+    })
 }
 
 fn refused(path: &str, field: &str, error: ZipError) -> Error {

@@ -2,12 +2,14 @@
 //!
 //! A file is a magic, a version, a header (a Python dict of element type, order and shape) and the
 //! elements (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>). `npyz`
-//! parses the header and the elements; what it takes on trust is checked here first.
+//! parses the header; what it takes on trust is checked here first.
 
+use std::cell::Cell;
 use std::io::Read;
 
-use npyz::{DType as NpyType, NpyFile, NpyHeader, Order, TypeChar};
+use npyz::{DType as NpyType, Endianness, NpyHeader, Order, TypeChar};
 
+use super::super::elements::{Fault, Packed, read_elements};
 use crate::error::{Error, Result};
 use crate::tensor::{Data, Shape, Tensor};
 
@@ -18,9 +20,14 @@ const LONGEST_HEADER: usize = 10_000;
 /// with each level of nesting.
 const MOST_BRACKETS: usize = 8;
 
-/// Reads a `.npy` file, or the one of the array `array` in an archive.
-pub(super) fn parse(path: &str, array: &str, reader: impl Read) -> Result<Tensor> {
-    Source { path, array, reader }.tensor()
+/// Reads a `.npy` file, or the one of the array `array` in an archive, where it may be packed.
+pub(super) fn parse(
+    path: &str,
+    array: &str,
+    reader: impl Read,
+    packed: Option<Packed>,
+) -> Result<Tensor> {
+    Source { path, array, reader }.tensor(packed)
 }
 
 /// A file and the names that its errors carry.
@@ -30,24 +37,142 @@ struct Source<'a, R> {
     reader: R,
 }
 
-impl<R: Read> Source<'_, R> {
-    fn tensor(mut self) -> Result<Tensor> {
-        let header = self.header()?;
-        let size = match header.dtype() {
-            NpyType::Plain(ty) => ty.num_bytes(),
-            NpyType::Array(..) | NpyType::Record(_) => None,
+/// Whole numbers that f32 rounds: ids among them may become one.
+#[derive(Default)]
+struct Rounding {
+    elements: Cell<usize>,
+    fractions: Cell<bool>,
+    first: Cell<Option<(usize, f64)>>,
+}
+
+impl Rounding {
+    fn see(&self, value: f64) {
+        let at = self.elements.replace(self.elements.get() + 1);
+        self.fractions.set(self.fractions.get() || value.fract() != 0.0);
+        if self.first.get().is_none() && f64::from(value as f32) != value {
+            self.first.set(Some((at, value)));
+        }
+    }
+
+    /// Warns if all elements are whole and one was rounded.
+    fn warn(&self, path: &str, array: &str) {
+        if let (false, Some((at, value))) = (self.fractions.get(), self.first.get()) {
+            log::warn!(
+                "{path} {array}: element {at} is {value}, which float32 rounds to {}; if these are \
+                 labels or ids, save them with .astype('int64')",
+                value as f32
+            );
+        }
+    }
+}
+
+/// An element of a tensor, as little-endian bytes of a file give it.
+type Decode<const WIDTH: usize, T> = fn([u8; WIDTH]) -> Option<T>;
+
+/// Decodes integers as u32, and says what has no place there.
+macro_rules! counted {
+    ($self:ident, $count:ident, $big:ident, $integer:ty) => {{
+        let decode: Decode<_, u32> = |bytes| <$integer>::from_le_bytes(bytes).try_into().ok();
+        let refuse = |bytes| {
+            format!(
+                "{}; integers are read as u32 labels or indices, 0 to {}. Save features with .astype('float32')",
+                <$integer>::from_le_bytes(bytes),
+                u32::MAX
+            )
         };
+        $self.read($count, $big, decode, refuse).map(Data::U32)
+    }};
+}
+
+impl<R: Read> Source<'_, R> {
+    fn tensor(mut self, packed: Option<Packed>) -> Result<Tensor> {
+        let header = self.header()?;
+        let NpyType::Plain(ty) = header.dtype() else { return Err(self.unsupported(&header)) };
+        let (kind, width) = (ty.type_char(), ty.size_field());
+        let big = ty.endianness() == Endianness::Big;
         let dims: Option<Vec<usize>> =
             header.shape().iter().map(|&extent| usize::try_from(extent).ok()).collect();
-        let (Some(size), Some(dims)) = (size, dims) else { return Err(self.unsupported(&header)) };
+        let sized = dims.and_then(|dims| Some((addressable(&dims)?, dims)));
+        let Some((count, dims)) = sized else {
+            let detail = format!("{:?} is more than this machine can address", header.shape());
+            return Err(self.bad("header", detail));
+        };
         let shape = Shape::new(dims);
-        // The header's numbers multiply to less than isize::MAX, so neither product overflows.
-        let payload = self.payload(&shape, shape.len() * size)?;
-        let file = NpyFile::with_header(header, &payload[..]);
-        let fortran = file.header().order() == Order::Fortran;
-        let data = self.elements(file)?;
+        if let Some(packed) = packed {
+            let size =
+                if kind == TypeChar::Bool || (kind, width) == (TypeChar::Uint, 1) { 1 } else { 4 };
+            packed.check(count * size).map_err(|detail| self.bad("payload", detail))?;
+        }
+        let data = match (kind, width) {
+            (TypeChar::Float, 4) => {
+                let decode: Decode<4, f32> = |bytes| Some(f32::from_le_bytes(bytes));
+                self.read(count, big, decode, |_| String::new()).map(Data::F32)
+            }
+            (TypeChar::Float, 8) => {
+                let refuse =
+                    |bytes| format!("{:e}, beyond the range of f32", f64::from_le_bytes(bytes));
+                let rounding = Rounding::default();
+                let decode = |bytes| {
+                    rounding.see(f64::from_le_bytes(bytes));
+                    nearest(bytes)
+                };
+                let data = self.read(count, big, decode, refuse).map(Data::F32);
+                rounding.warn(self.path, self.array);
+                data
+            }
+            (TypeChar::Uint, 1) => {
+                let decode: Decode<1, u8> = |[byte]| Some(byte);
+                self.read(count, big, decode, |_| String::new()).map(Data::U8)
+            }
+            (TypeChar::Bool, 1) => {
+                let decode: Decode<1, u8> = |[byte]| (byte < 2).then_some(byte);
+                self.read(count, big, decode, |[byte]| format!("{byte}; a bool is 0 or 1"))
+                    .map(Data::U8)
+            }
+            (TypeChar::Uint, 2) => counted!(self, count, big, u16),
+            (TypeChar::Uint, 4) => counted!(self, count, big, u32),
+            (TypeChar::Uint, 8) => counted!(self, count, big, u64),
+            (TypeChar::Int, 1) => counted!(self, count, big, i8),
+            (TypeChar::Int, 2) => counted!(self, count, big, i16),
+            (TypeChar::Int, 4) => counted!(self, count, big, i32),
+            (TypeChar::Int, 8) => counted!(self, count, big, i64),
+            _ => return Err(self.unsupported(&header)),
+        };
+        // The widest element that is read has eight bytes.
+        let size = count * width as usize;
+        let data = data.map_err(|fault| match fault {
+            Fault::Io(error) => self.broken(error),
+            Fault::Element(detail) => self.bad("payload", detail),
+            Fault::Short(found) => {
+                let detail =
+                    format!("shape {shape} takes {size} bytes; the file ends after {found}");
+                self.bad("payload", detail)
+            }
+            Fault::Long => {
+                let detail =
+                    format!("shape {shape} takes {size} bytes; the file goes on after them");
+                self.bad("payload", detail)
+            }
+        })?;
+        let fortran = header.order() == Order::Fortran;
         let data = if fortran { row_major(&shape, data) } else { data };
         Tensor::new(shape, data)
+    }
+
+    fn read<const WIDTH: usize, T: Default>(
+        &mut self,
+        count: usize,
+        big: bool,
+        decode: impl Fn([u8; WIDTH]) -> Option<T>,
+        refuse: impl Fn([u8; WIDTH]) -> String,
+    ) -> std::result::Result<Vec<T>, Fault> {
+        let little = |mut bytes: [u8; WIDTH]| {
+            if big {
+                bytes.reverse();
+            }
+            bytes
+        };
+        read_elements(&mut self.reader, count, |b| decode(little(b)), |b| refuse(little(b)))
     }
 
     fn header(&mut self) -> Result<NpyHeader> {
@@ -76,87 +201,6 @@ impl<R: Read> Source<'_, R> {
         })
     }
 
-    /// The rest of the file, which must be `size` bytes. Memory grows with what the file holds, not
-    /// with what its header promises.
-    fn payload(&mut self, shape: &Shape, size: usize) -> Result<Vec<u8>> {
-        // One byte more tells a file that is too long, and takes an archive to its checksum.
-        let bytes = self.up_to(size + 1)?;
-        let found = match bytes.len() {
-            n if n == size => return Ok(bytes),
-            n if n < size => format!("the file ends after {n}"),
-            _ => "the file goes on after them".into(),
-        };
-        Err(self.bad("payload", format!("shape {shape} takes {size} bytes; {found}")))
-    }
-
-    /// The elements in the file's order.
-    fn elements(&self, file: NpyFile<&[u8]>) -> Result<Data> {
-        let ty = match file.header().dtype() {
-            NpyType::Plain(ty) => (ty.type_char(), ty.size_field()),
-            NpyType::Array(..) | NpyType::Record(_) => return Err(self.unsupported(file.header())),
-        };
-        match ty {
-            (TypeChar::Float, 4) => Ok(Data::F32(self.read(file)?)),
-            (TypeChar::Float, 8) => self.rounded(&self.read(file)?),
-            (TypeChar::Uint, 1) => Ok(Data::U8(self.read(file)?)),
-            (TypeChar::Bool, _) => {
-                Ok(Data::U8(self.read::<bool>(file)?.into_iter().map(u8::from).collect()))
-            }
-            (TypeChar::Uint, 2) => self.counted::<u16>(file),
-            (TypeChar::Uint, 4) => self.counted::<u32>(file),
-            (TypeChar::Uint, 8) => self.counted::<u64>(file),
-            (TypeChar::Int, 1) => self.counted::<i8>(file),
-            (TypeChar::Int, 2) => self.counted::<i16>(file),
-            (TypeChar::Int, 4) => self.counted::<i32>(file),
-            (TypeChar::Int, 8) => self.counted::<i64>(file),
-            _ => Err(self.unsupported(file.header())),
-        }
-    }
-
-    fn read<T: npyz::Deserialize>(&self, file: NpyFile<&[u8]>) -> Result<Vec<T>> {
-        file.into_vec().map_err(|error| self.bad("payload", error.to_string()))
-    }
-
-    /// f64 as the nearest f32.
-    fn rounded(&self, values: &[f64]) -> Result<Data> {
-        let lost = |value: &f64| value.is_finite() && !(*value as f32).is_finite();
-        if let Some(at) = values.iter().position(lost) {
-            let detail = format!("element {at} is {:e}, beyond the range of f32", values[at]);
-            return Err(self.bad("payload", detail));
-        }
-        let changed = |value: &f64| f64::from(*value as f32) != *value;
-        if values.iter().all(|value| value.fract() == 0.0)
-            && let Some(at) = values.iter().position(changed)
-        {
-            let (path, array, value) = (self.path, self.array, values[at]);
-            log::warn!(
-                "{path} {array}: element {at} is {value}, which float32 rounds to {}; if these are \
-                 labels or ids, save them with .astype('int64')",
-                value as f32
-            );
-        }
-        Ok(Data::F32(values.iter().map(|&value| value as f32).collect()))
-    }
-
-    /// Integers as u32.
-    fn counted<T>(&self, file: NpyFile<&[u8]>) -> Result<Data>
-    where
-        T: npyz::Deserialize + Copy + std::fmt::Display + TryInto<u32>,
-    {
-        let values: Vec<T> = self.read(file)?;
-        let convert = |(at, &value): (usize, &T)| {
-            value.try_into().map_err(|_| {
-                let detail = format!(
-                    "element {at} is {value}; integers are read as u32 labels or indices, 0 to \
-                     {}. Save features with .astype('float32')",
-                    u32::MAX
-                );
-                self.bad("payload", detail)
-            })
-        };
-        Ok(Data::U32(values.iter().enumerate().map(convert).collect::<Result<_>>()?))
-    }
-
     fn unsupported(&self, header: &NpyHeader) -> Error {
         let found = header.dtype().descr();
         let detail = format!(
@@ -166,17 +210,23 @@ impl<R: Read> Source<'_, R> {
         self.bad("header", detail)
     }
 
-    /// The next `limit` bytes, or fewer where the file ends.
+    /// The next `limit` bytes of a header, or fewer where the file ends.
     fn up_to(&mut self, limit: usize) -> Result<Vec<u8>> {
-        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
         let mut bytes = Vec::new();
         match self.reader.by_ref().take(limit as u64).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    fn broken(&self, error: std::io::Error) -> Error {
+        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        match error.kind() {
             // What an archive's decoder reports; the other kinds come from the file system.
-            Err(e) if matches!(e.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
-                Err(self.bad("payload", format!("the archive is cut short or corrupt ({e})")))
+            InvalidData | InvalidInput | UnexpectedEof => {
+                self.bad("payload", format!("the archive is cut short or corrupt ({error})"))
             }
-            Err(cause) => Err(Error::Io { path: self.path.into(), cause }),
+            _ => Error::Io { path: self.path.into(), cause: error },
         }
     }
 
@@ -189,8 +239,24 @@ impl<R: Read> Source<'_, R> {
     }
 }
 
-/// Checks a header's text before it is parsed: no deep nesting, and no numbers whose product, which
-/// bounds the size of any array it describes, overflows.
+/// f64 as the nearest f32, unless only infinity is near.
+fn nearest(bytes: [u8; 8]) -> Option<f32> {
+    let wide = f64::from_le_bytes(bytes);
+    let narrow = wide as f32;
+    (narrow.is_finite() || !wide.is_finite()).then_some(narrow)
+}
+
+/// How many elements these extents have, if eight bytes of each can be addressed. Empty axes are left out of that
+/// product, which then bounds every stride too.
+fn addressable(dims: &[usize]) -> Option<usize> {
+    let extents = dims.iter().map(|&extent| extent.max(1));
+    let bytes = extents.fold(Some(8_usize), |product, extent| product?.checked_mul(extent));
+    bytes.filter(|&bytes| bytes < isize::MAX as usize)?;
+    Some(dims.iter().product())
+}
+
+/// Checks a header's text before the parser sees it, whose own products of extents must not overflow: no deep nesting,
+/// and no such numbers.
 fn check_text(text: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(text).map_err(|_| "not text: the file is corrupt")?;
     if text.matches(['(', '[', '{']).count() > MOST_BRACKETS {

@@ -1,0 +1,162 @@
+//! Readers of checkpoints and weights. What is taken is trained on with, since a number may do its harm later.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use super::mutate::{Random, mutated};
+use super::{Folder, Verdict, fuzz, inputs};
+use safetensors::SafeTensors;
+use std::path::Path;
+use support::{device, says};
+use wgrad::prelude::*;
+
+fn points() -> TensorDataset {
+    let x: Vec<f32> = (0..24_u8).map(f32::from).collect();
+    let y = Tensor::u32([8], [0, 1, 0, 1, 0, 1, 0, 1]).unwrap();
+    TensorDataset::new(Tensor::f32([8, 3], x).unwrap(), y).unwrap()
+}
+
+fn trainer() -> Trainer {
+    let layers = Sequential::new([3])
+        .add(Dense::new(4).activation(Activation::Relu))
+        .add(Dropout::new(0.5))
+        .add(Dense::new(2));
+    let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+    let metrics = [Metric::Accuracy, Metric::ConfusionMatrix { threshold: 0.5 }];
+    let rate = CosineDecayRestarts::new(0.01, 10);
+    let compile = Compile::new(Adam::new(rate), loss).metrics(metrics).seed(3);
+    layers.compile(device(), compile).unwrap()
+}
+
+/// Training with every callback that keeps counts, in `folder`.
+fn fit<'a>(folder: &Path) -> Fit<'a> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    Fit::new()
+        .epochs(4)
+        .batch_size(3)
+        .verbose(Verbose::Silent)
+        .callback(EarlyStopping::new("loss").patience(2))
+        .callback(ReduceLrOnPlateau::new("loss").patience(1))
+        .callback(CsvLogger::new(file("log.csv")))
+        .callback(ModelCheckpoint::new(file("model")).every_batches(2).save_weights_only(true))
+}
+
+/// A checkpoint from the middle of the second epoch.
+fn checkpoint(folder: &Path) -> Vec<u8> {
+    let path = folder.join("saved");
+    let save = Lambda::new().on_batch_end(BatchInterval::Batches(1), |batch, control| {
+        if (batch.epoch, batch.batch) == (1, 1) {
+            control.save_checkpoint(&path);
+            control.stop_training();
+        }
+        Ok(())
+    });
+    trainer().fit(&points(), fit(folder).callback(save)).unwrap();
+    std::fs::read(&path).unwrap()
+}
+
+/// The same tensors with other metadata, and a right checksum.
+fn with_metadata(file: &[u8], text: String) -> Vec<u8> {
+    let tensors = SafeTensors::deserialize(file).unwrap();
+    let metadata = [("wgrad".to_owned(), text)].into_iter().collect();
+    sealed(safetensors::serialize(tensors.iter(), Some(metadata)).unwrap())
+}
+
+/// The same bytes with a right checksum, if there is a place for one.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    let mark = br#""wgrad":"{\"crc32\":\""#;
+    let place = bytes.windows(mark.len()).position(|w| w == mark).map(|at| at + mark.len());
+    if let Some(place) = place.filter(|place| place + 8 <= bytes.len()) {
+        bytes[place..place + 8].copy_from_slice(b"00000000");
+        let digits = format!("{:08x}", crc32fast::hash(&bytes));
+        bytes[place..place + 8].copy_from_slice(digits.as_bytes());
+    }
+    bytes
+}
+
+fn metadata(file: &[u8]) -> String {
+    let (_, header) = SafeTensors::read_metadata(file).unwrap();
+    header.metadata().as_ref().unwrap()["wgrad"].clone()
+}
+
+/// Trains on after a checkpoint was loaded, and saves.
+fn goes_on(trainer: &mut Trainer, folder: &Path, file: &[u8]) -> Verdict {
+    let path = folder.join("fuzzed");
+    std::fs::write(&path, file).unwrap();
+    let loaded = trainer.load_checkpoint(&path);
+    let verdict = Verdict::of(loaded);
+    if verdict == Verdict::Taken {
+        // Training may be refused; saving is not.
+        drop(trainer.fit(&points(), fit(folder)));
+        trainer.save_checkpoint(&path).unwrap();
+    }
+    verdict
+}
+
+#[test]
+fn checkpoints_are_taken_or_refused() {
+    let folder = Folder::new("checkpoint");
+    let file = checkpoint(&folder.0);
+    let text = metadata(&file);
+    let (files, texts) = ([file.clone()], [text.clone().into_bytes()]);
+    let make = |random: &mut Random| match random.below(4) {
+        0 => mutated(random, &files),
+        1 => sealed(mutated(random, &files)),
+        _ => {
+            let text = mutated(random, &texts);
+            with_metadata(&file, String::from_utf8_lossy(&text).into_owned())
+        }
+    };
+    let mut trainer = trainer();
+    fuzz("checkpoint", inputs(1), make, |bytes| goes_on(&mut trainer, &folder.0, bytes));
+}
+
+/// Each number of the metadata alone, at each end of its type: what one input in a thousand has by chance.
+#[test]
+fn every_counter_of_a_checkpoint_is_checked() {
+    let folder = Folder::new("counters");
+    let file = checkpoint(&folder.0);
+    let text = metadata(&file);
+    let starts = |text: &str| -> Vec<usize> {
+        let digit = |i: usize| text.as_bytes()[i].is_ascii_digit();
+        (1..text.len()).filter(|&i| digit(i) && !digit(i - 1)).collect()
+    };
+    let mut trainer = trainer();
+    let (mut taken, mut refused) = (0, 0);
+    for start in starts(&text) {
+        let len = text[start..].bytes().take_while(u8::is_ascii_digit).count();
+        for other in ["0", "9007199254740992", "9223372036854775807", "18446744073709551615"] {
+            let mut changed = text.clone();
+            changed.replace_range(start..start + len, other);
+            match goes_on(&mut trainer, &folder.0, &with_metadata(&file, changed)) {
+                Verdict::Taken => taken += 1,
+                Verdict::Refused => refused += 1,
+            }
+        }
+    }
+    assert!(taken > 20 && refused > 100, "{taken} taken, {refused} refused");
+    let steps = text.find("\"steps\":").unwrap();
+    let end = steps + text[steps..].find(',').unwrap();
+    let mut large = text.clone();
+    large.replace_range(steps..end, "\"steps\":18446744073709551615");
+    let path = folder.0.join("large");
+    std::fs::write(&path, with_metadata(&file, large)).unwrap();
+    let error = trainer.load_checkpoint(&path).unwrap_err();
+    says(&error, &["large: metadata: ", "18446744073709551615", "a smaller count"]);
+    // The control: unchanged it is taken.
+    assert_eq!(goes_on(&mut trainer, &folder.0, &with_metadata(&file, text)), Verdict::Taken);
+}
+
+#[test]
+fn weights_are_taken_or_refused() {
+    let folder = Folder::new("weights");
+    let path = folder.0.join("weights");
+    let mut trainer = trainer();
+    trainer.save_weights(&path).unwrap();
+    let files = [std::fs::read(&path).unwrap()];
+    let make = |random: &mut Random| mutated(random, &files);
+    fuzz("weights", inputs(1), make, |bytes| {
+        std::fs::write(&path, bytes).unwrap();
+        Verdict::of(trainer.load_weights(&path))
+    });
+}

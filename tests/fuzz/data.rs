@@ -1,0 +1,148 @@
+//! Readers of data: IDX, CSV and NumPy's files.
+
+use super::archive::{gzip, idx, npy, zip};
+use super::mutate::{Random, mutated};
+use super::{Folder, Verdict, fuzz, inputs};
+use std::io::Cursor;
+use wgrad::data::{Csv, Dataset, IdxDataset, Npz, parse_idx, parse_npy};
+
+/// IDX files of each element type.
+fn idx_files() -> Vec<Vec<u8>> {
+    let bytes: Vec<u8> = (0..48).collect();
+    vec![
+        idx(0x08, &[48], &bytes),
+        idx(0x08, &[3, 4, 4], &bytes),
+        idx(0x0c, &[4, 3], &[[0, 0, 1, 2]; 12].concat()),
+        idx(0x0d, &[2, 6], &bytes),
+    ]
+}
+
+#[test]
+fn idx_files_are_read_or_refused() {
+    let files = idx_files();
+    let packed: Vec<Vec<u8>> = files.iter().map(|file| gzip(file)).collect();
+    let make = |random: &mut Random| match random.below(3) {
+        0 => mutated(random, &packed),
+        1 => gzip(&mutated(random, &files)),
+        _ => mutated(random, &files),
+    };
+    fuzz("idx", inputs(1), make, |bytes| Verdict::of(parse_idx("fuzz.idx", bytes)));
+}
+
+#[test]
+fn streamed_idx_files_are_read_or_refused() {
+    let folder = Folder::new("idx");
+    let (features, targets) = (folder.0.join("x"), folder.0.join("y"));
+    let files = [idx(0x08, &[6, 2, 2], &[7; 24]), idx(0x0d, &[6, 1], &[1; 24])];
+    std::fs::write(&targets, idx(0x08, &[6], &[0, 1, 2, 0, 1, 2])).unwrap();
+    fuzz(
+        "streamed idx",
+        inputs(1),
+        |random| mutated(random, &files),
+        |bytes| {
+            std::fs::write(&features, bytes).unwrap();
+            let opened = IdxDataset::open(&features, &targets);
+            let read = opened.and_then(|set| {
+                let (mut x, mut y) = (Vec::new(), Vec::new());
+                let rows: Vec<u32> = (0..set.len() as u32).collect();
+                set.read(&rows, &mut x, &mut y)
+            });
+            Verdict::of(read)
+        },
+    );
+}
+
+#[test]
+fn csv_files_are_read_or_refused() {
+    let files: Vec<Vec<u8>> = [
+        "a,b,c\n1,2.5,x\n3,4e-3,\"y, z\"\n-5,6,\"\"\"q\"\"\"\n",
+        "id;name\r\n16777216;one\r\n16777217;two\r\n",
+        "\u{feff}only\n1\n\n2\n",
+        "x,label\n0.1,0\n0.2,1\n0.3,2\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .to_vec();
+    let make = |random: &mut Random| mutated(random, &files);
+    fuzz("csv", inputs(1), make, |bytes| {
+        let delimiter = if bytes.contains(&b';') { b';' } else { b',' };
+        let table = Csv::new().delimiter(delimiter).read_from("fuzz.csv", bytes);
+        // What is refused here was read nevertheless.
+        if let Ok(table) = &table {
+            let names = table.names().to_vec();
+            drop(table.numbers(&names));
+            for name in &names {
+                drop(table.labels(name));
+            }
+        }
+        Verdict::of(table)
+    });
+}
+
+/// `.npy` files of each element type, in both orders.
+fn npy_files() -> Vec<Vec<u8>> {
+    let kinds = [
+        ("<f4", 4),
+        (">f4", 4),
+        ("<f8", 8),
+        ("|u1", 1),
+        ("|b1", 1),
+        ("|i1", 1),
+        ("<i2", 2),
+        (">u2", 2),
+        ("<i4", 4),
+        ("<u4", 4),
+        ("<i8", 8),
+        (">u8", 8),
+    ];
+    let file = |(kind, width): (&str, usize)| {
+        [
+            npy(kind, false, "(2, 3)", &vec![0; 6 * width]),
+            npy(kind, true, "(2, 3, 4)", &vec![0; 24 * width]),
+        ]
+    };
+    let others = [
+        npy("|V16", false, "(2,)", &[0; 32]),
+        npy("<U2", false, "(1,)", &[0; 8]),
+        npy("<M8[ns]", false, "(1,)", &[0; 8]),
+        npy("<f4", false, "()", &[0; 4]),
+    ];
+    kinds.into_iter().flat_map(file).chain(others).collect()
+}
+
+#[test]
+fn npy_files_are_read_or_refused() {
+    let files = npy_files();
+    let make = |random: &mut Random| mutated(random, &files);
+    fuzz("npy", inputs(1), make, |bytes| Verdict::of(parse_npy("fuzz.npy", bytes)));
+}
+
+#[test]
+fn numbers_of_a_header_do_not_overflow() {
+    let max = i64::MAX;
+    for kind in [format!("|V{max}"), format!("<U{max}"), format!("|S{}", u64::MAX), "|V2".into()] {
+        for shape in ["(2,)", "(0,)", "(4294967296, 2147483647)", "(9223372036854775807,)"] {
+            let error = parse_npy("a.npy", &npy(&kind, false, shape, &[0; 8])).unwrap_err();
+            assert!(error.to_string().starts_with("a.npy: header: "), "{kind}, {shape}: {error}");
+        }
+    }
+}
+
+#[test]
+fn npz_archives_are_read_or_refused() {
+    let files = npy_files();
+    let archives: Vec<Vec<u8>> = files
+        .iter()
+        .flat_map(|file| [true, false].map(|packed| zip("x.npy", file, packed)))
+        .collect();
+    let make = |random: &mut Random| match random.below(2) {
+        0 => mutated(random, &archives),
+        _ => zip("x.npy", &mutated(random, &files), random.below(2) == 0),
+    };
+    fuzz("npz", inputs(1), make, |bytes| {
+        let read = Npz::from_reader("fuzz.npz", Cursor::new(bytes)).and_then(|mut archive| {
+            let names = archive.names().to_vec();
+            names.iter().try_for_each(|name| archive.read(name).map(drop))
+        });
+        Verdict::of(read)
+    });
+}

@@ -1,0 +1,175 @@
+//! What readers take of memory: a bound for packed files, and never more than twice the tensor.
+
+use super::archive::{gzip, idx, npy, zip};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::Cursor;
+use wgrad::Result;
+use wgrad::data::{Idx, Npz, parse_idx, parse_npy};
+use wgrad::tensor::Tensor;
+
+/// Counts the bytes that each thread holds.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+thread_local! {
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(change: isize) {
+    // A thread that ends counts no more.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + change);
+        let _ = MOST.try_with(|most| most.set(most.get().max(held.get())));
+    });
+}
+
+// SAFETY: every call goes to the system's allocator as it is; `realloc` is the trait's own, which allocates, copies and
+// frees, so that a growing block counts with its copy.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller's contract is the same.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// The most bytes that this thread held during `work` beside those from before.
+pub fn peak_of(work: impl FnOnce()) -> usize {
+    let before = HELD.get();
+    MOST.set(before);
+    work();
+    (MOST.get() - before).max(0) as usize
+}
+
+/// What a reader may hold beside twice the tensor: buffers of files and decoders.
+const BESIDE: usize = 512 << 10;
+
+/// Reads a tensor of `bytes` bytes within twice of them.
+#[track_caller]
+fn within_twice(what: &str, bytes: usize, read: impl FnOnce() -> Result<Tensor>) {
+    let mut tensor = None;
+    let peak = peak_of(|| tensor = Some(read()));
+    let tensor = tensor.unwrap().unwrap();
+    assert_eq!(tensor.data().bytes().len(), bytes, "{what}");
+    assert!(peak <= 2 * bytes + BESIDE, "{what}: {peak} bytes for {bytes}");
+    assert!(peak >= bytes, "{what}: {peak} bytes for {bytes} are not counted");
+}
+
+#[test]
+fn what_is_held_is_counted() {
+    const SIZE: usize = 1 << 20;
+    let three = peak_of(|| {
+        let first = vec![1_u8; SIZE];
+        let copies = [first.clone(), first];
+        drop(std::hint::black_box(copies.concat()));
+    });
+    assert!((4 * SIZE..4 * SIZE + 1000).contains(&three), "{three}");
+    let grown = peak_of(|| {
+        let mut bytes = vec![1_u8; SIZE];
+        bytes.reserve_exact(SIZE);
+        drop(std::hint::black_box(bytes));
+    });
+    assert_eq!(grown, 3 * SIZE);
+}
+
+#[test]
+fn readers_hold_at_most_twice_the_tensor() {
+    // No power of two, which the growth of a vector would meet exactly.
+    const ELEMENTS: usize = 700_001;
+    let extent = [ELEMENTS as u32];
+    for (element, width) in [(0x08, 1), (0x0c, 4), (0x0d, 4)] {
+        let file = idx(element, &extent, &vec![0; ELEMENTS * width]);
+        let packed = gzip(&file);
+        within_twice("idx", ELEMENTS * width, || parse_idx("a", &file));
+        within_twice("packed idx", ELEMENTS * width, || parse_idx("a", &packed));
+    }
+    let shape = format!("({ELEMENTS}, 1)");
+    for (kind, width, becomes) in [
+        ("<f4", 4, 4),
+        ("<f8", 8, 4),
+        ("|u1", 1, 1),
+        ("|b1", 1, 1),
+        ("|i1", 1, 4),
+        (">i2", 2, 4),
+        ("<u8", 8, 4),
+    ] {
+        for fortran in [false, true] {
+            let file = npy(kind, fortran, &shape, &vec![0; ELEMENTS * width]);
+            within_twice(kind, ELEMENTS * becomes, || parse_npy("a", &file));
+            for packed in [false, true] {
+                let archive = zip("x.npy", &file, packed);
+                let read = || Npz::from_reader("a", Cursor::new(&archive))?.read("x");
+                within_twice(kind, ELEMENTS * becomes, read);
+            }
+        }
+    }
+}
+
+const MIB: usize = 1 << 20;
+
+/// A gzip file of about a megabyte for each GiB, in parts, as the format allows.
+fn bomb(mebibytes: usize) -> Vec<u8> {
+    let header = idx(0x08, &[mebibytes as u32, MIB as u32], &[]);
+    let zeros = gzip(&vec![0; MIB]);
+    [gzip(&header), zeros.repeat(mebibytes)].concat()
+}
+
+#[test]
+fn a_small_gzip_file_does_not_fill_the_memory() {
+    let file = bomb(1024);
+    assert!(file.len() < 6 * MIB, "{}", file.len());
+    let mut error = String::new();
+    let peak = peak_of(|| error = parse_idx("bomb.gz", &file[..MIB]).unwrap_err().to_string());
+    assert!(peak < BESIDE, "{peak}");
+    for word in ["bomb.gz: gzip: ", "1048576 packed", "1073741824", "`max_unpacked` is 104857600"] {
+        assert!(error.contains(word), "{error}");
+    }
+    assert!(error.contains("`Idx::new().max_unpacked(1073741824)`"), "{error}");
+    // What the message says helps, and a bound may be lowered.
+    let file = bomb(80);
+    assert!(parse_idx("a", &file).is_err());
+    within_twice("raised", 80 * MIB, || Idx::new().max_unpacked(80 << 20).parse("a", &file));
+    let small = gzip(&idx(0x08, &[100], &[0; 100]));
+    assert!(parse_idx("a", &small).is_ok());
+    let error = Idx::new().max_unpacked(99).parse("a", &small).unwrap_err().to_string();
+    assert!(error.contains("`max_unpacked` is 99."), "{error}");
+    // Plain files are as large as they are.
+    assert!(Idx::new().max_unpacked(99).parse("a", &idx(0x08, &[100], &[0; 100])).is_ok());
+}
+
+#[test]
+fn a_small_archive_does_not_fill_the_memory() {
+    let file = npy("|u1", false, "(80, 1048576)", &vec![0; 80 * MIB]);
+    let archive = zip("x.npy", &file, true);
+    drop(file);
+    let open = || Npz::from_reader("bomb.npz", Cursor::new(&archive));
+    let mut error = String::new();
+    let peak = peak_of(|| error = open().unwrap().read("x").unwrap_err().to_string());
+    assert!(peak < BESIDE, "{peak}");
+    for word in ["bomb.npz: array `x`: payload: ", "83886080", "`max_unpacked` is 67108864"] {
+        assert!(error.contains(word), "{error}");
+    }
+    assert!(error.contains("`Npz::open(path)?.max_unpacked(83886080)`"), "{error}");
+    within_twice("raised", 80 * MIB, || open()?.max_unpacked(83_886_080).read("x"));
+    // A directory that claims more packed bytes than there are raises no bound.
+    let mut lie = archive.clone();
+    let central = lie.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    lie[central + 20..central + 24].copy_from_slice(&(u32::MAX - 1).to_le_bytes());
+    assert!(Npz::from_reader("lie", Cursor::new(&lie)).and_then(|mut a| a.read("x")).is_err());
+}
