@@ -2,7 +2,7 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::cache;
-use super::failure::Failures;
+use super::failure::{Failures, Late, Scopes};
 use super::pipelines::Pipelines;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
@@ -10,6 +10,7 @@ use crate::kernels::MatmulRule;
 use crate::kernels::{DeviceCaps, MatmulFamily};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 /// How to choose an adapter.
 #[derive(Debug, Clone, Default)]
@@ -121,6 +122,7 @@ pub struct Device {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) failures: Failures,
+    late: Late,
     pub(super) pipelines: Arc<Pipelines>,
     /// Times that the host waited.
     waits: Arc<AtomicU64>,
@@ -229,8 +231,8 @@ impl Device {
     ) -> Self {
         let failures = Failures::default();
         failures.watch(&device);
-        let (pipelines, waits) = (Arc::new(pipelines), Arc::default());
-        Self { device, queue, failures, pipelines, waits, checked, info, caps }
+        let (pipelines, waits, late) = (Arc::new(pipelines), Arc::default(), Late::default());
+        Self { device, queue, failures, late, pipelines, waits, checked, info, caps }
     }
 
     /// Which adapter was taken.
@@ -249,6 +251,13 @@ impl Device {
     #[must_use]
     pub fn with_caps(&self, caps: DeviceCaps) -> Self {
         Self { caps, ..self.clone() }
+    }
+
+    /// The same device, whose errors come as late as a browser's: no call tells its own, and only what waits for the
+    /// device finds them. For tests of what a browser does.
+    #[must_use]
+    pub fn with_late_errors(&self) -> Self {
+        Self { late: self.late.always(), ..self.clone() }
     }
 
     /// Keeps `rows` in `folder` for the next [`Device::open`] of this adapter with this driver, where they go
@@ -280,12 +289,53 @@ impl Device {
     /// [`Error::Gpu`] with the runtime's words.
     pub fn check(&self, during: &str) -> Result<()> {
         let found = self.failures.check(during);
-        if found.is_err() {
-            // The news that the device is gone may come after the errors that follow from it.
-            drop(self.device.poll(wgpu::PollType::Poll));
-            self.failures.check_lost(during)?;
+        if found.is_err() { self.first_failure(found, during) } else { Ok(()) }
+    }
+
+    /// The same device for an owner of its own, which hears of each error that comes late.
+    pub(crate) fn of_another_owner(&self) -> Self {
+        Self { late: self.late.of_another_owner(), ..self.clone() }
+    }
+
+    /// Begins a group of calls of wgpu: what fails in it is told by [`Device::end`], or, where errors come late, by
+    /// [`Device::settle`].
+    pub(super) fn begin(&self) -> Scopes {
+        Scopes::begin(&self.device)
+    }
+
+    /// Ends a group of calls, and returns its failure where that is known.
+    pub(super) fn end(&self, scopes: Scopes, during: &str) -> Result<()> {
+        self.end_about(scopes, during, "")
+    }
+
+    /// As [`Device::end`], with `about` after the runtime's words.
+    pub(super) fn end_about(&self, scopes: Scopes, during: &str, about: &str) -> Result<()> {
+        let ended = self.late.end(scopes, during, about);
+        self.first_failure(ended, during)
+    }
+
+    /// Waits for the errors that come late. Bytes that the device wrote count only after this: a kernel that was
+    /// refused leaves zeros.
+    pub(super) async fn settle(&self, during: &str) -> Result<()> {
+        let settled = self.late.settle().await;
+        if settled.is_err() {
+            // A pipeline may be one that was refused: compiled again it says so again.
+            self.pipelines.forget();
         }
-        found
+        self.first_failure(settled, during)
+    }
+
+    /// That the device is gone, of which all else follows; else what `found` says; else what was kept.
+    fn first_failure(&self, found: Result<()>, during: &str) -> Result<()> {
+        match found {
+            Ok(()) => self.check(during),
+            Err(error) => {
+                // The news that the device is gone may come after the errors that follow from it.
+                drop(self.device.poll(wgpu::PollType::Poll));
+                self.failures.check_lost(during)?;
+                Err(error)
+            }
+        }
     }
 
     /// How often the host has waited on this device, by any of its clones: for bytes to read, or until everything
@@ -312,7 +362,7 @@ impl Device {
         self.count_wait();
         self.poll("waiting")?;
         receiver.receive().await;
-        self.check("waiting")
+        self.settle("waiting").await
     }
 
     /// The blocking form of [`Device::wait_async`].
@@ -338,7 +388,12 @@ impl Device {
         match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None }) {
             Ok(_) => Ok(()),
             Err(e) => {
-                self.check(during)?;
+                // What cannot be waited for was refused. Where there is a wait at all, errors are known by now.
+                let mut settled = std::pin::pin!(self.settle(during));
+                let mut known = Context::from_waker(Waker::noop());
+                if let Poll::Ready(Err(refused)) = settled.as_mut().poll(&mut known) {
+                    return Err(refused);
+                }
                 Err(Error::Gpu {
                     kind: crate::error::GpuErrorKind::Internal,
                     during: during.into(),

@@ -1,7 +1,7 @@
 //! Compiled kernels, each compiled once per device.
 
 use super::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{Access, KernelCall, MAX_STORAGE_BUFFERS, preprocess};
 use crate::plan::Dispatch;
 use std::collections::HashMap;
@@ -90,7 +90,7 @@ impl Pipelines {
     }
 
     /// Compiles the kernels of `dispatches` that are not compiled yet, on several threads, and returns whether
-    /// there were any. Where one fails, all are left to [`Pipelines::get`], which names it.
+    /// there were any.
     ///
     /// Software Vulkan compiles at the first dispatch, so there is nothing to share out.
     #[cfg(not(target_arch = "wasm32"))]
@@ -122,13 +122,16 @@ impl Pipelines {
             }
             work();
         });
-        // Failures are kept per device, so that a thread may have seen another's: after one nothing counts.
-        let compiled = compiled.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(compiled) = compiled.into_iter().collect::<Result<Vec<_>>>() {
-            let compiled = compiled.into_iter().map(|(key, pipeline)| (key, Arc::new(pipeline)));
-            self.lock().extend(compiled);
+        for compiled in compiled.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            let (key, pipeline) = compiled?;
+            self.lock().insert(key, Arc::new(pipeline));
         }
         Ok(found)
+    }
+
+    /// Forgets what was compiled. What uses a pipeline keeps it.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
     }
 
     pub(super) fn get(&self, device: &Device, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
@@ -188,6 +191,7 @@ fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result
         entries.push(entry(STEP_BINDING, wgpu::BufferBindingType::Uniform, true));
     }
     let label = Some(call.template);
+    let scopes = device.begin();
     let layout = device
         .device
         .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
@@ -209,12 +213,7 @@ fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result
         },
         cache: device.pipelines.backing(),
     });
-    device.check(&format!("compiling {}", call.template)).map_err(|e| match e {
-        Error::Gpu { kind, during, detail } => {
-            Error::Gpu { kind, during, detail: format!("{detail}\n{source}") }
-        }
-        other => other,
-    })?;
+    device.end_about(scopes, &format!("compiling {}", call.template), source)?;
     Ok(Pipeline { pipeline, layout })
 }
 
