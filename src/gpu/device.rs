@@ -38,14 +38,14 @@ impl DeviceOptions {
     /// the user's cache folder.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where `WGRAD_MEMORY` is no whole number.
+    /// [`Error::Parameter`] if `WGRAD_MEMORY` is no whole number, `WGRAD_CHECKED` neither yes nor no, or one of them no
+    /// Unicode.
     pub fn from_env() -> Result<Self> {
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Ok(Self {
-            adapter: set("WGRAD_ADAPTER"),
+            adapter: set("WGRAD_ADAPTER")?,
             matmul: None,
-            memory: set("WGRAD_MEMORY").map(memory_bytes).transpose()?,
-            checked: checked_from_env(),
+            memory: set("WGRAD_MEMORY")?.map(memory_bytes).transpose()?,
+            checked: set("WGRAD_CHECKED")?.map_or(Ok(false), yes_or_no)?,
             #[cfg(not(target_arch = "wasm32"))]
             cache: match std::env::var_os("WGRAD_CACHE") {
                 Some(folder) if folder.is_empty() => None,
@@ -66,8 +66,33 @@ fn memory_bytes(text: String) -> Result<u64> {
     })
 }
 
+/// An environment variable; an empty one is not set.
+fn set(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(value)) => {
+            Err(Error::parameter(name, value.display(), "Unicode text is expected"))
+        }
+    }
+}
+
+/// The value of `WGRAD_CHECKED`.
+fn yes_or_no(text: String) -> Result<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(Error::parameter("WGRAD_CHECKED", text, "1 asks for checks, 0 for none")),
+    }
+}
+
+/// Whether the environment asks for checks, for a device that is opened already: a mistake is a warning.
 fn checked_from_env() -> bool {
-    std::env::var("WGRAD_CHECKED").is_ok_and(|v| !v.is_empty() && v != "0")
+    let checked = set("WGRAD_CHECKED").and_then(|text| text.map_or(Ok(false), yes_or_no));
+    checked.unwrap_or_else(|error| {
+        log::warn!("{error}; shaders are checked");
+        true
+    })
 }
 
 /// What an adapter says of itself.
@@ -105,6 +130,9 @@ fn info_of(info: &wgpu::AdapterInfo) -> AdapterInfo {
     }
 }
 
+/// The rank of software.
+const CPU: u8 = 4;
+
 /// Lower is better.
 fn rank(info: &wgpu::AdapterInfo) -> u8 {
     match info.device_type {
@@ -112,7 +140,7 @@ fn rank(info: &wgpu::AdapterInfo) -> u8 {
         wgpu::DeviceType::IntegratedGpu => 1,
         wgpu::DeviceType::VirtualGpu => 2,
         wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
+        wgpu::DeviceType::Cpu => CPU,
     }
 }
 
@@ -182,6 +210,13 @@ impl Device {
                     .into(),
             ),
         })?;
+        if options.adapter.is_none() && rank(&adapter.get_info()) == CPU {
+            log::warn!(
+                "no GPU was found: training runs on the CPU, on {}; install the GPU's driver, or name this adapter in \
+                 WGRAD_ADAPTER or `DeviceOptions::adapter` if it is meant",
+                info_of(&adapter.get_info())
+            );
+        }
         let wanted = wgpu::Features::SUBGROUP
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::SHADER_INT64
@@ -416,12 +451,24 @@ async fn sorted_adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     adapters
 }
 
-/// The rows that were saved for this adapter and driver; none where a row is not understood.
+/// The rows that were saved for this adapter and driver; none, and a warning, if a row is not understood.
 #[cfg(not(target_arch = "wasm32"))]
 fn read_tuned(folder: &std::path::Path, info: &wgpu::AdapterInfo) -> Vec<MatmulRule> {
-    let content = cache::read(&folder.join(cache::name(info, "matmul"))).unwrap_or_default();
-    let text = String::from_utf8(content).unwrap_or_default();
-    text.lines().map(str::parse).collect::<Result<_>>().unwrap_or_default()
+    let path = folder.join(cache::name(info, "matmul"));
+    let Some(content) = cache::read(&path) else { return Vec::new() };
+    let rows = |text: String| {
+        text.lines().map(str::parse).collect::<Result<_>>().map_err(|e| e.to_string())
+    };
+    match String::from_utf8(content).map_err(|e| e.to_string()).and_then(rows) {
+        Ok(rows) => rows,
+        Err(why) => {
+            log::warn!(
+                "{}: {why}; the table is not used, and `tune` makes a new one",
+                path.display()
+            );
+            Vec::new()
+        }
+    }
 }
 
 fn caps_of(
@@ -470,5 +517,16 @@ mod tests {
             let error = memory_bytes(bad.into()).unwrap_err().to_string();
             assert!(error.contains("WGRAD_MEMORY") && error.contains(bad), "{error}");
         }
+    }
+
+    #[test]
+    fn checks_are_asked_for_by_yes_or_no() {
+        for (text, checked) in
+            [("1", true), ("on", true), ("TRUE", true), ("0", false), ("no", false)]
+        {
+            assert_eq!(yes_or_no(text.into()).unwrap(), checked, "{text}");
+        }
+        let error = yes_or_no("maybe".into()).unwrap_err().to_string();
+        assert!(error.contains("WGRAD_CHECKED = maybe"), "{error}");
     }
 }

@@ -5,6 +5,8 @@ use crate::error::Result;
 use crate::kernels::{Access, KernelCall, MAX_STORAGE_BUFFERS, preprocess};
 use crate::plan::Dispatch;
 use std::collections::HashMap;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Binding of the uniform parameters, and of the step block.
@@ -39,6 +41,8 @@ pub(super) struct Pipelines {
 struct Stored {
     cache: wgpu::PipelineCache,
     path: std::path::PathBuf,
+    /// Whether a failure to write the file was told.
+    warned: AtomicBool,
 }
 
 // The keys are whole shaders: too long for whoever prints a device or a trainer.
@@ -69,16 +73,23 @@ impl Pipelines {
         // SAFETY: the data came from `PipelineCache::get_data` in `save`: `cache::read` returns only what
         // `cache::write` wrote whole, by magic number and checksum. wgpu itself compares adapter and driver.
         let cache = unsafe { device.create_pipeline_cache(&descriptor) };
-        Self { stored: Some(Stored { cache, path }), ..Self::default() }
+        Self { stored: Some(Stored { cache, path, warned: false.into() }), ..Self::default() }
     }
 
-    /// Keeps what was compiled for the next run. A failure costs that run its time.
+    /// Keeps what was compiled for the next run. A failure costs that run its time, and is a warning the first time.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn save(&self) {
-        if let Some(Stored { cache, path }) = &self.stored
+        if let Some(Stored { cache, path, warned }) = &self.stored
             && let Some(data) = cache.get_data()
         {
-            drop(super::cache::write(path, &data));
+            if let Err(error) = super::cache::write(path, &data)
+                && !warned.swap(true, Ordering::Relaxed)
+            {
+                log::warn!(
+                    "{error}: compiled kernels are not kept for the next run; WGRAD_CACHE names another folder, or \
+                     none if empty"
+                );
+            }
         }
     }
 
