@@ -209,7 +209,7 @@ fn rule_steps(rule: &dyn Optimizer, initial: &[f32], gradients: &[f32]) -> Resul
         store.upload("grad", &Tensor::f32([len], gradient)?)?;
         let mut block = StepBlock::default();
         for (name, value) in rule.step_values(done as u64, rule.learning_rate().at(done as u64)) {
-            block.set_f32(&plan, name, value);
+            block.set_f32(&plan, name, value)?;
         }
         executor.run(&[block])?;
         all.extend(bytemuck::pod_collect_to_vec::<u8, f32>(&block_on(

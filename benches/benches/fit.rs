@@ -96,13 +96,12 @@ impl Bare {
         }
         let block = |step: usize| {
             let mut block = StepBlock::default();
-            block.set_u32(&plan, "start", (step * SIZE) as u32);
-            block.set_u32(&plan, "slot", step as u32);
-            block.set_u32(&plan, "step", step as u32);
-            block.set_f32(&plan, "alpha", 0.001);
-            block
+            block.set_u32(&plan, "start", (step * SIZE) as u32)?;
+            block.set_u32(&plan, "slot", step as u32)?;
+            block.set_f32(&plan, "alpha", 0.001)?;
+            Ok(block)
         };
-        let blocks = (0..steps).map(block).collect();
+        let blocks = (0..steps).map(block).collect::<Result<_>>()?;
         let mut executor = Executor::new(device, plan, &store)?;
         executor.set_steps_per_submit(64);
         Ok(Self { device: device.clone(), executor, blocks })

@@ -1,5 +1,6 @@
 //! Files that outlive a run: compiled pipelines, and tables of measured kernels, one of each per adapter and
-//! driver. Losing one costs time and nothing else, so failures are ignored. One whose checksum is wrong is not used.
+//! driver. Losing one costs time and nothing else, so a failure is a warning. One whose checksum is
+//! wrong is not used.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod files {
@@ -20,7 +21,13 @@ mod files {
         } else {
             set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))
         };
-        base.filter(|base| base.is_absolute()).map(|base| base.join("wgrad"))
+        let folder = base.filter(|base| base.is_absolute()).map(|base| base.join("wgrad"));
+        if folder.is_none() {
+            log::info!(
+                "the user has no cache folder: nothing is kept from run to run; WGRAD_CACHE names one"
+            );
+        }
+        folder
     }
 
     fn checksum(bytes: &[u8]) -> u32 {
@@ -46,12 +53,31 @@ mod files {
         format!("{name}-{:08x}.{kind}", checksum(text.as_bytes()))
     }
 
-    /// The content of a file that [`write`] wrote whole.
+    /// The content of a file that [`write`] wrote whole. A file that is there and is of no use is a warning.
     pub fn read(path: &Path) -> Option<Vec<u8>> {
-        let bytes = std::fs::read(path).ok()?;
-        let rest = bytes.strip_prefix(MAGIC)?;
-        let (sum, content) = rest.split_first_chunk::<4>()?;
-        (u32::from_le_bytes(*sum) == checksum(content)).then(|| content.to_vec())
+        let unused = |why: &dyn std::fmt::Display| {
+            log::warn!("{}: {why}; the file is not used", path.display());
+        };
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(cause) => {
+                if cause.kind() != std::io::ErrorKind::NotFound {
+                    unused(&cause);
+                }
+                return None;
+            }
+        };
+        let content = whole(&bytes);
+        if content.is_none() {
+            unused(&"it is damaged, or no file of this version of wgrad");
+        }
+        content.map(<[u8]>::to_vec)
+    }
+
+    /// What follows the head of a file, if the head agrees.
+    fn whole(bytes: &[u8]) -> Option<&[u8]> {
+        let (sum, content) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<4>()?;
+        (u32::from_le_bytes(*sum) == checksum(content)).then_some(content)
     }
 
     /// Replaces a file.

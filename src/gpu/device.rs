@@ -2,7 +2,7 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::cache;
-use super::failure::Failures;
+use super::failure::{Failures, Late, Scopes};
 use super::pipelines::Pipelines;
 #[cfg(not(target_arch = "wasm32"))]
 use super::vulkan_cache::CacheKey;
@@ -12,6 +12,7 @@ use crate::kernels::MatmulRule;
 use crate::kernels::{DeviceCaps, MatmulFamily};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 /// How to choose an adapter.
 #[derive(Debug, Clone, Default)]
@@ -39,14 +40,14 @@ impl DeviceOptions {
     /// the user's cache folder.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where `WGRAD_MEMORY` is no whole number.
+    /// [`Error::Parameter`] if `WGRAD_MEMORY` is no whole number, `WGRAD_CHECKED` neither yes nor no, or one of them no
+    /// Unicode.
     pub fn from_env() -> Result<Self> {
-        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Ok(Self {
-            adapter: set("WGRAD_ADAPTER"),
+            adapter: set("WGRAD_ADAPTER")?,
             matmul: None,
-            memory: set("WGRAD_MEMORY").map(memory_bytes).transpose()?,
-            checked: checked_from_env(),
+            memory: set("WGRAD_MEMORY")?.map(memory_bytes).transpose()?,
+            checked: set("WGRAD_CHECKED")?.map_or(Ok(false), yes_or_no)?,
             #[cfg(not(target_arch = "wasm32"))]
             cache: match std::env::var_os("WGRAD_CACHE") {
                 Some(folder) if folder.is_empty() => None,
@@ -67,8 +68,33 @@ fn memory_bytes(text: String) -> Result<u64> {
     })
 }
 
+/// An environment variable; an empty one is not set.
+fn set(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(value)) => {
+            Err(Error::parameter(name, value.display(), "Unicode text is expected"))
+        }
+    }
+}
+
+/// The value of `WGRAD_CHECKED`.
+fn yes_or_no(text: String) -> Result<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(Error::parameter("WGRAD_CHECKED", text, "1 asks for checks, 0 for none")),
+    }
+}
+
+/// Whether the environment asks for checks, for a device that is opened already: a mistake is a warning.
 fn checked_from_env() -> bool {
-    std::env::var("WGRAD_CHECKED").is_ok_and(|v| !v.is_empty() && v != "0")
+    let checked = set("WGRAD_CHECKED").and_then(|text| text.map_or(Ok(false), yes_or_no));
+    checked.unwrap_or_else(|error| {
+        log::warn!("{error}; shaders are checked");
+        true
+    })
 }
 
 /// What an adapter says of itself.
@@ -106,6 +132,9 @@ fn info_of(info: &wgpu::AdapterInfo) -> AdapterInfo {
     }
 }
 
+/// The rank of software.
+const CPU: u8 = 4;
+
 /// Lower is better.
 fn rank(info: &wgpu::AdapterInfo) -> u8 {
     match info.device_type {
@@ -113,7 +142,7 @@ fn rank(info: &wgpu::AdapterInfo) -> u8 {
         wgpu::DeviceType::IntegratedGpu => 1,
         wgpu::DeviceType::VirtualGpu => 2,
         wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => 4,
+        wgpu::DeviceType::Cpu => CPU,
     }
 }
 
@@ -136,6 +165,7 @@ pub struct Device {
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) failures: Failures,
+    late: Late,
     pub(super) pipelines: Arc<Pipelines>,
     /// Times that the host waited.
     waits: Arc<AtomicU64>,
@@ -195,6 +225,13 @@ impl Device {
                     .into(),
             ),
         })?;
+        if options.adapter.is_none() && rank(&adapter.get_info()) == CPU {
+            log::warn!(
+                "no GPU was found: training runs on the CPU, on {}; install the GPU's driver, or name this adapter in \
+                 WGRAD_ADAPTER or `DeviceOptions::adapter` if it is meant",
+                info_of(&adapter.get_info())
+            );
+        }
         let wanted = wgpu::Features::SUBGROUP
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::SHADER_INT64
@@ -248,8 +285,8 @@ impl Device {
         pipelines: Pipelines,
         checked: bool,
     ) -> Self {
-        let (pipelines, waits) = (Arc::new(pipelines), Arc::default());
-        Self { device, queue, failures, pipelines, waits, checked, info, caps }
+        let (pipelines, waits, late) = (Arc::new(pipelines), Arc::default(), Late::default());
+        Self { device, queue, failures, late, pipelines, waits, checked, info, caps }
     }
 
     /// Which adapter was taken.
@@ -268,6 +305,13 @@ impl Device {
     #[must_use]
     pub fn with_caps(&self, caps: DeviceCaps) -> Self {
         Self { caps, ..self.clone() }
+    }
+
+    /// The same device, whose errors come as late as a browser's: no call tells its own, and only what waits for the
+    /// device finds them. For tests of what a browser does.
+    #[must_use]
+    pub fn with_late_errors(&self) -> Self {
+        Self { late: self.late.always(), ..self.clone() }
     }
 
     /// Keeps `rows` in `folder` for the next [`Device::open`] of this adapter with this driver, where they go
@@ -299,12 +343,53 @@ impl Device {
     /// [`Error::Gpu`] with the runtime's words.
     pub fn check(&self, during: &str) -> Result<()> {
         let found = self.failures.check(during);
-        if found.is_err() {
-            // The news that the device is gone may come after the errors that follow from it.
-            drop(self.device.poll(wgpu::PollType::Poll));
-            self.failures.check_lost(during)?;
+        if found.is_err() { self.first_failure(found, during) } else { Ok(()) }
+    }
+
+    /// The same device for an owner of its own, which hears of each error that comes late.
+    pub(crate) fn of_another_owner(&self) -> Self {
+        Self { late: self.late.of_another_owner(), ..self.clone() }
+    }
+
+    /// Begins a group of calls of wgpu: what fails in it is told by [`Device::end`], or, where errors come late, by
+    /// [`Device::settle`].
+    pub(super) fn begin(&self) -> Scopes {
+        Scopes::begin(&self.device)
+    }
+
+    /// Ends a group of calls, and returns its failure where that is known.
+    pub(super) fn end(&self, scopes: Scopes, during: &str) -> Result<()> {
+        self.end_about(scopes, during, "")
+    }
+
+    /// As [`Device::end`], with `about` after the runtime's words.
+    pub(super) fn end_about(&self, scopes: Scopes, during: &str, about: &str) -> Result<()> {
+        let ended = self.late.end(scopes, during, about);
+        self.first_failure(ended, during)
+    }
+
+    /// Waits for the errors that come late. Bytes that the device wrote count only after this: a kernel that was
+    /// refused leaves zeros.
+    pub(super) async fn settle(&self, during: &str) -> Result<()> {
+        let settled = self.late.settle().await;
+        if settled.is_err() {
+            // A pipeline may be one that was refused: compiled again it says so again.
+            self.pipelines.forget();
         }
-        found
+        self.first_failure(settled, during)
+    }
+
+    /// That the device is gone, of which all else follows; else what `found` says; else what was kept.
+    fn first_failure(&self, found: Result<()>, during: &str) -> Result<()> {
+        match found {
+            Ok(()) => self.check(during),
+            Err(error) => {
+                // The news that the device is gone may come after the errors that follow from it.
+                drop(self.device.poll(wgpu::PollType::Poll));
+                self.failures.check_lost(during)?;
+                Err(error)
+            }
+        }
     }
 
     /// How often the host has waited on this device, by any of its clones: for bytes to read, or until everything
@@ -331,7 +416,7 @@ impl Device {
         self.count_wait();
         self.poll("waiting")?;
         receiver.receive().await;
-        self.check("waiting")
+        self.settle("waiting").await
     }
 
     /// The blocking form of [`Device::wait_async`].
@@ -357,7 +442,12 @@ impl Device {
         match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None }) {
             Ok(_) => Ok(()),
             Err(e) => {
-                self.check(during)?;
+                // What cannot be waited for was refused. Where there is a wait at all, errors are known by now.
+                let mut settled = std::pin::pin!(self.settle(during));
+                let mut known = Context::from_waker(Waker::noop());
+                if let Poll::Ready(Err(refused)) = settled.as_mut().poll(&mut known) {
+                    return Err(refused);
+                }
                 Err(Error::Gpu {
                     kind: crate::error::GpuErrorKind::Internal,
                     during: during.into(),
@@ -380,12 +470,24 @@ async fn sorted_adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     adapters
 }
 
-/// The rows that were saved for this adapter and driver; none where a row is not understood.
+/// The rows that were saved for this adapter and driver; none, and a warning, if a row is not understood.
 #[cfg(not(target_arch = "wasm32"))]
 fn read_tuned(folder: &std::path::Path, info: &wgpu::AdapterInfo) -> Vec<MatmulRule> {
-    let content = cache::read(&folder.join(cache::name(info, "matmul"))).unwrap_or_default();
-    let text = String::from_utf8(content).unwrap_or_default();
-    text.lines().map(str::parse).collect::<Result<_>>().unwrap_or_default()
+    let path = folder.join(cache::name(info, "matmul"));
+    let Some(content) = cache::read(&path) else { return Vec::new() };
+    let rows = |text: String| {
+        text.lines().map(str::parse).collect::<Result<_>>().map_err(|e| e.to_string())
+    };
+    match String::from_utf8(content).map_err(|e| e.to_string()).and_then(rows) {
+        Ok(rows) => rows,
+        Err(why) => {
+            log::warn!(
+                "{}: {why}; the table is not used, and `tune` makes a new one",
+                path.display()
+            );
+            Vec::new()
+        }
+    }
 }
 
 fn caps_of(
@@ -434,5 +536,16 @@ mod tests {
             let error = memory_bytes(bad.into()).unwrap_err().to_string();
             assert!(error.contains("WGRAD_MEMORY") && error.contains(bad), "{error}");
         }
+    }
+
+    #[test]
+    fn checks_are_asked_for_by_yes_or_no() {
+        for (text, checked) in
+            [("1", true), ("on", true), ("TRUE", true), ("0", false), ("no", false)]
+        {
+            assert_eq!(yes_or_no(text.into()).unwrap(), checked, "{text}");
+        }
+        let error = yes_or_no("maybe".into()).unwrap_err().to_string();
+        assert!(error.contains("WGRAD_CHECKED = maybe"), "{error}");
     }
 }

@@ -27,24 +27,55 @@ impl Default for StepBlock {
 }
 
 impl StepBlock {
-    /// Sets a parameter of `plan`; a name that the plan does not read is ignored.
-    pub fn set_f32(&mut self, plan: &Plan, name: &str, value: f32) {
-        self.set_u32(plan, name, value.to_bits());
+    /// Sets an f32 step word of `plan`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the plan reads no word of this name, or reads it as another element type.
+    pub fn set_f32(&mut self, plan: &Plan, name: &str, value: f32) -> Result<()> {
+        self.set(plan, name, DType::F32, value, value.to_bits())
     }
 
-    /// As [`StepBlock::set_f32`], for a u32 parameter.
-    pub fn set_u32(&mut self, plan: &Plan, name: &str, value: u32) {
-        if let Some(i) = plan.step_param(name) {
-            self.0[i] = value;
-        }
+    /// As [`StepBlock::set_f32`], for a u32 word.
+    ///
+    /// # Errors
+    /// As [`StepBlock::set_f32`].
+    pub fn set_u32(&mut self, plan: &Plan, name: &str, value: u32) -> Result<()> {
+        self.set(plan, name, DType::U32, value, value)
     }
 
-    /// Sets a parameter by its index, which [`crate::plan::PlanData::step_param`] gives: for who sets the same ones step
-    /// after step. An index past the block is ignored.
-    pub fn set_word(&mut self, index: usize, value: u32) {
-        if let Some(word) = self.0.get_mut(index) {
-            *word = value;
-        }
+    fn set(
+        &mut self,
+        plan: &Plan,
+        name: &str,
+        dtype: DType,
+        value: impl std::fmt::Display,
+        bits: u32,
+    ) -> Result<()> {
+        let place = plan.step_param(name).filter(|&i| plan.step_params[i].dtype == dtype);
+        let Some(place) = place else {
+            let words = plan.step_params.iter().map(|p| format!("`{}` ({})", p.name, p.dtype));
+            let words = words.collect::<Vec<_>>().join(", ");
+            let detail = match words.as_str() {
+                "" => "the plan reads no step words".into(),
+                words => format!("the plan has no such {dtype} step word; it reads {words}"),
+            };
+            return Err(Error::parameter(format!("step word `{name}`"), value, detail));
+        };
+        self.set_word(place, bits)
+    }
+
+    /// Sets a word by its index, which [`crate::plan::PlanData::step_param`] gives: for code that sets the same words
+    /// step after step.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for an index past the block.
+    pub fn set_word(&mut self, index: usize, value: u32) -> Result<()> {
+        let word = self.0.get_mut(index).ok_or_else(|| {
+            let detail = format!("a step has {STEP_WORDS} words");
+            Error::parameter("index of a step word", index, detail)
+        })?;
+        *word = value;
+        Ok(())
     }
 }
 
@@ -145,10 +176,11 @@ impl Executor {
             };
             device.device.create_buffer(&descriptor)
         };
+        let scopes = device.begin();
         let params = uniform("parameters", bytes.len() as u64);
         device.queue.write_buffer(&params, 0, &bytes);
         let steps = uniform("step blocks", STEP_BLOCKS_BYTES);
-        device.check("allocating uniform buffers")?;
+        device.end(scopes, "allocating uniform buffers")?;
         let mut this = Self {
             device: device.clone(),
             plan,
@@ -209,12 +241,13 @@ impl Executor {
             if dispatch.call.step {
                 entries.push(bind(STEP_BINDING, &self.steps, 0, STEP_BYTES as u64));
             }
+            let scopes = self.device.begin();
             let group = self.device.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(dispatch.call.template),
                 layout: &pipeline.layout,
                 entries: &entries,
             });
-            self.device.check(&format!("binding {}", dispatch.label))?;
+            self.device.end(scopes, &format!("binding {}", dispatch.label))?;
             let slots = dispatch.bindings.iter().filter_map(|(region, _)| region.slot).collect();
             let (step, grid) = (dispatch.call.step, dispatch.call.grid);
             launches.push(Launch { pipeline, group, slots, step, grid });
@@ -264,6 +297,7 @@ impl Executor {
     /// # Errors
     /// [`Error::Gpu`] for any failure reported by now.
     pub fn run(&mut self, blocks: &[StepBlock]) -> Result<()> {
+        let scopes = self.device.begin();
         let together = self.steps_per_submit.unwrap_or(STEPS_PER_SUBMIT);
         if self.parts.is_empty() {
             for chunk in blocks.chunks(together) {
@@ -285,7 +319,7 @@ impl Executor {
                 }
             }
         }
-        self.device.check("running a plan")
+        self.device.end(scopes, "running a plan")
     }
 
     /// Waits until another submit may be under way.

@@ -5,10 +5,12 @@ use super::Device;
 use super::failure::Failures;
 #[cfg(not(target_arch = "wasm32"))]
 use super::vulkan_cache::CacheKey;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels::{Access, KernelCall, MAX_STORAGE_BUFFERS, preprocess};
 use crate::plan::Dispatch;
 use std::collections::HashMap;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Binding of the uniform parameters, and of the step block.
@@ -43,6 +45,8 @@ pub(super) struct Pipelines {
 struct Stored {
     cache: wgpu::PipelineCache,
     path: std::path::PathBuf,
+    /// Whether a failure to write the file was told.
+    warned: AtomicBool,
 }
 
 // The keys are whole shaders: too long for whoever prints a device or a trainer.
@@ -69,7 +73,14 @@ impl Pipelines {
             return Self::default();
         }
         let data = super::cache::read(&path);
-        let data = data.filter(|data| key.is_some_and(|key| key.fits(data)));
+        let fits = |data: &Vec<u8>| {
+            let fits = key.is_some_and(|key| key.fits(data));
+            if !fits {
+                log::warn!("{}: it is of another device or driver; the file is not used", path.display());
+            }
+            fits
+        };
+        let data = data.filter(fits);
         let descriptor = |data| wgpu::PipelineCacheDescriptor {
             label: Some("wgrad"),
             data,
@@ -84,16 +95,23 @@ impl Pipelines {
             // SAFETY: there is no data.
             cache = unsafe { device.create_pipeline_cache(&descriptor(None)) };
         }
-        Self { stored: Some(Stored { cache, path }), ..Self::default() }
+        Self { stored: Some(Stored { cache, path, warned: false.into() }), ..Self::default() }
     }
 
-    /// Keeps what was compiled for the next run. A failure costs that run its time.
+    /// Keeps what was compiled for the next run. A failure costs that run its time, and is a warning the first time.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn save(&self) {
-        if let Some(Stored { cache, path }) = &self.stored
+        if let Some(Stored { cache, path, warned }) = &self.stored
             && let Some(data) = cache.get_data()
         {
-            drop(super::cache::write(path, &data));
+            if let Err(error) = super::cache::write(path, &data)
+                && !warned.swap(true, Ordering::Relaxed)
+            {
+                log::warn!(
+                    "{error}: compiled kernels are not kept for the next run; WGRAD_CACHE names another folder, or \
+                     none if empty"
+                );
+            }
         }
     }
 
@@ -105,7 +123,7 @@ impl Pipelines {
     }
 
     /// Compiles the kernels of `dispatches` that are not compiled yet, on several threads, and returns whether
-    /// there were any. Where one fails, all are left to [`Pipelines::get`], which names it.
+    /// there were any.
     ///
     /// Software Vulkan compiles at the first dispatch, so there is nothing to share out.
     #[cfg(not(target_arch = "wasm32"))]
@@ -137,13 +155,16 @@ impl Pipelines {
             }
             work();
         });
-        // Failures are kept per device, so that a thread may have seen another's: after one nothing counts.
-        let compiled = compiled.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(compiled) = compiled.into_iter().collect::<Result<Vec<_>>>() {
-            let compiled = compiled.into_iter().map(|(key, pipeline)| (key, Arc::new(pipeline)));
-            self.lock().extend(compiled);
+        for compiled in compiled.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            let (key, pipeline) = compiled?;
+            self.lock().insert(key, Arc::new(pipeline));
         }
         Ok(found)
+    }
+
+    /// Forgets what was compiled. What uses a pipeline keeps it.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
     }
 
     pub(super) fn get(&self, device: &Device, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
@@ -203,6 +224,7 @@ fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result
         entries.push(entry(STEP_BINDING, wgpu::BufferBindingType::Uniform, true));
     }
     let label = Some(call.template);
+    let scopes = device.begin();
     let layout = device
         .device
         .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
@@ -224,12 +246,7 @@ fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result
         },
         cache: device.pipelines.backing(),
     });
-    device.check(&format!("compiling {}", call.template)).map_err(|e| match e {
-        Error::Gpu { kind, during, detail } => {
-            Error::Gpu { kind, during, detail: format!("{detail}\n{source}") }
-        }
-        other => other,
-    })?;
+    device.end_about(scopes, &format!("compiling {}", call.template), source)?;
     Ok(Pipeline { pipeline, layout })
 }
 

@@ -24,6 +24,7 @@ impl Readback {
     /// Asks for `len` bytes of `buffer` from `offset` as they are after everything submitted so far.
     pub fn of(device: &Device, buffer: &wgpu::Buffer, offset: u64, len: usize) -> Result<Self> {
         let size = (len as u64).next_multiple_of(4).max(4);
+        let scopes = device.begin();
         let staging = device.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
             size,
@@ -33,7 +34,7 @@ impl Readback {
         let mut encoder = device.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, size);
         let submitted = device.queue.submit([encoder.finish()]);
-        device.check(DURING)?;
+        device.end(scopes, DURING)?;
         let (sender, mapped) = oneshot_channel();
         staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
             // The receiver is gone only where the caller dropped the future.
@@ -49,11 +50,13 @@ impl Readback {
         match self.mapped.receive().await {
             Some(Ok(())) => {}
             Some(Err(e)) => {
-                self.device.check(DURING)?;
+                self.device.settle(DURING).await?;
                 return Err(failed(e.to_string()));
             }
             None => return Err(failed("the device dropped the request".into())),
         }
+        // Of a kernel that was refused there is nothing but zeros.
+        self.device.settle(DURING).await?;
         let mapped = self.staging.slice(..).get_mapped_range();
         let view = mapped.map_err(|e| failed(e.to_string()))?;
         let bytes = view[..self.len].to_vec();

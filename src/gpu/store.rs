@@ -64,8 +64,7 @@ impl Store {
     /// As [`Store::allocate`].
     pub fn upload_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.reserve(name, bytes.len() as u64)?;
-        self.write_words(self.buffer(name)?, bytes);
-        self.device.check(&format!("uploading `{name}`"))
+        self.write_words(name, self.buffer(name)?, bytes)
     }
 
     /// Reads `len` bytes of a buffer back.
@@ -87,12 +86,12 @@ impl Store {
             let detail = format!("`{name}` has {} bytes, not {}", buffer.size(), bytes.len());
             return Err(Error::internal("store", detail));
         }
-        self.write_words(buffer, bytes);
-        self.device.check(&format!("uploading `{name}`"))
+        self.write_words(name, buffer, bytes)
     }
 
     /// Whole words, the rest of the last one zero.
-    fn write_words(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    fn write_words(&self, name: &str, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
+        let scopes = self.device.begin();
         let whole = bytes.len() / 4 * 4;
         self.device.queue.write_buffer(buffer, 0, &bytes[..whole]);
         if whole < bytes.len() {
@@ -100,6 +99,7 @@ impl Store {
             last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
             self.device.queue.write_buffer(buffer, whole as u64, &last);
         }
+        self.device.end(scopes, &format!("uploading `{name}`"))
     }
 
     /// Reads `len` bytes of a buffer back, from byte `offset`, a multiple of 4.
@@ -117,10 +117,11 @@ impl Store {
     pub fn copy(&mut self, from: &str, to: &str) -> Result<()> {
         let source = self.buffer(from)?.clone();
         self.reserve(to, source.size())?;
+        let scopes = self.device.begin();
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&source, 0, self.buffer(to)?, 0, source.size());
         self.device.queue.submit([encoder.finish()]);
-        self.device.check(&format!("copying `{from}`"))
+        self.device.end(scopes, &format!("copying `{from}`"))
     }
 
     /// Whether there is a buffer of this name.
@@ -165,7 +166,8 @@ pub(super) fn create_buffer(device: &Device, label: &str, size: u64) -> Result<w
         wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
     let descriptor =
         wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+    let scopes = device.begin();
     let buffer = device.device.create_buffer(&descriptor);
-    device.check(&format!("allocating `{label}` ({size} bytes)"))?;
+    device.end(scopes, &format!("allocating `{label}` ({size} bytes)"))?;
     Ok(buffer)
 }

@@ -28,11 +28,12 @@ impl Executor {
     pub async fn run_timed(&self, block: &StepBlock) -> Result<Vec<Range<u64>>> {
         let during = "timing a plan";
         let (device, queue) = self.device.wgpu();
-        self.upload(std::slice::from_ref(block));
         let mut times = Vec::with_capacity(self.launches.len());
         let mut offsets = Vec::new();
         for launches in self.launches.chunks(AT_ONCE) {
             let count = 2 * launches.len() as u32;
+            let scopes = self.device.begin();
+            self.upload(std::slice::from_ref(block));
             let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
                 label: Some("times"),
                 ty: wgpu::QueryType::Timestamp,
@@ -59,7 +60,7 @@ impl Executor {
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             queue.submit([encoder.finish()]);
-            self.device.check(during)?;
+            self.device.end(scopes, during)?;
             let bytes =
                 super::readback::read(&self.device, &resolved, 0, count as usize * 8).await?;
             let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);

@@ -110,7 +110,8 @@ pub trait Optimizer: Debug + Send + Sync {
     fn learning_rate(&self) -> &Schedule;
 
     /// The step parameters that the rule reads, for the update after `done` updates, computed in f64.
-    /// `learning_rate` is that of this update: the schedule's, or one that a callback set in its place.
+    /// `learning_rate` is that of this update: the schedule's, or one that a callback set in its place. The names are
+    /// those that [`Optimizer::update`] reads, all of them and no others.
     fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)>;
 }
 

@@ -105,13 +105,15 @@ impl GradientTransform {
     /// `accumulated/{arena}`; step parameters as [`GradientTransform::step_values`] names them.
     ///
     /// # Errors
-    /// Those of the ops it builds; [`Error::Internal`] for a rule that does not give each of its slots a new value.
+    /// Those of the ops it builds; [`Error::Internal`] for a rule that does not give each of its slots a new value;
+    /// [`Error::Parameter`] for one that reads other step words than it gives.
     pub fn build(
         &self,
         graph: &mut Graph,
         rule: &dyn Optimizer,
         arenas: &[ArenaGradients],
     ) -> Result<()> {
+        let words = graph.step_params().len();
         let apply = match self.accumulates() {
             true => Some(graph.step_param(APPLY, DType::F32)?),
             false => None,
@@ -148,6 +150,11 @@ impl GradientTransform {
                 graph.update(state, kept)?;
             }
         }
+        let given: Vec<&str> = self.step_values(rule, 0, None).iter().map(|v| v.0).collect();
+        let known: Vec<&str> = graph.step_params().iter().map(|p| p.name.as_str()).collect();
+        if !arenas.is_empty() {
+            same_words(rule, &given, &known, words)?;
+        }
         Ok(())
     }
 
@@ -167,6 +174,19 @@ impl GradientTransform {
         let steps = graph.constant(self.accumulation_steps as f32);
         graph.div(sum, steps)
     }
+}
+
+/// Checks that a rule is given each word that it reads, the ones of `known` from `own` on, and reads each that it is
+/// given: a misspelt rate would be zero.
+fn same_words(rule: &dyn Optimizer, given: &[&str], known: &[&str], own: usize) -> Result<()> {
+    let missing = known[own..].iter().find(|word| !given.contains(word));
+    let unread = given.iter().find(|word| !known.contains(word));
+    let (word, detail) = match (missing, unread) {
+        (None, None) => return Ok(()),
+        (Some(word), _) => (word, "`update` reads it, but `step_values` does not give it"),
+        (None, Some(word)) => (word, "`step_values` gives it, but `update` does not read it"),
+    };
+    Err(Error::parameter(format!("{} step word", rule.name()), word, detail))
 }
 
 /// The state of a slot for an arena.

@@ -176,7 +176,9 @@ impl Trainer {
             let mut words = Words::of(&plan);
             let mut blocks = std::mem::take(&mut self.blocks);
             blocks.clear();
-            blocks.extend((next..end).map(|step| self.step_block(&mut words, &plan, pass, step)));
+            for step in next..end {
+                blocks.push(self.step_block(&mut words, &plan, pass, step)?);
+            }
             let ended = run_steps(&device, self.executor_at(i), &blocks).await;
             self.blocks = blocks;
             let ended = ended?;
@@ -190,7 +192,7 @@ impl Trainer {
     pub(super) fn prepared_step(&mut self, pass: &Pass, step: usize) -> Result<(usize, StepBlock)> {
         let i = self.executor(pass.batch(step), pass.train)?;
         let plan = self.executor_at(i).plan().clone();
-        Ok((i, self.step_block(&mut Words::of(&plan), &plan, pass, step)))
+        Ok((i, self.step_block(&mut Words::of(&plan), &plan, pass, step)?))
     }
 
     /// Sets how steps are spread over submits, where `steps` of the pass took so long.

@@ -111,12 +111,13 @@ impl Trainer {
             let detail = "a batch has at least one sample";
             return Err(Error::parameter("evaluation_batch_size", 0, detail));
         }
+        let device = device.of_another_owner();
         let caps = device.caps();
         let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
         let mut trainer = Self {
-            store: Store::new(device),
+            store: Store::new(&device),
             pool: Pool::default(),
-            device: device.clone(),
+            device,
             model,
             layout,
             compile,

@@ -2,6 +2,7 @@
 
 use super::pass::Pass;
 use super::trainer::Trainer;
+use crate::error::Result;
 use crate::gpu::StepBlock;
 use crate::plan::{Plan, PlanData};
 
@@ -38,11 +39,9 @@ impl Words {
     }
 }
 
-/// Sets a word that the plan reads.
-fn set(block: &mut StepBlock, place: Option<usize>, value: u32) {
-    if let Some(place) = place {
-        block.set_word(place, value);
-    }
+/// Sets a word, if the plan reads it.
+fn set(block: &mut StepBlock, place: Option<usize>, value: u32) -> Result<()> {
+    place.map_or(Ok(()), |place| block.set_word(place, value))
 }
 
 impl Trainer {
@@ -53,21 +52,21 @@ impl Trainer {
         plan: &Plan,
         pass: &Pass,
         step: usize,
-    ) -> StepBlock {
+    ) -> Result<StepBlock> {
         let mut block = StepBlock::default();
         let place = step % pass.steps % pass.window;
-        set(&mut block, words.start, (place * pass.full.size) as u32);
-        set(&mut block, words.slot, (step % pass.full.slots) as u32);
+        set(&mut block, words.start, (place * pass.full.size) as u32)?;
+        set(&mut block, words.slot, (step % pass.full.slots) as u32)?;
         if pass.train {
-            set(&mut block, words.seed, fold_seed(self.seed()));
+            set(&mut block, words.seed, fold_seed(self.seed()))?;
             // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
-            set(&mut block, words.step, self.steps as u32);
+            set(&mut block, words.step, self.steps as u32)?;
             for (i, (name, value)) in self.update_values().into_iter().enumerate() {
-                set(&mut block, words.update(plan, i, name), value.to_bits());
+                set(&mut block, words.update(plan, i, name), value.to_bits())?;
             }
             self.steps += 1;
         }
-        block
+        Ok(block)
     }
 }
 

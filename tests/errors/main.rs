@@ -7,10 +7,12 @@ mod data;
 mod device;
 mod failures;
 mod graph;
+mod late;
 mod limits;
 mod model;
 #[path = "../support/mod.rs"]
 mod support;
+mod words;
 
 use support::says;
 use wgrad::prelude::*;

@@ -110,10 +110,16 @@ pub fn run_plan(plan: &Plan, feeds: &Feeds<'_>, steps: &[&Words<'_>]) -> Result<
         .iter()
         .map(|words| {
             let mut block = StepBlock::default();
-            words.iter().for_each(|&(name, word)| block.set_u32(plan, name, word));
-            block
+            for &(name, word) in *words {
+                // Words are given as bits, and a scene's words go to plans that read some of them.
+                if let Some(place) = plan.step_param(name) {
+                    block.set_word(place, word)?;
+                }
+            }
+            Ok(block)
         })
-        .collect();
+        .collect::<wgrad::Result<_>>()
+        .map_err(text)?;
     let mut executor =
         Executor::new(device, Arc::new(guarded.plan.clone()), &store).map_err(text)?;
     executor.run(&blocks).map_err(text)?;

@@ -112,7 +112,7 @@ fn run(
         }
         let mut block = StepBlock::default();
         for (name, value) in transform.step_values(rule, step as u64, None) {
-            block.set_f32(&plan, name, value);
+            block.set_f32(&plan, name, value)?;
         }
         let executor = match &mut executor {
             Some(executor) => executor,

@@ -38,7 +38,7 @@ pub fn run(
     let mut executor = Executor::new(device(), plan.clone(), &store)?;
     let mut block = StepBlock::default();
     for (name, word) in words {
-        block.set_u32(&plan, name, *word);
+        block.set_u32(&plan, name, *word)?;
     }
     executor.run(&[block])?;
     plan.outputs.iter().map(|o| block_on(executor.read(&o.name))).collect()

@@ -33,12 +33,12 @@ fn states(submits: usize) -> Result<(Vec<Vec<u8>>, Vec<u8>)> {
     executor.set_submits_per_step(submits);
     let block = |step: u32| {
         let mut block = StepBlock::default();
-        block.set_u32(&plan, "slot", step);
-        block.set_u32(&plan, "start", step);
-        block.set_f32(&plan, "alpha", 0.1);
-        block
+        block.set_u32(&plan, "slot", step)?;
+        block.set_u32(&plan, "start", step)?;
+        block.set_f32(&plan, "alpha", 0.1)?;
+        Ok(block)
     };
-    executor.run(&(0..5).map(block).collect::<Vec<_>>())?;
+    executor.run(&(0..5).map(block).collect::<Result<Vec<_>>>()?)?;
     let all = plan.buffers.iter().filter(|decl| decl.class == BufferClass::State);
     let all = all.map(|decl| block_on(store.read(&decl.name, decl.bytes as usize)));
     Ok((all.collect::<Result<_>>()?, before))
