@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::ops::CrossEntropyKind;
+use crate::ops::{CrossEntropyKind, ReduceKind};
 use crate::tensor::{DType, Shape};
 
 /// Distance that Keras keeps between probabilities and 0 or 1.
@@ -53,7 +53,7 @@ pub enum Loss {
 pub struct LossValues {
     /// The loss of each sample divided by the batch size, `[batch]`: their sum is the batch's loss.
     pub rows: Value,
-    /// 1 for each sample whose largest prediction is the target's, where the loss kernel yields it.
+    /// 1 for each row of predictions whose class is the target's, where the loss kernel yields it.
     pub hits: Option<Value>,
 }
 
@@ -119,19 +119,19 @@ impl Loss {
         let targets = self.fit_targets(graph, targets, predictions)?;
         let shape = graph.shape(predictions).clone();
         let batch = shape.dims()[0];
-        let per_sample = 1.0 / batch as f32;
-        let per_element = 1.0 / shape.len() as f32;
+        let elements = shape.len();
+        let per_element = 1.0 / elements as f32;
         let plain = |rows| LossValues { rows, hits: None };
         match *self {
             Self::MeanSquaredError => {
                 let e = graph.sub(predictions, targets)?;
                 let e = graph.unary("square", e, &[])?;
-                sum_samples(graph, e, per_element).map(plain)
+                sum_samples(graph, e, elements).map(plain)
             }
             Self::MeanAbsoluteError => {
                 let e = graph.sub(predictions, targets)?;
                 let e = graph.unary("abs", e, &[])?;
-                sum_samples(graph, e, per_element).map(plain)
+                sum_samples(graph, e, elements).map(plain)
             }
             Self::Huber { delta } => {
                 // c (|e| - c/2) with c = min(|e|, delta).
@@ -142,7 +142,7 @@ impl Loss {
                 let half = graph.scale(c, 0.5)?;
                 let rest = graph.sub(e, half)?;
                 let loss = graph.mul(c, rest)?;
-                sum_samples(graph, loss, per_element).map(plain)
+                sum_samples(graph, loss, elements).map(plain)
             }
             Self::BinaryCrossentropy { from_logits: true } => {
                 // The kernel works on [batch, outputs].
@@ -159,7 +159,8 @@ impl Loss {
                 let (log_p, log_q) = (graph.unary("log", p, &[])?, graph.unary("log", q, &[])?);
                 let (yes, no) = (graph.mul(targets, log_p)?, graph.mul(u, log_q)?);
                 let sum = graph.add(yes, no)?;
-                sum_samples(graph, sum, -per_element).map(plain)
+                let loss = graph.unary("neg", sum, &[])?;
+                sum_samples(graph, loss, elements).map(plain)
             }
             Self::CategoricalCrossentropy { from_logits: true }
             | Self::SparseCategoricalCrossentropy { from_logits: true } => {
@@ -171,7 +172,7 @@ impl Loss {
                 let cols = shape.dims()[shape.rank() - 1];
                 let scale = cols as f32 * per_element;
                 let (rows, hits) = graph.cross_entropy(kind, predictions, targets, scale)?;
-                let rows = sum_samples(graph, rows, 1.0)?;
+                let rows = sum_samples(graph, rows, 1)?;
                 Ok(LossValues { rows, hits })
             }
             Self::CategoricalCrossentropy { from_logits: false }
@@ -188,8 +189,8 @@ impl Loss {
                 let p = graph.unary("clipped_linear", p, &[EPSILON, 1.0 - EPSILON])?;
                 let log_p = graph.unary("log", p, &[])?;
                 let terms = graph.mul(targets, log_p)?;
-                let positions = shape.len() / batch / shape.dims()[shape.rank() - 1];
-                sum_samples(graph, terms, -per_sample / positions as f32).map(plain)
+                let loss = graph.unary("neg", terms, &[])?;
+                sum_samples(graph, loss, elements / shape.dims()[shape.rank() - 1]).map(plain)
             }
         }
     }
@@ -233,10 +234,14 @@ impl Loss {
     }
 }
 
-/// `scale` times the sum over each sample: `[batch, ...]` to `[batch]`.
-pub(crate) fn sum_samples(graph: &mut Graph, x: Value, scale: f32) -> Result<Value> {
-    let shape = graph.shape(x).clone();
-    let axes: Vec<usize> = (1..shape.rank()).collect();
-    let scaled = if scale == 1.0 { x } else { graph.scale(x, scale)? };
-    if axes.is_empty() { Ok(scaled) } else { graph.sum(scaled, &axes, false) }
+/// The sum over each sample, divided by `of`: `[batch, ...]` to `[batch]`. The division comes last: whole numbers stay
+/// whole, and equal ones are not rounded one by one.
+pub(crate) fn sum_samples(graph: &mut Graph, x: Value, of: usize) -> Result<Value> {
+    let axes: Vec<usize> = (1..graph.shape(x).rank()).collect();
+    match (axes.is_empty(), of) {
+        (true, 1) => Ok(x),
+        (true, _) => graph.scale(x, 1.0 / of as f32),
+        (false, 1) => graph.sum(x, &axes, false),
+        (false, _) => graph.reduce(ReduceKind::PartOfMean(of), x, &axes, false),
+    }
 }

@@ -7,6 +7,12 @@ fn negative(x: vec4<f32>) -> vec4<bool> {
     return bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
 }
 
+// 1 where x is NaN, else 0; by its bits too.
+fn nan_as_one(x: vec4<f32>) -> vec4<f32> {
+    let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+    return select(vec4<f32>(0.0), vec4<f32>(1.0), nan);
+}
+
 // max(x, 0) that lets NaN through.
 fn relu(x: vec4<f32>) -> vec4<f32> {
     return select(x, vec4<f32>(0.0), negative(x));

@@ -1,12 +1,13 @@
 // Softmax cross-entropy on logits, its gradient and the hits, in one pass over each row:
 //   loss[r] = scale * sum_j t_j (lse - x_j),  lse = max x + log sum e^(x - max x)
 //   gradient[r, j] = scale * (e^(x_j - lse) * sum t - t_j)
-//   hits[r] = 1 if the largest logit (of equal ones the first) is the target's, else 0.
+//   hits[r] = 1 if the class of the logits (`lib/class`) is the target's, else 0.
 // SPARSE: t is one at labels[r]. Otherwise t = labels[r, :].
 //
 // One workgroup per row. Dispatch: `rows` workgroups, folded over x and y.
 // Guards: the row maximum is subtracted; a label past the classes counts as the last one (the host refuses
 // such labels). Loops: 3 * ceil(cols / WG) per invocation.
+#import lib/class
 #import lib/index
 #import lib/lanes
 
@@ -35,10 +36,12 @@ fn main(
     let cols = select(0u, params.cols, live);
     var largest = logits[base];
     var place = 0u;
+    var nan = false;
 #if SPARSE
     let label = min(labels[select(0u, row, live)], params.cols - 1u);
     for (var j = lane; j < cols; j += #{WG}u) {
         let v = logits[base + j];
+        nan = nan || is_nan(v);
         if v > largest { largest = v; place = j; }
     }
 #else
@@ -47,6 +50,7 @@ fn main(
     var weight = 0.0;
     for (var j = lane; j < cols; j += #{WG}u) {
         let v = logits[base + j];
+        nan = nan || is_nan(v);
         if v > largest { largest = v; place = j; }
         let t = labels[base + j];
         weight += t;
@@ -57,7 +61,7 @@ fn main(
     let weights = lanes_sum(weight, lane);
 #endif
     let top = lanes_max(largest, lane);
-    let found = lanes_min_index(select(0xffffffffu, place, largest == top), lane);
+    let found = lanes_min_index(class_key(place, largest == top, nan), lane) - 1u;
     var total = 0.0;
     for (var j = lane; j < cols; j += #{WG}u) { total += exp(logits[base + j] - top); }
     let sum = lanes_sum(total, lane);
@@ -81,6 +85,6 @@ fn main(
 #endif
     if live && lane == 0u {
         loss[row] = params.scale * entropy;
-        hits[row] = select(0.0, 1.0, found == label);
+        hits[row] = select(0.0, 1.0, found == label && found != NO_CLASS);
     }
 }

@@ -1,12 +1,13 @@
 // compared[r]: the scores x[r, :] compared with the target's class.
-// KIND 0: 1 if the position of the largest score is the target's, else 0.
-// KIND 1: the target's position times cols, plus that of the largest score (0 if the first is NaN).
-// KIND 2: how many scores are not at most the target's: a NaN is above all.
-// SPARSE: the target is labels[r]. Otherwise it is the position of the largest element of labels[r, :].
-// Of equal elements the first counts.
+// KIND 0: 1 if the class of the scores is the target, else 0.
+// KIND 1: target * cols + class, or -1 - target if the scores have no class.
+// KIND 2: how many scores are larger than the target's, or cols if the scores have no class.
+// SPARSE: the target is labels[r]. Otherwise it is the class of labels[r, :], where NaN is no largest.
+// `lib/class` says what the class of scores is.
 //
 // One workgroup per row. Dispatch: `rows` workgroups, folded over x and y.
 // Loops: at most 3 * ceil(cols / WG) per invocation. Guards: a label past the classes counts as the last.
+#import lib/class
 #import lib/index
 #import lib/lanes
 
@@ -31,15 +32,16 @@ fn main(
     let lane = local.x;
     let base = select(0u, row, live) * params.cols;
     let cols = select(0u, params.cols, live);
-#if KIND < 2
     var largest = x[base];
     var place = 0u;
+    var nan = false;
     for (var j = lane; j < cols; j += #{WG}u) {
-        if x[base + j] > largest { largest = x[base + j]; place = j; }
+        let v = x[base + j];
+        nan = nan || is_nan(v);
+        if v > largest { largest = v; place = j; }
     }
     let top = lanes_max(largest, lane);
-    let found = lanes_min_index(select(0xffffffffu, place, largest == top), lane);
-#endif
+    let found = lanes_min_index(class_key(place, largest == top, nan), lane) - 1u;
 #if SPARSE
     let target_place = labels[select(0u, row, live)];
 #else
@@ -52,16 +54,16 @@ fn main(
     let target_place = lanes_min_index(select(0xffffffffu, target_first, target_largest == target_top), lane);
 #endif
 #if KIND == 0
-    let result = select(0.0, 1.0, found == target_place);
+    let result = select(0.0, 1.0, found == target_place && found != NO_CLASS);
 #else
     let right = min(target_place, params.cols - 1u);
 #if KIND == 1
-    let result = f32(right * params.cols + select(found, 0u, found >= params.cols));
+    let result = select(f32(right * params.cols + found), -1.0 - f32(right), found == NO_CLASS);
 #else
     let score = x[base + right];
     var above = 0.0;
-    for (var j = lane; j < cols; j += #{WG}u) { above += select(1.0, 0.0, x[base + j] <= score); }
-    let result = lanes_sum(above, lane);
+    for (var j = lane; j < cols; j += #{WG}u) { above += select(0.0, 1.0, x[base + j] > score); }
+    let result = select(lanes_sum(above, lane), f32(params.cols), found == NO_CLASS);
 #endif
 #endif
     if live && lane == 0u { compared[row] = result; }

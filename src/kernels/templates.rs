@@ -9,6 +9,7 @@ macro_rules! files {
 /// Every shader file: path below `shaders/` without its extension, and text.
 pub static FILES: &[(&str, &str)] = files![
     "lib/band",
+    "lib/class",
     "lib/index",
     "lib/lanes",
     "lib/math",

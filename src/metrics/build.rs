@@ -46,8 +46,13 @@ impl Metric {
         let sample = Shape::from(sample);
         let o = Output { name, loss, values, targets, dtype, predictions, shape, batch, sample };
         let column = match *self {
-            Self::Accuracy if dtype == DType::U32 || o.softmax() => o.hits(graph),
-            Self::Accuracy => o.sides(graph, loss.threshold()),
+            // As Keras 3 chooses: by the last axis, whatever the loss.
+            Self::Accuracy
+                if dtype == DType::F32 && o.sample.dims().last().is_none_or(|&d| d == 1) =>
+            {
+                o.sides(graph, loss.threshold())
+            }
+            Self::Accuracy => o.hits(graph),
             Self::BinaryAccuracy { threshold } => {
                 o.takes(DType::F32)?;
                 if o.softmax() {

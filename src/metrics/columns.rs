@@ -18,13 +18,12 @@ impl Output<'_> {
         }
     }
 
-    /// The mean of each sample's numbers.
-    fn mean(&self, graph: &mut Graph, numbers: Value) -> Result<Value> {
-        let each = graph.shape(numbers).len() / self.batch;
-        sum_samples(graph, numbers, 1.0 / each as f32)
+    /// The sum of each sample's numbers: the host divides, so that counts stay whole.
+    fn sum(graph: &mut Graph, numbers: Value) -> Result<Value> {
+        sum_samples(graph, numbers, 1)
     }
 
-    /// Whether the largest prediction is the target's.
+    /// How many rows of predictions have the class of their target.
     pub fn hits(&self, graph: &mut Graph) -> Result<Value> {
         let hits = match self.values.hits {
             Some(hits) => hits,
@@ -33,19 +32,21 @@ impl Output<'_> {
                 graph.hits(self.predictions, targets)?
             }
         };
-        self.mean(graph, hits)
+        Self::sum(graph, hits)
     }
 
-    /// The share of outputs on their target's side of the threshold.
+    /// How many outputs are on their target's side of the threshold. NaN is on neither.
     pub fn sides(&self, graph: &mut Graph, threshold: f32) -> Result<Value> {
         let targets = self.fitted(graph)?;
         let threshold = graph.constant(threshold);
         let positive = graph.binary("greater", self.predictions, threshold)?;
         let right = graph.binary("equal", positive, targets)?;
-        self.mean(graph, right)
+        let (nan, wrong) = (graph.unary("is_nan", self.predictions, &[])?, graph.constant(0.0));
+        let right = graph.select(nan, wrong, right)?;
+        Self::sum(graph, right)
     }
 
-    /// Whether fewer than `k` predictions are above that of the target's class.
+    /// How many rows have fewer than `k` predictions above that of the target's class.
     pub fn top(&self, graph: &mut Graph, k: usize) -> Result<Value> {
         let classes = self.classes()?;
         if k == 0 || k > classes {
@@ -56,10 +57,10 @@ impl Output<'_> {
         let ranks = graph.target_ranks(self.predictions, targets)?;
         let k = graph.constant(k as f32);
         let among = graph.binary("less", ranks, k)?;
-        self.mean(graph, among)
+        Self::sum(graph, among)
     }
 
-    /// The cell of the confusion matrix: target · classes + predicted.
+    /// The cell of the confusion matrix: target · classes + predicted, or -1 - target where a prediction is NaN.
     pub fn cells(&self, graph: &mut Graph, threshold: f32) -> Result<Value> {
         let classes = class_count(&self.sample);
         let threshold = self.threshold(threshold)?;
@@ -69,9 +70,13 @@ impl Output<'_> {
             let predictions = graph.reshape(self.predictions, [self.batch])?;
             let (half, threshold) = (graph.constant(0.5), graph.constant(threshold));
             let actual = graph.binary("greater", targets, half)?;
-            let actual = graph.scale(actual, 2.0)?;
+            let row = graph.scale(actual, 2.0)?;
             let predicted = graph.binary("greater", predictions, threshold)?;
-            return graph.add(actual, predicted);
+            let cell = graph.add(row, predicted)?;
+            let minus_one = graph.constant(-1.0);
+            let (nan, none) =
+                (graph.unary("is_nan", predictions, &[])?, graph.sub(minus_one, actual)?);
+            return graph.select(nan, none, cell);
         }
         if self.sample.len() != classes {
             let detail = "one class axis is expected: a sample has one class";
@@ -101,12 +106,12 @@ impl Output<'_> {
         Ok(vec![graph.reshape(self.targets, flat)?, graph.reshape(self.predictions, flat)?])
     }
 
-    /// The mean of a function of the errors.
+    /// The sum of a function of the errors.
     pub fn errors(&self, graph: &mut Graph, function: &str) -> Result<Value> {
         self.takes(DType::F32)?;
         let targets = self.fitted(graph)?;
         let errors = graph.sub(self.predictions, targets)?;
         let errors = graph.unary(function, errors, &[])?;
-        self.mean(graph, errors)
+        Self::sum(graph, errors)
     }
 }

@@ -9,7 +9,7 @@ pub enum ClassAverage {
     Binary,
     /// The mean over all classes, also those that do not occur.
     Macro,
-    /// That of all samples counted together. For one class per sample it is the accuracy.
+    /// That of all samples counted together: the accuracy, as each sample has one class.
     Micro,
     /// The mean over classes, each weighing as many as it has targets.
     Weighted,
@@ -57,23 +57,36 @@ impl Score {
 
 /// How often samples of each class (rows) were taken for each class (columns).
 ///
-/// Where a class is never predicted, or has no samples, its scores are 0, as with scikit-learn's
-/// `zero_division=0`. Scores of a matrix without samples are NaN.
+/// If a class is never predicted, or has no samples, its scores are 0, as with scikit-learn's `zero_division=0`. Scores
+/// of a matrix without samples are NaN. A sample whose predictions have a NaN has no predicted class and is in no
+/// column; it counts as missed. With the feature `plot`, `plot::ConfusionMatrix::new("test set", &names, &matrix)` draws
+/// the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     classes: usize,
     counts: Vec<u64>,
+    /// Samples of each class without a predicted class.
+    unclassified: Vec<u64>,
+}
+
+/// The cells, row by row.
+impl AsRef<[u64]> for ConfusionMatrix {
+    fn as_ref(&self) -> &[u64] {
+        &self.counts
+    }
 }
 
 impl ConfusionMatrix {
-    /// From how often each cell occurred, row by row; all zero for an empty state.
+    /// From how often each cell occurred, row by row, then each class without a prediction; all zero for an empty
+    /// state.
     pub(super) fn from_state(classes: usize, state: &[f64]) -> Self {
-        let cells = classes * classes;
+        let cells = classes * (classes + 1);
         // Whatever a file says, the sum of all cells does not overflow.
         let most = u64::MAX / (cells as u64).max(1);
         let mut counts: Vec<u64> = state.iter().map(|&count| (count as u64).min(most)).collect();
         counts.resize(cells, 0);
-        Self { classes, counts }
+        let unclassified = counts.split_off(classes * classes);
+        Self { classes, counts, unclassified }
     }
 
     /// How many classes there are.
@@ -93,10 +106,16 @@ impl ConfusionMatrix {
         self.counts.chunks_exact(self.classes)
     }
 
-    /// How many samples there are.
+    /// For each class, how many of its samples have no predicted class, as their predictions have a NaN.
+    #[must_use]
+    pub fn unclassified(&self) -> &[u64] {
+        &self.unclassified
+    }
+
+    /// How many samples there are, those without a predicted class among them.
     #[must_use]
     pub fn samples(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.iter().chain(&self.unclassified).sum()
     }
 
     /// The share of samples on the diagonal.
@@ -161,7 +180,7 @@ impl ConfusionMatrix {
         let mut all = vec![Tried::default(); self.classes];
         for (actual, row) in self.rows().enumerate() {
             all[actual].right = row[actual];
-            all[actual].actual = row.iter().sum();
+            all[actual].actual = row.iter().sum::<u64>() + self.unclassified[actual];
             all.iter_mut().zip(row).for_each(|(tried, count)| tried.predicted += count);
         }
         all
@@ -187,6 +206,7 @@ impl ConfusionMatrix {
             ClassAverage::Macro => weighted(&|_| 1.0),
             ClassAverage::Weighted => weighted(&|t| t.actual as f64),
             ClassAverage::Micro => {
+                // A sample without a predicted class is a prediction that is wrong.
                 let right = tried.iter().map(|t| t.right).sum();
                 score.of(&Tried { right, predicted: samples, actual: samples })
             }

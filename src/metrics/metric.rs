@@ -9,6 +9,11 @@ use super::ClassAverage;
 /// logit of the threshold is taken in its place (0 for 0.5). Outputs with several classes have the class whose
 /// prediction is largest, the first of equal ones; the threshold does not matter to them.
 ///
+/// A sample with a NaN among its predictions has no predicted class. Every metric counts it as wrong: it is no hit, it
+/// is not among the top k, and in the confusion matrix it is in no column
+/// ([`unclassified`](super::ConfusionMatrix::unclassified)), so that it lowers recall and no class's precision.
+/// [`Metric::Auc`] and the metrics of errors are NaN then.
+///
 /// ```no_run
 /// use wgrad::prelude::*;
 /// # fn train(model: &Model, device: &Device, data: &TensorDataset) -> wgrad::Result<()> {
@@ -23,8 +28,10 @@ use super::ClassAverage;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Metric {
-    /// The share of right predictions, in the form that suits the loss: of the largest class for categorical
-    /// cross-entropies, else of each output against the loss's threshold.
+    /// The share of right predictions, in the form that suits the shapes, whatever the loss, as Keras 3 resolves
+    /// `"accuracy"`: [`Metric::SparseCategoricalAccuracy`] for integer labels; [`Metric::BinaryAccuracy`] where the
+    /// last axis of predictions has one element, at 0.5 or, on logits, at 0; else [`Metric::CategoricalAccuracy`].
+    /// Several labels of their own per sample (multi-hot targets) are counted by [`Metric::BinaryAccuracy`].
     Accuracy,
     /// The share of outputs that are on their target's side: (p > threshold) = t. Several outputs of a sample are
     /// labels of their own.

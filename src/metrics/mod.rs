@@ -1,7 +1,7 @@
 //! Metrics: what training reports beside the loss, under Keras' names and by scikit-learn's definitions.
 //!
 //! The device computes numbers of each sample, the columns of a metric, in the graph of the step; the host adds
-//! them up over an epoch in f64. Sample weights and class weights change losses, not metrics, as with Keras'
+//! them up over an epoch in f64 and divides last, so that counts are exact. Sample weights and class weights change losses, not metrics, as with Keras'
 //! `metrics`. The functions of this module ([`accuracy_score`], [`r2_score`], ...) compute the same numbers from
 //! tensors in host memory, through the same sums:
 //!
@@ -31,12 +31,13 @@ pub use confusion::{ClassAverage, ConfusionMatrix};
 pub use metric::Metric;
 pub use regression::{mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error};
 pub use scores::{
-    accuracy_score, classes, confusion_matrix, f1_score, precision_score, recall_score,
+    NO_CLASS, accuracy_score, classes, confusion_matrix, f1_score, precision_score, recall_score,
     roc_auc_score, top_k_accuracy_score,
 };
 
 use crate::tensor::Shape;
 use confusion::Score;
+pub(crate) use scores::predicted_class;
 use tally::Tally;
 
 impl Metric {
@@ -49,7 +50,18 @@ impl Metric {
             | Self::ConfusionMatrix { .. } => Tally::Cells { classes: class_count(output) },
             Self::Auc => Tally::Pairs,
             Self::R2Score => Tally::Moments { outputs: output.len() },
-            _ => Tally::Mean,
+            // One number per row of predictions.
+            Self::Accuracy
+            | Self::CategoricalAccuracy
+            | Self::SparseCategoricalAccuracy
+            | Self::TopKCategoricalAccuracy { .. }
+            | Self::SparseTopKCategoricalAccuracy { .. } => {
+                Tally::Mean { each: output.len() / output.dims().last().copied().unwrap_or(1) }
+            }
+            Self::BinaryAccuracy { .. }
+            | Self::MeanSquaredError
+            | Self::RootMeanSquaredError
+            | Self::MeanAbsoluteError => Tally::Mean { each: output.len() },
         }
     }
 

@@ -6,9 +6,14 @@ use crate::error::{Error, Result};
 use crate::ops::MAX_CELL_CLASSES;
 use crate::tensor::{Data, Tensor};
 
+/// In place of a class, what [`classes`] gives for predictions with a NaN among them. No label equals it: such a
+/// prediction is wrong.
+pub const NO_CLASS: u32 = u32::MAX;
+
 /// The class of each sample: that of the largest of several outputs `[n, classes]` (of equal ones the first);
 /// for a single output `[n]` or `[n, 1]` whether it is above `threshold` (0.5 for probabilities, 0 for logits);
-/// of integer labels `[n]` the labels. So it takes predictions as well as targets.
+/// of integer labels `[n]` the labels. So it takes predictions as well as targets. Outputs with a NaN have
+/// [`NO_CLASS`].
 ///
 /// # Errors
 /// [`Error::Shape`] for outputs that are not `[n, classes]`; [`Error::DType`] for bytes.
@@ -20,22 +25,31 @@ pub fn classes(outputs: &Tensor, threshold: f32) -> Result<Vec<u32>> {
         Data::U32(labels) if dims.len() == 1 => Ok(labels.clone()),
         Data::U32(_) => fail("integer labels are [n]"),
         Data::F32(values) => match *dims {
-            [_] | [_, 1] => Ok(values.iter().map(|&v| u32::from(v > threshold)).collect()),
-            [_, cols] if cols > 1 => Ok(values.chunks_exact(cols).map(argmax).collect()),
+            [_] | [_, 1] => {
+                let side = |v: &f32| if v.is_nan() { NO_CLASS } else { u32::from(*v > threshold) };
+                Ok(values.iter().map(side).collect())
+            }
+            [_, cols] if cols > 1 => {
+                let class = |row: &[f32]| predicted_class(row).unwrap_or(NO_CLASS);
+                Ok(values.chunks_exact(cols).map(class).collect())
+            }
             _ => fail("[n], or [n, classes], is expected"),
         },
     }
 }
 
-/// The place of the largest number: the first of equal ones.
-fn argmax(row: &[f32]) -> u32 {
-    let mut largest = 0;
+/// The place of the largest number, of equal ones the first; none with a NaN among them, and none of no numbers.
+/// `shaders/lib/class.wgsl` says the same.
+pub(crate) fn predicted_class(row: &[f32]) -> Option<u32> {
+    let mut largest = None;
     for (i, v) in row.iter().enumerate() {
-        if *v > row[largest] {
-            largest = i;
+        match largest {
+            _ if v.is_nan() => return None,
+            Some(place) if *v <= row[place] => {}
+            _ => largest = Some(i),
         }
     }
-    largest as u32
+    largest.map(|place| place as u32)
 }
 
 /// Refuses lists that are empty or of different lengths.
@@ -49,24 +63,24 @@ fn check(name: &str, labels: usize, predicted: usize) -> Result<()> {
     Err(Error::data(name, detail))
 }
 
-/// The share of predicted classes that are right.
+/// The share of predicted classes that are right; [`NO_CLASS`] never is.
 ///
 /// # Errors
 /// [`Error::Data`] for no labels, or not as many predictions.
 pub fn accuracy_score(labels: &[u32], predicted: &[u32]) -> Result<f64> {
     check("accuracy_score", labels.len(), predicted.len())?;
-    let hits = labels.iter().zip(predicted).map(|(a, b)| f32::from(a == b));
+    let hits = labels.iter().zip(predicted).map(|(a, b)| f32::from(a == b && *b != NO_CLASS));
     Ok(mean(hits))
 }
 
 fn mean(numbers: impl Iterator<Item = f32>) -> f64 {
     let mut state = Vec::new();
-    Tally::Mean.accumulate(&mut state, &[&numbers.collect::<Vec<f32>>()]);
+    Tally::Mean { each: 1 }.accumulate(&mut state, &[&numbers.collect::<Vec<f32>>()]);
     tally::mean(&state)
 }
 
 /// The share of samples with fewer than `k` of their scores `[n, classes]` above that of their label. Of scores
-/// equal to it none is above it.
+/// equal to it none is above it. Scores with a NaN among them are wrong.
 ///
 /// # Errors
 /// [`Error::Shape`] or [`Error::DType`] for scores that are not f32 `[n, classes]`; [`Error::Data`] for a label
@@ -85,8 +99,8 @@ pub fn top_k_accuracy_score(labels: &[u32], scores: &Tensor, k: usize) -> Result
     let rows = scores.as_f32()?.chunks_exact(cols).zip(labels);
     let among = rows.map(|(row, &label)| {
         let score = row[label as usize];
-        let above = row.len() - row.iter().filter(|v| **v <= score).count();
-        f32::from(above < k)
+        let above = row.iter().filter(|v| **v > score).count();
+        f32::from(above < k && predicted_class(row).is_some())
     });
     Ok(mean(among))
 }
@@ -103,7 +117,7 @@ fn within(name: &str, labels: &[u32], classes: usize) -> Result<()> {
     }
 }
 
-/// How often samples of each class were taken for each, among `classes` classes.
+/// How often samples of each class were taken for each, among `classes` classes; a prediction may be [`NO_CLASS`].
 ///
 /// # Errors
 /// [`Error::Data`] for no labels, not as many predictions, or a label outside the classes;
@@ -120,9 +134,13 @@ pub fn confusion_matrix(
         return Err(Error::parameter("confusion_matrix classes", classes, detail));
     }
     within(name, labels, classes)?;
-    within(name, predicted, classes)?;
-    let pairs = labels.iter().zip(predicted);
-    let cells: Vec<f32> = pairs.map(|(a, p)| (a * classes as u32 + p) as f32).collect();
+    let any = |class: &u32| if *class == NO_CLASS { 0 } else { *class };
+    within(name, &predicted.iter().map(any).collect::<Vec<u32>>(), classes)?;
+    let cell = |(&actual, &predicted): (&u32, &u32)| match predicted {
+        NO_CLASS => -1.0 - actual as f32,
+        _ => (actual * classes as u32 + predicted) as f32,
+    };
+    let cells: Vec<f32> = labels.iter().zip(predicted).map(cell).collect();
     let mut state = Vec::new();
     Tally::Cells { classes }.accumulate(&mut state, &[&cells]);
     Ok(ConfusionMatrix::from_state(classes, &state))
@@ -135,11 +153,14 @@ fn matrix(labels: &[u32], predicted: &[u32], average: ClassAverage) -> Result<Co
         return confusion_matrix(labels, predicted, 2);
     }
     let mut present = [labels, predicted].concat();
+    present.retain(|label| *label != NO_CLASS);
     present.sort_unstable();
     present.dedup();
-    let places = |labels: &[u32]| -> Vec<u32> {
-        labels.iter().map(|label| present.partition_point(|p| p < label) as u32).collect()
+    let place = |label: &u32| match *label {
+        NO_CLASS => NO_CLASS,
+        _ => present.partition_point(|p| p < label) as u32,
     };
+    let places = |labels: &[u32]| -> Vec<u32> { labels.iter().map(place).collect() };
     confusion_matrix(&places(labels), &places(predicted), present.len())
 }
 

@@ -3,9 +3,10 @@
 /// The kinds of state, by the columns that they take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tally {
-    /// A number per sample. State: their sum and their count.
-    Mean,
-    /// The cell of the confusion matrix, target · classes + predicted. State: how often each cell occurred.
+    /// The sum of `each` numbers of a sample. State: the sum of all, and their count.
+    Mean { each: usize },
+    /// The cell of the confusion matrix, target · classes + predicted, or -1 - target without a predicted class.
+    /// State: how often each cell occurred, then each target without one.
     Cells { classes: usize },
     /// Target and prediction. State: each pair.
     Pairs,
@@ -18,7 +19,7 @@ impl Tally {
     /// How many numbers of a sample each column holds.
     pub fn columns(self) -> Vec<usize> {
         match self {
-            Self::Mean | Self::Cells { .. } => vec![1],
+            Self::Mean { .. } | Self::Cells { .. } => vec![1],
             Self::Pairs => vec![1, 1],
             Self::Moments { outputs } => vec![outputs, outputs],
         }
@@ -28,15 +29,18 @@ impl Tally {
     pub fn accumulate(self, state: &mut Vec<f64>, columns: &[&[f32]]) {
         let column = |i: usize| columns.get(i).copied().unwrap_or_default();
         match self {
-            Self::Mean => {
+            Self::Mean { each } => {
                 state.resize(2, 0.0);
                 state[0] += column(0).iter().copied().map(f64::from).sum::<f64>();
-                state[1] += column(0).len() as f64;
+                state[1] += (column(0).len() * each) as f64;
             }
             Self::Cells { classes } => {
-                state.resize(classes * classes, 0.0);
+                let cells = classes * classes;
+                state.resize(cells + classes, 0.0);
                 for &cell in column(0) {
-                    if let Some(count) = state.get_mut(cell as usize) {
+                    let place =
+                        if cell < 0.0 { cells + (-1.0 - cell) as usize } else { cell as usize };
+                    if let Some(count) = state.get_mut(place) {
                         *count += 1.0;
                     }
                 }

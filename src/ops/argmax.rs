@@ -8,15 +8,16 @@ use crate::tensor::{DType, Shape};
 use std::any::Any;
 use std::sync::Arc;
 
-/// What is told of a row. The predicted class is the place of the largest score; of equal ones the first
-/// counts.
+/// What is told of a row. The predicted class is the place of the largest score, of equal ones the first. A row
+/// with a NaN has no predicted class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClassComparison {
     /// 1 where the predicted class is the target's, else 0.
     Hit,
-    /// The cell of the confusion matrix, row by row: target · cols + predicted class.
+    /// The cell of the confusion matrix, row by row: target · cols + predicted class, or -1 - target where there is
+    /// no predicted class.
     Cell,
-    /// How many scores are larger than that of the target's class.
+    /// How many scores are larger than that of the target's class, or `cols` where there is no predicted class.
     Rank,
 }
 
@@ -24,10 +25,7 @@ pub enum ClassComparison {
 pub const MAX_CELL_CLASSES: usize = 4096;
 
 /// A number for each row, `[...]`. Operands: scores `[..., cols]` and integer labels `[...]`, or targets
-/// `[..., cols]`, whose largest element stands at the right class.
-///
-/// A comparison with NaN is false: a row whose first score is NaN has the predicted class 0, but no hit, and the
-/// rank of a score that is NaN is `cols`.
+/// `[..., cols]`, whose largest element, of equal ones the first, is at the right class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompareClasses(pub ClassComparison);
 
@@ -125,7 +123,7 @@ impl Graph {
     }
 
     /// The cell of the confusion matrix of each row, `target · cols + predicted class`; see
-    /// [`CompareClasses`].
+    /// [`ClassComparison::Cell`].
     ///
     /// # Errors
     /// As [`Graph::hits`]; more than [`MAX_CELL_CLASSES`] classes.

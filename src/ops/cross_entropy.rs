@@ -20,8 +20,8 @@ pub enum CrossEntropyKind {
 }
 
 /// Operands: logits `[..., cols]` and labels. Results: the loss of each row times `scale`, the gradient of
-/// their sum with respect to the logits, and (softmax forms) 1 for each row whose largest logit is the
-/// target's.
+/// their sum with respect to the logits, and (softmax forms) the hits of each row, as
+/// [`ClassComparison::Hit`](super::ClassComparison::Hit) counts them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossEntropy {
     /// Which cross-entropy.

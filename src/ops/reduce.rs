@@ -15,6 +15,8 @@ pub enum ReduceKind {
     Sum,
     /// Σ x / n.
     Mean,
+    /// Σ x / the number given: what these elements add to a mean over that many.
+    PartOfMean(usize),
     /// max x.
     Max,
 }
@@ -23,7 +25,7 @@ impl ReduceKind {
     const fn name(self) -> &'static str {
         match self {
             Self::Sum => "sum",
-            Self::Mean => "mean",
+            Self::Mean | Self::PartOfMean(_) => "mean",
             Self::Max => "max",
         }
     }
@@ -46,7 +48,11 @@ impl Op for Reduce {
     }
 
     fn attrs(&self) -> String {
-        format!("axes {}..{}", self.first, self.end)
+        let axes = format!("axes {}..{}", self.first, self.end);
+        match self.kind {
+            ReduceKind::PartOfMean(n) => format!("{axes}, part of {n}"),
+            _ => axes,
+        }
     }
 
     fn class(&self) -> Class<'_> {
@@ -85,9 +91,8 @@ impl Op for Reduce {
         let dy = spread(graph, dy)?;
         let dx = match self.kind {
             ReduceKind::Sum => graph.broadcast_to(dy, shape)?,
-            ReduceKind::Mean => {
-                let n: usize = shape.dims()[self.first..self.end].iter().product();
-                let share = graph.constant(1.0 / n as f32);
+            ReduceKind::Mean | ReduceKind::PartOfMean(_) => {
+                let share = graph.constant(self.share(shape.dims()));
                 let dy = graph.mul(dy, share)?;
                 graph.broadcast_to(dy, shape)?
             }
@@ -112,7 +117,7 @@ impl Op for Reduce {
         let inner = product(&dims[self.end..]);
         let len = product(&dims[self.first..self.end]);
         to_u32(outer * len * inner)?;
-        let scale = if self.kind == ReduceKind::Mean { 1.0 / len as f32 } else { 1.0 };
+        let scale = self.share(dims);
         let chunk = chunk_len(len, outer, inner, cx.caps);
         let chunks = len.div_ceil(chunk);
         if chunks == 1 {
@@ -158,6 +163,15 @@ fn chunk_len(len: usize, outer: usize, inner: usize, caps: &DeviceCaps) -> usize
 }
 
 impl Reduce {
+    /// What the reduction is multiplied by, last.
+    fn share(&self, dims: &[usize]) -> f32 {
+        match self.kind {
+            ReduceKind::Sum | ReduceKind::Max => 1.0,
+            ReduceKind::Mean => 1.0 / dims[self.first..self.end].iter().product::<usize>() as f32,
+            ReduceKind::PartOfMean(n) => 1.0 / n as f32,
+        }
+    }
+
     fn call(
         &self,
         caps: &DeviceCaps,
@@ -233,6 +247,11 @@ impl Graph {
             while start > 0 && axes[start - 1] + 1 == axes[start] {
                 start -= 1;
             }
+            let kind = match kind {
+                // Only the last run of axes divides.
+                ReduceKind::PartOfMean(_) if start > 0 => ReduceKind::Sum,
+                _ => kind,
+            };
             let card = Reduce { kind, first: axes[start], end: axes[end - 1] + 1 };
             y = self.push(Arc::new(card), &[y])?;
             end = start;

@@ -102,6 +102,7 @@ pub static ROWS: &[Row] = &[
     folds(unary("neg", "-x", OfInput("vec4<f32>(-1.0)")), |a| -a[0]),
     unary("abs", "abs(x)", OfInput("sign(x)")),
     unary("sign", "sign(x)", Zero),
+    unary("is_nan", "nan_as_one(x)", Zero),
     folds(unary("exp", "exp(x)", OfOutput("x")), |a| a[0].exp()),
     folds(on(unary("log", "log(x)", OfInput("1.0 / x")), 0.05, 8.0), |a| a[0].ln()),
     folds(on(unary("sqrt", "sqrt(x)", OfOutput("0.5 / x")), 0.05, 8.0), |a| a[0].sqrt()),

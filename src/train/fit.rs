@@ -1,11 +1,13 @@
 //! How to train: the options of `fit`.
 
+use super::class_weight::weigh_classes;
+use super::compile::OutputSpec;
 use super::history::Epoch;
 use super::source::TrainingData;
 use crate::callbacks::{Callback, Lambda};
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
-use crate::tensor::{Data, Tensor};
+use crate::tensor::Tensor;
 
 /// What `fit` shows while it trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -155,6 +157,10 @@ impl<'a> Fit<'a> {
 
     /// Factors on the losses of training samples by their class; classes that are not named have 1. They multiply the
     /// weights that samples have.
+    ///
+    /// The class of a row of targets is the place of its largest number, of equal ones the first, as in Keras: also that of
+    /// multi-hot rows and of rows of zeros. A single target has the class 0 or 1. Regressions and models of several outputs
+    /// have no classes: the weights are refused.
     #[must_use]
     pub fn class_weight(mut self, weights: impl IntoIterator<Item = (u32, f32)>) -> Self {
         self.class_weight = weights.into_iter().collect();
@@ -208,7 +214,11 @@ impl<'a> Fit<'a> {
     ///
     /// # Errors
     /// A split that leaves a side empty; weights that do not suit.
-    pub(super) fn split(&self, data: &TrainingData<'_>) -> Result<Split<'a>> {
+    pub(super) fn split(
+        &self,
+        data: &TrainingData<'_>,
+        outputs: &[OutputSpec],
+    ) -> Result<Split<'a>> {
         #[cfg_attr(target_arch = "wasm32", expect(irrefutable_let_patterns, reason = "one kind"))]
         let &TrainingData::Resident(data) = data else {
             let given = [
@@ -255,55 +265,9 @@ impl<'a> Fit<'a> {
         // As Keras: validation knows no class weights.
         if !self.class_weight.is_empty() {
             let data = train.unwrap_or_else(|| data.clone());
-            train = Some(self.weigh_classes(data)?);
+            train = Some(weigh_classes(&self.class_weight, outputs, data)?);
         }
         Ok(Split { train, validation })
-    }
-
-    /// Multiplies each sample's weight by its class's.
-    fn weigh_classes(&self, data: TensorDataset) -> Result<TensorDataset> {
-        let n = data.len();
-        if data.targets().len() > 1 {
-            let detail = "the model has several outputs; weigh samples, or the outputs' losses";
-            return Err(Error::parameter("class_weight", "given", detail));
-        }
-        let classes: Vec<u32> = match data.y().data() {
-            Data::U32(labels) => labels.clone(),
-            // A binary target is a class, and a one-hot row the place of its largest number.
-            Data::F32(y) if y.len() == n => {
-                if let Some(i) = y.iter().position(|&y| y != 0.0 && y != 1.0) {
-                    let detail = format!("target {i} is {}, no class: 0 and 1 are", y[i]);
-                    return Err(Error::parameter("class_weight", "given", detail));
-                }
-                y.iter().map(|y| u32::from(*y > 0.5)).collect()
-            }
-            Data::F32(y) => {
-                let largest = |row: &[f32]| {
-                    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as u32
-                };
-                y.chunks_exact(y.len() / n).map(largest).collect()
-            }
-            Data::U8(_) => return Err(Error::internal("class_weight", "targets are never u8")),
-        };
-        for (i, &(class, weight)) in self.class_weight.iter().enumerate() {
-            let name = format!("class_weight of class {class}");
-            if !(weight.is_finite() && weight >= 0.0) {
-                return Err(Error::parameter(name, weight, "a finite number, 0 or more"));
-            }
-            if self.class_weight[..i].iter().any(|(other, _)| *other == class) {
-                return Err(Error::parameter(name, weight, "the class is given twice"));
-            }
-            if !classes.contains(&class) {
-                return Err(Error::parameter(name, weight, "no training sample has this class"));
-            }
-        }
-        let own = data.weights().map(|w| w.as_f32().map(<[f32]>::to_vec)).transpose()?;
-        let mut weights = own.unwrap_or_else(|| vec![1.0; n]);
-        for (weight, class) in weights.iter_mut().zip(&classes) {
-            let factor = self.class_weight.iter().find(|(c, _)| c == class);
-            *weight *= factor.map_or(1.0, |(_, w)| *w);
-        }
-        data.weighted(Tensor::f32([n], weights)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Training: a model, its loss, gradients and optimizer compiled once into plans, replayed over resident data.
 
+mod class_weight;
 mod clock;
 mod compile;
 mod evaluate;

@@ -123,7 +123,7 @@ impl Trainer {
             return Err(Error::parameter("epochs", 0, "at least one epoch"));
         }
         let data = data.into();
-        let split = fit.split(&data)?;
+        let split = fit.split(&data, &self.outputs)?;
         let data = split.train.as_ref().map_or(data, TrainingData::Resident);
         self.check_training(&data)?;
         fit.callbacks.extend(crate::callbacks::shown(fit.verbose));

@@ -10,6 +10,7 @@ mod recording;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod refusals;
+mod rules;
 #[path = "../support/mod.rs"]
 mod support;
 

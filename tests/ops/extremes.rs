@@ -156,3 +156,54 @@ fn nan_comes_through() {
         }
     }
 }
+
+/// A row with a NaN has no class, wherever the NaN is, by both kernels and in every family.
+#[test]
+fn rows_with_nan_have_no_class() {
+    // Wide enough for several turns of each lane; a NaN in front, inside, at the end, everywhere, and nowhere.
+    const WIDE: usize = 300;
+    let mut x: Vec<f32> = (0..5 * WIDE).map(|i| (i % WIDE) as f32 / WIDE as f32).collect();
+    x[0] = f32::NAN;
+    x[WIDE + 170] = -f32::NAN;
+    x[3 * WIDE - 1] = f32::NAN;
+    x[3 * WIDE..4 * WIDE].fill(f32::NAN);
+    let last = WIDE as u32 - 1;
+    let x = Tensor::f32([5, WIDE], x).expect("right length");
+    let labels = Tensor::u32([5], [last; 5]).expect("right length");
+    let mut one_hot = vec![0.0; 5 * WIDE];
+    (0..5).for_each(|row| one_hot[row * WIDE + WIDE - 1] = 1.0);
+    let one_hot = Tensor::f32([5, WIDE], one_hot).expect("right length");
+    for (sparse, targets) in [(true, labels), (false, one_hot)] {
+        let run = |case: &Case, output: &str| {
+            let inputs = [x.clone(), targets.clone()];
+            let each = families().into_iter().map(|caps| {
+                run_case(case, &inputs, &Passes::default(), &caps).f32(output).to_vec()
+            });
+            each.collect::<Vec<_>>()
+        };
+        let classes = |op| run(&Case::classes(op, 5, WIDE, sparse), "out0");
+        let hit = vec![0.0, 0.0, 0.0, 0.0, 1.0];
+        assert!(classes("hits").iter().all(|found| *found == hit));
+        let (none, right) = (-1.0 - last as f32, (last * (WIDE as u32 + 1)) as f32);
+        let cells = vec![none, none, none, none, right];
+        assert!(classes("confusion_cells").iter().all(|found| *found == cells));
+        let wide = WIDE as f32;
+        let ranks = vec![wide, wide, wide, wide, 0.0];
+        assert!(classes("target_ranks").iter().all(|found| *found == ranks));
+        let kind = if sparse { CrossEntropyKind::Sparse } else { CrossEntropyKind::Categorical };
+        assert!(run(&Case::cross_entropy(kind, 5, WIDE), "out2").iter().all(|found| *found == hit));
+    }
+}
+
+/// 1 for NaN of either sign and any payload, 0 for all else, infinities among it.
+#[test]
+fn is_nan_goes_by_the_bits() {
+    let case = Case::unary(row("is_nan").expect("a row of the table"), &[8], &[]);
+    let odd = f32::from_bits(0xffc0_1234);
+    let x = [f32::NAN, -f32::NAN, odd, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX];
+    let x = [Tensor::f32([8], x).expect("right length")];
+    for caps in families() {
+        let y = run_case(&case, &x, &Passes::default(), &caps).f32("out0");
+        assert_eq!(y[..], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}

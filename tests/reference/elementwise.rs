@@ -32,6 +32,7 @@ pub const UNARY: &[Unary] = &[
     row("neg", &[], REALS),
     row("abs", &[], REALS),
     row("sign", &[], REALS),
+    row("is_nan", &[], REALS),
     row("exp", &[], REALS),
     row("expm1", &[], REALS),
     row("log", &[], (0.0, f64::INFINITY)),
@@ -117,6 +118,7 @@ pub fn joints(name: &str, params: &[f64]) -> Vec<f64> {
 /// |---|---|---|
 /// | `linear`, `neg`, `abs`, `square`, `reciprocal` | `x`, `-x`, `\|x\|`, `x^2`, `1/x` | |
 /// | `sign` | -1, 0, 1 | 0 at 0, as NumPy |
+/// | `is_nan` | 1 for NaN, else 0 | IEEE 754 |
 /// | `exp`, `expm1`, `log`, `log1p` | `e^x`, `e^x - 1`, `ln x`, `ln(1 + x)` | |
 /// | `sqrt`, `rsqrt` | `x^(1/2)`, `x^(-1/2)` | |
 /// | `relu` | `max(x, 0)` | Nair and Hinton 2010 |
@@ -140,6 +142,7 @@ pub fn unary(name: &str, params: &[f64], x: f64) -> f64 {
         "abs" => x.abs(),
         "sign" if x == 0.0 => 0.0,
         "sign" => x.signum(),
+        "is_nan" => f64::from(u8::from(x.is_nan())),
         "exp" => x.exp(),
         "expm1" => x.exp_m1(),
         "log" => x.ln(),
@@ -181,7 +184,7 @@ pub fn unary_derivative(name: &str, params: &[f64], x: f64) -> f64 {
         "neg" => -1.0,
         "abs" if x == 0.0 => 0.0,
         "abs" => x.signum(),
-        "sign" | "step" => 0.0,
+        "sign" | "is_nan" | "step" => 0.0,
         "exp" | "expm1" => x.exp(),
         "log" => 1.0 / x,
         "log1p" => 1.0 / (1.0 + x),

@@ -3,9 +3,11 @@
 use super::*;
 use reference::compare::assert_close;
 use std::cell::RefCell;
+use support::says;
 use wgrad::Error;
 use wgrad::Result;
 use wgrad::callbacks::{BatchInterval, Lambda};
+use wgrad::layers::input;
 
 fn quiet<'a>() -> Fit<'a> {
     Fit::new().verbose(Verbose::Silent)
@@ -180,7 +182,56 @@ fn class_weights_need_classes() -> Result<()> {
     let model = small(6, 1);
     let mut t = compile(&model, Compile::new(Sgd::new(0.1), Loss::MeanSquaredError));
     let error = t.fit(&numbers, quiet().class_weight([(1, 2.0)])).unwrap_err().to_string();
-    assert!(error.contains("target 1 is 0.1") && error.contains("class_weight"), "{error}");
+    assert!(
+        error.contains("element 1 of the targets is 0.1") && error.contains("class_weight"),
+        "{error}"
+    );
+    Ok(())
+}
+
+/// Compares the class weights of these rows of targets with weights of samples, bit by bit.
+fn weighed(loss: Loss, y: &[[f32; 3]], classes: &[(u32, f32)], samples: &[f32]) -> Result<()> {
+    let x = points(y.len(), 6, 3).x().clone();
+    let data = TensorDataset::new(x, Tensor::f32([y.len(), 3], y.as_flattened())?)?;
+    let train = |fit: Fit<'_>| -> Result<Vec<u8>> {
+        let mut t = compile(&small(6, 3), Compile::new(Sgd::new(0.1), loss));
+        t.fit(&data, fit.batch_size(2).verbose(Verbose::Silent))?;
+        Ok(bits(&t))
+    };
+    let own = train(Fit::new().class_weight(classes.to_vec()))?;
+    assert_eq!(own, train(Fit::new().sample_weight(samples))?, "{y:?} {classes:?}");
+    assert_ne!(own, train(Fit::new())?, "{y:?} {classes:?}");
+    Ok(())
+}
+
+#[test]
+fn the_class_of_a_row_is_its_first_largest() -> Result<()> {
+    // Multi-hot, tied, and empty rows, as `np.argmax` has them.
+    let y = [[1.0, 0.0, 1.0], [0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
+    for loss in [Loss::BinaryCrossentropy { from_logits: true }, Loss::MeanSquaredError] {
+        weighed(loss, &y, &[(0, 10.0)], &[10.0, 1.0, 10.0, 1.0])?;
+        weighed(loss, &y, &[(1, 3.0), (2, 5.0)], &[1.0, 3.0, 1.0, 5.0])?;
+    }
+    let soft = [[0.4, 0.4, 0.2], [0.2, 0.4, 0.4], [0.1, 0.2, 0.7], [0.5, 0.3, 0.2]];
+    let categorical = Loss::CategoricalCrossentropy { from_logits: true };
+    weighed(categorical, &soft, &[(0, 10.0), (1, 0.5)], &[10.0, 0.5, 1.0, 10.0])
+}
+
+#[test]
+fn class_weights_of_regressions_and_several_outputs_are_refused() -> Result<()> {
+    let x = points(2, 6, 3).x().clone();
+    let y = Tensor::f32([2, 3], [0.1, 0.9, 0.0, 1.0, 0.0, 0.0])?;
+    let data = TensorDataset::new(x.clone(), y.clone())?;
+    let mut t = compile(&small(6, 3), Compile::new(Sgd::new(0.1), Loss::MeanAbsoluteError));
+    let fit = || quiet().batch_size(2).class_weight([(1, 2.0)]);
+    let error = t.fit(&data, fit()).unwrap_err();
+    says(&error, &["class_weight", "element 0 of the targets is 0.1", "regression"]);
+    let a = input([6]);
+    let model = Model::new([&a], &[a.then(Dense::new(3)), a.then(Dense::new(3))])?;
+    let mut t = model.compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanAbsoluteError))?;
+    let error = t.fit(&TensorDataset::multi([x], [y.clone(), y])?, fit()).unwrap_err();
+    says(&error, &["class_weight", "several outputs"]);
+    assert_eq!(t.steps(), 0);
     Ok(())
 }
 
