@@ -1,9 +1,9 @@
 //! Scalers in files, beside the model that needs them.
 
-use crate::files::{self, io};
 use super::file::wrong;
 use crate::data::{MinMaxScaler, StandardScaler};
 use crate::error::{Error, Result};
+use crate::files::{self, io};
 use std::path::Path;
 
 /// Reads a scaler with `parse`, whose errors get the file's name.

@@ -76,7 +76,10 @@ impl Pipelines {
         let fits = |data: &Vec<u8>| {
             let fits = key.is_some_and(|key| key.fits(data));
             if !fits {
-                log::warn!("{}: it is of another device or driver; the file is not used", path.display());
+                log::warn!(
+                    "{}: it is of another device or driver; the file is not used",
+                    path.display()
+                );
             }
             fits
         };

@@ -1,16 +1,17 @@
 //! The structural classes that passes and the planner match on.
 
+use crate::tensor::Exact;
 use std::sync::Arc;
 
 /// A node without operands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Leaf {
     /// A buffer that the caller provides.
     Input(Arc<str>),
     /// A buffer that outlives a run.
     State(Arc<str>),
     /// A scalar known when the graph is built.
-    Constant(f32),
+    Constant(Exact),
     /// A word of the step block.
     Step(usize),
 }

@@ -16,6 +16,7 @@ pub use op::{LowerContext, Lowered, Op, OpRef};
 use crate::error::{Error, Result};
 use crate::kernels::STEP_WORDS;
 use crate::tensor::{DType, Shape};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A named word of the per-step uniform block: learning rates, offsets, seeds.
@@ -56,6 +57,8 @@ pub struct Graph {
     updates: Vec<(Value, Value)>,
     step_params: Vec<StepParam>,
     layer: Option<Arc<str>>,
+    /// Inputs and states, so that the same name and type is the same value.
+    buffers: HashMap<(Leaf, TensorType), Value>,
 }
 
 impl Graph {
@@ -198,11 +201,13 @@ impl Graph {
 
     /// The leaf of a named buffer: the same name and type is the same value.
     fn buffer(&mut self, leaf: Leaf, ty: TensorType) -> Value {
-        let same = |n: &Node| n.outputs[0] == ty && n.op.class() == Class::Leaf(&leaf);
-        match self.nodes.iter().position(same) {
-            Some(i) => Value { node: self.id(i), output: 0 },
-            None => self.leaf(leaf, ty),
+        let key = (leaf.clone(), ty.clone());
+        if let Some(&value) = self.buffers.get(&key) {
+            return value;
         }
+        let value = self.leaf(leaf, ty);
+        self.buffers.insert(key, value);
+        value
     }
 
     fn leaf(&mut self, leaf: Leaf, ty: TensorType) -> Value {
@@ -228,13 +233,13 @@ impl Graph {
     /// A scalar constant; it broadcasts.
     pub fn constant(&mut self, value: f32) -> Value {
         let ty = TensorType { shape: Shape::scalar(), dtype: DType::F32 };
-        self.leaf(Leaf::Constant(value), ty)
+        self.leaf(Leaf::Constant(value.into()), ty)
     }
 
     /// A u32 scalar constant, for ops that take indices or offsets.
     pub fn constant_u32(&mut self, value: u16) -> Value {
         let ty = TensorType { shape: Shape::scalar(), dtype: DType::U32 };
-        self.leaf(Leaf::Constant(f32::from(value)), ty)
+        self.leaf(Leaf::Constant(f32::from(value).into()), ty)
     }
 
     /// A scalar word of the step block, set by the host for each step. The same name is the same word.

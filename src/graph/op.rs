@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{DeviceCaps, KernelCall, Source};
 use std::any::Any;
 use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A shared op.
@@ -38,9 +39,29 @@ impl From<KernelCall> for Lowered {
     }
 }
 
-/// An operation: shapes, gradient and kernels. Two nodes whose ops print alike as `Debug` and whose operands are
-/// the same are the same computation, so `Debug` must print every field.
-pub trait Op: Debug + Send + Sync + 'static {
+/// Equality of ops of any kind. Every card that is `Eq` and `Hash` has it.
+pub trait Identity: Any {
+    /// Whether the other is an op of the same kind with equal fields.
+    fn equals(&self, other: &dyn Any) -> bool;
+
+    /// Feeds kind and fields to a hasher.
+    fn hash_into(&self, state: &mut dyn Hasher);
+}
+
+impl<T: Any + Eq + Hash> Identity for T {
+    fn equals(&self, other: &dyn Any) -> bool {
+        other.downcast_ref::<T>() == Some(self)
+    }
+
+    fn hash_into(&self, mut state: &mut dyn Hasher) {
+        self.type_id().hash(&mut state);
+        self.hash(&mut state);
+    }
+}
+
+/// An operation: shapes, gradient and kernels. Two nodes with equal ops and the same operands are the same
+/// computation, so every field must count in `Eq` and `Hash`.
+pub trait Op: Identity + Debug + Send + Sync {
     /// The op's name, a standard term of the field.
     fn name(&self) -> String;
 
@@ -102,13 +123,32 @@ pub trait Op: Debug + Send + Sync + 'static {
     fn is_random(&self) -> bool {
         false
     }
+}
 
-    /// The concrete card, for passes that rewrite a class they know.
-    fn as_any(&self) -> &dyn Any;
+impl dyn Op {
+    /// The card, if it is of this kind: for passes that rewrite a class they know.
+    #[must_use]
+    pub fn card<T: Op>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+impl PartialEq for dyn Op {
+    fn eq(&self, other: &Self) -> bool {
+        self.equals(other)
+    }
+}
+
+impl Eq for dyn Op {}
+
+impl Hash for dyn Op {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash_into(state);
+    }
 }
 
 /// The op of a leaf.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct LeafOp {
     pub leaf: Leaf,
     pub ty: TensorType,
@@ -157,9 +197,5 @@ impl Op for LeafOp {
 
     fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {
         Err(Error::internal("lower", "a leaf has no kernel"))
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Class, Graph, Leaf, full};
 use crate::error::{Error, Result};
+use std::collections::HashSet;
 
 impl Graph {
     /// Checks order, references, that every node's types are what its op infers, and that none is empty.
@@ -28,18 +29,16 @@ impl Graph {
                 return broken(i, format!("types {:?}, its op infers {inferred:?}", node.outputs));
             }
         }
-        let buffers: Vec<_> = self
-            .nodes()
-            .iter()
-            .filter_map(|n| match n.op.class() {
-                Class::Leaf(Leaf::Input(name) | Leaf::State(name)) => Some(name.clone()),
-                _ => None,
-            })
-            .collect();
-        if let Some(i) = (1..buffers.len()).find(|&i| buffers[..i].contains(&buffers[i])) {
-            let detail =
-                format!("two buffers of different kind or type are named `{}`", buffers[i]);
-            return Err(Error::internal(format!("graph after {stage}"), detail));
+        let mut names = HashSet::new();
+        let buffers = self.nodes().iter().filter_map(|n| match n.op.class() {
+            Class::Leaf(Leaf::Input(name) | Leaf::State(name)) => Some(name.clone()),
+            _ => None,
+        });
+        for name in buffers {
+            if !names.insert(name.clone()) {
+                let detail = format!("two buffers of different kind or type are named `{name}`");
+                return Err(Error::internal(format!("graph after {stage}"), detail));
+            }
         }
         let end = self.nodes().len();
         for (name, v) in self.outputs() {

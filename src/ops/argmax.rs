@@ -5,12 +5,11 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, KernelCall, RowParams};
 use crate::tensor::{DType, Shape};
-use std::any::Any;
 use std::sync::Arc;
 
 /// What is told of a row. The predicted class is the place of the largest score, of equal ones the first. A row
 /// with a NaN has no predicted class.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClassComparison {
     /// 1 where the predicted class is the target's, else 0.
     Hit,
@@ -26,7 +25,7 @@ pub const MAX_CELL_CLASSES: usize = 4096;
 
 /// A number for each row, `[...]`. Operands: scores `[..., cols]` and integer labels `[...]`, or targets
 /// `[..., cols]`, whose largest element, of equal ones the first, is at the right class.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CompareClasses(pub ClassComparison);
 
 impl Op for CompareClasses {
@@ -105,10 +104,6 @@ impl Op for CompareClasses {
             flops: (rows * cols) as u64,
         }
         .into())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

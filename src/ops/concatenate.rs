@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, KernelCall, MAX_STORAGE_BUFFERS, RowParams, grid};
 use crate::tensor::{DType, Shape};
-use std::any::Any;
 use std::sync::Arc;
 
 /// Tensors that one kernel joins: all the buffers that it may bind but the result's.
@@ -16,7 +15,7 @@ const WORKGROUP: u32 = 64;
 const COLUMNS: u32 = 8;
 
 /// One to seven tensors side by side along an axis; the other extents are equal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Concatenate {
     /// The axis along which extents add up.
     pub axis: usize,
@@ -113,10 +112,6 @@ impl Op for Concatenate {
             flops: 0,
         }
         .into())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -7,7 +7,6 @@ use super::program::Program;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::tensor::{DType, Shape};
-use std::any::Any;
 use std::sync::Arc;
 
 /// How an operand's elements lie in memory. Convolution and attention add their own maps beside these.
@@ -40,7 +39,7 @@ pub struct ContractionSpec {
 /// A contraction with an elementwise epilogue.
 ///
 /// Operands: A, B, then the epilogue's further operands; the epilogue's input 0 is the sum.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Contraction {
     /// Extents and access maps.
     pub spec: ContractionSpec,
@@ -194,10 +193,6 @@ impl Op for Contraction {
 
     fn takes_uniform(&self, input: usize) -> bool {
         input >= 2
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -4,12 +4,11 @@ use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, KernelCall, LossParams};
-use crate::tensor::{DType, Shape};
-use std::any::Any;
+use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
 
 /// Which cross-entropy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CrossEntropyKind {
     /// Softmax over the last axis, integer labels `[rows]`.
     Sparse,
@@ -22,12 +21,12 @@ pub enum CrossEntropyKind {
 /// Operands: logits `[..., cols]` and labels. Results: the loss of each row times `scale`, the gradient of
 /// their sum with respect to the logits, and (softmax forms) the hits of each row, as
 /// [`ClassComparison::Hit`](super::ClassComparison::Hit) counts them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CrossEntropy {
     /// Which cross-entropy.
     pub kind: CrossEntropyKind,
     /// Factor on loss and gradient: 1 over the batch for the mean.
-    pub scale: f32,
+    pub scale: Exact,
 }
 
 impl Op for CrossEntropy {
@@ -102,7 +101,7 @@ impl Op for CrossEntropy {
             CrossEntropyKind::Categorical => graph.log_softmax(inputs[0])?,
             CrossEntropyKind::Binary => inputs[0],
         };
-        let weight = graph.scale(weight, -self.scale)?;
+        let weight = graph.scale(weight, -self.scale.get())?;
         Ok(vec![Some(dx), Some(graph.mul(weight, dy)?)])
     }
 
@@ -117,7 +116,7 @@ impl Op for CrossEntropy {
             binds.push(Bind::Output(2));
         }
         let params =
-            LossParams { rows: rows as u32, cols: cols as u32, scale: self.scale, pad0: 0 };
+            LossParams { rows: rows as u32, cols: cols as u32, scale: self.scale.get(), pad0: 0 };
         Ok(KernelCall {
             template: if binary {
                 "loss/sigmoid_cross_entropy"
@@ -133,10 +132,6 @@ impl Op for CrossEntropy {
         }
         .into())
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 impl Graph {
@@ -151,7 +146,8 @@ impl Graph {
         labels: Value,
         scale: f32,
     ) -> Result<(Value, Option<Value>)> {
-        let values = self.push_all(Arc::new(CrossEntropy { kind, scale }), &[logits, labels])?;
+        let values =
+            self.push_all(Arc::new(CrossEntropy { kind, scale: scale.into() }), &[logits, labels])?;
         Ok((values[0], values.get(2).copied()))
     }
 }

@@ -5,8 +5,7 @@ use super::program::step_word;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, Define, GatherParams, KernelCall, SegmentParams, Source, grid};
-use crate::tensor::{DType, Shape};
-use std::any::Any;
+use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
 
 const WORKGROUP: u32 = 64;
@@ -16,12 +15,12 @@ const KINDS: [&str; 3] = ["KIND0", "KIND1", "KIND2"];
 ///
 /// Operands: indices `[n]` u32, start (u32 scalar), then tables `[t, ...]`. A result per table: `[rows, ...]`,
 /// f32 times the table's factor for f32 and u8 tables, u32 as it is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Gather {
     /// Rows gathered.
     pub rows: usize,
     /// A factor per table.
-    pub factors: Vec<f32>,
+    pub factors: Vec<Exact>,
 }
 
 fn width(ty: &TensorType) -> usize {
@@ -96,8 +95,8 @@ impl Op for Gather {
                     detail: "only a gather of all its indices has a gradient".into(),
                 });
             }
-            if factor != 1.0 {
-                let factor = graph.constant(factor);
+            if factor.get() != 1.0 {
+                let factor = graph.constant(factor.get());
                 dy = graph.mul(dy, factor)?;
             }
             let shape = graph.shape(table).clone();
@@ -182,10 +181,6 @@ impl Op for Gather {
     fn takes_uniform(&self, input: usize) -> bool {
         input == 1
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// Rows that a segment sum takes at most. Its order comes from comparing each row with every other, which takes a
@@ -193,7 +188,7 @@ impl Op for Gather {
 const MOST_SUMMED: u64 = 1 << 17;
 
 /// `table[t] = Σ rows[i]` over the i with `indices[i] = t`. Operands: indices `[n]` u32, rows `[n, ...]` f32.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SegmentSum {
     /// The table's shape.
     pub shape: Shape,
@@ -280,10 +275,6 @@ impl Op for SegmentSum {
         let sum = call("data/segment_sum", self.shape.len(), order)?;
         Ok(Lowered { calls: vec![rank, sum], scratch: vec![rows as u64 * 4] })
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 impl Graph {
@@ -296,7 +287,7 @@ impl Graph {
         self.check("gather", &[table, indices])?;
         let rows = self.shape(indices).len();
         let start = self.constant_u32(0);
-        self.push(Arc::new(Gather { rows, factors: vec![1.0] }), &[indices, start, table])
+        self.push(Arc::new(Gather { rows, factors: vec![1.0.into()] }), &[indices, start, table])
     }
 
     /// Rows `indices[start..start + rows]` of several tables at once; see [`Gather`].
@@ -312,7 +303,7 @@ impl Graph {
     ) -> Result<Vec<Value>> {
         let mut inputs = vec![indices, start];
         inputs.extend(tables.iter().map(|t| t.0));
-        let factors = tables.iter().map(|t| t.1).collect();
+        let factors = tables.iter().map(|t| t.1.into()).collect();
         self.push_all(Arc::new(Gather { rows, factors }), &inputs)
     }
 }

@@ -8,14 +8,13 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, KernelCall, MapParams, Source, grid};
 use crate::tensor::{DType, Shape};
-use std::any::Any;
 use std::fmt::Write;
 use std::sync::Arc;
 
 const WORKGROUP: u32 = 64;
 
 /// An elementwise program whose results all have one shape; operands broadcast to it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Map {
     /// What is computed.
     pub program: Program,
@@ -143,10 +142,6 @@ impl Op for Map {
 
     fn is_random(&self) -> bool {
         self.program.uses_index()
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -6,7 +6,6 @@ use super::program::Program;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
 use crate::tensor::Shape;
-use std::any::Any;
 use std::sync::Arc;
 
 pub(super) fn no_kernel(name: &str) -> Error {
@@ -14,7 +13,7 @@ pub(super) fn no_kernel(name: &str) -> Error {
 }
 
 /// The same elements under another shape. No copy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reshape {
     /// The new shape.
     pub shape: Shape,
@@ -58,14 +57,10 @@ impl Op for Reshape {
     fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {
         Err(no_kernel("reshape"))
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// Axes in another order: output axis i is input axis `axes[i]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Permute {
     /// The input axis of each output axis.
     pub axes: Vec<usize>,
@@ -132,14 +127,10 @@ impl Op for Permute {
         let layout = Layout::strided(&self.strides(), 0, &shape);
         lower_map(&Program::identity(), &shape, &[layout], cx)
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// A tensor inside a flat arena, from element `offset`. No copy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ArenaView {
     /// First element: a multiple of 64 (256 bytes), so that it can be bound.
     pub offset: usize,
@@ -189,15 +180,11 @@ impl Op for ArenaView {
     fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {
         Err(no_kernel("view"))
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 /// Tensors side by side in a flat arena of `len` elements, zero between them. Their kernels write straight
 /// into it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Pack {
     /// Elements of the arena.
     pub len: usize,
@@ -254,9 +241,5 @@ impl Op for Pack {
 
     fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {
         Err(no_kernel("pack"))
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }

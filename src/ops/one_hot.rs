@@ -5,11 +5,10 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, KernelCall, RowParams, grid};
 use crate::tensor::DType;
-use std::any::Any;
 use std::sync::Arc;
 
 /// `[..., classes]` with a one at each label. Operand: labels `[...]` u32.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OneHot {
     /// Extent of the new last axis.
     pub classes: usize,
@@ -66,10 +65,6 @@ impl Op for OneHot {
             flops: 0,
         }
         .into())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -14,7 +14,7 @@ pub enum Reg {
 }
 
 /// One row applied to registers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Instr {
     /// The function.
     pub row: &'static Row,
@@ -54,7 +54,7 @@ impl Instr {
 }
 
 /// A straight-line program over `inputs` operands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Program {
     /// How many operands there are.
     pub inputs: usize,

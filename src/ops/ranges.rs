@@ -5,8 +5,7 @@ use super::softmax::row_launch;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, KernelCall, RangeParams, grid};
-use crate::tensor::{DType, Shape};
-use std::any::Any;
+use crate::tensor::{DType, Exact, Shape};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ const AT_ONCE: usize = 256;
 const WORKGROUP: u32 = 64;
 
 /// Which way values go between a vector and its ranges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RangeMove {
     /// `[len]` to `[ranges]`: factorᵢ · Σ x over range i.
     Sum,
@@ -25,17 +24,22 @@ pub enum RangeMove {
 
 /// Ranges of a vector of `len` elements, ascending and apart, with a factor each. Each way is the gradient of the
 /// other.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ranges {
     /// The way.
     pub to: RangeMove,
     /// Elements of the vector.
     pub len: usize,
     /// The ranges with their factors.
-    pub ranges: Vec<(Range<usize>, f32)>,
+    pub ranges: Vec<(Range<usize>, Exact)>,
 }
 
 impl Ranges {
+    fn new(to: RangeMove, len: usize, ranges: &[(Range<usize>, f32)]) -> Self {
+        let ranges = ranges.iter().map(|(range, factor)| (range.clone(), (*factor).into()));
+        Self { to, len, ranges: ranges.collect() }
+    }
+
     /// Extents of operand and result.
     fn extents(&self) -> [usize; 2] {
         match self.to {
@@ -108,7 +112,7 @@ impl Op for Ranges {
             let last = first + ranges.len() == self.ranges.len();
             let longest = ranges.iter().map(|(range, _)| range.len()).max().unwrap_or(1);
             let end = ranges.last().filter(|_| !last).map_or(self.len, |(range, _)| range.end);
-            let word = |(range, factor): &(Range<usize>, f32)| {
+            let word = |(range, factor): &(Range<usize>, Exact)| {
                 [range.start as u32, range.end as u32, factor.to_bits(), 0]
             };
             let words: Vec<u32> = ranges.iter().flat_map(word).collect();
@@ -140,10 +144,6 @@ impl Op for Ranges {
         }
         Ok(Lowered { calls, scratch: Vec::new() })
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 impl Graph {
@@ -154,7 +154,7 @@ impl Graph {
     pub fn sum_ranges(&mut self, x: Value, ranges: &[(Range<usize>, f32)]) -> Result<Value> {
         self.check("sum_ranges", &[x])?;
         let len = self.shape(x).len();
-        self.push(Arc::new(Ranges { to: RangeMove::Sum, len, ranges: ranges.to_vec() }), &[x])
+        self.push(Arc::new(Ranges::new(RangeMove::Sum, len, ranges)), &[x])
     }
 
     /// A vector of `len` elements: factorᵢ · xᵢ all over range i, zero outside. The ranges ascend and are apart.
@@ -167,6 +167,6 @@ impl Graph {
         len: usize,
         ranges: &[(Range<usize>, f32)],
     ) -> Result<Value> {
-        self.push(Arc::new(Ranges { to: RangeMove::Fill, len, ranges: ranges.to_vec() }), &[x])
+        self.push(Arc::new(Ranges::new(RangeMove::Fill, len, ranges)), &[x])
     }
 }

@@ -4,12 +4,11 @@ use super::movement::no_kernel;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
 use crate::tensor::{DType, Shape};
-use std::any::Any;
 use std::sync::Arc;
 
 /// Vectors side by side in row `slot` of a state. Operands: metrics `[slots, stride]`, slot (a u32 step word),
 /// then f32 tensors. The result is the metrics. No kernel: those of the tensors write straight into the row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
     /// First element of each tensor in the row: ascending multiples of 64 (256 bytes).
     pub offsets: Vec<usize>,
@@ -78,10 +77,6 @@ impl Op for Record {
 
     fn takes_uniform(&self, input: usize) -> bool {
         input == 1
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

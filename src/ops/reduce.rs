@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, DeviceCaps, KernelCall, ReduceParams, grid};
 use crate::tensor::{DType, Shape};
-use std::any::Any;
 use std::sync::Arc;
 
 /// What a reduction computes.
@@ -32,7 +31,7 @@ impl ReduceKind {
 }
 
 /// A reduction of axes `first..end`, which disappear.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reduce {
     /// What is computed.
     pub kind: ReduceKind,
@@ -139,10 +138,6 @@ impl Op for Reduce {
             calls: vec![first, second],
             scratch: vec![(outer * chunks * inner * 4) as u64],
         })
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

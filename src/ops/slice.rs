@@ -6,12 +6,11 @@ use super::program::Program;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
 use crate::tensor::{DType, Shape};
-use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The elements `range` along an axis, and all along the others: a strided read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slice {
     /// The axis that is cut.
     pub axis: usize,
@@ -85,10 +84,6 @@ impl Op for Slice {
         let shape = self.shape();
         let layout = Layout::strided(&self.from.strides(), self.offset(), &shape);
         lower_map(&Program::identity(), &shape, &[layout], cx)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, RowParams, grid};
 use crate::tensor::{DType, Shape};
-use std::any::Any;
 use std::sync::Arc;
 
 /// Rows and columns of a shape, the last axis being the columns.
@@ -42,7 +41,7 @@ pub(super) fn row_launch(
 }
 
 /// e^(x - max) / Σ e^(x - max), or its logarithm, over the last axis.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Softmax {
     /// Whether the logarithm is meant.
     pub log: bool,
@@ -106,10 +105,6 @@ impl Op for Softmax {
             flops: 4 * (rows * cols) as u64,
         }
         .into())
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

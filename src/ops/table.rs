@@ -4,7 +4,7 @@
 //! bits), `index` (the four element indices). Longer functions live in `shaders/lib/math.wgsl`.
 
 /// How an elementwise function is differentiated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Derivative {
     /// WGSL of f'(x) in terms of the operand `x`.
     OfInput(&'static str),
@@ -54,6 +54,14 @@ impl Row {
 impl PartialEq for Row {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
+    }
+}
+
+impl Eq for Row {}
+
+impl std::hash::Hash for Row {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
     }
 }
 

@@ -5,7 +5,7 @@ use super::rewrite::Rewrite;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{Contraction, Reduce, ReduceKind};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub(super) fn column_sums(graph: &Graph, max_buffers: usize) -> Result<Graph> {
@@ -28,7 +28,7 @@ pub(super) fn column_sums(graph: &Graph, max_buffers: usize) -> Result<Graph> {
             Some((r, c)) => {
                 let node = &graph.nodes()[c];
                 let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
-                let Some(op) = node.op.as_any().downcast_ref::<Contraction>() else { continue };
+                let Some(op) = node.op.card::<Contraction>() else { continue };
                 let op = Contraction { b_sums: true, ..op.clone() };
                 let mut values = rewrite.to.push_node(Arc::new(op), &inputs, node.layer.clone())?;
                 rewrite.set(r, values.split_off(values.len() - 1));
@@ -43,8 +43,16 @@ pub(super) fn column_sums(graph: &Graph, max_buffers: usize) -> Result<Graph> {
 /// Reductions with the contraction that can yield their sums; each contraction serves one.
 fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
     let mut pairs = HashMap::new();
+    let mut taken = HashSet::new();
+    // The contractions that read each value as B.
+    let mut readers: HashMap<Value, Vec<usize>> = HashMap::new();
+    for (c, node) in graph.nodes().iter().enumerate() {
+        if node.op.card::<Contraction>().is_some() {
+            readers.entry(node.inputs[1]).or_default().push(c);
+        }
+    }
     for (r, node) in graph.nodes().iter().enumerate() {
-        let Some(reduce) = node.op.as_any().downcast_ref::<Reduce>() else { continue };
+        let Some(reduce) = node.op.card::<Reduce>() else { continue };
         let v = node.inputs[0];
         let columns = reduce.kind == ReduceKind::Sum
             && reduce.first == 0
@@ -55,18 +63,18 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
         }
         let serves = |c: &usize| {
             let node = &graph.nodes()[*c];
-            node.op.as_any().downcast_ref::<Contraction>().is_some_and(|op| {
+            node.op.card::<Contraction>().is_some_and(|op| {
                 let uniform = |v: &&Value| graph.node(**v).op.class().is_uniform();
                 let buffers = node.inputs.iter().filter(|v| !uniform(v)).count();
-                node.inputs[1] == v
-                    && op.spec.batch == 1
+                op.spec.batch == 1
                     && !op.spec.b.k_inner
                     && !op.b_sums
-                    && !pairs.values().any(|&taken| taken == *c)
+                    && !taken.contains(c)
                     && buffers + op.epilogue.outputs.len() < max_buffers
             })
         };
-        if let Some(c) = (0..graph.nodes().len()).find(serves) {
+        if let Some(c) = readers.get(&v).into_iter().flatten().copied().find(serves) {
+            taken.insert(c);
             pairs.insert(r, c);
         }
     }

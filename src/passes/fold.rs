@@ -15,7 +15,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
     for (i, node) in graph.nodes().iter().enumerate() {
         match node.op.class() {
             Class::Leaf(Leaf::Constant(v)) if node.outputs[0].dtype == DType::F32 => {
-                known[i] = Some(*v);
+                known[i] = Some(v.get());
                 rewrite.copy(i)?;
             }
             Class::Movement(Movement::Alias { .. } | Movement::Strided { .. }) => {
@@ -23,7 +23,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
                 rewrite.copy(i)?;
             }
             Class::Elementwise => {
-                let map = node.op.as_any().downcast_ref::<Map>();
+                let map = node.op.card::<Map>();
                 let values: Vec<Option<f32>> =
                     node.inputs.iter().map(|&v| constant(&known, v)).collect();
                 known[i] = map.and_then(|m| evaluate(m, &values));

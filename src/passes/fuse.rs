@@ -1,6 +1,9 @@
 //! Fusion: elementwise nodes of one shape become one kernel, and one that follows a contraction becomes its
 //! epilogue.
 //!
+//! The work grows linearly with the graph: groups are bounded, and the search for a way back into a group ends at the
+//! first place that no group reaches across.
+//!
 //! A group may have several results. Sources (functions of constants, step words and the element index
 //! alone, such as dropout masks) are recomputed by each group that reads them, never stored. Groups stop at
 //! the number of buffers that one kernel may bind.
@@ -9,8 +12,13 @@ use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Movement, Node, Value};
 use crate::ops::{Contraction, Map, Program, Reg};
-use std::collections::{BTreeSet, HashMap};
+use std::cell::RefCell;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
+
+/// Functions that one kernel computes at most: a driver's time to compile straight-line code grows faster than the code.
+const LONGEST: usize = 256;
 
 pub(super) fn fuse(graph: &Graph, max_buffers: usize) -> Result<Graph> {
     let mut fusion = Fusion::new(graph, max_buffers);
@@ -32,10 +40,68 @@ struct Fusion<'a> {
     head: HashMap<usize, usize>,
     source: Vec<bool>,
     root: Vec<bool>,
+    /// The state that each new value replaces.
+    replaces: HashMap<Value, Vec<Value>>,
+    /// Places between neighbours in the order that no group reaches across.
+    gaps: Gaps,
+    /// The search that last came to each node.
+    seen: RefCell<Marks>,
+}
+
+/// A node, or the nodes of a group, and the nodes outside that must come first.
+struct Unit {
+    nodes: Vec<usize>,
+    needs: Vec<usize>,
+}
+
+/// Marks on nodes that are all removed at once.
+struct Marks {
+    on: Vec<u32>,
+    round: u32,
+}
+
+impl Marks {
+    fn clear(&mut self) {
+        self.round += 1;
+    }
+
+    /// Marks a node; whether it had no mark.
+    fn set(&mut self, node: usize) -> bool {
+        std::mem::replace(&mut self.on[node], self.round) != self.round
+    }
+}
+
+/// The gaps between neighbouring nodes that no group spans, as a disjoint-set forest: each gap that is spanned points
+/// further on.
+struct Gaps(Vec<usize>);
+
+impl Gaps {
+    fn new(nodes: usize) -> Self {
+        Self((0..nodes).collect())
+    }
+
+    /// The first node from `node` on after which no group goes on.
+    fn end(&self, mut node: usize) -> usize {
+        while self.0[node] != node {
+            node = self.0[node];
+        }
+        node
+    }
+
+    /// States that a group reaches from `first` to `last`.
+    fn span(&mut self, first: usize, last: usize) {
+        let end = self.end(last);
+        let mut at = first;
+        while at < end {
+            let next = if self.0[at] == at { at + 1 } else { self.0[at] };
+            self.0[at] = end;
+            at = next;
+        }
+    }
 }
 
 fn map_of(node: &Node) -> Option<&Map> {
-    node.op.as_any().downcast_ref()
+    node.op.card()
 }
 
 impl<'a> Fusion<'a> {
@@ -50,7 +116,13 @@ impl<'a> Fusion<'a> {
             head: HashMap::new(),
             source: vec![false; count],
             root: vec![false; count],
+            replaces: HashMap::new(),
+            gaps: Gaps::new(count),
+            seen: RefCell::new(Marks { on: vec![0; count], round: 0 }),
         };
+        for &(state, new) in graph.updates() {
+            this.replaces.entry(new).or_default().push(state);
+        }
         graph.roots().for_each(|v| this.root[v.node.index()] = true);
         for (i, node) in graph.nodes().iter().enumerate() {
             for v in &node.inputs {
@@ -121,6 +193,9 @@ impl<'a> Fusion<'a> {
         if a == b || self.shape_of(producer) != self.shape_of(consumer) {
             return false;
         }
+        if self.groups[a].len() + self.groups[b].len() > LONGEST {
+            return false;
+        }
         let mut union = [self.groups[a].as_slice(), self.groups[b].as_slice()].concat();
         union.sort_unstable();
         let (inputs, outputs) = self.boundary(&union);
@@ -129,6 +204,7 @@ impl<'a> Fusion<'a> {
         let fits = read + own <= self.max_buffers && !self.reenters(&union);
         if fits {
             union.iter().for_each(|&n| self.group_of[n] = Some(b));
+            self.gaps.span(union[0], union[union.len() - 1]);
             self.groups[a].clear();
             self.groups[b] = union;
         }
@@ -138,8 +214,8 @@ impl<'a> Fusion<'a> {
     /// Whether `output` of the set is sure to be written over a state that the set reads: then both share
     /// one binding. Of two states that take one value only the first is written, and a pack keeps what it holds.
     fn takes_place(&self, set: &[usize], inputs: &[Value], output: Value) -> bool {
-        let mut updates = self.graph.updates().iter().filter(|&&(_, new)| new == output);
-        let (Some(&(state, _)), None) = (updates.next(), updates.next()) else { return false };
+        let states = self.replaces.get(&output).map_or(&[][..], Vec::as_slice);
+        let &[state] = states else { return false };
         inputs.contains(&state) && self.read_before(state, set) && !self.packed(output)
     }
 
@@ -164,21 +240,27 @@ impl<'a> Fusion<'a> {
 
     /// Whether a path leaves the set and comes back: merging it would make a cycle.
     fn reenters(&self, set: &[usize]) -> bool {
-        let mut seen = BTreeSet::new();
-        let mut open: Vec<usize> = set.iter().flat_map(|&n| self.users[n].clone()).collect();
-        open.retain(|n| set.binary_search(n).is_err());
+        let end = self.gaps.end(set[set.len() - 1]);
+        let inside = |n: &usize| set.binary_search(n).is_ok();
+        let mut seen = self.seen.borrow_mut();
+        seen.clear();
+        let users = set.iter().flat_map(|&n| &self.users[n]).copied();
+        let mut open: Vec<usize> = users.filter(|n| *n <= end && !inside(n)).collect();
         while let Some(n) = open.pop() {
             // A path through a node in another group continues from all of that group.
-            let members = self.group_of[n].map_or(vec![n], |g| self.groups[g].clone());
-            for m in members {
-                if !seen.insert(m) {
+            let alone = [n];
+            for &m in self.group_of[n].map_or(&alone[..], |g| &self.groups[g]) {
+                if !seen.set(m) {
                     continue;
                 }
-                for &u in &self.users[m] {
-                    if set.binary_search(&u).is_ok() {
+                for u in &self.users[m] {
+                    if inside(u) {
                         return true;
                     }
-                    open.push(u);
+                    // What comes after the end has no way back.
+                    if *u <= end {
+                        open.push(*u);
+                    }
                 }
             }
         }
@@ -226,7 +308,7 @@ impl<'a> Fusion<'a> {
             let shape = self.shape_of(members[0]).clone();
             let fits = |c: usize| {
                 let node = &self.graph.nodes()[c];
-                let Some(op) = node.op.as_any().downcast_ref::<Contraction>() else { return false };
+                let Some(op) = node.op.card::<Contraction>() else { return false };
                 let others: Vec<Value> =
                     inputs.iter().copied().filter(|v| v.node.index() != c).collect();
                 let buffers =
@@ -297,41 +379,70 @@ impl<'a> Fusion<'a> {
         Ok(())
     }
 
-    /// Rebuilds the graph with a node per group, each as early as its operands allow.
+    /// Rebuilds the graph with a node per group, each as early as its operands allow: the graph is walked over and
+    /// over, and a node or group that is met is emitted if its operands are there.
     fn emit(&self) -> Result<Graph> {
         let mut rewrite = Rewrite::new(self.graph);
-        let heads: BTreeSet<usize> = self.head.values().copied().collect();
-        let mut waiting: Vec<usize> =
-            (0..self.graph.nodes().len()).filter(|n| !heads.contains(n)).collect();
-        while !waiting.is_empty() {
-            let before = waiting.len();
-            let mut rest = Vec::new();
-            for n in waiting {
-                if !self.emit_node(n, &mut rewrite)? {
-                    rest.push(n);
+        let units = self.units();
+        let mut unit_of: HashMap<usize, usize> = HashMap::new();
+        let mut waiting: Vec<Vec<usize>> = vec![Vec::new(); self.graph.nodes().len()];
+        let mut missing: Vec<usize> = units.iter().map(|unit| unit.needs.len()).collect();
+        // What is emitted next: the walk, and the node at which it meets the unit.
+        let mut ready = BinaryHeap::new();
+        for (u, unit) in units.iter().enumerate() {
+            unit.nodes.iter().for_each(|&n| _ = unit_of.insert(n, u));
+            unit.needs.iter().for_each(|&n| waiting[n].push(u));
+            if unit.needs.is_empty() {
+                ready.push(Reverse((0, unit.nodes[0])));
+            }
+        }
+        let mut emitted = 0;
+        while let Some(Reverse((walk, n))) = ready.pop() {
+            self.emit_node(n, &mut rewrite)?;
+            emitted += 1;
+            for &user in units[unit_of[&n]].nodes.iter().flat_map(|&node| &waiting[node]) {
+                missing[user] -= 1;
+                if missing[user] == 0 {
+                    let nodes = &units[user].nodes;
+                    let later = nodes.iter().find(|&&node| node > n);
+                    ready.push(Reverse(later.map_or((walk + 1, nodes[0]), |&node| (walk, node))));
                 }
             }
-            if rest.len() == before {
-                return Err(Error::internal("fuse", "the groups form a cycle"));
-            }
-            waiting = rest;
+        }
+        if emitted < units.len() {
+            return Err(Error::internal("fuse", "the groups form a cycle"));
         }
         Ok(rewrite.finish())
     }
 
-    /// Emits a node, or its whole group; false if operands are missing.
-    fn emit_node(&self, n: usize, rewrite: &mut Rewrite<'_>) -> Result<bool> {
-        let node = &self.graph.nodes()[n];
-        let Some(g) = self.group_of[n] else {
-            let ready = node.inputs.iter().all(|&v| rewrite.has(v));
-            if ready {
-                rewrite.copy(n)?;
-            }
-            return Ok(ready);
-        };
-        if rewrite.has(Value { node: self.graph.id(n), output: 0 }) {
-            return Ok(true);
+    /// What is emitted at once, in order of first nodes. A head is part of its group.
+    fn units(&self) -> Vec<Unit> {
+        let heads: HashSet<usize> = self.head.values().copied().collect();
+        let mut units = Vec::new();
+        for (n, node) in self.graph.nodes().iter().enumerate() {
+            let (nodes, mut needs): (_, Vec<Value>) = match self.group_of[n] {
+                _ if heads.contains(&n) => continue,
+                None => (vec![n], node.inputs.clone()),
+                Some(g) if self.groups[g][0] != n => continue,
+                Some(g) => {
+                    let head = self.head.get(&g).copied();
+                    let (mut needs, _) = self.boundary(&self.groups[g]);
+                    needs.retain(|v| Some(v.node.index()) != head);
+                    needs.extend(head.into_iter().flat_map(|c| &self.graph.nodes()[c].inputs));
+                    (self.groups[g].clone(), needs)
+                }
+            };
+            needs.sort_unstable();
+            needs.dedup_by_key(|v| v.node);
+            units.push(Unit { nodes, needs: needs.iter().map(|v| v.node.index()).collect() });
         }
+        units
+    }
+
+    /// Emits a node, or its whole group, whose operands are there.
+    fn emit_node(&self, n: usize, rewrite: &mut Rewrite<'_>) -> Result<()> {
+        let node = &self.graph.nodes()[n];
+        let Some(g) = self.group_of[n] else { return rewrite.copy(n) };
         let members = &self.groups[g];
         let (mut inputs, mut outputs) = self.boundary(members);
         if outputs.is_empty() {
@@ -341,9 +452,6 @@ impl<'a> Fusion<'a> {
         let head = self.head.get(&g).copied();
         let outside = |v: &Value| Some(v.node.index()) != head;
         let operands = head.map_or(&[][..], |c| &self.graph.nodes()[c].inputs);
-        if !inputs.iter().filter(|v| outside(v)).chain(operands).all(|&v| rewrite.has(v)) {
-            return Ok(false);
-        }
         let shape = self.shape_of(members[0]).clone();
         let layer = node.layer.clone();
         let values = match head {
@@ -352,7 +460,7 @@ impl<'a> Fusion<'a> {
                 inputs.retain(outside);
                 inputs.insert(0, sum);
                 let epilogue = self.program(members, &inputs, &outputs)?;
-                let contraction = self.graph.nodes()[c].op.as_any().downcast_ref::<Contraction>();
+                let contraction = self.graph.nodes()[c].op.card::<Contraction>();
                 let contraction = contraction
                     .ok_or_else(|| Error::internal("fuse", "a head is no contraction"))?;
                 let op = Contraction { epilogue, ..contraction.clone() };
@@ -375,6 +483,6 @@ impl<'a> Fusion<'a> {
             // Nobody asks for members that stay inside; each is mapped to the group.
             rewrite.set(m, vec![anchor]);
         }
-        Ok(true)
+        Ok(())
     }
 }

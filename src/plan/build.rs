@@ -162,7 +162,7 @@ fn lower_node(
 ) -> Result<()> {
     let node = &graph.nodes()[i];
     let source = |v: Value| match graph.node(v).op.class() {
-        Class::Leaf(Leaf::Constant(c)) => Source::Constant(*c),
+        Class::Leaf(Leaf::Constant(c)) => Source::Constant(c.get()),
         Class::Leaf(Leaf::Step(s)) => Source::Step(*s),
         _ => Source::Buffer,
     };

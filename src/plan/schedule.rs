@@ -1,7 +1,8 @@
 //! The order of kernels, and which new states take the place of the old.
 
 use crate::graph::{Class, Graph, Leaf, Movement, Value};
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 /// Nodes in the order they run, and for each update whether the new value is written straight over the old.
 pub(super) struct Schedule {
@@ -12,38 +13,81 @@ pub(super) struct Schedule {
 }
 
 pub(super) fn schedule(graph: &Graph) -> Schedule {
-    let count = graph.nodes().len();
-    let mut before: Vec<BTreeSet<usize>> =
-        graph.nodes().iter().map(|n| n.inputs.iter().map(|v| v.node.index()).collect()).collect();
+    let uses = Uses::new(graph);
+    // What must run after each node.
+    let mut after: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes().len()];
+    for (i, node) in graph.nodes().iter().enumerate() {
+        node.inputs.iter().for_each(|v| after[v.node.index()].push(i));
+    }
     let mut placed: HashMap<Value, Value> = HashMap::new();
     for &(state, new) in graph.updates() {
         let writer = new.node.index();
-        if !may_place(graph, state, new) || placed.contains_key(&new) {
+        if !may_place(graph, &uses, state, new) || placed.contains_key(&new) {
             continue;
         }
-        // Whoever reads the old state runs before the kernel that overwrites it.
-        let readers: Vec<usize> =
-            (0..count).filter(|&i| i != writer && reads(graph, i, state)).collect();
-        if readers.iter().any(|&r| reaches(&before, writer, r)) {
+        // What reads the old state runs before the kernel that overwrites it.
+        let readers = uses.readers.get(&state).map_or(&[][..], Vec::as_slice);
+        let others = || readers.iter().copied().filter(|&reader| reader != writer);
+        if follows(&after, writer, others) {
             continue;
         }
-        before[writer].extend(readers);
+        others().for_each(|reader| after[reader].push(writer));
         placed.insert(new, state);
     }
-    // Leaves and aliases cost nothing, so the lowest ready index keeps the order in which layers were built.
-    let mut done = vec![false; count];
-    let mut order = Vec::with_capacity(count);
-    while order.len() < count {
-        let ready = (0..count).find(|&i| !done[i] && before[i].iter().all(|&b| done[b]));
-        let Some(next) = ready else { break };
-        done[next] = true;
-        order.push(next);
+    Schedule { order: order(&after), placed }
+}
+
+/// Nodes in an order that keeps to `after`. Leaves and aliases cost nothing, so the lowest node that is ready keeps the
+/// order in which layers were built.
+fn order(after: &[Vec<usize>]) -> Vec<usize> {
+    let mut missing = vec![0; after.len()];
+    after.iter().flatten().for_each(|&next| missing[next] += 1);
+    let ready = (0..after.len()).filter(|&i| missing[i] == 0).map(Reverse);
+    let mut ready: BinaryHeap<_> = ready.collect();
+    let mut order = Vec::with_capacity(after.len());
+    while let Some(Reverse(i)) = ready.pop() {
+        order.push(i);
+        for &next in &after[i] {
+            missing[next] -= 1;
+            if missing[next] == 0 {
+                ready.push(Reverse(next));
+            }
+        }
     }
-    Schedule { order, placed }
+    order
+}
+
+/// Who uses which buffer.
+struct Uses {
+    /// The kernels that read each value's buffer.
+    readers: HashMap<Value, Vec<usize>>,
+    /// Values that a pack has written straight into its arena.
+    packed: HashSet<Value>,
+}
+
+impl Uses {
+    fn new(graph: &Graph) -> Self {
+        let mut readers: HashMap<Value, Vec<usize>> = HashMap::new();
+        let mut packed = HashSet::new();
+        for (i, node) in graph.nodes().iter().enumerate() {
+            let class = node.op.class();
+            for &v in &node.inputs {
+                let root = graph.storage_root(v);
+                if class.launches() {
+                    readers.entry(root).or_default().push(i);
+                }
+                if matches!(class, Class::Movement(Movement::Pack { .. })) {
+                    packed.insert(root);
+                }
+            }
+        }
+        readers.values_mut().for_each(Vec::dedup);
+        Self { readers, packed }
+    }
 }
 
 /// Whether the op allows `new` to be written into the buffer of `state`.
-fn may_place(graph: &Graph, state: Value, new: Value) -> bool {
+fn may_place(graph: &Graph, uses: &Uses, state: Value, new: Value) -> bool {
     let node = graph.node(new);
     match node.op.class() {
         Class::Leaf(_) | Class::Movement(_) => return false,
@@ -51,7 +95,7 @@ fn may_place(graph: &Graph, state: Value, new: Value) -> bool {
     }
     // A tensor of a pack is written there, and a buffer that is bound twice has one access mode.
     let twice = node.inputs.iter().filter(|&&v| v == state).count() > 1;
-    if twice || packed(graph, new) {
+    if twice || uses.packed.contains(&new) {
         return false;
     }
     let types: Vec<_> = node.inputs.iter().map(|&v| graph.ty(v)).collect();
@@ -61,30 +105,21 @@ fn may_place(graph: &Graph, state: Value, new: Value) -> bool {
     })
 }
 
-/// Whether a pack has `value` written straight into its arena.
-fn packed(graph: &Graph, value: Value) -> bool {
-    graph.nodes().iter().any(|node| {
-        matches!(node.op.class(), Class::Movement(Movement::Pack { .. }))
-            && node.inputs.iter().any(|&v| graph.storage_root(v) == value)
-    })
-}
-
-/// Whether the kernel of node `i` reads the buffer of `state`.
-fn reads(graph: &Graph, i: usize, state: Value) -> bool {
-    let node = &graph.nodes()[i];
-    node.op.class().launches() && node.inputs.iter().any(|&v| graph.storage_root(v) == state)
-}
-
-/// Whether `from` must run before `to`.
-fn reaches(before: &[BTreeSet<usize>], from: usize, to: usize) -> bool {
-    let mut open = vec![to];
-    let mut seen = BTreeSet::new();
+/// Whether any of `nodes` must run after `from`.
+fn follows<I: Iterator<Item = usize>>(
+    after: &[Vec<usize>],
+    from: usize,
+    nodes: impl Fn() -> I,
+) -> bool {
+    let sought: HashSet<usize> = nodes().collect();
+    let mut open = after[from].clone();
+    let mut seen = HashSet::new();
     while let Some(n) = open.pop() {
-        if n == from {
+        if sought.contains(&n) {
             return true;
         }
         if seen.insert(n) {
-            open.extend(&before[n]);
+            open.extend(&after[n]);
         }
     }
     false

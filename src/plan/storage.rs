@@ -5,6 +5,7 @@ use super::{BufferClass, BufferDecl, Region, Slot};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, Movement, TensorType, Value};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Bytes to which buffers and the tensors inside them are aligned.
 pub(super) const ALIGN: u64 = 256;
@@ -12,6 +13,8 @@ pub(super) const ALIGN: u64 = 256;
 /// Where every value lies.
 pub(super) struct Storage {
     pub buffers: Vec<BufferDecl>,
+    /// Buffers of the caller's by class and name.
+    external: HashMap<(BufferClass, Arc<str>), usize>,
     places: HashMap<Value, (usize, u64)>,
     /// Values whose place moves from step to step.
     slots: HashMap<Value, Slot>,
@@ -26,6 +29,7 @@ impl Storage {
     pub(super) fn new(graph: &Graph, schedule: &Schedule) -> Result<Self> {
         let mut this = Self {
             buffers: Vec::new(),
+            external: HashMap::new(),
             places: HashMap::new(),
             slots: HashMap::new(),
             free: Vec::new(),
@@ -87,7 +91,7 @@ impl Storage {
             _ => return Err(Error::internal("storage", "not an external buffer")),
         };
         let bytes = padded(ty.bytes(), ALIGN);
-        let known = self.buffers.iter().position(|b| b.name == **name && b.class == class);
+        let known = self.external.get(&(class, name.clone())).copied();
         let buffer = match known {
             Some(b) if self.buffers[b].bytes != bytes => {
                 return Err(Error::internal(
@@ -96,7 +100,11 @@ impl Storage {
                 ));
             }
             Some(b) => b,
-            None => self.declare(name, class, bytes),
+            None => {
+                let buffer = self.declare(name, class, bytes);
+                self.external.insert((class, name.clone()), buffer);
+                buffer
+            }
         };
         self.places.insert(value, (buffer, 0));
         Ok(())

@@ -1,9 +1,11 @@
 //! Shapes, element types and host tensors. Knows neither graphs nor GPUs.
 
+mod exact;
 mod host;
 pub mod init;
 mod shape;
 
+pub use exact::Exact;
 pub use host::{Data, Tensor};
 pub use init::Initializer;
 pub use shape::Shape;

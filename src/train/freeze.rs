@@ -3,7 +3,7 @@
 use super::layout::ArenaLayout;
 use super::state::TrainerState;
 use super::trainer::Trainer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::Tensor;
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ impl Trainer {
     /// A checkpoint says which layers are frozen. To load it, freeze the same ones first.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a layer that the model does not have, and while a `fit` is under way; [`Error::Gpu`]
+    /// [`crate::Error::Parameter`] for a layer that the model does not have, and while a `fit` is under way; [`crate::Error::Gpu`]
     /// if the device fails. The trainer stays as it was.
     ///
     /// # Examples
@@ -39,7 +39,7 @@ impl Trainer {
     /// advisable for the first steps.
     ///
     /// # Errors
-    /// As [`Trainer::freeze`]; [`Error::Limit`] if the optimizer state does not fit into the device's memory.
+    /// As [`Trainer::freeze`]; [`crate::Error::Limit`] if the optimizer state does not fit into the device's memory.
     pub fn unfreeze<S: AsRef<str>>(&mut self, layers: impl IntoIterator<Item = S>) -> Result<()> {
         crate::gpu::block_on(self.set_trainable_async(layers, true))
     }
@@ -53,13 +53,11 @@ impl Trainer {
         layers: impl IntoIterator<Item = S>,
         trainable: bool,
     ) -> Result<()> {
+        let call = if trainable { "unfreeze" } else { "freeze" };
+        self.refuse_in_fit(call, "freeze and unfreeze between two `fit`s")?;
         let mut model = self.model.clone();
         for layer in layers {
             model.set_trainable(layer.as_ref(), trainable)?;
-            if self.fitting {
-                let detail = "training is under way; freeze and unfreeze between two `fit`s";
-                return Err(Error::parameter("layer", layer.as_ref(), detail));
-            }
         }
         let caps = self.device.caps();
         let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;

@@ -174,7 +174,7 @@ impl Case {
                 "softmax_cross_entropy" => CrossEntropyKind::Categorical,
                 _ => CrossEntropyKind::Binary,
             };
-            g.push_all(Arc::new(CrossEntropy { kind, scale: c.params[0] }), x)
+            g.push_all(Arc::new(CrossEntropy { kind, scale: c.params[0].into() }), x)
         };
         let inputs = vec![Sample::f32([rows, cols], (-4.0, 4.0)), labels];
         Self::new(op, inputs, &[], build).with(&[1.0 / rows as f32], &[])
