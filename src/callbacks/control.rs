@@ -27,7 +27,10 @@ pub struct Control<'a> {
 }
 
 impl Control<'_> {
-    /// The model in training.
+    /// The model in training. A hook may look at it (`evaluate`, `predict`, `weights`) and set its weights. What would
+    /// change the data or the place of the `fit` under way is an error: `fit`, `train_on_batch`, `profile`,
+    /// `load_checkpoint` and `save_checkpoint`, for which [`Control::save_checkpoint`] is there. Another trainer in this
+    /// one's place ends training with an error.
     #[must_use]
     pub fn trainer(&mut self) -> &mut Trainer {
         self.trainer

@@ -1,5 +1,7 @@
-//! One owner of a trainer at a time: what a hook may not do to the `fit` that called it.
+//! What callbacks must be before a `fit`, and what their hooks may not do to it.
 
+use super::fit::Fit;
+use super::numbers::Numbers;
 use super::trainer::Trainer;
 use crate::callbacks::{Callback, Control, HookResult};
 use crate::error::{Error, Result};
@@ -52,5 +54,45 @@ impl Trainer {
             }
             false => Ok(()),
         }
+    }
+
+    /// Names of the logs at the end of an epoch.
+    fn log_names(&self, validation: bool) -> Vec<String> {
+        let own = Numbers::empty(&self.spec(false)).evaluation(&self.outputs);
+        let mut names: Vec<String> = own.logs("").into_iter().map(|(name, _)| name).collect();
+        if validation {
+            names.extend(own.logs("val_").into_iter().map(|(name, _)| name));
+        }
+        names
+    }
+
+    /// Refuses callbacks with settings outside their domain, or that monitor what nobody logs before them.
+    pub(super) fn check_callbacks(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
+        let mut names = self.log_names(validation);
+        for callback in &fit.callbacks {
+            for monitor in callback.monitors() {
+                if !names.contains(&monitor) {
+                    let detail = format!(
+                        "{} finds no such log; there are {}",
+                        callback.name(),
+                        names.join(", ")
+                    );
+                    return Err(Error::parameter("monitor", monitor, detail));
+                }
+            }
+            callback.check().map_err(|e| match e {
+                // What names a file alone does not tell who wants it.
+                Error::Io { .. } | Error::File { .. } => {
+                    Error::callback(callback.name(), "check", &e)
+                }
+                e => e,
+            })?;
+            for log in callback.logs() {
+                if !names.contains(&log) {
+                    names.push(log);
+                }
+            }
+        }
+        Ok(())
     }
 }

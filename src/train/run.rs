@@ -110,7 +110,7 @@ impl Trainer {
     ///
     /// # Errors
     /// Data that does not suit the model, a batch size of zero, a split that leaves a side empty, a callback
-    /// that fails or monitors what is not logged, batches other than those of an epoch that a checkpoint left in
+    /// that fails or monitors what is not logged, a call from a callback of this trainer's `fit`, batches other than those of an epoch that a checkpoint left in
     /// its middle, or a device failure.
     pub async fn fit_async<'d>(
         &mut self,
@@ -202,47 +202,8 @@ impl Trainer {
         self.resident_pass("validate", data, scale, size, None)
     }
 
-    /// Names of the logs at the end of an epoch.
-    fn log_names(&self, validation: bool) -> Vec<String> {
-        let own = Numbers::empty(&self.spec(false)).evaluation(&self.outputs);
-        let mut names: Vec<String> = own.logs("").into_iter().map(|(name, _)| name).collect();
-        if validation {
-            names.extend(own.logs("val_").into_iter().map(|(name, _)| name));
-        }
-        names
-    }
-
-    /// Refuses callbacks with settings outside their domain, or that monitor what nobody logs before them.
-    fn check_callbacks(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
-        let mut names = self.log_names(validation);
-        for callback in &fit.callbacks {
-            for monitor in callback.monitors() {
-                if !names.contains(&monitor) {
-                    let detail = format!(
-                        "{} finds no such log; there are {}",
-                        callback.name(),
-                        names.join(", ")
-                    );
-                    return Err(Error::parameter("monitor", monitor, detail));
-                }
-            }
-            callback.check().map_err(|e| match e {
-                // What names a file alone does not tell who wants it.
-                Error::Io { .. } | Error::File { .. } => {
-                    Error::callback(callback.name(), "check", &e)
-                }
-                e => e,
-            })?;
-            for log in callback.logs() {
-                if !names.contains(&log) {
-                    names.push(log);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Takes up the state of a checkpoint, where one was loaded or a callback has one.
+    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "there are no files"))]
     fn take_up(&mut self, run: &mut Run<'_, '_>, scaling: &Scaling) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(path) = run.fit.callbacks.iter().find_map(|c| c.resume_from()) {

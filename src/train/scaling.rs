@@ -56,7 +56,8 @@ impl Scaling {
         Self::resolve(known, &dtypes, data.given_scale())
     }
 
-    /// Warns where samples that training goes on with have another factor than those before.
+    /// Warns if samples that training goes on with have another factor than those before.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn compare(known: Option<&Self>, now: &Self) {
         // A factor that is given is never refused.
         let _ = Self::resolve(known, &now.dtypes, Some(now.scale));
@@ -96,6 +97,7 @@ impl Trainer {
     }
 
     /// How the samples came that the model was trained on, if that is known.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) const fn scaling(&self) -> Option<&Scaling> {
         self.scaling.as_ref()
     }

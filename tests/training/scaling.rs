@@ -47,7 +47,7 @@ fn plain_samples_are_scaled_as_those_trained_on() -> Result<()> {
         let want = t.predict(&data)?;
         assert_eq!(t.predict(&x)?, want);
         assert_eq!(t.predict(std::slice::from_ref(&x))?, want);
-        assert_eq!(t.predict_outputs(&x)?, [want.clone()]);
+        assert_eq!(t.predict_outputs(&x)?, std::slice::from_ref(&want));
         assert_eq!(t.predict(&plain)?, want, "a dataset that was given no scale");
         let given = |scale| Features { x: std::slice::from_ref(&x), scale };
         assert_eq!(t.predict(given(None))?, want);
