@@ -7,6 +7,7 @@ mod disk;
 mod format;
 mod kill;
 mod others;
+mod replaced;
 mod resume;
 #[path = "../support/mod.rs"]
 mod support;
