@@ -65,11 +65,22 @@ fn module(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// The code of a file without comments and without the unit tests at its end.
+/// The code of a file without comments and without its unit tests.
 fn code(text: &str) -> String {
-    let product = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    let lines = product.lines().map(|l| l.split("//").next().unwrap_or_default());
-    lines.collect::<Vec<_>>().join("\n")
+    let mut kept = Vec::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let test = line.trim_start() == "#[cfg(test)]"
+            && lines.peek().is_some_and(|next| next.trim_start().starts_with("mod "));
+        if !test {
+            kept.push(line.split("//").next().unwrap_or_default());
+        } else if lines.next().is_some_and(|module| module.ends_with('{')) {
+            // The brace that closes the module is indented as its attribute is.
+            let end = line.replace("#[cfg(test)]", "}");
+            lines.by_ref().find(|line| *line == end);
+        }
+    }
+    kept.join("\n")
 }
 
 /// Modules that follow `crate::` in code: in paths, in lists, and in `pub(in crate::...)`.
@@ -161,9 +172,11 @@ fn wgpu_is_named_in_gpu_alone() -> Result<()> {
 
 /// Ways to write a file that is not new.
 fn writes_files(code: &str) -> bool {
-    ["fs::write", "File::create(", "OpenOptions", "fs::rename", "fs::copy"]
-        .iter()
-        .any(|way| code.contains(way))
+    let ways = ["fs::write", "File::create(", "OpenOptions", "fs::rename", "fs::copy"];
+    ways.iter().any(|way| {
+        let mut places = code.match_indices(way);
+        places.any(|(at, _)| !code[..at].ends_with(char::is_alphanumeric))
+    })
 }
 
 #[test]
@@ -273,9 +286,12 @@ fn wrong_sources_are_noticed() {
     assert_eq!(wrong("newcomer", "").len(), 1);
     assert!(wrong("ops", "// see crate::gpu\nuse crate::graph::Graph;").is_empty());
     assert!(wrong("ops", "#[cfg(test)]\nmod tests { use crate::gpu::Device; }").is_empty());
+    let nested = "mod files {\n    #[cfg(test)]\n    mod tests {\n        use crate::gpu::A;\n    }\n}\nuse crate::train::B;";
+    assert_eq!(wrong("ops", nested), ["ops -> train"]);
     assert!(wrong("train", "use crate::gpu::Device;").is_empty());
     assert!(names_wgpu(&code("fn f(d: &wgpu::Device) {}")));
     assert!(!names_wgpu(&code("/// Knows no wgpu.\nfn from_wgpu() {}")));
     assert!(writes_files(&code("fn f() { std::fs::write(path, bytes); }")));
-    assert!(!writes_files(&code("fn f() { File::create_new(path); } // fs::write")));
+    assert!(writes_files(&code("fn f() { File::create(path); }")));
+    assert!(!writes_files(&code("fn f() { EventFile::create(path); } // fs::write")));
 }

@@ -14,7 +14,8 @@ impl Trainer {
     /// `fit` ended, its history and callbacks included. Inside a `fit`, ask for it with
     /// [`Control::save_checkpoint`](crate::callbacks::Control::save_checkpoint).
     ///
-    /// A file at `path` is replaced at once or not at all. [`crate::checkpoint`] describes the format.
+    /// A file at `path` is replaced at once or not at all; it keeps its mode, and of a symbolic link the target is
+    /// replaced. Pipes and character devices are written to. [`crate::checkpoint`] describes the format.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) where the file cannot be written; [`Error::Gpu`](crate::Error::Gpu) where the

@@ -5,7 +5,8 @@
 //!   [`one_hot`] encodes labels, [`permutation`] orders the rows of an epoch.
 //! - [`Dataset`] is the trait of samples that are read when they are needed, for data larger than
 //!   the device: a `Loader` reads ahead of it on a thread.
-//! - Files: [`read_idx`] reads the IDX format of MNIST and its kin, plain or gzip, and `load_mnist`
+//! - Files: [`read_idx`] reads the IDX format of MNIST and its kin, plain or gzip ([`Idx`] with a
+//!   bound of its own), and `load_mnist`
 //!   the four files; `IdxDataset` streams a pair; `read_csv` reads tables (feature `csv`);
 //!   `read_npy` and `Npz` read NumPy's files, `write_npy` and `write_npz` write them (feature
 //!   `npy`). With the feature `ndarray`, tensors convert from and to its arrays.

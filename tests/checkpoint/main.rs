@@ -9,6 +9,7 @@ mod freeze;
 mod kill;
 mod others;
 mod partial;
+mod replaced;
 mod resume;
 #[path = "../support/mod.rs"]
 mod support;

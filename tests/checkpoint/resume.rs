@@ -238,3 +238,26 @@ fn another_process_goes_on_with_the_same_bits() -> Result<()> {
     assert_eq!(ended(second), ended(trainer()));
     Ok(())
 }
+
+#[test]
+fn a_stream_goes_on_after_its_last_short_batch() -> Result<()> {
+    let folder = Folder::new("stream-end");
+    let path = folder.file("checkpoint");
+    // Ten batches in windows of five, the last batch with five samples of ten.
+    let data = || std::sync::Arc::new(points(95));
+    let fit = || Fit::new().epochs(2).batch_size(10).window_batches(5).verbose(Verbose::Silent);
+    let save = Lambda::new().on_batch_end(BatchInterval::Batches(1), |batch, control| {
+        if (batch.epoch, batch.batch) == (0, 9) {
+            control.save_checkpoint(&path);
+        }
+        Ok(())
+    });
+    let mut whole = trainer();
+    let want = bits(&whole.fit(data(), fit().callback(save))?);
+    let mut loaded = strayed();
+    loaded.load_checkpoint(&path)?;
+    assert_eq!(loaded.steps(), 10);
+    let got = loaded.fit(data(), fit())?;
+    assert_eq!((bits(&got), digest(&loaded)), (want, digest(&whole)));
+    Ok(())
+}

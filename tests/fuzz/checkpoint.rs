@@ -3,7 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use super::mutate::{Random, mutated};
+use super::mutate::{Random, mutated, renumbered};
 use super::{Folder, Verdict, fuzz, inputs};
 use safetensors::SafeTensors;
 use std::path::Path;
@@ -99,9 +99,12 @@ fn checkpoints_are_taken_or_refused() {
     let file = checkpoint(&folder.0);
     let text = metadata(&file);
     let (files, texts) = ([file.clone()], [text.clone().into_bytes()]);
-    let make = |random: &mut Random| match random.below(4) {
+    // What comes before must agree with the model to the letter.
+    let (config, counts) = text.split_at(text.find("\"steps\":").unwrap());
+    let make = |random: &mut Random| match random.below(8) {
         0 => mutated(random, &files),
         1 => sealed(mutated(random, &files)),
+        2..6 => with_metadata(&file, format!("{config}{}", renumbered(random, counts))),
         _ => {
             let text = mutated(random, &texts);
             with_metadata(&file, String::from_utf8_lossy(&text).into_owned())

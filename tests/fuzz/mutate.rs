@@ -77,6 +77,16 @@ pub fn mutated(random: &mut Random, files: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
+/// A text with other numbers in one to three places.
+pub fn renumbered(random: &mut Random, text: &str) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..1 + random.below(3) {
+        let at = random.below(bytes.len());
+        number(random, &mut bytes, at);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 fn change(random: &mut Random, file: &mut Vec<u8>, files: &[Vec<u8>]) {
     if file.is_empty() {
         return file.push(random.next() as u8);

@@ -249,8 +249,8 @@ fn nearest(bytes: [u8; 8]) -> Option<f32> {
 /// How many elements these extents have, if eight bytes of each can be addressed. Empty axes are left out of that
 /// product, which then bounds every stride too.
 fn addressable(dims: &[usize]) -> Option<usize> {
-    let extents = dims.iter().map(|&extent| extent.max(1));
-    let bytes = extents.fold(Some(8_usize), |product, extent| product?.checked_mul(extent));
+    let mut extents = dims.iter().map(|&extent| extent.max(1));
+    let bytes = extents.try_fold(8_usize, |product, extent| product.checked_mul(extent));
     bytes.filter(|&bytes| bytes < isize::MAX as usize)?;
     Some(dims.iter().product())
 }
