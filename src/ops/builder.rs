@@ -37,8 +37,8 @@ impl Graph {
         let row = find(name, 1)?;
         if params.len() > row.params.len() {
             let known: Vec<&str> = row.params.iter().map(|p| p.0).collect();
-            let (given, taken) = (params.len(), known.len());
-            let detail = format!("{given} parameters were given; it takes {taken} {known:?}");
+            let (taken, given) = (known.len(), params.len());
+            let detail = format!("takes {taken} parameters {known:?}; {given} were given");
             return Err(Error::parameter("function", name, detail));
         }
         let given = params.iter().copied();

@@ -182,6 +182,8 @@ fn operands_that_do_not_fit_name_both_shapes() {
     refused!(g.matmul(a, k), Error::DType { .. }, "matmul", "u32");
     refused!(g.softmax(n), Error::DType { .. }, "softmax", "u32");
     refused!(g.unary("no_such", a, &[]), Error::Parameter { .. }, "no_such");
+    refused!(g.unary("sigmiod", a, &[]), Error::Parameter { .. }, "nearest are sigmoid");
+    refused!(g.unary("add", a, &[]), Error::Parameter { .. }, "call Graph::binary");
     refused!(g.unary("relu", a, &[1.0]), Error::Parameter { .. }, "relu", "0 parameters");
     refused!(g.step_param("x", DType::U8), Error::DType { .. }, "u8", "f32 or u32");
     let inside = g.in_layer("hidden", |g| g.add(a, b));
