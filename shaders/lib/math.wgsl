@@ -55,7 +55,8 @@ fn log1p_unit(u: vec4<f32>) -> vec4<f32> {
 
 // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
 fn softplus(x: vec4<f32>) -> vec4<f32> {
-    return max(x, vec4<f32>(0.0)) + log1p_unit(exp(-abs(x)));
+    // `max` may drop NaN, and `exp` of it may be infinite: `relu` does not.
+    return relu(x) + log1p_unit(exp(-abs(x)));
 }
 
 // erfc(z) for z >= 0 with relative error below 1.2e-7: Chebyshev fit of Numerical Recipes, section 6.2.
