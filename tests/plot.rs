@@ -98,6 +98,19 @@ fn every_picture_is_written_and_shows_something() -> Result<()> {
 }
 
 #[test]
+fn a_confusion_matrix_of_metrics_is_its_counts() -> Result<()> {
+    use wgrad::metrics::{NO_CLASS, confusion_matrix};
+    let matrix = confusion_matrix(&[0, 0, 1, 1, 1, 0], &[0, 1, 1, 1, 0, NO_CLASS], 2)?;
+    let names = ["a", "b"];
+    let drawn = Figure::from(ConfusionMatrix::new("test", &names, &matrix)).svg()?;
+    let counts = Figure::from(ConfusionMatrix::new("test", &names, [1_u64, 1, 1, 2])).svg()?;
+    assert_eq!(drawn, counts);
+    let turned = Figure::from(ConfusionMatrix::new("test", &names, [1_u64, 1, 2, 1])).svg()?;
+    assert_ne!(drawn, turned);
+    Ok(())
+}
+
+#[test]
 fn blank_and_clipped_pictures_are_noticed() {
     let size = (100, 100);
     let mut pixels = vec![[255; 4]; 10_000];

@@ -5,6 +5,7 @@ mod clock;
 mod compile;
 mod evaluate;
 mod fit;
+mod heads;
 mod history;
 mod layout;
 mod memory;

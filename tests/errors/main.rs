@@ -6,6 +6,7 @@
 mod data;
 mod device;
 mod failures;
+mod heads;
 mod limits;
 mod model;
 #[path = "../support/mod.rs"]

@@ -82,9 +82,12 @@ fn targets_that_do_not_suit() {
         Metric::CategoricalAccuracy,
         Metric::BinaryAccuracy { threshold },
         Metric::TopKCategoricalAccuracy { k: 2 },
-        Metric::Auc,
     ] {
         refused(3, SPARSE, metric, &["u32", "f32"]);
+    }
+    // Three classes are what is wrong, before their targets are.
+    for loss in [SPARSE, CATEGORICAL, BINARY, MSE] {
+        refused(3, loss, Metric::Auc, &["[3]", "single output", "class 1", "F1", "one unit"]);
     }
     for metric in
         [Metric::SparseCategoricalAccuracy, Metric::SparseTopKCategoricalAccuracy { k: 2 }]
