@@ -98,7 +98,9 @@ impl Activation {
             Self::Gelu => (-0.17, all),
             Self::GeluTanh => (-0.171, all),
             Self::Silu => (-0.279, all),
-            Self::Sigmoid | Self::HardSigmoid | Self::Step | Self::Perceptron | Self::Softmax => (0.0, 1.0),
+            Self::Sigmoid | Self::HardSigmoid | Self::Step | Self::Perceptron | Self::Softmax => {
+                (0.0, 1.0)
+            }
             Self::ClippedLinear { low, high } => (low, high),
             Self::LogSoftmax => (-all, 0.0),
         }

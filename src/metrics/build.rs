@@ -123,7 +123,9 @@ impl Output<'_> {
             return Ok(());
         }
         let detail = match dtype {
-            DType::U32 => "the metric takes integer labels (u32); its form without `Sparse` takes f32",
+            DType::U32 => {
+                "the metric takes integer labels (u32); its form without `Sparse` takes f32"
+            }
             _ => {
                 "the metric takes targets of f32; Accuracy, the `Sparse` accuracies, F1 and ConfusionMatrix take labels"
             }

@@ -98,7 +98,8 @@ impl Trainer {
             let dtype = if y.dtype() == DType::U8 { DType::F32 } else { y.dtype() };
             let predictions = Shape::from([&[data.len()], shapes[i].dims()].concat());
             let checked = output.loss.target_shape(y.shape(), dtype, &predictions);
-            let layer = self.model.output_calls().nth(i).map(|call| &self.model.layers()[call.layer]);
+            let layer =
+                self.model.output_calls().nth(i).map(|call| &self.model.layers()[call.layer]);
             checked.map_err(|e| e.in_layer(layer.map_or("", |layer| &layer.name)))?;
             match y.data() {
                 Data::U32(_) if output.loss.takes_labels() => {
@@ -129,7 +130,9 @@ fn samples_expected(wanted: &Shape, features: &[usize]) -> String {
     } else if features == dims {
         format!("{expected}. A single sample is [1, ...]")
     } else if shown.len() == wanted.len() && dims.len() < sample.len() {
-        format!("{expected}. Build the model on {shown} and add a Flatten layer first, or reshape the data to {flat}")
+        format!(
+            "{expected}. Build the model on {shown} and add a Flatten layer first, or reshape the data to {flat}"
+        )
     } else if shown.len() == wanted.len() {
         format!("{expected}. Reshape the data to {flat}")
     } else {

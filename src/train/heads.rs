@@ -52,7 +52,9 @@ pub(super) fn check(model: &Model, outputs: &[OutputSpec]) -> Result<Vec<String>
         let layer = &model.layers()[call.layer];
         if layer.layer.activation().is_some_and(|a| of_one_unit(a, &call.shape)) {
             let name = &layer.name;
-            warnings.push(format!("layer `{name}`: a softmax of one unit is the same number for every sample"));
+            warnings.push(format!(
+                "layer `{name}`: a softmax of one unit is the same number for every sample"
+            ));
         }
     }
     Ok(warnings)
@@ -95,7 +97,9 @@ fn suits(loss: &Loss, activation: Activation, layer: &str) -> Result<Option<Stri
             Err(refused(loss, detail, layer))
         }
         // A softmax sees differences: one side without bound is enough.
-        Some(true) if categorical && (low == f32::NEG_INFINITY || high == f32::INFINITY) => Ok(None),
+        Some(true) if categorical && (low == f32::NEG_INFINITY || high == f32::INFINITY) => {
+            Ok(None)
+        }
         Some(true) if low > f32::NEG_INFINITY || high < f32::INFINITY => Ok(Some(format!(
             "layer `{layer}`: {loss_name} takes logits, and {name} gives numbers from {low} to {high}, which leaves \
              some probabilities out; a linear last layer has all"

@@ -284,7 +284,9 @@ impl Trainer {
         validation: Option<&Pass>,
         began: Instant,
     ) -> Result<()> {
-        run.requests.lines.extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
+        run.requests
+            .lines
+            .extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         self.call(run, "on_train_begin", |c, control| c.on_train_begin(control))?;
         self.write_checkpoints(run).await?;
         // An epoch that was stopped in its middle still has its end.

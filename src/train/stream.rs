@@ -132,7 +132,9 @@ impl Trainer {
                 check_labels(loss, &shape, &labels, |i| window.rows[i] as usize)
             }
             _ if !loss.takes_probabilities() => Ok(()),
-            DType::F32 => check_probabilities(loss, &bytemuck::pod_collect_to_vec::<u8, f32>(&window.y)),
+            DType::F32 => {
+                check_probabilities(loss, &bytemuck::pod_collect_to_vec::<u8, f32>(&window.y))
+            }
             DType::U8 => {
                 let targets: Vec<f32> = window.y.iter().copied().map(f32::from).collect();
                 check_probabilities(loss, &targets)

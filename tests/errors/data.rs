@@ -53,7 +53,8 @@ fn suiting(loss: Loss) -> Sequential {
 fn targets_that_do_not_suit_the_loss_are_refused() -> Result<()> {
     let labels = classes(6, 4);
     let values = |shape: &[usize]| TensorDataset::new(floats([6, 4]), floats(shape)).unwrap();
-    let errors = ["mean_squared_error", "convert the targets", "Loss::SparseCategoricalCrossentropy"];
+    let errors =
+        ["mean_squared_error", "convert the targets", "Loss::SparseCategoricalCrossentropy"];
     let one_hot = ["categorical_crossentropy", "one_hot", "Loss::SparseCategoricalCrossentropy"];
     for (loss, words) in [
         (Loss::MeanSquaredError, errors),
@@ -64,7 +65,15 @@ fn targets_that_do_not_suit_the_loss_are_refused() -> Result<()> {
     ] {
         let t = &mut compile(&suiting(loss), Sgd::default(), loss)?;
         for result in [fit(t, &labels).map(|_| ()), t.evaluate(&labels).map(|_| ())] {
-            refused!(result, Error::DType { .. }, "layer `dense`", "u32", words[0], words[1], words[2]);
+            refused!(
+                result,
+                Error::DType { .. },
+                "layer `dense`",
+                "u32",
+                words[0],
+                words[1],
+                words[2]
+            );
         }
     }
     for loss in [
@@ -105,11 +114,8 @@ fn targets_that_do_not_suit_the_loss_are_refused() -> Result<()> {
     let words = ["row 2 has label 2", "binary_crossentropy", "SparseCategoricalCrossentropy"];
     refused!(fit(t, &labels), Error::Data { .. }, words[0], words[1], words[2]);
     let bytes = TensorDataset::new(floats([6, 4]), Tensor::u8([6, 3], [2; 18])?)?;
-    let t = &mut compile(
-        &linear(),
-        Sgd::default(),
-        Loss::BinaryCrossentropy { from_logits: true },
-    )?;
+    let t =
+        &mut compile(&linear(), Sgd::default(), Loss::BinaryCrossentropy { from_logits: true })?;
     refused!(fit(t, &bytes), Error::Data { .. }, "element 0 is 2", "probabilities");
     Ok(())
 }

@@ -46,9 +46,9 @@ fn refused_with(units: usize, activation: Activation, loss: Loss, words: &[&str]
 /// The warnings of the first of these models; all have as many.
 #[track_caller]
 fn warnings(units: usize, activation: Activation, loss: Loss) -> Vec<String> {
-    let all = models(units, activation).into_iter().map(|model| {
-        compile(&model, Sgd::default(), loss).unwrap().warnings().to_vec()
-    });
+    let all = models(units, activation)
+        .into_iter()
+        .map(|model| compile(&model, Sgd::default(), loss).unwrap().warnings().to_vec());
     let all: Vec<Vec<String>> = all.collect();
     assert!(all.iter().all(|own| own.len() == all[0].len()), "{all:?}");
     all[0].clone()
@@ -61,7 +61,12 @@ fn numbers_without_bounds_are_no_probabilities() {
         for loss in [categorical(false), sparse(false)] {
             refused_with(3, activation, loss, &[&words[..], &["Activation::Softmax"]].concat());
         }
-        refused_with(3, activation, binary(false), &[&words[..], &["Activation::Sigmoid"]].concat());
+        refused_with(
+            3,
+            activation,
+            binary(false),
+            &[&words[..], &["Activation::Sigmoid"]].concat(),
+        );
     }
     let linear = Activation::Linear;
     refused_with(1, linear, binary(false), &["binary_crossentropy", "Activation::Sigmoid"]);
@@ -95,8 +100,7 @@ fn one_unit_has_no_softmax() {
 
 #[test]
 fn what_suits_is_taken_without_a_word() {
-    let (linear, sigmoid, softmax) =
-        (Activation::Linear, Activation::Sigmoid, Activation::Softmax);
+    let (linear, sigmoid, softmax) = (Activation::Linear, Activation::Sigmoid, Activation::Softmax);
     for (units, activation, loss) in [
         (3, linear, categorical(true)),
         (3, linear, sparse(true)),
@@ -130,7 +134,8 @@ fn branches_and_shared_layers_are_seen_through() -> Result<()> {
     // One activation layer gives both outputs, one of them through Flatten.
     let a = input([4]);
     let shared = LayerHandle::new(Activation::Softmax).named("shared");
-    let heads = [a.then(Dense::new(3)).then(&shared), a.then(Dense::new(3)).then(&shared).then(Flatten)];
+    let heads =
+        [a.then(Dense::new(3)).then(&shared), a.then(Dense::new(3)).then(&shared).then(Flatten)];
     compiled(&heads, &a, sparse(false))?;
     for outputs in [&heads[..], &heads[1..]] {
         let error = compiled(outputs, &a, sparse(true)).map(|_| ()).unwrap_err();
@@ -138,7 +143,8 @@ fn branches_and_shared_layers_are_seen_through() -> Result<()> {
     }
     // A loss of its own for an output.
     let model = Model::new([&a], [&heads[0], &a.then(Dense::new(1))])?;
-    let settings = |loss| Compile::new(Sgd::default(), sparse(false)).output_loss("dense_1", loss, 1.0);
+    let settings =
+        |loss| Compile::new(Sgd::default(), sparse(false)).output_loss("dense_1", loss, 1.0);
     model.compile(device, settings(binary(true)))?;
     let error = model.compile(device, settings(binary(false))).map(|_| ()).unwrap_err();
     says(&error, &["layer `dense_1`", "binary_crossentropy", "Sigmoid"]);
@@ -205,7 +211,10 @@ fn what_may_be_meant_is_told_to_the_log_and_first_in_the_progress() -> Result<()
     let softmax = Dense::new(1).activation(Activation::Softmax);
     let model = Sequential::new([4]).add(softmax).add(Dense::new(3));
     let found = trainer(&model).warnings().to_vec();
-    assert!(found.len() == 1 && found[0].contains("layer `dense`: a softmax of one unit"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("layer `dense`: a softmax of one unit"),
+        "{found:?}"
+    );
 
     let relu = Sequential::new([4]).add(Dense::new(3).activation(Activation::Relu).named("last"));
     let loss = Loss::BinaryCrossentropy { from_logits: true };
@@ -249,10 +258,13 @@ fn ranges_hold_the_values_of_each_activation() -> Result<()> {
         let pairs: Vec<f32> = x.iter().flat_map(|&x| [x, -x]).collect();
         let y = t.predict(&Tensor::f32([x.len(), 2], pairs)?)?;
         let (low, high) = activation.range();
-        let (least, most) = y.as_f32()?.iter().fold((f32::MAX, f32::MIN), |(a, b), &v| (a.min(v), b.max(v)));
+        let (least, most) =
+            y.as_f32()?.iter().fold((f32::MAX, f32::MIN), |(a, b), &v| (a.min(v), b.max(v)));
         assert!(low <= least && most <= high, "{activation:?}: {least} to {most}");
         // And no more than they need: an end without bound is one that values run towards.
-        let tight = |bound: f32, end: f32| if bound.is_finite() { (bound - end).abs() < 0.06 } else { end.abs() > 15.0 };
+        let tight = |bound: f32, end: f32| {
+            if bound.is_finite() { (bound - end).abs() < 0.06 } else { end.abs() > 15.0 }
+        };
         assert!(tight(low, least) && tight(high, most), "{activation:?}: {least} to {most}");
     }
     Ok(())

@@ -122,6 +122,11 @@ fn lists_that_do_not_suit() -> Result<()> {
     let labels = Tensor::u32([2], [0, 1])?;
     says(mean_squared_error(&labels, &y).unwrap_err(), &["mean_squared_error", "u32"]);
     says(classes(&Tensor::f32([1, 2, 2], [0.0; 4])?, 0.5).unwrap_err(), &["[1, 2, 2]"]);
-    says(classes(&Tensor::u8([1], [0])?, 0.5).unwrap_err(), &["u8"]);
+    says(classes(&Tensor::u8([1, 2], [0, 1])?, 0.5).unwrap_err(), &["[1, 2]", "integer labels"]);
+    for labels in
+        [Tensor::u8([2], [3, 0])?, Tensor::u8([2, 1], [3, 0])?, Tensor::u32([2, 1], [3, 0])?]
+    {
+        assert_eq!(classes(&labels, 0.5)?, [3, 0]);
+    }
     Ok(())
 }

@@ -10,7 +10,11 @@ fn trained(x: &Tensor, y: Tensor, loss: Loss, units: usize) -> Result<(Vec<u8>, 
     let sigmoid = loss.from_logits() == Some(false);
     let activation = if sigmoid { Activation::Sigmoid } else { Activation::Linear };
     let model = Sequential::new([6]).add(Dense::new(units).activation(activation));
-    let metrics = [Metric::Accuracy, Metric::f1(ClassAverage::Macro), Metric::ConfusionMatrix { threshold: 0.5 }];
+    let metrics = [
+        Metric::Accuracy,
+        Metric::f1(ClassAverage::Macro),
+        Metric::ConfusionMatrix { threshold: 0.5 },
+    ];
     let binary = [Metric::BinaryAccuracy { threshold: 0.5 }, Metric::Auc];
     let metrics = if units == 1 { [&metrics[..], &binary].concat() } else { metrics[..1].to_vec() };
     let mut t = compile(&model, Compile::new(Adam::new(0.01), loss).metrics(metrics).seed(3));
@@ -103,7 +107,8 @@ fn labels_of_streams_suit_the_loss_too() -> Result<()> {
     };
     streamed.fit(Arc::new(made(bytes.clone())?), fit())?;
     assert_eq!(bits(&streamed), bits(&resident));
-    let bad: Vec<u8> = bytes.iter().enumerate().map(|(i, &b)| if i == 30 { 2 } else { b }).collect();
+    let bad: Vec<u8> =
+        bytes.iter().enumerate().map(|(i, &b)| if i == 30 { 2 } else { b }).collect();
     let error = fresh().fit(Arc::new(made(bad)?), fit()).unwrap_err();
     support::says(&error, &["row 30 has label 2", "binary_crossentropy"]);
     Ok(())
