@@ -1,7 +1,7 @@
-//! Binary classification of made-up features, with validation, accuracy curves and a single prediction; from
-//! probabilities and from logits.
+//! Binary classification of made-up features, with validation, curves and a single prediction; from probabilities and
+//! from logits.
 //!
-//! `cargo run --release --example classification` draws the curves in `out/classification.png`.
+//! `cargo run --release --example classification` draws accuracy and loss in `out/classification.png`.
 
 mod common;
 
@@ -35,9 +35,7 @@ fn run(args: &Args) -> Result<()> {
     let device = Device::new()?;
     println!("adapter: {}", device.info());
     let options = Classification { seed: args.seed, ..Classification::default() };
-    let made = make_classification(&Classification { n_samples: 1000, n_features: 20, ..options })?;
-    let y = made.y().as_u32()?.iter().map(|&l| l as f32).collect::<Vec<_>>();
-    let data = TensorDataset::new(made.x().clone(), Tensor::f32([y.len(), 1], y)?)?;
+    let data = make_classification(&Classification { n_samples: 1000, n_features: 20, ..options })?;
     let (train, test) =
         train_test_split(&data, &Split { test_size: 0.2, seed: args.seed, ..Split::default() })?;
     println!("{} samples to train on, {} to test on", train.len(), test.len());
@@ -48,7 +46,7 @@ fn run(args: &Args) -> Result<()> {
     println!("test accuracy {accuracy:.4}, loss {:.4}", result.loss);
     let one = test.take(1)?;
     let p = trainer.predict(&one)?.as_f32()?[0];
-    println!("the first test sample: probability {p:.4} of class 1, is {}", one.y().as_f32()?[0]);
+    println!("the first test sample: probability {p:.4} of class 1, is {}", one.y().as_u32()?[0]);
 
     let (logits, mut trainer) = trained(args, &device, &train, true)?;
     let from_logits = trainer.evaluate(&test)?;
@@ -60,18 +58,21 @@ fn run(args: &Args) -> Result<()> {
         from_logits.loss
     );
 
+    let pairs = probabilities.get("loss").into_iter().zip(logits.get("loss"));
+    let apart = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    println!("over all epochs the training losses of both forms are at most {apart:.1e} apart");
+
     let path = common::picture("classification", args.svg);
-    let panel = |title: &str, history: &History| {
-        let series = |name: &str| history.get(name);
-        Curves::new(title)
+    let panel = |name: &str| {
+        Curves::new(name)
             .x("epoch")
-            .y("accuracy")
-            .values("training", &series("accuracy"))
-            .values("validation", &series("val_accuracy"))
+            .y(name)
+            .values("training", &logits.get(name))
+            .values("validation", &logits.get(&format!("val_{name}")))
     };
-    Figure::new("make_classification: 64-32-1")
-        .panel(panel("sigmoid and probabilities", &probabilities))
-        .panel(panel("logits", &logits))
+    Figure::new("make_classification: 64-32-1 on logits")
+        .panel(panel("accuracy"))
+        .panel(panel("loss"))
         .save(&path)?;
     println!("wrote {}", path.display());
     println!(

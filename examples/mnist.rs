@@ -82,7 +82,7 @@ fn show_digits(trainer: &mut Trainer, images: &TensorDataset) -> Result<()> {
     let logits = trainer.predict(images)?;
     let Data::U8(pixels) = images.x().data() else { anyhow::bail!("MNIST images are bytes") };
     let labels = images.y().as_u32()?;
-    let classes: Vec<u32> = logits.as_f32()?.chunks(10).map(common::largest).collect();
+    let classes = wgrad::metrics::classes(&logits, 0.0)?;
     let shades: Vec<char> = " .:-=+*#%@".chars().collect();
     for five in (0..images.len()).collect::<Vec<_>>().chunks(5) {
         // Every second row: a character is about twice as tall as wide.

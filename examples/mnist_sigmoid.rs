@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use wgrad::metrics::{classes, confusion_matrix};
 use wgrad::plot::{ConfusionMatrix, Curves, Figure, ImageGrid};
 use wgrad::prelude::*;
 
@@ -115,12 +116,8 @@ fn draw(args: &Args, trainer: &mut Trainer, history: &History, test: &TensorData
         .save(&curves)?;
 
     let labels = test.y().as_u32()?;
-    let predicted = trainer.predict(test)?;
-    let classes: Vec<u32> = predicted.as_f32()?.chunks(10).map(common::largest).collect();
-    let mut counts = vec![0u32; 100];
-    for (&label, &class) in labels.iter().zip(&classes) {
-        counts[label as usize * 10 + class as usize] += 1;
-    }
+    let classes = classes(&trainer.predict(test)?, 0.5)?;
+    let counts = confusion_matrix(labels, &classes, 10)?;
     let names: Vec<String> = (0..10).map(|d| d.to_string()).collect();
     let matrix = common::picture("mnist_sigmoid_confusion", args.svg);
     ConfusionMatrix::new("MNIST test digits", &names, &counts).save(&matrix)?;

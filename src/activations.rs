@@ -84,6 +84,28 @@ impl Activation {
         }
     }
 
+    /// The bounds of the function's values: 0 and 1 of [`Activation::Sigmoid`], infinities of
+    /// [`Activation::Linear`]. The lower ones of the GELUs and of [`Activation::Silu`] are rounded outwards.
+    #[must_use]
+    pub const fn range(&self) -> (f32, f32) {
+        let all = f32::INFINITY;
+        match *self {
+            Self::Linear | Self::LeakyRelu { .. } => (-all, all),
+            Self::Relu | Self::Softplus => (0.0, all),
+            Self::Elu { alpha } => (-alpha, all),
+            Self::Selu => (-1.758_099_4, all),
+            Self::Tanh | Self::Softsign => (-1.0, 1.0),
+            Self::Gelu => (-0.17, all),
+            Self::GeluTanh => (-0.171, all),
+            Self::Silu => (-0.279, all),
+            Self::Sigmoid | Self::HardSigmoid | Self::Step | Self::Perceptron | Self::Softmax => {
+                (0.0, 1.0)
+            }
+            Self::ClippedLinear { low, high } => (low, high),
+            Self::LogSoftmax => (-all, 0.0),
+        }
+    }
+
     fn params(&self) -> Vec<f32> {
         match *self {
             Self::LeakyRelu { negative_slope } => vec![negative_slope],

@@ -31,7 +31,8 @@ pub enum Loss {
         /// Where the square ends.
         delta: f32,
     },
-    /// Mean of -(t log p + (1 - t) log(1 - p)); on logits through log-sum-exp.
+    /// Mean of -(t log p + (1 - t) log(1 - p)); on logits through log-sum-exp. Targets are from 0 to 1, or labels 0 and 1
+    /// of any element type.
     BinaryCrossentropy {
         /// Whether predictions are logits instead of probabilities.
         from_logits: bool,
@@ -77,6 +78,26 @@ impl Loss {
         matches!(self, Self::SparseCategoricalCrossentropy { .. })
     }
 
+    /// Whether predictions are logits; `None` for a loss without that setting.
+    #[must_use]
+    pub const fn from_logits(&self) -> Option<bool> {
+        match *self {
+            Self::BinaryCrossentropy { from_logits }
+            | Self::CategoricalCrossentropy { from_logits }
+            | Self::SparseCategoricalCrossentropy { from_logits } => Some(from_logits),
+            _ => None,
+        }
+    }
+
+    /// Whether the last axis of predictions is the classes of one choice.
+    #[must_use]
+    pub const fn is_categorical(&self) -> bool {
+        matches!(
+            self,
+            Self::CategoricalCrossentropy { .. } | Self::SparseCategoricalCrossentropy { .. }
+        )
+    }
+
     /// The predictions' threshold between the classes of a binary problem.
     #[must_use]
     pub const fn threshold(&self) -> f32 {
@@ -104,7 +125,7 @@ impl Loss {
     }
 
     /// Builds the loss of predictions `[batch, ...]` and targets of the same shape (`[batch]` u32 for the
-    /// sparse form; `[batch]` f32 for predictions `[batch, 1]`).
+    /// sparse form; `[batch]` f32 for predictions `[batch, 1]`, and u32 labels 0 and 1 for the binary form).
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] where they do not fit; [`Error::Parameter`] for a bad delta.
@@ -195,42 +216,94 @@ impl Loss {
         }
     }
 
-    /// Targets in the shape that the loss expects.
-    fn fit_targets(&self, graph: &mut Graph, targets: Value, predictions: Value) -> Result<Value> {
-        let (t, p) = (graph.ty(targets).clone(), graph.shape(predictions).clone());
-        let softmax = matches!(
-            self,
-            Self::CategoricalCrossentropy { .. } | Self::SparseCategoricalCrossentropy { .. }
-        );
-        if p.rank() == 0 || softmax && p.rank() < 2 {
+    /// Of integer labels, how many classes they name for predictions of this sample shape; `None` for a loss that takes
+    /// no labels.
+    pub(crate) fn label_classes(&self, sample: &Shape) -> Option<usize> {
+        match self {
+            Self::BinaryCrossentropy { .. } => Some(2),
+            Self::SparseCategoricalCrossentropy { .. } => {
+                Some(sample.dims().last().copied().unwrap_or(0))
+            }
+            _ => None,
+        }
+    }
+
+    /// The shape that targets of shape `t` take for predictions of shape `p`, both with the batch axis.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::DType`] with what to change.
+    pub(crate) fn target_shape(&self, t: &Shape, dtype: DType, p: &Shape) -> Result<Shape> {
+        let name = self.name();
+        let sparse = self.takes_labels();
+        if p.rank() == 0 || self.is_categorical() && p.rank() < 2 {
             let detail = "predictions need a batch axis, and a class axis for a categorical loss";
-            return Err(Error::shape(self.name(), &[&p], detail));
+            return Err(Error::shape(name, &[p], detail));
         }
-        let wanted = match self.takes_labels() {
-            true => (Shape::from(&p.dims()[..p.rank() - 1]), DType::U32),
-            false => (p.clone(), DType::F32),
-        };
-        if t.dtype != wanted.1 {
-            let detail = match self.takes_labels() {
-                true => {
-                    "targets are integer labels (u32); use categorical_crossentropy for probabilities"
-                }
-                false => "targets are f32; use sparse_categorical_crossentropy for integer labels",
-            };
-            return Err(Error::dtype(self.name(), &[t.dtype], detail));
-        }
+        let wanted = if sparse { Shape::from(&p.dims()[..p.rank() - 1]) } else { p.clone() };
         // A trailing axis of 1 may be missing on either side.
-        let squeezed = |s: &Shape| s.dims().iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
-        if t.shape == wanted.0 {
-            Ok(targets)
-        } else if squeezed(&t.shape) == squeezed(&wanted.0)
-            && t.shape.dims().first() == wanted.0.dims().first()
-        {
-            graph.reshape(targets, wanted.0)
-        } else {
-            let detail = format!("targets of shape {} are expected", wanted.0);
-            Err(Error::shape(self.name(), &[&t.shape, &p], detail))
+        let fits = |t: &Shape, wanted: &Shape| {
+            let long = |s: &Shape| s.dims().iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
+            t.dims().first() == wanted.dims().first() && long(t) == long(wanted)
+        };
+        let integers = dtype == DType::U32;
+        let detail = match self {
+            Self::SparseCategoricalCrossentropy { .. } if !integers && fits(t, p) => {
+                "the targets have a number per class: Loss::CategoricalCrossentropy takes one-hot targets. Or give \
+                 this loss class labels, [n] u32"
+            }
+            Self::SparseCategoricalCrossentropy { .. } if !integers => {
+                "class labels are u32, [n]: convert the targets. Quantities are learned with a loss such as \
+                 Loss::MeanSquaredError"
+            }
+            Self::SparseCategoricalCrossentropy { .. } | Self::BinaryCrossentropy { .. } => "",
+            Self::CategoricalCrossentropy { .. } if integers => {
+                "Loss::SparseCategoricalCrossentropy takes integer labels. Or make one-hot targets of them, with \
+                 wgrad::data::one_hot"
+            }
+            _ if integers => {
+                "a regression takes f32: convert the targets. Class labels are learned with \
+                 Loss::SparseCategoricalCrossentropy and a unit per class, or of two classes with \
+                 Loss::BinaryCrossentropy and one unit"
+            }
+            _ => "",
+        };
+        if !detail.is_empty() {
+            return Err(Error::dtype(name, &[dtype], detail));
         }
+        if fits(t, &wanted) {
+            return Ok(wanted);
+        }
+        let mut detail = format!("targets of shape {wanted} are expected");
+        if p.rank() > 2 && t.len() < wanted.len() {
+            let kept = Shape::from(&p.dims()[1..p.rank() - 1]);
+            detail += &format!(
+                ". The predictions keep the axes {kept} of the model's input: is a Flatten layer missing before the \
+                 first Dense layer?"
+            );
+        } else if integers && !sparse {
+            detail += ". u32 labels are one per sample: give the model one unit, or targets of 0 and 1 as f32 or u8";
+        }
+        Err(Error::shape(name, &[t, p], detail))
+    }
+
+    /// Targets in the shape and of the element type that the loss computes with.
+    pub(crate) fn fit_targets(
+        &self,
+        graph: &mut Graph,
+        targets: Value,
+        predictions: Value,
+    ) -> Result<Value> {
+        let (t, p) = (graph.ty(targets).clone(), graph.shape(predictions).clone());
+        let wanted = self.target_shape(&t.shape, t.dtype, &p)?;
+        if t.dtype == DType::U32 && !self.takes_labels() {
+            // Of one class alone, label 0 has a one and label 1 a zero.
+            let labels = graph.reshape(targets, [wanted.len()])?;
+            let zeros = graph.one_hot(labels, 1)?;
+            let one = graph.constant(1.0);
+            let ones = graph.sub(one, zeros)?;
+            return graph.reshape(ones, wanted);
+        }
+        if t.shape == wanted { Ok(targets) } else { graph.reshape(targets, wanted) }
     }
 }
 

@@ -98,6 +98,40 @@ fn every_picture_is_written_and_shows_something() -> Result<()> {
 }
 
 #[test]
+fn equal_classes_are_drawn_as_the_first() -> Result<()> {
+    let points = [0.0, 0.0, 1.0, 1.0];
+    let names = ["a", "b", "c"];
+    let drawn = |one: &[f32]| -> Result<String> {
+        let grid = Grid::new(0.0..1.0, 0.0..1.0, 4, 4);
+        let all = one.repeat(grid.len());
+        Ok(Figure::from(
+            Scatter::new("s")
+                .classes(&names[..one.len().max(2)], &points, &[0, 1])
+                .regions(&grid, &all),
+        )
+        .svg()?)
+    };
+    // The class of each point, as metrics have it.
+    assert_eq!(drawn(&[0.5])?, drawn(&[0.49])?);
+    assert_ne!(drawn(&[0.5])?, drawn(&[0.51])?);
+    assert_eq!(drawn(&[0.4, 0.4, 0.2])?, drawn(&[0.41, 0.39, 0.2])?);
+    Ok(())
+}
+
+#[test]
+fn a_confusion_matrix_of_metrics_is_its_counts() -> Result<()> {
+    use wgrad::metrics::{NO_CLASS, confusion_matrix};
+    let matrix = confusion_matrix(&[0, 0, 1, 1, 1, 0], &[0, 1, 1, 1, 0, NO_CLASS], 2)?;
+    let names = ["a", "b"];
+    let drawn = Figure::from(ConfusionMatrix::new("test", &names, &matrix)).svg()?;
+    let counts = Figure::from(ConfusionMatrix::new("test", &names, [1_u64, 1, 1, 2])).svg()?;
+    assert_eq!(drawn, counts);
+    let turned = Figure::from(ConfusionMatrix::new("test", &names, [1_u64, 1, 2, 1])).svg()?;
+    assert_ne!(drawn, turned);
+    Ok(())
+}
+
+#[test]
 fn blank_and_clipped_pictures_are_noticed() {
     let size = (100, 100);
     let mut pixels = vec![[255; 4]; 10_000];

@@ -69,8 +69,3 @@ pub fn mnist(named: Option<&Path>) -> Result<(TensorDataset, TensorDataset)> {
     let folder = String::from_utf8(done.stdout).context("the folder of `cargo xtask data`")?;
     load_mnist(folder.trim_end()).with_context(|| format!("MNIST in {}", folder.trim_end()))
 }
-
-/// The place of the largest number.
-pub fn largest(row: &[f32]) -> u32 {
-    (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0) as u32
-}

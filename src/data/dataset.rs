@@ -2,10 +2,13 @@
 
 use super::source::check_rows;
 use crate::error::{Error, Result};
-use crate::tensor::{DType, Data, Shape, Tensor};
+use crate::tensor::{Data, Shape, Tensor};
 
 /// Samples to train on or to evaluate: features `x` of shape `[n, ...]` and targets `y` of shape
-/// `[n]` (u32 class labels) or `[n, ...]` (f32). A model of several inputs or outputs takes a tensor for each.
+/// `[n]` (class labels, u32) or `[n, ...]` (f32). A model of several inputs or outputs takes a tensor for each.
+///
+/// Labels may be given as u8 or u32 and as `[n]` or `[n, 1]`: they are kept as `[n]` u32. u8 targets of several numbers per
+/// sample become f32 on the device, as u8 features do.
 ///
 /// Features are f32, or u8 that stays u8 on the device and becomes f32 there, batch by batch, or u32 ids for an
 /// embedding. What a dataset holds was checked when it was built: at least one sample, as many targets as
@@ -22,8 +25,7 @@ impl TensorDataset {
     /// Pairs features with targets.
     ///
     /// # Errors
-    /// - [`Error::DType`] for u8 targets.
-    /// - [`Error::Shape`] for a scalar on either side, or u32 labels that are not of shape `[n]`.
+    /// - [`Error::Shape`] for a scalar on either side, or u32 targets that are not one label per sample.
     /// - [`Error::Data`] for no samples, samples without elements, differing numbers of samples,
     ///   and NaN or infinity on either side.
     pub fn new(x: Tensor, y: Tensor) -> Result<Self> {
@@ -57,23 +59,12 @@ impl TensorDataset {
         for x in &x {
             same_length("x", x, first.shape(), samples)?;
         }
-        for y in &y {
-            if y.dtype() == DType::U8 {
-                let detail = "the targets `y` must be u32 class labels or f32; convert them";
-                return Err(Error::dtype("dataset", &[y.dtype()], detail));
-            }
-            same_length("y", y, first.shape(), samples)?;
-            if y.dtype() == DType::U32 && y.shape().rank() != 1 {
-                return Err(Error::shape(
-                    "dataset",
-                    &[y.shape()],
-                    format!(
-                        "u32 targets are one class label per sample: reshape them to [{samples}]"
-                    ),
-                ));
-            }
+        let mut targets = Vec::with_capacity(y.len());
+        for y in y {
+            same_length("y", &y, first.shape(), samples)?;
+            targets.push(labels(y)?);
         }
-        Ok(Self { x, y, weights: None, scale: None })
+        Ok(Self { x, y: targets, weights: None, scale: None })
     }
 
     /// The same data, each sample's loss multiplied by its weight: `[n]` f32, 0 or more.
@@ -283,6 +274,26 @@ impl TensorDataset {
         };
         let weights = self.weights.as_ref().map(|w| gather(w, rows)).transpose()?;
         Ok(Self { x: pick(&self.x)?, y: pick(&self.y)?, weights, scale: self.scale })
+    }
+}
+
+/// Targets with labels as `[n]` u32.
+fn labels(y: Tensor) -> Result<Tensor> {
+    let samples = y.shape().dims()[0];
+    let one = y.shape().len() == samples;
+    match y.data() {
+        Data::U8(labels) if one => {
+            Tensor::u32([samples], labels.iter().copied().map(u32::from).collect::<Vec<_>>())
+        }
+        Data::U32(labels) if one && y.shape().rank() != 1 => Tensor::u32([samples], labels.clone()),
+        Data::U32(_) if !one => {
+            let detail = format!(
+                "u32 targets are one class label per sample, [{samples}] or [{samples}, 1]; give several labels of 0 \
+                 and 1 per sample, or one-hot rows, as u8 or f32"
+            );
+            Err(Error::shape("dataset", &[y.shape()], detail))
+        }
+        _ => Ok(y),
     }
 }
 

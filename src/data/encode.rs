@@ -1,13 +1,13 @@
 //! Class labels as rows of zeros with a one.
 
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
+use crate::tensor::{Data, Tensor};
 
-/// Class labels `[...]` u32 as f32 rows `[..., classes]`: 1 at each label, 0 elsewhere. The targets
+/// Class labels `[...]`, u32 or u8, as f32 rows `[..., classes]`: 1 at each label, 0 elsewhere. The targets
 /// of `Loss::CategoricalCrossentropy`.
 ///
 /// # Errors
-/// [`Error::DType`] for labels that are not u32; [`Error::Parameter`] for no classes, and for more
+/// [`Error::DType`] for labels that are f32; [`Error::Parameter`] for no classes, and for more
 /// elements than memory can hold; [`Error::Data`] naming a label that is no class.
 ///
 /// # Examples
@@ -18,9 +18,14 @@ use crate::tensor::Tensor;
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 pub fn one_hot(labels: &Tensor, classes: usize) -> Result<Tensor> {
-    let values = labels
-        .as_u32()
-        .map_err(|_| Error::dtype("one_hot", &[labels.dtype()], "class labels are u32"))?;
+    let values: Vec<u32> = match labels.data() {
+        Data::U32(values) => values.clone(),
+        Data::U8(values) => values.iter().copied().map(u32::from).collect(),
+        Data::F32(_) => {
+            let detail = "class labels are u32 or u8";
+            return Err(Error::dtype("one_hot", &[labels.dtype()], detail));
+        }
+    };
     if classes == 0 {
         return Err(Error::parameter("classes", classes, "must be at least 1"));
     }
@@ -36,7 +41,7 @@ pub fn one_hot(labels: &Tensor, classes: usize) -> Result<Tensor> {
         return Err(Error::parameter("classes", classes, detail));
     }
     rows.resize(len, 0.0);
-    for (row, &label) in rows.chunks_exact_mut(classes).zip(values) {
+    for (row, &label) in rows.chunks_exact_mut(classes).zip(&values) {
         row[label as usize] = 1.0;
     }
     let mut dims = labels.shape().dims().to_vec();

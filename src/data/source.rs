@@ -14,7 +14,7 @@ pub struct SampleSpec {
     pub x_dtype: DType,
     /// The shape of one sample's target: a scalar for class labels.
     pub y_shape: Shape,
-    /// The target's element type: u32 class labels, or f32.
+    /// The target's element type: u32 class labels, f32, or u8 that becomes f32 on the device.
     pub y_dtype: DType,
     /// What the features are multiplied by when they are decoded on the device.
     pub scale: f32,
@@ -36,7 +36,7 @@ impl SampleSpec {
     /// Checks that a model can be trained on such samples.
     ///
     /// # Errors
-    /// [`Error::DType`] for features other than f32 and u8, or targets other than u32 and f32;
+    /// [`Error::DType`] for features other than f32 and u8, or class labels that are u8;
     /// [`Error::Shape`] for samples without elements and for class labels that are no scalars;
     /// [`Error::Parameter`] for a scale that is NaN or infinite.
     pub fn check(&self) -> Result<()> {
@@ -44,8 +44,8 @@ impl SampleSpec {
             let detail = "the features `x` must be f32 or u8; convert them to f32";
             return Err(Error::dtype("dataset", &[self.x_dtype], detail));
         }
-        if self.y_dtype == DType::U8 {
-            let detail = "the targets `y` must be u32 class labels or f32; convert them";
+        if self.y_dtype == DType::U8 && self.y_shape.len() == 1 {
+            let detail = "a stream gives class labels as u32; convert them";
             return Err(Error::dtype("dataset", &[self.y_dtype], detail));
         }
         if self.x_shape.is_empty() || self.y_shape.is_empty() {

@@ -11,6 +11,14 @@ impl Layer for Activation {
         "Activation"
     }
 
+    fn keeps_elements(&self) -> bool {
+        matches!(self, Self::Linear)
+    }
+
+    fn activation(&self) -> Option<Activation> {
+        Some(*self)
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         self.check()?;
         if matches!(self, Self::Softmax | Self::LogSoftmax) && inputs[0].rank() == 0 {

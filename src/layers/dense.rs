@@ -147,6 +147,10 @@ impl Layer for Dense {
         "Dense"
     }
 
+    fn activation(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         let input = &inputs[0];
         if self.units == 0 {

@@ -29,6 +29,7 @@ pub use sequential::Sequential;
 pub use shape::{Permute, Reshape};
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 
+use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::{Initializer, Shape};
@@ -168,6 +169,12 @@ pub trait Layer: Debug + Send + Sync {
     /// Whether the output has the same elements as the input, in another shape: ids stay ids.
     fn keeps_elements(&self) -> bool {
         false
+    }
+
+    /// The function that gives the output its values. [`Model::compile`] refuses a loss that does not
+    /// suit that of the last layer. `None` for a layer that does not tell: then nothing is refused.
+    fn activation(&self) -> Option<Activation> {
+        None
     }
 
     /// The shape of one output sample (without the batch axis) from those of one sample of each input.

@@ -252,6 +252,12 @@ impl Model {
         &self.calls
     }
 
+    /// The tensor that is each output: see [`Call::inputs`] for how tensors are counted.
+    #[must_use]
+    pub fn output_tensors(&self) -> &[usize] {
+        &self.outputs
+    }
+
     /// The use of a layer that gives each output.
     pub fn output_calls(&self) -> impl Iterator<Item = &Call> {
         self.outputs.iter().map(|&o| &self.calls[o - self.inputs.len()])

@@ -39,7 +39,12 @@ impl Metric {
     ) -> Result<Vec<Value>> {
         graph.check(self.name(), &[targets, predictions, values.rows])?;
         let shape = graph.shape(predictions).clone();
-        let (dtype, name) = (graph.ty(targets).dtype, self.name());
+        let name = self.name();
+        // Labels of a loss that computes with numbers become numbers here too.
+        let numbers = graph.ty(targets).dtype == DType::U32 && !loss.takes_labels();
+        let targets =
+            if numbers { loss.fit_targets(graph, targets, predictions)? } else { targets };
+        let dtype = graph.ty(targets).dtype;
         let Some((&batch, sample)) = shape.dims().split_first() else {
             return Err(Error::shape(name, &[&shape], "predictions need a batch axis"));
         };
@@ -55,7 +60,7 @@ impl Metric {
             Self::Accuracy => o.hits(graph),
             Self::BinaryAccuracy { threshold } => {
                 o.takes(DType::F32)?;
-                if o.softmax() {
+                if loss.is_categorical() {
                     let detail = "outputs of one softmax are no labels of their own; use CategoricalAccuracy";
                     return Err(Error::shape(name, &[&o.sample], detail));
                 }
@@ -92,11 +97,13 @@ impl Metric {
             }
             Self::ConfusionMatrix { threshold } => o.cells(graph, threshold),
             Self::Auc => {
-                o.takes(DType::F32)?;
                 if o.sample.len() != 1 {
-                    let detail = "a ranking of samples needs a single output";
+                    let detail = "the area under the ROC curve ranks samples by a single output, the score of class \
+                                  1; measure several classes with Accuracy, F1 or ConfusionMatrix, or give the \
+                                  model one unit and BinaryCrossentropy";
                     return Err(Error::shape(name, &[&o.sample], detail));
                 }
+                o.takes(DType::F32)?;
                 return o.pairs(graph);
             }
             Self::R2Score => {
@@ -111,22 +118,18 @@ impl Metric {
 }
 
 impl Output<'_> {
-    /// Whether outputs are the classes of one softmax.
-    const fn softmax(&self) -> bool {
-        matches!(
-            self.loss,
-            Loss::CategoricalCrossentropy { .. } | Loss::SparseCategoricalCrossentropy { .. }
-        )
-    }
-
     /// Refuses targets of another element type.
     pub fn takes(&self, dtype: DType) -> Result<()> {
         if self.dtype == dtype {
             return Ok(());
         }
         let detail = match dtype {
-            DType::U32 => "targets are integer labels (u32)",
-            _ => "targets are f32",
+            DType::U32 => {
+                "the metric takes integer labels (u32); its form without `Sparse` takes f32"
+            }
+            _ => {
+                "the metric takes targets of f32; Accuracy, the `Sparse` accuracies, F1 and ConfusionMatrix take labels"
+            }
         };
         Err(Error::dtype(self.name, &[self.dtype], detail))
     }

@@ -12,18 +12,19 @@ pub const NO_CLASS: u32 = u32::MAX;
 
 /// The class of each sample: that of the largest of several outputs `[n, classes]` (of equal ones the first);
 /// for a single output `[n]` or `[n, 1]` whether it is above `threshold` (0.5 for probabilities, 0 for logits);
-/// of integer labels `[n]` the labels. So it takes predictions as well as targets. Outputs with a NaN have
+/// of integer labels `[n]` or `[n, 1]` the labels. So it takes predictions as well as targets. Outputs with a NaN have
 /// [`NO_CLASS`].
 ///
 /// # Errors
-/// [`Error::Shape`] for outputs that are not `[n, classes]`; [`Error::DType`] for bytes.
+/// [`Error::Shape`] for outputs that are not `[n, classes]`, and for integers that are not one per sample.
 pub fn classes(outputs: &Tensor, threshold: f32) -> Result<Vec<u32>> {
     let fail = |detail| Err(Error::shape("classes", &[outputs.shape()], detail));
     let dims = outputs.shape().dims();
+    let label = matches!(*dims, [_] | [_, 1]);
     match outputs.data() {
-        Data::U8(_) => Err(Error::dtype("classes", &[outputs.dtype()], "outputs are f32 or u32")),
-        Data::U32(labels) if dims.len() == 1 => Ok(labels.clone()),
-        Data::U32(_) => fail("integer labels are [n]"),
+        Data::U8(labels) if label => Ok(labels.iter().copied().map(u32::from).collect()),
+        Data::U32(labels) if label => Ok(labels.clone()),
+        Data::U8(_) | Data::U32(_) => fail("integer labels are [n] or [n, 1]"),
         Data::F32(values) => match *dims {
             [_] | [_, 1] => {
                 let side = |v: &f32| if v.is_nan() { NO_CLASS } else { u32::from(*v > threshold) };

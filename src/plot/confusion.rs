@@ -30,7 +30,23 @@ const BAR: (f64, f64) = (18.0, 14.0);
 /// use wgrad::plot::ConfusionMatrix;
 ///
 /// let counts = [50_u32, 3, 7, 40];
-/// ConfusionMatrix::new("test set", &["cat", "dog"], &counts).save("out/confusion.png")?;
+/// ConfusionMatrix::new("test set", &["cat", "dog"], counts).save("out/confusion.png")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A [`metrics::ConfusionMatrix`](crate::metrics::ConfusionMatrix) is its counts:
+///
+/// ```
+/// # fn main() -> wgrad::Result<()> {
+/// use wgrad::metrics::confusion_matrix;
+/// use wgrad::plot::ConfusionMatrix;
+///
+/// let matrix = confusion_matrix(&[0, 1, 1, 0], &[0, 1, 0, 0], 2)?;
+/// let picture = ConfusionMatrix::new("test set", &["cat", "dog"], &matrix);
+/// # let path = std::env::temp_dir().join(format!("wgrad-confusion-{}.svg", std::process::id()));
+/// picture.save(&path)?;
+/// # std::fs::remove_file(path).ok();
 /// # Ok(())
 /// # }
 /// ```
@@ -61,12 +77,12 @@ impl ConfusionMatrix {
     pub fn new<S: AsRef<str>, C: Copy + Into<u64>>(
         title: impl Into<String>,
         names: &[S],
-        counts: &[C],
+        counts: impl AsRef<[C]>,
     ) -> Self {
         Self {
             title: title.into(),
             names: names.iter().map(|n| n.as_ref().into()).collect(),
-            counts: counts.iter().map(|&c| c.into()).collect(),
+            counts: counts.as_ref().iter().map(|&c| c.into()).collect(),
         }
     }
 

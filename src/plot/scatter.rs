@@ -252,8 +252,10 @@ fn draw_regions<B: DrawingBackend>(
         if !(0..classes).all(|c| probability(point, c).is_finite()) {
             return None;
         }
+        // Of equal ones the first, as metrics have it: `max_by` gives the last.
+        let from_last = (0..classes).rev();
         let winner =
-            (0..classes).max_by(|&a, &b| probability(point, a).total_cmp(&probability(point, b)));
+            from_last.max_by(|&a, &b| probability(point, a).total_cmp(&probability(point, b)));
         winner.map(|w| (w, (ahead(point, w).clamp(0.0, 1.0) * 8.0).round() as u32))
     };
     for row in 0..rows {

@@ -6,7 +6,7 @@ use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
-use crate::tensor::{DType, Data, Tensor};
+use crate::tensor::{DType, Data, Shape, Tensor};
 
 impl Trainer {
     /// Loss and metrics over `data`, without training.
@@ -45,10 +45,7 @@ impl Trainer {
         for (i, (x, input)) in features.iter().zip(inputs).enumerate() {
             let dims = x.shape().dims();
             if dims.is_empty() || dims[1..] != *input.shape.dims() {
-                let detail = format!(
-                    "the model takes samples of shape {}: [n, ...] is expected",
-                    input.shape
-                );
+                let detail = samples_expected(&input.shape, dims);
                 return Err(Error::shape(&input.name, &[x.shape()], detail));
             }
             if dims[0] == 0 {
@@ -100,14 +97,72 @@ impl Trainer {
         }
         let shapes = self.model.output_shapes();
         for (i, (y, output)) in data.targets().iter().zip(&self.outputs).enumerate() {
-            if output.loss.takes_labels() {
-                data.check_labels_of(i, shapes[i].dims().last().copied().unwrap_or(0))?;
-            }
-            if output.loss.takes_probabilities() && y.dtype() == DType::F32 {
-                check_probabilities(&output.loss, y.as_f32()?)?;
+            let dtype = if y.dtype() == DType::U8 { DType::F32 } else { y.dtype() };
+            let predictions = Shape::from([&[data.len()], shapes[i].dims()].concat());
+            let checked = output.loss.target_shape(y.shape(), dtype, &predictions);
+            let layer =
+                self.model.output_calls().nth(i).map(|call| &self.model.layers()[call.layer]);
+            checked.map_err(|e| e.in_layer(layer.map_or("", |layer| &layer.name)))?;
+            match y.data() {
+                Data::U32(_) if output.loss.takes_labels() => {
+                    data.check_labels_of(i, shapes[i].dims().last().copied().unwrap_or(0))?;
+                }
+                Data::U32(labels) => check_labels(&output.loss, &shapes[i], labels, |i| i)?,
+                _ if !output.loss.takes_probabilities() => {}
+                Data::F32(y) => check_probabilities(&output.loss, y)?,
+                Data::U8(y) => {
+                    let y: Vec<f32> = y.iter().copied().map(f32::from).collect();
+                    check_probabilities(&output.loss, &y)?;
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// What is said of features `[n, ...]` that a model of samples `wanted` does not take.
+fn samples_expected(wanted: &Shape, features: &[usize]) -> String {
+    let expected = format!("the model takes samples of shape {wanted}: [n, ...] is expected");
+    let Some((_, sample)) = features.split_first() else { return expected };
+    let dims = wanted.dims();
+    let shown = Shape::from(sample);
+    let flat = Shape::from([&[features[0]], dims].concat());
+    if !sample.is_empty() && dims.get(1..) == Some(sample) {
+        format!("{expected}. A model's shape has no batch axis: build the model on {shown}")
+    } else if features == dims {
+        format!("{expected}. A single sample is [1, ...]")
+    } else if shown.len() == wanted.len() && dims.len() < sample.len() {
+        format!(
+            "{expected}. Build the model on {shown} and add a Flatten layer first, or reshape the data to {flat}"
+        )
+    } else if shown.len() == wanted.len() {
+        format!("{expected}. Reshape the data to {flat}")
+    } else {
+        expected
+    }
+}
+
+/// Refuses labels outside the classes of a loss; `row` gives the sample of each place.
+pub(super) fn check_labels(
+    loss: &Loss,
+    sample: &Shape,
+    labels: &[u32],
+    row: impl Fn(usize) -> usize,
+) -> Result<()> {
+    let Some(classes) = loss.label_classes(sample) else { return Ok(()) };
+    match labels.iter().position(|&label| label as usize >= classes) {
+        Some(i) => {
+            let remedy = match loss.takes_labels() {
+                true => "",
+                false => "; more classes need SparseCategoricalCrossentropy and a unit each",
+            };
+            let (row, label, name) = (row(i), labels[i], loss.name());
+            let detail = format!(
+                "row {row} has label {label}, outside the {classes} classes 0..{classes} of {name}{remedy}"
+            );
+            Err(Error::data("y", detail))
+        }
+        None => Ok(()),
     }
 }
 

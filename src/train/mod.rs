@@ -8,6 +8,7 @@ mod fit;
 #[cfg(not(target_arch = "wasm32"))]
 mod freeze;
 mod guard;
+mod heads;
 mod history;
 mod layout;
 mod memory;

@@ -256,6 +256,9 @@ impl Trainer {
         validation: Option<&Pass>,
         began: Instant,
     ) -> Result<()> {
+        run.requests
+            .lines
+            .extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         self.call(run, "on_train_begin", |c, control| c.on_train_begin(control))?;
         self.write_checkpoints(run).await?;
         // An epoch that was stopped in its middle still has its end.

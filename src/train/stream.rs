@@ -1,6 +1,6 @@
 //! Training data that is larger than the device: a thread reads windows of it ahead.
 
-use super::evaluate::check_probabilities;
+use super::evaluate::{check_labels, check_probabilities};
 use super::pass::Pass;
 use super::step::Batch;
 use super::trainer::Trainer;
@@ -128,24 +128,21 @@ impl Trainer {
 
     /// Refuses samples that the kernels could not work with.
     fn check_window(&self, spec: &SampleSpec, window: &Window) -> Result<()> {
-        if spec.y_dtype != DType::U32 {
-            let loss = &self.outputs[0].loss;
-            if loss.takes_probabilities() && spec.y_dtype == DType::F32 {
-                let targets: Vec<f32> = bytemuck::pod_collect_to_vec(&window.y);
-                check_probabilities(loss, &targets)?;
+        let loss = &self.outputs[0].loss;
+        match spec.y_dtype {
+            DType::U32 => {
+                let labels: Vec<u32> = bytemuck::pod_collect_to_vec(&window.y);
+                let shape = self.model.output_shapes().remove(0);
+                check_labels(loss, &shape, &labels, |i| window.rows[i] as usize)
             }
-            return Ok(());
-        }
-        let shape = self.model.output_shapes().remove(0);
-        let classes = shape.dims().last().copied().unwrap_or(0);
-        let labels: Vec<u32> = bytemuck::pod_collect_to_vec(&window.y);
-        match labels.iter().position(|&label| label as usize >= classes) {
-            Some(i) => {
-                let (row, label) = (window.rows[i], labels[i]);
-                let detail = format!("row {row} has label {label}, outside the {classes} classes");
-                Err(Error::data("y", detail))
+            _ if !loss.takes_probabilities() => Ok(()),
+            DType::F32 => {
+                check_probabilities(loss, &bytemuck::pod_collect_to_vec::<u8, f32>(&window.y))
             }
-            None => Ok(()),
+            DType::U8 => {
+                let targets: Vec<f32> = window.y.iter().copied().map(f32::from).collect();
+                check_probabilities(loss, &targets)
+            }
         }
     }
 

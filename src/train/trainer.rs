@@ -1,6 +1,7 @@
 //! A compiled model: its device, parameters and plans.
 
 use super::compile::{Compile, OutputSpec};
+use super::heads;
 use super::layout::ArenaLayout;
 use super::memory::ROLES;
 use super::pass::Pass;
@@ -54,6 +55,8 @@ pub struct Trainer {
     pub(super) layout: ArenaLayout,
     compile: Compile,
     pub(crate) outputs: Vec<OutputSpec>,
+    /// What is odd about the outputs.
+    pub(super) warnings: Vec<String>,
     pub(super) plans: Vec<(Key, Arc<Plan>)>,
     pub(super) executors: Vec<(Key, Executor)>,
     /// Room for the words of the steps that are submitted next.
@@ -95,8 +98,8 @@ impl Model {
     /// Puts the model on a device, with initial parameters.
     ///
     /// # Errors
-    /// Settings outside their domain and shapes that do not fit, naming layer and op; [`Error::Limit`] for a
-    /// tensor that the device cannot bind.
+    /// Settings outside their domain and shapes that do not fit, naming layer and op; a loss that the last activation
+    /// does not suit, as one of logits after a softmax; [`Error::Limit`] for a tensor that the device cannot bind.
     pub fn compile(&self, device: &Device, compile: Compile) -> Result<Trainer> {
         Trainer::new(device, self.clone(), compile)
     }
@@ -107,6 +110,8 @@ impl Trainer {
         compile.optimizer.check()?;
         compile.gradients.check()?;
         let outputs = compile.outputs(&model)?;
+        let warnings = heads::check(&model, &outputs)?;
+        warnings.iter().for_each(|warning| log::warn!("{warning}"));
         if compile.evaluation_batch == 0 {
             let detail = "a batch has at least one sample";
             return Err(Error::parameter("evaluation_batch_size", 0, detail));
@@ -122,6 +127,7 @@ impl Trainer {
             layout,
             compile,
             outputs,
+            warnings,
             plans: Vec::new(),
             executors: Vec::new(),
             blocks: Vec::new(),
@@ -217,6 +223,13 @@ impl Trainer {
             }
         }
         range
+    }
+
+    /// What `compile` found odd about the model's outputs, but may be meant. It went to the crate `log` too, and is the
+    /// first line that `fit` shows.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The network.

@@ -4,8 +4,8 @@ use super::{folder, known, says};
 use proptest::prelude::*;
 use std::io::Cursor;
 use std::path::Path;
-use wgrad::data::{Npz, parse_npy, read_npy, write_npy, write_npz};
-use wgrad::tensor::{Data, Shape, Tensor};
+use wgrad::data::{Npz, TensorDataset, parse_npy, read_npy, write_npy, write_npz};
+use wgrad::tensor::{DType, Data, Shape, Tensor};
 use wgrad::{Error, Result};
 
 /// The numbers 0 to 23, each as `f` makes it, of shape `[2, 3, 4]`.
@@ -153,6 +153,20 @@ fn archives_are_read_array_by_array() {
     }
     says(Npz::open(known("f4.npy")), &["f4.npy", "archive", "no whole zip archive"]);
     assert!(matches!(Npz::open(known("absent.npz")), Err(Error::Io { .. })));
+}
+
+#[test]
+fn labels_of_bytes_make_a_dataset() {
+    // As Keras' mnist.npz has them: pixels and labels are u8.
+    let path = folder("npz").join("mnist.npz");
+    let x = Tensor::u8([3, 2, 2], (0..12).collect::<Vec<u8>>()).unwrap();
+    let y = Tensor::u8([3], [5, 0, 4]).unwrap();
+    write_npz(&path, &[("x_train", &x), ("y_train", &y)]).unwrap();
+    let mut mnist = Npz::open(&path).unwrap();
+    let (images, labels) = (mnist.read("x_train").unwrap(), mnist.read("y_train").unwrap());
+    assert_eq!((images.dtype(), labels.dtype()), (DType::U8, DType::U8));
+    let train = TensorDataset::new(images, labels).unwrap();
+    assert_eq!((train.x(), train.y()), (&x, &Tensor::u32([3], [5, 0, 4]).unwrap()));
 }
 
 #[test]

@@ -39,24 +39,51 @@ fn u32_features_are_refused() -> Result<()> {
     Ok(())
 }
 
+/// Four inputs and three outputs that suit the loss.
+fn suiting(loss: Loss) -> Sequential {
+    let activation = match (loss.from_logits(), loss.is_categorical()) {
+        (Some(false), true) => Activation::Softmax,
+        (Some(false), false) => Activation::Sigmoid,
+        _ => Activation::Linear,
+    };
+    Sequential::new([4]).add(Dense::new(3).activation(activation))
+}
+
 #[test]
 fn targets_that_do_not_suit_the_loss_are_refused() -> Result<()> {
     let labels = classes(6, 4);
     let values = |shape: &[usize]| TensorDataset::new(floats([6, 4]), floats(shape)).unwrap();
+    let errors =
+        ["mean_squared_error", "convert the targets", "Loss::SparseCategoricalCrossentropy"];
+    let one_hot = ["categorical_crossentropy", "one_hot", "Loss::SparseCategoricalCrossentropy"];
+    for (loss, words) in [
+        (Loss::MeanSquaredError, errors),
+        (Loss::MeanAbsoluteError, ["mean_absolute_error", errors[1], errors[2]]),
+        (Loss::Huber { delta: 1.0 }, ["huber", errors[1], "Loss::BinaryCrossentropy"]),
+        (Loss::CategoricalCrossentropy { from_logits: true }, one_hot),
+        (Loss::CategoricalCrossentropy { from_logits: false }, one_hot),
+    ] {
+        let t = &mut compile(&suiting(loss), Sgd::default(), loss)?;
+        for result in [fit(t, &labels).map(|_| ()), t.evaluate(&labels).map(|_| ())] {
+            refused!(
+                result,
+                Error::DType { .. },
+                "layer `dense`",
+                "u32",
+                words[0],
+                words[1],
+                words[2]
+            );
+        }
+    }
     for loss in [
         Loss::MeanSquaredError,
-        Loss::MeanAbsoluteError,
-        Loss::Huber { delta: 1.0 },
         Loss::BinaryCrossentropy { from_logits: true },
         Loss::BinaryCrossentropy { from_logits: false },
         Loss::CategoricalCrossentropy { from_logits: true },
         Loss::CategoricalCrossentropy { from_logits: false },
     ] {
-        let t = &mut compile(&linear(), Sgd::default(), loss)?;
-        let words = [loss.name(), "u32", "sparse_categorical_crossentropy"];
-        for result in [fit(t, &labels).map(|_| ()), t.evaluate(&labels).map(|_| ())] {
-            refused!(result, Error::DType { .. }, words[0], words[1], words[2]);
-        }
+        let t = &mut compile(&suiting(loss), Sgd::default(), loss)?;
         for shape in [vec![6], vec![6, 2], vec![6, 4, 1], vec![6, 3, 2]] {
             let shown = Shape::from(shape.clone()).to_string();
             let result = t.evaluate(&values(&shape));
@@ -67,10 +94,79 @@ fn targets_that_do_not_suit_the_loss_are_refused() -> Result<()> {
     }
     for from_logits in [true, false] {
         let loss = Loss::SparseCategoricalCrossentropy { from_logits };
-        let t = &mut compile(&linear(), Sgd::default(), loss)?;
+        let t = &mut compile(&suiting(loss), Sgd::default(), loss)?;
+        // One-hot rows have a loss.
         let result = fit(t, &values(&[6, 3]));
+        refused!(result, Error::DType { .. }, "f32", "Loss::CategoricalCrossentropy takes one-hot");
+        let result = fit(t, &values(&[6, 1]));
         refused!(result, Error::DType { .. }, "f32", "class labels are u32");
+        // Labels are one per sample, of two classes, for one unit.
+        let binary = Loss::BinaryCrossentropy { from_logits };
+        let t = &mut compile(&suiting(binary), Sgd::default(), binary)?;
+        let result = fit(t, &labels);
+        refused!(result, Error::Shape { .. }, "[6, 3]", "one unit", "0 and 1 as f32 or u8");
     }
+    let t = &mut compile(
+        &Sequential::new([4]).add(Dense::new(1)),
+        Sgd::default(),
+        Loss::BinaryCrossentropy { from_logits: true },
+    )?;
+    let words = ["row 2 has label 2", "binary_crossentropy", "SparseCategoricalCrossentropy"];
+    refused!(fit(t, &labels), Error::Data { .. }, words[0], words[1], words[2]);
+    let bytes = TensorDataset::new(floats([6, 4]), Tensor::u8([6, 3], [2; 18])?)?;
+    let t =
+        &mut compile(&linear(), Sgd::default(), Loss::BinaryCrossentropy { from_logits: true })?;
+    refused!(fit(t, &bytes), Error::Data { .. }, "element 0 is 2", "probabilities");
+    Ok(())
+}
+
+#[test]
+fn a_batch_axis_in_the_models_shape_is_named() -> Result<()> {
+    let t = &mut trainer(&Sequential::new([6, 4]).add(Flatten).add(Dense::new(3)));
+    let data = classes(6, 4);
+    let words = ["input", "[6, 4]", "no batch axis", "build the model on [4]"];
+    for result in [fit(t, &data).map(|_| ()), t.predict(data.x()).map(|_| ())] {
+        refused!(result, Error::Shape { .. }, words[0], words[1], words[2], words[3]);
+    }
+    // One sample has a batch axis too.
+    let t = &mut trainer(&linear());
+    refused!(t.predict(&floats([4])), Error::Shape { .. }, "[4]", "A single sample is [1, ...]");
+    // Other shapes get no advice that is not theirs.
+    let error = t.predict(&floats([6, 5])).unwrap_err().to_string();
+    assert!(!error.contains("batch axis") && !error.contains("Flatten"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_missing_flatten_is_named() -> Result<()> {
+    // Images into a model of flat samples.
+    let t = &mut trainer(&linear());
+    let images = TensorDataset::new(floats([6, 2, 2]), classes(6, 4).y().clone())?;
+    let words = ["[6, 2, 2]", "Build the model on [2, 2] and add a Flatten", "[6, 4]"];
+    refused!(fit(t, &images), Error::Shape { .. }, words[0], words[1], words[2]);
+    let flat = &mut trainer(&Sequential::new([2, 2]).add(Flatten).add(Dense::new(3)));
+    refused!(fit(flat, &classes(6, 4)), Error::Shape { .. }, "Reshape the data to [6, 2, 2]");
+    // A model of images whose Dense layers keep the rows.
+    let kept = |units, loss| {
+        compile(&Sequential::new([2, 2]).add(Dense::new(units)), Sgd::default(), loss)
+    };
+    let words = ["layer `dense`", "keep the axes [2]", "Flatten layer missing"];
+    refused!(
+        fit(&mut kept(3, SPARSE)?, &images),
+        Error::Shape { .. },
+        "[6, 2, 3]",
+        words[0],
+        words[1],
+        words[2]
+    );
+    let binary = Loss::BinaryCrossentropy { from_logits: true };
+    let categorical = Loss::CategoricalCrossentropy { from_logits: true };
+    for (loss, units) in [(binary, 1), (Loss::MeanSquaredError, 1), (categorical, 3)] {
+        let data = TensorDataset::new(images.x().clone(), floats([6, units]))?;
+        let result = fit(&mut kept(units, loss)?, &data);
+        refused!(result, Error::Shape { .. }, words[0], words[1], words[2]);
+    }
+    fit(flat, &images)?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod device;
 mod failures;
 mod graph;
 mod late;
+mod heads;
 mod limits;
 mod model;
 #[path = "../support/mod.rs"]

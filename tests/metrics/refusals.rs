@@ -82,9 +82,12 @@ fn targets_that_do_not_suit() {
         Metric::CategoricalAccuracy,
         Metric::BinaryAccuracy { threshold },
         Metric::TopKCategoricalAccuracy { k: 2 },
-        Metric::Auc,
     ] {
         refused(3, SPARSE, metric, &["u32", "f32"]);
+    }
+    // Three classes are what is wrong, before their targets are.
+    for loss in [SPARSE, CATEGORICAL, BINARY, MSE] {
+        refused(3, loss, Metric::Auc, &["[3]", "single output", "class 1", "F1", "one unit"]);
     }
     for metric in
         [Metric::SparseCategoricalAccuracy, Metric::SparseTopKCategoricalAccuracy { k: 2 }]
@@ -119,6 +122,11 @@ fn lists_that_do_not_suit() -> Result<()> {
     let labels = Tensor::u32([2], [0, 1])?;
     says(mean_squared_error(&labels, &y).unwrap_err(), &["mean_squared_error", "u32"]);
     says(classes(&Tensor::f32([1, 2, 2], [0.0; 4])?, 0.5).unwrap_err(), &["[1, 2, 2]"]);
-    says(classes(&Tensor::u8([1], [0])?, 0.5).unwrap_err(), &["u8"]);
+    says(classes(&Tensor::u8([1, 2], [0, 1])?, 0.5).unwrap_err(), &["[1, 2]", "integer labels"]);
+    for labels in
+        [Tensor::u8([2], [3, 0])?, Tensor::u8([2, 1], [3, 0])?, Tensor::u32([2, 1], [3, 0])?]
+    {
+        assert_eq!(classes(&labels, 0.5)?, [3, 0]);
+    }
     Ok(())
 }

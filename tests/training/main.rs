@@ -3,6 +3,7 @@
 
 mod batches;
 mod equivalence;
+mod labels;
 mod layers;
 mod learning;
 mod models;
