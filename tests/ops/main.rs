@@ -16,5 +16,6 @@ mod oracle;
 mod passes;
 mod products;
 mod random;
+mod segments;
 mod sizes;
 mod steps;
