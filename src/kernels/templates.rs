@@ -12,6 +12,7 @@ pub static FILES: &[(&str, &str)] = files![
     "lib/index",
     "lib/lanes",
     "lib/math",
+    "lib/order",
     "lib/quad",
     "lib/segments",
     "lib/step",
