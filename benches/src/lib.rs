@@ -43,9 +43,21 @@ impl Runner {
     /// # Errors
     /// Those of the device.
     pub fn from_plan(device: &Device, plan: Plan) -> Result<Self, Error> {
+        Self::with(device, plan, &[])
+    }
+
+    /// As [`Runner::from_plan`], with these tensors in the buffers of their names.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn with(device: &Device, plan: Plan, feeds: &[(&str, Tensor)]) -> Result<Self, Error> {
         let mut store = Store::new(device);
         for (i, decl) in plan.buffers.iter().enumerate() {
             if matches!(decl.class, BufferClass::Input | BufferClass::State) {
+                if let Some((name, tensor)) = feeds.iter().find(|f| f.0 == decl.name) {
+                    store.upload(name, tensor)?;
+                    continue;
+                }
                 // Index buffers hold zeros, which are valid rows; bytes of small floats elsewhere.
                 if decl.name.ends_with("/order") || decl.name.ends_with("/y") {
                     store.allocate(&decl.name, decl.bytes)?;

@@ -13,6 +13,31 @@ fn nan_as_one(x: vec4<f32>) -> vec4<f32> {
     return select(vec4<f32>(0.0), vec4<f32>(1.0), nan);
 }
 
+// `y` where x is a number, else x.
+fn keep_nan(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+    let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+    return select(y, x, nan);
+}
+
+// The larger and the smaller of two; NaN, if one of them is. `max` and `min` may drop it.
+fn larger(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+    return keep_nan(x, keep_nan(y, max(x, y)));
+}
+
+fn smaller(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+    return keep_nan(x, keep_nan(y, min(x, y)));
+}
+
+// -1, 0 or 1 by the sign of x; NaN for NaN.
+fn sign_of(x: vec4<f32>) -> vec4<f32> {
+    return keep_nan(x, sign(x));
+}
+
+// 1 above 0, else 0; NaN for NaN.
+fn heaviside(x: vec4<f32>) -> vec4<f32> {
+    return keep_nan(x, select(vec4<f32>(0.0), vec4<f32>(1.0), x > vec4<f32>(0.0)));
+}
+
 // max(x, 0) that lets NaN through.
 fn relu(x: vec4<f32>) -> vec4<f32> {
     return select(x, vec4<f32>(0.0), negative(x));

@@ -1,8 +1,9 @@
-// out[o, c, i] = scale * reduce over the c-th chunk of in[o, 0..len, i]: KIND 0 sums, 1 takes the maximum.
+// out[o, c, i] = scale * reduce over the c-th chunk of in[o, 0..len, i]: KIND 0 sums, 1 takes the maximum, NaN if there is one.
 //
 // One invocation per output; neighbouring invocations read neighbouring columns.
 // Dispatch: ceil(outer * chunks * inner / WG) workgroups, folded over x and y. Loops: `chunk` per invocation.
 #import lib/index
+#import lib/order
 
 struct Params {
     outer: u32, len: u32, inner: u32, chunk: u32, chunks: u32, scale: f32, pad0: u32, pad1: u32,
@@ -30,8 +31,9 @@ fn main(
     for (var j = first; j < end; j++) { result += values[at]; at += params.inner; }
     result *= params.scale;
 #else
-    var result = values[at];
-    for (var j = first; j < end; j++) { result = max(result, values[at]); at += params.inner; }
+    var largest = order_key(values[at]);
+    for (var j = first; j < end; j++) { largest = max(largest, order_key(values[at])); at += params.inner; }
+    let result = from_order_key(largest);
 #endif
     reduced[g] = result;
 }

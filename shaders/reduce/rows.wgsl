@@ -1,9 +1,10 @@
-// out[o, c] = scale * reduce over the c-th chunk of in[o, 0..len]: KIND 0 sums, 1 takes the maximum.
+// out[o, c] = scale * reduce over the c-th chunk of in[o, 0..len]: KIND 0 sums, 1 takes the maximum, NaN if there is one.
 //
 // One workgroup per (row, chunk); lanes read neighbouring elements, then combine in a fixed tree.
 // Dispatch: outer * chunks workgroups, folded over x and y. Loops: ceil(chunk / WG) per invocation.
 #import lib/index
 #import lib/lanes
+#import lib/order
 
 struct Params {
     outer: u32, len: u32, inner: u32, chunk: u32, chunks: u32, scale: f32, pad0: u32, pad1: u32,
@@ -30,9 +31,11 @@ fn main(
     let result = lanes_sum(total, lane) * params.scale;
 #else
     // Every lane starts from an element of the chunk, so that a chunk of -inf stays -inf.
-    var largest = values[select(0u, row * params.len + first, live)];
-    for (var j = first + lane; j < end; j += #{WG}u) { largest = max(largest, values[row * params.len + j]); }
-    let result = lanes_max(largest, lane);
+    var largest = order_key(values[select(0u, row * params.len + first, live)]);
+    for (var j = first + lane; j < end; j += #{WG}u) {
+        largest = max(largest, order_key(values[row * params.len + j]));
+    }
+    let result = from_order_key(lanes_max_key(largest, lane));
 #endif
     if live && lane == 0u { reduced[group] = result; }
 }

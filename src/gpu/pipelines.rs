@@ -203,8 +203,9 @@ fn module(device: &Device, label: &str, source: &str) -> wgpu::ShaderModule {
     //   compared with what the op infers; a buffer's region is as long as its shape says (`plan/storage.rs`), and
     //   `Executor::bind` refuses a buffer that is shorter. Invocations past an extent store nothing and read
     //   nothing, or its last element.
-    // - Indices that come from a buffer or a step word are clamped (gather, labels), or were written by a kernel that
-    //   keeps them in range (the order of `segment_rank`). Dynamic offsets are checked by wgpu.
+    // - Indices that come from a buffer or a step word are clamped (gather, labels, the keys of a sort), or were
+    //   written by kernels that keep them in range (a sort's positions and places, a segment's bounds). Dynamic offsets
+    //   are checked by wgpu.
     // - Every loop counts up to an extent; divisors are extents, and no extent is zero: `Graph::verify` refuses it.
     // The op tests run each kernel both ways, with guard words around every buffer.
     unsafe {

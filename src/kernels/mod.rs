@@ -14,7 +14,7 @@ pub use call::{
 pub use caps::DeviceCaps;
 pub use params::{
     CombineParams, GatherParams, LossParams, MapParams, MatmulParams, ParamBlock, RangeParams,
-    ReduceParams, RowParams, SegmentParams, all_param_blocks,
+    ReduceParams, RowParams, SegmentParams, SortParams, all_param_blocks,
 };
 pub use preprocess::preprocess;
 pub use tuning::{MatmulFamily, MatmulRule, MatmulTile, Split, matmul_rule, split};

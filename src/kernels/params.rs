@@ -158,15 +158,34 @@ param_blocks! {
         /// Padding.
         pad1: u32,
     }
-    /// Index-sorted segment sums, the gradient of a gather.
-    SegmentParams ["data/segment_rank", "data/segment_sum"] {
-        /// Gathered rows.
+    /// A stable sort of ids with their positions.
+    SortParams ["data/sort_rank", "data/sort_count", "data/sort_scan", "data/sort_scatter"] {
+        /// Ids.
         rows: u32,
-        /// Elements per row.
+        /// The largest key: an id past it counts as this one.
+        last: u32,
+        /// Ids that one invocation goes through.
+        chunk: u32,
+        /// Workgroups, of a chunk for each invocation.
+        groups: u32,
+        /// Bits below the digit that a pass sorts by.
+        shift: u32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+        /// Padding.
+        pad2: u32,
+    }
+    /// Sums of the rows of each key, in sorted order: the gradient of a gather.
+    SegmentParams ["data/segment_bounds", "data/segment_blocks", "data/segment_sum"] {
+        /// Rows that are summed.
+        rows: u32,
+        /// Elements per row: numbers, or vectors of four.
         width: u32,
         /// Rows of the table.
         table: u32,
-        /// Padding.
-        pad0: u32,
+        /// The level of blocks that is summed.
+        level: u32,
     }
 }

@@ -13,7 +13,9 @@ pub static FILES: &[(&str, &str)] = files![
     "lib/index",
     "lib/lanes",
     "lib/math",
+    "lib/order",
     "lib/quad",
+    "lib/segments",
     "lib/step",
     "lib/threefry",
     "elementwise/map",
@@ -31,8 +33,13 @@ pub static FILES: &[(&str, &str)] = files![
     "data/fill_ranges",
     "data/gather",
     "data/one_hot",
-    "data/segment_rank",
+    "data/segment_blocks",
+    "data/segment_bounds",
     "data/segment_sum",
+    "data/sort_count",
+    "data/sort_rank",
+    "data/sort_scan",
+    "data/sort_scatter",
 ];
 
 /// The text of a file.

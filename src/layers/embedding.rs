@@ -10,8 +10,8 @@ use crate::tensor::{DType, Initializer, Shape};
 /// Input u32 ids `[batch, ...]` below `input_dim`, output `[batch, ..., output_dim]`; `embeddings` is
 /// `[input_dim, output_dim]`. The gradient of a row is the sum over all its uses. Keras' `Embedding`.
 ///
-/// [`Layer::takes_indices`] has data with other ids refused on the host. A graph built without that check reads
-/// the last row for an id past the table, and its gradient leaves the table as it is.
+/// [`Layer::takes_indices`] has data with other ids refused on the host. A graph built without that check takes an
+/// id past the table for its last row: that row is read, and it has the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     input_dim: usize,

@@ -1,10 +1,11 @@
-//! Rows gathered by index, and their gradient as index-sorted segment sums.
+//! Rows gathered by index.
 
 use super::map::to_u32;
 use super::program::step_word;
+use super::segment_sum::SegmentSum;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, Define, GatherParams, KernelCall, SegmentParams, Source, grid};
+use crate::kernels::{Bind, Define, DeviceCaps, GatherParams, KernelCall, Source, grid};
 use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
 
@@ -21,6 +22,31 @@ pub struct Gather {
     pub rows: usize,
     /// A factor per table.
     pub factors: Vec<Exact>,
+}
+
+/// Invocations along a row of `width` elements, rows beside each other in a workgroup, and the grid over `rows`
+/// rows: x along a row, the rows folded over y and z. No division: software Vulkan divides integers lane by lane.
+pub(super) fn row_grid(
+    what: &str,
+    rows: usize,
+    width: usize,
+    caps: &DeviceCaps,
+) -> Result<(u32, u32, [u32; 3])> {
+    // Lanes along a row where it has work for them, rows beside each other where it is narrow.
+    let most = caps.max_invocations.min(256);
+    let along = (width.min(most as usize) as u32).next_multiple_of(8).min(most);
+    let beside = (WORKGROUP / along).max(1);
+    let [y, z, _] = grid(what, rows.div_ceil(beside as usize) as u64, caps)?;
+    let x = width.div_ceil(along as usize) as u64;
+    if x > u64::from(caps.max_workgroups) {
+        return Err(Error::Limit {
+            what: format!("{what}: workgroups along a row"),
+            needed: x,
+            allowed: caps.max_workgroups.into(),
+            detail: "use shorter rows".into(),
+        });
+    }
+    Ok((along, beside, [x as u32, y, z]))
 }
 
 fn width(ty: &TensorType) -> usize {
@@ -117,13 +143,10 @@ impl Op for Gather {
                 return Err(Error::internal("gather", "the start is a step word or a constant"));
             }
         };
-        // Lanes along a row where it has work for them, rows beside each other where it is narrow.
-        let most = cx.caps.max_invocations.min(256);
-        let along = (widest.min(most as usize) as u32).next_multiple_of(8).min(most);
-        let rows = (WORKGROUP / along).max(1);
+        let (along, beside, grid) = row_grid("gather", self.rows, widest, cx.caps)?;
         let mut defines: Vec<(&'static str, Define)> = vec![
             ("X", along.into()),
-            ("Y", rows.into()),
+            ("Y", beside.into()),
             ("WIDE", cx.caps.wide_words.into()),
             ("STEP", step.into()),
             ("START", start.into()),
@@ -149,23 +172,13 @@ impl Op for Gather {
             pad0: 0,
             pad1: 0,
         };
-        let [y, z, _] = grid("gather", self.rows.div_ceil(rows as usize) as u64, cx.caps)?;
-        let x = widest.div_ceil(along as usize) as u64;
-        if x > u64::from(cx.caps.max_workgroups) {
-            return Err(Error::Limit {
-                what: "gather: workgroups along a row".into(),
-                needed: x,
-                allowed: cx.caps.max_workgroups.into(),
-                detail: "use shorter rows".into(),
-            });
-        }
         Ok(KernelCall {
             template: "data/gather",
             defines,
             binds,
             params: params.with_words(&words),
             step,
-            grid: [x as u32, y, z],
+            grid,
             flops: 0,
         }
         .into())
@@ -183,103 +196,9 @@ impl Op for Gather {
     }
 }
 
-/// Rows that a segment sum takes at most. Its order comes from comparing each row with every other, which takes a
-/// GPU some hundred milliseconds for as many, and would run into a driver's watchdog for more.
-const MOST_SUMMED: u64 = 1 << 17;
-
-/// `table[t] = Σ rows[i]` over the i with `indices[i] = t`. Operands: indices `[n]` u32, rows `[n, ...]` f32.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SegmentSum {
-    /// The table's shape.
-    pub shape: Shape,
-}
-
-impl Op for SegmentSum {
-    fn name(&self) -> String {
-        "segment_sum".into()
-    }
-
-    fn attrs(&self) -> String {
-        self.shape.to_string()
-    }
-
-    fn class(&self) -> Class<'_> {
-        Class::Opaque
-    }
-
-    fn min_inputs(&self) -> usize {
-        2
-    }
-
-    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let (indices, rows) = (inputs[0], inputs[1]);
-        if indices.dtype != DType::U32 || rows.dtype != DType::F32 {
-            let dtypes = [indices.dtype, rows.dtype];
-            return Err(Error::dtype("segment_sum", &dtypes, "indices are u32 and rows f32"));
-        }
-        let fits = indices.shape.rank() == 1
-            && rows.shape.rank() == self.shape.rank()
-            && rows.shape.rank() > 0
-            && rows.shape.dims()[0] == indices.shape.len()
-            && rows.shape.dims()[1..] == self.shape.dims()[1..];
-        if !fits {
-            let shapes = [&indices.shape, &rows.shape, &self.shape];
-            return Err(Error::shape("segment_sum", &shapes, "one index per row is expected"));
-        }
-        Ok(vec![TensorType::f32(&self.shape)])
-    }
-
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
-        let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
-        Ok(vec![None, Some(graph.gather(dy, inputs[0])?)])
-    }
-
-    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
-        let rows = cx.inputs[0].0.shape.len();
-        let width: usize = self.shape.dims()[1..].iter().product();
-        let allowed = u64::from(cx.caps.max_loop_trips.saturating_sub(64)).min(MOST_SUMMED);
-        if rows as u64 > allowed {
-            return Err(Error::Limit {
-                what: "segment_sum: gathered rows".into(),
-                needed: rows as u64,
-                allowed,
-                detail: "use a smaller batch".into(),
-            });
-        }
-        let params = SegmentParams {
-            rows: to_u32(rows)?,
-            width: width as u32,
-            table: self.shape.dims()[0] as u32,
-            pad0: 0,
-        };
-        to_u32(self.shape.len())?;
-        let call = |template: &'static str, items: usize, binds: Vec<Bind>| -> Result<KernelCall> {
-            Ok(KernelCall {
-                template,
-                defines: vec![("WG", WORKGROUP.into())],
-                binds,
-                params: params.with_words(&[]),
-                step: false,
-                grid: grid("segment_sum", items.div_ceil(WORKGROUP as usize) as u64, cx.caps)?,
-                flops: (rows * width) as u64,
-            })
-        };
-        let rank = call("data/segment_rank", rows, vec![Bind::Input(0), Bind::ScratchWrite(0)])?;
-        let order = vec![Bind::Input(0), Bind::ScratchRead(0), Bind::Input(1), Bind::Output(0)];
-        let sum = call("data/segment_sum", self.shape.len(), order)?;
-        Ok(Lowered { calls: vec![rank, sum], scratch: vec![rows as u64 * 4] })
-    }
-}
-
 impl Graph {
     /// Row `indices[i]` of `table` for every i: `[n, ...]` from a table `[t, ...]` and indices `[n]` u32. An
-    /// index past the table reads its last row.
+    /// index past the table reads its last row, and its gradient goes to that row.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] where the operands do not fit.

@@ -168,10 +168,14 @@ fn composed(
             let quotient = graph.mul(da, y)?;
             (da, graph.neg(quotient)?)
         }
-        // A tie belongs to the first operand.
+        // The gradient goes where the result came from: a tie belongs to the first operand, and a NaN wins.
         "maximum" | "minimum" => {
             let comparison = if name == "maximum" { "greater_equal" } else { "less_equal" };
             let first = graph.binary(comparison, a, b)?;
+            let (nan_a, nan_b) = (graph.unary("is_nan", a, &[])?, graph.unary("is_nan", b, &[])?);
+            let (zero, one) = (graph.constant(0.0), graph.constant(1.0));
+            let first = graph.select(nan_b, zero, first)?;
+            let first = graph.select(nan_a, one, first)?;
             let da = graph.mul(dy, first)?;
             (da, graph.sub(dy, da)?)
         }

@@ -16,7 +16,7 @@ pub enum ReduceKind {
     Mean,
     /// Σ x / the number given: what these elements add to a mean over that many.
     PartOfMean(usize),
-    /// max x.
+    /// max x; NaN, if an element is.
     Max,
 }
 
@@ -95,10 +95,13 @@ impl Op for Reduce {
                 let dy = graph.mul(dy, share)?;
                 graph.broadcast_to(dy, shape)?
             }
-            // Ties share the gradient equally.
+            // Ties share the gradient equally; where the maximum is NaN, the NaN do.
             ReduceKind::Max => {
                 let y = spread(graph, outputs[0])?;
                 let hit = graph.binary("equal", x, y)?;
+                let (nan_x, nan_y) =
+                    (graph.unary("is_nan", x, &[])?, graph.unary("is_nan", y, &[])?);
+                let hit = graph.select(nan_y, nan_x, hit)?;
                 let hits =
                     graph.push(Arc::new(Self { kind: ReduceKind::Sum, ..self.clone() }), &[hit])?;
                 let hits = spread(graph, hits)?;

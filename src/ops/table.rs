@@ -108,8 +108,8 @@ const COMPARISON: Derivative = Zero;
 pub static ROWS: &[Row] = &[
     unary("linear", "x", One),
     folds(unary("neg", "-x", OfInput("vec4<f32>(-1.0)")), |a| -a[0]),
-    unary("abs", "abs(x)", OfInput("sign(x)")),
-    unary("sign", "sign(x)", Zero),
+    unary("abs", "abs(x)", OfInput("sign_of(x)")),
+    unary("sign", "sign_of(x)", Zero),
     unary("is_nan", "nan_as_one(x)", Zero),
     folds(unary("exp", "exp(x)", OfOutput("x")), |a| a[0].exp()),
     folds(on(unary("log", "log(x)", OfInput("1.0 / x")), 0.05, 8.0), |a| a[0].ln()),
@@ -160,12 +160,8 @@ pub static ROWS: &[Row] = &[
     unary("gelu", "gelu(x)", OfInput("gelu_derivative(x)")),
     unary("gelu_tanh", "gelu_tanh(x)", OfInput("gelu_tanh_derivative(x)")),
     unary("silu", "x * sigmoid(x)", OfInput("silu_derivative(x)")),
-    unary("step", "select(vec4<f32>(0.0), vec4<f32>(1.0), x > vec4<f32>(0.0))", Zero),
-    unary(
-        "perceptron",
-        "select(vec4<f32>(0.0), vec4<f32>(1.0), x > vec4<f32>(0.0))",
-        StraightThrough,
-    ),
+    unary("step", "heaviside(x)", Zero),
+    unary("perceptron", "heaviside(x)", StraightThrough),
     with(
         unary(
             "clipped_linear",
@@ -184,8 +180,8 @@ pub static ROWS: &[Row] = &[
         0.5,
         4.0,
     ),
-    binary("maximum", "max(x, y)", Composed),
-    binary("minimum", "min(x, y)", Composed),
+    binary("maximum", "larger(x, y)", Composed),
+    binary("minimum", "smaller(x, y)", Composed),
     binary("greater", "select(vec4<f32>(0.0), vec4<f32>(1.0), x > y)", COMPARISON),
     binary("greater_equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x >= y)", COMPARISON),
     binary("less", "select(vec4<f32>(0.0), vec4<f32>(1.0), x < y)", COMPARISON),

@@ -7,8 +7,8 @@ mod data;
 mod device;
 mod failures;
 mod graph;
-mod late;
 mod heads;
+mod late;
 mod limits;
 mod model;
 #[path = "../support/mod.rs"]

@@ -1,8 +1,7 @@
 //! Sizes at which kernels change their ways: past one workgroup, past one dispatch dimension, past the loop
 //! limit, one stage or two.
 
-use crate::harness::{check_case, check_case_on, execute, families, operands};
-use crate::oracle::tolerance;
+use crate::harness::{check_case, execute, families};
 use wgrad::Error;
 use wgrad::graph::Graph;
 use wgrad::kernels::{DeviceCaps, MatmulFamily};
@@ -82,13 +81,10 @@ fn software_vulkan() -> DeviceCaps {
 
 #[test]
 fn past_the_loop_limit_is_an_error() {
-    let sums = Case::segment_sum(65_472, &[5, 1]);
-    let rows = Case::softmax("softmax", &[1, 6_000_000]);
-    for case in [sums, rows] {
-        let graph = case.graph().expect("a graph").0;
-        let plan = Plan::compile(&graph, &Passes::default(), &software_vulkan());
-        assert!(matches!(plan, Err(Error::Limit { .. })), "{case}");
-    }
+    let case = Case::softmax("softmax", &[1, 6_000_000]);
+    let graph = case.graph().expect("a graph").0;
+    let plan = Plan::compile(&graph, &Passes::default(), &software_vulkan());
+    assert!(matches!(plan, Err(Error::Limit { .. })), "{case}");
 }
 
 #[test]
@@ -113,12 +109,4 @@ fn a_range_past_the_loop_limit_of_a_few_lanes() {
     let mut case = Case::ranges("sum_ranges", 600_000, &[1, 599_998]);
     case.inputs[0] = Sample::whole([600_000]);
     check_case(&case);
-}
-
-#[test]
-fn a_segment_sum_of_many_rows() {
-    let mut case = Case::segment_sum(3001, &[17, 3]);
-    case.inputs[1] = Sample::whole([3001, 3]);
-    let x = operands(&case);
-    check_case_on(&case, &x, tolerance(&case));
 }

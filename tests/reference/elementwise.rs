@@ -230,6 +230,8 @@ pub fn binary(name: &str, a: f64, b: f64) -> f64 {
         "sub" => a - b,
         "mul" => a * b,
         "div" => a / b,
+        // `max` and `min` of Rust drop NaN.
+        "maximum" | "minimum" if a.is_nan() || b.is_nan() => f64::NAN,
         "maximum" => a.max(b),
         "minimum" => a.min(b),
         "pow" => a.powf(b),

@@ -28,7 +28,8 @@ pub fn mean(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
 
 /// The largest element over `axes`.
 pub fn max(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
-    fold(x, shape, axes, f64::NEG_INFINITY, f64::max)
+    let larger = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) };
+    fold(x, shape, axes, f64::NEG_INFINITY, larger)
 }
 
 fn fold(

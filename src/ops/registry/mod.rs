@@ -166,6 +166,15 @@ pub fn cards() -> Vec<Card> {
     const REDUCE: &[&str] = &["reduce/rows", "reduce/columns"];
     const SOFTMAX: &[&str] = &["reduce/softmax"];
     const ENTROPY: &[&str] = &["loss/softmax_cross_entropy"];
+    const SEGMENTS: &[&str] = &[
+        "data/sort_rank",
+        "data/sort_count",
+        "data/sort_scan",
+        "data/sort_scatter",
+        "data/segment_bounds",
+        "data/segment_blocks",
+        "data/segment_sum",
+    ];
     let card = |name, templates, gradient, cases| Card { name, templates, gradient, cases };
     let reduce = |op| {
         let over = |axes: &[usize]| Case::reduce(op, &[3, 5, 7], axes);
@@ -289,9 +298,17 @@ pub fn cards() -> Vec<Card> {
         card("gather", &["data/gather"], Checked, gathers),
         card(
             "segment_sum",
-            &["data/segment_rank", "data/segment_sum"],
+            SEGMENTS,
             Checked,
-            vec![Case::segment_sum(9, &[5, 3]), Case::segment_sum(150, &[11, 2, 3])],
+            vec![
+                Case::segment_sum(9, &[5, 3]),
+                Case::segment_sum(150, &[11, 2, 3]),
+                // Sorted digit by digit, in one pass and in two; blocks of one level and of two; four columns at once.
+                Case::segment_sum(300, &[7, 1]),
+                Case::segment_sum(700, &[300, 36]),
+                Case::segment_sum(8300, &[5, 1]),
+                Case::segment_sum(8300, &[2, 32]),
+            ],
         ),
         card(
             "record",

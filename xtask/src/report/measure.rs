@@ -49,9 +49,14 @@ fn parts(site: &Site, doctor: &Ran, rows: &mut Rows) -> Result<()> {
     tests(site, "ops", "op tests", false, rows)?;
     tests(site, "ops", "op tests, checked shaders", true, rows)?;
     let products = bench(site, "matmul", 60, rows)?;
-    for (name, limit) in
-        [("step", 30), ("kernels", 30), ("dispatches", 40), ("fit", 60), ("first_step", 30)]
-    {
+    for (name, limit) in [
+        ("step", 30),
+        ("kernels", 30),
+        ("dispatches", 40),
+        ("embedding", 30),
+        ("fit", 60),
+        ("first_step", 30),
+    ] {
         bench(site, name, limit, rows)?;
     }
     profile(site, rows)?;

@@ -27,6 +27,12 @@ pub fn numbers(name: &str, text: &str) -> Vec<(String, String)> {
             });
             said.map(|said| ("an epoch".to_string(), said)).into_iter().collect()
         }
+        "embedding" => {
+            let lines = text.lines().filter_map(|l| l.split_once(" ns each  "));
+            let each =
+                |before: &str| before.split_whitespace().last().map(|n| format!("{n} ns each"));
+            lines.filter_map(|(before, ids)| Some((ids.into(), each(before)?))).collect()
+        }
         "first_step" => {
             let lines =
                 text.lines().filter_map(|l| l.strip_prefix("first step, ")?.split_once(": "));
@@ -71,6 +77,11 @@ mod tests {
         assert_eq!(
             numbers("fit", text),
             pair("an epoch", "bare 1.000 s, fit 1.100 s, ratio 1.100")
+        );
+        let text = "  1.2  0.3   300.0 ns each  1024 ids, spread, 9 dispatches\n  0.1   product\n";
+        assert_eq!(
+            numbers("embedding", text),
+            pair("1024 ids, spread, 9 dispatches", "300.0 ns each")
         );
         assert_eq!(numbers("first_step", "first step, cold: 1.6 s\n"), pair("cold", "1.6 s"));
         assert_eq!(numbers("kernels", "a/b  time:   [1 ms 2 ms 3 ms]\n"), pair("a/b", "2 ms"));
