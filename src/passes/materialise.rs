@@ -5,9 +5,10 @@
 
 use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Movement, Node, Value};
+use crate::graph::{Class, Graph, Movement, Node, NodeId, Value};
 use crate::ops::{Map, Program};
 use crate::tensor::DType;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Bindings with a dynamic offset that every WebGPU device allows a kernel.
@@ -39,47 +40,80 @@ fn lies_in_leaf(graph: &Graph, v: Value) -> bool {
     matches!(graph.node(graph.storage_root(v)).op.class(), Class::Leaf(_))
 }
 
-/// The first operand of a node that it holds in a buffer of its own making: all of a pack, the tensors of a slot.
-fn first_held(class: &Class<'_>) -> Option<usize> {
-    match class {
-        Class::Movement(Movement::Pack { .. }) => Some(0),
-        Class::Movement(Movement::Slot { .. }) => Some(2),
-        _ => None,
+/// What a pack or a slot holds in a buffer of its own making: all operands of a pack, the tensors of a slot.
+struct Held {
+    /// The first operand that it holds.
+    first: usize,
+    /// How many operands are in each buffer. What a pack holds twice is computed elsewhere and copied in twice: a copy
+    /// from one place of the pack to another would read and write it in one dispatch.
+    times: HashMap<Value, usize>,
+    /// Whether it is a slot, whose place moves from step to step.
+    moves: bool,
+    /// Whether kernels may write straight into it. A buffer has one access mode per dispatch, so no kernel may read
+    /// one tensor of a pack while it writes another.
+    writable: bool,
+}
+
+impl Held {
+    fn of(graph: &Graph, node: &Node) -> Option<Self> {
+        let (first, moves) = match node.op.class() {
+            Class::Movement(Movement::Pack { .. }) => (0, false),
+            Class::Movement(Movement::Slot { .. }) => (2, true),
+            _ => return None,
+        };
+        let mut times = HashMap::new();
+        for &v in &node.inputs {
+            *times.entry(graph.storage_root(v)).or_default() += 1;
+        }
+        let reads =
+            |node: &Node| node.inputs.iter().any(|&v| times.contains_key(&graph.storage_root(v)));
+        let writable = moves || !times.keys().any(|&root| reads(graph.node(root)));
+        Some(Self { first, times, moves, writable })
+    }
+}
+
+/// The values that are in a pack or a slot: their kernels write there and nowhere else.
+#[derive(Default)]
+struct Placed {
+    values: HashSet<Value>,
+    /// How many of each node.
+    of_node: HashMap<NodeId, usize>,
+}
+
+impl Placed {
+    fn insert(&mut self, v: Value) {
+        self.values.insert(v);
+        *self.of_node.entry(v.node).or_default() += 1;
     }
 }
 
 pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
     let mut rewrite = Rewrite::new(graph);
-    // Values that lie in a pack or a slot: their kernels write there and nowhere else.
-    let mut placed: Vec<Value> = Vec::new();
+    let mut placed = Placed::default();
     for (i, node) in graph.nodes().iter().enumerate() {
-        let class = node.op.class();
-        if let Class::Movement(Movement::Slot { .. }) = class {
+        let holder = Held::of(graph, node);
+        if holder.as_ref().is_some_and(|held| held.moves) {
             recorded_alone(graph, i)?;
         }
-        let first = first_held(&class);
         let mut inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
         for (j, v) in inputs.iter_mut().enumerate() {
-            let held = first.is_some_and(|first| j >= first);
+            let held = holder.as_ref().filter(|held| j >= held.first);
             let uniform = rewrite.to.node(*v).op.class().is_uniform() && !node.op.takes_uniform(j);
             let source = unaliased(&rewrite.to, *v);
-            let in_place = || {
+            let in_place = |held: &Held| {
+                let beside = placed.of_node.get(&source.node).copied().unwrap_or(0);
                 rewrite.to.node(source).op.class().launches()
-                    && !placed.contains(&source)
-                    && held_once(graph, i, j)
-                    && match class {
-                        Class::Movement(Movement::Slot { .. }) => {
-                            let beside = placed.iter().filter(|p| p.node == source.node).count();
-                            beside < DYNAMIC_BINDINGS && only_read_by(graph, i, node.inputs[j])
-                        }
-                        _ => writable(graph, i),
-                    }
+                    && !placed.values.contains(&source)
+                    && held.times[&graph.storage_root(node.inputs[j])] == 1
+                    && held.writable
+                    && (!held.moves
+                        || beside < DYNAMIC_BINDINGS && only_read_by(graph, i, node.inputs[j]))
             };
-            if uniform || held && !in_place() {
+            if uniform || held.is_some_and(|held| !in_place(held)) {
                 *v = copy_of(&mut rewrite.to, *v)?;
             }
-            if held {
-                placed.push(unaliased(&rewrite.to, *v));
+            if held.is_some() {
+                placed.insert(unaliased(&rewrite.to, *v));
             }
         }
         let values = rewrite.to.push_node(node.op.clone(), &inputs, node.layer.clone())?;
@@ -103,14 +137,6 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Whether operand `j` is held once by node `i`. What a buffer holds twice is computed elsewhere and copied in twice:
-/// a copy from one place of the buffer to another would read and write it in one dispatch.
-fn held_once(graph: &Graph, i: usize, j: usize) -> bool {
-    let inputs = &graph.nodes()[i].inputs;
-    let root = graph.storage_root(inputs[j]);
-    inputs.iter().filter(|&&v| graph.storage_root(v) == root).count() == 1
-}
-
 /// Whether nothing but node `reader` needs the operand: then it may lie where only that step finds it.
 fn only_read_by(graph: &Graph, reader: usize, operand: Value) -> bool {
     let root = graph.storage_root(operand);
@@ -121,15 +147,6 @@ fn only_read_by(graph: &Graph, reader: usize, operand: Value) -> bool {
 
 fn is_alias(node: &Node) -> bool {
     matches!(node.op.class(), Class::Movement(Movement::Alias { .. }))
-}
-
-/// Whether no kernel reads one tensor of this pack while it writes another: a buffer has one access mode per
-/// dispatch, so such tensors are computed elsewhere and copied in.
-fn writable(graph: &Graph, pack: usize) -> bool {
-    let operands = &graph.nodes()[pack].inputs;
-    let roots: Vec<Value> = operands.iter().map(|&v| graph.storage_root(v)).collect();
-    let reads = |node: &Node| node.inputs.iter().any(|&v| roots.contains(&graph.storage_root(v)));
-    !roots.iter().any(|&root| reads(graph.node(root)))
 }
 
 /// Refuses a state that is recorded into and used in another way: its rows are written while the step runs, so that
