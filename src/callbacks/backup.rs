@@ -8,13 +8,13 @@ use crate::train::{BatchEnd, Epoch};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Keeps a checkpoint in a folder while training, and goes on from it where an earlier process was interrupted, as
-/// Keras' `BackupAndRestore`. The program that was interrupted is run again as it is, and gives the same bits as if it
+/// Keeps a checkpoint in a folder while training. If an earlier process was interrupted, training goes on from
+/// the checkpoint, as Keras' `BackupAndRestore` does. Run the interrupted program again as it is: it gives the same
+/// bits as without the interruption.
 /// had never been.
 ///
-/// A backup that is damaged, or of another model, ends `fit` before it begins, and so does a folder that cannot be
-/// written to. After the last epoch the backup is
-/// deleted.
+/// If the backup is damaged or belongs to another model, or the folder cannot be written to, `fit` ends before it
+/// begins. The backup is deleted after the last epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BackupAndRestore {
     folder: PathBuf,
@@ -48,7 +48,7 @@ impl BackupAndRestore {
         self
     }
 
-    /// Whether the end of training deletes the backup. Where it stays, the next `fit` goes on from it.
+    /// Whether the end of training deletes the backup. If it stays, the next `fit` goes on from it.
     #[must_use]
     pub const fn delete_checkpoint(mut self, delete: bool) -> Self {
         self.delete = delete;
@@ -103,7 +103,7 @@ impl Callback for BackupAndRestore {
                 Err(io(&self.path(), cause).into())
             }
             _ => {
-                // The folder goes too, unless somebody else uses it.
+                // The folder goes too, unless something else uses it.
                 let _ = std::fs::remove_dir(&self.folder);
                 Ok(())
             }

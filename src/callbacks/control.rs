@@ -17,7 +17,7 @@ pub(crate) struct Requests {
     pub checkpoints: Vec<PathBuf>,
 }
 
-/// A hook's hold on training.
+/// A hook's access to training.
 #[derive(Debug)]
 pub struct Control<'a> {
     pub(crate) trainer: &'a mut Trainer,
@@ -27,10 +27,10 @@ pub struct Control<'a> {
 }
 
 impl Control<'_> {
-    /// The model in training. A hook may look at it (`evaluate`, `predict`, `weights`) and set its weights. What would
-    /// change the data or the place of the `fit` under way is an error: `fit`, `train_on_batch`, `profile`,
-    /// `load_checkpoint` and `save_checkpoint`, for which [`Control::save_checkpoint`] is there. Another trainer in this
-    /// one's place ends training with an error.
+    /// The model in training. A hook may look at it (`evaluate`, `predict`, `weights`) and set its weights. A call that
+    /// would change the data or the place of the `fit` under way is an error: `fit`, `train_on_batch`, `profile`,
+    /// `load_checkpoint` and `save_checkpoint` (use [`Control::save_checkpoint`] instead). If a hook puts another
+    /// trainer in place of this one, training ends with an error.
     #[must_use]
     pub fn trainer(&mut self) -> &mut Trainer {
         self.trainer
@@ -53,14 +53,14 @@ impl Control<'_> {
         self.requests.stop = true;
     }
 
-    /// Has a checkpoint written to `path`; see [`Trainer::save_checkpoint`]. It is written at the end of the batch
-    /// or epoch under way, once every callback has seen that end, so that all their states agree.
+    /// Asks for a checkpoint at `path`; see [`Trainer::save_checkpoint`]. It is written at the end of the batch or
+    /// epoch under way, after every callback has seen that end, so that all their states agree.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save_checkpoint(&mut self, path: impl Into<PathBuf>) {
         self.requests.checkpoints.push(path.into());
     }
 
-    /// Shows a line with the progress of training, where that is shown at all.
+    /// Shows a line with the progress of training, if progress is shown at all.
     pub fn print(&mut self, line: impl Into<String>) {
         self.requests.lines.push(line.into());
     }
@@ -87,15 +87,15 @@ impl Control<'_> {
     /// Keeps a copy of all weights on the device under `name`, in place of one kept before.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device fails.
+    /// [`Error::Gpu`] if the device fails.
     pub fn keep_weights(&mut self, name: &str) -> Result<()> {
         self.trainer.keep_weights(name)
     }
 
-    /// Takes the weights kept under `name` up again.
+    /// Takes up the weights kept under `name` again.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where nothing was kept; [`Error::Gpu`] where the device fails.
+    /// [`Error::Parameter`] if nothing was kept; [`Error::Gpu`] if the device fails.
     pub fn restore_weights(&mut self, name: &str) -> Result<()> {
         self.trainer.restore_weights(name)
     }
@@ -113,7 +113,7 @@ impl Error {
         hook: &'static str,
         cause: &(dyn std::error::Error + Send + Sync),
     ) -> Self {
-        // The cause's own causes stand in its message or behind it.
+        // The message of the cause names its own causes, or they follow as its sources.
         let mut detail = cause.to_string();
         let mut next = cause.source();
         while let Some(inner) = next {

@@ -10,12 +10,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-/// Writes each epoch's logs as a row of a CSV file, as Keras' `CSVLogger`: `epoch,loss,accuracy,...`, epochs from 0,
-/// in the order of the first epoch's logs. A log that a later epoch lacks is `NA` there. A row is written as soon as
-/// its epoch ends, and numbers read back to the same f64. Missing folders are made; a file that cannot be written ends
-/// training before it begins.
+/// Writes each epoch's logs as a row of a CSV file, as Keras' `CSVLogger`: `epoch,loss,accuracy,...`. Epochs count from
+/// 0; the columns follow the order of the first epoch's logs. If a later epoch lacks a log, its field is `NA`. A row is
+/// written as soon as its epoch ends, and numbers read back to the same f64. Missing folders are made; if the file
+/// cannot be written, training ends before it begins.
 ///
-/// Training that goes on from a checkpoint goes on in the file too: rows written after the checkpoint are replaced.
+/// If training goes on from a checkpoint, the file goes on too: rows written after the checkpoint are replaced.
 #[derive(Debug)]
 pub struct CsvLogger {
     path: PathBuf,
@@ -25,7 +25,7 @@ pub struct CsvLogger {
     resumed: Option<Mark>,
 }
 
-/// How far a log went.
+/// How far a log has come.
 #[derive(Debug)]
 struct Mark {
     columns: Vec<String>,
@@ -44,20 +44,20 @@ struct Log {
 }
 
 impl CsvLogger {
-    /// Writes to `path`, in place of a file that is there, with commas.
+    /// Writes to `path`, with commas. A file that is there is replaced.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), separator: ',', append: false, log: None, resumed: None }
     }
 
-    /// What stands between fields: `,`, `;`, a tab, ...
+    /// The separator between fields: `,`, `;`, a tab, ...
     #[must_use]
     pub const fn separator(mut self, separator: char) -> Self {
         self.separator = separator;
         self
     }
 
-    /// Whether rows are added to a file that is there. Its header must be the one that would be written.
+    /// Whether rows are added to a file that is there. Its header must be the same as the new one would be.
     #[must_use]
     pub const fn append(mut self, append: bool) -> Self {
         self.append = append;
@@ -84,7 +84,7 @@ impl CsvLogger {
             let mut file = OpenOptions::new().append(true).open(&self.path).map_err(fail)?;
             let mut bytes = known;
             if last != *b"\n" {
-                // The last row was left without its end.
+                // The last row has no line end.
                 file.write_all(b"\n").map_err(fail)?;
                 bytes += 1;
             }
@@ -96,13 +96,13 @@ impl CsvLogger {
         Ok(Log { file, columns: None, header: None, bytes: 0 })
     }
 
-    /// A row without its end.
+    /// A row without its line end.
     fn row<'f>(&self, fields: impl Iterator<Item = &'f str>) -> String {
         let fields: Vec<String> = fields.map(|field| quoted(field, self.separator)).collect();
         fields.join(&self.separator.to_string())
     }
 
-    /// The rows that an epoch adds, the first one with a header before it.
+    /// The rows that an epoch adds, with a header before the first one.
     fn rows(&self, log: &mut Log, epoch: &Epoch) -> Result<String> {
         let mut text = String::new();
         let columns = match &mut log.columns {
@@ -144,7 +144,7 @@ impl Callback for CsvLogger {
 
     fn check(&self) -> Result<()> {
         let c = self.separator;
-        // Whatever may stand in a number or a name, or has a meaning of its own.
+        // Characters that can occur in a number or a name, or that have a special meaning.
         if c.is_alphanumeric() || "+-._\"\r\n".contains(c) {
             let detail = "a comma, a semicolon, a tab or the like: \
                           no letter, no digit, none of + - . _ \" and no line end";
@@ -173,7 +173,7 @@ impl Callback for CsvLogger {
     }
 
     fn state(&self) -> Value {
-        // Before the first row there is nothing to go on with.
+        // Before the first row there is nothing to continue.
         match &self.log {
             Some(Log { columns: Some(columns), bytes, .. }) => {
                 json!({ "columns": columns, "bytes": bytes })
@@ -199,7 +199,7 @@ impl Callback for CsvLogger {
     }
 }
 
-/// A field as RFC 4180 writes it: in quotes where it has the separator, a quote or a line end in it.
+/// A field as RFC 4180 writes it: in quotes if it contains the separator, a quote or a line end.
 fn quoted(field: &str, separator: char) -> String {
     if field.contains([separator, '"', '\r', '\n']) {
         format!("\"{}\"", field.replace('"', "\"\""))

@@ -6,9 +6,9 @@ use crate::error::Result;
 use crate::train::Epoch;
 use serde_json::{Value, json};
 
-/// Ends training when a number of the logs has not become better for a while, by the rule of Keras'
-/// `EarlyStopping`, and may then take up the weights of the best epoch. What it found stays readable afterwards:
-/// pass `&mut` of it to [`Fit::callback`](crate::train::Fit::callback).
+/// Ends training when a number of the logs has not become better for a while, by the rule of Keras' `EarlyStopping`. It
+/// may then take up the weights of the best epoch. Its results stay readable afterwards: pass `&mut` of it to
+/// [`Fit::callback`](crate::train::Fit::callback).
 ///
 /// ```no_run
 /// use wgrad::prelude::*;
@@ -63,7 +63,7 @@ impl EarlyStopping {
         }
     }
 
-    /// How many epochs without improvement end training; 0 does as 1, which ends it at the first.
+    /// How many epochs without improvement end training; 0 acts as 1, which ends it at the first.
     #[must_use]
     pub const fn patience(mut self, epochs: usize) -> Self {
         self.patience = epochs;
@@ -84,7 +84,7 @@ impl EarlyStopping {
         self
     }
 
-    /// A number that training must beat: epochs that do not are counted even where they improve.
+    /// A number that training must beat: epochs that do not beat it are counted even if they improve.
     #[must_use]
     pub const fn baseline(mut self, baseline: f64) -> Self {
         self.baseline = Some(baseline);
@@ -98,8 +98,8 @@ impl EarlyStopping {
         self
     }
 
-    /// Whether the end of training, early or not, takes up the weights of the best epoch. They are kept on the
-    /// device, and freed then.
+    /// Whether the end of training, early or not, takes up the weights of the best epoch. They are kept on the device,
+    /// and freed at the end.
     #[must_use]
     pub const fn restore_best_weights(mut self, restore: bool) -> Self {
         self.restore_best_weights = restore;
@@ -124,13 +124,13 @@ impl EarlyStopping {
         self.found.wait
     }
 
-    /// The epoch, from 0, after which it ended training; `None` where it did not.
+    /// The epoch, from 0, after which it ended training; `None` if it did not.
     #[must_use]
     pub const fn stopped_epoch(&self) -> Option<usize> {
         self.found.stopped_epoch
     }
 
-    /// Takes the number of an epoch in.
+    /// Takes in the number of an epoch.
     fn judge(&mut self, epoch: usize, value: f64) -> Verdict {
         let found = &mut self.found;
         found.wait += 1;
@@ -186,10 +186,10 @@ impl Callback for EarlyStopping {
             && self.found.best.is_some()
             && !control.trainer().keeps_weights(&kept)
         {
-            // The end of the training before took the best weights up.
+            // The end of the previous training took up the best weights.
             control.keep_weights(&kept)?;
         }
-        // Training that it ended before a checkpoint stays ended.
+        // If it ended training before a checkpoint, training stays ended.
         if self.found.stopped_epoch.is_some() {
             self.stop(control);
         }

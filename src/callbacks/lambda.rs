@@ -73,8 +73,8 @@ impl<'a> Lambda<'a> {
         self
     }
 
-    /// Called before batches with their number, from 0 in the epoch, as often as `interval` says. One interval holds
-    /// for both batch hooks: the one that was given last.
+    /// Called before batches with their number, from 0 in the epoch, as often as `interval` says. Both batch hooks
+    /// share one interval: the last one given.
     #[must_use]
     pub fn on_batch_begin(
         mut self,
@@ -96,7 +96,7 @@ impl<'a> Lambda<'a> {
         self.batch_interval(interval)
     }
 
-    /// How often the batch hooks are called, in place of what was given with them.
+    /// How often the batch hooks are called. It replaces the interval that was given with them.
     #[must_use]
     pub const fn batch_interval(mut self, interval: BatchInterval) -> Self {
         self.interval = interval;
@@ -117,7 +117,7 @@ impl<'a> Lambda<'a> {
         self
     }
 
-    /// Names a log that the hook at the end of epochs adds, so that callbacks after this one may monitor it.
+    /// Names a log that the hook at the end of epochs adds, so that later callbacks may monitor it.
     #[must_use]
     pub fn logs(mut self, name: &str) -> Self {
         self.logs.push(name.into());

@@ -1,8 +1,8 @@
 //! What is called while a model trains, with Keras' hooks.
 //!
-//! Callbacks that decide (`EarlyStopping`, `ReduceLrOnPlateau`) are in two parts: a decision, a pure function of the
-//! numbers so far, and its effect through [`Control`]. What a decision remembers is the callback's state, which a
-//! checkpoint keeps.
+//! Callbacks that decide (`EarlyStopping`, `ReduceLrOnPlateau`) have two parts: a decision, which is a pure function of
+//! the numbers so far, and its effect through [`Control`]. The callback's state is what the decision remembers; a
+//! checkpoint keeps it.
 
 #[cfg(not(target_arch = "wasm32"))]
 mod backup;
@@ -53,10 +53,10 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a hook returns. An error ends training: `fit` gives it back with the callback's name.
+/// What a hook returns. An error ends training: `fit` returns it with the callback's name.
 pub type HookResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// How often a callback's batch hooks run. Whoever asks for numbers makes the host wait for the device, so ask
+/// How often a callback's batch hooks run. A callback that asks for numbers makes the host wait for the device, so ask
 /// rarely: with `Never` a whole epoch runs without a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BatchInterval {
@@ -69,9 +69,9 @@ pub enum BatchInterval {
     Time(Duration),
 }
 
-/// A user of the training loop. Every hook does nothing unless it is defined.
+/// A user of the training loop. A hook does nothing unless it is defined.
 ///
-/// Batch hooks run at the callback's own [`BatchInterval`]: the batches between two calls have run by then.
+/// Batch hooks run at the callback's own [`BatchInterval`]: when one runs, all batches since the last call have run.
 ///
 /// ```
 /// use wgrad::callbacks::HookResult;
@@ -100,8 +100,8 @@ pub trait Callback {
     /// The name in messages and checkpoints.
     fn name(&self) -> String;
 
-    /// Checks the settings, and that what the callback will write can be written; `fit` refuses to begin where that
-    /// fails. All callbacks are checked before the first hook of any runs, so do not change here what a file holds.
+    /// Checks the settings, and that the callback can write its files. If this fails, `fit` refuses to begin. All
+    /// callbacks are checked before the first hook of any runs, so do not change here what a file holds.
     ///
     /// # Errors
     /// [`Error::Parameter`](crate::Error::Parameter) naming the setting and its domain;
@@ -125,13 +125,13 @@ pub trait Callback {
         BatchInterval::Never
     }
 
-    /// A checkpoint that training takes up before it begins, in place of one that was loaded by hand. Of several
-    /// callbacks that name one the first is heard.
+    /// A checkpoint that training takes up before it begins, in place of one that was loaded by hand. If several
+    /// callbacks name one, the first one counts.
     fn resume_from(&self) -> Option<PathBuf> {
         None
     }
 
-    /// Before the first epoch, and after [`Callback::restore`] where training goes on from a checkpoint.
+    /// Before the first epoch, and after [`Callback::restore`] if training goes on from a checkpoint.
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {
         Ok(())
     }
@@ -146,7 +146,7 @@ pub trait Callback {
         Ok(())
     }
 
-    /// After an epoch and its validation. What is added to its logs goes to the history.
+    /// After an epoch and its validation. Numbers that are added to its logs go to the history.
     fn on_epoch_end(&mut self, epoch: &mut Epoch, control: &mut Control<'_>) -> HookResult {
         Ok(())
     }

@@ -50,11 +50,11 @@ impl Every {
 /// Writes checkpoints or weights while training, by the rules of Keras' `ModelCheckpoint`.
 ///
 /// The path may name numbers: `{epoch}` counts from 1, `{batch}` too, and every log has its name:
-/// `out/{epoch:02d}-{val_loss:.4f}.safetensors`. Missing folders are made. A path without numbers is written over
-/// again and again, each time at once or not at all. A folder that cannot be written to ends training before it begins.
+/// `out/{epoch:02d}-{val_loss:.4f}.safetensors`. Missing folders are made. A path without numbers is written over again
+/// and again, each time at once or not at all. If the folder cannot be written to, training ends before it begins.
 ///
-/// As in Keras, one object that serves several `fit`s remembers its best number from one to the next, so that a worse
-/// model never replaces a better one.
+/// As in Keras, one object that serves several `fit`s keeps its best number from one to the next, so a worse model
+/// never replaces a better one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelCheckpoint {
     path: String,
@@ -94,7 +94,7 @@ impl ModelCheckpoint {
     }
 
     /// The number that the first file must beat, as Keras' `initial_value_threshold`; it counts with
-    /// [`ModelCheckpoint::save_best_only`]. For one, the best number of an earlier program whose file is there.
+    /// [`ModelCheckpoint::save_best_only`]. For example, the best number of an earlier program whose file is there.
     #[must_use]
     pub const fn initial_value_threshold(mut self, threshold: f64) -> Self {
         self.best = Some(threshold);
@@ -122,8 +122,8 @@ impl ModelCheckpoint {
         self
     }
 
-    /// Writes in the middle of epochs, at the ends of every so many batches of one, where as many have passed since
-    /// the last time. Numbers of the validation are not known there.
+    /// Writes in the middle of epochs, after every so many batches of an epoch, if that many have passed since the last
+    /// time. Numbers of the validation are not known there.
     #[must_use]
     pub const fn every_batches(mut self, batches: usize) -> Self {
         self.every = Every::Batches(batches);
@@ -141,7 +141,7 @@ impl ModelCheckpoint {
         if template.names().next().is_none() {
             return prove_replaced(Path::new(&template.fill(|_| None)?));
         }
-        // The folder as far as no number is in its name.
+        // The folder up to the first part with a number in its name.
         let folder = Path::new(&self.path).parent().unwrap_or(Path::new(""));
         let plain = |part: &str| Template::parse(part).ok()?.fill(|_| None).ok();
         let folder: PathBuf = folder.iter().map_while(|part| plain(part.to_str()?)).collect();
@@ -163,7 +163,7 @@ impl ModelCheckpoint {
             self.best = Some(value);
         }
         let path = Template::parse(&self.path)?.fill(log)?;
-        // The trainer's own error could not say which callback asked for the file.
+        // The trainer's own error cannot say which callback asked for the file.
         prove_replaced(Path::new(&path))?;
         if self.weights_only {
             control.trainer().save_weights(&path)?;

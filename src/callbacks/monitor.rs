@@ -58,8 +58,8 @@ impl Monitor {
         })
     }
 
-    /// Whether `value` is better than `best` by more than `min_delta`. Anything is better than nothing, and any
-    /// number better than NaN.
+    /// Whether `value` is better than `best` by more than `min_delta`. Any value is better than none, and any number
+    /// is better than NaN.
     pub fn improves(&self, value: f64, best: Option<f64>) -> bool {
         let falls = match self.mode {
             Mode::Min => true,

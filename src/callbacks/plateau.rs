@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::train::Epoch;
 use serde_json::{Value, json};
 
-/// Multiplies the learning rate by a factor when a number of the logs has not become better for a while, by the
-/// rule of Keras' `ReduceLROnPlateau`. The rate that an epoch was trained at goes to its logs as `learning_rate`.
+/// Multiplies the learning rate by a factor when a number of the logs has not become better for a while, by the rule of
+/// Keras' `ReduceLROnPlateau`. Each epoch's logs get its learning rate as `learning_rate`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReduceLrOnPlateau {
     monitor: Monitor,
@@ -51,7 +51,7 @@ impl ReduceLrOnPlateau {
         self
     }
 
-    /// How many epochs without improvement lower the rate; 0 does as 1.
+    /// How many epochs without improvement lower the rate; 0 acts as 1.
     #[must_use]
     pub const fn patience(mut self, epochs: usize) -> Self {
         self.patience = epochs;
@@ -79,7 +79,7 @@ impl ReduceLrOnPlateau {
         self
     }
 
-    /// The rate that is never gone below.
+    /// The lowest rate: the rate never goes below it.
     #[must_use]
     pub const fn min_lr(mut self, rate: f64) -> Self {
         self.min_lr = rate;
@@ -98,8 +98,7 @@ impl ReduceLrOnPlateau {
         self.found.wait
     }
 
-    /// Takes the number of an epoch in, and the rate that it was trained at. Gives the lower rate, where it is time
-    /// for one.
+    /// Takes in the number of an epoch and the epoch's rate. Gives the lower rate, if it is time for one.
     fn judge(&mut self, value: f64, rate: f64) -> Option<f32> {
         let found = &mut self.found;
         if found.cooling > 0 {

@@ -1,4 +1,4 @@
-//! Whether a file can be written, found out before training rather than at its end.
+//! Finds out before training, not at its end, whether a file can be written.
 
 use crate::error::{Error, Result};
 use std::fs::{File, OpenOptions};
@@ -6,7 +6,7 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What the system said of `path`.
+/// What the system said about `path`.
 pub(super) fn io(path: &Path, cause: IoError) -> Error {
     Error::Io { path: path.display().to_string(), cause }
 }
@@ -26,8 +26,8 @@ pub(super) fn make_folder_of(file: &Path) -> Result<()> {
     make_folder(folder_of(file))
 }
 
-/// Makes sure that a file of this name can be made in `folder`, which is made if it is missing. The name has room for
-/// what a writer adds to it while the file grows.
+/// Makes sure that a file of this name can be made in `folder`, which is made if it is missing. The name leaves room
+/// for what a writer adds to it while the file grows.
 pub(super) fn prove_new(folder: &Path, name: &Path) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     make_folder(folder)?;
@@ -52,7 +52,7 @@ pub(super) fn prove_replaced(path: &Path) -> Result<()> {
 /// Makes sure that the file at `path` can be made, or opened to be written to. What it holds stays.
 pub(super) fn prove_opened(path: &Path) -> Result<()> {
     match path.exists() && !path.is_dir() {
-        // Nothing is written, and so nothing lost.
+        // Nothing is written, so nothing is lost.
         true => OpenOptions::new().append(true).open(path).map(|_| ()).map_err(|e| io(path, e)),
         false => prove_replaced(path),
     }

@@ -6,7 +6,7 @@ use crate::train::Epoch;
 /// The name of the rate in logs, as Keras spells it.
 pub(super) const LOG: &str = "learning_rate";
 
-/// Adds the rate that an epoch was trained at to its logs, unless a callback before did.
+/// Adds the epoch's learning rate to its logs, unless an earlier callback did.
 pub(super) fn log(epoch: &mut Epoch, rate: f64) {
     if epoch.get(LOG).is_none() {
         epoch.logs.push((LOG.into(), rate));
@@ -15,9 +15,9 @@ pub(super) fn log(epoch: &mut Epoch, rate: f64) {
 
 type Schedule<'a> = Box<dyn FnMut(usize, f64) -> f64 + 'a>;
 
-/// Sets the learning rate before each epoch: a closure makes it of the epoch's number, from 0, and of the present
-/// rate, as in Keras' `LearningRateScheduler`. The rate goes to the epoch's logs as `learning_rate`. Rates are f32 on
-/// the device: the closure gets back what was kept of its last one.
+/// Sets the learning rate before each epoch: a closure computes it from the epoch's number, from 0, and the present
+/// rate, as in Keras' `LearningRateScheduler`. The epoch's logs get the rate as `learning_rate`. Rates are f32 on the
+/// device: the closure gets its last rate back as an f32 keeps it.
 pub struct LearningRateScheduler<'a> {
     schedule: Schedule<'a>,
 }

@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::train::LARGEST_COUNT;
 use serde_json::Value;
 
-/// A number as text. JSON knows no NaN and no infinities, and readers of its decimals may round; Rust's own form
-/// reads back to the same number.
+/// A number as text. JSON has no NaN and no infinities, and its readers may round decimals; Rust's own form reads back
+/// to the same number.
 pub(super) fn number(value: f64) -> Value {
     Value::String(format!("{value:?}"))
 }

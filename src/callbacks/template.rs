@@ -15,7 +15,7 @@ enum Part {
     },
 }
 
-/// A path with places for numbers, as Python formats them: `{epoch:02d}`, `{val_loss:.4f}`; `{{` stands for a brace.
+/// A path with places for numbers, as Python formats them: `{epoch:02d}`, `{val_loss:.4f}`; `{{` means a brace.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Template(Vec<Part>);
 
@@ -81,7 +81,7 @@ impl Template {
     }
 }
 
-/// What stands between braces: a name, and perhaps a width and decimals.
+/// The text between braces: a name, and perhaps a width and decimals.
 fn number(inner: &str) -> Option<Part> {
     let (name, format) = inner.split_once(':').unwrap_or((inner, ""));
     let format = format.strip_suffix(['f', 'd']).unwrap_or(format);

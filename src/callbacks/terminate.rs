@@ -1,12 +1,12 @@
-//! Ends training when the loss is no number any more.
+//! Ends training when the loss is no longer a number.
 
 use super::{BatchInterval, Callback, Control, HookResult};
 use crate::train::{BatchEnd, Epoch};
 use std::time::Duration;
 
-/// Ends training when the loss is NaN or infinite, as Keras' `TerminateOnNaN`. It looks about once a second and at
-/// the end of each epoch, at the mean over the epoch's samples so far: one bad batch is enough. What it found stays
-/// readable afterwards: pass `&mut` of it to [`Fit::callback`](crate::train::Fit::callback).
+/// Ends training when the loss is NaN or infinite, as Keras' `TerminateOnNaN`. It looks about once a second and at the
+/// end of each epoch, at the mean over the epoch's samples so far: one bad batch is enough. Its result stays readable
+/// afterwards: pass `&mut` of it to [`Fit::callback`](crate::train::Fit::callback).
 #[derive(Debug, Clone, PartialEq)]
 pub struct TerminateOnNan {
     interval: BatchInterval,
@@ -33,8 +33,8 @@ impl TerminateOnNan {
         self
     }
 
-    /// The epoch and the batch, each from 0, at whose end the loss was seen to be no number; `None` where it was not.
-    /// The first bad batch is this one or one since the look before.
+    /// The epoch and the batch, each from 0, at whose end the loss was seen to be no number; `None` if it was not. The
+    /// first bad batch is this one, or one since the look before.
     #[must_use]
     pub const fn found(&self) -> Option<(usize, usize)> {
         self.found

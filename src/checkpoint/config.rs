@@ -4,8 +4,8 @@ use crate::layers::{Call, ModelInput, NamedLayer};
 use crate::train::{OutputSpec, Trainer};
 use serde_json::{Value, json};
 
-/// What decides which numbers training computes: seed, model, losses and optimizer. Settings are in their `Debug`
-/// form.
+/// The settings that decide which numbers training computes: seed, model, losses and optimizer. They are in their
+/// `Debug` form.
 pub(super) fn config(trainer: &Trainer) -> Value {
     let model = trainer.model();
     let input = |i: &ModelInput| json!({ "name": i.name, "shape": i.shape.dims() });
@@ -44,7 +44,7 @@ pub(super) fn config(trainer: &Trainer) -> Value {
     })
 }
 
-/// The first place in which two values differ, by its path, and what stands there.
+/// The first place in which two values differ: its path, and both values there.
 pub(super) fn difference(path: &str, saved: &Value, own: &Value) -> Option<[String; 3]> {
     let below = |key: &str| match path {
         "" => key.to_owned(),

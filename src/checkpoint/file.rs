@@ -11,12 +11,13 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 
-/// What stands for the checksum while it is taken.
+/// These digits replace the checksum while it is computed.
 pub(super) const ZEROS: &str = "00000000";
-/// What stands before the checksum in the header. Unescaped quotes keep it apart from whatever a name or a state holds.
+/// The text before the checksum in the header. Its unescaped quotes keep it apart from anything that a name or a state
+/// holds.
 const BEFORE: &str = r#""wgrad":"{\"crc32\":\""#;
 
-/// A failure of this file, naming its part.
+/// A failure of this file, with the name of its part.
 pub(super) fn wrong(path: &Path, field: impl Into<String>, detail: impl Into<String>) -> Error {
     Error::File { path: path.display().to_string(), field: field.into(), detail: detail.into() }
 }
@@ -57,8 +58,8 @@ impl View for &Entry<'_> {
     }
 }
 
-/// The bytes of a file at `path` with these tensors and at most one entry of metadata, so that the same contents are
-/// the same bytes.
+/// The bytes of a file at `path` with these tensors and at most one entry of metadata. The same contents give the same
+/// bytes.
 pub(super) fn encode(
     path: &Path,
     tensors: &[(String, Entry<'_>)],
@@ -75,7 +76,7 @@ pub(super) fn encode(
     safetensors::serialize(entries, metadata).map_err(|e| wrong(path, "header", e.to_string()))
 }
 
-/// Where the checksum's digits stand.
+/// The place of the checksum's digits.
 fn checksum_place(bytes: &[u8]) -> Option<Range<usize>> {
     let len = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
     let header = bytes.get(8..8usize.checked_add(usize::try_from(len).ok()?)?)?;
@@ -84,7 +85,7 @@ fn checksum_place(bytes: &[u8]) -> Option<Range<usize>> {
     bytes.get(start..start + ZEROS.len()).map(|digits| start..start + digits.len())
 }
 
-/// The checksum of a file whose own digits stand at `place`.
+/// The checksum of a file that has its digits at `place`.
 fn checksum(bytes: &[u8], place: &Range<usize>) -> String {
     let mut crc = crc32fast::Hasher::new();
     crc.update(&bytes[..place.start]);
@@ -112,9 +113,9 @@ pub(super) struct Contents<'a> {
     path: &'a Path,
     bytes: &'a [u8],
     tensors: SafeTensors<'a>,
-    /// What a checkpoint says of itself.
+    /// What a checkpoint says about itself.
     pub metadata: Option<String>,
-    /// What a file of weights says of the samples that its model was trained on.
+    /// What a file of weights says about the samples that its model was trained on.
     pub samples: Option<String>,
 }
 
@@ -193,7 +194,7 @@ impl<'a> Contents<'a> {
     }
 }
 
-/// A tensor has another shape than the one that is expected.
+/// A tensor does not have the expected shape.
 pub(super) fn unlike(found: &Shape, expected: &Shape) -> String {
     let hint = match found.dims().iter().rev().eq(expected.dims()) {
         true => ": this is its transpose; a WeightMap says so",

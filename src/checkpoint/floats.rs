@@ -7,8 +7,8 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use std::path::Path;
 
-/// The tensor `name` of a file of weights, whatever its shape: F32 as it is, F16 and BF16, whose every number an f32
-/// has, and F64 rounded to the nearest.
+/// The tensor `name` of a file of weights, of any shape: F32 as it is, F16 and BF16 exactly, because f32 has all their
+/// numbers, and F64 rounded to the nearest.
 pub(super) fn weight(path: &Path, contents: &Contents<'_>, name: &str) -> Result<Tensor> {
     let (dtype, shape, bytes) = contents.raw(name)?;
     let halves = || bytes.as_chunks::<2>().0.iter();

@@ -1,4 +1,4 @@
-//! Checkpoints read.
+//! Reads checkpoints.
 
 use super::FORMAT_VERSION;
 use super::config::{config, difference};
@@ -18,7 +18,7 @@ pub(super) fn metadata(path: &Path, contents: &Contents<'_>) -> Result<Metadata>
     };
     let json: Value = serde_json::from_str(text)
         .map_err(|e| wrong(path, "metadata", format!("{e}; the file is damaged")))?;
-    // What is newer may have another checksum.
+    // A newer version may have another checksum.
     let version = &json["format_version"];
     if *version != FORMAT_VERSION {
         let by = json["library_version"].as_str().unwrap_or("another version");
@@ -33,14 +33,14 @@ pub(super) fn metadata(path: &Path, contents: &Contents<'_>) -> Result<Metadata>
 
 impl Trainer {
     /// Takes up a checkpoint that [`Trainer::save_checkpoint`] or a callback wrote: everything that training changes
-    /// becomes what it was then, weights kept under a name included. The next `fit`, with the same options, goes on
-    /// where the checkpoint was written and gives the same bits as if training had never stopped; its `epochs` counts
-    /// the epochs before, its history has them, and its `initial_epoch` does not count.
+    /// becomes what it was then, including weights kept under a name. The next `fit`, with the same options, goes on
+    /// from there and gives the same bits as if training had never stopped. Its `epochs` counts the epochs before, its
+    /// history has them, and its `initial_epoch` does not count.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) where the file cannot be read; [`Error::File`](crate::Error::File) naming the
-    /// part that is damaged, foreign or too new, or the setting in which its model, optimizer or seed is another. The
-    /// trainer stays as it was.
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be read; [`Error::File`](crate::Error::File) naming the part
+    /// that is damaged, foreign or too new, or the setting in which its model, optimizer or seed differs. The trainer
+    /// stays as it was.
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.refuse_in_fit(
             "load_checkpoint",

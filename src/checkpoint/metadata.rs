@@ -59,7 +59,7 @@ impl Samples {
     }
 }
 
-/// Where training stands; see [`FitState`]. The sums of its numbers are tensors.
+/// The place of training; see [`FitState`]. The sums of its numbers are tensors.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Fit {
     #[serde(deserialize_with = "count")]
@@ -72,7 +72,7 @@ pub(super) struct Fit {
     /// Samples of the epoch so far.
     #[serde(deserialize_with = "count")]
     samples: u64,
-    /// Metrics that have sums.
+    /// The number of metrics that have sums.
     #[serde(deserialize_with = "count")]
     metrics: usize,
     elapsed: Duration,
@@ -92,7 +92,7 @@ struct Row {
     logs: Vec<(String, Exact)>,
 }
 
-/// A count with which arithmetic does not overflow.
+/// A count that cannot make arithmetic overflow.
 fn count<'de, D: Deserializer<'de>, N: TryFrom<u64>>(deserializer: D) -> Result<N, D::Error> {
     let count = u64::deserialize(deserializer)?;
     let small = N::try_from(count).ok().filter(|_| count <= LARGEST_COUNT);
@@ -106,7 +106,7 @@ fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 3], D::E
     Ok([steps?, size?, samples?])
 }
 
-/// A number that comes back to the last bit. What JSON cannot say is its bits in hexadecimal.
+/// A number that comes back to the last bit. If JSON cannot express it, its bits are in hexadecimal.
 #[derive(Debug, Clone, Copy)]
 struct Exact(f64);
 

@@ -2,8 +2,8 @@
 //!
 //! # A checkpoint
 //!
-//! One file holds all that training changes, so that it goes on with the same bits as if it had never stopped, from
-//! the middle of an epoch too. Tensors, by name:
+//! One file holds all that training changes, so that training goes on with the same bits as if it had never stopped,
+//! even from the middle of an epoch. Tensors, by name:
 //!
 //! | tensor | type | what |
 //! |---|---|---|
@@ -14,17 +14,17 @@
 //!
 //! The header's `__metadata__` has one entry, `wgrad`: JSON with `crc32`, `format_version`, `library_version`, the
 //! `config` that must agree (seed, inputs, layers, calls, outputs with losses and metrics, optimizer), the counters
-//! `steps` and `epochs`, a `learning_rate` set by hand, the types and the scale of the `samples` that were trained on, the names `kept`, and in `fit` where training stands: epoch,
-//! batch, history and the state of each callback.
+//! `steps` and `epochs`, a `learning_rate` set by hand, the types and the scale of the `samples` that were trained on,
+//! the names `kept`, and in `fit` the place of training: epoch, batch, history and the state of each callback.
 //!
 //! A file of weights alone has the entry `wgrad_samples`: the same `samples`, if they were bytes or scaled.
 //!
-//! `crc32` is the checksum of the **whole file**, header included, taken with eight zeros in its own place. A CRC-32
-//! finds every error within 32 bits, so that no changed byte goes unnoticed, and misses other damage once in 2^32.
+//! `crc32` is the checksum of the **whole file**, header included, with eight zeros in its own place. A CRC-32 finds
+//! every error within 32 bits, so it notices every changed byte. It misses other damage once in 2^32.
 //!
-//! Files are written beside their place, synced, and renamed into it: a process that is killed leaves the old file or
-//! the new one, and perhaps a `.wgrad-*.tmp` that a later write into the folder removes. The file keeps its mode, and a
-//! symbolic link stays: its target is replaced.
+//! A file is first written beside its place, synced, and then renamed into its place. A process that is killed leaves
+//! the old file or the new one, and perhaps a `.wgrad-*.tmp` that a later write into the folder removes. The file keeps
+//! its mode, and a symbolic link stays: its target is replaced.
 
 mod config;
 mod file;

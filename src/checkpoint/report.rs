@@ -1,10 +1,10 @@
-//! What was taken of a file of weights.
+//! What was taken from a file of weights.
 
 use crate::tensor::Shape;
 use std::fmt::{Display, Formatter};
 
-/// What [`Trainer::load_weights_as`](crate::train::Trainer::load_weights_as) took of a file, and what it passed over.
-/// Printed, it is a line for each kind.
+/// What [`Trainer::load_weights_as`](crate::train::Trainer::load_weights_as) took from a file, and what it skipped.
+/// When printed, it has a line for each kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WeightReport {
     /// The model's weights that were replaced: `dense/kernel`.
@@ -24,12 +24,12 @@ pub struct Mismatch {
     pub weight: String,
     /// Its shape in the file.
     pub found: Shape,
-    /// The shape that the model asks of the file.
+    /// The shape that the model needs in the file.
     pub expected: Shape,
 }
 
 impl WeightReport {
-    /// Whether every weight of the model was replaced and nothing of the file was passed over.
+    /// Whether every weight of the model was replaced and nothing in the file was skipped.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.mismatched.is_empty() && self.surplus.is_empty()

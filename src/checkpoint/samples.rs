@@ -1,4 +1,4 @@
-//! How the samples came that weights were trained on, carried by their file.
+//! How the samples came that weights were trained on. The file of the weights carries it.
 
 use super::SAMPLES;
 use super::file::{Contents, wrong};
@@ -9,7 +9,7 @@ use crate::tensor::DType;
 use crate::train::{Scaling, Trainer};
 use std::path::Path;
 
-/// The entry of a file of the weights of `trainer`; none where numbers are taken as they are.
+/// The entry of a file of the weights of `trainer`; none if numbers are taken as they are.
 pub(super) fn written(trainer: &Trainer, path: &Path) -> Result<Option<(&'static str, String)>> {
     let says = |s: &&Scaling| s.scale != 1.0 || s.dtypes.contains(&DType::U8);
     let Some(scaling) = trainer.scaling().filter(says) else { return Ok(None) };
@@ -17,7 +17,7 @@ pub(super) fn written(trainer: &Trainer, path: &Path) -> Result<Option<(&'static
     Ok(Some((SAMPLES, text.map_err(|e| wrong(path, SAMPLES, e.to_string()))?)))
 }
 
-/// What a file of weights, or a checkpoint, says of its samples.
+/// What a file of weights, or a checkpoint, says about its samples.
 pub(super) fn read(path: &Path, contents: &Contents<'_>) -> Result<Option<Scaling>> {
     let samples = match (&contents.metadata, &contents.samples) {
         (Some(_), _) => metadata(path, contents)?.samples,

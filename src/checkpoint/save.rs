@@ -1,4 +1,4 @@
-//! Checkpoints written.
+//! Writes checkpoints.
 
 use super::config::config;
 use super::file::{Entry, ZEROS, encode, seal, wrong};
@@ -11,15 +11,15 @@ use std::path::Path;
 
 impl Trainer {
     /// Writes all that training changes to `path`: weights, optimizer state, kept weights, counters, and where the last
-    /// `fit` ended, its history and callbacks included. Inside a `fit`, ask for it with
-    /// [`Control::save_checkpoint`](crate::callbacks::Control::save_checkpoint).
+    /// `fit` ended, with its history and callbacks. Inside a `fit`, use
+    /// [`Control::save_checkpoint`](crate::callbacks::Control::save_checkpoint) instead.
     ///
-    /// A file at `path` is replaced at once or not at all; it keeps its mode, and of a symbolic link the target is
+    /// A file at `path` is replaced at once or not at all. It keeps its mode; if it is a symbolic link, its target is
     /// replaced. Pipes and character devices are written to. [`crate::checkpoint`] describes the format.
     ///
     /// # Errors
-    /// [`Error::Io`](crate::Error::Io) where the file cannot be written; [`Error::Gpu`](crate::Error::Gpu) where the
-    /// device fails; [`Error::Parameter`](crate::Error::Parameter) inside a `fit`.
+    /// [`Error::Io`](crate::Error::Io) if the file cannot be written; [`Error::Gpu`](crate::Error::Gpu) if the device
+    /// fails; [`Error::Parameter`](crate::Error::Parameter) inside a `fit`.
     pub async fn save_checkpoint_async(&self, path: impl AsRef<Path>) -> Result<()> {
         self.refuse_in_fit("save_checkpoint", "`Control::save_checkpoint` writes its place too")?;
         self.write_checkpoint(path.as_ref(), self.fit_state().cloned()).await

@@ -16,8 +16,8 @@ fn load<S>(path: &Path, parse: fn(&str) -> Result<S>) -> Result<S> {
 }
 
 impl StandardScaler {
-    /// Writes the scaler to `path` as JSON; see [`StandardScaler::to_json`]. A file at `path` is replaced at once or not
-    /// at all.
+    /// Writes the scaler to `path` as JSON; see [`StandardScaler::to_json`]. A file at `path` is replaced at once or
+    /// not at all.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
@@ -35,8 +35,8 @@ impl StandardScaler {
 }
 
 impl MinMaxScaler {
-    /// Writes the scaler to `path` as JSON; see [`MinMaxScaler::to_json`]. A file at `path` is replaced at once or not at
-    /// all.
+    /// Writes the scaler to `path` as JSON; see [`MinMaxScaler::to_json`]. A file at `path` is replaced at once or not
+    /// at all.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.

@@ -39,14 +39,14 @@ use std::path::Path;
 pub struct WeightMap {
     /// PyTorch's names of the layers with weights, in order; `None` for Keras' names.
     modules: Option<Vec<String>>,
-    /// Weights, each with its place, that are found elsewhere.
+    /// Weights that are found elsewhere, each with its place.
     pairs: Vec<(String, Place)>,
-    /// What every name of the file begins with, pairs excepted.
+    /// The beginning of every name in the file, except those of pairs.
     prefix: String,
     skip: Skip,
 }
 
-/// What loading passes over, where it is an error otherwise.
+/// What loading skips. Without it, each of these is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Skip {
     missing: bool,
@@ -66,8 +66,8 @@ struct Place {
 }
 
 impl WeightMap {
-    /// Keras' names and layouts, which are the model's own. Keras' full paths, `sequential/dense/kernel`, are read
-    /// too: if no weight is found under its own name, segments that begin all names of the file are passed over.
+    /// Keras' names and layouts, which are the model's own. Keras' full paths, `sequential/dense/kernel`, are read too:
+    /// if no weight is found under its own name, segments that begin all names of the file are skipped.
     #[must_use]
     pub const fn keras() -> Self {
         Self { modules: None, pairs: Vec::new(), prefix: String::new(), skip: Skip::NOTHING }
@@ -115,7 +115,7 @@ impl WeightMap {
         self
     }
 
-    /// A tensor of the file that belongs to no weight is passed over; an error otherwise.
+    /// A tensor of the file that belongs to no weight is skipped; an error otherwise.
     #[must_use]
     pub const fn skip_surplus(mut self) -> Self {
         self.skip.surplus = true;
@@ -167,7 +167,7 @@ impl WeightMap {
         Ok(places)
     }
 
-    /// The weight `t` of a file that has it at `place`; `None` for another shape that is passed over.
+    /// The weight `t` of a file that has it at `place`; `None` if it has another shape and is skipped.
     fn take(
         &self,
         path: &Path,
@@ -190,7 +190,7 @@ impl WeightMap {
         Ok(Some(if place.transposed { transpose(&tensor)? } else { tensor }))
     }
 
-    /// The segments that Keras' full paths have before the names of `places`, if a file with these `names` has such.
+    /// The segments before the names of `places` in Keras' full paths, if a file with these `names` has any.
     fn segments(&self, places: &[Place], names: &[&str]) -> String {
         let has = |start: &str, place: &Place| {
             names.binary_search(&format!("{start}{}", place.name).as_str()).is_ok()
@@ -237,8 +237,8 @@ impl Trainer {
     /// Writes the weights to `path` as `map` says. A file at `path` is replaced at once or not at all.
     ///
     /// # Errors
-    /// A map that does not suit the model; [`Error::File`] where two weights have one name; [`Error::Io`] where the
-    /// file cannot be written; [`Error::Gpu`] where the device fails.
+    /// A map that does not suit the model; [`Error::File`] if two weights have one name; [`Error::Io`] if the file
+    /// cannot be written; [`Error::Gpu`] if the device fails.
     pub fn save_weights_as(&self, path: impl AsRef<Path>, map: &WeightMap) -> Result<()> {
         crate::gpu::block_on(self.save_weights_async(path, map))
     }
@@ -256,7 +256,7 @@ impl Trainer {
         }
         let names = places.into_iter().map(|place| place.name);
         let tensors: Vec<_> = names.zip(weights.iter().map(Entry::of)).collect();
-        // Readers of PyTorch's files ask for this mark.
+        // Readers of PyTorch's files need this mark.
         let format = map.modules.is_some().then(|| ("format", "pt".to_owned()));
         let marks = match format {
             Some(format) => Some(format),
@@ -265,8 +265,8 @@ impl Trainer {
         files::write(path, &encode(path, &tensors, marks)?)
     }
 
-    /// Replaces all weights by those of a safetensors file with the model's own names and Keras' layout. Of a
-    /// checkpoint it takes the weights alone.
+    /// Replaces all weights by those of a safetensors file with the model's own names and Keras' layout. It takes only
+    /// the weights of a checkpoint.
     ///
     /// # Errors
     /// As [`Trainer::load_weights_as`].
@@ -274,14 +274,14 @@ impl Trainer {
         self.load_weights_as(path, &WeightMap::keras())
     }
 
-    /// Replaces the weights by those of a safetensors file, found as `map` says, and reports which. All of them,
-    /// unless the map says what to skip. Elements are F32, F16, BF16 or F64, which is rounded. Optimizer state and
-    /// counters stay.
+    /// Replaces the weights by those of a safetensors file, found as `map` says, and reports which. It replaces all of
+    /// them, unless the map says what to skip. Elements are F32, F16, BF16 or F64, which is rounded. Optimizer state
+    /// and counters stay.
     ///
     /// # Errors
-    /// A map that does not suit the model; [`Error::Io`] if the file cannot be read; [`Error::File`] naming the
-    /// tensor that is missing, surplus, of another shape or type, and for a file of which nothing fits. The trainer
-    /// stays as it was.
+    /// A map that does not suit the model; [`Error::Io`] if the file cannot be read; [`Error::File`] naming the tensor
+    /// that is missing, surplus, or of another shape or type, and if nothing in the file fits. The trainer stays as it
+    /// was.
     pub fn load_weights_as(
         &mut self,
         path: impl AsRef<Path>,
@@ -332,7 +332,7 @@ impl Trainer {
             let detail = format!("none fits the model: there are {there}; {wanted} are looked for");
             return Err(wrong(path, "tensors", detail));
         }
-        // What was not taken stays as it is.
+        // A weight that was not taken stays as it is.
         if taken.iter().any(Option::is_none) {
             for (weight, (_, present)) in taken.iter_mut().zip(self.weights()?) {
                 weight.get_or_insert(present);

@@ -1,4 +1,4 @@
-//! Weights of classes as weights of samples.
+//! Turns weights of classes into weights of samples.
 
 use super::compile::OutputSpec;
 use crate::data::TensorDataset;
@@ -7,10 +7,10 @@ use crate::losses::Loss;
 use crate::metrics::predicted_class;
 use crate::tensor::{Data, Tensor};
 
-/// `data`, each sample's weight multiplied by that of its class in `class_weight`.
+/// `data`, with each sample's weight multiplied by the weight of its class in `class_weight`.
 ///
 /// # Errors
-/// Targets that are no classes; a weight that is negative or not finite, is given twice, or is that of no sample.
+/// Targets that are no classes; a weight that is negative or not finite, is given twice, or belongs to no sample.
 pub(super) fn weigh_classes(
     class_weight: &[(u32, f32)],
     outputs: &[OutputSpec],
@@ -59,7 +59,7 @@ fn classes_of(loss: &Loss, y: &Tensor) -> Result<Vec<u32>> {
     if dims.iter().filter(|&&d| d != 1).count() > 1 {
         return refused(format!("targets {} have no class per sample; weigh samples", y.shape()));
     }
-    // Soft labels have a largest class. A quantity has none, and a loss of errors is met with either.
+    // Soft labels have a largest class. A quantity has none, and a loss of errors is used with both.
     let quantities = width == 1 || !loss.takes_probabilities();
     if let Some(i) = values.iter().position(|&v| v != 0.0 && v != 1.0).filter(|_| quantities) {
         return refused(format!(

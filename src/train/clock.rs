@@ -1,5 +1,5 @@
-//! How steps are spread over submits: each takes at most 50 ms, well under a driver's watchdog, and has 64 steps at
-//! most.
+//! How steps are spread over submits. Each submit takes at most 50 ms, well under a driver's watchdog, and has at most
+//! 64 steps.
 
 use crate::error::Result;
 use crate::gpu::{Device, Executor, StepBlock};
@@ -10,13 +10,13 @@ pub(super) use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
 pub(super) use stopped::Instant;
 
-/// Time that one submit may take.
+/// The time that one submit may take.
 const SUBMIT: Duration = Duration::from_millis(50);
 
-/// The most steps that share a submit: the bound of the executor, whose upload has room for so many.
+/// The most steps that share a submit: the executor's bound, because its upload has room for so many.
 const MOST: usize = crate::kernels::STEPS_PER_SUBMIT;
 
-/// How many steps share a submit, where so many took so long. Without a clock nobody knows: one.
+/// How many steps share a submit, if so many took so long. Without a clock nobody knows: one.
 fn steps_per_submit(steps: usize, took: Duration) -> usize {
     if cfg!(target_arch = "wasm32") {
         return 1;
@@ -25,7 +25,7 @@ fn steps_per_submit(steps: usize, took: Duration) -> usize {
     fit.clamp(1, MOST as u128) as usize
 }
 
-/// Over how many submits one step is split, where so many took so long.
+/// Over how many submits one step is split, if so many took so long.
 fn submits_per_step(steps: usize, took: Duration) -> usize {
     if cfg!(target_arch = "wasm32") {
         return 1;
@@ -33,16 +33,16 @@ fn submits_per_step(steps: usize, took: Duration) -> usize {
     took.as_nanos().div_ceil(SUBMIT.as_nanos() * steps.max(1) as u128).max(1) as usize
 }
 
-/// Spreads coming steps over submits as it suits, where so many took so long.
+/// Spreads coming steps over submits as it suits, if so many took so long.
 pub(super) fn set_pace(executor: &mut Executor, steps: usize, took: Duration) {
     executor.set_steps_per_submit(steps_per_submit(steps, took));
     executor.set_submits_per_step(submits_per_step(steps, took));
 }
 
-/// Runs the blocks; the first two alone and timed, where the executor's pace is not set yet. One step is a rough
-/// measure: whoever waits for many sets the pace again. Of the first step nothing is known: each of its dispatches is
-/// a submit of its own. Its time counts compilation too, so that the second one is split more than it must be.
-/// Returns when the first block ended, where that was waited for.
+/// Runs the blocks. If the executor's pace is not set yet, the first two run alone and are timed. One step is a rough
+/// measure: a caller that waits for many steps sets the pace again. Nothing is known about the first step, so each of
+/// its dispatches is a separate submit. Its time includes compilation, so the second step is split more than necessary.
+/// Returns when the first block ended, if that was waited for.
 pub(super) async fn run_steps(
     device: &Device,
     executor: &mut Executor,
@@ -61,7 +61,7 @@ pub(super) async fn run_steps(
     set_pace(executor, 1, ended - began);
     let (second, rest) = rest.split_at(rest.len().min(1));
     if second.is_empty() {
-        // A CPU adapter compiles in its first step, and has no watchdog: the next one is whole.
+        // A CPU adapter compiles in its first step, and has no watchdog: the next step is not split.
         if device.caps().cpu {
             executor.set_submits_per_step(1);
         }
@@ -74,12 +74,12 @@ pub(super) async fn run_steps(
     Ok(Some(ended))
 }
 
-/// `wasm32-unknown-unknown` has no clock. Every step passes for a long one, so that each submit holds one step.
+/// `wasm32-unknown-unknown` has no clock. Every step counts as a long one, so each submit holds one step.
 #[cfg(target_arch = "wasm32")]
 mod stopped {
     use std::time::Duration;
 
-    /// An instant of a clock that stands still.
+    /// An instant of a clock that does not run.
     #[derive(Debug, Clone, Copy)]
     pub struct Instant;
 
@@ -106,7 +106,7 @@ mod stopped {
 mod tests {
     use super::*;
 
-    /// Whether so many steps of this length stay within a submit's time, and one more would not.
+    /// Whether this many steps of this length fit in a submit's time, and one more does not.
     fn fills(steps: usize, step: Duration) -> bool {
         step * steps as u32 <= SUBMIT && step * (steps as u32 + 1) > SUBMIT
     }

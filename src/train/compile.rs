@@ -48,7 +48,7 @@ pub struct Compile {
 }
 
 impl Compile {
-    /// With this optimizer and loss, no metrics, seed 0. Of several outputs each has this loss, unless
+    /// With this optimizer and loss, no metrics, seed 0. If there are several outputs, each has this loss, unless
     /// [`Compile::output_loss`] gives it another.
     #[must_use]
     pub fn new(optimizer: impl Optimizer + 'static, loss: Loss) -> Self {
@@ -65,7 +65,7 @@ impl Compile {
         }
     }
 
-    /// The metrics that every epoch reports, of every output.
+    /// The metrics of every output, which every epoch reports.
     #[must_use]
     pub fn metrics(mut self, metrics: impl Into<Vec<Metric>>) -> Self {
         self.metrics = metrics.into();
@@ -126,7 +126,7 @@ impl Compile {
     ///
     /// # Errors
     /// [`Error::Parameter`] for an output that the model does not have and for settings outside their domain;
-    /// [`Error::Shape`] for labels where there is no class axis.
+    /// [`Error::Shape`] for labels if there is no class axis.
     pub(super) fn outputs(&self, model: &Model) -> Result<Vec<OutputSpec>> {
         let names = model.output_names();
         let chosen = self.losses.iter().map(|(name, ..)| name);

@@ -12,8 +12,8 @@ impl Trainer {
     /// Loss and metrics over `data`, without training.
     ///
     /// # Errors
-    /// Data that does not suit the model; [`Error::Limit`] where the device has no room, with the largest batch that
-    /// fits; a device failure.
+    /// Data that does not suit the model; [`Error::Limit`] if the device has no room, with the largest batch that fits;
+    /// a device failure.
     pub async fn evaluate_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         self.check_data(data)?;
         let scale = self.scale_of(data)?;
@@ -60,7 +60,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Refuses ids where an input takes quantities, the reverse, and ids past the end of the embedding.
+    /// Refuses ids if an input takes quantities, quantities if it takes ids, and ids past the end of the embedding.
     fn check_indices(&self, input: usize, x: &Tensor) -> Result<()> {
         let name = &self.model.inputs()[input].name;
         match (self.index_range(input), x.data()) {
@@ -120,7 +120,7 @@ impl Trainer {
     }
 }
 
-/// What is said of features `[n, ...]` that a model of samples `wanted` does not take.
+/// The error text for features `[n, ...]` that a model of samples `wanted` does not take.
 fn samples_expected(wanted: &Shape, features: &[usize]) -> String {
     let expected = format!("the model takes samples of shape {wanted}: [n, ...] is expected");
     let Some((_, sample)) = features.split_first() else { return expected };

@@ -88,8 +88,8 @@ impl<'a> Fit<'a> {
         Self::default()
     }
 
-    /// Passes over the data: the number of the last epoch where [`Fit::initial_epoch`] is not 0, or where training goes
-    /// on from a checkpoint.
+    /// Passes over the data. This is the number of the last epoch if [`Fit::initial_epoch`] is not 0, or if training
+    /// goes on from a checkpoint.
     #[must_use]
     pub const fn epochs(mut self, epochs: usize) -> Self {
         self.epochs = epochs;
@@ -125,8 +125,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Ends each epoch after so many steps. The next one goes on through the samples where it ended, and begins
-    /// with them anew, in a new order, where they are used up: batches are full then.
+    /// Ends each epoch after so many steps. The next epoch goes on through the samples from there. If they are used up,
+    /// it begins with them again, in a new order: batches are full then.
     #[must_use]
     pub const fn steps_per_epoch(mut self, steps: usize) -> Self {
         self.steps_per_epoch = Some(steps);
@@ -147,8 +147,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Keeps the last samples, this share of all, for validation: taken before shuffling, as in Keras. 0, Keras'
-    /// default, keeps none.
+    /// Keeps the last samples, this share of all, for validation. They are taken before shuffling, as in Keras. 0,
+    /// Keras' default, keeps none.
     #[must_use]
     pub const fn validation_split(mut self, share: f64) -> Self {
         self.validation_split = if share == 0.0 { None } else { Some(share) };
@@ -158,9 +158,9 @@ impl<'a> Fit<'a> {
     /// Factors on the losses of training samples by their class; classes that are not named have 1. They multiply the
     /// weights that samples have.
     ///
-    /// The class of a row of targets is the place of its largest number, of equal ones the first, as in Keras: also that of
-    /// multi-hot rows and of rows of zeros. A single target has the class 0 or 1. Regressions and models of several outputs
-    /// have no classes: the weights are refused.
+    /// The class of a row of targets is the place of its largest number, and the first place if several are equal, as
+    /// in Keras. This includes multi-hot rows and rows of zeros. A single target has the class 0 or 1. Regressions and
+    /// models of several outputs have no classes: the weights are refused.
     #[must_use]
     pub fn class_weight(mut self, weights: impl IntoIterator<Item = (u32, f32)>) -> Self {
         self.class_weight = weights.into_iter().collect();
@@ -181,8 +181,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Adds a callback. Callbacks are called in the order in which they were added; pass `&mut` of one to look
-    /// at it after training.
+    /// Adds a callback. Callbacks are called in the order in which they were added; pass `&mut` of one to look at it
+    /// after training.
     #[must_use]
     pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
         self.callbacks.push(Box::new(callback));
@@ -198,19 +198,20 @@ impl<'a> Fit<'a> {
         }))
     }
 
-    /// The place of each callback among those of its name: it is the same after a resume beside other callbacks.
+    /// The place of each callback among those of its name. It is the same after a resume with other callbacks beside
+    /// it.
     pub(super) fn places(&self) -> Vec<usize> {
         let names: Vec<String> = self.callbacks.iter().map(|c| c.name()).collect();
         let before = |i: usize| names[..i].iter().filter(|name| **name == names[i]).count();
         (0..names.len()).map(before).collect()
     }
 
-    /// Whether epochs need nothing of the host between them: no order of their own, and nobody to tell.
+    /// Whether epochs need nothing from the host between them: no new order, and nobody to tell.
     pub(super) fn alone(&self) -> bool {
         !self.shuffle && self.callbacks.is_empty() && self.steps_per_epoch.is_none()
     }
 
-    /// The training data and the validation data that `data` and the options make, copied where they must be.
+    /// The training data and the validation data that `data` and the options make, copied if necessary.
     ///
     /// # Errors
     /// A split that leaves a side empty; weights that do not suit.
@@ -262,7 +263,7 @@ impl<'a> Fit<'a> {
             }
             (None, None) => {}
         }
-        // As Keras: validation knows no class weights.
+        // As in Keras, validation has no class weights.
         if !self.class_weight.is_empty() {
             let data = train.unwrap_or_else(|| data.clone());
             train = Some(weigh_classes(&self.class_weight, outputs, data)?);
@@ -271,7 +272,7 @@ impl<'a> Fit<'a> {
     }
 }
 
-/// What to write in place of a share that is a number of percent.
+/// The value to write in place of a share that is a number of percent.
 fn percent(share: f64) -> String {
     match share > 1.0 && share < 100.0 {
         true => format!(": {share} percent is {}", share / 100.0),
@@ -279,7 +280,7 @@ fn percent(share: f64) -> String {
     }
 }
 
-/// What is trained on, where that is not the data as given, and what is evaluated.
+/// The data to train on, if it is not the data as given, and the data to evaluate.
 pub(super) struct Split<'a> {
     pub train: Option<TensorDataset>,
     pub validation: Validation<'a>,

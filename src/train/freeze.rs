@@ -10,13 +10,13 @@ use std::collections::HashMap;
 impl Trainer {
     /// From the next `fit` on, training leaves the weights of these layers as they are: Keras'
     /// `layer.trainable = False`, without a new `compile`. Weights, counters, kept weights and the optimizer state of
-    /// what stays trained are kept; the optimizer state of these layers is dropped.
+    /// layers that stay trained are kept; the optimizer state of these layers is dropped.
     ///
     /// A checkpoint says which layers are frozen. To load it, freeze the same ones first.
     ///
     /// # Errors
-    /// [`crate::Error::Parameter`] for a layer that the model does not have, and while a `fit` is under way; [`crate::Error::Gpu`]
-    /// if the device fails. The trainer stays as it was.
+    /// [`crate::Error::Parameter`] for a layer that the model does not have, and while a `fit` is under way;
+    /// [`crate::Error::Gpu`] if the device fails. The trainer stays as it was.
     ///
     /// # Examples
     /// ```no_run
@@ -34,9 +34,9 @@ impl Trainer {
         crate::gpu::block_on(self.set_trainable_async(layers, false))
     }
 
-    /// From the next `fit` on, training changes the weights of these layers. Their optimizer state begins anew; the
-    /// count of updates, which Adam's bias correction and schedules go by, goes on, so a lower learning rate is
-    /// advisable for the first steps.
+    /// From the next `fit` on, training changes the weights of these layers. Their optimizer state begins anew. The
+    /// count of updates, which Adam's bias correction and schedules use, goes on, so a lower learning rate is advisable
+    /// for the first steps.
     ///
     /// # Errors
     /// As [`Trainer::freeze`]; [`crate::Error::Limit`] if the optimizer state does not fit into the device's memory.
@@ -47,7 +47,7 @@ impl Trainer {
     /// The async form of [`Trainer::freeze`] and [`Trainer::unfreeze`].
     ///
     /// # Errors
-    /// As these.
+    /// As for these.
     pub async fn set_trainable_async<S: AsRef<str>>(
         &mut self,
         layers: impl IntoIterator<Item = S>,
@@ -69,7 +69,7 @@ impl Trainer {
         let mut state = self.state_async(self.fit_state().cloned()).await?;
         let names = self.state_tensors(&state.kept).into_iter().map(|(name, _)| name);
         let saved: HashMap<String, Tensor> = names.zip(state.tensors.drain(..)).collect();
-        // All buffers go before those of the new layout come; the host has what they held.
+        // All old buffers are freed before those of the new layout are made; the host has their contents.
         self.release_state(&state.kept);
         let model = std::mem::replace(&mut self.model, model);
         let layout = std::mem::replace(&mut self.layout, layout);

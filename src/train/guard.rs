@@ -7,8 +7,8 @@ use crate::callbacks::{Callback, Control, HookResult};
 use crate::error::{Error, Result};
 use std::sync::{Arc, Weak};
 
-/// A `fit` under way. Its trainer holds the weak half: a `fit` that was dropped before its end, or that panicked, is
-/// under way no longer.
+/// A `fit` under way. Its trainer has the weak half: a `fit` that was dropped before its end, or that panicked, is no
+/// longer under way.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Arc<()>);
 
@@ -36,7 +36,7 @@ impl UnderWay {
     }
 }
 
-/// What a hook fails with.
+/// The error of a hook.
 type HookError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Trainer {
@@ -66,7 +66,8 @@ impl Trainer {
         names
     }
 
-    /// Refuses callbacks with settings outside their domain, or that monitor what nobody logs before them.
+    /// Refuses callbacks with settings outside their domain, and callbacks that monitor a log that nobody writes before
+    /// them.
     pub(super) fn check_callbacks(&self, fit: &Fit<'_>, validation: bool) -> Result<()> {
         let mut names = self.log_names(validation);
         for callback in &fit.callbacks {
@@ -81,7 +82,7 @@ impl Trainer {
                 }
             }
             callback.check().map_err(|e| match e {
-                // What names a file alone does not tell who wants it.
+                // An error that only names a file does not say who wants the file.
                 Error::Io { .. } | Error::File { .. } => {
                     Error::callback(callback.name(), "check", &e)
                 }

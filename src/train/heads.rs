@@ -8,8 +8,8 @@ use crate::layers::Model;
 use crate::losses::Loss;
 use crate::tensor::Shape;
 
-/// The activation that gives a tensor its values, with the name of its layer and the shape that it is applied to. `None`
-/// for an input, and where a layer does not tell.
+/// The activation that gives a tensor its values, with the name of its layer and the shape that it is applied to.
+/// `None` for an input, and if a layer does not tell.
 fn last_activation(model: &Model, mut tensor: usize) -> Option<(Activation, &str, &Shape)> {
     loop {
         let call = model.calls().get(tensor.checked_sub(model.inputs().len())?)?;
@@ -68,7 +68,7 @@ fn refused(loss: &Loss, detail: String, layer: &str) -> Error {
     Error::parameter("loss", given, detail).in_layer(layer)
 }
 
-/// Whether a loss can be computed from what an activation gives; a warning where it can, but seldom is.
+/// Whether a loss can be computed from what an activation gives; a warning if it can, but seldom is.
 fn suits(loss: &Loss, activation: Activation, layer: &str) -> Result<Option<String>> {
     let (low, high) = activation.range();
     let name = activation.name();
@@ -77,7 +77,7 @@ fn suits(loss: &Loss, activation: Activation, layer: &str) -> Result<Option<Stri
     let wanted = if categorical { "Softmax" } else { "Sigmoid" };
     match loss.from_logits() {
         None => Ok(None),
-        // No probability is negative, least of all without bound.
+        // No probability is negative, so values without a lower bound are no probabilities.
         Some(false) if low == f32::NEG_INFINITY => {
             let detail = format!(
                 "the last activation is {name}, so that predictions are no probabilities; set from_logits: true, or \
@@ -96,7 +96,7 @@ fn suits(loss: &Loss, activation: Activation, layer: &str) -> Result<Option<Stri
             );
             Err(refused(loss, detail, layer))
         }
-        // A softmax sees differences: one side without bound is enough.
+        // A softmax sees only differences: one side without bound is enough.
         Some(true) if categorical && (low == f32::NEG_INFINITY || high == f32::INFINITY) => {
             Ok(None)
         }

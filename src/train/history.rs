@@ -66,7 +66,7 @@ impl std::fmt::Display for Epoch {
     }
 }
 
-/// A number in a few digits: four decimals, or an exponent where they would show nothing.
+/// A number in a few digits: four decimals, or an exponent if four decimals would show nothing.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         size if size > 0.0 && size < 1e-3 || size >= 1e6 => format!("{value:.3e}"),
@@ -80,12 +80,12 @@ pub struct History {
     /// Its epochs, in order.
     pub epochs: Vec<Epoch>,
     /// From the call of `fit` to the end of the first step on the device, compilation and upload included.
-    /// `None` where the plan had run before: then nobody waits for the first step.
+    /// `None` if the plan had run before: then nobody waits for the first step.
     pub first_step: Option<Duration>,
 }
 
 impl History {
-    /// The series of one number over the epochs that have it: an empty one for a name that none has.
+    /// The series of one number over the epochs that have it; empty if none has the name.
     #[must_use]
     pub fn get(&self, name: &str) -> Vec<f64> {
         self.epochs.iter().filter_map(|e| e.get(name)).collect()
@@ -121,8 +121,8 @@ impl Evaluation {
         self.metrics.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
     }
 
-    /// The confusion matrix, where the model was compiled with that metric; of several outputs the first that
-    /// has one.
+    /// The confusion matrix, if the model was compiled with that metric. If there are several outputs, the first one
+    /// that has it counts.
     #[must_use]
     pub fn confusion_matrix(&self) -> Option<&ConfusionMatrix> {
         self.confusion_matrices.first().map(|(_, matrix)| matrix)

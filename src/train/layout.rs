@@ -1,4 +1,4 @@
-//! Where parameters lie in their arenas.
+//! The places of parameters in their arenas.
 
 use crate::error::{Error, Result};
 use crate::layers::{Model, NamedLayer, Regularizer, WeightSpec, stream_of};
@@ -13,7 +13,7 @@ pub struct PlacedTensor {
     pub name: String,
     /// The layer that owns it.
     pub layer: String,
-    /// What the layer asked for.
+    /// What the layer asks for.
     pub spec: WeightSpec,
     /// Whether training changes it.
     pub trainable: bool,
@@ -38,11 +38,11 @@ impl PlacedTensor {
 pub struct Arena {
     /// Elements, a multiple of 64.
     pub len: usize,
-    /// Whether the optimizer updates it: trained and frozen parameters lie apart.
+    /// Whether the optimizer updates it: trained and frozen parameters are kept apart.
     pub trainable: bool,
 }
 
-/// Parameters in flat arenas, split only where one would exceed what the device binds.
+/// Parameters in flat arenas, split only if one arena would exceed what the device binds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArenaLayout {
     /// Every parameter, in the model's order.
@@ -74,7 +74,7 @@ impl ArenaLayout {
             let fits = |arena: &Arena| {
                 arena.trainable == trainable && ((arena.len + len) * 4) as u64 <= max_bytes
             };
-            // Only the last arena of its kind is filled, so that places follow the model's order.
+            // Only the last arena of each kind is filled, so places follow the model's order.
             let last = layout.arenas.iter().rposition(|a| a.trainable == trainable);
             let arena = last.filter(|&a| fits(&layout.arenas[a])).unwrap_or_else(|| {
                 layout.arenas.push(Arena { len: 0, trainable });
@@ -110,7 +110,7 @@ impl ArenaLayout {
         format!("{slot}/{arena}")
     }
 
-    /// Parameters in all.
+    /// The number of all parameters.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tensors.iter().map(|t| t.spec.shape.len()).sum()

@@ -1,4 +1,4 @@
-//! What training takes of the device: known, and refused where it is too much, before anything is allocated.
+//! The device memory of training: it is known, and refused if it is too much, before anything is allocated.
 
 use super::pass::Pass;
 use super::trainer::Trainer;
@@ -7,16 +7,16 @@ use crate::plan::{BufferClass, BufferDecl, Plan};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The roles of batches whose buffers every call fills anew, and those that a `fit` uses all along.
+/// The roles of batches whose buffers every call fills anew, and the roles that a `fit` uses until its end.
 pub(super) const ROLES: [&str; 6] =
     ["train", "validate", "evaluate", "predict", "train_on_batch", "test_on_batch"];
 const OF_FIT: [&str; 2] = ["train", "validate"];
 
-/// A pass that is to run.
+/// A pass that will run.
 pub(super) struct Wanted<'a> {
     /// The pass.
     pub pass: &'a Pass,
-    /// The same with batches of another size.
+    /// The same pass with batches of another size.
     pub resized: &'a dyn Fn(&Trainer, usize) -> Result<Pass>,
 }
 
@@ -29,7 +29,7 @@ fn external<'p>(
 
 impl Trainer {
     /// Compiles the batches of passes that take turns, refuses what the device cannot hold together, and frees what
-    /// they are to replace.
+    /// they will replace.
     ///
     /// # Errors
     /// [`Error::Limit`] with the largest batch of the first pass that fits; those of [`Plan::compile`].
@@ -86,10 +86,10 @@ impl Trainer {
         self.within("model and optimizer", self.bytes_with(std::slice::from_ref(plan)), detail)
     }
 
-    /// Refuses `bytes` more than what is held with executors of `plans`. What is held stays.
+    /// Refuses `bytes` in addition to what is allocated with executors of `plans`. What is allocated stays.
     ///
     /// # Errors
-    /// [`Error::Limit`] naming `what` takes the bytes.
+    /// [`Error::Limit`], which says that `what` takes the bytes.
     pub(super) fn admit_extra(&self, what: &str, bytes: u64, plans: &[Arc<Plan>]) -> Result<()> {
         let detail = "it comes on top of model, optimizer and batches; use smaller batches";
         self.within(what, self.bytes_with(plans).saturating_add(bytes), detail)
@@ -107,14 +107,14 @@ impl Trainer {
         }
     }
 
-    /// The plans of a pass, compiled where they are not yet.
+    /// The plans of a pass. Those not compiled yet are compiled.
     pub(super) fn plans_of(&mut self, pass: &Pass) -> Result<Vec<Arc<Plan>>> {
         pass.batches().map(|batch| self.planned(batch, pass.train)).collect()
     }
 
-    /// Device bytes with executors of these plans: what each takes for itself, the activations that they take
-    /// turns on, the buffers that they share, and what is held besides once [`Trainer::make_way`] made way for them.
-    /// What passes between host and device is not counted: the staging memory of uploads and readbacks.
+    /// Device bytes with executors of these plans: what each takes for itself, the activations that they use in turn,
+    /// the buffers that they share, and what else is allocated after [`Trainer::make_way`] made way for them. The
+    /// staging memory of uploads and readbacks, between host and device, is not counted.
     fn bytes_with(&self, plans: &[Arc<Plan>]) -> u64 {
         let mut shared: HashMap<&str, u64> = self.store.sizes().collect();
         for decl in external(plans) {
@@ -132,7 +132,7 @@ impl Trainer {
         activations + own + shared.values().sum::<u64>()
     }
 
-    /// The names of buffers that are there, but of another size than these plans want.
+    /// The names of buffers that exist, but in another size than these plans want.
     fn displaced<'p>(&self, plans: &'p [Arc<Plan>]) -> Vec<&'p str> {
         let present: HashMap<&str, u64> = self.store.sizes().collect();
         let other =
@@ -140,8 +140,8 @@ impl Trainer {
         external(plans).filter(other).map(|decl| &*decl.name).collect()
     }
 
-    /// Frees the buffers that these plans want in another size, and the executors that are bound to them: the new
-    /// ones never stand beside them.
+    /// Frees the buffers that these plans want in another size, and the executors that are bound to them: old and new
+    /// buffers never exist together.
     fn make_way(&mut self, plans: &[Arc<Plan>]) {
         let displaced = self.displaced(plans);
         self.executors.retain(|(_, executor)| !uses(executor.plan(), &displaced));
@@ -150,12 +150,12 @@ impl Trainer {
         }
     }
 
-    /// Frees what earlier calls left for later ones of other batches; nothing that a `fit` under way still uses.
+    /// Frees what earlier calls left for later ones of other batches, but nothing that a `fit` under way still uses.
     fn release_all_but(&mut self, passes: &[Wanted<'_>]) {
         let fitting = self.is_fitting();
         let in_use = |role: &str| fitting && OF_FIT.contains(&role);
         self.executors.retain(|((batch, _), _)| in_use(batch.role));
-        // Executors hold their activations: what the pool forgot would be there and not count.
+        // Executors hold their activations. If the pool forgot them, they would still exist and not be counted.
         if self.executors.is_empty() {
             self.pool.clear();
         }
@@ -181,7 +181,8 @@ impl Trainer {
         let fits = |size: usize| {
             plans(size).is_ok_and(|own| self.bytes_with(&[&own, others].concat()) <= allowed)
         };
-        // A smaller batch takes less of everything but the numbers of its steps, which are few, and a short rest.
+        // A smaller batch takes less of everything, except the numbers of its steps, which are few, and a short last
+        // batch.
         let (mut least, mut beyond) = (0, wanted.pass.full.size);
         while beyond - least > 1 {
             let size = least.midpoint(beyond);

@@ -4,25 +4,26 @@ use super::compile::OutputSpec;
 use super::history::Evaluation;
 use super::step::{Batch, StepSpec};
 
-/// Sums over the samples of an epoch. Plain data, so that an epoch can be left and taken up in its middle.
+/// Sums over the samples of an epoch. They are plain data, so that an epoch can be left in its middle and taken up
+/// again.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Numbers {
     /// Samples so far.
     pub samples: u64,
-    /// For each output the loss times the samples; then the penalty times the samples, where there is one.
+    /// For each output the loss times the samples; then the penalty times the samples, if there is one.
     pub losses: Vec<f64>,
     /// The state of each metric of each output, in order.
     pub metrics: Vec<Vec<f64>>,
 }
 
 impl Numbers {
-    /// Of no samples: what [`Numbers::evaluation`] names, without numbers.
+    /// The numbers of no samples: what [`Numbers::evaluation`] names, without numbers.
     pub fn empty(spec: &StepSpec<'_>) -> Self {
         let metrics = spec.outputs.iter().map(|o| o.metrics.len()).sum();
         Self { metrics: vec![Vec::new(); metrics], ..Self::default() }
     }
 
-    /// Adds the slots of some steps, the sizes of whose batches are `sizes`.
+    /// Adds the slots of some steps, whose batches have the sizes `sizes`.
     pub fn add(&mut self, spec: &StepSpec<'_>, batch: &Batch, slots: &[f32], sizes: &[usize]) {
         let room = batch.column_room();
         for (slot, &size) in slots.chunks_exact(spec.columns() * room).zip(sizes) {
@@ -36,7 +37,7 @@ impl Numbers {
             let mut losses = Vec::new();
             let mut metric = 0;
             for output in spec.outputs {
-                // A sample's loss is divided by the batch already.
+                // A sample's loss is already divided by the batch.
                 let rows = column(1).iter().copied().map(f64::from);
                 losses.push(rows.sum::<f64>() * size as f64);
                 for m in &output.metrics {
@@ -56,8 +57,8 @@ impl Numbers {
         }
     }
 
-    /// Loss and metrics over the samples so far. With several outputs each has its loss under its name, and its
-    /// metrics with its name before theirs. A name that is taken is numbered: `binary_accuracy_1`.
+    /// Loss and metrics over the samples so far. If there are several outputs, each has its loss under its name, and
+    /// its metrics with its name before theirs. If a name is taken, it gets a number: `binary_accuracy_1`.
     pub fn evaluation(&self, outputs: &[OutputSpec]) -> Evaluation {
         let mean = |sum: &f64| sum / self.samples as f64;
         let mut metrics: Vec<(String, f64)> = Vec::new();

@@ -1,4 +1,4 @@
-//! Single batches, for loops of the user's own.
+//! Single batches, for the user's own loops.
 
 use super::history::Evaluation;
 use super::memory::Wanted;

@@ -16,16 +16,16 @@ use std::time::Duration;
 /// Steps whose parameters are prepared at once, and whose numbers the device keeps.
 pub(super) const STEPS_AT_ONCE: usize = 4096;
 
-/// Bytes of numbers that the device keeps of epochs that run without a wait between them.
+/// Bytes that the device keeps for the numbers of epochs that run without a wait between them.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// The steps of one pass: full batches, then a shorter one where the samples do not divide. Steps are numbered
-/// from 0; those of a second pass follow those of the first.
+/// The steps of one pass: full batches, then a shorter one if the samples do not divide evenly. Steps are numbered from
+/// 0; those of a second pass follow those of the first.
 #[derive(Debug, Clone)]
 pub(super) struct Pass {
     /// A full batch.
     pub full: Batch,
-    /// The last batch, where it is shorter.
+    /// The last batch, if it is shorter.
     short: Option<Batch>,
     /// Steps of the pass.
     pub steps: usize,
@@ -52,7 +52,7 @@ impl Pass {
         full.into_iter().chain(&self.short)
     }
 
-    /// Keeps the numbers of up to `passes` passes on the device, where they take little.
+    /// Keeps the numbers of up to `passes` passes on the device, if they take little.
     pub fn keep_passes(&mut self, passes: usize, columns: usize) {
         let slot = columns * self.full.column_room() * 4;
         let slots = (KEPT_BYTES / slot).min(STEPS_AT_ONCE).min(passes.saturating_mul(self.steps));
@@ -98,7 +98,7 @@ impl Trainer {
         Ok(Pass { full, short, steps, window: steps, train })
     }
 
-    /// The pass over a dataset that lies on the device as a whole.
+    /// The pass over a dataset that is on the device as a whole.
     pub(super) fn resident_pass(
         &self,
         role: &'static str,
@@ -121,8 +121,8 @@ impl Trainer {
         self.pass(full, data.len(), limit, ["train", "train_on_batch"].contains(&role))
     }
 
-    /// Uploads a dataset, its samples in order, and compiles its batches: nothing is allocated or compiled
-    /// between the first step and the last.
+    /// Uploads a dataset, its samples in order, and compiles its batches: nothing is allocated or compiled between the
+    /// first step and the last.
     pub(super) fn make_resident(&mut self, data: &TensorDataset, pass: &Pass) -> Result<()> {
         let batch = &pass.full;
         for (i, x) in data.features().iter().enumerate() {
@@ -143,7 +143,7 @@ impl Trainer {
     pub(super) fn prepare(&mut self, pass: &Pass) -> Result<()> {
         let batch = &pass.full;
         let len = batch.slots * self.columns() * batch.column_room();
-        // What an earlier pass left there does no harm: a step's numbers are written before they are read.
+        // The buffer may keep numbers of an earlier pass: a step's numbers are written before they are read.
         self.store.reserve(&batch.buffer("metrics", 0), len as u64 * 4)?;
         pass.batches().try_for_each(|batch| self.executor(batch, pass.train).map(|_| ()))
     }
@@ -153,8 +153,8 @@ impl Trainer {
         self.store.upload_bytes(&pass.full.buffer("order", 0), bytemuck::cast_slice(order))
     }
 
-    /// Runs some steps of a pass, at most as many as it has slots. Gives the instant at which the first one
-    /// ended, where that was waited for.
+    /// Runs some steps of a pass, at most as many as it has slots. Gives the instant at which the first one ended, if
+    /// that was waited for.
     pub(super) async fn run_pass(
         &mut self,
         pass: &Pass,
@@ -195,7 +195,7 @@ impl Trainer {
         Ok((i, self.step_block(&mut Words::of(&plan), &plan, pass, step)?))
     }
 
-    /// Sets how steps are spread over submits, where `steps` of the pass took so long.
+    /// Sets how steps are spread over submits, if `steps` of the pass took so long.
     pub(super) fn pace(&mut self, pass: &Pass, steps: usize, took: Duration) {
         let batches = [Some(&pass.full), pass.short.as_ref()];
         for ((batch, train), executor) in &mut self.executors {

@@ -12,9 +12,9 @@ use crate::tensor::{Shape, Tensor};
 
 /// Samples to predict: a tensor `[n, ...]` for each input, and the factor that their elements are multiplied by.
 ///
-/// A factor that is not given is that of the samples that the model was trained on, where these have the same element
+/// If no factor is given, it is that of the samples that the model was trained on, if these have the same element
 /// types: a model that learned on bytes times 1/255 takes other bytes times 1/255 too. Checkpoints and the library's
-/// files of weights carry it. Where nobody can know it, `predict` says so.
+/// files of weights carry the factor. If it cannot be known, `predict` says so.
 #[derive(Debug, Clone, Copy)]
 pub struct Features<'a> {
     /// The samples.
@@ -78,9 +78,9 @@ impl Trainer {
     /// batches.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the samples do not suit the model; [`Error::Parameter`] for a model of several
-    /// outputs; [`Error::Data`] for samples whose factor nobody knows, see [`Features`]; [`Error::Limit`] where the device has no room, with the largest batch that fits; [`Error::Gpu`] for
-    /// a device failure.
+    /// [`Error::Shape`] if the samples do not suit the model; [`Error::Parameter`] for a model of several outputs;
+    /// [`Error::Data`] for samples whose factor is not known, see [`Features`]; [`Error::Limit`] if the device has no
+    /// room, with the largest batch that fits; [`Error::Gpu`] for a device failure.
     pub async fn predict_async<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
         self.check_one_output()?;
         Ok(self.predict_outputs_async(samples).await?.swap_remove(0))
@@ -89,12 +89,12 @@ impl Trainer {
     /// Each output for each sample: `[n, ...]`. Samples pass through the device in batches.
     ///
     /// # Errors
-    /// As [`Trainer::predict_async`], less the second.
+    /// As [`Trainer::predict_async`], without the second.
     pub async fn predict_outputs_async<'a>(
         &mut self,
         samples: impl Into<Features<'a>>,
     ) -> Result<Vec<Tensor>> {
-        // Rounded up, so that few plans are compiled however many samples there are.
+        // Rounded up, so that few plans are compiled for any number of samples.
         let size = self.evaluation_batch();
         self.predict_sized(samples.into(), size, usize::next_power_of_two).await
     }
@@ -132,14 +132,14 @@ impl Trainer {
         self.store.upload_bytes(&batch.buffer("order", 0), order)?;
         let shapes = self.model.output_shapes();
         let mut values = vec![Vec::new(); shapes.len()];
-        // The batch before: its outputs are read while the next one is on its way.
+        // The batch before: its outputs are read while the next one runs.
         let mut before: Option<(usize, Vec<PendingOutput>)> = None;
         for start in (0..n).step_by(size) {
             let count = size.min(n - start);
             for (i, x) in x.iter().enumerate() {
                 let row_bytes = x.data().bytes().len() / n;
                 let mut rows = x.data().bytes()[start * row_bytes..][..count * row_bytes].to_vec();
-                // A short last batch is filled up with zeros, whose predictions nobody reads.
+                // A short last batch is filled up with zeros. Nobody reads their predictions.
                 rows.resize(size * row_bytes, 0);
                 self.store.upload_bytes(&batch.buffer("x", i), &rows)?;
             }

@@ -11,20 +11,20 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What one step's dispatches took.
+/// The times of one step's dispatches.
 struct Timed {
     /// The step's number.
     step: usize,
     plan: Arc<Plan>,
-    /// When each dispatch began and ended, in ticks of the device's clock; none where it tells no times.
+    /// When each dispatch began and ended, in ticks of the device's clock; none if it tells no times.
     times: Vec<Range<u64>>,
     /// Nanoseconds of a tick.
     tick: f32,
 }
 
 impl Timed {
-    /// Seconds from tick `start` to tick `end`. The device's clock may stand at any count, of which a float of 64
-    /// bits holds no single ticks, and may run over.
+    /// Seconds from tick `start` to tick `end`. The device's clock may show any count, even one too large for an f64 to
+    /// hold single ticks, and it may overflow.
     fn seconds(&self, start: u64, end: u64) -> f64 {
         end.wrapping_sub(start) as i64 as f64 * f64::from(self.tick) / 1e9
     }
@@ -33,7 +33,7 @@ impl Timed {
 /// Characters of a label in the table.
 const SHOWN: usize = 60;
 
-/// What every run of one dispatch took.
+/// The times of every run of one dispatch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
     /// Index into the kernels of the profile.
@@ -61,7 +61,7 @@ pub struct Kernel {
     pub bytes: u64,
     /// Floating-point operations of one dispatch.
     pub flops: u64,
-    /// Seconds of all calls; `None` where the adapter does not tell.
+    /// Seconds of all calls; `None` if the adapter does not tell.
     pub seconds: Option<f64>,
 }
 
@@ -70,11 +70,11 @@ pub struct Kernel {
 pub struct Profile {
     /// Steps that ran.
     pub steps: usize,
-    /// Time of all of them as training runs them: many dispatches in a pass, many steps in a submit.
+    /// The time of all of them as training runs them: many dispatches in a pass, many steps in a submit.
     pub wall: Duration,
     /// The kernels, those that took longest first.
     pub kernels: Vec<Kernel>,
-    /// Every call, in the order of their beginnings; none where the adapter does not tell times.
+    /// Every call, in the order of their beginnings; none if the adapter does not tell times.
     pub calls: Vec<Call>,
 }
 
@@ -108,7 +108,7 @@ impl Profile {
         Self { steps, wall, kernels, calls }
     }
 
-    /// Seconds inside kernels, of all steps; `None` where the adapter does not tell.
+    /// Seconds inside kernels, of all steps; `None` if the adapter does not tell.
     #[must_use]
     pub fn kernel_seconds(&self) -> Option<f64> {
         self.kernels.iter().map(|k| k.seconds).sum()
@@ -143,7 +143,7 @@ impl Profile {
     /// Writes [`Profile::trace`] to a file.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn write_trace(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         crate::files::write(path.as_ref(), self.trace().as_bytes())
@@ -175,8 +175,8 @@ impl Kernel {
     }
 }
 
-/// A row a kernel: calls, microseconds of one, share of all kernels' time, bytes and operations of one and a second, its
-/// shader, its op and its layer.
+/// One row per kernel: calls, microseconds per call, share of all kernels' time, bytes and operations per call and per
+/// second, its shader, its op and its layer.
 impl Display for Profile {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
         let all = self.kernel_seconds();
@@ -226,13 +226,13 @@ fn shortened(label: &str) -> String {
 }
 
 impl Trainer {
-    /// Runs `steps` training steps of the last `fit` over the samples that it left on the device, and gives what
-    /// each kernel took, by timestamp queries where the adapter has them. Parameters and optimizer state are
-    /// afterwards what they were before.
+    /// Runs `steps` training steps of the last `fit` over the samples that it left on the device, and gives the time of
+    /// each kernel, by timestamp queries if the adapter has them. Parameters and optimizer state are the same
+    /// afterwards as before.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for no steps, or where no `fit` went before; [`Error::Limit`] where the device has no room
-    /// for a copy of the state; [`Error::Gpu`] where the device fails.
+    /// [`Error::Parameter`] for no steps, or if no `fit` ran before; [`Error::Limit`] if the device has no room for a
+    /// copy of the state; [`Error::Gpu`] if the device fails.
     pub async fn profile_async(&mut self, steps: usize) -> Result<Profile> {
         if steps == 0 {
             return Err(Error::parameter("steps", 0, "a profile has at least one step"));
@@ -263,13 +263,13 @@ impl Trainer {
     }
 }
 
-/// The name of the buffer that keeps what a buffer held before.
+/// The name of the buffer that keeps the earlier contents of a buffer.
 fn copy_of(name: &str) -> String {
     format!("profile/{name}")
 }
 
 impl Trainer {
-    /// Copies what the steps of a pass change, all but their numbers, and gives the names of the buffers.
+    /// Copies everything that the steps of a pass change, except their numbers, and gives the names of the buffers.
     fn keep_state(&mut self, pass: &Pass) -> Result<Vec<String>> {
         let plans = self.plans_of(pass)?;
         let own = format!("{}/", pass.full.role);
@@ -284,7 +284,7 @@ impl Trainer {
     }
 
     async fn profile_pass(&mut self, pass: &Pass, steps: usize) -> Result<Profile> {
-        // As training runs them: what the table is compared with. The first round makes what is missing.
+        // The table is compared with steps as training runs them. The first round makes what is missing.
         self.replay(pass, 1).await?;
         let began = Instant::now();
         self.replay(pass, steps).await?;
@@ -323,7 +323,7 @@ mod tests {
     use crate::passes::Passes;
     use crate::tensor::DType;
 
-    /// The plan of a product whose sums are split, behind a gather of 3 of 1000 rows.
+    /// The plan of a product with split sums, after a gather of 3 of 1000 rows.
     fn plan() -> Arc<Plan> {
         let mut g = Graph::new();
         let table = g.input("table", [1000, 4096], DType::U8);

@@ -38,7 +38,7 @@ impl std::fmt::Display for Batches {
     }
 }
 
-/// Where training stands beside what the trainer holds: with it, training goes on as if it had never stopped.
+/// The place of training, beside what the trainer holds: with it, training goes on as if it had never stopped.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct FitState {
     /// The epoch under way.
@@ -53,7 +53,7 @@ pub(crate) struct FitState {
     pub elapsed: Duration,
     /// Whether a callback has ended training after this epoch.
     pub stop: bool,
-    /// The epochs behind it.
+    /// The epochs before it.
     pub history: History,
     /// What each callback keeps, by its name.
     pub callbacks: Vec<(String, Value)>,
@@ -69,7 +69,7 @@ struct Run<'f, 'a> {
     requests: Requests,
     /// When the epoch began, or was taken up in its middle.
     epoch_began: Instant,
-    /// For each callback, whether its batch hook ran since the present batch began, and when it did last.
+    /// For each callback: whether its batch hook ran since the present batch began, and when it last ran.
     batch_hooks: Vec<(bool, Instant)>,
     /// The place of each callback among those of its name.
     places: Vec<usize>,
@@ -78,7 +78,7 @@ struct Run<'f, 'a> {
 }
 
 impl Run<'_, '_> {
-    /// Where training stands, callbacks included.
+    /// The place of training, callbacks included.
     fn snapshot(&self) -> FitState {
         let callbacks = self.fit.callbacks.iter().map(|c| (c.name(), c.state())).collect();
         let elapsed = match self.state.batch {
@@ -88,8 +88,8 @@ impl Run<'_, '_> {
         FitState { callbacks, elapsed, stop: self.requests.stop, ..self.state.clone() }
     }
 
-    /// The end of the steps that run before somebody wants numbers; those of `read` and later are still on the
-    /// device.
+    /// The end of the steps that run before a callback wants numbers. The numbers of `read` and later steps are still
+    /// on the device.
     fn next_stop(&self, read: usize) -> usize {
         let intervals = self.fit.callbacks.iter().map(|callback| callback.batch_interval());
         self.stops.next(self.state.batch, read, intervals)
@@ -102,16 +102,15 @@ impl Run<'_, '_> {
 }
 
 impl Trainer {
-    /// Trains on `data`. Data and parameters stay on the device; the host reads one buffer of numbers per
-    /// epoch, and further ones where callbacks ask for them.
+    /// Trains on `data`. Data and parameters stay on the device; the host reads one buffer of numbers per epoch, and
+    /// more if callbacks ask for them.
     ///
-    /// After a checkpoint was loaded, training goes on where it was written; epochs before that stand in the
-    /// history too.
+    /// After a checkpoint was loaded, training goes on from its place; epochs before that are in the history too.
     ///
     /// # Errors
-    /// Data that does not suit the model, a batch size of zero, a split that leaves a side empty, a callback
-    /// that fails or monitors what is not logged, a call from a callback of this trainer's `fit`, batches other than those of an epoch that a checkpoint left in
-    /// its middle, or a device failure.
+    /// Data that does not suit the model, a batch size of zero, a split that leaves a side empty, a callback that fails
+    /// or monitors what is not logged, a call from a callback of this trainer's `fit`, batches other than those of an
+    /// epoch that a checkpoint left in its middle, or a device failure.
     pub async fn fit_async<'d>(
         &mut self,
         data: impl Into<TrainingData<'d>>,
@@ -148,7 +147,7 @@ impl Trainer {
         }
         self.check_callbacks(&fit, validation.is_some())?;
         self.admit(&passes)?;
-        // Everything that can be refused is refused by now, before the first byte is uploaded.
+        // By now, everything that can be refused is refused; then the first byte is uploaded.
         self.trained = None;
         let feed = self.feed(&data, &pass)?;
         self.trained = Some(pass.clone());
@@ -177,13 +176,13 @@ impl Trainer {
             stops: Stops::of(&pass),
         };
         self.take_up(&mut run, &scaling)?;
-        // While training goes on, and after it failed, the trainer stands at no place of its own.
+        // While training runs, and after it failed, the trainer has no place to go on from.
         self.fit_state = None;
         self.scaling = Some(scaling);
         self.fitting = run.under_way.mark();
         let validation = validation.as_ref().map(|(.., pass)| pass);
         self.epochs_of(&mut run, &pass, validation, began).await?;
-        // Training that has ended may go on for more epochs, once a checkpoint says so.
+        // Training that has ended may go on for more epochs if a checkpoint says so.
         self.fit_state = Some(FitState { stop: false, ..run.snapshot() });
         self.resume = false;
         Ok(run.state.history)
@@ -202,7 +201,7 @@ impl Trainer {
         self.resident_pass("validate", data, scale, size, None)
     }
 
-    /// Takes up the state of a checkpoint, where one was loaded or a callback has one.
+    /// Takes up the state of a checkpoint, if one was loaded or a callback has one.
     #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "there are no files"))]
     fn take_up(&mut self, run: &mut Run<'_, '_>, scaling: &Scaling) -> Result<()> {
         #[cfg(not(target_arch = "wasm32"))]
@@ -221,7 +220,7 @@ impl Trainer {
         }
         let mut saved = state.callbacks.clone();
         for callback in &mut run.fit.callbacks {
-            // Of several of one name each has a state of its own.
+            // If several callbacks have one name, each has a separate state.
             let name = callback.name();
             if let Some(i) = saved.iter().position(|(n, _)| *n == name) {
                 let (_, own) = saved.remove(i);
@@ -261,7 +260,7 @@ impl Trainer {
             .extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
         self.call(run, "on_train_begin", |c, control| c.on_train_begin(control))?;
         self.write_checkpoints(run).await?;
-        // An epoch that was stopped in its middle still has its end.
+        // An epoch that was stopped in its middle still gets its end.
         while run.state.epoch < run.fit.epochs && (!run.requests.stop || run.state.batch > 0) {
             let together = pass.full.slots / pass.steps;
             if together > 1 && run.state.batch == 0 {
@@ -300,7 +299,7 @@ impl Trainer {
             run.state.epoch += 1;
             self.call(run, "on_epoch_end", |c, control| c.on_epoch_end(&mut report, control))?;
             run.state.history.epochs.push(report);
-            // Where nothing is shown, nobody took them.
+            // If nothing is shown, nobody took the lines.
             run.requests.lines.clear();
             self.write_checkpoints(run).await?;
         }
@@ -308,7 +307,7 @@ impl Trainer {
         self.write_checkpoints(run).await
     }
 
-    /// The order in which the epoch under way takes the samples; `None` for theirs.
+    /// The order in which the epoch under way takes the samples; `None` for their own order.
     fn epoch_order(&self, run: &Run<'_, '_>) -> Result<Option<Vec<u32>>> {
         let Batches { samples, size, steps, shuffle } = run.state.batches;
         let order = |counter: u64| -> Result<Vec<u32>> {
@@ -321,9 +320,9 @@ impl Trainer {
         if rows >= samples {
             return shuffle.then(|| order(self.epochs)).transpose();
         }
-        // Epochs of fewer samples go on where the one before ended: all orders of this fit stand one after the other.
+        // Epochs of fewer samples go on from the end of the one before: all orders of this fit form one sequence.
         let done = run.state.epoch.saturating_sub(run.fit.initial_epoch) as u64;
-        // Of a file that says so, the epochs before are many: their rows are counted in 128 bits.
+        // A file may claim very many earlier epochs: their rows are counted in 128 bits.
         let (from, rows, all) = (u128::from(done) * rows as u128, rows as u128, samples as u128);
         let mut taken = Vec::with_capacity(samples);
         for k in from / all..=(from + rows - 1) / all {
@@ -337,7 +336,7 @@ impl Trainer {
         Ok(Some(taken))
     }
 
-    /// Some epochs without a wait between them, where nobody looks at the numbers of one before the next begins.
+    /// Runs some epochs without a wait between them, if nobody looks at the numbers of one before the next begins.
     async fn epochs_at_once(
         &mut self,
         run: &mut Run<'_, '_>,
@@ -364,7 +363,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// The rest of an epoch's batches. Gives the instant at which the first one ended.
+    /// Runs the rest of an epoch's batches. Gives the instant at which the first one ended.
     async fn batches_of(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<Option<Instant>> {
         let mut first = None;
         let mut read = run.state.batch;
@@ -376,7 +375,7 @@ impl Trainer {
                 self.batch_begins(run)?;
             }
             self.bring(&mut run.feed, pass, step)?;
-            // With steps under way from before, waiting takes longer than these steps do.
+            // If earlier steps are still under way, the wait takes longer than these steps do.
             let (began, alone) = (Instant::now(), read == step);
             let ended = self.run_pass(pass, step..end).await?;
             first = first.or(ended);
@@ -384,7 +383,7 @@ impl Trainer {
             if wanted || end == pass.steps || end - read == pass.full.slots {
                 self.add_numbers(pass, read..end, &mut run.state.numbers).await?;
                 read = end;
-                // Compilation makes the first steps no measure of the others.
+                // The first steps include compilation, so they are no measure of the others.
                 if ended.is_none() && alone {
                     let took = began.elapsed();
                     run.stops.step_seconds = Some(took.as_secs_f64() / (end - step) as f64);
@@ -399,7 +398,7 @@ impl Trainer {
         Ok(first)
     }
 
-    /// Tells those whose last batch ended that the next one begins.
+    /// Tells callbacks whose last batch ended that the next one begins.
     fn batch_begins(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
         let step = run.state.batch;
         let due =
@@ -421,7 +420,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Gives the numbers so far to those who want them now.
+    /// Gives the numbers so far to callbacks that want them now.
     fn batch_ends(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<()> {
         let logs = run.state.numbers.evaluation(&self.outputs).logs("");
         let Run { fit, under_way, info, requests, batch_hooks, places, state, .. } = run;
@@ -432,7 +431,7 @@ impl Trainer {
             let due = match callback.batch_interval() {
                 BatchInterval::Never => false,
                 BatchInterval::Batches(n) => last || state.batch.is_multiple_of(n.max(1)),
-                // The steps were chosen to take about as long.
+                // The steps were chosen to take about this long.
                 BatchInterval::Time(interval) => last || at.elapsed() >= interval / 2,
             };
             if due {

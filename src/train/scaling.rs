@@ -1,5 +1,5 @@
-//! The factor on samples. It belongs to what was trained: a model that learned on bytes times 1/255 needs it for every
-//! other sample.
+//! The factor on samples. It belongs to the trained model: a model that learned on bytes times 1/255 needs it for all
+//! other samples.
 
 use super::step::Batch;
 use super::trainer::Trainer;
@@ -22,13 +22,13 @@ fn quantities(dtypes: impl IntoIterator<Item = DType>) -> Vec<DType> {
 }
 
 impl Scaling {
-    /// That of a step's samples.
+    /// The scaling of a step's samples.
     pub fn of(batch: &Batch) -> Self {
         Self { dtypes: quantities(batch.x.iter().map(|ty| ty.dtype)), scale: batch.scale }
     }
 
-    /// The factor on samples of these types: the one that was given, or that of the samples trained on where these
-    /// have the same types.
+    /// The factor on samples of these types: the given one, or that of the samples trained on if these have the same
+    /// types.
     fn resolve(known: Option<&Self>, dtypes: &[DType], given: Option<f32>) -> Result<f32> {
         let same = known.filter(|known| known.dtypes == dtypes);
         if let Some(given) = given {
@@ -56,15 +56,15 @@ impl Scaling {
         Self::resolve(known, &dtypes, data.given_scale())
     }
 
-    /// Warns if samples that training goes on with have another factor than those before.
+    /// Warns if the samples of continued training have another factor than those before.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn compare(known: Option<&Self>, now: &Self) {
-        // A factor that is given is never refused.
+        // A given factor is never refused.
         let _ = Self::resolve(known, &now.dtypes, Some(now.scale));
     }
 }
 
-/// The refusal of samples whose factor nobody said.
+/// The error for samples whose factor is not known.
 fn unknown(dtypes: &[DType], why: &str) -> Error {
     let detail = format!(
         "{why}, and these are {}, which do not say their factor: give it with \
@@ -84,7 +84,7 @@ impl Trainer {
         Scaling::for_dataset(self.scaling.as_ref(), data)
     }
 
-    /// The factor on samples without targets. Bytes are refused where nothing says what they mean.
+    /// The factor on samples without targets. Bytes are refused if nothing says what they mean.
     pub(super) fn scale_of_features(&self, x: &[Tensor], given: Option<f32>) -> Result<f32> {
         let dtypes = quantities(x.iter().map(Tensor::dtype));
         if self.scaling.is_none() && given.is_none() && dtypes.contains(&DType::U8) {
@@ -102,7 +102,7 @@ impl Trainer {
         self.scaling.as_ref()
     }
 
-    /// Takes over how the samples came that weights from a file were trained on.
+    /// Takes over the information how the samples came that weights from a file were trained on.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn set_scaling(&mut self, scaling: Scaling) {
         self.scaling = Some(scaling);

@@ -1,4 +1,4 @@
-//! What a model is trained on: data that lies on the device, or data on its way there.
+//! What a model is trained on: data on the device, or data on its way there.
 
 use super::fit::Fit;
 use super::pass::Pass;
@@ -115,7 +115,7 @@ impl Trainer {
         }
     }
 
-    /// Brings what stays on the device there.
+    /// Brings data that stays on the device there.
     pub(super) fn feed(&mut self, data: &TrainingData<'_>, pass: &Pass) -> Result<Feed> {
         match data {
             TrainingData::Resident(data) => {
@@ -144,7 +144,7 @@ impl Trainer {
     ) -> Result<()> {
         match (feed, order) {
             (Feed::Resident, Some(order)) => self.upload_order(pass, order),
-            // The samples lie in order already.
+            // The samples are in order already.
             (Feed::Resident, None) => Ok(()),
             #[cfg(not(target_arch = "wasm32"))]
             (Feed::Streamed(stream), Some(order)) => stream.begin(pass, order, from),

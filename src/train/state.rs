@@ -8,18 +8,18 @@ use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 use std::collections::HashMap;
 
-/// The largest count that a file may hold: whatever is added to it, no sum of counts overflows, and f64 has it exactly.
+/// The largest count that a file may hold: no sum of it with other counts overflows, and f64 has it exactly.
 pub(crate) const LARGEST_COUNT: u64 = 1 << 53;
 
-/// All that training changes. A trainer of the same model and settings that takes it up goes on as if training had
-/// never stopped.
+/// All that training changes, as data. If a trainer of the same model and settings takes it up, it goes on as if
+/// training had never stopped.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TrainerState {
     /// Steps trained.
     pub steps: u64,
     /// Epochs trained: the shuffle's counter.
     pub epochs: u64,
-    /// The learning rate, where it was set by hand.
+    /// The learning rate, if it was set by hand.
     pub learning_rate: Option<f32>,
     /// How the samples came that the model was trained on.
     pub scaling: Option<Scaling>,
@@ -27,7 +27,7 @@ pub(crate) struct TrainerState {
     pub kept: Vec<String>,
     /// Parameters, optimizer state and kept weights, in the order of [`Trainer::state_tensors`].
     pub tensors: Vec<Tensor>,
-    /// Where a `fit` stands.
+    /// The place of a `fit`.
     pub fit: Option<FitState>,
 }
 
@@ -35,9 +35,9 @@ pub(crate) struct TrainerState {
 struct StateBuffer {
     name: String,
     arena: usize,
-    /// What stands before the names of its tensors.
+    /// The text before the names of its tensors.
     prefix: String,
-    /// What lies between them.
+    /// The value between them.
     padding: f32,
 }
 
@@ -79,7 +79,7 @@ impl Trainer {
         self.state_buffers(kept).into_iter().map(|buffer| buffer.name).collect()
     }
 
-    /// The tensors of a state by their names, in order; what is not among them begins anew.
+    /// The tensors of a state by their names, in order; tensors that are missing begin anew.
     pub(super) fn state_from(
         &self,
         kept: &[String],
@@ -98,7 +98,7 @@ impl Trainer {
         Ok(tensors)
     }
 
-    /// All that training changes, read from the device, and `fit` with it.
+    /// All that training changes, read from the device, together with `fit`.
     pub(crate) async fn state_async(&self, fit: Option<FitState>) -> Result<TrainerState> {
         let kept = self.kept_names();
         let mut tensors = Vec::new();
@@ -114,12 +114,12 @@ impl Trainer {
         Ok(TrainerState { steps, epochs, learning_rate, scaling, kept, tensors, fit })
     }
 
-    /// Where the last `fit` ended, or a loaded checkpoint stands.
+    /// Where the last `fit` ended, or the place of a loaded checkpoint.
     pub(crate) const fn fit_state(&self) -> Option<&FitState> {
         self.fit_state.as_ref()
     }
 
-    /// Takes a state up; the next `fit` goes on where it stands. Nothing changes where a tensor does not fit.
+    /// Takes up a state; the next `fit` goes on from its place. Nothing changes if a tensor does not fit.
     pub(crate) fn set_state(&mut self, state: TrainerState) -> Result<()> {
         let mut tensors = state.tensors.iter();
         let mut uploads = Vec::new();

@@ -1,4 +1,4 @@
-//! One step as a graph: gather, forward, loss, metrics, and while training backward and optimizer.
+//! One step as a graph: gather, forward, loss, metrics, and, in training, backward and optimizer.
 
 use super::compile::OutputSpec;
 use super::layout::{ArenaLayout, PlacedTensor};
@@ -26,7 +26,7 @@ pub struct Batch {
     pub size: usize,
     /// Slots of the metrics buffer: steps whose numbers it keeps.
     pub slots: usize,
-    /// Samples that a slot has room for: the size of the full batch, of which this may be the short rest.
+    /// Samples that a slot has room for: the size of the full batch. This batch may be its short rest.
     pub capacity: usize,
 }
 
@@ -44,7 +44,7 @@ impl Batch {
         Self { role, x, y, weighted: false, scale: 1.0, size, slots, capacity: size }
     }
 
-    /// Elements of a slot that a number of each sample takes, from a place that can be bound.
+    /// Elements of a slot that one number per sample takes. Each number begins at a place that can be bound.
     #[must_use]
     pub const fn column_room(&self) -> usize {
         self.capacity.next_multiple_of(64)
@@ -60,12 +60,12 @@ impl Batch {
     }
 }
 
-/// What a step is made of.
+/// The parts of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct StepSpec<'a> {
     /// The network.
     pub model: &'a Model,
-    /// Where its parameters lie.
+    /// The places of its parameters.
     pub layout: &'a ArenaLayout,
     /// What each output is trained towards.
     pub outputs: &'a [OutputSpec],
@@ -82,8 +82,8 @@ impl StepSpec<'_> {
         self.layout.tensors.iter().any(|t| t.penalty() != Regularizer::default())
     }
 
-    /// Numbers of a sample in the metrics buffer: for each output its loss and the columns of its metrics, and
-    /// the penalty where layers have any.
+    /// Numbers of a sample in the metrics buffer: for each output its loss and the columns of its metrics, and the
+    /// penalty if layers have any.
     #[must_use]
     pub fn columns(&self) -> usize {
         let metrics = self.outputs.iter().flat_map(|o| o.metrics.iter().map(|m| (m, &o.shape)));
@@ -92,7 +92,7 @@ impl StepSpec<'_> {
     }
 }
 
-/// Tables that one gather takes: with its order, each table and each result it binds 7 buffers.
+/// Tables that one gather takes: it binds 7 buffers, which are its order, each table and each result.
 const TABLES: usize = 3;
 
 /// Builds the graph of a step over `batch`.
@@ -178,7 +178,7 @@ struct Ends<'a> {
     sample_weight: Option<Value>,
 }
 
-/// The penalties of all trained parameters as a scalar, over whole arenas: as many dispatches for one tensor as for many.
+/// The penalties of all trained parameters as a scalar, over whole arenas: many tensors take as many dispatches as one.
 fn penalty(g: &mut Graph, layout: &ArenaLayout, arenas: &[Value]) -> Result<Option<Value>> {
     let mut total = None;
     for (arena, &params) in arenas.iter().enumerate() {

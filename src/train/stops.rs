@@ -1,10 +1,10 @@
-//! Where the host stops submitting steps and waits for their numbers.
+//! The steps after which the host stops submitting and waits for their numbers.
 
 use super::pass::Pass;
 use crate::callbacks::BatchInterval;
 use std::time::Duration;
 
-/// What bounds the steps that run without a wait.
+/// The bounds of the steps that run without a wait.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stops {
     /// Steps of the pass.
@@ -18,14 +18,14 @@ pub(super) struct Stops {
 }
 
 impl Stops {
-    /// The stops of a pass, of whose steps no time is known yet.
+    /// The stops of a pass. The time of its steps is not known yet.
     pub const fn of(pass: &Pass) -> Self {
         let (steps, window, slots) = (pass.steps, pass.window, pass.full.slots);
         Self { steps, window, slots, step_seconds: None }
     }
 
-    /// The end of the steps from `step` on that run before one of these intervals ends, their samples do, or the
-    /// slots of the device are full of the numbers of `read` and later steps.
+    /// The end of the steps from `step` on that run before one of these intervals ends, their samples end, or the
+    /// device's slots are full of the numbers of `read` and later steps.
     pub fn next(
         &self,
         step: usize,
@@ -42,7 +42,7 @@ impl Stops {
         wanted.fold(end, usize::min)
     }
 
-    /// Steps that take about `interval`; one while that is not known.
+    /// Steps that take about `interval`; one while their time is not known.
     fn steps_within(&self, interval: Duration) -> usize {
         self.step_seconds.map_or(1, |s| (interval.as_secs_f64() / s.max(1e-9)) as usize).max(1)
     }
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!([0, 1, 10, 125, 950, 10_000].map(after), [6, 6, 6, 17, 100, 100]);
         assert_eq!(FREE.next(5, 5, [HOUR]), 6, "the first step is measured alone");
         assert_eq!(known.next(5, 5, [HOUR]), 100);
-        // A step that took no time that a clock could tell.
+        // A step so short that no clock can tell its time.
         assert_eq!(Stops { step_seconds: Some(0.0), ..FREE }.next(5, 5, [HOUR]), 100);
     }
 

@@ -10,7 +10,7 @@ use crate::graph::TensorType;
 use crate::tensor::{DType, Data, Shape, Tensor};
 use std::sync::Arc;
 
-/// Bytes of samples that are uploaded at once, where the user sets no window.
+/// Bytes of samples that are uploaded at once, if the user sets no window.
 const WINDOW_BYTES: usize = 16 << 20;
 
 /// Windows that wait in host memory for their turn.
@@ -103,8 +103,8 @@ impl Trainer {
         self.prepare(pass)
     }
 
-    /// Brings the window of a step to the device. Steps submitted before have their own copy of it by then:
-    /// the queue writes after they ran.
+    /// Brings the window of a step to the device. Steps submitted before still read the old one: the
+    /// queue writes after they ran.
     pub(super) fn bring_window(
         &mut self,
         stream: &mut Stream,
@@ -126,7 +126,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Refuses samples that the kernels could not work with.
+    /// Refuses samples that the kernels cannot work with.
     fn check_window(&self, spec: &SampleSpec, window: &Window) -> Result<()> {
         let loss = &self.outputs[0].loss;
         match spec.y_dtype {

@@ -65,9 +65,9 @@ pub struct Trainer {
     pub(super) steps: u64,
     /// Epochs trained so far: the shuffle's counter.
     pub(super) epochs: u64,
-    /// The learning rate of the coming steps, where it was set by hand.
+    /// The learning rate of the coming steps, if it was set by hand.
     pub(super) learning_rate: Option<f32>,
-    /// Where the last `fit` ended, or the one that a checkpoint holds stands.
+    /// Where the last `fit` ended, or the place of the one that a checkpoint holds.
     pub(super) fit_state: Option<FitState>,
     /// Whether the next `fit` goes on from there.
     pub(super) resume: bool,
@@ -148,7 +148,7 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// What the buffers that training changes begin as: parameters and the optimizer's slots.
+    /// The initial contents of the buffers that training changes: parameters and the optimizer's slots.
     fn initial_state(&self) -> Vec<(String, Vec<f32>)> {
         let mut state = Vec::new();
         for (i, arena) in self.layout.arenas.iter().enumerate() {
@@ -165,7 +165,7 @@ impl Trainer {
         self.compile.gradients.slots(&*self.compile.optimizer)
     }
 
-    /// Refuses slots whose buffers, or whose tensors in a checkpoint, would have the name of something else.
+    /// Refuses slots whose buffers, or whose tensors in a checkpoint, would have a name that is taken.
     fn check_slots(&self) -> Result<()> {
         let slots = self.slots();
         for (i, Slot { name, .. }) in slots.iter().enumerate() {
@@ -181,7 +181,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Plans a step of one sample, so that whatever does not fit is refused before anything is allocated.
+    /// Plans a step of one sample, so that anything that does not fit is refused before anything is allocated.
     pub(super) fn probe(&self) -> Result<()> {
         let one = |dims: &[usize]| Shape::from([&[1], dims].concat());
         let target = |(output, shape): (&OutputSpec, Shape)| match shape.dims().split_last() {
@@ -207,7 +207,7 @@ impl Trainer {
         self.admit_model(&Arc::new(self.plan(&batch, true)?))
     }
 
-    /// How many ids there are, where the samples of an input are ids.
+    /// How many ids there are, if the samples of an input are ids.
     pub(super) fn index_range(&self, input: usize) -> Option<usize> {
         // The input, and what has its elements in another shape.
         let mut same = vec![input];
@@ -225,7 +225,7 @@ impl Trainer {
         range
     }
 
-    /// What `compile` found odd about the model's outputs, but may be meant. It went to the crate `log` too, and is the
+    /// What `compile` found odd about the model's outputs, but may be meant. It is in the crate `log` too, and is the
     /// first line that `fit` shows.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
@@ -238,7 +238,7 @@ impl Trainer {
         &self.model
     }
 
-    /// Where the parameters lie.
+    /// The places of the parameters.
     #[must_use]
     pub const fn layout(&self) -> &ArenaLayout {
         &self.layout
@@ -311,7 +311,7 @@ impl Trainer {
             return Ok(plan.clone());
         }
         let plan = Arc::new(self.plan(batch, train)?);
-        // Datasets of many sizes leave plans behind; the oldest go first.
+        // Datasets of many sizes leave plans behind; the oldest are removed first.
         if self.plans.len() == KEPT {
             self.plans.remove(0);
         }
@@ -319,7 +319,7 @@ impl Trainer {
         Ok(plan)
     }
 
-    /// The index of the executor for `batch`, where there is one.
+    /// The index of the executor for `batch`, if there is one.
     fn executor_of(&self, batch: &Batch, train: bool) -> Option<usize> {
         self.executors.iter().position(|(key, _)| is(key, batch, train))
     }

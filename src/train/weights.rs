@@ -1,4 +1,4 @@
-//! Parameters read and written by the host.
+//! The host reads and writes parameters.
 
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
@@ -8,7 +8,7 @@ impl Trainer {
     /// Every parameter as a host tensor with its name, in the model's order: kernels `[in, out]` as in Keras.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device fails.
+    /// [`Error::Gpu`] if the device fails.
     pub async fn weights_async(&self) -> Result<Vec<(String, Tensor)>> {
         let mut arenas: Vec<Vec<f32>> = Vec::new();
         for i in 0..self.layout.arenas.len() {
@@ -36,7 +36,7 @@ impl Trainer {
         crate::gpu::block_on(self.weights_async())
     }
 
-    /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes where one does not fit.
+    /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes if one does not fit.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] naming the first tensor that does not fit.
@@ -74,7 +74,7 @@ impl Trainer {
     /// Keeps a copy of all weights on the device under `name`, in place of one kept before.
     ///
     /// # Errors
-    /// [`Error::Limit`] and [`Error::Gpu`] where the device has no room.
+    /// [`Error::Limit`] and [`Error::Gpu`] if the device has no room.
     pub fn keep_weights(&mut self, name: &str) -> Result<()> {
         let arenas = self.layout.arenas.iter().enumerate();
         let missing =
@@ -88,10 +88,10 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes the weights kept under `name` up again.
+    /// Takes up the weights kept under `name` again.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where nothing was kept; [`Error::Gpu`] where the device fails.
+    /// [`Error::Parameter`] if nothing was kept; [`Error::Gpu`] if the device fails.
     pub fn restore_weights(&mut self, name: &str) -> Result<()> {
         for i in 0..self.layout.arenas.len() {
             let arena = self.layout.arena_name(i);

@@ -1,4 +1,4 @@
-//! The words of a step: what changes from one to the next.
+//! The words of a step: what changes from one step to the next.
 
 use super::pass::Pass;
 use super::trainer::Trainer;
@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::gpu::StepBlock;
 use crate::plan::{Plan, PlanData};
 
-/// Where the words of a plan's steps lie in their blocks, looked up once for many steps.
+/// The places of the words of a plan's steps in their blocks, looked up once for many steps.
 #[derive(Debug)]
 pub(super) struct Words {
     start: Option<usize>,
@@ -29,7 +29,7 @@ impl Words {
         match self.update.get(i) {
             Some((known, place)) if *known == name => *place,
             _ => {
-                // Rules name the same words at each step; one that does not costs a search.
+                // Rules name the same words at each step; a rule that does not costs a search.
                 self.update.truncate(i);
                 let place = plan.step_param(name);
                 self.update.push((name, place));
@@ -45,7 +45,7 @@ fn set(block: &mut StepBlock, place: Option<usize>, value: u32) -> Result<()> {
 }
 
 impl Trainer {
-    /// The words of the next step, which counts where the pass trains.
+    /// The words of the next step, which counts if the pass trains.
     pub(super) fn step_block(
         &mut self,
         words: &mut Words,
@@ -59,7 +59,7 @@ impl Trainer {
         set(&mut block, words.slot, (step % pass.full.slots) as u32)?;
         if pass.train {
             set(&mut block, words.seed, fold_seed(self.seed()))?;
-            // The counter may wrap after 2^32 steps: masks repeat, nothing breaks.
+            // The counter may wrap after 2^32 steps: masks repeat, but nothing breaks.
             set(&mut block, words.step, self.steps as u32)?;
             for (i, (name, value)) in self.update_values().into_iter().enumerate() {
                 set(&mut block, words.update(plan, i, name), value.to_bits())?;

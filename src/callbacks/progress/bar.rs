@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 /// Time between two looks at the device's numbers.
 const INTERVAL: Duration = Duration::from_millis(150);
 
-/// A bar for the epoch under way with its steps, samples per second, the time left and the running loss and metrics;
-/// a line for each epoch that ended. [`Verbose::Auto`](crate::train::Verbose::Auto) shows it where standard output is
-/// a terminal; add it for a terminal elsewhere.
+/// A bar for the epoch under way with its steps, samples per second, the time left and the running loss and metrics; a
+/// line for each epoch that ended. [`Verbose::Auto`](crate::train::Verbose::Auto) shows it if standard output is a
+/// terminal; for a terminal elsewhere, add it as a callback.
 pub struct ProgressBar {
     screen: Screen,
     bar: Option<indicatif::ProgressBar>,
@@ -37,7 +37,7 @@ impl Debug for ProgressBar {
 }
 
 impl ProgressBar {
-    /// A bar on standard output; `None` where that is no terminal, or one that cannot move its cursor.
+    /// A bar on standard output; `None` if that is no terminal, or one that cannot move its cursor.
     #[must_use]
     pub fn terminal() -> Option<Self> {
         let hidden = ProgressDrawTarget::stdout().is_hidden();
@@ -54,14 +54,14 @@ impl ProgressBar {
         Self { screen, bar: None, began: None }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
     }
 
-    /// Writes lines that stay, where no bar is.
+    /// Writes lines that stay, if there is no bar.
     fn write(&self, lines: &[String]) -> HookResult {
         for line in lines {
             match &self.screen {
@@ -72,7 +72,7 @@ impl ProgressBar {
         Ok(())
     }
 
-    /// Shows what callbacks want shown, above the bar.
+    /// Shows the lines of callbacks above the bar.
     fn show_lines(&self, control: &mut Control<'_>) -> HookResult {
         let lines = control.take_lines();
         match &self.bar {
@@ -120,8 +120,8 @@ impl Callback for ProgressBar {
 
     fn on_batch_end(&mut self, end: &BatchEnd<'_>, control: &mut Control<'_>) -> HookResult {
         let info = *control.info();
-        // An epoch that is over before the bar is due needs none. Others find an empty line at its end, where they
-        // may print.
+        // An epoch that is over before the bar is due needs none. Other callbacks find an empty line at its end and may
+        // print there.
         if end.batch + 1 < info.steps || (info.validation && self.bar.is_some()) {
             self.draw(end, &info);
         } else {
@@ -175,7 +175,7 @@ impl Screen {
             Self::Writer(writer) => ProgressDrawTarget::term_like(Box::new(writer.clone())),
         };
         let style = ProgressStyle::with_template("{prefix} {bar:20.green/dim} {pos}/{len}  {msg}");
-        // The template is a constant: a default bar stands for one that the crate refuses.
+        // The template is a constant. If the crate refuses it, a default bar takes its place.
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         indicatif::ProgressBar::with_draw_target(Some(steps as u64), target)
             .with_style(style.progress_chars("━╸─"))
@@ -184,8 +184,8 @@ impl Screen {
     }
 }
 
-/// Items with two spaces between them, in lines of at most `columns` characters where an item is no longer than one.
-/// `begin` spaces stand before the first line, `indent` before the others.
+/// Items with two spaces between them, in lines of at most `columns` characters, unless an item is longer than that.
+/// `begin` spaces come before the first line, `indent` before the others.
 fn wrapped(
     items: impl Iterator<Item = String>,
     columns: usize,

@@ -5,8 +5,8 @@ use super::text;
 use crate::train::Epoch;
 use std::io::Write;
 
-/// Writes a line per epoch, as [`Verbose::Lines`](crate::train::Verbose::Lines) does: add it for another place than
-/// standard output.
+/// Writes a line per epoch, as [`Verbose::Lines`](crate::train::Verbose::Lines) does. Add it to write to another place
+/// than standard output.
 #[derive(Default)]
 pub struct ProgressLines {
     /// `None` for standard output.
@@ -26,7 +26,7 @@ impl ProgressLines {
         Self::default()
     }
 
-    /// Writes to `out`: a file, a pipe. One that refuses ends training with an error.
+    /// Writes to `out`: a file, a pipe. If a write fails, training ends with an error.
     #[must_use]
     pub fn to(out: impl Write + 'static) -> Self {
         Self { out: Some(Box::new(out)) }

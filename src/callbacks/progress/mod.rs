@@ -21,7 +21,7 @@ pub(crate) fn shown(verbose: Verbose) -> Option<Box<dyn Callback>> {
     }
 }
 
-/// A bar where standard output is a terminal.
+/// A bar if standard output is a terminal.
 fn automatic() -> Box<dyn Callback> {
     #[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
     if let Some(bar) = ProgressBar::terminal() {

@@ -13,7 +13,7 @@ pub(super) fn numbers(logs: &[(String, f64)]) -> impl Iterator<Item = String> {
     logs.iter().map(|(name, value)| format!("{name} {}", short(*value)))
 }
 
-/// What is said of an epoch that ended.
+/// The line for an epoch that ended.
 pub(super) fn summary(epoch: &Epoch, epochs: usize) -> Vec<String> {
     let mut items = vec![
         counter(epoch.epoch, epochs),

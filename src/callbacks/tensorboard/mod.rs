@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Keras' `TensorBoard`: the run `train` has `epoch_loss`, `epoch_accuracy`, ... and `epoch_learning_rate`, the run
 /// `validation` the same numbers of the validation data, each over the epoch, from 0. TensorBoard's scalars are f32.
 ///
-/// Each `fit` adds a file to each run. Training that goes on from a checkpoint tells TensorBoard to forget the epochs
+/// Each `fit` adds a file to each run. If training goes on from a checkpoint, TensorBoard is told to forget the epochs
 /// that had run after the checkpoint.
 #[derive(Debug)]
 pub struct TensorBoard {
@@ -28,7 +28,7 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    /// Writes below `folder`, which is made where it is missing.
+    /// Writes below `folder`, which is made if it is missing.
     #[must_use]
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), train: None, validation: None, next: 0, resumed: false }

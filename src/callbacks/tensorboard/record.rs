@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// CRC-32C.
 const CASTAGNOLI: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
-/// A checksum as TFRecord stores it: turned and shifted, so that the checksum of bytes that hold checksums stays one.
+/// A checksum as TFRecord stores it: rotated and shifted, so that a checksum of bytes that hold checksums still works.
 fn masked_crc(bytes: &[u8]) -> u32 {
     CASTAGNOLI.checksum(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
 }
@@ -38,7 +38,7 @@ impl EventFile {
     /// [`Error::Io`] naming the file.
     pub fn create(folder: &Path, session: Option<usize>) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|cause| io(folder, cause))?;
-        // TensorBoard reads a run's files in the order of their names: by time, then.
+        // TensorBoard reads a run's files in the order of their names, so the names begin with the time.
         let now = now();
         let name = format!("events.out.tfevents.{now:017.6}.{}.wgrad", std::process::id());
         let path = folder.join(name);
