@@ -97,7 +97,7 @@ impl Bare {
         let block = |step: usize| {
             let mut block = StepBlock::default();
             block.set_u32(&plan, "start", (step * SIZE) as u32)?;
-            block.set_u32(&plan, "slot", step as u32)?;
+            block.set_u32(&plan, "record", step as u32)?;
             block.set_f32(&plan, "alpha", 0.001)?;
             Ok(block)
         };

@@ -18,11 +18,11 @@ impl Trainer {
         self.check_data(data)?;
         let scale = self.scale_of(data)?;
         let sized =
-            |this: &Self, size: usize| this.resident_pass("evaluate", data, scale, size, None);
-        let pass = sized(self, self.evaluation_batch())?;
-        self.admit(&[Wanted { pass: &pass, resized: &sized }])?;
-        self.make_resident(data, &pass)?;
-        Ok(self.run_whole(&pass).await?.evaluation(&self.outputs))
+            |this: &Self, size: usize| this.resident_sweep("evaluate", data, scale, size, None);
+        let sweep = sized(self, self.evaluation_batch())?;
+        self.admit(&[Wanted { sweep: &sweep, resized: &sized }])?;
+        self.make_resident(data, &sweep)?;
+        Ok(self.run_whole(&sweep).await?.evaluation(&self.outputs))
     }
 
     /// The blocking form of [`Trainer::evaluate_async`].

@@ -1,6 +1,6 @@
 //! The device memory of training: it is known, and refused if it is too much, before anything is allocated.
 
-use super::pass::Pass;
+use super::sweep::Sweep;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::plan::{BufferClass, BufferDecl, Plan};
@@ -12,12 +12,12 @@ pub(super) const ROLES: [&str; 6] =
     ["train", "validate", "evaluate", "predict", "train_on_batch", "test_on_batch"];
 const OF_FIT: [&str; 2] = ["train", "validate"];
 
-/// A pass that will run.
+/// A sweep that will run.
 pub(super) struct Wanted<'a> {
-    /// The pass.
-    pub pass: &'a Pass,
-    /// The same pass with batches of another size.
-    pub resized: &'a dyn Fn(&Trainer, usize) -> Result<Pass>,
+    /// The sweep.
+    pub sweep: &'a Sweep,
+    /// The same sweep with batches of another size.
+    pub resized: &'a dyn Fn(&Trainer, usize) -> Result<Sweep>,
 }
 
 /// The buffers of plans that the store holds.
@@ -28,17 +28,17 @@ fn external<'p>(
 }
 
 impl Trainer {
-    /// Compiles the batches of passes that take turns, refuses what the device cannot hold together, and frees what
+    /// Compiles the batches of sweeps that take turns, refuses what the device cannot hold together, and frees what
     /// they will replace.
     ///
     /// # Errors
-    /// [`Error::Limit`] with the largest batch of the first pass that fits; those of [`Plan::compile`].
-    pub(super) fn admit(&mut self, passes: &[Wanted<'_>]) -> Result<()> {
+    /// [`Error::Limit`] with the largest batch of the first sweep that fits; those of [`Plan::compile`].
+    pub(super) fn admit(&mut self, sweeps: &[Wanted<'_>]) -> Result<()> {
         let mut plans = Vec::new();
-        // Plans of the passes after the first begin here.
+        // Plans of the sweeps after the first begin here.
         let mut rest = 0;
-        for (i, wanted) in passes.iter().enumerate() {
-            plans.extend(self.plans_of(wanted.pass).map_err(|e| match e {
+        for (i, wanted) in sweeps.iter().enumerate() {
+            plans.extend(self.plans_of(wanted.sweep).map_err(|e| match e {
                 Error::Limit { what, needed, allowed, detail } => {
                     let largest = self.largest_batch(wanted, &[]);
                     let detail = format!("{detail}; {}", said(largest));
@@ -52,13 +52,13 @@ impl Trainer {
         }
         if let Some(allowed) = self.device.caps().memory_bytes {
             if self.bytes_with(&plans) > allowed {
-                self.release_all_but(passes);
+                self.release_all_but(sweeps);
             }
             let needed = self.bytes_with(&plans);
             if needed > allowed {
-                let first = passes.first();
+                let first = sweeps.first();
                 let largest = first.map_or(0, |wanted| self.largest_batch(wanted, &plans[rest..]));
-                let trains = first.is_some_and(|wanted| wanted.pass.train);
+                let trains = first.is_some_and(|wanted| wanted.sweep.train);
                 let inputs = plans.iter().map(|plan| plan.bytes_of(BufferClass::Input)).max();
                 let advice = match (trains, inputs > Some(allowed / 2)) {
                     (true, true) => {
@@ -107,9 +107,9 @@ impl Trainer {
         }
     }
 
-    /// The plans of a pass. Those not compiled yet are compiled.
-    pub(super) fn plans_of(&mut self, pass: &Pass) -> Result<Vec<Arc<Plan>>> {
-        pass.batches().map(|batch| self.planned(batch, pass.train)).collect()
+    /// The plans of a sweep. Those not compiled yet are compiled.
+    pub(super) fn plans_of(&mut self, sweep: &Sweep) -> Result<Vec<Arc<Plan>>> {
+        sweep.batches().map(|batch| self.planned(batch, sweep.train)).collect()
     }
 
     /// Device bytes with executors of these plans: what each takes for itself, the activations that they use in turn,
@@ -151,7 +151,7 @@ impl Trainer {
     }
 
     /// Frees what earlier calls left for later ones of other batches, but nothing that a `fit` under way still uses.
-    fn release_all_but(&mut self, passes: &[Wanted<'_>]) {
+    fn release_all_but(&mut self, sweeps: &[Wanted<'_>]) {
         let fitting = self.is_fitting();
         let in_use = |role: &str| fitting && OF_FIT.contains(&role);
         self.executors.retain(|((batch, _), _)| in_use(batch.role));
@@ -159,7 +159,7 @@ impl Trainer {
         if self.executors.is_empty() {
             self.pool.clear();
         }
-        let wanted = |role: &str| passes.iter().any(|wanted| wanted.pass.full.role == role);
+        let wanted = |role: &str| sweeps.iter().any(|wanted| wanted.sweep.full.role == role);
         let left = ROLES.iter().filter(|role| !in_use(role) && !wanted(role));
         let left: Vec<String> = left.map(|role| format!("{role}/")).collect();
         let names: Vec<String> = self.store.names().map(str::to_owned).collect();
@@ -171,7 +171,7 @@ impl Trainer {
         }
     }
 
-    /// How many samples the batches of a pass may have at most, beside other plans.
+    /// How many samples the batches of a sweep may have at most, beside other plans.
     fn largest_batch(&self, wanted: &Wanted<'_>, others: &[Arc<Plan>]) -> usize {
         let allowed = self.device.caps().memory_bytes.unwrap_or(u64::MAX);
         let plans = |size: usize| -> Result<Vec<Arc<Plan>>> {
@@ -183,7 +183,7 @@ impl Trainer {
         };
         // A smaller batch takes less of everything, except the numbers of its steps, which are few, and a short last
         // batch.
-        let (mut least, mut beyond) = (0, wanted.pass.full.size);
+        let (mut least, mut beyond) = (0, wanted.sweep.full.size);
         while beyond - least > 1 {
             let size = least.midpoint(beyond);
             if fits(size) { least = size } else { beyond = size }

@@ -14,7 +14,6 @@ mod layout;
 mod memory;
 mod numbers;
 mod on_batch;
-mod pass;
 mod predict;
 mod profile;
 mod rate;
@@ -27,6 +26,7 @@ mod step;
 mod stops;
 #[cfg(not(target_arch = "wasm32"))]
 mod stream;
+mod sweep;
 mod trainer;
 mod weights;
 mod words;

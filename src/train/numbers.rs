@@ -23,12 +23,12 @@ impl Numbers {
         Self { metrics: vec![Vec::new(); metrics], ..Self::default() }
     }
 
-    /// Adds the slots of some steps, whose batches have the sizes `sizes`.
-    pub fn add(&mut self, spec: &StepSpec<'_>, batch: &Batch, slots: &[f32], sizes: &[usize]) {
+    /// Adds the records of some steps, whose batches have the sizes `sizes`.
+    pub fn add(&mut self, spec: &StepSpec<'_>, batch: &Batch, records: &[f32], sizes: &[usize]) {
         let room = batch.column_room();
-        for (slot, &size) in slots.chunks_exact(spec.columns() * room).zip(sizes) {
+        for (record, &size) in records.chunks_exact(spec.columns() * room).zip(sizes) {
             self.samples += size as u64;
-            let mut rest = slot;
+            let mut rest = record;
             let mut column = |width: usize| {
                 let (first, others) = rest.split_at(width * room);
                 rest = others;

@@ -63,14 +63,14 @@ impl Trainer {
     async fn on_batch(&mut self, role: &'static str, data: &TensorDataset) -> Result<Evaluation> {
         self.check_data(data)?;
         let scale = self.scale_of(data)?;
-        let sized = |this: &Self, size: usize| this.resident_pass(role, data, scale, size, None);
-        let pass = sized(self, data.len())?;
-        self.admit(&[Wanted { pass: &pass, resized: &sized }])?;
-        self.make_resident(data, &pass)?;
-        if pass.train {
-            self.scaling = Some(Scaling::of(&pass.full));
+        let sized = |this: &Self, size: usize| this.resident_sweep(role, data, scale, size, None);
+        let sweep = sized(self, data.len())?;
+        self.admit(&[Wanted { sweep: &sweep, resized: &sized }])?;
+        self.make_resident(data, &sweep)?;
+        if sweep.train {
+            self.scaling = Some(Scaling::of(&sweep.full));
         }
-        Ok(self.run_whole(&pass).await?.evaluation(&self.outputs))
+        Ok(self.run_whole(&sweep).await?.evaluation(&self.outputs))
     }
 }
 

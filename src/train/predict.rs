@@ -1,8 +1,8 @@
 //! A model's outputs for samples.
 
 use super::memory::Wanted;
-use super::pass::{Pass, ty};
 use super::step::Batch;
+use super::sweep::{Sweep, ty};
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
@@ -52,8 +52,8 @@ async fn take(count: usize, outputs: Vec<PendingOutput>, values: &mut [Vec<f32>]
     Ok(())
 }
 
-/// The pass over samples in batches of `size`.
-fn predict_pass(x: &[Tensor], scale: f32, size: usize) -> Pass {
+/// The sweep over samples in batches of `size`.
+fn predict_sweep(x: &[Tensor], scale: f32, size: usize) -> Sweep {
     let n = x[0].shape().dims()[0];
     let types = x.iter().map(|x| {
         let mut dims = x.shape().dims().to_vec();
@@ -67,10 +67,10 @@ fn predict_pass(x: &[Tensor], scale: f32, size: usize) -> Pass {
         weighted: false,
         scale,
         size,
-        slots: 0,
+        records: 0,
         capacity: 0,
     };
-    Pass::refilled(full, n.div_ceil(size))
+    Sweep::refilled(full, n.div_ceil(size))
 }
 
 impl Trainer {
@@ -123,10 +123,10 @@ impl Trainer {
         }
         let scale = self.scale_of_features(x, scale)?;
         let n = x[0].shape().dims()[0];
-        let sized = |_: &Self, size: usize| Ok(predict_pass(x, scale, rounded(size)));
-        let pass = sized(self, n.min(size))?;
-        self.admit(&[Wanted { pass: &pass, resized: &sized }])?;
-        let (batch, size) = (&pass.full, pass.full.size);
+        let sized = |_: &Self, size: usize| Ok(predict_sweep(x, scale, rounded(size)));
+        let sweep = sized(self, n.min(size))?;
+        self.admit(&[Wanted { sweep: &sweep, resized: &sized }])?;
+        let (batch, size) = (&sweep.full, sweep.full.size);
         let in_order: Vec<u32> = (0..size as u32).collect();
         let order = bytemuck::cast_slice(&in_order);
         self.store.upload_bytes(&batch.buffer("order", 0), order)?;

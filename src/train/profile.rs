@@ -1,7 +1,7 @@
 //! Where the time of a step goes.
 
 use super::clock::Instant;
-use super::pass::Pass;
+use super::sweep::Sweep;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::plan::{BufferClass, Dispatch, Plan};
@@ -70,7 +70,7 @@ pub struct Kernel {
 pub struct Profile {
     /// Steps that ran.
     pub steps: usize,
-    /// The time of all of them as training runs them: many dispatches in a pass, many steps in a submit.
+    /// The time of all of them as training runs them: many dispatches in a compute pass, many steps in a submit.
     pub wall: Duration,
     /// The kernels, those that took longest first.
     pub kernels: Vec<Kernel>,
@@ -238,13 +238,13 @@ impl Trainer {
             return Err(Error::parameter("steps", 0, "a profile has at least one step"));
         }
         self.refuse_in_fit("profile", "profile after it")?;
-        let Some(pass) = self.trained.clone() else {
+        let Some(sweep) = self.trained.clone() else {
             let detail = "it replays the steps of the last `fit`; there was none yet";
             return Err(Error::parameter("profile", steps, detail));
         };
         let before = self.steps;
-        let kept = self.keep_state(&pass)?;
-        let result = self.profile_pass(&pass, steps).await;
+        let kept = self.keep_state(&sweep)?;
+        let result = self.profile_sweep(&sweep, steps).await;
         for name in &kept {
             self.store.copy(&copy_of(name), name)?;
             self.store.remove(&copy_of(name));
@@ -269,10 +269,10 @@ fn copy_of(name: &str) -> String {
 }
 
 impl Trainer {
-    /// Copies everything that the steps of a pass change, except their numbers, and gives the names of the buffers.
-    fn keep_state(&mut self, pass: &Pass) -> Result<Vec<String>> {
-        let plans = self.plans_of(pass)?;
-        let own = format!("{}/", pass.full.role);
+    /// Copies everything that the steps of a sweep change, except their numbers, and gives the names of the buffers.
+    fn keep_state(&mut self, sweep: &Sweep) -> Result<Vec<String>> {
+        let plans = self.plans_of(sweep)?;
+        let own = format!("{}/", sweep.full.role);
         let decls = plans.iter().flat_map(|plan| &plan.buffers);
         let states = decls.filter(|b| b.class == BufferClass::State && !b.name.starts_with(&own));
         let kept: BTreeMap<&str, u64> = states.map(|b| (&*b.name, b.bytes)).collect();
@@ -283,15 +283,15 @@ impl Trainer {
         Ok(kept.into_keys().map(str::to_owned).collect())
     }
 
-    async fn profile_pass(&mut self, pass: &Pass, steps: usize) -> Result<Profile> {
+    async fn profile_sweep(&mut self, sweep: &Sweep, steps: usize) -> Result<Profile> {
         // The table is compared with steps as training runs them. The first round makes what is missing.
-        self.replay(pass, 1).await?;
+        self.replay(sweep, 1).await?;
         let began = Instant::now();
-        self.replay(pass, steps).await?;
+        self.replay(sweep, steps).await?;
         let wall = began.elapsed();
         let mut runs = Vec::with_capacity(steps);
         for step in 0..steps {
-            let (i, block) = self.prepared_step(pass, step)?;
+            let (i, block) = self.prepared_step(sweep, step)?;
             let executor = self.executor_at(i);
             let plan = executor.plan().clone();
             let times = match executor.tells_times() {
@@ -303,12 +303,12 @@ impl Trainer {
         Ok(Profile::new(steps, wall, &runs))
     }
 
-    /// Runs the first steps of passes, and waits.
-    async fn replay(&mut self, pass: &Pass, steps: usize) -> Result<()> {
+    /// Runs the first steps of sweeps, and waits.
+    async fn replay(&mut self, sweep: &Sweep, steps: usize) -> Result<()> {
         let mut next = 0;
         while next < steps {
-            let end = steps.min(next + pass.full.slots);
-            self.run_pass(pass, next..end).await?;
+            let end = steps.min(next + sweep.full.records);
+            self.run_sweep(sweep, next..end).await?;
             next = end;
         }
         self.device.wait_async().await

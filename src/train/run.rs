@@ -6,10 +6,10 @@ use super::guard::UnderWay;
 use super::history::{BatchEnd, Epoch, FitInfo, History};
 use super::memory::Wanted;
 use super::numbers::Numbers;
-use super::pass::Pass;
 use super::scaling::Scaling;
 use super::source::{Feed, TrainingData};
 use super::stops::Stops;
+use super::sweep::Sweep;
 use super::trainer::Trainer;
 use crate::callbacks::{BatchInterval, Callback, Control, HookResult, Requests};
 use crate::data::{TensorDataset, permutation};
@@ -127,41 +127,41 @@ impl Trainer {
         self.check_training(&data)?;
         fit.callbacks.extend(crate::callbacks::shown(fit.verbose));
         let unwatched = fit.alone() && split.validation.data().is_none();
-        let sized = |this: &Self, size: usize| this.training_pass(&data, &fit, size, unwatched);
-        let pass = sized(self, fit.batch_size.unwrap_or(data.len()))?;
-        let scaling = Scaling::of(&pass.full);
+        let sized = |this: &Self, size: usize| this.training_sweep(&data, &fit, size, unwatched);
+        let sweep = sized(self, fit.batch_size.unwrap_or(data.len()))?;
+        let scaling = Scaling::of(&sweep.full);
         let validation = match split.validation.data() {
             Some(data) => {
                 self.check_data(data)?;
                 let scale = Scaling::for_dataset(Some(&scaling), data)?;
-                Some((data, scale, self.validation_pass(data, scale, self.evaluation_batch())?))
+                Some((data, scale, self.validation_sweep(data, scale, self.evaluation_batch())?))
             }
             None => None,
         };
-        let mut passes = vec![Wanted { pass: &pass, resized: &sized }];
+        let mut sweeps = vec![Wanted { sweep: &sweep, resized: &sized }];
         let sized = validation.as_ref().map(|(data, scale, _)| {
-            |this: &Self, size: usize| this.validation_pass(data, *scale, size)
+            |this: &Self, size: usize| this.validation_sweep(data, *scale, size)
         });
-        if let (Some((.., pass)), Some(resized)) = (&validation, &sized) {
-            passes.push(Wanted { pass, resized });
+        if let (Some((.., sweep)), Some(resized)) = (&validation, &sized) {
+            sweeps.push(Wanted { sweep, resized });
         }
         self.check_callbacks(&fit, validation.is_some())?;
-        self.admit(&passes)?;
+        self.admit(&sweeps)?;
         // By now, everything that can be refused is refused; then the first byte is uploaded.
         self.trained = None;
-        let feed = self.feed(&data, &pass)?;
-        self.trained = Some(pass.clone());
-        if let Some((data, _, pass)) = &validation {
-            self.make_resident(data, pass)?;
+        let feed = self.feed(&data, &sweep)?;
+        self.trained = Some(sweep.clone());
+        if let Some((data, _, sweep)) = &validation {
+            self.make_resident(data, sweep)?;
         }
         let info = FitInfo {
             epochs: fit.epochs,
-            steps: pass.steps,
-            samples: pass.samples(),
+            steps: sweep.steps,
+            samples: sweep.samples(),
             validation: validation.is_some(),
         };
-        let (samples, steps, shuffle) = (data.len(), pass.steps, fit.shuffle);
-        let batches = Batches { samples, size: pass.full.size, steps, shuffle };
+        let (samples, steps, shuffle) = (data.len(), sweep.steps, fit.shuffle);
+        let batches = Batches { samples, size: sweep.full.size, steps, shuffle };
         let state = FitState { epoch: fit.initial_epoch, batches, ..FitState::default() };
         let mut run = Run {
             batch_hooks: vec![(true, Instant::now()); fit.callbacks.len()],
@@ -173,15 +173,15 @@ impl Trainer {
             state,
             requests: Requests::default(),
             epoch_began: Instant::now(),
-            stops: Stops::of(&pass),
+            stops: Stops::of(&sweep),
         };
         self.take_up(&mut run, &scaling)?;
         // While training runs, and after it failed, the trainer has no place to go on from.
         self.fit_state = None;
         self.scaling = Some(scaling);
         self.fitting = run.under_way.mark();
-        let validation = validation.as_ref().map(|(.., pass)| pass);
-        self.epochs_of(&mut run, &pass, validation, began).await?;
+        let validation = validation.as_ref().map(|(.., sweep)| sweep);
+        self.epochs_of(&mut run, &sweep, validation, began).await?;
         // Training that has ended may go on for more epochs if a checkpoint says so.
         self.fit_state = Some(FitState { stop: false, ..run.snapshot() });
         self.resume = false;
@@ -197,8 +197,8 @@ impl Trainer {
         crate::gpu::block_on(self.fit_async(data, fit))
     }
 
-    fn validation_pass(&self, data: &TensorDataset, scale: f32, size: usize) -> Result<Pass> {
-        self.resident_pass("validate", data, scale, size, None)
+    fn validation_sweep(&self, data: &TensorDataset, scale: f32, size: usize) -> Result<Sweep> {
+        self.resident_sweep("validate", data, scale, size, None)
     }
 
     /// Takes up the state of a checkpoint, if one was loaded or a callback has one.
@@ -251,8 +251,8 @@ impl Trainer {
     async fn epochs_of(
         &mut self,
         run: &mut Run<'_, '_>,
-        pass: &Pass,
-        validation: Option<&Pass>,
+        sweep: &Sweep,
+        validation: Option<&Sweep>,
         began: Instant,
     ) -> Result<()> {
         run.requests
@@ -262,16 +262,16 @@ impl Trainer {
         self.write_checkpoints(run).await?;
         // An epoch that was stopped in its middle still gets its end.
         while run.state.epoch < run.fit.epochs && (!run.requests.stop || run.state.batch > 0) {
-            let together = pass.full.slots / pass.steps;
+            let together = sweep.full.records / sweep.steps;
             if together > 1 && run.state.batch == 0 {
                 let epochs = together.min(run.fit.epochs - run.state.epoch);
-                self.epochs_at_once(run, pass, epochs, began).await?;
+                self.epochs_at_once(run, sweep, epochs, began).await?;
                 continue;
             }
             let epoch = run.state.epoch;
             run.epoch_began = Instant::now();
             let order = self.epoch_order(run)?;
-            self.begin_epoch(&mut run.feed, pass, order.as_deref(), run.state.batch)?;
+            self.begin_epoch(&mut run.feed, sweep, order.as_deref(), run.state.batch)?;
             if run.state.batch == 0 {
                 self.call(run, "on_epoch_begin", |c, control| c.on_epoch_begin(epoch, control))?;
                 if run.requests.stop {
@@ -279,7 +279,7 @@ impl Trainer {
                     break;
                 }
             }
-            let first = self.batches_of(run, pass).await?;
+            let first = self.batches_of(run, sweep).await?;
             if let Some(ended) = first.filter(|_| run.state.history.epochs.is_empty()) {
                 run.state.history.first_step = Some(ended - began);
             }
@@ -289,9 +289,9 @@ impl Trainer {
             let mut logs = numbers.evaluation(&self.outputs).logs("");
             let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
             self.epochs += 1;
-            if let Some(pass) = validation {
+            if let Some(sweep) = validation {
                 self.call(run, "on_test_begin", |c, control| c.on_test_begin(control))?;
-                logs.extend(self.run_whole(pass).await?.evaluation(&self.outputs).logs("val_"));
+                logs.extend(self.run_whole(sweep).await?.evaluation(&self.outputs).logs("val_"));
                 self.call(run, "on_test_end", |c, control| c.on_test_end(control))?;
             }
             let mut report = Epoch { epoch, logs, duration, samples_per_second };
@@ -340,13 +340,13 @@ impl Trainer {
     async fn epochs_at_once(
         &mut self,
         run: &mut Run<'_, '_>,
-        pass: &Pass,
+        sweep: &Sweep,
         epochs: usize,
         began: Instant,
     ) -> Result<()> {
         let start = Instant::now();
-        let first = self.run_pass(pass, 0..epochs * pass.steps).await?;
-        let numbers = self.numbers_of_passes(pass, epochs).await?;
+        let first = self.run_sweep(sweep, 0..epochs * sweep.steps).await?;
+        let numbers = self.numbers_of_sweeps(sweep, epochs).await?;
         let duration = start.elapsed() / epochs as u32;
         let history = &mut run.state.history;
         if let Some(ended) = first.filter(|_| history.epochs.is_empty()) {
@@ -364,34 +364,38 @@ impl Trainer {
     }
 
     /// Runs the rest of an epoch's batches. Gives the instant at which the first one ended.
-    async fn batches_of(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<Option<Instant>> {
+    async fn batches_of(
+        &mut self,
+        run: &mut Run<'_, '_>,
+        sweep: &Sweep,
+    ) -> Result<Option<Instant>> {
         let mut first = None;
         let mut read = run.state.batch;
         let wanted = run.wants_batches();
-        while run.state.batch < pass.steps && !run.requests.stop {
+        while run.state.batch < sweep.steps && !run.requests.stop {
             let step = run.state.batch;
             let end = run.next_stop(read);
             if wanted {
                 self.batch_begins(run)?;
             }
-            self.bring(&mut run.feed, pass, step)?;
+            self.bring(&mut run.feed, sweep, step)?;
             // If earlier steps are still under way, the wait takes longer than these steps do.
             let (began, alone) = (Instant::now(), read == step);
-            let ended = self.run_pass(pass, step..end).await?;
+            let ended = self.run_sweep(sweep, step..end).await?;
             first = first.or(ended);
             run.state.batch = end;
-            if wanted || end == pass.steps || end - read == pass.full.slots {
-                self.add_numbers(pass, read..end, &mut run.state.numbers).await?;
+            if wanted || end == sweep.steps || end - read == sweep.full.records {
+                self.add_numbers(sweep, read..end, &mut run.state.numbers).await?;
                 read = end;
                 // The first steps include compilation, so they are no measure of the others.
                 if ended.is_none() && alone {
                     let took = began.elapsed();
                     run.stops.step_seconds = Some(took.as_secs_f64() / (end - step) as f64);
-                    self.pace(pass, end - step, took);
+                    self.pace(sweep, end - step, took);
                 }
             }
             if wanted {
-                self.batch_ends(run, pass)?;
+                self.batch_ends(run, sweep)?;
                 self.write_checkpoints(run).await?;
             }
         }
@@ -421,10 +425,10 @@ impl Trainer {
     }
 
     /// Gives the numbers so far to callbacks that want them now.
-    fn batch_ends(&mut self, run: &mut Run<'_, '_>, pass: &Pass) -> Result<()> {
+    fn batch_ends(&mut self, run: &mut Run<'_, '_>, sweep: &Sweep) -> Result<()> {
         let logs = run.state.numbers.evaluation(&self.outputs).logs("");
         let Run { fit, under_way, info, requests, batch_hooks, places, state, .. } = run;
-        let last = state.batch == pass.steps;
+        let last = state.batch == sweep.steps;
         let end = BatchEnd { epoch: state.epoch, batch: state.batch - 1, logs: &logs };
         let callbacks = fit.callbacks.iter_mut().zip(places);
         for ((callback, &mut place), (fresh, at)) in callbacks.zip(batch_hooks) {

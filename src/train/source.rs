@@ -1,9 +1,9 @@
 //! What a model is trained on: data on the device, or data on its way there.
 
 use super::fit::Fit;
-use super::pass::Pass;
 #[cfg(not(target_arch = "wasm32"))]
 use super::stream::Stream;
+use super::sweep::Sweep;
 use super::trainer::Trainer;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::data::Dataset;
@@ -85,15 +85,15 @@ impl Trainer {
         }
     }
 
-    /// The pass over training data in batches of `size`, or of all samples if there are fewer. If nobody looks between
+    /// The sweep over training data in batches of `size`, or of all samples if there are fewer. If nobody looks between
     /// epochs, the device keeps the numbers of several.
-    pub(super) fn training_pass(
+    pub(super) fn training_sweep(
         &self,
         data: &TrainingData<'_>,
         fit: &Fit<'_>,
         size: usize,
         unwatched: bool,
-    ) -> Result<Pass> {
+    ) -> Result<Sweep> {
         let n = data.len();
         if size == 0 {
             return Err(Error::parameter("batch_size", size, "a batch has at least one sample"));
@@ -102,29 +102,29 @@ impl Trainer {
         match data {
             TrainingData::Resident(data) => {
                 let (scale, limit) = (self.scale_of(data)?, fit.steps_per_epoch);
-                let mut pass = self.resident_pass("train", data, scale, size, limit)?;
+                let mut sweep = self.resident_sweep("train", data, scale, size, limit)?;
                 if unwatched {
-                    pass.keep_passes(fit.epochs, self.columns());
+                    sweep.keep_sweeps(fit.epochs, self.columns());
                 }
-                Ok(pass)
+                Ok(sweep)
             }
             #[cfg(not(target_arch = "wasm32"))]
             TrainingData::Streamed(data) => {
-                self.streamed_pass(&**data, size, fit.steps_per_epoch, fit.window_batches)
+                self.streamed_sweep(&**data, size, fit.steps_per_epoch, fit.window_batches)
             }
         }
     }
 
     /// Brings data that stays on the device there.
-    pub(super) fn feed(&mut self, data: &TrainingData<'_>, pass: &Pass) -> Result<Feed> {
+    pub(super) fn feed(&mut self, data: &TrainingData<'_>, sweep: &Sweep) -> Result<Feed> {
         match data {
             TrainingData::Resident(data) => {
-                self.make_resident(data, pass)?;
+                self.make_resident(data, sweep)?;
                 Ok(Feed::Resident)
             }
             #[cfg(not(target_arch = "wasm32"))]
             TrainingData::Streamed(data) => {
-                self.make_room(pass)?;
+                self.make_room(sweep)?;
                 Ok(Feed::Streamed(Stream::new(data.clone())))
             }
         }
@@ -138,20 +138,20 @@ impl Trainer {
     pub(super) fn begin_epoch(
         &mut self,
         feed: &mut Feed,
-        pass: &Pass,
+        sweep: &Sweep,
         order: Option<&[u32]>,
         from: usize,
     ) -> Result<()> {
         match (feed, order) {
-            (Feed::Resident, Some(order)) => self.upload_order(pass, order),
+            (Feed::Resident, Some(order)) => self.upload_order(sweep, order),
             // The samples are in order already.
             (Feed::Resident, None) => Ok(()),
             #[cfg(not(target_arch = "wasm32"))]
-            (Feed::Streamed(stream), Some(order)) => stream.begin(pass, order, from),
+            (Feed::Streamed(stream), Some(order)) => stream.begin(sweep, order, from),
             #[cfg(not(target_arch = "wasm32"))]
             (Feed::Streamed(stream), None) => {
-                let in_order: Vec<u32> = (0..pass.samples() as u32).collect();
-                stream.begin(pass, &in_order, from)
+                let in_order: Vec<u32> = (0..sweep.samples() as u32).collect();
+                stream.begin(sweep, &in_order, from)
             }
         }
     }
@@ -161,11 +161,11 @@ impl Trainer {
         target_arch = "wasm32",
         expect(unused_variables, reason = "nothing is streamed there")
     )]
-    pub(super) fn bring(&mut self, feed: &mut Feed, pass: &Pass, step: usize) -> Result<()> {
+    pub(super) fn bring(&mut self, feed: &mut Feed, sweep: &Sweep, step: usize) -> Result<()> {
         match feed {
             Feed::Resident => Ok(()),
             #[cfg(not(target_arch = "wasm32"))]
-            Feed::Streamed(stream) => self.bring_window(stream, pass, step),
+            Feed::Streamed(stream) => self.bring_window(stream, sweep, step),
         }
     }
 }

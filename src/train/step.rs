@@ -24,27 +24,27 @@ pub struct Batch {
     pub scale: f32,
     /// Samples per step.
     pub size: usize,
-    /// Slots of the metrics buffer: steps whose numbers it keeps.
-    pub slots: usize,
-    /// Samples that a slot has room for: the size of the full batch. This batch may be its short rest.
+    /// Records of the metrics buffer: steps whose numbers it keeps.
+    pub records: usize,
+    /// Samples that a record has room for: the size of the full batch. This batch may be its short rest.
     pub capacity: usize,
 }
 
 impl Batch {
-    /// Steps of `size` samples from one table of features and one of targets, with `slots` slots.
+    /// Steps of `size` samples from one table of features and one of targets, with `records` records.
     #[must_use]
     pub fn new(
         role: &'static str,
         x: TensorType,
         y: TensorType,
         size: usize,
-        slots: usize,
+        records: usize,
     ) -> Self {
         let (x, y) = (vec![x], vec![y]);
-        Self { role, x, y, weighted: false, scale: 1.0, size, slots, capacity: size }
+        Self { role, x, y, weighted: false, scale: 1.0, size, records, capacity: size }
     }
 
-    /// Elements of a slot that one number per sample takes. Each number begins at a place that can be bound.
+    /// Elements of a record that one number per sample takes. Each number begins at a place that can be bound.
     #[must_use]
     pub const fn column_room(&self) -> usize {
         self.capacity.next_multiple_of(64)
@@ -99,8 +99,8 @@ const TABLES: usize = 3;
 ///
 /// External buffers: `{role}/x`, `{role}/y` (`x1`, `y1` and so on for further inputs and outputs),
 /// `{role}/weights`, `{role}/order` (u32 row numbers), states `params/i`, `frozen/i`, `{slot}/i` and
-/// `{role}/metrics` (for each slot the columns side by side, a number per sample). Step parameters: `start`
-/// (first place in the order), `slot`, and while training `seed`, `step` and the optimizer's.
+/// `{role}/metrics` (for each record the columns side by side, a number per sample). Step parameters: `start`
+/// (first place in the order), `record`, and while training `seed`, `step` and the optimizer's.
 ///
 /// # Errors
 /// Shapes and types that do not fit, naming the layer.
@@ -265,10 +265,10 @@ fn record(
         let detail = format!("{width} numbers of a sample, {} expected", spec.columns());
         return Err(Error::internal("metrics", detail));
     }
-    let shape = [batch.slots, width * room];
+    let shape = [batch.records, width * room];
     let metrics = g.state(&batch.buffer("metrics", 0), shape, DType::F32);
-    let slot = g.step_param("slot", DType::U32)?;
-    let recorded = g.record(metrics, slot, &columns, &offsets)?;
+    let record = g.step_param("record", DType::U32)?;
+    let recorded = g.record(metrics, record, &columns, &offsets)?;
     g.update(metrics, recorded)?;
     let (first, rest) = (totals[0], &totals[1..]);
     rest.iter().try_fold(first, |sum, &t| g.add(sum, t))

@@ -1,31 +1,31 @@
 //! The steps after which the host stops submitting and waits for their numbers.
 
-use super::pass::Pass;
+use super::sweep::Sweep;
 use crate::callbacks::BatchInterval;
 use std::time::Duration;
 
 /// The bounds of the steps that run without a wait.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stops {
-    /// Steps of the pass.
+    /// Steps of the sweep.
     steps: usize,
     /// Steps whose samples are on the device at once.
     window: usize,
     /// Steps whose numbers the device keeps.
-    slots: usize,
+    records: usize,
     /// Seconds that a step takes, measured between two waits.
     pub step_seconds: Option<f64>,
 }
 
 impl Stops {
-    /// The stops of a pass. The time of its steps is not known yet.
-    pub const fn of(pass: &Pass) -> Self {
-        let (steps, window, slots) = (pass.steps, pass.window, pass.full.slots);
-        Self { steps, window, slots, step_seconds: None }
+    /// The stops of a sweep. The time of its steps is not known yet.
+    pub const fn of(sweep: &Sweep) -> Self {
+        let (steps, window, records) = (sweep.steps, sweep.window, sweep.full.records);
+        Self { steps, window, records, step_seconds: None }
     }
 
     /// The end of the steps from `step` on that run before one of these intervals ends, their samples end, or the
-    /// device's slots are full of the numbers of `read` and later steps.
+    /// device's records are full of the numbers of `read` and later steps.
     pub fn next(
         &self,
         step: usize,
@@ -33,7 +33,7 @@ impl Stops {
         intervals: impl IntoIterator<Item = BatchInterval>,
     ) -> usize {
         let multiple_after = |n: usize| (step / n + 1) * n;
-        let end = self.steps.min(multiple_after(self.window)).min(read + self.slots);
+        let end = self.steps.min(multiple_after(self.window)).min(read + self.records);
         let wanted = intervals.into_iter().map(|interval| match interval {
             BatchInterval::Never => usize::MAX,
             BatchInterval::Batches(n) => multiple_after(n.max(1)),
@@ -54,7 +54,7 @@ mod tests {
     use BatchInterval::{Batches, Never, Time};
 
     /// An epoch of 100 steps, all on the device, with room for all numbers.
-    const FREE: Stops = Stops { steps: 100, window: 100, slots: 100, step_seconds: None };
+    const FREE: Stops = Stops { steps: 100, window: 100, records: 100, step_seconds: None };
 
     const HOUR: BatchInterval = Time(Duration::from_secs(3600));
 
@@ -91,11 +91,11 @@ mod tests {
     }
 
     #[test]
-    fn samples_and_slots_end_before_the_interval_does() {
+    fn samples_and_records_end_before_the_interval_does() {
         let windowed = Stops { window: 8, ..FREE };
         assert_eq!([0, 7, 8, 98].map(|s| windowed.next(s, s, [HOUR, Never])), [1, 8, 9, 99]);
         assert_eq!([0, 7, 8, 98].map(|s| windowed.next(s, s, [])), [8, 8, 16, 100]);
-        let few = Stops { slots: 16, ..FREE };
+        let few = Stops { records: 16, ..FREE };
         assert_eq!(few.next(0, 0, []), 16);
         assert_eq!(few.next(12, 4, [Batches(10)]), 20, "steps from 4 on are not read yet");
         assert_eq!(few.next(12, 12, [Batches(100)]), 28);

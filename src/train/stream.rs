@@ -1,8 +1,8 @@
 //! Training data that is larger than the device: a thread reads windows of it ahead.
 
 use super::evaluate::{check_labels, check_probabilities};
-use super::pass::Pass;
 use super::step::Batch;
+use super::sweep::Sweep;
 use super::trainer::Trainer;
 use crate::data::{Dataset, Loader, SampleSpec, Window};
 use crate::error::{Error, Result};
@@ -41,11 +41,11 @@ impl Stream {
     }
 
     /// Begins an epoch: reads the rows of `order` ahead, from the window of step `from` on.
-    pub fn begin(&mut self, pass: &Pass, order: &[u32], from: usize) -> Result<()> {
-        let rows = pass.window * pass.full.size;
-        let end = pass.samples();
+    pub fn begin(&mut self, sweep: &Sweep, order: &[u32], from: usize) -> Result<()> {
+        let rows = sweep.window * sweep.full.size;
+        let end = sweep.samples();
         // After the last batch, which may be short, no sample is left.
-        let skipped = (from / pass.window * rows).min(end);
+        let skipped = (from / sweep.window * rows).min(end);
         let ahead = order[skipped..end].to_vec();
         self.loader = match ahead.is_empty() {
             true => None,
@@ -57,15 +57,15 @@ impl Stream {
 }
 
 impl Trainer {
-    /// The pass over a streamed dataset: batches of `size`, at most `limit` of them, `window` on the device at
+    /// The sweep over a streamed dataset: batches of `size`, at most `limit` of them, `window` on the device at
     /// once.
-    pub(super) fn streamed_pass(
+    pub(super) fn streamed_sweep(
         &self,
         dataset: &dyn Dataset,
         size: usize,
         limit: Option<usize>,
         window: Option<usize>,
-    ) -> Result<Pass> {
+    ) -> Result<Sweep> {
         let spec = dataset.spec();
         spec.check()?;
         let bytes = size.saturating_mul(spec.x_bytes() + spec.y_bytes()).max(1);
@@ -86,21 +86,21 @@ impl Trainer {
                 0,
             )
         };
-        let mut pass = self.pass(full, dataset.len(), limit, true)?;
-        pass.window = window;
-        Ok(pass)
+        let mut sweep = self.sweep(full, dataset.len(), limit, true)?;
+        sweep.window = window;
+        Ok(sweep)
     }
 
     /// Makes room for the window, whose rows are taken in order.
-    pub(super) fn make_room(&mut self, pass: &Pass) -> Result<()> {
-        let batch = &pass.full;
+    pub(super) fn make_room(&mut self, sweep: &Sweep) -> Result<()> {
+        let batch = &sweep.full;
         for (part, ty) in [("x", &batch.x[0]), ("y", &batch.y[0])] {
             let bytes = ty.shape.len() * ty.dtype.size();
             self.store.reserve(&batch.buffer(part, 0), bytes as u64)?;
         }
-        let in_order: Vec<u32> = (0..(pass.window * batch.size) as u32).collect();
-        self.upload_order(pass, &in_order)?;
-        self.prepare(pass)
+        let in_order: Vec<u32> = (0..(sweep.window * batch.size) as u32).collect();
+        self.upload_order(sweep, &in_order)?;
+        self.prepare(sweep)
     }
 
     /// Brings the window of a step to the device. Steps submitted before still read the old one: the
@@ -108,10 +108,10 @@ impl Trainer {
     pub(super) fn bring_window(
         &mut self,
         stream: &mut Stream,
-        pass: &Pass,
+        sweep: &Sweep,
         step: usize,
     ) -> Result<()> {
-        let window = step / pass.window;
+        let window = step / sweep.window;
         if stream.present == Some(window) {
             return Ok(());
         }
@@ -120,8 +120,8 @@ impl Trainer {
             return Err(Error::internal("stream", format!("there is no window {window}")));
         };
         self.check_window(&stream.dataset.spec(), &samples)?;
-        self.store.write(&pass.full.buffer("x", 0), &samples.x)?;
-        self.store.write(&pass.full.buffer("y", 0), &samples.y)?;
+        self.store.write(&sweep.full.buffer("x", 0), &samples.x)?;
+        self.store.write(&sweep.full.buffer("y", 0), &samples.y)?;
         stream.present = Some(window);
         Ok(())
     }

@@ -4,10 +4,10 @@ use super::compile::{Compile, OutputSpec};
 use super::heads;
 use super::layout::ArenaLayout;
 use super::memory::ROLES;
-use super::pass::Pass;
 use super::run::FitState;
 use super::scaling::Scaling;
 use super::step::{Batch, StepSpec, step_graph};
+use super::sweep::Sweep;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Pool, StepBlock, Store};
 use crate::graph::{Graph, TensorType};
@@ -72,7 +72,7 @@ pub struct Trainer {
     /// Whether the next `fit` goes on from there.
     pub(super) resume: bool,
     /// The steps of the last `fit`, whose samples are on the device.
-    pub(super) trained: Option<Pass>,
+    pub(super) trained: Option<Sweep>,
     /// How the samples came that the model was trained on, if that is known.
     pub(super) scaling: Option<Scaling>,
     /// The `fit` under way; see [`Trainer::is_fitting`].
@@ -175,7 +175,7 @@ impl Trainer {
             if twice || own || name.is_empty() || name.contains('/') {
                 let detail = "a slot of an optimizer has a name of its own, without `/`; \
                               this one is taken; rename it";
-                return Err(Error::parameter("slot", name, detail));
+                return Err(Error::parameter("record", name, detail));
             }
         }
         Ok(())
@@ -201,7 +201,7 @@ impl Trainer {
             weighted: false,
             scale: 1.0,
             size: 1,
-            slots: 1,
+            records: 1,
             capacity: 1,
         };
         self.admit_model(&Arc::new(self.plan(&batch, true)?))

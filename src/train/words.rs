@@ -1,6 +1,6 @@
 //! The words of a step: what changes from one step to the next.
 
-use super::pass::Pass;
+use super::sweep::Sweep;
 use super::trainer::Trainer;
 use crate::error::Result;
 use crate::gpu::StepBlock;
@@ -10,7 +10,7 @@ use crate::plan::{Plan, PlanData};
 #[derive(Debug)]
 pub(super) struct Words {
     start: Option<usize>,
-    slot: Option<usize>,
+    record: Option<usize>,
     seed: Option<usize>,
     step: Option<usize>,
     /// The update's words, in the order in which its rule names them.
@@ -19,9 +19,9 @@ pub(super) struct Words {
 
 impl Words {
     pub fn of(plan: &PlanData) -> Self {
-        let [start, slot, seed, step] =
-            ["start", "slot", "seed", "step"].map(|name| plan.step_param(name));
-        Self { start, slot, seed, step, update: Vec::new() }
+        let [start, record, seed, step] =
+            ["start", "record", "seed", "step"].map(|name| plan.step_param(name));
+        Self { start, record, seed, step, update: Vec::new() }
     }
 
     /// The place of the `i`-th word that the rule named.
@@ -45,19 +45,19 @@ fn set(block: &mut StepBlock, place: Option<usize>, value: u32) -> Result<()> {
 }
 
 impl Trainer {
-    /// The words of the next step, which counts if the pass trains.
+    /// The words of the next step, which counts if the sweep trains.
     pub(super) fn step_block(
         &mut self,
         words: &mut Words,
         plan: &Plan,
-        pass: &Pass,
+        sweep: &Sweep,
         step: usize,
     ) -> Result<StepBlock> {
         let mut block = StepBlock::default();
-        let place = step % pass.steps % pass.window;
-        set(&mut block, words.start, (place * pass.full.size) as u32)?;
-        set(&mut block, words.slot, (step % pass.full.slots) as u32)?;
-        if pass.train {
+        let place = step % sweep.steps % sweep.window;
+        set(&mut block, words.start, (place * sweep.full.size) as u32)?;
+        set(&mut block, words.record, (step % sweep.full.records) as u32)?;
+        if sweep.train {
             set(&mut block, words.seed, fold_seed(self.seed()))?;
             // The counter may wrap after 2^32 steps: masks repeat, but nothing breaks.
             set(&mut block, words.step, self.steps as u32)?;
@@ -96,7 +96,7 @@ mod tests {
     fn words_lie_where_the_plan_says_in_any_order() {
         let plan = plan(&["step", "alpha", "start", "apply"]);
         let mut words = Words::of(&plan);
-        assert_eq!([words.step, words.start, words.slot], [Some(0), Some(2), None]);
+        assert_eq!([words.step, words.start, words.record], [Some(0), Some(2), None]);
         for named in [&["alpha", "apply"][..], &["alpha", "apply"], &["apply"], &["other", "alpha"]]
         {
             for (i, &name) in named.iter().enumerate() {

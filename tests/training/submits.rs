@@ -33,7 +33,7 @@ fn states(submits: usize) -> Result<(Vec<Vec<u8>>, Vec<u8>)> {
     executor.set_submits_per_step(submits);
     let block = |step: u32| {
         let mut block = StepBlock::default();
-        block.set_u32(&plan, "slot", step)?;
+        block.set_u32(&plan, "record", step)?;
         block.set_u32(&plan, "start", step)?;
         block.set_f32(&plan, "alpha", 0.1)?;
         Ok(block)
