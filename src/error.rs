@@ -68,13 +68,13 @@ pub enum Error {
     Io {
         /// The file.
         path: String,
-        /// The system's own words. They stand in the message, so they are no further source.
+        /// The system's own words. They are in the message, so they are not a further source.
         cause: std::io::Error,
     },
     /// More than the adapter can hold, bind or dispatch.
     #[error("{what} needs {needed}, the adapter allows {allowed}: {detail}")]
     Limit {
-        /// The tensor, binding or dispatch, with its layer where it has one.
+        /// The tensor, binding or dispatch, with its layer if it has one.
         what: String,
         /// What is needed, in the limit's unit.
         needed: u64,
@@ -106,7 +106,7 @@ pub enum Error {
         /// The runtime's own words.
         detail: String,
     },
-    /// An operation without a gradient lies between a loss and a parameter.
+    /// An operation without a gradient is between a loss and a parameter.
     #[error("{}{op} has no gradient: {detail}", layer_prefix(.layer))]
     NotDifferentiable {
         /// The operation.
@@ -207,7 +207,7 @@ impl Error {
         Self::Internal { what: what.into(), detail: detail.into() }
     }
 
-    /// The same error, naming `layer` where it names none yet.
+    /// The same error, naming `layer` if it names none yet.
     #[must_use]
     pub fn in_layer(mut self, name: &str) -> Self {
         match &mut self {

@@ -48,7 +48,7 @@ pub(crate) fn write_with(
 
 /// What a path means to a writer.
 enum Target {
-    /// A file to be replaced, or to be made where there is none, with all symbolic links followed.
+    /// A file to be replaced, or to be made if there is none, with all symbolic links followed.
     File { path: PathBuf, old: Option<Metadata> },
     /// A pipe or a device that takes bytes.
     Stream(File),
@@ -90,7 +90,7 @@ fn is_stream(_kind: fs::FileType) -> bool {
     false
 }
 
-/// Where symbolic links lead that end at no file yet.
+/// The path at the end of symbolic links, if no file is there yet.
 fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut end = path.to_owned();
     // As many as Linux follows.
@@ -114,7 +114,7 @@ struct NewFile {
     named: bool,
 }
 
-/// What stands before and after the number in the name of a [`NewFile`].
+/// What comes before and after the number in the name of a [`NewFile`].
 const NAME: (&str, &str) = (".wgrad-", ".tmp");
 
 impl NewFile {
@@ -170,7 +170,7 @@ impl NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.named {
-            // Half a file takes up room and is of no use; what matters is the error before.
+            // Half a file takes up room and is of no use; the error before it is what matters.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -186,7 +186,7 @@ fn keep_permissions(new: &File, old: &Metadata) -> io::Result<()> {
     }
     let group = now.gid() == old.gid() || fchown(new, None, Some(old.gid())).is_ok();
     let mode = old.mode();
-    // What the old group was allowed, another one is not.
+    // Another group does not get what the old group was allowed.
     let mode = if group { mode } else { mode & !0o070 | (mode & 0o007) << 3 };
     new.set_permissions(fs::Permissions::from_mode(mode & 0o7777))
 }
@@ -196,11 +196,11 @@ fn keep_permissions(_new: &File, _old: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// How long after its last byte a file without its name belongs to a process that is gone.
+/// After this long without a new byte, a file without its name belongs to a process that is gone.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// Removes what killed processes left in a folder. Ages are taken between files, since a file server has a clock of
-/// its own. A failure leaves things as they are.
+/// Removes what killed processes left in a folder. Ages are measured between files, since a file server has its own
+/// clock. A failure leaves things as they are.
 fn remove_abandoned(folder: &Path, new: &File) {
     let ours = |name: &str| {
         let number = name.strip_prefix(NAME.0).and_then(|rest| rest.strip_suffix(NAME.1));

@@ -29,7 +29,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`prelude`] | the names that a training program uses |
-//! | [`gpu`] | [`Device`](gpu::Device): where the model computes |
+//! | [`gpu`] | [`Device`](gpu::Device): what the model runs on |
 //! | [`tensor`] | [`Tensor`](tensor::Tensor), [`Shape`](tensor::Shape) and initial values |
 //! | [`data`] | datasets, splits, scalers, files, made-up sets |
 //! | [`layers`], [`activations`] | layers, and the models that are made of them |
@@ -102,7 +102,7 @@ pub mod prelude;
 pub mod tensor;
 pub mod train;
 
-/// The Rust blocks of README and guides, which the documentation's tests compile with its own.
+/// The Rust blocks of README and guides. The documentation's tests compile them with its own blocks.
 #[cfg(doctest)]
 mod guides {
     #[doc = include_str!("../README.md")]

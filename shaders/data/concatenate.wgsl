@@ -1,8 +1,8 @@
 // joined[r, first_t + c] = part_t[r, c]: the rows of up to seven tensors side by side.
 //
-// Each invocation writes COLUMNS neighbours of a row. Dispatch: ceil(rows * ceil(cols / COLUMNS) / WG)
-// workgroups, folded over x and y. Guards: nothing past the last row is written; each column lies in exactly one
-// part. Loops: COLUMNS per invocation.
+// Each invocation writes COLUMNS neighbours of a row. Dispatch: ceil(rows * ceil(cols / COLUMNS) / WG) workgroups,
+// folded over x and y. Guards: nothing past the last row is written; each column is in exactly one part. Loops: COLUMNS
+// per invocation.
 #import lib/index
 
 struct Params { rows: u32, cols: u32, pad0: u32, pad1: u32, words: array<vec4<u32>, #{PARTS}> }

@@ -1,6 +1,6 @@
-// filled[j] = factor_i * values[first + i] where j lies in range i, zero outside all, for j in begin..end.
+// filled[j] = factor_i * values[first + i] if j is in range i, zero outside all, for j in begin..end.
 //
-// One invocation per element finds its range by bisection: ranges ascend and are apart. A range's word is
+// One invocation per element finds its range by bisection: ranges ascend and do not overlap. A range's word is
 // (start, end, factor, 0). Dispatch: ceil((end - begin) / WG) workgroups, folded over x and y. Loops: at most 9.
 #import lib/index
 

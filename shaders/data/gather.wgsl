@@ -4,7 +4,7 @@
 // Width and rows of each table are uniform words. Each invocation moves four elements of a row of each table.
 // Dispatch: workgroups of X along a row by Y rows; x covers the widest row's vec4s, the rows are folded over y
 // and z. No division: software Vulkan divides integers lane by lane.
-// Guards: an index past the table reads its last row, an index position past the buffer its last element (the
+// Guards: an index past the table reads its last row, and an index position past the buffer reads its last element (the
 // host refuses both).
 #import lib/quad
 #if STEP

@@ -1,4 +1,4 @@
-// encoded[r, c] = 1 where labels[r] = c, else 0.
+// encoded[r, c] = 1 if labels[r] = c, else 0.
 //
 // Dispatch: ceil(rows * cols / WG) workgroups, folded over x and y. Guards: a label past the classes encodes
 // as zeros (the host refuses such labels).

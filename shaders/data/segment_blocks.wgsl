@@ -1,5 +1,5 @@
-// blocks[level, b, c] = sum over i = 32 b .. 32 b + 31 of level - 1, in ascending order, where all rows of the block have
-// one key. Other blocks are never read and stay as they are. LEAF: level 1, whose terms are the rows themselves.
+// blocks[level, b, c] = sum over i = 32 b .. 32 b + 31 of level - 1, in ascending order, if all rows of the block have
+// one key. Other blocks are never read and stay as they are. LEAF: level 1; its terms are the rows themselves.
 //
 // One invocation per block and column. Dispatch: workgroups of X along a row by Y blocks; x covers the width, the blocks
 // are folded over y and z. Loops: 32 + level per invocation.

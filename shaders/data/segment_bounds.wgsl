@@ -1,4 +1,4 @@
-// starts[t] = how many keys are below t, for t from 0 to `table`: where the segment of each key begins in sorted order.
+// starts[t] = how many keys are below t, for t from 0 to `table`: the start of each key's segment in sorted order.
 //
 // One invocation per t, by bisection. Dispatch: ceil((table + 1) / WG) workgroups, folded over x and y. Loops: 32.
 #import lib/index

@@ -1,8 +1,8 @@
-// sums[t, c] = sum of rows[i, c] over the i with key t, in ascending order; zero where there is none.
+// sums[t, c] = sum of rows[i, c] over the i with key t, in ascending order; zero if there is none.
 //
-// The segment of t is sorted[starts[t]..starts[t + 1]]. It is added up from its first row to its last: rows up to the first
-// block that lies wholly inside, then such blocks of level 1, of level 2, ..., and down again. So a segment of any length
-// takes few additions, in an order that depends on nothing but its place.
+// The segment of t is sorted[starts[t]..starts[t + 1]]. It is added up from its first row to its last: rows up to the
+// first block that is wholly inside, then such blocks of level 1, of level 2, ..., and down again. So a segment of any
+// length takes few additions, in an order that depends only on its place.
 //
 // One invocation per table row and column. Dispatch: workgroups of X along a row by Y rows; x covers the width, the rows
 // are folded over y and z. Loops: at most 62 * LEVELS + (rows >> (5 * LEVELS)) per invocation.

@@ -1,10 +1,10 @@
 // The first of three kernels of a pass of a radix sort: how often each digit occurs.
 //
 // Each invocation counts the digits of a chunk of `chunk` neighbouring elements; the chunks of a workgroup are a group.
-//   counts[d, c] = elements with digit d in the chunks of c's group that stand before c
+//   counts[d, c] = elements with digit d in the chunks of c's group that come before c
 //   totals[d, g] = elements with digit d in group g
 // FIRST: the elements are ids, the key of i is min(ids[i], last). Otherwise they are pairs of key and position.
-// The digit is key >> shift, modulo DIGITS. Nothing is shared but through the barrier: no atomics.
+// The digit is key >> shift, modulo DIGITS. Invocations share data only through the barrier: no atomics.
 //
 // Dispatch: `groups` workgroups of WG, folded over x and y. Loops: chunk + DIGITS + WG * ceil(DIGITS / WG).
 #import lib/index

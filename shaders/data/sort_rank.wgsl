@@ -1,4 +1,4 @@
-// sorted[rank of i] = (key_i, i), where i ranks by (key_i, i) and key_i = min(ids[i], last): a stable sort of few ids.
+// sorted[rank of i] = (key_i, i). The rank is by (key_i, i), and key_i = min(ids[i], last): a stable sort of few ids.
 //
 // One invocation per id counts the ids before it. Dispatch: ceil(rows / WG) workgroups, folded over x and y.
 // Loops: `rows` per invocation.

@@ -1,19 +1,19 @@
 // Functions of the elementwise table that are longer than an expression. All are finite and accurate from
 // -1e4 to 1e4: exponents are never positive, and quotients never inf / inf.
 
-// Whether the sign is negative and x is not NaN, by its bits: a compiler that may assume that there is no NaN makes a
-// comparison and a choice into `max`, which drops it.
+// Whether the sign is negative and x is not NaN, by its bits: a compiler may assume that there is no NaN, and then
+// makes a comparison and a choice into `max`, which drops NaN.
 fn negative(x: vec4<f32>) -> vec4<bool> {
     return bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
 }
 
-// 1 where x is NaN, else 0; by its bits too.
+// 1 if x is NaN, else 0; also by its bits.
 fn nan_as_one(x: vec4<f32>) -> vec4<f32> {
     let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
     return select(vec4<f32>(0.0), vec4<f32>(1.0), nan);
 }
 
-// `y` where x is a number, else x.
+// `y` if x is a number, else x.
 fn keep_nan(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
     let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
     return select(y, x, nan);
@@ -43,7 +43,7 @@ fn relu(x: vec4<f32>) -> vec4<f32> {
     return select(x, vec4<f32>(0.0), negative(x));
 }
 
-// x limited to [low, high], that lets NaN through: `clamp` may drop it, so the bits tell it as above.
+// x limited to [low, high]; NaN for NaN. `clamp` may drop it, so the bits tell it as above.
 fn hold(x: vec4<f32>, low: f32, high: f32) -> vec4<f32> {
     let number = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) <= vec4<u32>(0x7f800000u);
     return select(x, clamp(x, vec4<f32>(low), vec4<f32>(high)), number);
@@ -58,8 +58,8 @@ fn sigmoid(x: vec4<f32>) -> vec4<f32> {
 // tanh saturates to 1 in f32 past 9.02; some drivers overflow inside tanh for large operands.
 fn safe_tanh(x: vec4<f32>) -> vec4<f32> {
     let bounded = clamp(x, vec4<f32>(-12.0), vec4<f32>(12.0));
-    // Below 0.05 the series keeps the relative error that e^x - e^-x loses. It also takes NaN, for which no
-    // comparison holds and which `clamp` may drop.
+    // Below 0.05 the series keeps the relative error that e^x - e^-x loses. It also takes NaN: no comparison is true
+    // for NaN, and `clamp` may drop it.
     let square = x * x;
     let series = x * (1.0 - square * (1.0 / 3.0 - square * (2.0 / 15.0)));
     return select(series, tanh(bounded), abs(x) >= vec4<f32>(0.05));
@@ -80,7 +80,7 @@ fn log1p_unit(u: vec4<f32>) -> vec4<f32> {
 
 // log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
 fn softplus(x: vec4<f32>) -> vec4<f32> {
-    // `max` may drop NaN, and `exp` of it may be infinite: `relu` does not.
+    // `max` may drop NaN, and `exp` of NaN may be infinite; `relu` keeps NaN.
     return relu(x) + log1p_unit(exp(-abs(x)));
 }
 

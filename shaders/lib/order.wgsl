@@ -1,5 +1,5 @@
-// Numbers as keys in their order: -inf lowest, +inf next to highest, and every NaN the same highest key. The maximum of keys
-// keeps NaN, which `max` may drop, since it is told by its bits: a compiler may assume that there is no NaN.
+// Numbers as keys in their order: -inf lowest, +inf next to highest, and every NaN the same highest key. The maximum of
+// keys keeps NaN, which `max` may drop. The bits tell NaN: a compiler may assume that there is no NaN.
 fn order_key(x: f32) -> u32 {
     let bits = bitcast<u32>(x);
     let number = select(bits | 0x80000000u, ~bits, bits >= 0x80000000u);

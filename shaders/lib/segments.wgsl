@@ -14,7 +14,7 @@ fn to_quad(v: f32) -> Quad { return v; }
 const SPAN = 32u;
 const SPAN_BITS = 5u;
 
-// Blocks that stand before those of `level` in the buffer of blocks, which begins with level 1.
+// How many blocks come before those of `level` in the buffer of blocks, which begins with level 1.
 fn first_block(rows: u32, level: u32) -> u32 {
     var first = 0u;
     for (var l = 1u; l < level; l++) { first += rows >> (SPAN_BITS * l); }

@@ -72,7 +72,7 @@ fn columns_at(at: u32) -> vec4<f32> { return tile_b[at / 4u]; }
 #endif
 #if SLICES > 1
 
-// Puts a vec4 where `columns_at(4 * at)` finds it: sums on their way to another group.
+// Puts a vec4 at the place that `columns_at(4 * at)` reads: sums on their way to another group.
 fn give(at: u32, v: vec4<f32>) {
 #if B_KIN
 #for c in 0..4
@@ -240,7 +240,7 @@ fn main(
         workgroupBarrier();
     }
 #if SLICES > 1
-    // Of the groups that are left the upper half gives its sums to the lower.
+    // The upper half of the groups that are left gives its sums to the lower half.
 #for level in 0..2
     if slice / #{SLICES / (2 + 2 * level)}u == 1u {
         let to = slice % #{SLICES / (2 + 2 * level)}u * #{4 * LANES}u + t;

@@ -2,7 +2,7 @@
 // KIND 0: 1 if the class of the scores is the target, else 0.
 // KIND 1: target * cols + class, or -1 - target if the scores have no class.
 // KIND 2: how many scores are larger than the target's, or cols if the scores have no class.
-// SPARSE: the target is labels[r]. Otherwise it is the class of labels[r, :], where NaN is no largest.
+// SPARSE: the target is labels[r]. Otherwise it is the class of labels[r, :], and NaN is never the largest.
 // `lib/class` says what the class of scores is.
 //
 // One workgroup per row. Dispatch: `rows` workgroups, folded over x and y.

@@ -8,7 +8,7 @@ mod files {
     use crate::files;
     use std::path::{Path, PathBuf};
 
-    /// What every file begins with: a change of its layout changes this.
+    /// Every file begins with this: a change of its layout changes this.
     const MAGIC: &[u8; 8] = b"wgrad 01";
 
     /// The user's folder for such files.
@@ -53,7 +53,7 @@ mod files {
         format!("{name}-{:08x}.{kind}", checksum(text.as_bytes()))
     }
 
-    /// The content of a file that [`write`] wrote whole. A file that is there and is of no use is a warning.
+    /// The content of a file that [`write`] wrote whole. A file that is there but cannot be used is a warning.
     pub fn read(path: &Path) -> Option<Vec<u8>> {
         let unused = |why: &dyn std::fmt::Display| {
             log::warn!("{}: {why}; the file is not used", path.display());
@@ -147,7 +147,7 @@ mod files {
             }
             std::fs::write(&path, &whole[..5]).unwrap();
             assert_eq!(read(&path), None);
-            // A folder stands where the file should: ignored, and nothing is left beside it.
+            // A folder has the file's name: it is ignored, and nothing is left beside it.
             assert!(write(&folder.join("deeper"), b"content").is_err());
             assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
             std::fs::remove_dir_all(&folder).unwrap();

@@ -21,14 +21,14 @@ pub struct DeviceOptions {
     pub adapter: Option<String>,
     /// Use this family of matrix products instead of the one that suits the adapter.
     pub matmul: Option<MatmulFamily>,
-    /// Run every shader with bounds, loop and division checks: slower, for the search for a defect.
+    /// Run every shader with bounds, loop and division checks: slower, for finding a defect.
     pub checked: bool,
     /// Bytes of device memory that may be used: a model and batches that take more are refused before anything is
-    /// allocated. `None`: what the adapter has, which Vulkan alone tells. On Metal, DX12 and WebGPU there is no bound
-    /// unless one is given here; whether memory suffices shows when the driver refuses an allocation.
+    /// allocated. `None`: what the adapter has, which only Vulkan tells. On Metal, DX12 and WebGPU there is no bound
+    /// unless one is given here: too little memory shows only when the driver refuses an allocation.
     pub memory: Option<u64>,
-    /// The folder that keeps compiled pipelines and the table that `tune` measured from run to run, one
-    /// file of each per adapter and driver. `None`: nothing is read or written.
+    /// The folder that keeps compiled pipelines and the table that `tune` measured from run to run: one file of each
+    /// per adapter and driver. `None`: nothing is read or written.
     #[cfg(not(target_arch = "wasm32"))]
     pub cache: Option<std::path::PathBuf>,
 }
@@ -40,8 +40,8 @@ impl DeviceOptions {
     /// the user's cache folder.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `WGRAD_MEMORY` is no whole number, `WGRAD_CHECKED` neither yes nor no, or one of them no
-    /// Unicode.
+    /// [`Error::Parameter`] if `WGRAD_MEMORY` is no whole number, `WGRAD_CHECKED` is neither yes nor no, or one of the
+    /// variables is not Unicode.
     pub fn from_env() -> Result<Self> {
         Ok(Self {
             adapter: set("WGRAD_ADAPTER")?,
@@ -88,7 +88,7 @@ fn yes_or_no(text: String) -> Result<bool> {
     }
 }
 
-/// Whether the environment asks for checks, for a device that is opened already: a mistake is a warning.
+/// Whether the environment asks for checks, for a device that is already open: a mistake is a warning.
 fn checked_from_env() -> bool {
     let checked = set("WGRAD_CHECKED").and_then(|text| text.map_or(Ok(false), yes_or_no));
     checked.unwrap_or_else(|error| {
@@ -167,7 +167,7 @@ pub struct Device {
     pub(super) failures: Failures,
     late: Late,
     pub(super) pipelines: Arc<Pipelines>,
-    /// Times that the host waited.
+    /// How many times the host waited.
     waits: Arc<AtomicU64>,
     /// Whether shaders run with bounds, loop and division checks.
     pub(super) checked: bool,
@@ -196,7 +196,7 @@ impl Device {
     /// Opens the adapter that the environment names (`WGRAD_ADAPTER`, `WGPU_BACKEND`), or the best available.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] listing what there is; [`Error::Gpu`] where the adapter refuses; those of
+    /// [`Error::NoAdapter`] listing what there is; [`Error::Gpu`] if the adapter refuses; those of
     /// [`DeviceOptions::from_env`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Self> {
@@ -307,18 +307,18 @@ impl Device {
         Self { caps, ..self.clone() }
     }
 
-    /// The same device, whose errors come as late as a browser's: no call tells its own, and only what waits for the
-    /// device finds them. For tests of what a browser does.
+    /// The same device with errors that come as late as a browser's: no call returns its own errors, and only a call
+    /// that waits for the device finds them. For tests of what a browser does.
     #[must_use]
     pub fn with_late_errors(&self) -> Self {
         Self { late: self.late.always(), ..self.clone() }
     }
 
-    /// Keeps `rows` in `folder` for the next [`Device::open`] of this adapter with this driver, where they go
-    /// before the built-in table of matrix-product kernels. Returns the file that was written.
+    /// Saves `rows` in `folder`. The next [`Device::open`] of this adapter with this driver puts them before the
+    /// built-in table of matrix-product kernels. Returns the file that was written.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be written.
+    /// [`Error::Io`] if the file cannot be written.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save_tuned(
         &self,
@@ -337,7 +337,7 @@ impl Device {
         (&self.device, &self.queue)
     }
 
-    /// Any failure that was reported since the last call, by whatever uses this device.
+    /// Returns any failure that was reported since the last call, by any user of this device.
     ///
     /// # Errors
     /// [`Error::Gpu`] with the runtime's words.
@@ -346,18 +346,18 @@ impl Device {
         if found.is_err() { self.first_failure(found, during) } else { Ok(()) }
     }
 
-    /// The same device for an owner of its own, which hears of each error that comes late.
+    /// The same device for another owner, which is told of each error that comes late.
     pub(crate) fn of_another_owner(&self) -> Self {
         Self { late: self.late.of_another_owner(), ..self.clone() }
     }
 
-    /// Begins a group of calls of wgpu: what fails in it is told by [`Device::end`], or, where errors come late, by
-    /// [`Device::settle`].
+    /// Begins a group of calls of wgpu. [`Device::end`] tells what fails in it, or [`Device::settle`] if errors come
+    /// late.
     pub(super) fn begin(&self) -> Scopes {
         Scopes::begin(&self.device)
     }
 
-    /// Ends a group of calls, and returns its failure where that is known.
+    /// Ends a group of calls, and returns its failure if that is known.
     pub(super) fn end(&self, scopes: Scopes, during: &str) -> Result<()> {
         self.end_about(scopes, during, "")
     }
@@ -368,18 +368,18 @@ impl Device {
         self.first_failure(ended, during)
     }
 
-    /// Waits for the errors that come late. Bytes that the device wrote count only after this: a kernel that was
+    /// Waits for the errors that come late. Bytes that the device wrote are valid only after this: a kernel that was
     /// refused leaves zeros.
     pub(super) async fn settle(&self, during: &str) -> Result<()> {
         let settled = self.late.settle().await;
         if settled.is_err() {
-            // A pipeline may be one that was refused: compiled again it says so again.
+            // A pipeline may have been refused: if it is compiled again, it is refused again.
             self.pipelines.forget();
         }
         self.first_failure(settled, during)
     }
 
-    /// That the device is gone, of which all else follows; else what `found` says; else what was kept.
+    /// The loss of the device, since all else follows from that; else the error of `found`; else the one kept.
     fn first_failure(&self, found: Result<()>, during: &str) -> Result<()> {
         match found {
             Ok(()) => self.check(during),
@@ -406,11 +406,11 @@ impl Device {
     /// Waits until everything submitted has run.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device is lost or reported a failure.
+    /// [`Error::Gpu`] if the device is lost or reported a failure.
     pub async fn wait_async(&self) -> Result<()> {
         let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
         self.queue.on_submitted_work_done(move || {
-            // The receiver is gone only where the caller dropped the future.
+            // The receiver is gone only if the caller dropped the future.
             drop(sender.send(()));
         });
         self.count_wait();
@@ -428,7 +428,7 @@ impl Device {
         super::block_on(self.wait_async())
     }
 
-    /// Lets wgpu finish what is submitted, where the platform needs somebody to wait.
+    /// Lets wgpu finish what is submitted, if the platform needs the host to wait for that.
     pub(super) fn poll(&self, during: &str) -> Result<()> {
         self.poll_until(None, during)
     }
@@ -442,7 +442,7 @@ impl Device {
         match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None }) {
             Ok(_) => Ok(()),
             Err(e) => {
-                // What cannot be waited for was refused. Where there is a wait at all, errors are known by now.
+                // What cannot be waited for was refused. If the platform can wait at all, errors are known by now.
                 let mut settled = std::pin::pin!(self.settle(during));
                 let mut known = Context::from_waker(Waker::noop());
                 if let Poll::Ready(Err(refused)) = settled.as_mut().poll(&mut known) {

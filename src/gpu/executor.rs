@@ -1,4 +1,4 @@
-//! Replays a plan: pipelines, buffers and bind groups are made once, steps are encoded many to a submit.
+//! Replays a plan: pipelines, buffers and bind groups are made once, and one submit has many encoded steps.
 
 use super::pipelines::{PARAMS_BINDING, Pipeline, STEP_BINDING};
 use super::readback::Readback;
@@ -113,7 +113,7 @@ impl Launch {
 pub struct Executor {
     pub(super) device: Device,
     plan: Arc<Plan>,
-    /// Arenas of its own and activations from a pool, by plan index.
+    /// Its own arenas, and activations from a pool, by plan index.
     owned: HashMap<usize, wgpu::Buffer>,
     params: wgpu::Buffer,
     steps: wgpu::Buffer,
@@ -121,7 +121,7 @@ pub struct Executor {
     /// The external buffers that the bind groups refer to.
     bound: HashMap<usize, wgpu::Buffer>,
     steps_per_submit: Option<usize>,
-    /// Where each submit of a step ends, as an index into the launches; empty where a step is not split.
+    /// The end of each submit of a step, as an index into the launches; empty if a step is not split.
     parts: Vec<usize>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// Room for dynamic offsets.
@@ -138,13 +138,13 @@ impl Executor {
     /// Allocates the plan's own buffers, compiles its kernels and binds it to the buffers of `store`.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device refuses; [`Error::Internal`] where `store` lacks a buffer.
+    /// [`Error::Gpu`] if the device refuses; [`Error::Internal`] if `store` lacks a buffer.
     pub fn new(device: &Device, plan: Arc<Plan>, store: &Store) -> Result<Self> {
         Self::with_pool(device, plan, store, &mut Pool::default())
     }
 
-    /// As [`Executor::new`], with the activation buffers of `pool`: for executors that take turns. An output holds
-    /// until another one runs.
+    /// As [`Executor::new`], with the activation buffers of `pool`: for executors that take turns. An output stays
+    /// valid until another one runs.
     ///
     /// # Errors
     /// As [`Executor::new`].
@@ -204,10 +204,10 @@ impl Executor {
         &self.plan
     }
 
-    /// Binds the plan to the present buffers of `store`. Does nothing where they are the same as before.
+    /// Binds the plan to the present buffers of `store`. Does nothing if they are the same as before.
     ///
     /// # Errors
-    /// [`Error::Internal`] where a buffer is missing or too small; [`Error::Gpu`] where the device refuses.
+    /// [`Error::Internal`] if a buffer is missing or too small; [`Error::Gpu`] if the device refuses.
     pub fn bind(&mut self, store: &Store) -> Result<()> {
         if self.is_bound_to(store) {
             return Ok(());
@@ -266,7 +266,7 @@ impl Executor {
         !self.launches.is_empty() && self.bound.iter().all(|(&i, b)| present(i) == Some(b))
     }
 
-    /// How many steps share a submit, where that was set.
+    /// How many steps share a submit, if that was set.
     #[must_use]
     pub const fn steps_per_submit(&self) -> Option<usize> {
         self.steps_per_submit
@@ -277,14 +277,14 @@ impl Executor {
         self.steps_per_submit = Some(steps.clamp(1, STEPS_PER_SUBMIT));
     }
 
-    /// Splits each step over so many submits: as many as it has dispatches at most, and none shorter than one. For
-    /// steps that take so long by themselves that a driver's watchdog might take a single submit for a hang. Several
-    /// steps share a submit only where they are not split.
+    /// Splits each step over this many submits, but over no more than it has dispatches: each submit has at least one.
+    /// For steps that take so long by themselves that a driver's watchdog might take a single submit for a hang.
+    /// Several steps share a submit only if they are not split.
     pub fn set_submits_per_step(&mut self, submits: usize) {
         self.parts.clear();
         if submits > 1 {
             let cost = self.plan.dispatches.iter().map(|dispatch| {
-                // A guess is enough: what a dispatch computes and moves, and what it takes at the least.
+                // An estimate is enough: what a dispatch computes and moves, and the least that it takes.
                 dispatch.call.flops + dispatch.bytes_read + dispatch.bytes_written + 1
             });
             self.parts = split(&cost.collect::<Vec<u64>>(), submits);
@@ -351,7 +351,7 @@ impl Executor {
     /// Reads an output of the last run.
     ///
     /// # Errors
-    /// [`Error::Internal`] for an unknown name; [`Error::Gpu`] where the device fails.
+    /// [`Error::Internal`] for an unknown name; [`Error::Gpu`] if the device fails.
     pub async fn read(&self, name: &str) -> Result<Tensor> {
         self.read_later(name)?.tensor().await
     }
@@ -386,10 +386,10 @@ pub struct PendingOutput {
 }
 
 impl PendingOutput {
-    /// Waits for the run that it comes from, and gives it.
+    /// Waits for the run that the output comes from, and returns the output.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device fails.
+    /// [`Error::Gpu`] if the device fails.
     pub async fn tensor(self) -> Result<Tensor> {
         let bytes = self.readback.bytes().await?;
         let data = match self.dtype {
@@ -437,7 +437,7 @@ mod tests {
         assert_eq!(split(&[1, 1, 1, 1], usize::MAX), [1, 2, 3, 4]);
         assert_eq!(split(&[5], 3), [1]);
         assert!(split(&[], 3).is_empty());
-        // One long dispatch is a part by itself, and what is short goes with its neighbours.
+        // One long dispatch is a part by itself, and short ones go with their neighbours.
         assert_eq!(split(&[1, 100, 1, 1], 2), [2, 4]);
         assert_eq!(split(&[100, 1, 1, 1, 100], 2), [3, 5]);
         for parts in 2..9 {

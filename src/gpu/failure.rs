@@ -1,8 +1,8 @@
 //! Failures that wgpu reports outside of a call's result.
 //!
-//! Each group of calls runs inside [`Scopes`], so that its errors are its own. Natively they are there when the group
-//! ends. A browser tells them later: what it will say is kept as [`Late`], and is waited for before bytes that the
-//! host reads count. Handlers keep what comes from outside of a group, and the news that the device is gone.
+//! Each group of calls runs inside [`Scopes`], so that its errors are told from all others. Natively they are known
+//! when the group ends. A browser tells them later: [`Late`] keeps what it will say, and the host waits for that before
+//! it uses bytes that it reads. Handlers keep errors from outside a group, and the news that the device is gone.
 
 use crate::error::{Error, GpuErrorKind, Result};
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// The first failure since the last look, of all that share the device.
+/// The first failure since the last look, for all that share the device.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Failures(Arc<Mutex<Kept>>);
 
@@ -31,7 +31,7 @@ impl Failures {
         }
     }
 
-    /// The failures of a device, by handlers of this library: wgpu's own would panic.
+    /// Keeps the failures of a device, by handlers of this library: wgpu's own would panic.
     pub(super) fn watching(device: &wgpu::Device) -> Self {
         let failures = Self::default();
         failures.watch(device);
@@ -60,7 +60,7 @@ impl Failures {
         }
     }
 
-    /// Returns the failure that was kept, if any: a lost device before all else, and ever after.
+    /// Returns the failure that was kept, if any. A lost device comes before all else, and every time.
     pub(super) fn check(&self, during: &str) -> Result<()> {
         let mut kept = lock(&self.0);
         let first = kept.first.take();
@@ -76,8 +76,8 @@ type Caught = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
 #[cfg(target_arch = "wasm32")]
 type Caught = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 
-/// Error scopes around a group of calls, which must end on the thread where it began, before anything is awaited.
-// The fields are dropped in this order, in which scopes must end: the last that began first.
+/// Error scopes around a group of calls, which must end on the thread that began it, before anything is awaited.
+// The fields are dropped in this order. Scopes must end in it: the last that began ends first.
 pub(super) struct Scopes {
     validation: wgpu::ErrorScopeGuard,
     internal: wgpu::ErrorScopeGuard,
@@ -92,8 +92,8 @@ impl Scopes {
         Self { validation, internal, memory }
     }
 
-    /// The group's error: the cause before what follows from it, since what could not be made is invalid in later
-    /// calls.
+    /// The group's error. The cause comes before what follows from it: a thing that could not be made is invalid in
+    /// later calls.
     fn end(self) -> Caught {
         let (validation, internal) = (self.validation.pop(), self.internal.pop());
         let memory = self.memory.pop();
@@ -138,21 +138,21 @@ impl From<Failure> for Error {
     }
 }
 
-/// What is known late, of all that share the device. Each owner, such as a trainer, hears of each failure once: one
-/// that another has heard of may be the reason for zeros that this one reads.
+/// Errors that are known late, for all that share the device. Each owner, such as a trainer, is told of each failure
+/// once: one that another owner was told of may be the reason for zeros that this one reads.
 #[derive(Clone, Default)]
 pub(super) struct Late {
     shared: Arc<Shared>,
-    /// The failures that the owner has heard of. Clones have the same owner.
+    /// The failures that the owner was told of. Clones have the same owner.
     heard: Arc<AtomicUsize>,
-    /// Nothing is known before it is waited for, as in a browser: for tests.
+    /// Whether nothing is known before it is waited for, as in a browser: for tests.
     always: bool,
 }
 
 struct Shared {
     /// Groups that have ended, in order.
     waiting: Mutex<VecDeque<Group>>,
-    /// The group that is waited for, by one at a time. A wait that is given up leaves it to the next.
+    /// The group that is waited for, by one caller at a time. A wait that is given up leaves it to the next caller.
     turn: futures_intrusive::sync::Mutex<Option<Group>>,
     failed: Mutex<Failed>,
 }
@@ -171,7 +171,7 @@ struct Failed {
     kept: Vec<(usize, Failure)>,
 }
 
-/// Failures that are kept: those that follow from the first ones are of no use.
+/// How many failures are kept: those that follow from the first ones are of no use.
 const KEPT: usize = 16;
 
 impl std::fmt::Debug for Late {
@@ -181,7 +181,7 @@ impl std::fmt::Debug for Late {
 }
 
 impl Late {
-    /// The same device's, for an owner that has heard of all so far.
+    /// The same device's errors, for another owner that counts as told of all so far.
     pub(super) fn of_another_owner(&self) -> Self {
         let heard = Arc::new(AtomicUsize::new(lock(&self.shared.failed).count));
         Self { heard, ..self.clone() }
@@ -192,7 +192,7 @@ impl Late {
         Self { always: true, ..self.clone() }
     }
 
-    /// Ends a group of calls, and returns its error where that is known by now. `about` is more to say of it.
+    /// Ends a group of calls, and returns its error if that is known by now. `about` says more about it.
     pub(super) fn end(&self, scopes: Scopes, during: &str, about: &str) -> Result<()> {
         let mut caught = scopes.end();
         let now = match self.always {
@@ -213,7 +213,7 @@ impl Late {
     /// Waits for all groups that have ended.
     ///
     /// # Errors
-    /// The first failure that the owner has not heard of; the others follow from it.
+    /// The first failure that the owner was not told of; the others follow from it.
     pub(super) async fn settle(&self) -> Result<()> {
         let mut turn = self.shared.turn.lock().await;
         loop {

@@ -1,13 +1,13 @@
-//! How much memory an adapter has. Of the APIs that wgpu drives, Vulkan alone is asked.
+//! How much memory an adapter has. wgpu drives several APIs, but only Vulkan is asked.
 
-/// Bytes of the largest heap that is the device's own, or of any where it shares the host's memory and its own is a
-/// small part of that; `None` where the backend does not tell.
+/// Bytes of the device's own largest heap. A device that shares the host's memory has only a small own heap, so for it
+/// the largest of all heaps counts. `None` if the backend does not tell.
 #[cfg(not(any(target_arch = "wasm32", target_vendor = "apple")))]
 pub(super) fn bytes_of(adapter: &wgpu::Adapter) -> Option<u64> {
     /// `VK_MEMORY_HEAP_DEVICE_LOCAL_BIT`.
     const DEVICE_LOCAL: u32 = 1;
-    // SAFETY: nothing of the hal adapter is destroyed or kept past the guard, whose instance and physical device
-    // are alive while it is; the query has no other condition (Vulkan, vkGetPhysicalDeviceMemoryProperties).
+    // SAFETY: nothing of the hal adapter is destroyed or kept longer than the guard. Its instance and physical device
+    // are alive while the guard is; the query has no other condition (Vulkan, vkGetPhysicalDeviceMemoryProperties).
     let properties = unsafe {
         let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         let instance = adapter.shared_instance().raw_instance();

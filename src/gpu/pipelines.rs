@@ -45,11 +45,11 @@ pub(super) struct Pipelines {
 struct Stored {
     cache: wgpu::PipelineCache,
     path: std::path::PathBuf,
-    /// Whether a failure to write the file was told.
+    /// Whether a failure to write the file was reported.
     warned: AtomicBool,
 }
 
-// The keys are whole shaders: too long for whoever prints a device or a trainer.
+// The keys are whole shaders: too long for a printed device or trainer.
 impl std::fmt::Debug for Pipelines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Pipelines").field(&self.lock().len()).finish()
@@ -61,7 +61,7 @@ impl Pipelines {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pipelines that begin with what the file holds, where the device can use it.
+    /// Pipelines that begin with what the file has, if the device can use it.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn stored(
         device: &wgpu::Device,
@@ -87,7 +87,7 @@ impl Pipelines {
         let descriptor = |data| wgpu::PipelineCacheDescriptor {
             label: Some("wgrad"),
             data,
-            // Data of another version of the driver is set aside. That of another adapter is an error nevertheless.
+            // Data of another version of the driver is ignored. Data of another adapter is still an error.
             fallback: true,
         };
         // SAFETY: the data came from `PipelineCache::get_data` in `save`: `cache::read` returns only what
@@ -101,7 +101,7 @@ impl Pipelines {
         Self { stored: Some(Stored { cache, path, warned: false.into() }), ..Self::default() }
     }
 
-    /// Keeps what was compiled for the next run. A failure costs that run its time, and is a warning the first time.
+    /// Saves what was compiled for the next run. A failure costs that run its time, and is a warning the first time.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn save(&self) {
         if let Some(Stored { cache, path, warned }) = &self.stored
@@ -165,7 +165,7 @@ impl Pipelines {
         Ok(found)
     }
 
-    /// Forgets what was compiled. What uses a pipeline keeps it.
+    /// Forgets what was compiled. Users of a pipeline keep it.
     pub(super) fn forget(&self) {
         self.lock().clear();
     }
@@ -181,7 +181,7 @@ impl Pipelines {
     }
 }
 
-/// All run-time checks of wgpu where they are asked for, none elsewhere.
+/// All run-time checks of wgpu if they are asked for, else none.
 const fn runtime_checks(checked: bool) -> wgpu::ShaderRuntimeChecks {
     if checked {
         wgpu::ShaderRuntimeChecks::checked()
@@ -195,18 +195,18 @@ fn module(device: &Device, label: &str, source: &str) -> wgpu::ShaderModule {
         label: Some(label),
         source: wgpu::ShaderSource::Wgsl(source.into()),
     };
-    // SAFETY: without checks a shader must stay inside its bindings, end its loops and divide by nothing that is zero.
-    // - What runs is a `Plan`, which is made by `Plan::lower` alone and changed by nothing but `Plan::data_mut`, which
-    //   is unsafe; its graph is made by the builder's functions alone. So every shader is a template of this library, filled in by its own op card,
-    //   and no text comes from a user.
-    // - A card takes extents, strides and grid from the shapes of its operands and results, which `Graph::verify` has
-    //   compared with what the op infers; a buffer's region is as long as its shape says (`plan/storage.rs`), and
-    //   `Executor::bind` refuses a buffer that is shorter. Invocations past an extent store nothing and read
-    //   nothing, or its last element.
+    // SAFETY: without checks a shader must stay inside its bindings, end its loops and never divide by zero.
+    // - What runs is a `Plan`. Only `Plan::lower` makes one, and only `Plan::data_mut`, which is unsafe, changes one.
+    //   Only the builder's functions make its graph. So every shader is a template of this library, filled in by its
+    //   own op card, and no text comes from a user.
+    // - A card takes extents, strides and grid from the shapes of its operands and results. `Graph::verify` has
+    //   compared these with what the op infers. A buffer's region is as long as its shape says (`plan/storage.rs`), and
+    //   `Executor::bind` refuses a buffer that is shorter. Invocations past an extent store nothing, and read nothing
+    //   or its last element.
     // - Indices that come from a buffer or a step word are clamped (gather, labels, the keys of a sort), or were
-    //   written by kernels that keep them in range (a sort's positions and places, a segment's bounds). Dynamic offsets
-    //   are checked by wgpu.
-    // - Every loop counts up to an extent; divisors are extents, and no extent is zero: `Graph::verify` refuses it.
+    //   written by kernels that keep them in range (a sort's positions and places, a segment's bounds). wgpu checks
+    //   dynamic offsets.
+    // - Every loop counts up to an extent. Divisors are extents, and no extent is zero: `Graph::verify` refuses it.
     // The op tests run each kernel both ways, with guard words around every buffer.
     unsafe {
         device.device.create_shader_module_trusted(descriptor, runtime_checks(device.checked))

@@ -1,12 +1,12 @@
-//! Activation buffers that plans share, where only one of them runs at a time.
+//! Activation buffers that plans share if only one of them runs at a time.
 
 use super::Device;
 use super::store::create_buffer;
 use crate::error::Result;
 use crate::plan::{BufferClass, Plan};
 
-/// Activation buffers of executors that take turns: each uses what the others have, and adds what is missing. What
-/// an executor left in them holds until another one runs.
+/// Activation buffers of executors that take turns: each uses what the others have, and adds what is missing. What an
+/// executor left in them stays valid until another one runs.
 #[derive(Debug, Default)]
 pub struct Pool {
     buffers: Vec<wgpu::Buffer>,
@@ -35,7 +35,7 @@ impl Pool {
         self.buffers.clear();
     }
 
-    /// Bytes of the buffers once executors of `plans` were added one after the other.
+    /// Bytes of the buffers after executors of `plans` are added one after the other.
     #[must_use]
     pub fn bytes_with<'a>(&self, plans: impl IntoIterator<Item = &'a Plan>) -> u64 {
         let mut sizes = self.sizes();
@@ -51,7 +51,7 @@ impl Pool {
 }
 
 /// For each activation of `plan`, the largest first, its index into the plan's buffers and the place of the smallest
-/// buffer that is large enough and not taken yet; `sizes` grows where there is none.
+/// buffer that is large enough and not taken yet; `sizes` grows if there is none.
 fn places(sizes: &mut Vec<u64>, plan: &Plan) -> Vec<(usize, usize)> {
     let mut wanted: Vec<(usize, u64)> = plan
         .buffers

@@ -37,7 +37,7 @@ impl Readback {
         device.end(scopes, DURING)?;
         let (sender, mapped) = oneshot_channel();
         staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-            // The receiver is gone only where the caller dropped the future.
+            // The receiver is gone only if the caller dropped the future.
             drop(sender.send(result));
         });
         Ok(Self { device: device.clone(), staging, submitted, mapped, len })
@@ -55,7 +55,7 @@ impl Readback {
             }
             None => return Err(failed("the device dropped the request".into())),
         }
-        // Of a kernel that was refused there is nothing but zeros.
+        // A kernel that was refused leaves only zeros.
         self.device.settle(DURING).await?;
         let mapped = self.staging.slice(..).get_mapped_range();
         let view = mapped.map_err(|e| failed(e.to_string()))?;

@@ -22,7 +22,7 @@ impl Store {
     /// A zeroed buffer of at least `bytes`, replacing one of the same name.
     ///
     /// # Errors
-    /// [`Error::Limit`] over the device's buffer limit; [`Error::Gpu`] where memory runs out.
+    /// [`Error::Limit`] over the device's buffer limit; [`Error::Gpu`] if memory runs out.
     pub fn allocate(&mut self, name: &str, bytes: u64) -> Result<()> {
         let allowed = self.device.caps().max_buffer_bytes;
         let Some(bytes) = padded(bytes).filter(|&b| b <= allowed) else {
@@ -38,8 +38,8 @@ impl Store {
         Ok(())
     }
 
-    /// As [`Store::allocate`], but a buffer that has the size already stays, with what it holds and all that is bound
-    /// to it.
+    /// As [`Store::allocate`], but a buffer that already has the size stays, with its content and all that is bound to
+    /// it.
     ///
     /// # Errors
     /// As [`Store::allocate`].
@@ -70,7 +70,7 @@ impl Store {
     /// Reads `len` bytes of a buffer back.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device fails; [`Error::Internal`] for an unknown name.
+    /// [`Error::Gpu`] if the device fails; [`Error::Internal`] for an unknown name.
     pub async fn read(&self, name: &str, len: usize) -> Result<Vec<u8>> {
         super::readback::read(&self.device, self.buffer(name)?, 0, len).await
     }
@@ -79,7 +79,7 @@ impl Store {
     /// is not full is filled up with zeros.
     ///
     /// # Errors
-    /// [`Error::Internal`] for an unknown name or too many bytes; [`Error::Gpu`] where the device fails.
+    /// [`Error::Internal`] for an unknown name or too many bytes; [`Error::Gpu`] if the device fails.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let buffer = self.buffer(name)?;
         if (bytes.len() as u64).next_multiple_of(4) > buffer.size() {
@@ -89,7 +89,7 @@ impl Store {
         self.write_words(name, buffer, bytes)
     }
 
-    /// Whole words, the rest of the last one zero.
+    /// Writes whole words; the rest of the last one is zero.
     fn write_words(&self, name: &str, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
         let scopes = self.device.begin();
         let whole = bytes.len() / 4 * 4;
@@ -155,7 +155,7 @@ impl Store {
     }
 }
 
-/// The size of a buffer for so many bytes; `None` where that is more than a number holds.
+/// The size of a buffer for this many bytes; `None` if that is more than a number holds.
 fn padded(bytes: u64) -> Option<u64> {
     bytes.max(4).checked_next_multiple_of(256)
 }

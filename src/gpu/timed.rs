@@ -20,11 +20,11 @@ impl Executor {
         self.device.queue.get_timestamp_period()
     }
 
-    /// Runs the plan once, each dispatch in a pass of its own, and gives when each began and ended: ticks of the
+    /// Runs the plan once, each dispatch in a separate pass, and returns when each began and ended: ticks of the
     /// device's clock, in the plan's order. Only for a device that tells times.
     ///
     /// # Errors
-    /// [`crate::Error::Gpu`] where the device fails or has no timestamp queries.
+    /// [`crate::Error::Gpu`] if the device fails or has no timestamp queries.
     pub async fn run_timed(&self, block: &StepBlock) -> Result<Vec<Range<u64>>> {
         let during = "timing a plan";
         let (device, queue) = self.device.wgpu();

@@ -1,8 +1,8 @@
-//! For which device compiled pipelines are, as Vulkan's own header says.
+//! The device that compiled pipelines are for, as Vulkan's own header says.
 //!
-//! wgpu compares the vendor, the device and the driver's version, and takes the driver's data as it is. A driver need
-//! not survive the data of another one, so that its header is looked at here too: length, version, vendor, device and
-//! UUID, in 32 bytes (Vulkan, `VkPipelineCacheHeaderVersionOne`).
+//! wgpu compares the vendor, the device and the driver's version, and takes the driver's data as it is. A driver may
+//! not survive the data of another one, so its header is checked here too: length, version, vendor, device and UUID, in
+//! 32 bytes (Vulkan, `VkPipelineCacheHeaderVersionOne`).
 
 /// The bytes that wgpu puts before the driver's data.
 const WGPU_HEADER: usize = 64;
@@ -16,11 +16,12 @@ pub(super) struct CacheKey {
 }
 
 impl CacheKey {
-    /// That of an adapter; `None` where there is no Vulkan.
+    /// The identity of an adapter; `None` if there is no Vulkan.
     #[cfg(not(target_vendor = "apple"))]
     pub fn of(adapter: &wgpu::Adapter) -> Option<Self> {
-        // SAFETY: nothing of the hal adapter is destroyed or kept past the guard, whose instance and physical device
-        // are alive while it is; the query has no other condition (Vulkan, vkGetPhysicalDeviceProperties).
+        // SAFETY: nothing of the hal adapter is destroyed or kept longer than the guard. Its instance and physical
+        // device are alive while the guard is; the query has no other condition (Vulkan,
+        // vkGetPhysicalDeviceProperties).
         let properties = unsafe {
             let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
             let instance = adapter.shared_instance().raw_instance();

@@ -90,7 +90,7 @@ impl Graph {
     /// The node that yields `value`.
     ///
     /// # Panics
-    /// If `value` is of another graph, as all that looks a value up here; [`Graph::check`] tells before.
+    /// If `value` is of another graph. All look-ups of a value here panic then; [`Graph::check`] tells before.
     #[must_use]
     pub fn node(&self, value: Value) -> &Node {
         assert!(self.holds(value), "{value} is a value of another graph");
@@ -218,13 +218,13 @@ impl Graph {
         Value { node: id, output: 0 }
     }
 
-    /// A buffer that the caller provides and the graph reads. Every extent is 1 or more: what reads an empty one is
-    /// refused.
+    /// A buffer that the caller provides and the graph reads. Every extent is 1 or more: an op that reads an empty one
+    /// is refused.
     pub fn input(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
         self.buffer(Leaf::Input(name.into()), TensorType { shape: shape.into(), dtype })
     }
 
-    /// A buffer that outlives a run and may be given a new value by [`Graph::update`]. Every extent is 1 or more, as of
+    /// A buffer that outlives a run and may be given a new value by [`Graph::update`]. Every extent is 1 or more, as in
     /// [`Graph::input`].
     pub fn state(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
         self.buffer(Leaf::State(name.into()), TensorType { shape: shape.into(), dtype })

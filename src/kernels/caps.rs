@@ -1,4 +1,4 @@
-//! What an adapter can do, as plain data. This record alone decides kernel families.
+//! What an adapter can do, as plain data. Only this record decides kernel families.
 
 use super::{MAX_STORAGE_BUFFERS, MatmulFamily, MatmulRule};
 

@@ -1,5 +1,5 @@
-//! Typed uniform blocks. Each mirrors the `Params` struct of its templates; a test holds names, offsets and
-//! sizes against naga's reflection of the shader.
+//! Typed uniform blocks. Each mirrors the `Params` struct of its templates; a test compares names, offsets and sizes
+//! with naga's reflection of the shader.
 
 /// A uniform block's layout, for the reflection test.
 #[derive(Debug, Clone)]
@@ -166,7 +166,7 @@ param_blocks! {
         last: u32,
         /// Ids that one invocation goes through.
         chunk: u32,
-        /// Workgroups, of a chunk for each invocation.
+        /// Workgroups; each invocation has one chunk.
         groups: u32,
         /// Bits below the digit that a pass sorts by.
         shift: u32,

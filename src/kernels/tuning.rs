@@ -77,7 +77,7 @@ impl MatmulTile {
         }
     }
 
-    /// Terms of the sums that an invocation adds at most, in this many loop iterations.
+    /// The most terms of the sums that an invocation adds, in this many loop iterations.
     #[must_use]
     pub const fn terms_within(self, trips: usize) -> usize {
         match self.family {
@@ -97,11 +97,11 @@ impl MatmulTile {
     /// with fewer rows if the last tile would be mostly empty.
     #[must_use]
     pub fn fitted(self, m: usize) -> Self {
-        // What a tile of the broadcast kernel takes besides its rows, in rows: the loads of B, measured.
+        // What a tile of the broadcast kernel costs besides its rows, in rows: the loads of B, measured.
         let beside = 8;
         let cost = |rows: &u32| m.div_ceil(*rows as usize) * (rows + beside) as usize;
         match self.family {
-            // Among equals the taller one, which reads B less often.
+            // The taller one among equals: it reads B less often.
             MatmulFamily::Broadcast => {
                 let rows = (8..=self.rows).rev().filter(|r| r.is_multiple_of(8)).min_by_key(cost);
                 Self { rows: rows.unwrap_or(self.rows), ..self }
@@ -145,8 +145,8 @@ pub struct MatmulRule {
     pub work: usize,
     /// The kernel.
     pub tile: MatmulTile,
-    /// Workgroups that a device wants: with half as many tiles or fewer the sums over k are divided into `fill / tiles`
-    /// parts.
+    /// Workgroups that a device wants. If there are half as many tiles or fewer, the sums over k are divided into
+    /// `fill / tiles` parts.
     pub fill: usize,
 }
 
@@ -180,10 +180,9 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
     MatmulRule { m, n, work, tile, fill }
 }
 
-/// The built-in table. Tiles taller than a small product waste rows, and their unrolled
-/// code takes software Vulkan long to compile, so they are for products that repay it. On a GPU a larger tile loads less
-/// for each product and gives fewer workgroups, of which a device runs a hundred at once, so it is for products with
-/// as many.
+/// The built-in table. Tiles taller than a small product waste rows, and software Vulkan takes long to compile their
+/// unrolled code, so they are for products that repay it. A larger tile on a GPU loads less for each product and gives
+/// fewer workgroups. A device runs a hundred of these at once, so the tile is for products with as many.
 const RULES: [MatmulRule; 7] = [
     rule(1024, 1024, 0, tiled(128), 0),
     rule(64, 64, 1 << 27, tiled(64), 96),
@@ -194,11 +193,11 @@ const RULES: [MatmulRule; 7] = [
     LAST_BROADCAST,
 ];
 
-/// The rows of each family that every product fits.
+/// The last row of each family, which fits every product.
 const LAST_TILED: MatmulRule = rule(0, 0, 0, tiled(32), 96);
 const LAST_BROADCAST: MatmulRule = rule(0, 0, 0, broadcast(8, 32), 0);
 
-/// The row for an m by n by k product on a device: its family's first that fits.
+/// The row for an m by n by k product on a device: the first of its family that fits.
 #[must_use]
 pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
     let fits = |r: &&MatmulRule| {
@@ -216,8 +215,8 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
     caps.tuned.iter().chain(&RULES).find(fits).copied().unwrap_or(last)
 }
 
-/// The least terms of a sum that is divided to fill a device, and of a part of it: a second kernel that adds the
-/// parts must pay.
+/// The fewest terms of a sum that is divided to fill a device, and of each part of it: the second kernel, which adds
+/// the parts, must pay.
 const LEAST_SPLIT: usize = 1024;
 const LEAST_PART: usize = 256;
 

@@ -1,4 +1,4 @@
-//! Rows of scores held against the class that is right.
+//! Compares rows of scores with the class that is right.
 
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
@@ -7,24 +7,24 @@ use crate::kernels::{Bind, KernelCall, RowParams};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
-/// What is told of a row. The predicted class is the place of the largest score, of equal ones the first. A row
+/// What is computed for a row. The predicted class is the place of the largest score, the first of equal ones. A row
 /// with a NaN has no predicted class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClassComparison {
-    /// 1 where the predicted class is the target's, else 0.
+    /// 1 if the predicted class is the target's, else 0.
     Hit,
-    /// The cell of the confusion matrix, row by row: target · cols + predicted class, or -1 - target where there is
-    /// no predicted class.
+    /// The cell of the confusion matrix, row by row: target · cols + predicted class, or -1 - target if there is no
+    /// predicted class.
     Cell,
-    /// How many scores are larger than that of the target's class, or `cols` where there is no predicted class.
+    /// How many scores are larger than that of the target's class, or `cols` if there is no predicted class.
     Rank,
 }
 
-/// Classes above which f32 does not count the cells of a confusion matrix: 4096² = 2²⁴.
+/// The most classes for which f32 counts the cells of a confusion matrix: 4096² = 2²⁴.
 pub const MAX_CELL_CLASSES: usize = 4096;
 
-/// A number for each row, `[...]`. Operands: scores `[..., cols]` and integer labels `[...]`, or targets
-/// `[..., cols]`, whose largest element, of equal ones the first, is at the right class.
+/// A number for each row, `[...]`. Operands: scores `[..., cols]` and integer labels `[...]`, or targets `[..., cols]`,
+/// whose largest element (the first of equal ones) is at the right class.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CompareClasses(pub ClassComparison);
 
@@ -108,11 +108,11 @@ impl Op for CompareClasses {
 }
 
 impl Graph {
-    /// Which rows of `predictions` have their largest element where `targets` do: 1 or 0; see
+    /// Whether each row of `predictions` has its largest element at the place that `targets` name: 1 or 0; see
     /// [`CompareClasses`].
     ///
     /// # Errors
-    /// [`Error::Shape`] where the targets do not suit the predictions.
+    /// [`Error::Shape`] if the targets do not suit the predictions.
     pub fn hits(&mut self, predictions: Value, targets: Value) -> Result<Value> {
         self.push(Arc::new(CompareClasses(ClassComparison::Hit)), &[predictions, targets])
     }

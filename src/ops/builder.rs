@@ -1,4 +1,4 @@
-//! The graph builder's words for elementwise and movement ops.
+//! The graph builder's functions for elementwise and movement ops.
 
 use super::map::Map;
 use super::movement::{ArenaView, Pack, Permute, Reshape};
@@ -62,11 +62,11 @@ impl Graph {
         self.push(Arc::new(Map { program: Program::single(row, false, vec![]), shape }), &[a, b])
     }
 
-    /// `yes` where `condition` > 0, else `no`, broadcast. Comparisons and step words give such conditions. Unlike
-    /// a sum of products it lets no NaN of the other branch through.
+    /// `yes` if `condition` > 0, else `no`, broadcast. Comparisons and step words give such conditions. Unlike a sum of
+    /// products it lets no NaN of the other branch through.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the operands do not broadcast to a common shape.
+    /// [`Error::Shape`] if the operands do not broadcast to a common shape.
     pub fn select(&mut self, condition: Value, yes: Value, no: Value) -> Result<Value> {
         self.check("select", &[condition, yes, no])?;
         let shapes = [condition, yes, no].map(|v| self.shape(v));
@@ -114,7 +114,7 @@ impl Graph {
     /// -x.
     ///
     /// # Errors
-    /// [`Error::DType`] where `x` is not f32.
+    /// [`Error::DType`] if `x` is not f32.
     pub fn neg(&mut self, x: Value) -> Result<Value> {
         self.unary("neg", x, &[])
     }
@@ -122,7 +122,7 @@ impl Graph {
     /// `factor` · x.
     ///
     /// # Errors
-    /// [`Error::DType`] where `x` is not f32.
+    /// [`Error::DType`] if `x` is not f32.
     pub fn scale(&mut self, x: Value, factor: f32) -> Result<Value> {
         let factor = self.constant(factor);
         self.mul(x, factor)
@@ -132,7 +132,7 @@ impl Graph {
     /// parameters; `stream` tells draws of one step apart.
     ///
     /// # Errors
-    /// [`Error::DType`] where seed or step is not u32.
+    /// [`Error::DType`] if seed or step is not u32.
     pub fn random_uniform(
         &mut self,
         shape: impl Into<Shape>,
@@ -174,7 +174,7 @@ impl Graph {
     /// `x` repeated to `shape`.
     ///
     /// # Errors
-    /// [`Error::Shape`] where it does not broadcast.
+    /// [`Error::Shape`] if it does not broadcast.
     pub fn broadcast_to(&mut self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
         self.check("broadcast", &[x])?;
         let shape = shape.into();
@@ -187,7 +187,7 @@ impl Graph {
     /// The same elements under another shape; no copy.
     ///
     /// # Errors
-    /// [`Error::Shape`] where the element counts differ.
+    /// [`Error::Shape`] if the element counts differ.
     pub fn reshape(&mut self, x: Value, shape: impl Into<Shape>) -> Result<Value> {
         self.check("reshape", &[x])?;
         let shape = shape.into();
@@ -200,7 +200,7 @@ impl Graph {
     /// Axes in another order: axis i of the result is axis `axes[i]` of `x`.
     ///
     /// # Errors
-    /// [`Error::Shape`] where `axes` is no permutation.
+    /// [`Error::Shape`] if `axes` is no permutation.
     pub fn transpose(&mut self, x: Value, axes: &[usize]) -> Result<Value> {
         self.check("transpose", &[x])?;
         let from = self.shape(x).clone();
@@ -214,10 +214,10 @@ impl Graph {
         self.push(Arc::new(Permute { axes: axes.to_vec(), from }), &[x])
     }
 
-    /// The tensor of `shape` that lies in the flat `arena` from element `offset`; no copy.
+    /// The tensor of `shape` in the flat `arena` from element `offset`; no copy.
     ///
     /// # Errors
-    /// [`Error::Shape`] where it does not fit or `offset` is no multiple of 64.
+    /// [`Error::Shape`] if it does not fit or `offset` is no multiple of 64.
     pub fn view(&mut self, arena: Value, offset: usize, shape: impl Into<Shape>) -> Result<Value> {
         self.push(Arc::new(ArenaView { offset, shape: shape.into() }), &[arena])
     }
@@ -225,7 +225,7 @@ impl Graph {
     /// Tensors side by side in a flat arena of `len` elements, each from its offset.
     ///
     /// # Errors
-    /// [`Error::Shape`] where they do not fit.
+    /// [`Error::Shape`] if they do not fit.
     pub fn pack(&mut self, len: usize, offsets: &[usize], tensors: &[Value]) -> Result<Value> {
         self.push(Arc::new(Pack { len, offsets: offsets.to_vec() }), tensors)
     }

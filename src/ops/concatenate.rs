@@ -6,12 +6,12 @@ use crate::kernels::{Bind, KernelCall, MAX_STORAGE_BUFFERS, RowParams, grid};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
-/// Tensors that one kernel joins: all the buffers that it may bind but the result's.
+/// The most tensors that one kernel joins: all the buffers that it may bind but the result's.
 const PARTS: usize = MAX_STORAGE_BUFFERS as usize - 1;
 
 const WORKGROUP: u32 = 64;
-/// Neighbours in a row that one invocation writes, on a CPU adapter: they share one division, which it takes lane by
-/// lane. On a GPU the neighbours of a store are other invocations.
+/// Neighbours in a row that one invocation writes, on a CPU adapter: they share one division, which is done lane by
+/// lane. Other invocations write the neighbours of a store on a GPU.
 const COLUMNS: u32 = 8;
 
 /// One to seven tensors side by side along an axis; the other extents are equal.
@@ -116,11 +116,11 @@ impl Op for Concatenate {
 }
 
 impl Graph {
-    /// Tensors side by side along `axis`, in order. More than one kernel can bind are joined in groups, and the
-    /// groups again.
+    /// Tensors side by side along `axis`, in order. If one kernel cannot bind them all, they are joined in groups, and
+    /// the groups again.
     ///
     /// # Errors
-    /// [`Error::Shape`] for no tensors, or extents that differ along another axis; [`Error::DType`] where one is
+    /// [`Error::Shape`] for no tensors, or extents that differ along another axis; [`Error::DType`] if one is
     /// not f32.
     pub fn concatenate(&mut self, tensors: &[Value], axis: usize) -> Result<Value> {
         self.check("concatenate", tensors)?;

@@ -9,7 +9,7 @@ use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
-/// How an operand's elements lie in memory. Convolution and attention add their own maps beside these.
+/// How an operand's elements are arranged in memory. Convolution and attention add their own maps beside these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LoadMap {
     /// Whether consecutive k are neighbours: A stored `[m, k]`, B stored `[n, k]`. Otherwise A is stored
@@ -58,8 +58,8 @@ impl Contraction {
         Self { spec, epilogue: Program::identity(), shape, b_sums: false }
     }
 
-    /// Strides (batch, row, column) with which the epilogue reads an operand of shape `from`, or `None`
-    /// where the batch axes do not walk evenly.
+    /// Strides (batch, row, column) with which the epilogue reads an operand of shape `from`, or `None` if the batch
+    /// axes do not walk evenly.
     #[must_use]
     pub fn epilogue_strides(&self, from: &Shape) -> Option<[usize; 3]> {
         let layout = Layout::broadcast(from, &self.shape).ok()?;
@@ -151,7 +151,7 @@ impl Op for Contraction {
             return Err(Error::internal("autodiff", "runs before fusion, on plain contractions"));
         }
         let ContractionSpec { batch, m, n, k, a, b } = self.spec;
-        // dC lies as [b, m, n].
+        // dC is [b, m, n] in memory.
         let dc_map = |k_inner: bool| LoadMap { k_inner, batched: true };
         let flip = |map: LoadMap| LoadMap { k_inner: !map.k_inner, ..map };
         // Each gradient is computed in the memory order of its operand, so none is transposed.
@@ -199,11 +199,11 @@ impl Op for Contraction {
 impl Graph {
     /// The matrix product over the last two axes, with either operand transposed.
     ///
-    /// Shapes: `a` is `[..., m, k]` (`[..., k, m]` where `trans_a`), `b` is `[..., k, n]` (`[..., n, k]` where
-    /// `trans_b`); the result is `[..., m, n]`. Leading axes are equal, or `b` has none and is shared.
+    /// Shapes: `a` is `[..., m, k]` (`[..., k, m]` if `trans_a`), `b` is `[..., k, n]` (`[..., n, k]` if `trans_b`);
+    /// the result is `[..., m, n]`. Leading axes are equal, or `b` has none and is shared.
     ///
     /// # Errors
-    /// [`Error::Shape`] where ranks, inner or leading extents differ, or an extent is zero.
+    /// [`Error::Shape`] if ranks, inner or leading extents differ, or an extent is zero.
     pub fn matmul_form(
         &mut self,
         a: Value,
@@ -236,7 +236,7 @@ impl Graph {
         let mut shape = lead_a.to_vec();
         shape.extend([m, n]);
         let batch: usize = lead_a.iter().product();
-        // Rows of all batches against one shared matrix are one larger product.
+        // If all batches share one matrix, their rows are one larger product.
         let (batch, m) = if shared_b && !trans_a { (1, batch * m) } else { (batch, m) };
         let spec = ContractionSpec {
             batch,

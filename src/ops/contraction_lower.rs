@@ -34,7 +34,7 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
         return Err(Error::MissingFeature { kernel, feature, detail });
     }
     let parts = split(cx.caps, &rule, s.batch, [s.m, s.n, s.k]);
-    // Every invocation adds the parts of its sum, and those of the first row four column sums as well.
+    // Every invocation adds the parts of its sum, and those of the first row also add four column sums.
     let (needed, allowed) = (5 * parts.parts as u64, u64::from(cx.caps.max_loop_trips));
     if parts.parts > 1 && needed > allowed {
         return Err(Error::Limit {

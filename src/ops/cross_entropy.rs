@@ -95,7 +95,7 @@ impl Op for CrossEntropy {
         kept.push(1);
         let dy = graph.reshape(dy, kept)?;
         let dx = graph.mul(outputs[1], dy)?;
-        // Each target weighs what it is multiplied by; nothing needs this unless targets are computed.
+        // The weight of a target is what it is multiplied by; nothing needs this unless targets are computed.
         let weight = match self.kind {
             CrossEntropyKind::Sparse => return Ok(vec![Some(dx), None]),
             CrossEntropyKind::Categorical => graph.log_softmax(inputs[0])?,
@@ -135,7 +135,7 @@ impl Op for CrossEntropy {
 }
 
 impl Graph {
-    /// Cross-entropy on logits: (loss per row times `scale`, hits per row where the form has them).
+    /// Cross-entropy on logits: (loss per row times `scale`, hits per row if the form has them).
     ///
     /// # Errors
     /// Labels whose shape or element type does not suit the form.

@@ -32,7 +32,7 @@ pub(super) fn row_grid(
     width: usize,
     caps: &DeviceCaps,
 ) -> Result<(u32, u32, [u32; 3])> {
-    // Lanes along a row where it has work for them, rows beside each other where it is narrow.
+    // Lanes along a row if it has work for them, rows beside each other if it is narrow.
     let most = caps.max_invocations.min(256);
     let along = (width.min(most as usize) as u32).next_multiple_of(8).min(most);
     let beside = (WORKGROUP / along).max(1);
@@ -185,7 +185,7 @@ impl Op for Gather {
     }
 
     fn bytes_read(&self, inputs: &[&TensorType], input: usize) -> u64 {
-        // Of the indices and of each table as many rows as are gathered.
+        // As many rows of the indices and of each table as are gathered.
         let ty = inputs[input];
         let rows = ty.shape.dims().first().map_or(1, |&rows| rows as u64);
         ty.bytes() / rows.max(1) * rows.min(self.rows as u64)
@@ -201,7 +201,7 @@ impl Graph {
     /// index past the table reads its last row, and its gradient goes to that row.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::DType`] where the operands do not fit.
+    /// [`Error::Shape`] or [`Error::DType`] if the operands do not fit.
     pub fn gather(&mut self, table: Value, indices: Value) -> Result<Value> {
         self.check("gather", &[table, indices])?;
         let rows = self.shape(indices).len();

@@ -168,7 +168,7 @@ fn composed(
             let quotient = graph.mul(da, y)?;
             (da, graph.neg(quotient)?)
         }
-        // The gradient goes where the result came from: a tie belongs to the first operand, and a NaN wins.
+        // The gradient goes to the operand that gave the result: a tie belongs to the first operand, and a NaN wins.
         "maximum" | "minimum" => {
             let comparison = if name == "maximum" { "greater_equal" } else { "less_equal" };
             let first = graph.binary(comparison, a, b)?;
@@ -324,7 +324,7 @@ impl MapCode {
             (true, 0) => format!("vec4<f32>(in{j}[at{j}(e)])"),
             (true, 1) if layout.vector_aligned() => format!("from_quad(in{j}[at{j}(e) / 4u])"),
             _ => {
-                // Past the end the last element is read again; it is never stored.
+                // The last element is read again past the end; it is never stored.
                 let at = |c: u32| format!("in{j}[at{j}(min(e + {c}u, params.len - 1u))]");
                 format!("vec4<f32>({}, {}, {}, {})", at(0), at(1), at(2), at(3))
             }

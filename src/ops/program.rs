@@ -86,7 +86,7 @@ impl Program {
         self.instrs.iter().any(|i| i.row.is_random())
     }
 
-    /// The only instruction, where there is one.
+    /// The only instruction, if there is just one.
     #[must_use]
     pub fn only(&self) -> Option<&Instr> {
         match self.instrs.as_slice() {

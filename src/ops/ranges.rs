@@ -1,4 +1,4 @@
-//! Sums over ranges of a vector, and ranges filled with a value each: what the tensors of an arena have as wholes.
+//! Sums over ranges of a vector, and ranges filled with a value each: one value for each whole tensor of an arena.
 
 use super::map::to_u32;
 use super::softmax::row_launch;
@@ -9,7 +9,7 @@ use crate::tensor::{DType, Exact, Shape};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Ranges whose words one kernel reads: 4 KiB of uniform memory.
+/// How many ranges' words one kernel reads: 4 KiB of uniform memory.
 const AT_ONCE: usize = 256;
 const WORKGROUP: u32 = 64;
 
@@ -18,12 +18,12 @@ const WORKGROUP: u32 = 64;
 pub enum RangeMove {
     /// `[len]` to `[ranges]`: factorᵢ · Σ x over range i.
     Sum,
-    /// `[ranges]` to `[len]`: factorᵢ · xᵢ all over range i, zero outside.
+    /// `[ranges]` to `[len]`: factorᵢ · xᵢ everywhere in range i, zero outside.
     Fill,
 }
 
-/// Ranges of a vector of `len` elements, ascending and apart, with a factor each. Each way is the gradient of the
-/// other.
+/// Ranges of a vector of `len` elements, with a factor each. They ascend and do not overlap. Each way is the gradient
+/// of the other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ranges {
     /// The way.
@@ -147,20 +147,21 @@ impl Op for Ranges {
 }
 
 impl Graph {
-    /// factorᵢ · Σ x over each range of `x`, a vector: `[ranges]`. The ranges ascend and are apart.
+    /// factorᵢ · Σ x over each range of `x`, a vector: `[ranges]`. The ranges ascend and do not overlap.
     ///
     /// # Errors
-    /// [`Error::Shape`] where `x` is no vector or a range does not fit; [`Error::DType`] where it is not f32.
+    /// [`Error::Shape`] if `x` is no vector or a range does not fit; [`Error::DType`] if it is not f32.
     pub fn sum_ranges(&mut self, x: Value, ranges: &[(Range<usize>, f32)]) -> Result<Value> {
         self.check("sum_ranges", &[x])?;
         let len = self.shape(x).len();
         self.push(Arc::new(Ranges::new(RangeMove::Sum, len, ranges)), &[x])
     }
 
-    /// A vector of `len` elements: factorᵢ · xᵢ all over range i, zero outside. The ranges ascend and are apart.
+    /// A vector of `len` elements: factorᵢ · xᵢ everywhere in range i, zero outside. The ranges ascend and do not
+    /// overlap.
     ///
     /// # Errors
-    /// As [`Graph::sum_ranges`], where `x` has not an element for each range.
+    /// As [`Graph::sum_ranges`], if `x` does not have an element for each range.
     pub fn fill_ranges(
         &mut self,
         x: Value,

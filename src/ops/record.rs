@@ -1,4 +1,4 @@
-//! Numbers of a step, in a slot of their own on the device.
+//! Numbers of a step, in a separate slot on the device.
 
 use super::movement::no_kernel;
 use crate::error::{Error, Result};
@@ -84,7 +84,7 @@ impl Graph {
     /// Puts each tensor into row `slot` of `metrics`, from its offset; see [`Record`].
     ///
     /// # Errors
-    /// [`Error::Shape`] where they do not fit.
+    /// [`Error::Shape`] if they do not fit.
     pub fn record(
         &mut self,
         metrics: Value,

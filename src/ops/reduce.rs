@@ -95,7 +95,7 @@ impl Op for Reduce {
                 let dy = graph.mul(dy, share)?;
                 graph.broadcast_to(dy, shape)?
             }
-            // Ties share the gradient equally; where the maximum is NaN, the NaN do.
+            // Ties share the gradient equally; if the maximum is NaN, the NaN do.
             ReduceKind::Max => {
                 let y = spread(graph, outputs[0])?;
                 let hit = graph.binary("equal", x, y)?;
@@ -151,7 +151,7 @@ fn chunk_len(len: usize, outer: usize, inner: usize, caps: &DeviceCaps) -> usize
     let longest = (caps.max_loop_trips as usize / 2).max(1);
     let outputs = outer * inner;
     let wanted = (parallel / outputs.max(1)).clamp(1, 256);
-    // A column is the loop of one invocation, a row that of a workgroup.
+    // One invocation loops over a column, and a workgroup loops over a row.
     let shortest = match (inner, caps.cpu) {
         (1, _) => 4096,
         (_, true) => 256,
@@ -213,11 +213,10 @@ impl Reduce {
 }
 
 impl Graph {
-    /// A reduction over `axes`, which disappear, or stay with extent 1 where `keep` is set. No axes: all of
-    /// them.
+    /// A reduction over `axes`, which disappear, or stay with extent 1 if `keep` is set. No axes: all of them.
     ///
     /// # Errors
-    /// [`Error::Shape`] where an axis does not exist or stands twice.
+    /// [`Error::Shape`] if an axis does not exist or appears twice.
     pub fn reduce(
         &mut self,
         kind: ReduceKind,
@@ -289,7 +288,7 @@ impl Graph {
     /// Sums away the axes along which `shape` was broadcast to `x`: the gradient of broadcasting.
     ///
     /// # Errors
-    /// [`Error::Shape`] where `shape` does not broadcast to the shape of `x`.
+    /// [`Error::Shape`] if `shape` does not broadcast to the shape of `x`.
     pub fn sum_to(&mut self, x: Value, shape: &Shape) -> Result<Value> {
         self.check("sum_to", &[x])?;
         let from = self.shape(x).clone();

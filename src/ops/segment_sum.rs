@@ -27,13 +27,14 @@ fn levels(rows: usize) -> u32 {
     levels
 }
 
-/// `table[t] = Σ rows[i]` over the i with `indices[i] = t`, and zero where there is none: the gradient of a gather.
+/// `table[t] = Σ rows[i]` over the i with `indices[i] = t`, and zero if there is none: the gradient of a gather.
 ///
 /// Operands: indices `[n]` u32, rows `[n, ...]` f32. An index past the table counts as its last row, which is what
 /// a gather reads for it.
 ///
-/// The indices are sorted with their positions, and each row of the table adds up its segment in ascending order
-/// of position; segments of more than 64 go by blocks of 32, blocks of 1,024, and so on. The order is the same on every device.
+/// The indices are sorted with their positions, and each row of the table adds up its segment in ascending order of
+/// position; segments of more than 64 are added in blocks of 32, blocks of 1,024, and so on. The order is the same on
+/// every device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SegmentSum {
     /// The table's shape.
@@ -134,7 +135,7 @@ struct Kernels<'a> {
 }
 
 impl Kernels<'_> {
-    /// Where the segment of each table row begins.
+    /// The start of the segment of each table row.
     fn bounds(&self, binds: Vec<Bind>) -> Result<KernelCall> {
         let workgroups = (self.params.table + 1).div_ceil(WORKGROUP);
         let grid = grid("segment_sum", workgroups.into(), self.caps)?;

@@ -67,7 +67,7 @@ impl Op for Slice {
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
-        // Zeros stand where the operand was not read.
+        // Elements of the operand that were not read get zeros.
         let whole = self.from.dims()[self.axis];
         let mut zeros = |extent: usize| -> Result<Option<Value>> {
             let mut dims = self.from.dims().to_vec();
@@ -92,7 +92,7 @@ impl Graph {
     ///
     /// # Errors
     /// [`Error::Shape`] for an axis that `x` does not have, and a range that is empty or ends past it;
-    /// [`Error::DType`] where `x` is not f32.
+    /// [`Error::DType`] if `x` is not f32.
     pub fn slice(&mut self, x: Value, axis: usize, range: Range<usize>) -> Result<Value> {
         self.check("slice", &[x])?;
         let from = self.shape(x).clone();

@@ -17,7 +17,7 @@ pub(super) struct Sorted {
     pub at: usize,
 }
 
-/// Ids up to which each is compared with every other, in one dispatch instead of three for each digit.
+/// The most ids for which each is compared with every other, in one dispatch instead of three for each digit.
 const FEW: usize = 256;
 
 /// How the ids are divided.
@@ -43,7 +43,7 @@ impl Division {
             if caps.cpu { (8, 8, 256, 128) } else { (64, 6, 32, 1 << 16) };
         let passes = key_bits.div_ceil(most_bits).max(1);
         let bits = key_bits.div_ceil(passes).max(1);
-        // Beside its chunk an invocation goes through the digits twice at most.
+        // An invocation goes through its chunk, and through the digits twice at most.
         let longest = caps.max_loop_trips.saturating_sub(1024).max(1) as usize;
         let chunk = rows.div_ceil(most_chunks).max(shortest).min(longest);
         let groups = rows.div_ceil(chunk).div_ceil(lanes as usize).max(1);
@@ -68,7 +68,7 @@ pub(super) fn sort(rows: usize, keys: usize, caps: &DeviceCaps) -> Result<Sorted
     let totals = u64::from(digits) * u64::from(groups);
     let run = caps.row_workgroup(totals as usize, 2);
     let whole = grid("sort", groups.into(), caps)?;
-    // Regions: counters, totals, and the pairs, which each pass moves from one to the other.
+    // Regions: counters, totals, and two of pairs, which each pass moves from one to the other.
     let (counts, sums, first) = (0, 1, 2);
     let mut scratch = vec![totals * u64::from(lanes) * 4, totals * 4, pairs];
     scratch.extend((passes > 1).then_some(pairs));

@@ -16,7 +16,7 @@ pub enum Derivative {
     One,
     /// f' = 0 wherever it exists.
     Zero,
-    /// The upstream gradient passes through although f' is something else: a learning rule of the function's own.
+    /// The upstream gradient passes through although f' is something else: the function's own learning rule.
     StraightThrough,
     /// No gradient, and why.
     None(&'static str),
@@ -35,7 +35,7 @@ pub struct Row {
     pub wgsl: &'static str,
     /// Its derivative.
     pub derivative: Derivative,
-    /// Where operands may lie: tests sample here.
+    /// The range of the operands: tests sample here.
     pub domain: (f32, f32),
     /// Evaluation on constants, in f64.
     pub fold: Option<fn(&[f64]) -> f64>,
@@ -115,7 +115,7 @@ pub static ROWS: &[Row] = &[
     folds(on(unary("log", "log(x)", OfInput("1.0 / x")), 0.05, 8.0), |a| a[0].ln()),
     folds(on(unary("sqrt", "sqrt(x)", OfOutput("0.5 / x")), 0.05, 8.0), |a| a[0].sqrt()),
     folds(unary("square", "x * x", OfInput("2.0 * x")), |a| a[0] * a[0]),
-    // `select` on a comparison that is false for NaN lets NaN through, where `max` may drop it.
+    // `select` on a comparison that is false for NaN lets NaN through; `max` may drop it.
     unary(
         "relu",
         "relu(x)",
@@ -187,7 +187,7 @@ pub static ROWS: &[Row] = &[
     binary("less", "select(vec4<f32>(0.0), vec4<f32>(1.0), x < y)", COMPARISON),
     binary("less_equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x <= y)", COMPARISON),
     binary("equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x == y)", COMPARISON),
-    // y where x > 0, else z. The branch that is not taken leaves no trace, not even a NaN.
+    // y if x > 0, else z. The branch that is not taken leaves no trace, not even a NaN.
     Row { arity: 3, ..unary("select", "select(z, y, x > vec4<f32>(0.0))", Composed) },
     random("random_uniform", "random_uniform(x, q0, index, y)"),
     random("random_normal", "random_normal(x, q0, index, y)"),

@@ -17,7 +17,8 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 
-/// Functions that one kernel computes at most: a driver's time to compile straight-line code grows faster than the code.
+/// The most functions that one kernel computes: a driver's time to compile straight-line code grows faster than the
+/// code.
 const LONGEST: usize = 256;
 
 pub(super) fn fuse(graph: &Graph, max_buffers: usize) -> Result<Graph> {
@@ -65,7 +66,7 @@ impl Marks {
         self.round += 1;
     }
 
-    /// Marks a node; whether it had no mark.
+    /// Marks a node; returns whether it had no mark.
     fn set(&mut self, node: usize) -> bool {
         std::mem::replace(&mut self.on[node], self.round) != self.round
     }
@@ -80,7 +81,7 @@ impl Gaps {
         Self((0..nodes).collect())
     }
 
-    /// The first node from `node` on after which no group goes on.
+    /// The first node from `node` on that no group reaches past.
     fn end(&self, mut node: usize) -> usize {
         while self.0[node] != node {
             node = self.0[node];
@@ -88,7 +89,7 @@ impl Gaps {
         node
     }
 
-    /// States that a group reaches from `first` to `last`.
+    /// Records that a group reaches from `first` to `last`.
     fn span(&mut self, first: usize, last: usize) {
         let end = self.end(last);
         let mut at = first;
@@ -211,15 +212,15 @@ impl<'a> Fusion<'a> {
         fits
     }
 
-    /// Whether `output` of the set is sure to be written over a state that the set reads: then both share
-    /// one binding. Of two states that take one value only the first is written, and a pack keeps what it holds.
+    /// Whether `output` of the set is sure to be written over a state that the set reads: then both share one binding.
+    /// If two states take one value, only the first is written, and a pack keeps its content.
     fn takes_place(&self, set: &[usize], inputs: &[Value], output: Value) -> bool {
         let states = self.replaces.get(&output).map_or(&[][..], Vec::as_slice);
         let &[state] = states else { return false };
         inputs.contains(&state) && self.read_before(state, set) && !self.packed(output)
     }
 
-    /// Whether a pack or a slot may hold `v`, or what it is viewed as.
+    /// Whether a pack or a slot may hold `v` or a view of it.
     fn packed(&self, v: Value) -> bool {
         self.users[v.node.index()].iter().any(|&u| match self.graph.nodes()[u].op.class() {
             Class::Movement(Movement::Pack { .. } | Movement::Slot { .. }) => true,
@@ -415,7 +416,7 @@ impl<'a> Fusion<'a> {
         Ok(rewrite.finish())
     }
 
-    /// What is emitted at once, in order of first nodes. A head is part of its group.
+    /// The units to emit, in order of first nodes. A head is part of its group.
     fn units(&self) -> Vec<Unit> {
         let heads: HashSet<usize> = self.head.values().copied().collect();
         let mut units = Vec::new();
@@ -480,7 +481,7 @@ impl<'a> Fusion<'a> {
             if let Some(o) = outputs.iter().position(|&v| v == old) {
                 anchor = values[o];
             }
-            // Nobody asks for members that stay inside; each is mapped to the group.
+            // Nothing asks for members that stay inside; each is mapped to the group.
             rewrite.set(m, vec![anchor]);
         }
         Ok(())

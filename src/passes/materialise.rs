@@ -40,12 +40,12 @@ fn lies_in_leaf(graph: &Graph, v: Value) -> bool {
     matches!(graph.node(graph.storage_root(v)).op.class(), Class::Leaf(_))
 }
 
-/// What a pack or a slot holds in a buffer of its own making: all operands of a pack, the tensors of a slot.
+/// What a pack or a slot puts into its buffer: all operands of a pack, the tensors of a slot.
 struct Held {
     /// The first operand that it holds.
     first: usize,
-    /// How many operands are in each buffer. What a pack holds twice is computed elsewhere and copied in twice: a copy
-    /// from one place of the pack to another would read and write it in one dispatch.
+    /// How many operands are in each buffer. An operand that a pack holds twice is computed elsewhere and copied in
+    /// twice: a copy from one place of the pack to another would read and write it in one dispatch.
     times: HashMap<Value, usize>,
     /// Whether it is a slot, whose place moves from step to step.
     moves: bool,
@@ -127,7 +127,7 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
         outputs.push((name, if leaf { copy_of(&mut graph, v)? } else { v }));
     }
     graph.set_outputs(outputs);
-    // A state whose new value is another buffer's present value: copied before either changes.
+    // A state whose new value is another buffer's present value: the value is copied before either changes.
     let mut updates = Vec::new();
     for (state, new) in graph.updates().to_vec() {
         let leaf = lies_in_leaf(&graph, new) && unaliased(&graph, new) != state;
@@ -137,7 +137,7 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
     Ok(graph)
 }
 
-/// Whether nothing but node `reader` needs the operand: then it may lie where only that step finds it.
+/// Whether only node `reader` needs the operand: then it may be in a place that only that step finds.
 fn only_read_by(graph: &Graph, reader: usize, operand: Value) -> bool {
     let root = graph.storage_root(operand);
     let is_root = |v: &Value| graph.storage_root(*v) == root;
@@ -149,8 +149,8 @@ fn is_alias(node: &Node) -> bool {
     matches!(node.op.class(), Class::Movement(Movement::Alias { .. }))
 }
 
-/// Refuses a state that is recorded into and used in another way: its rows are written while the step runs, so that
-/// a kernel would read some of them before and some after.
+/// Refuses a state that is recorded into and used in another way: its rows are written while the step runs, so a kernel
+/// would read some of them before and some after.
 fn recorded_alone(graph: &Graph, slot: usize) -> Result<()> {
     let node = &graph.nodes()[slot];
     let state = graph.storage_root(node.inputs[0]);

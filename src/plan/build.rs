@@ -14,7 +14,7 @@ impl Plan {
     /// Runs the passes and lowers the graph for a device.
     ///
     /// # Errors
-    /// [`Error::Limit`] where a tensor exceeds what the device binds, holds or dispatches, naming layer and
+    /// [`Error::Limit`] if a tensor exceeds what the device binds, holds or dispatches, naming layer and
     /// op; [`Error::MissingFeature`]; [`Error::Internal`] for a defect.
     pub fn compile(graph: &Graph, passes: &Passes, caps: &DeviceCaps) -> Result<Self> {
         let (graph, _) = passes.run(graph, caps.storage_buffers() as usize)?;
@@ -68,8 +68,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Checks what must hold of every plan: regions inside their buffers and aligned, one access mode per
-    /// buffer and dispatch, and the device's limits.
+    /// Checks what must be true of every plan: regions inside their buffers and aligned, one access mode per buffer and
+    /// dispatch, and the device's limits.
     ///
     /// # Errors
     /// [`Error::Limit`] for a limit, [`Error::Internal`] for all else.
@@ -122,7 +122,7 @@ impl Plan {
     }
 }
 
-/// What helps where a buffer of this class is too large.
+/// What helps if a buffer of this class is too large.
 const fn advice(class: BufferClass) -> &'static str {
     match class {
         BufferClass::Input => {
@@ -207,7 +207,7 @@ fn lower_node(
                 Bind::ScratchWrite(_) => bytes_written += region.bytes,
                 Bind::Output(o) => {
                     bytes_written += region.bytes;
-                    // What takes an operand's place is read first.
+                    // An output that takes an operand's place is read first.
                     bytes_read += cx.in_place[o].map_or(0, |_| region.bytes);
                 }
             }
@@ -229,7 +229,7 @@ fn lower_node(
     Ok(())
 }
 
-/// Copies new states that could not be written over the old ones, after everything that reads those.
+/// Copies new states that could not be written over the old ones, after everything that reads the old ones.
 fn finish_updates(
     graph: &Graph,
     placed: &HashMap<Value, Value>,

@@ -1,4 +1,4 @@
-//! What will run, as plain data: buffers, and dispatches in order. Knows no wgpu; the executor adds nothing.
+//! What will run, as plain data: buffers, and dispatches in order. It knows no wgpu; the executor adds nothing.
 
 mod build;
 mod display;
@@ -21,7 +21,7 @@ pub enum BufferClass {
     /// A slot that several values share, one after the other.
     Activation,
     /// The parameters of the dispatches, and the words of the steps that share a submit. No dispatch binds it as
-    /// storage: it stands in [`PlanData::memory`] alone.
+    /// storage: it is only in [`PlanData::memory`].
     Uniform,
 }
 
@@ -53,11 +53,11 @@ pub struct Region {
     pub offset: u64,
     /// Bytes, a multiple of 16.
     pub bytes: u64,
-    /// Where the region moves from step to step.
+    /// How the region moves from step to step, if it does.
     pub slot: Option<Slot>,
 }
 
-/// A region that lies `stride` bytes further on for each count of a step word.
+/// A region that is `stride` bytes further on for each count of a step word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slot {
     /// Index into [`PlanData::step_params`].
@@ -77,11 +77,11 @@ pub struct Dispatch {
     pub shapes: String,
     /// Shader, parameters and grid.
     pub call: KernelCall,
-    /// Where its parameters lie in the buffer of all parameters.
+    /// The place of its parameters in the buffer of all parameters.
     pub params_at: u64,
     /// What is bound at 0, 1, 2, ...
     pub bindings: Vec<(Region, Access)>,
-    /// Bytes that it reads; a gather's are those of the rows that it takes.
+    /// Bytes that it reads; for a gather, those of the rows that it takes.
     pub bytes_read: u64,
     /// Bytes that it writes.
     pub bytes_written: u64,
@@ -92,7 +92,7 @@ pub struct Dispatch {
 pub struct OutputDecl {
     /// Its name.
     pub name: String,
-    /// Where it lies.
+    /// The place of its elements.
     pub region: Region,
     /// Its shape.
     pub shape: Shape,
@@ -117,9 +117,9 @@ impl Plan {
     /// What will run, to be changed.
     ///
     /// # Safety
-    /// No executor may run the changed plan unless each kernel, as its shader and its parameters say, stays inside
-    /// the regions that its dispatch binds and ends its loops. On a device that was opened with
-    /// [`crate::gpu::DeviceOptions::checked`] nothing more than wrong results can come of it.
+    /// No executor may run the changed plan unless each kernel, as its shader and its parameters say, stays inside the
+    /// regions that its dispatch binds and ends its loops. On a device that was opened with
+    /// [`crate::gpu::DeviceOptions::checked`] it can only give wrong results.
     pub const unsafe fn data_mut(&mut self) -> &mut PlanData {
         &mut self.0
     }

@@ -93,7 +93,7 @@ fn may_place(graph: &Graph, uses: &Uses, state: Value, new: Value) -> bool {
         Class::Leaf(_) | Class::Movement(_) => return false,
         _ => {}
     }
-    // A tensor of a pack is written there, and a buffer that is bound twice has one access mode.
+    // A tensor of a pack is written in the pack, and a buffer that is bound twice has one access mode.
     let twice = node.inputs.iter().filter(|&&v| v == state).count() > 1;
     if twice || uses.packed.contains(&new) {
         return false;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Bytes to which buffers and the tensors inside them are aligned.
 pub(super) const ALIGN: u64 = 256;
 
-/// Where every value lies.
+/// The place of every value.
 pub(super) struct Storage {
     pub buffers: Vec<BufferDecl>,
     /// Buffers of the caller's by class and name.
@@ -18,7 +18,7 @@ pub(super) struct Storage {
     places: HashMap<Value, (usize, u64)>,
     /// Values whose place moves from step to step.
     slots: HashMap<Value, Slot>,
-    /// Slots that nobody uses at present.
+    /// Slots that are not in use at present.
     free: Vec<usize>,
     /// The last position in the order at which each slot-backed value is read.
     last_use: HashMap<Value, usize>,
@@ -175,7 +175,7 @@ impl Storage {
         }
     }
 
-    /// Where the elements of a value lie.
+    /// The place of a value's elements.
     pub(super) fn region(&self, graph: &Graph, value: Value) -> Result<Region> {
         let mut offset = 0;
         let mut v = value;

@@ -180,7 +180,7 @@ impl Case {
         Self::new(op, inputs, &[], build).with(&[1.0 / rows as f32], &[])
     }
 
-    /// Predictions of `rows` by `cols` held against integer labels or targets of their shape: `hits`,
+    /// Compares predictions of `rows` by `cols` with integer labels or targets of their shape: `hits`,
     /// `confusion_cells` or `target_ranks`.
     #[must_use]
     pub fn classes(op: &'static str, rows: usize, cols: usize, sparse: bool) -> Self {
@@ -206,8 +206,8 @@ impl Case {
         Self::new("one_hot", vec![Sample::indices([rows], classes)], &[classes], build)
     }
 
-    /// Rows of `tables`, times a factor each. Operands: indices, then the tables. `args`: rows gathered, and
-    /// the start where it is no step word.
+    /// Rows of `tables`, times a factor each. Operands: indices, then the tables. `args`: rows gathered, and the start
+    /// if it is no step word.
     #[must_use]
     pub fn gather(indices: usize, args: &[usize], tables: &[(Sample, f32)]) -> Self {
         let build: Build = |g, c, x| {

@@ -1,8 +1,8 @@
 //! Every op as a card: its shaders, sample cases, and what its gradient is. Tests and shader checks loop over
 //! [`cards`]; an op that is missing here is not tested, and the completeness test says so.
 //!
-//! Elementwise functions get their card from their row in [`super::table::ROWS`]; how a case of each op is made stands in
-//! `cases`.
+//! Elementwise functions get their card from their row in [`super::table::ROWS`]; `cases` has how a case of each op is
+//! made.
 
 mod cases;
 
@@ -118,9 +118,9 @@ impl Case {
 /// An op.
 #[derive(Debug, Clone)]
 pub struct Card {
-    /// Its name, which the oracle knows it by.
+    /// Its name, which the oracle also uses.
     pub name: &'static str,
-    /// The shader templates that it launches; none where it is an alias.
+    /// The shader templates that it launches; none if it is an alias.
     pub templates: &'static [&'static str],
     /// What its gradient is.
     pub gradient: Gradient,
@@ -185,7 +185,7 @@ pub fn cards() -> Vec<Card> {
         let lists: [&[usize]; 3] = [&[0, 9], &[1, 4, 4, 11, 15, 16], &[3, 700, 703, 1000]];
         let mut cases: Vec<Case> = lists.iter().map(|r| Case::ranges(op, 1031, r)).collect();
         cases.push(Case::ranges(op, 11, &[1, 4, 4, 5, 7, 10]));
-        // More than one kernel takes.
+        // More ranges than one kernel takes.
         let many: Vec<usize> = (0..520).map(|i| 2 * i).collect();
         cases.push(Case::ranges(op, 1040, &many));
         card(op, templates, Checked, cases)
@@ -211,7 +211,7 @@ pub fn cards() -> Vec<Card> {
     products.extend(forms.iter().map(|&t| Case::matmul(&[2], [4, 3, 2], t, true)));
     products.extend(forms.iter().map(|&t| Case::matmul(&[], [33, 36, 40], t, false)));
     products.push(Case::matmul(&[], [300, 260, 20], [false, false], false));
-    // Sums long enough to be split: for want of tiles, and past the loop limit of software Vulkan.
+    // Sums long enough to be split: because tiles are few, and past the loop limit of software Vulkan.
     products.push(Case::matmul(&[], [5, 8, 1100], [true, false], false));
     products.push(Case::matmul(&[], [1, 3, 300_000], [false, true], false));
     let tables = [
