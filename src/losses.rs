@@ -26,13 +26,13 @@ pub enum Loss {
     MeanSquaredError,
     /// Mean of |p - t|.
     MeanAbsoluteError,
-    /// Mean of e²/2 where |e| ≤ delta, else delta (|e| - delta/2). Huber 1964.
+    /// Mean of e²/2 if |e| ≤ delta, else delta (|e| - delta/2). Huber 1964.
     Huber {
-        /// Where the square ends.
+        /// The error at which the square ends.
         delta: f32,
     },
-    /// Mean of -(t log p + (1 - t) log(1 - p)); on logits through log-sum-exp. Targets are from 0 to 1, or labels 0 and 1
-    /// of any element type.
+    /// Mean of -(t log p + (1 - t) log(1 - p)); on logits through log-sum-exp. Targets are from 0 to 1, or labels 0
+    /// and 1 of any element type.
     BinaryCrossentropy {
         /// Whether predictions are logits instead of probabilities.
         from_logits: bool,
@@ -54,7 +54,7 @@ pub enum Loss {
 pub struct LossValues {
     /// The loss of each sample divided by the batch size, `[batch]`: their sum is the batch's loss.
     pub rows: Value,
-    /// 1 for each row of predictions whose class is the target's, where the loss kernel yields it.
+    /// 1 for each row of predictions whose class is the target's, if the loss kernel yields it.
     pub hits: Option<Value>,
 }
 
@@ -128,7 +128,7 @@ impl Loss {
     /// sparse form; `[batch]` f32 for predictions `[batch, 1]`, and u32 labels 0 and 1 for the binary form).
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::DType`] where they do not fit; [`Error::Parameter`] for a bad delta.
+    /// [`Error::Shape`] or [`Error::DType`] if they do not fit; [`Error::Parameter`] for a bad delta.
     pub fn build(
         &self,
         graph: &mut Graph,
@@ -189,7 +189,7 @@ impl Loss {
                     Self::CategoricalCrossentropy { .. } => CrossEntropyKind::Categorical,
                     _ => CrossEntropyKind::Sparse,
                 };
-                // Positions before the last axis average, as samples do.
+                // Positions before the last axis are averaged, as samples are.
                 let cols = shape.dims()[shape.rank() - 1];
                 let scale = cols as f32 * per_element;
                 let (rows, hits) = graph.cross_entropy(kind, predictions, targets, scale)?;
@@ -216,8 +216,8 @@ impl Loss {
         }
     }
 
-    /// Of integer labels, how many classes they name for predictions of this sample shape; `None` for a loss that takes
-    /// no labels.
+    /// How many classes integer labels name for predictions of this sample shape; `None` for a loss that takes no
+    /// labels.
     pub(crate) fn label_classes(&self, sample: &Shape) -> Option<usize> {
         match self {
             Self::BinaryCrossentropy { .. } => Some(2),
@@ -296,7 +296,7 @@ impl Loss {
         let (t, p) = (graph.ty(targets).clone(), graph.shape(predictions).clone());
         let wanted = self.target_shape(&t.shape, t.dtype, &p)?;
         if t.dtype == DType::U32 && !self.takes_labels() {
-            // Of one class alone, label 0 has a one and label 1 a zero.
+            // With a single class, label 0 has a one and label 1 a zero.
             let labels = graph.reshape(targets, [wanted.len()])?;
             let zeros = graph.one_hot(labels, 1)?;
             let one = graph.constant(1.0);

@@ -32,7 +32,7 @@ impl log::Log for Kept {
     fn flush(&self) {}
 }
 
-/// What the library warns of in `call`, on this thread.
+/// The library's warnings in `call`, on this thread.
 fn warnings<T>(call: impl FnOnce() -> T) -> (T, Vec<String>) {
     static LOGGER: Once = Once::new();
     LOGGER.call_once(|| {
@@ -132,7 +132,7 @@ fn software_instead_of_a_gpu_is_a_warning() -> Result<()> {
         "CPU" => one_warning(&said, &["no GPU was found", &info.name, "WGRAD_ADAPTER"])?,
         _ => ensure!(said.is_empty(), "{said:?}"),
     }
-    // Software that is asked for by name is meant.
+    // No warning if software is asked for by name.
     let options = DeviceOptions { adapter: Some(info.name), ..options };
     let (device, said) = warnings(|| block_on(Device::open(&options)));
     ensure!(device.is_ok() && said.is_empty(), "{said:?}");
@@ -151,7 +151,7 @@ fn a_folder_that_cannot_be_written_costs_nothing_but_a_warning() -> Result<()> {
     if device.wgpu().0.features().contains(wgpu::Features::PIPELINE_CACHE) {
         one_warning(&said, &[&file.display().to_string(), "not kept", "WGRAD_CACHE"])?;
     }
-    // It is told once.
+    // The warning comes once.
     let (cubed, said) = warnings(|| run(&device, "exp"));
     ensure!(cubed.is_ok() && said.is_empty(), "{said:?}");
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs an example in a folder of its own and gives the numbers of its result line.
+/// Runs an example in a separate folder and gives the numbers of its result line.
 fn run(name: &str, args: &[&str]) -> Result<HashMap<String, f64>> {
     // Tests run side by side, some of them the same example.
     static RUNS: AtomicUsize = AtomicUsize::new(0);

@@ -1,5 +1,5 @@
-//! Reading IDX files and building datasets: what is right arrives unchanged, what is wrong is
-//! refused by name, and nothing panics.
+//! Reading IDX files and building datasets: good data arrives unchanged, bad data is refused by name, and nothing
+//! panics.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn digits() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
-/// An empty folder of this test's own.
+/// An empty folder for this test.
 fn folder(test: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     let _ = std::fs::remove_dir_all(&dir);
@@ -33,7 +33,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The part of the file that `bytes` is refused for, and the message.
+/// The part of the file that makes `bytes` refused, and the message.
 #[track_caller]
 fn refused(bytes: &[u8]) -> (String, String) {
     match parse_idx("digits.idx", bytes) {
@@ -91,7 +91,7 @@ fn every_element_type_arrives_unchanged() {
     let u32s = parse_idx("a", &gzip(&idx(0x0c, &[4], &payload))).unwrap();
     assert_eq!(u32s, Tensor::u32([4], values.map(i32::cast_unsigned)).unwrap());
 
-    // No samples is a valid file; that nothing can be trained on it is the dataset's to say.
+    // A file without samples is valid; the dataset refuses to train on it.
     assert_eq!(parse_idx("a", &idx(0x08, &[0, 28], &[])).unwrap().shape().dims(), [0, 28]);
 }
 
@@ -127,7 +127,7 @@ fn what_is_wrong_is_named() {
             says(detail, &[words]);
         }
     }
-    // A terabyte that is promised and not there takes no memory. Of a packed file it is not believed.
+    // A promised terabyte that is missing takes no memory. In a packed file the promise is not believed.
     let promised = idx(0x0d, &[1 << 19, 1 << 19], &[0; 8]);
     let cases =
         [(promised.clone(), "payload", "ends after 8"), (gzip(&promised), "gzip", "max_unpacked")];
@@ -165,7 +165,7 @@ fn no_prefix_and_no_flipped_bit_panics() {
             refused(&file[..length]);
         }
     }
-    // The shuffle is as good a source of positions and bits as any.
+    // The shuffle is a good source of positions and bits.
     for (trial, file) in (0..2000).zip([&plain, &packed].into_iter().cycle()) {
         let mut bytes = file.clone();
         let at = permutation(file.len(), 1, trial).unwrap()[0] as usize;

@@ -268,7 +268,7 @@ fn activations_agree_with_keras() -> Result<()> {
         g.output("y", y);
         g.output("dy", slope);
         let got = outputs(&g, &[("x", &x)])?;
-        // 2^-21 where a logarithm or 1 - e^x is taken of numbers near 1.
+        // 2^-21 if a logarithm or 1 - e^x is taken of numbers near 1.
         agree(name, &got[0], &wide(&entry["y"])?, 2e-6, 5e-7);
 
         let kinks = entry["kinks"].as_array().context("kinks")?;

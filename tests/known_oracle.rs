@@ -1,7 +1,7 @@
-//! Holds the oracle to account: its formulas against values recorded from Keras 3
-//! (`tests/known/README.md` says how), its parts against tables and against each other.
+//! Checks the oracle: its formulas against values recorded from Keras 3 (`tests/known/README.md` says how), its parts
+//! against tables and against each other.
 //!
-//! Needs no adapter and nothing of the library.
+//! This needs no adapter and nothing of the library.
 
 mod recording;
 mod reference;
@@ -83,15 +83,15 @@ fn losses_agree_with_keras() -> Result<()> {
         let name = text(&entry, "name")?;
         let (f, p) = (loss(&entry)?, wide(&entry["y_pred"])?);
         let value = f(&p);
-        // In f32 the upper bound of a clipped probability is 1 - 2^-23, not 1 - 1e-7. What that
-        // is worth in the logarithm is checked below.
+        // In f32 the upper bound of a clipped probability is 1 - 2^-23, not 1 - 1e-7. A check below shows what that
+        // changes in the logarithm.
         let saturated = name.contains("saturated");
         let rtol = if saturated { 0.02 } else { 2e-6 };
         agree(name, &data(&entry["per_sample"])?, &value, rtol, 2e-7);
         agree(&format!("mean {name}"), &data(&entry["mean"])?, &[batch_mean(&value)], rtol, 2e-7);
 
-        // Probabilities need a small step: their logarithms are steep, and where they are clipped
-        // the step has to stay so.
+        // Probabilities need a small step: their logarithms are steep, and the step must not leave the range in which
+        // they are clipped.
         let probabilities = entry["config"]["from_logits"] == false;
         let (h, atol) = match (saturated, probabilities) {
             (true, _) => (1e-9, 1e-5),

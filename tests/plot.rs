@@ -1,4 +1,4 @@
-//! Pictures as files: their size, their content, what they say, and what is refused.
+//! Pictures as files: their size, their content, their text, and what is refused.
 
 use anyhow::{Context, Result, ensure};
 use std::collections::HashMap;
@@ -163,7 +163,7 @@ fn sizes_are_those_asked_for() -> Result<()> {
 fn gaps_break_a_line_and_a_lone_value_is_a_dot() -> Result<()> {
     let marks = |values: &[f64]| -> Result<(usize, usize)> {
         let svg = Figure::from(Curves::new("").values("a", values)).svg()?;
-        // The legend has a line of its own.
+        // The legend has a separate line.
         Ok((svg.matches("stroke=\"#1F64B4\"").count() - 1, svg.matches("<circle").count()))
     };
     assert_eq!(marks(&[1.0, 2.0, 3.0, 4.0, 5.0])?, (1, 0));
@@ -183,7 +183,7 @@ fn panels_share_a_legend_and_a_range() -> Result<()> {
     };
     assert_eq!((count(&figure, "val")?, count(&figure, "80")?), (1, 1));
     assert_eq!(count(&figure.clone().share_y(), "80")?, 2);
-    // Before the panels are there it says the same.
+    // A call before the panels are added has the same effect.
     let early = Figure::new("").share_y().panel(pair(1.0)).panel(pair(80.0));
     assert_eq!(early.svg()?, figure.clone().share_y().svg()?);
     let mixed = Figure::new("").share_y().panel(pair(1.0).include_y(0.0, 80.0)).panel(pair(2.0));
@@ -201,7 +201,7 @@ fn a_line_ends_at_the_limits_of_its_axis() -> Result<()> {
     let falling = Curves::new("").values("a", &[100.0, 3.0, 2.0, 1.0, -50.0]).limit_y(0.0, 4.0);
     let figure = Figure::from(falling);
     let (size, pixels) = decode(&figure.png()?)?;
-    // Whatever is left out would be drawn far beyond the edges otherwise.
+    // Anything left out would otherwise be drawn far beyond the edges.
     shows(&pixels, size)?;
     let svg = figure.svg()?;
     ensure!(svg.contains("\n4.0\n") && !svg.contains("\n100"), "{svg}");
@@ -283,7 +283,7 @@ fn paths_are_checked() -> Result<()> {
     }
     ensure!(!folder.exists(), "a folder was made");
     curves.save(folder.join("a.png"))?;
-    // A file where a folder is needed, and a folder where a file is.
+    // A file in place of a needed folder, and a folder in place of a needed file.
     std::fs::create_dir(folder.join("b.png"))?;
     for name in ["a.png/b.png", "b.png"] {
         let error = curves.save(folder.join(name)).err().with_context(|| name)?;

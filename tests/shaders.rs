@@ -157,8 +157,8 @@ fn bindings_match(module: &Module, call: &KernelCall) -> Result<(), String> {
     Ok(())
 }
 
-/// The uniform block begins with the Rust struct's members, goes on with `words` at most, and has the size of
-/// what the host writes.
+/// The uniform block begins with the Rust struct's members, continues with at most `words`, and has the size of what
+/// the host writes.
 fn layout_matches(module: &Module, call: &KernelCall, block: &ParamBlock) -> Result<(), String> {
     let at_8 = |b: &Option<naga::ResourceBinding>| b.is_some_and(|b| b.binding == 8);
     let found = module.global_variables.iter().find(|(_, v)| at_8(&v.binding));

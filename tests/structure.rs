@@ -1,4 +1,4 @@
-//! The shape of the source: which module may name which, where wgpu may be named, and how long a file may be.
+//! The shape of the source: which module may name which, which may name wgpu, and how long a file may be.
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 ///
 /// error < tensor < kernels < graph < ops < {autodiff, passes} < plan < gpu < train
 ///
-/// `data` stands beside the graph, on tensors alone; layers, losses, metrics and optimizers are composites
-/// over the graph builder.
+/// `data` is beside the graph and only uses tensors; layers, losses, metrics and optimizers are composites over the
+/// graph builder.
 const ALLOWED: &[(&str, &[&str])] = &[
     // Errors name shapes and element types.
     ("error", &["tensor"]),

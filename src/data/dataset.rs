@@ -7,8 +7,8 @@ use crate::tensor::{Data, Shape, Tensor};
 /// Samples to train on or to evaluate: features `x` of shape `[n, ...]` and targets `y` of shape
 /// `[n]` (class labels, u32) or `[n, ...]` (f32). A model of several inputs or outputs takes a tensor for each.
 ///
-/// Labels may be given as u8 or u32 and as `[n]` or `[n, 1]`: they are kept as `[n]` u32. u8 targets of several numbers per
-/// sample become f32 on the device, as u8 features do.
+/// Labels may be given as u8 or u32 and as `[n]` or `[n, 1]`: they are kept as `[n]` u32. u8 targets of several numbers
+/// per sample become f32 on the device, as u8 features do.
 ///
 /// Features are f32, or u8 that stays u8 on the device and becomes f32 there, batch by batch, or u32 ids for an
 /// embedding. What a dataset holds was checked when it was built: at least one sample, as many targets as
@@ -43,10 +43,10 @@ impl TensorDataset {
         Ok(dataset)
     }
 
-    /// As [`TensorDataset::new`], but NaN and infinity are let through, to every loss they touch.
+    /// As [`TensorDataset::new`], but NaN and infinity are allowed, and reach every loss that they touch.
     ///
     /// # Errors
-    /// As [`TensorDataset::new`], less the last.
+    /// As [`TensorDataset::new`], without the last.
     pub fn new_allow_non_finite(x: Tensor, y: Tensor) -> Result<Self> {
         Self::multi_allow_non_finite(vec![x], vec![y])
     }
@@ -92,8 +92,8 @@ impl TensorDataset {
     /// The same data, its features multiplied by `scale` when they are decoded on the device, in
     /// place of any scale set before: `1.0 / 255.0` takes u8 pixels to `[0, 1]`.
     ///
-    /// A model remembers the scale that it was trained with, and multiplies datasets of the same element type that were
-    /// given none by it too.
+    /// A model remembers the scale that it was trained with, and also multiplies datasets of the same element type by
+    /// it if they were given none.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a scale that is NaN or infinite.
@@ -140,7 +140,7 @@ impl TensorDataset {
         &self.y
     }
 
-    /// The weight of each sample's loss, `[n]`, where there are any.
+    /// The weight of each sample's loss, `[n]`, if there are any.
     #[must_use]
     pub const fn weights(&self) -> Option<&Tensor> {
         self.weights.as_ref()
@@ -175,8 +175,8 @@ impl TensorDataset {
     /// Checks that every target is a class label below `classes`.
     ///
     /// # Errors
-    /// [`Error::Data`] naming the first row whose label is outside and how many there are;
-    /// [`Error::DType`] where the targets are no labels.
+    /// [`Error::Data`] naming the first row whose label is outside and how many there are; [`Error::DType`] if the
+    /// targets are no labels.
     pub fn check_labels(&self, classes: usize) -> Result<()> {
         self.check_labels_of(0, classes)
     }
@@ -217,7 +217,7 @@ impl TensorDataset {
     /// The first `n` samples and the rest, both copies with the same scale.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where either side would be empty.
+    /// [`Error::Parameter`] if either side would be empty.
     pub fn split_at(&self, n: usize) -> Result<(Self, Self)> {
         let len = self.len();
         if n == 0 || n >= len {
@@ -235,7 +235,7 @@ impl TensorDataset {
     /// The first `n` samples, copied.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where `n` is 0 or more than there are.
+    /// [`Error::Parameter`] if `n` is 0 or more than there are.
     pub fn take(&self, n: usize) -> Result<Self> {
         self.rows(0, n)
     }
@@ -243,7 +243,7 @@ impl TensorDataset {
     /// The samples `start..start + count`, copied, with the same scale.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where `count` is 0 or the range reaches past the end.
+    /// [`Error::Parameter`] if `count` is 0 or the range reaches past the end.
     pub fn rows(&self, start: usize, count: usize) -> Result<Self> {
         let len = self.len();
         if count == 0 || start.checked_add(count).is_none_or(|end| end > len) {
@@ -260,10 +260,10 @@ impl TensorDataset {
         Ok(Self { x: rows(&self.x)?, y: rows(&self.y)?, weights, scale: self.scale })
     }
 
-    /// The samples of `rows` in that order, copied, with the same scale. A row may come twice.
+    /// The samples of `rows` in this order, copied, with the same scale. A row may come twice.
     ///
     /// # Errors
-    /// [`Error::Parameter`] where `rows` is empty or names a row that is not there.
+    /// [`Error::Parameter`] if `rows` is empty or names a row that is not there.
     pub fn select(&self, rows: &[u32]) -> Result<Self> {
         if rows.is_empty() {
             return Err(Error::parameter("rows", "[]", "must name at least one sample"));
@@ -313,7 +313,7 @@ fn gather(tensor: &Tensor, rows: &[u32]) -> Result<Tensor> {
     Tensor::new(dims, data)
 }
 
-/// The extent of the first axis, where every axis has one.
+/// The extent of the first axis, if every tensor has one.
 fn samples(name: &str, tensor: &Tensor) -> Result<usize> {
     match tensor.shape().dims() {
         [] => Err(Error::shape(

@@ -49,7 +49,7 @@ pub(super) fn read_elements<const WIDTH: usize, T: Default>(
             return Err(Fault::Short(start * WIDTH + found));
         }
     }
-    // One byte more tells a file that is too long, and takes an archive to its checksum.
+    // One more byte shows a file that is too long, and makes an archive check its checksum.
     if fill(reader, &mut bytes[..1]).map_err(Fault::Io)? > 0 {
         return Err(Fault::Long);
     }
@@ -78,9 +78,9 @@ fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> Result<usize, Error> {
 pub(super) struct Packed {
     /// Its bytes on disk.
     pub bytes: u64,
-    /// The most bytes of a tensor, where the caller gives them.
+    /// The most bytes of a tensor, if the caller sets them.
     pub max: Option<u64>,
-    /// How the caller gives them, for messages.
+    /// How the caller sets them, for messages.
     pub remedy: &'static str,
 }
 

@@ -49,8 +49,8 @@ impl Idx {
     /// Reads an IDX file, plain or gzip (told apart by content, not by name): u8 elements (type 0x08)
     /// give a u8 tensor, i32 (0x0C, none negative) a u32 tensor, f32 (0x0D) an f32 tensor.
     ///
-    /// The file is read to its end and must hold what its header promises, neither less nor more; for
-    /// gzip the checksums must agree. Memory stays below twice the tensor.
+    /// The file is read to its end and must hold exactly what its header promises; for gzip the checksums must agree.
+    /// Memory stays below twice the tensor.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened or read; [`Error::File`] naming the part that is
@@ -66,7 +66,7 @@ impl Idx {
         }
     }
 
-    /// Reads an IDX file from memory, as `read` does from disk; `name` stands in the messages.
+    /// Reads an IDX file from memory, as `read` does from disk; messages use `name`.
     ///
     /// # Errors
     /// [`Error::File`], as `read`.
@@ -94,7 +94,7 @@ pub fn read_idx(path: impl AsRef<Path>) -> Result<Tensor> {
     Idx::new().read(path)
 }
 
-/// Reads an IDX file from memory with the defaults; `name` stands in the messages.
+/// Reads an IDX file from memory with the defaults; messages use `name`.
 ///
 /// # Errors
 /// [`Error::File`] naming the part that is wrong, what was found and what was expected.
@@ -102,8 +102,8 @@ pub fn parse_idx(name: &str, bytes: &[u8]) -> Result<Tensor> {
     Idx::new().parse(name, bytes)
 }
 
-/// Checks that a tensor read from `path` has `rank` axes; `what` names the contents that were
-/// expected, e.g. `images`. A labels file in the place of the images is caught here.
+/// Checks that a tensor read from `path` has `rank` axes; `what` names the contents that were expected, e.g. `images`.
+/// This catches a labels file in place of the images.
 ///
 /// # Errors
 /// [`Error::File`] with the shape that was found.
@@ -128,7 +128,7 @@ pub fn expect_rank(path: impl AsRef<Path>, tensor: &Tensor, rank: usize, what: &
     })
 }
 
-/// The element types that tensors have a place for.
+/// The element types that tensors can hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Element {
     U8,
@@ -257,7 +257,7 @@ impl<R: Read> Source<'_, R> {
             Element::U8 => 1,
             Element::I32 | Element::F32 => 4,
         };
-        // Empty axes are left out of the product, which then bounds every stride of the shape too.
+        // The product leaves out empty axes, so that it bounds every stride of the shape too.
         let size = dims.iter().filter(|&&d| d != 0).try_fold(width, |size, &d| size.checked_mul(d));
         let Some(size) = size.filter(|&size| size < isize::MAX as usize) else {
             let detail = format!("{dims:?} is more than this machine can address");
@@ -267,7 +267,7 @@ impl<R: Read> Source<'_, R> {
         Ok((Shape::new(dims), size))
     }
 
-    /// The next `limit` bytes of a header, or fewer where the file ends.
+    /// The next `limit` bytes of a header, or fewer if the file ends.
     fn up_to(&mut self, limit: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match self.reader.by_ref().take(limit as u64).read_to_end(&mut bytes) {

@@ -11,8 +11,8 @@ use super::{Dataset, SampleSpec, read_idx};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Data, Shape, Tensor};
 
-/// A pair of IDX files as a [`Dataset`]: features are read row by row from disk, targets are held
-/// in memory. What is read is not searched for NaN.
+/// A pair of IDX files as a [`Dataset`]: features are read row by row from disk, targets are kept in memory. Features
+/// are not searched for NaN.
 #[derive(Debug)]
 pub struct IdxDataset {
     path: String,
@@ -30,9 +30,9 @@ impl IdxDataset {
     /// file) and reads `targets` (plain or gzip: u8 or i32 labels `[n]`, or f32 `[n, ...]`).
     ///
     /// # Errors
-    /// [`Error::Io`] where a file cannot be opened or read; [`Error::File`] naming the part that is
-    /// wrong: a header, a length that the header does not promise, element types that are no
-    /// features or targets, differing numbers of samples.
+    /// [`Error::Io`] if a file cannot be opened or read; [`Error::File`] naming the part that is wrong: a header, a
+    /// length that the header does not promise, element types that are no features or targets, differing numbers of
+    /// samples.
     pub fn open(features: impl AsRef<Path>, targets: impl AsRef<Path>) -> Result<Self> {
         let path = features.as_ref().display().to_string();
         let io = |cause| Error::Io { path: path.clone(), cause };

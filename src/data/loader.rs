@@ -1,4 +1,4 @@
-//! Reading ahead of the device, on a thread of its own.
+//! Reading ahead of the device, on a separate thread.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,9 +57,8 @@ impl Loader {
     /// left), up to `queue_depth` windows ahead.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for an empty order, a window or queue of 0, and a row that the dataset
-    /// does not have; those of [`SampleSpec::check`](super::SampleSpec::check); [`Error::Io`] where
-    /// the system starts no further thread.
+    /// [`Error::Parameter`] for an empty order, a window or queue of 0, and a row that the dataset does not have; those
+    /// of [`SampleSpec::check`](super::SampleSpec::check); [`Error::Io`] if the system cannot start another thread.
     pub fn new(
         dataset: Arc<dyn Dataset>,
         order: Vec<u32>,
@@ -89,7 +88,7 @@ impl Iterator for Loader {
     type Item = Result<Window>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // A closed channel is the end: of the order, or after an error.
+        // A closed channel means the end of the order, or an error before.
         self.windows.as_ref()?.recv().ok()
     }
 }

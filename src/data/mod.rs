@@ -1,15 +1,14 @@
 //! Data in host memory, before it goes to the device.
 //!
-//! - A [`TensorDataset`] pairs features with targets and refuses what cannot be trained on when it is
-//!   built; [`train_test_split`] divides one, [`StandardScaler`] and [`MinMaxScaler`] scale features,
-//!   [`one_hot`] encodes labels, [`permutation`] orders the rows of an epoch.
+//! - A [`TensorDataset`] pairs features with targets and refuses data that cannot be trained on when it is built;
+//!   [`train_test_split`] divides one, [`StandardScaler`] and [`MinMaxScaler`] scale features, [`one_hot`] encodes
+//!   labels, [`permutation`] orders the rows of an epoch.
 //! - [`Dataset`] is the trait of samples that are read when they are needed, for data larger than
 //!   the device: a `Loader` reads ahead of it on a thread.
-//! - Files: [`read_idx`] reads the IDX format of MNIST and its kin, plain or gzip ([`Idx`] with a
-//!   bound of its own), and `load_mnist`
-//!   the four files; `IdxDataset` streams a pair; `read_csv` reads tables (feature `csv`);
-//!   `read_npy` and `Npz` read NumPy's files, `write_npy` and `write_npz` write them (feature
-//!   `npy`). With the feature `ndarray`, tensors convert from and to its arrays.
+//! - Files: [`read_idx`] reads the IDX format of MNIST and its kin, plain or gzip ([`Idx`] sets another bound), and
+//!   `load_mnist` the four files; `IdxDataset` streams a pair; `read_csv` reads tables (feature `csv`); `read_npy` and
+//!   `Npz` read NumPy's files, `write_npy` and `write_npz` write them (feature `npy`). With the feature `ndarray`,
+//!   tensors convert from and to its arrays.
 //! - [`make_classification`], [`make_regression`], [`make_blobs`], [`make_moons`] and
 //!   [`make_circles`] make data sets from random numbers.
 //!

@@ -17,7 +17,7 @@ pub trait Element: Copy + sealed::Sealed {
 }
 
 mod sealed {
-    /// Implemented here alone.
+    /// Implemented only here.
     pub trait Sealed {}
 }
 
@@ -70,8 +70,8 @@ where
     }
 }
 
-/// A row-major copy. [`Error::DType`] where the tensor holds other elements; [`Error::Shape`] where
-/// the shape is beyond what an array can have.
+/// A row-major copy. [`Error::DType`] if the tensor holds other elements; [`Error::Shape`] if no array can have the
+/// shape.
 impl<T: Element> TryFrom<&Tensor> for ArrayD<T> {
     type Error = Error;
 

@@ -6,15 +6,14 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::{Error, Result};
 use crate::tensor::init::generator;
 
-/// The numbers `0..len`, shuffled by `(seed, epoch)`: every order is equally likely, and the same
-/// arguments give the same order on every platform. Epochs have streams of their own, so that any
-/// epoch's order can be had without the ones before it.
+/// The numbers `0..len`, shuffled by `(seed, epoch)`: every order is equally likely, and the same arguments give the
+/// same order on every platform. Each epoch has its own stream, so that its order does not need the orders before it.
 ///
 /// A Fisher-Yates shuffle; bounded integers by Lemire's rejection ("Fast random integer generation
 /// in an interval", 2019), words from ChaCha8.
 ///
 /// # Errors
-/// [`Error::Parameter`] where `len` does not fit the u32 that the device counts rows with.
+/// [`Error::Parameter`] if `len` does not fit the u32 that the device counts rows with.
 pub fn permutation(len: usize, seed: u64, epoch: u64) -> Result<Vec<u32>> {
     shuffled(len, &mut generator(*b"shuffle\0", seed, epoch))
 }
@@ -37,8 +36,8 @@ pub(super) fn shuffled(len: usize, rng: &mut ChaCha8Rng) -> Result<Vec<u32>> {
 /// A number in `0..bound` (`bound` at least 1), each equally likely, from uniform words.
 pub(super) fn below(bound: u32, mut word: impl FnMut() -> u32) -> u32 {
     let mut product = u64::from(word()) * u64::from(bound);
-    // The low word of a product tells how often its high word comes up: the first `2^32 mod bound`
-    // of each run are one too many. The division is paid only where it can matter.
+    // The low word of a product tells how often its high word comes up: the first `2^32 mod bound` of each run are one
+    // too many. The division is only done if it can matter.
     if (product as u32) < bound {
         let excess = bound.wrapping_neg() % bound;
         while (product as u32) < excess {

@@ -65,10 +65,9 @@ impl SampleSpec {
 
 /// Samples that are read when they are needed, for data larger than the device or the host holds.
 ///
-/// [`TensorDataset`] is one in memory, `IdxDataset` one on disk, [`FnDataset`] one that a closure
-/// makes. `Loader` reads ahead from any of them on a thread of its own, so [`read`](Self::read)
-/// must not depend on the order of its calls. Whoever reads keeps NaN and infinity out where they
-/// are not meant.
+/// [`TensorDataset`] is one in memory, `IdxDataset` one on disk, [`FnDataset`] one that a closure makes. `Loader` reads
+/// ahead from any of them on a separate thread, so [`read`](Self::read) must not depend on the order of its calls.
+/// [`read`](Self::read) must keep out NaN and infinity if they are not meant.
 ///
 /// ```
 /// use wgrad::data::{Dataset, SampleSpec};
@@ -120,10 +119,10 @@ pub trait Dataset: Send + Sync {
     /// [`SampleSpec::y_bytes`] per row. Each row is below [`len`](Self::len).
     ///
     /// # Errors
-    /// Whatever keeps the samples from being read; [`Error::Parameter`] for a row that is not there.
+    /// Any reason why the samples cannot be read; [`Error::Parameter`] for a row that is not there.
     fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> Result<()>;
 
-    /// Refuses what cannot be streamed; without a definition of its own a dataset refuses nothing.
+    /// Refuses what cannot be streamed; a dataset that does not define this refuses nothing.
     ///
     /// # Errors
     /// Those of the dataset.

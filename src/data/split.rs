@@ -13,12 +13,12 @@ pub struct Split {
     /// The share of the rows that goes to the test side, between 0 and 1; the number of rows is
     /// rounded up.
     pub test_size: f64,
-    /// Whether rows are drawn at random. Without, the last rows are the test side.
+    /// Whether rows are drawn at random. If not, the last rows are the test side.
     pub shuffle: bool,
     /// Whether each class has the same share of both sides, as nearly as whole rows allow and with
     /// at least one row on each side. Targets must be u32 labels.
     pub stratify: bool,
-    /// What the random order is drawn from.
+    /// The seed of the random order.
     pub seed: u64,
 }
 
@@ -34,10 +34,9 @@ impl Default for Split {
 /// platform.
 ///
 /// # Errors
-/// [`Error::Parameter`] where a side would be empty; for a `test_size` outside `(0, 1)`; for
-/// `stratify` without `shuffle`; and where a side has fewer rows than there are classes.
-/// [`Error::Data`] naming a class with a single row, which cannot be on both sides.
-/// [`Error::DType`] for `stratify` without class labels.
+/// [`Error::Parameter`] if a side would be empty; for a `test_size` outside `(0, 1)`; for `stratify` without `shuffle`;
+/// and if a side has fewer rows than there are classes. [`Error::Data`] naming a class with a single row, which cannot
+/// be on both sides. [`Error::DType`] for `stratify` without class labels.
 ///
 /// # Examples
 /// ```
@@ -97,8 +96,8 @@ pub fn train_test_split(
     Ok((data.select(&train)?, data.select(&test)?))
 }
 
-/// How many test rows each class gives, `n_test` in all: each share rounded to whole rows with at
-/// least one on each side, then corrected by single rows where the rounding is furthest off.
+/// How many test rows each class gives, `n_test` in all: each share rounded to whole rows with at least one on each
+/// side, then corrected by single rows in the classes with the largest rounding error.
 fn quotas(labels: &[u32], n_test: usize) -> Result<BTreeMap<u32, usize>> {
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
     for &label in labels {
@@ -137,7 +136,7 @@ fn quotas(labels: &[u32], n_test: usize) -> Result<BTreeMap<u32, usize>> {
                 (if more { short } else { -short }, taken)
             })
             .max_by(|a, b| a.0.total_cmp(&b.0));
-        // The sides hold a row of each class, so a class that can move is always left.
+        // Each side has a row of each class, so there is always a class that can move.
         let Some((_, taken)) = furthest else { break };
         *taken = if more { *taken + 1 } else { *taken - 1 };
         total = if more { total + 1 } else { total - 1 };

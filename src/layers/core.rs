@@ -87,7 +87,7 @@ impl Layer for Dropout {
     }
 }
 
-/// Makes one axis of all axes but the batch.
+/// Joins all axes but the batch into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flatten;
 

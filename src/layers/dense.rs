@@ -113,14 +113,14 @@ impl Dense {
         self
     }
 
-    /// How the kernel begins.
+    /// The initial values of the kernel.
     #[must_use]
     pub const fn kernel_initializer(mut self, initializer: Initializer) -> Self {
         self.kernel_initializer = initializer;
         self
     }
 
-    /// How the bias begins.
+    /// The initial values of the bias.
     #[must_use]
     pub const fn bias_initializer(mut self, initializer: Initializer) -> Self {
         self.bias_initializer = initializer;

@@ -10,8 +10,8 @@ use crate::tensor::{DType, Initializer, Shape};
 /// Input u32 ids `[batch, ...]` below `input_dim`, output `[batch, ..., output_dim]`; `embeddings` is
 /// `[input_dim, output_dim]`. The gradient of a row is the sum over all its uses. Keras' `Embedding`.
 ///
-/// [`Layer::takes_indices`] has data with other ids refused on the host. A graph built without that check takes an
-/// id past the table for its last row: that row is read, and it has the gradient.
+/// Because of [`Layer::takes_indices`] the host refuses data with other ids. A graph built without that check treats an
+/// id past the table as its last row, which is read and gets the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     input_dim: usize,
@@ -32,7 +32,7 @@ impl Embedding {
         }
     }
 
-    /// How the table begins.
+    /// The initial values of the table.
     #[must_use]
     pub const fn embeddings_initializer(mut self, initializer: Initializer) -> Self {
         self.embeddings_initializer = initializer;

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
 
-/// Refuses fewer tensors than two.
+/// Refuses fewer than two tensors.
 pub(super) fn at_least_two(kind: &str, count: usize) -> Result<()> {
     match count {
         0 | 1 => {

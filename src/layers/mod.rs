@@ -43,7 +43,7 @@ pub struct WeightSpec {
     pub name: &'static str,
     /// Its shape.
     pub shape: Shape,
-    /// How it begins.
+    /// Its initial values.
     pub initializer: Initializer,
     /// Units that feed one output unit, for the variance-scaling initializers.
     pub fan_in: usize,
@@ -53,13 +53,13 @@ pub struct WeightSpec {
     pub regularizer: Regularizer,
     /// Whether training may change it, unless its layer is frozen.
     pub trainable: bool,
-    /// The values that it begins as, in place of the initializer's, in row-major order.
+    /// Its initial values in row-major order, in place of the initializer's.
     pub values: Option<Arc<[f32]>>,
 }
 
 impl WeightSpec {
-    /// A weight with the fans that Keras counts for a vector, both its length, or a matrix `[fan_in, fan_out]`; of
-    /// more axes the leading ones count as the receptive field of a convolution, a factor on both.
+    /// A weight with Keras' fans. Both fans of a vector are its length, a matrix is `[fan_in, fan_out]`. With more
+    /// axes, the leading ones count as the receptive field of a convolution, a factor on both.
     #[must_use]
     pub fn new(
         name: &'static str,
@@ -80,14 +80,14 @@ impl WeightSpec {
         Self { name, shape, initializer, fan_in, fan_out, regularizer, trainable, values }
     }
 
-    /// A weight that training never changes: saved with the others, moved by no gradient.
+    /// A weight that training never changes: it is saved with the others, and no gradient moves it.
     #[must_use]
     pub const fn frozen(mut self) -> Self {
         self.trainable = false;
         self
     }
 
-    /// A weight that begins as these values, one for each element; a model refuses another number of them.
+    /// A weight with these initial values, one for each element; a model refuses another number of them.
     #[must_use]
     pub fn values(mut self, values: impl Into<Arc<[f32]>>) -> Self {
         self.values = Some(values.into());
@@ -160,8 +160,8 @@ pub trait Layer: Debug + Send + Sync {
         }
     }
 
-    /// If the layer takes u32 ids, the number of rows of the table that they name: data with an id that is not
-    /// below it is refused before it reaches the device. `None` for a layer that takes numbers.
+    /// The number of rows in the table, if the layer takes u32 ids: the host refuses data with an id that is not below
+    /// it. `None` for a layer that takes numbers.
     fn takes_indices(&self) -> Option<usize> {
         None
     }
@@ -171,8 +171,8 @@ pub trait Layer: Debug + Send + Sync {
         false
     }
 
-    /// The function that gives the output its values. [`Model::compile`] refuses a loss that does not
-    /// suit that of the last layer. `None` for a layer that does not tell: then nothing is refused.
+    /// The function that gives the output its values. [`Model::compile`] refuses a loss that does not suit the function
+    /// of the last layer. `None` if a layer does not tell: then nothing is refused.
     fn activation(&self) -> Option<Activation> {
         None
     }

@@ -93,7 +93,7 @@ impl Builder {
         self.tensors.iter().position(|known| known.is(tensor))
     }
 
-    /// Visits what `tensor` depends on, then `tensor`. A list of what is open keeps deep models off the thread's stack.
+    /// Visits what `tensor` depends on, then `tensor`. A list of open tensors keeps deep models off the thread's stack.
     fn visit(&mut self, tensor: &SymbolicTensor) -> Result<()> {
         let mut open = vec![tensor.clone()];
         while let Some(next) = open.last().cloned() {

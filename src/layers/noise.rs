@@ -12,9 +12,9 @@ const ALPHA_PRIME: f64 = -1.758_099_340_847_376_6;
 /// `rate`, and all are then scaled and shifted to keep a mean of 0 and a variance of 1; otherwise the
 /// identity. Klambauer et al., "Self-normalizing neural networks", 2017.
 ///
-/// With α' = -1.7581 and `kept` 0 or 1 it gives a · (kept · x + (1 - kept) · α') + b, where
-/// a = ((1 - rate)(1 + rate · α'²))^(-1/2) and b = -a · rate · α'. The mask is a function of (seed, layer, step,
-/// element), as that of [`super::Dropout`].
+/// With α' = -1.7581 and `kept` 0 or 1 it gives a · (kept · x + (1 - kept) · α') + b, where a = ((1 - rate)(1 + rate ·
+/// α'²))^(-1/2) and b = -a · rate · α'. The mask is a function of (seed, layer, step, element), like that of
+/// [`super::Dropout`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AlphaDropout {
     rate: f32,

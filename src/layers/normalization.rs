@@ -1,4 +1,4 @@
-//! Features of mean 0 and variance 1, by numbers that are found before training.
+//! Features of mean 0 and variance 1, with numbers found before training.
 
 use super::{Layer, Mode, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
@@ -6,16 +6,16 @@ use crate::graph::{Graph, Value};
 use crate::tensor::{Data, Initializer, Shape, Tensor};
 use std::sync::Arc;
 
-/// The least deviation that is divided by, as in Keras.
+/// The least deviation to divide by, as in Keras.
 const LEAST: f32 = 1e-7;
 
 /// (x - mean) / max(sqrt(variance), 1e-7), with a mean and a variance for each place along the kept axes. Keras'
 /// `Normalization`.
 ///
 /// Input and output `[batch, ...]`; `mean` and `variance` have the extents of the kept axes, the last one unless
-/// [`Normalization::axes`] says otherwise. They are weights that training leaves as they are, so that checkpoints and
-/// files of weights hold them: a model that is loaded needs no data to adapt to. Before [`Normalization::adapt`] they are
-/// 0 and 1, which change nothing.
+/// [`Normalization::axes`] says otherwise. They are weights that training does not change, so that checkpoints and
+/// files of weights have them: a loaded model needs no data to adapt to. Before [`Normalization::adapt`] they are 0 and
+/// 1, which change nothing.
 ///
 /// ```
 /// use wgrad::prelude::*;
@@ -35,7 +35,7 @@ pub struct Normalization {
     statistics: Option<Statistics>,
 }
 
-/// Mean and variance of data, or numbers in their place.
+/// Mean and variance of data, or given numbers.
 #[derive(Debug, Clone, PartialEq)]
 struct Statistics {
     mean: Arc<[f32]>,
@@ -44,7 +44,7 @@ struct Statistics {
     kept: Option<(Vec<isize>, Shape)>,
 }
 
-/// The settings alone: what was found in data are weights, which a checkpoint holds by itself.
+/// Only the settings: the numbers found in data are weights, which a checkpoint has anyway.
 impl std::fmt::Debug for Normalization {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Normalization")
@@ -76,16 +76,16 @@ impl Normalization {
         self
     }
 
-    /// Whether the layer undoes what it does otherwise: mean + x · max(sqrt(variance), 1e-7). It turns the outputs of a
-    /// model that learned on scaled targets back into the targets' unit.
+    /// Whether the layer does the inverse: mean + x · max(sqrt(variance), 1e-7). It turns the outputs of a model that
+    /// learned on scaled targets back into the targets' unit.
     #[must_use]
     pub const fn invert(mut self, invert: bool) -> Self {
         self.invert = invert;
         self
     }
 
-    /// Takes mean and variance (divided by n) of `x`, `[n, ...]` f32 or u8, summed in f64. Of a dataset that was
-    /// scaled take [`Normalization::adapt_scaled`].
+    /// Takes mean and variance (divided by n) of `x`, `[n, ...]` f32 or u8, summed in f64. For a scaled dataset use
+    /// [`Normalization::adapt_scaled`].
     ///
     /// # Errors
     /// [`Error::DType`] for ids; [`Error::Parameter`] for axes that `x` does not have; [`Error::Data`] for no samples
@@ -94,7 +94,7 @@ impl Normalization {
         self.adapt_scaled(x, 1.0)
     }
 
-    /// As [`Normalization::adapt`], of `x` times `scale`: what a model sees of a dataset with this scale, as in
+    /// As [`Normalization::adapt`], for `x` times `scale`, which a model sees of a dataset with this scale:
     /// `adapt_scaled(data.x(), data.scale())`.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Normalization {
             let count = (rows * places.len() / shape.len()) as f64;
             sums.into_iter().map(|sum| sum / count).collect::<Vec<f64>>()
         };
-        // Rounding would leave a constant a mean beside its value.
+        // Rounding would give a constant a mean slightly off its value.
         let mut ranges = vec![(f64::INFINITY, f64::NEG_INFINITY); shape.len()];
         for (i, &value) in values.iter().enumerate() {
             let (low, high) = &mut ranges[places[i % places.len()]];
@@ -162,8 +162,8 @@ impl Normalization {
         Ok(Self { statistics: Some(Statistics { mean, variance, kept }), ..self })
     }
 
-    /// Takes these numbers as mean and variance: one of each for all places, or one for each place along the kept
-    /// axes, in row-major order.
+    /// Uses these numbers as mean and variance: one of each for all places, or one for each place along the kept axes,
+    /// in row-major order.
     ///
     /// # Errors
     /// [`Error::Parameter`] for lengths that differ, numbers that are not finite and variances below 0.

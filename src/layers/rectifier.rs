@@ -34,7 +34,7 @@ impl PRelu {
         }
     }
 
-    /// How the slopes begin.
+    /// The initial values of the slopes.
     #[must_use]
     pub const fn alpha_initializer(mut self, initializer: Initializer) -> Self {
         self.alpha_initializer = initializer;

@@ -12,7 +12,7 @@ pub struct Reshape {
 }
 
 impl Reshape {
-    /// The shape of a sample (without the batch axis). One extent may be -1: what the others leave.
+    /// The shape of a sample (without the batch axis). One extent may be -1: it follows from the others.
     #[must_use]
     pub fn new(shape: impl Into<Vec<isize>>) -> Self {
         Self { shape: shape.into() }

@@ -35,9 +35,9 @@ fn output_cell(shape: &Shape) -> String {
 }
 
 impl Model {
-    /// Keras' table: a row per layer with its output shape and parameter count, then the totals. A functional
-    /// model also lists its inputs, and what each layer is connected to unless it is a plain chain: `dense[1][0]` is the
-    /// output of the second use of `dense`, counted in the order in which the model's outputs need them.
+    /// Keras' table: a row per layer with its output shape and parameter count, then the totals. Unless a functional
+    /// model is a plain chain, the table also lists its inputs and what each layer is connected to: `dense[1][0]` is
+    /// the output of the second use of `dense`, counted in the order in which the model's outputs need them.
     #[must_use]
     pub fn summary(&self) -> String {
         let functional = self.kind == "functional";
@@ -69,7 +69,7 @@ impl Model {
         table(&format!("Model: \"{}\"\n", self.kind), &rows, columns, total, trained)
     }
 
-    /// Whether each layer takes what the one before it gives, once.
+    /// Whether each layer takes the output of the one before it, once.
     fn is_chain(&self) -> bool {
         let chained = self.calls.iter().enumerate().all(|(i, call)| call.inputs == [i]);
         self.inputs.len() == 1 && self.layers.len() == self.calls.len() && chained

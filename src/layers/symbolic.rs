@@ -19,7 +19,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct SymbolicTensor(pub(super) Arc<Node>);
 
-/// Where a symbolic tensor comes from.
+/// The source of a symbolic tensor.
 #[derive(Debug)]
 pub(super) enum Node {
     /// An input, of this sample shape.

@@ -1,4 +1,4 @@
-//! The device's part of a metric: what it is built from, and what is refused.
+//! The device's part of a metric: its inputs, and what is refused.
 
 use super::{ClassAverage, Metric, class_count};
 use crate::error::{Error, Result};
@@ -24,8 +24,8 @@ pub(super) struct Output<'a> {
 }
 
 impl Metric {
-    /// Builds the columns for predictions `[batch, ...]` and targets of the loss: `[batch]` each, or
-    /// `[batch, outputs]` where [`Metric::columns`] says so.
+    /// Builds the columns for predictions `[batch, ...]` and targets of the loss: `[batch]` each, or `[batch, outputs]`
+    /// if [`Metric::columns`] says so.
     ///
     /// # Errors
     /// Settings outside their domain, and outputs or targets that do not suit the metric, with its name.
@@ -40,7 +40,7 @@ impl Metric {
         graph.check(self.name(), &[targets, predictions, values.rows])?;
         let shape = graph.shape(predictions).clone();
         let name = self.name();
-        // Labels of a loss that computes with numbers become numbers here too.
+        // If the loss computes with numbers, its labels become numbers here too.
         let numbers = graph.ty(targets).dtype == DType::U32 && !loss.takes_labels();
         let targets =
             if numbers { loss.fit_targets(graph, targets, predictions)? } else { targets };

@@ -60,7 +60,7 @@ impl Output<'_> {
         Self::sum(graph, among)
     }
 
-    /// The cell of the confusion matrix: target · classes + predicted, or -1 - target where a prediction is NaN.
+    /// The cell of the confusion matrix: target · classes + predicted, or -1 - target if a prediction is NaN.
     pub fn cells(&self, graph: &mut Graph, threshold: f32) -> Result<Value> {
         let classes = class_count(&self.sample);
         let threshold = self.threshold(threshold)?;

@@ -35,7 +35,7 @@ pub(super) enum Score {
     F1,
 }
 
-/// What is known of a class: samples that have it and were found, samples taken for it, samples that have it.
+/// Counts of a class: samples that have it and were found, samples taken for it, samples that have it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tried {
     right: u64,
@@ -44,7 +44,7 @@ struct Tried {
 }
 
 impl Score {
-    /// The class's number, or 0 where it is 0/0.
+    /// The class's number, or 0 if it is 0/0.
     fn of(self, tried: &Tried) -> f64 {
         let (over, under) = match self {
             Self::Precision => (tried.right, tried.predicted),
@@ -59,8 +59,8 @@ impl Score {
 ///
 /// If a class is never predicted, or has no samples, its scores are 0, as with scikit-learn's `zero_division=0`. Scores
 /// of a matrix without samples are NaN. A sample whose predictions have a NaN has no predicted class and is in no
-/// column; it counts as missed. With the feature `plot`, `plot::ConfusionMatrix::new("test set", &names, &matrix)` draws
-/// the columns.
+/// column; it counts as missed. With the feature `plot`, `plot::ConfusionMatrix::new("test set", &names, &matrix)`
+/// draws the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     classes: usize,
@@ -77,7 +77,7 @@ impl AsRef<[u64]> for ConfusionMatrix {
 }
 
 impl ConfusionMatrix {
-    /// From how often each cell occurred, row by row, then each class without a prediction; all zero for an empty
+    /// Built from how often each cell occurred, row by row, then each class without a prediction; all zero for an empty
     /// state.
     pub(super) fn from_state(classes: usize, state: &[f64]) -> Self {
         let cells = classes * (classes + 1);
@@ -175,7 +175,7 @@ impl ConfusionMatrix {
         Ok(self.average(score, average))
     }
 
-    /// What is known of each class.
+    /// The counts of each class.
     fn tried(&self) -> Vec<Tried> {
         let mut all = vec![Tried::default(); self.classes];
         for (actual, row) in self.rows().enumerate() {

@@ -4,10 +4,11 @@ use super::ClassAverage;
 
 /// A metric of one output.
 ///
-/// A `threshold` parts the two classes of a single output: predictions above it are the positive class, 1, as
-/// are targets above 0.5. It is a probability: where the loss is [`BinaryCrossentropy`](crate::losses::Loss::BinaryCrossentropy) on logits, the
-/// logit of the threshold is taken in its place (0 for 0.5). Outputs with several classes have the class whose
-/// prediction is largest, the first of equal ones; the threshold does not matter to them.
+/// A `threshold` separates the two classes of a single output: predictions above it are the positive class, 1, as are
+/// targets above 0.5. It is a probability: if the loss is
+/// [`BinaryCrossentropy`](crate::losses::Loss::BinaryCrossentropy) on logits, the logit of the threshold replaces it (0
+/// for 0.5). Outputs with several classes have the class whose prediction is largest, the first of equal ones; the
+/// threshold does not matter to them.
 ///
 /// A sample with a NaN among its predictions has no predicted class. Every metric counts it as wrong: it is no hit, it
 /// is not among the top k, and in the confusion matrix it is in no column
@@ -29,22 +30,22 @@ use super::ClassAverage;
 #[non_exhaustive]
 pub enum Metric {
     /// The share of right predictions, in the form that suits the shapes, whatever the loss, as Keras 3 resolves
-    /// `"accuracy"`: [`Metric::SparseCategoricalAccuracy`] for integer labels; [`Metric::BinaryAccuracy`] where the
-    /// last axis of predictions has one element, at 0.5 or, on logits, at 0; else [`Metric::CategoricalAccuracy`].
-    /// Several labels of their own per sample (multi-hot targets) are counted by [`Metric::BinaryAccuracy`].
+    /// `"accuracy"`: [`Metric::SparseCategoricalAccuracy`] for integer labels; [`Metric::BinaryAccuracy`] if the last
+    /// axis of predictions has one element, at 0.5 or, on logits, at 0; else [`Metric::CategoricalAccuracy`].
+    /// [`Metric::BinaryAccuracy`] counts several independent labels per sample (multi-hot targets).
     Accuracy,
     /// The share of outputs that are on their target's side: (p > threshold) = t. Several outputs of a sample are
-    /// labels of their own.
+    /// independent labels.
     BinaryAccuracy {
-        /// What positive predictions are above: 0.5 in Keras.
+        /// Positive predictions are above this: 0.5 in Keras.
         threshold: f32,
     },
-    /// The share of samples whose largest prediction is where the target `[..., classes]` is largest.
+    /// The share of samples whose largest prediction is at the largest target of `[..., classes]`.
     CategoricalAccuracy,
     /// The share of samples whose largest prediction is at the integer target.
     SparseCategoricalAccuracy,
-    /// The share of samples with fewer than k predictions above that of the right class, the target's
-    /// largest. Of predictions equal to it none is above it, as in TensorFlow's `in_top_k`.
+    /// The share of samples with fewer than k predictions above that of the right class, the target's largest.
+    /// Predictions equal to it are not above it, as in TensorFlow's `in_top_k`.
     TopKCategoricalAccuracy {
         /// How many predictions count: 1 to the number of classes; 5 in Keras.
         k: usize,
@@ -54,39 +55,38 @@ pub enum Metric {
         /// How many predictions count: 1 to the number of classes; 5 in Keras.
         k: usize,
     },
-    /// Of the predictions of a class, the share that is right; 0 without any. One number by `average`, or one
-    /// per class (`precision_0`, ...) with `None`.
+    /// The share of the predictions of a class that is right; 0 without any. One number by `average`, or one per class
+    /// (`precision_0`, ...) with `None`.
     Precision {
         /// How the classes' numbers become one.
         average: Option<ClassAverage>,
-        /// Parts the classes of a single output.
+        /// Separates the classes of a single output.
         threshold: f32,
     },
-    /// Of the samples of a class, the share that is found; 0 without any. Forms as for precision.
+    /// The share of the samples of a class that is found; 0 without any. Forms as for precision.
     Recall {
         /// How the classes' numbers become one.
         average: Option<ClassAverage>,
-        /// Parts the classes of a single output.
+        /// Separates the classes of a single output.
         threshold: f32,
     },
-    /// The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); 0 where that is 0/0. Forms as for
-    /// precision.
+    /// The harmonic mean of precision and recall, 2 TP / (2 TP + FP + FN); 0 if that is 0/0. Forms as for precision.
     F1 {
         /// How the classes' numbers become one.
         average: Option<ClassAverage>,
-        /// Parts the classes of a single output.
+        /// Separates the classes of a single output.
         threshold: f32,
     },
-    /// How often each class was taken for each. It is in no log:
+    /// How often each class was predicted for each class. No log has it:
     /// [`Evaluation::confusion_matrix`](crate::train::Evaluation::confusion_matrix) gives it.
     ConfusionMatrix {
-        /// Parts the classes of a single output.
+        /// Separates the classes of a single output.
         threshold: f32,
     },
-    /// The area under the ROC curve of a single output: the probability that a positive sample (target above
-    /// 0.5) has a higher prediction than a negative one, ties counting half. Exact, and the same for logits and
-    /// probabilities. NaN without both classes, or where a prediction is NaN. The host keeps a pair of numbers
-    /// per sample of the epoch and sorts them whenever it is asked.
+    /// The area under the ROC curve of a single output: the probability that a positive sample (target above 0.5) has a
+    /// higher prediction than a negative one, ties counting half. Exact, and the same for logits and probabilities. NaN
+    /// without both classes, or if a prediction is NaN. The host keeps a pair of numbers per sample of the epoch and
+    /// sorts them whenever it is asked.
     Auc,
     /// Mean of (p - t)².
     MeanSquaredError,
@@ -95,9 +95,9 @@ pub enum Metric {
     RootMeanSquaredError,
     /// Mean of |p - t|.
     MeanAbsoluteError,
-    /// The coefficient of determination, 1 - Σ(t - p)² / Σ(t - mean t)², averaged over outputs. An output whose
-    /// target is constant has 1 where it is met exactly, else 0. NaN for fewer than two samples. The host
-    /// reads target and prediction of each output.
+    /// The coefficient of determination, 1 - Σ(t - p)² / Σ(t - mean t)², averaged over outputs. An output whose target
+    /// is constant has 1 if it is met exactly, else 0. NaN for fewer than two samples. The host reads target and
+    /// prediction of each output.
     R2Score,
 }
 

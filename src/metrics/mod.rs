@@ -1,9 +1,9 @@
 //! Metrics: what training reports beside the loss, under Keras' names and by scikit-learn's definitions.
 //!
 //! The device computes numbers of each sample, the columns of a metric, in the graph of the step; the host adds
-//! them up over an epoch in f64 and divides last, so that counts are exact. Sample weights and class weights change losses, not metrics, as with Keras'
-//! `metrics`. The functions of this module ([`accuracy_score`], [`r2_score`], ...) compute the same numbers from
-//! tensors in host memory, through the same sums:
+//! them up over an epoch in f64 and divides last, so that counts are exact. Sample weights and class
+//! weights change losses, not metrics, as with Keras' `metrics`. The functions of this module ([`accuracy_score`],
+//! [`r2_score`], ...) compute the same numbers from tensors in host memory, through the same sums:
 //!
 //! ```
 //! use wgrad::metrics::{ClassAverage, accuracy_score, classes, confusion_matrix, f1_score};
@@ -65,7 +65,7 @@ impl Metric {
         }
     }
 
-    /// For outputs of this sample shape, how many numbers of a sample each column holds.
+    /// How many numbers of a sample each column has, for outputs of this sample shape.
     #[must_use]
     pub fn columns(&self, output: &Shape) -> Vec<usize> {
         self.tally(output).columns()
@@ -77,8 +77,7 @@ impl Metric {
         self.tally(output).accumulate(state, columns);
     }
 
-    /// The metric's numbers by name, from its state for outputs of this sample shape. Of an empty state each is
-    /// NaN.
+    /// The metric's numbers by name, from its state for outputs of this sample shape. Each is NaN for an empty state.
     #[must_use]
     pub fn results(&self, output: &Shape, state: &[f64]) -> Vec<(String, f64)> {
         let own = |value| vec![(self.name().to_owned(), value)];
@@ -107,7 +106,7 @@ impl Metric {
         }
     }
 
-    /// The confusion matrix of outputs of this sample shape, where this metric is one.
+    /// The confusion matrix of outputs of this sample shape, if this metric is one.
     #[must_use]
     pub fn confusion_matrix(&self, output: &Shape, state: &[f64]) -> Option<ConfusionMatrix> {
         matches!(self, Self::ConfusionMatrix { .. })

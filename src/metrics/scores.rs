@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::ops::MAX_CELL_CLASSES;
 use crate::tensor::{Data, Tensor};
 
-/// In place of a class, what [`classes`] gives for predictions with a NaN among them. No label equals it: such a
+/// What [`classes`] gives in place of a class for predictions with a NaN among them. No label equals it: such a
 /// prediction is wrong.
 pub const NO_CLASS: u32 = u32::MAX;
 
@@ -39,7 +39,7 @@ pub fn classes(outputs: &Tensor, threshold: f32) -> Result<Vec<u32>> {
     }
 }
 
-/// The place of the largest number, of equal ones the first; none with a NaN among them, and none of no numbers.
+/// The place of the largest number, the first of equal ones; none if one is NaN, or if there are no numbers.
 /// `shaders/lib/class.wgsl` says the same.
 pub(crate) fn predicted_class(row: &[f32]) -> Option<u32> {
     let mut largest = None;
@@ -80,8 +80,8 @@ fn mean(numbers: impl Iterator<Item = f32>) -> f64 {
     tally::mean(&state)
 }
 
-/// The share of samples with fewer than `k` of their scores `[n, classes]` above that of their label. Of scores
-/// equal to it none is above it. Scores with a NaN among them are wrong.
+/// The share of samples with fewer than `k` of their scores `[n, classes]` above that of their label. Scores equal to
+/// it are not above it. Scores with a NaN among them are wrong.
 ///
 /// # Errors
 /// [`Error::Shape`] or [`Error::DType`] for scores that are not f32 `[n, classes]`; [`Error::Data`] for a label
@@ -183,7 +183,7 @@ pub fn recall_score(labels: &[u32], predicted: &[u32], average: ClassAverage) ->
     matrix(labels, predicted, average)?.recall(average)
 }
 
-/// F1, 2 TP / (2 TP + FP + FN); 0 where that is 0/0. Classes as for [`precision_score`].
+/// F1, 2 TP / (2 TP + FP + FN); 0 if that is 0/0. Classes as for [`precision_score`].
 ///
 /// # Errors
 /// As [`precision_score`].
@@ -191,8 +191,8 @@ pub fn f1_score(labels: &[u32], predicted: &[u32], average: ClassAverage) -> Res
     matrix(labels, predicted, average)?.f1(average)
 }
 
-/// The area under the ROC curve of scores, where labels are 0 and 1; see [`Metric::Auc`](super::Metric::Auc).
-/// NaN without both labels, or where a score is NaN.
+/// The area under the ROC curve of scores with labels 0 and 1; see [`Metric::Auc`](super::Metric::Auc). NaN without
+/// both labels, or if a score is NaN.
 ///
 /// # Errors
 /// [`Error::Data`] for no labels, not as many scores, or another label.

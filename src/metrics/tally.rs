@@ -16,7 +16,7 @@ pub(super) enum Tally {
 }
 
 impl Tally {
-    /// How many numbers of a sample each column holds.
+    /// How many numbers of a sample each column has.
     pub fn columns(self) -> Vec<usize> {
         match self {
             Self::Mean { .. } | Self::Cells { .. } => vec![1],
@@ -80,9 +80,8 @@ pub(super) fn mean(state: &[f64]) -> f64 {
     if let [sum, count] = state { sum / count } else { f64::NAN }
 }
 
-/// The area under the ROC curve, from a state of [`Tally::Pairs`]: with P positives and N negatives,
-/// (Σ ranks of positives - P (P + 1) / 2) / (P N), where equal predictions share their mean rank (Mann and
-/// Whitney 1947).
+/// The area under the ROC curve, from a state of [`Tally::Pairs`]: with P positives and N negatives, (Σ ranks of
+/// positives - P (P + 1) / 2) / (P N); equal predictions share their mean rank (Mann and Whitney 1947).
 pub(super) fn auc(state: &[f64]) -> f64 {
     let mut pairs: Vec<(f64, bool)> = state.chunks_exact(2).map(|p| (p[1], p[0] > 0.5)).collect();
     if pairs.iter().any(|(prediction, _)| prediction.is_nan()) {

@@ -4,12 +4,12 @@ use super::ArenaGradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 
-/// A bound on gradients, with the names and formulas of Keras' optimizers. What is within the bound stays the
-/// same to the last bit.
+/// A bound on gradients, with the names and formulas of Keras' optimizers. Gradients within the bound stay the same to
+/// the last bit.
 ///
-/// Norms are sums of squares in f32: above 1.8e19 they overflow and count as infinite. A norm that is infinite or
-/// NaN makes everything that it would scale NaN, so that the failure shows in the loss of the next step. Keras'
-/// `global_clipnorm` does the same; its `clipnorm` makes the finite elements of a tensor with an infinite one 0 instead.
+/// Norms are sums of squares in f32: above 1.8e19 they overflow and count as infinite. A norm that is infinite or NaN
+/// makes everything that it would scale NaN, so that the next step's loss shows the failure. Keras' `global_clipnorm`
+/// does the same; its `clipnorm` makes the finite elements of a tensor with an infinite one 0 instead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
     /// Each element is limited to [-c, c]: Keras' `clipvalue`. An infinite element becomes ±c, NaN stays. Part

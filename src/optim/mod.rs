@@ -1,8 +1,7 @@
 //! Optimizers: update rules as graphs over flat arenas, one fused dispatch each. The rules are Keras 3's.
 //!
-//! An optimizer is a rule and a learning rate, which a [`Schedule`] may change from update to update. What happens
-//! to gradients before the rule gets them, averaging over several steps and clipping, is the same for every rule:
-//! [`GradientTransform`].
+//! An optimizer is a rule and a learning rate, which a [`Schedule`] may change from update to update. Before the rule,
+//! [`GradientTransform`] averages gradients over several steps and clips them, in the same way for every rule.
 
 mod adam;
 mod clip;
@@ -29,7 +28,7 @@ use std::fmt::Debug;
 pub struct Slot {
     /// Its name: `momentum`, `velocity`.
     pub name: &'static str,
-    /// What its elements begin as.
+    /// The initial value of its elements.
     pub initial: f32,
 }
 
@@ -109,9 +108,9 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The learning rate.
     fn learning_rate(&self) -> &Schedule;
 
-    /// The step parameters that the rule reads, for the update after `done` updates, computed in f64.
-    /// `learning_rate` is that of this update: the schedule's, or one that a callback set in its place. The names are
-    /// those that [`Optimizer::update`] reads, all of them and no others.
+    /// The step parameters that the rule reads, for the update after `done` updates, computed in f64. `learning_rate`
+    /// is that of this update: the schedule's, or one that a callback set in its place. The names are exactly those
+    /// that [`Optimizer::update`] reads.
     fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)>;
 }
 

@@ -4,8 +4,8 @@ use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
-/// RMSprop (Tieleman and Hinton 2012): v ← rho · v + (1 - rho) g²; p ← p - lr · g / √(v + epsilon). Centered,
-/// the squared mean gradient is subtracted under the root. With momentum, m ← momentum · m + that update.
+/// RMSprop (Tieleman and Hinton 2012): v ← rho · v + (1 - rho) g²; p ← p - lr · g / √(v + epsilon). If centered, the
+/// squared mean gradient is subtracted under the root. With momentum, m ← momentum · m + that update.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RmsProp {
     /// The learning rate.
@@ -107,7 +107,7 @@ impl Optimizer for RmsProp {
 pub struct Adagrad {
     /// The learning rate.
     pub learning_rate: Schedule,
-    /// What the sums of squares begin as.
+    /// The initial value of the sums of squares.
     pub initial_accumulator_value: f32,
     /// Added under the root.
     pub epsilon: f32,

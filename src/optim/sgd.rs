@@ -4,9 +4,9 @@ use super::{Optimizer, Schedule, Slot, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 
-/// Stochastic gradient descent: v ← momentum · v - lr · g; p ← p + v, or with Nesterov
-/// p ← p + momentum · v - lr · g. The rate is the learning rate / (1 + decay · t) with t the updates done, as
-/// Keras' legacy `decay` made it; it divides the rate of a schedule too.
+/// Stochastic gradient descent: v ← momentum · v - lr · g; p ← p + v, or with Nesterov p ← p + momentum · v - lr · g.
+/// The rate is the learning rate / (1 + decay · t) with t the updates done, as with Keras' legacy `decay`; this divides
+/// the rate of a schedule too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sgd {
     /// The learning rate, before `decay` divides it.

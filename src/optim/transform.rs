@@ -30,7 +30,7 @@ pub struct ArenaGradients {
 ///
 /// With k accumulation steps, every k-th step updates, with the mean of its gradient and those of the k - 1 steps
 /// before. Between updates parameters and the rule's state do not change. All steps share one plan: a step parameter
-/// `apply` selects what is kept, inside the dispatch of the update. The count goes on from one epoch to the next, so
+/// `apply` selects what is kept, inside the dispatch of the update. The count continues from one epoch to the next, so
 /// an update may average over batches of two epochs. Every batch counts the same, a short one too.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GradientTransform {
@@ -65,7 +65,7 @@ impl GradientTransform {
 
     /// Updates made in the first `steps` steps. This is the count that learning rates and bias corrections follow.
     ///
-    /// Keras 3 reads its schedules by the count of steps instead, and counts updates for bias corrections alone.
+    /// Keras 3 reads its schedules by the count of steps instead, and counts updates only for bias corrections.
     #[must_use]
     pub const fn updates(&self, steps: u64) -> u64 {
         match steps.checked_div(self.accumulation_steps) {
@@ -176,8 +176,8 @@ impl GradientTransform {
     }
 }
 
-/// Checks that a rule is given each word that it reads, the ones of `known` from `own` on, and reads each that it is
-/// given: a misspelt rate would be zero.
+/// Checks that a rule gets each word that it reads, the ones of `known` from `own` on, and reads each that it gets: a
+/// misspelt rate would be zero.
 fn same_words(rule: &dyn Optimizer, given: &[&str], known: &[&str], own: usize) -> Result<()> {
     let missing = known[own..].iter().find(|word| !given.contains(word));
     let unread = given.iter().find(|word| !known.contains(word));

@@ -50,7 +50,7 @@ pub(super) fn shade(share: f64) -> RGBColor {
     }
 }
 
-/// Ink or paper, whichever is read more easily on `ground`.
+/// Ink or paper, the one that is easier to read on `ground`.
 pub(super) fn legible_on(ground: RGBColor) -> RGBColor {
     // Luma weights of ITU-R BT.601.
     let RGBColor(r, g, b) = ground;

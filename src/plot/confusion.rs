@@ -23,7 +23,7 @@ const GAP: f64 = 6.0;
 const BAR: (f64, f64) = (18.0, 14.0);
 
 /// A confusion matrix: how many samples of each true class (a row) were predicted as each class (a column), the
-/// convention of scikit-learn. Each count is written in its cell; the more, the darker.
+/// convention of scikit-learn. Each cell shows its count; a larger count is darker.
 ///
 /// ```no_run
 /// # fn main() -> wgrad::Result<()> {
@@ -35,7 +35,7 @@ const BAR: (f64, f64) = (18.0, 14.0);
 /// # }
 /// ```
 ///
-/// A [`metrics::ConfusionMatrix`](crate::metrics::ConfusionMatrix) is its counts:
+/// A [`metrics::ConfusionMatrix`](crate::metrics::ConfusionMatrix) can give the counts:
 ///
 /// ```
 /// # fn main() -> wgrad::Result<()> {
@@ -136,7 +136,7 @@ impl ConfusionMatrix {
         (width.max(LEAST), (NAME + side + below + 1.6 * LABEL).max(LEAST))
     }
 
-    /// Draws what [`ConfusionMatrix::check`] has passed.
+    /// Draws what [`ConfusionMatrix::check`] accepted.
     pub(super) fn draw<B: DrawingBackend>(&self, page: &Page<'_, B>) -> Drawn<B> {
         let Layout { cell, names, name: size, left, below, right, upwards } =
             self.layout(page.font);
@@ -194,7 +194,7 @@ impl ConfusionMatrix {
         for i in 0..steps {
             let y = at.1 + f64::from(i) * step;
             let color = color::shade(1.0 - f64::from(i) / f64::from(steps - 1));
-            // Down to the end, under the steps that follow, so that no seam shows.
+            // The step goes down to the end, under the next steps, so that no seam shows.
             page.rect((at.0, y), (BAR.1, at.1 + height - y), color)?;
         }
         let (left, right, bottom) = (at.0, at.0 + BAR.1, at.1 + height);

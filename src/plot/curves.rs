@@ -102,7 +102,7 @@ impl Curves {
     }
 
     /// Makes the vertical axis reach from `low` to `high` and no further: a line that leaves this range ends at its
-    /// limit. So a few large values at the start do not press the others together.
+    /// limit. This way a few large values at the start do not squeeze the others together.
     #[must_use]
     pub const fn limit_y(mut self, low: f64, high: f64) -> Self {
         self.limit_y = Some((low, high));
@@ -228,7 +228,7 @@ impl Curves {
         Ok((x, y))
     }
 
-    /// Draws what [`Curves::check`] has passed.
+    /// Draws what [`Curves::check`] accepted.
     pub(super) fn draw<B: DrawingBackend>(&self, page: &Page<'_, B>) -> Drawn<B> {
         let Ok((x, y)) = self.spans() else { return Ok(()) };
         let mut chart = chart(page, &x, &y)?;

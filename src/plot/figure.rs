@@ -113,8 +113,8 @@ impl Figure {
         self
     }
 
-    /// Gives all panels of curves the same vertical range, which holds the range of each, to compare them. If one panel
-    /// has [limits](Curves::limit_y), all have them.
+    /// Gives all panels of curves the same vertical range, which contains the range of each, to compare them. If one
+    /// panel has [limits](Curves::limit_y), all have them.
     #[must_use]
     pub const fn share_y(mut self) -> Self {
         self.share_y = true;
@@ -287,7 +287,7 @@ impl Figure {
             let keys = if layout.shared.is_empty() { each!(panel, p => p.keys()) } else { vec![] };
             let below = cell.part((0.0, layout.panel_title), (across, down - layout.panel_title));
             legend::draw(&below, &keys)?;
-            // A shorter legend leaves its panel more room than the tallest.
+            // A panel with a shorter legend has more room than the one with the tallest.
             let top = layout.panel_title + legend::height(font, &keys, across);
             each!(panel, p => p.draw(&cell.part((0.0, top), (across, down - top))))?;
         }

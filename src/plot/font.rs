@@ -21,7 +21,7 @@ const SLACK: f64 = 0.01;
 #[derive(Clone)]
 pub(super) struct Font {
     face: Face<'static>,
-    /// Half the height of a small x, in ems: what text centred on a point is lowered by.
+    /// Half the height of a small x, in ems: text centred on a point moves down by this.
     pub(super) middle: f64,
 }
 

@@ -87,7 +87,7 @@ impl ImageGrid {
     /// Captions of the predicted class; in red with the true class if that is another.
     #[must_use]
     pub fn predictions(mut self, predicted: &[u32], labels: &[u32]) -> Self {
-        // A missing half is found by its count when the picture is checked.
+        // The picture's check finds a missing half by its count.
         let pairs = predicted.iter().zip(labels);
         let captions = pairs.map(|(&predicted, &label)| Caption::Prediction { predicted, label });
         self.captions = Some(captions.collect());
@@ -166,7 +166,7 @@ impl ImageGrid {
         (across.max(200.0), down.max(120.0))
     }
 
-    /// Draws what [`ImageGrid::check`] has passed.
+    /// Draws what [`ImageGrid::check`] accepted.
     pub(super) fn draw<B: DrawingBackend>(&self, page: &Page<'_, B>) -> Drawn<B> {
         let (_, columns) = self.counts();
         let (zoom, width, height) = self.cell();
@@ -222,7 +222,7 @@ impl ImageGrid {
                 let x = column as f64 * zoom;
                 column += run.len();
                 if let Some(grey) = run[0] {
-                    // A little further, under what is drawn next, so that no seam shows.
+                    // It goes a little further, under what is drawn next, so that no seam shows.
                     let right = (x + run.len() as f64 * zoom + OVERLAP).min(width);
                     let bottom = (y + zoom + OVERLAP).min(height);
                     let color = RGBColor(grey, grey, grey);

@@ -37,7 +37,7 @@ fn columns(font: &Font, keys: &[Key], space: f64) -> Vec<f64> {
     }
     let widest = widths.iter().copied().fold(0.0, f64::max);
     let count = ((space + GAPS.1) / (widest + GAPS.1)).max(1.0) as usize;
-    // No more columns than the rows need: three and one would be two and two.
+    // There are no more columns than the rows need: three and one become two and two.
     let rows = keys.len().div_ceil(count);
     vec![widest; keys.len().div_ceil(rows)]
 }

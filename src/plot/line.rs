@@ -1,4 +1,4 @@
-//! How the lines of a picture differ, and where they end at a limit of an axis.
+//! How the lines of a picture differ, and how they end at a limit of an axis.
 
 use super::axis::Scale;
 use super::color;
@@ -24,18 +24,18 @@ impl Dash {
     }
 }
 
-/// Colours that are told apart on thin lines.
+/// The number of colours that can be told apart on thin lines.
 const COLORS: usize = 8;
 
-/// The colour and the pattern of the series at this position: a colour comes again in another pattern, as more
-/// colours than these look alike. Past 24 both come again.
+/// The colour and the pattern of the series at this position: a colour comes again in another pattern, as more colours
+/// than these look alike. After 24 both repeat.
 pub(super) fn style(index: usize) -> (RGBColor, Dash) {
     let patterns = [Dash::Solid, Dash::Dashed, Dash::Dotted];
     (color::series(index % COLORS), patterns[index / COLORS % patterns.len()])
 }
 
-/// The stretches of a line whose y are between `low` and `high`. A segment that crosses a limit ends on it, where the
-/// straight line on the picture crosses it.
+/// The stretches of a line whose y are between `low` and `high`. A segment that crosses a limit ends at the
+/// point of it that the straight line on the picture crosses.
 pub(super) fn within(
     line: &[Point],
     (low, high): (f64, f64),

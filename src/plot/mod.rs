@@ -1,9 +1,9 @@
 //! Pictures: curves, points with decision regions, confusion matrices and images, as PNG and SVG.
 //!
-//! A picture is plain data: numbers that the caller has. It is drawn when it is saved, and the path's extension says
-//! how: the same definition makes `.png` and `.svg`. [`Curves`] shows histories and functions, [`Scatter`] classes in
-//! the plane, [`ConfusionMatrix`] and [`ImageGrid`] what a classifier does; a [`Figure`] puts several next to each
-//! other. Bad data is an error when the picture is saved, and then nothing is written.
+//! A picture is plain data: numbers that the caller has. Saving draws it, and the path's extension sets the format: the
+//! same definition makes `.png` and `.svg`. [`Curves`] shows histories and functions, [`Scatter`] classes in the plane,
+//! [`ConfusionMatrix`] and [`ImageGrid`] what a classifier does; a [`Figure`] puts several next to each other. Bad data
+//! is an error when the picture is saved, and then nothing is written.
 //!
 //! Text is drawn with a font that the library carries, so that a PNG looks the same on every machine. An SVG names
 //! the font and leaves the drawing to its viewer.

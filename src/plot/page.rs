@@ -50,7 +50,7 @@ pub(super) struct Label<'a> {
     pub color: RGBColor,
     /// The length that it must not exceed, in pixels.
     pub space: f64,
-    /// Which point of the text is placed.
+    /// The point of the text that is placed.
     pub anchor: (HPos, VPos),
     /// Whether it reads upwards.
     pub upwards: bool,

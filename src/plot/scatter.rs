@@ -210,7 +210,7 @@ impl Scatter {
         Ok((x, Span::of(&self.y, Scale::Linear, 0.0, shown.map(|p| p.1))?))
     }
 
-    /// Draws what [`Scatter::check`] has passed.
+    /// Draws what [`Scatter::check`] accepted.
     pub(super) fn draw<B: DrawingBackend>(&self, page: &Page<'_, B>) -> Drawn<B> {
         let Ok((x, y)) = self.spans() else { return Ok(()) };
         let mut chart = chart(page, &x, &y)?;
@@ -219,7 +219,7 @@ impl Scatter {
         }
         for (i, class) in self.classes.iter().enumerate() {
             for point in class.shown() {
-                // A thin ring of paper parts points that overlap.
+                // A thin ring of paper separates points that overlap.
                 for (radius, color) in [(4.0, PAPER), (3.3, color::series(i))] {
                     chart.draw_series([Circle::new(point, units(radius), color.filled())])?;
                 }
@@ -252,7 +252,7 @@ fn draw_regions<B: DrawingBackend>(
         if !(0..classes).all(|c| probability(point, c).is_finite()) {
             return None;
         }
-        // Of equal ones the first, as metrics have it: `max_by` gives the last.
+        // The first of equal ones, as in metrics: `max_by` gives the last.
         let from_last = (0..classes).rev();
         let winner =
             from_last.max_by(|&a, &b| probability(point, a).total_cmp(&probability(point, b)));
@@ -266,7 +266,8 @@ fn draw_regions<B: DrawingBackend>(
             if let Some((winner, certainty)) = run[0] {
                 let shade = 0.12 + 0.3 * f64::from(certainty) / 8.0;
                 let color = color::between(PAPER, color::series(winner), shade);
-                // Up to half a cell around its points, and a little under what is drawn next, so that no seam shows.
+                // It covers up to half a cell around its points, and a little under what is drawn next, so that no seam
+                // shows.
                 let edge = |index: usize, count: usize, more: f64| {
                     (index as f64 - 0.5 + more).clamp(0.0, (count - 1) as f64)
                 };
@@ -279,7 +280,7 @@ fn draw_regions<B: DrawingBackend>(
             column = end;
         }
     }
-    // Each boundary parts two classes, so the last class needs no lines.
+    // Each boundary separates two classes, so the last class needs no lines.
     for class in 0..classes - 1 {
         let values: Vec<f64> = (0..grid.len()).map(|point| ahead(point, class)).collect();
         let segments = grid.zeros(&values);

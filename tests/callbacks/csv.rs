@@ -103,7 +103,7 @@ fn numbers_that_are_none_and_logs_that_are_missing() -> Result<()> {
 
 #[test]
 fn a_file_that_cannot_be_written_is_an_error() {
-    // A file where a folder is needed.
+    // A file in place of a needed folder.
     let below = folder("csv_below").join("no folder").join("log.csv");
     std::fs::write(below.parent().unwrap(), "").unwrap();
     let mut trainer = trainer();

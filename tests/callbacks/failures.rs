@@ -125,7 +125,7 @@ fn a_checkpoint_that_cannot_be_written_ends_training_before_it_begins() {
         says(&error, &["`ModelCheckpoint`", "check", "no folder"]);
         assert_eq!(trainer.steps(), 0, "{name}");
     }
-    // Braces that stand for themselves, and no folder named after a number that is not known yet.
+    // Literal braces, and no folder named after a number that is not known yet.
     let path = folder.join("{{a}}/{epoch}/w").display().to_string();
     let looking = Lambda::new().on_train_begin(|_| {
         let made: Vec<_> = std::fs::read_dir(folder.join("{a}"))?.collect();
@@ -149,7 +149,7 @@ fn what_a_callback_will_write_is_proved_before_training() {
     let refuse = |name: &str, bad: Box<dyn Fn(Fit<'static>) -> Fit<'static>>| {
         let mut trainer = trainer();
         let hooks = Lambda::new().on_train_begin(|_| Err("no hook runs".into()));
-        // The log before it would be emptied by its first hook.
+        // The first hook of the log before it would empty that log.
         let fit = bad(fit(1).callback(hooks).callback(CsvLogger::new(&log)));
         let error = trainer.fit(&line(4), fit).unwrap_err();
         assert!(matches!(&error, Error::Callback { .. }), "{error:?}");
@@ -172,7 +172,7 @@ fn what_a_callback_will_write_is_proved_before_training() {
     refuse("ModelCheckpoint", Box::new(move |f| f.callback(ModelCheckpoint::new(path(&also)))));
     let name = path(&long) + "{epoch}";
     refuse("ModelCheckpoint", Box::new(move |f| f.callback(ModelCheckpoint::new(name.clone()))));
-    // The control: each of them where there is room.
+    // The control: each of them with room on the disk.
     let room = folder.join("room");
     let all = fit(1)
         .callback(BackupAndRestore::new(room.join("backup")))

@@ -73,7 +73,7 @@ fn each_callback_has_its_own_interval() -> Result<()> {
     };
     assert_eq!(of("a"), "batch0[ ]batch1 batch2[ ]batch3 batch4[ ]batch5 batch6[ ]batch6");
     assert_eq!(of("b"), "batch0[ ]batch2 batch3[ ]batch5 batch6[ ]batch6");
-    // Of one moment, callbacks are called in their order.
+    // At each moment, callbacks are called in their order.
     let moment = calls.iter().filter(|c| c.ends_with("]batch5"));
     assert_eq!(moment.collect::<Vec<_>>(), ["a]batch5", "b]batch5"]);
     Ok(())
@@ -107,12 +107,12 @@ fn numbers_do_not_depend_on_who_looks_when() -> Result<()> {
     Ok(())
 }
 
-/// Waits of the host for an epoch of so many batches, where somebody looks this often.
+/// How often the host waits in an epoch of so many batches, if a callback looks this often.
 fn waits(batches: usize, interval: BatchInterval) -> Result<u64> {
     // Tests beside this one would wait on the shared device too.
     let device = block_on(Device::open(&options()?))?;
     let mut trainer = trainer_on(&device);
-    // The first steps are waited for to be measured: an epoch of them goes before.
+    // The host waits for the first steps to measure them, so one epoch runs before.
     trainer.fit(&line(2 * batches), fit(1))?;
     let before = device.waits();
     let looking = Lambda::new().on_batch_end(interval, |_, _| Ok(()));
@@ -126,7 +126,7 @@ fn the_host_waits_only_where_somebody_looks() -> Result<()> {
     assert_eq!(waits(batches, BatchInterval::Never)?, 1, "the epoch's end");
     assert_eq!(waits(batches, BatchInterval::Batches(1))?, batches as u64);
     assert_eq!(waits(batches, BatchInterval::Batches(50))?, 3);
-    // A step is waited for to learn how many take an hour.
+    // The host waits for a step to learn how many take an hour.
     assert_eq!(waits(batches, BatchInterval::Time(Duration::from_secs(3600)))?, 2);
     assert_eq!(waits(batches, BatchInterval::Time(Duration::ZERO))?, batches as u64);
     Ok(())

@@ -32,7 +32,7 @@ fn trainer() -> Trainer {
     trainer_on(device())
 }
 
-/// As [`trainer`], on a device of the test's own.
+/// As [`trainer`], on a separate device for the test.
 fn trainer_on(device: &Device) -> Trainer {
     let compile = Compile::new(Sgd::new(0.125), Loss::MeanSquaredError);
     let compile = compile.metrics([Metric::MeanAbsoluteError]);

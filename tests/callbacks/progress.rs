@@ -96,7 +96,7 @@ fn screen(text: &str, columns: usize) -> Vec<String> {
 fn a_bar_for_the_epoch_under_way() -> Result<()> {
     let (out, validation) = (Shared::default(), line(4));
     let mut screens = Vec::new();
-    // Looked at after the bar was drawn, in epochs that take long enough for it.
+    // The hook runs after the bar is drawn, in epochs that take long enough for it.
     let slow = Lambda::new().on_batch_end(BatchInterval::Batches(1), |_, _| {
         std::thread::sleep(Duration::from_millis(40));
         Ok(())

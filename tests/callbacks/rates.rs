@@ -17,7 +17,7 @@ fn rates(reduce: ReduceLrOnPlateau, numbers: &[f64]) -> Result<Vec<f64>> {
 #[test]
 fn a_plateau_lowers_the_rate() -> Result<()> {
     let reduce = ReduceLrOnPlateau::new("loss").factor(0.5).patience(2).min_delta(0.0);
-    // Epochs 2 and 3 are no better than 4, so the rate of epoch 4 is half; then 4 and 5.
+    // Epochs 2 and 3 are no better than 4, so epoch 4 has half the rate; then the same for 4 and 5.
     let got = rates(reduce, &[5.0, 4.0, 4.0, 4.5, 4.0, 4.0, 3.0])?;
     assert_eq!(got, [0.125, 0.125, 0.125, 0.125, 0.0625, 0.0625, 0.03125, 0.03125]);
     Ok(())

@@ -70,12 +70,12 @@ fn an_inner_fit_is_refused_and_changes_nothing() {
     assert_eq!(history.get("loss"), [1.0; 3]);
     assert_eq!(history.get("val_loss"), [1.0; 3]);
     let errors = errors.into_inner();
-    // Begin and end of training; of 3 epochs begin, end, test twice, and 2 batches twice.
+    // Begin and end of training; for each of 3 epochs begin, end, test twice, and 2 batches twice.
     assert_eq!(errors.len(), 5 * (2 + 3 * (4 + 4)));
     for (call, error) in errors {
         says(&error.expect(call), &[call, "called from a callback", "under way"]);
     }
-    // Afterwards all of it goes.
+    // Afterwards all of it works.
     trainer.profile(1).unwrap();
     trainer.save_checkpoint(&file).unwrap();
     trainer.load_checkpoint(&file).unwrap();
@@ -114,7 +114,7 @@ fn looking_is_harmless() {
         Ok(())
     });
     assert_eq!(run(Some(looking)), want);
-    // The control: what does change the model.
+    // The control: a call that does change the model.
     let changing = Lambda::new().on_epoch_begin(|_, control| {
         let zeros = [Tensor::f32([1, 1], [0.0])?, Tensor::f32([1], [0.0])?];
         control.trainer().set_weights(&zeros)?;

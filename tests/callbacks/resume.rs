@@ -1,4 +1,4 @@
-//! Callbacks that take up a state decide as if training had never stopped.
+//! Callbacks that load a state decide as if training had never stopped.
 
 use super::*;
 use serde_json::Value;

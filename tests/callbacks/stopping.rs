@@ -36,7 +36,7 @@ fn without_patience_the_first_epoch_without_improvement_ends() -> Result<()> {
 
 #[test]
 fn small_improvements_do_not_count() -> Result<()> {
-    // 4.5 is by exactly min_delta better, which is not enough; 4.25 is.
+    // 4.5 is better by exactly min_delta, which is not enough; 4.25 is enough.
     let mut stopping = EarlyStopping::new("val_loss").patience(2).min_delta(0.5);
     assert_eq!(epochs(&mut stopping, "val_loss", &[5.0, 4.5, 4.25, 4.0, 3.75, 3.5])?, 5);
     assert_eq!((stopping.best(), stopping.stopped_epoch()), (Some(4.25), Some(4)));

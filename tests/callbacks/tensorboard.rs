@@ -1,7 +1,7 @@
-//! `TensorBoard`: its files are read back here by a reader of its own, checksums included.
+//! `TensorBoard`: this test has a separate reader that reads its files back, checksums included.
 //!
-//! That TensorBoard's own reader reads them was checked by hand, with tensorboard 2.21.0, on the files that the
-//! tests leave below `target/tmp/callbacks/tensorboard_*`:
+//! A check by hand with tensorboard 2.21.0 showed that its own reader reads the files that the tests leave below
+//! `target/tmp/callbacks/tensorboard_*`:
 //!
 //! ```text
 //! from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -10,7 +10,7 @@
 //! a.Scalars("epoch_loss")    # steps 0, 1, 2 with the history's numbers as f32
 //! ```
 //!
-//! and of `tensorboard_resumed/train` the tag `epoch_loss` has the steps 0 to 5 once each, 3 and 4 from the second
+//! and in `tensorboard_resumed/train` the tag `epoch_loss` has the steps 0 to 5 once each, 3 and 4 from the second
 //! session.
 
 use super::*;

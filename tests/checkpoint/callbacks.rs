@@ -37,7 +37,7 @@ fn files_are_named_by_their_numbers() -> Result<()> {
         (steps("02-0.25.safetensors"), steps("04-1.00.safetensors")),
         (20.into(), 40.into())
     );
-    // Ends of every 3rd batch of ten, where at least 3 have passed.
+    // Ends of every 3rd batch of ten, if at least 3 have passed.
     let batches = Folder::new("batches-named");
     let path = pattern(&batches, "{epoch}-{batch}.safetensors");
     let every = ModelCheckpoint::new(path).every_batches(3).save_weights_only(true);
@@ -76,7 +76,7 @@ fn only_the_best_is_written() -> Result<()> {
         loaded.load_weights(folder.file(file))?;
         assert_eq!(digest(&loaded), digests[epoch]);
     }
-    // What was best is known after a checkpoint, and forgotten by the next training.
+    // A checkpoint keeps the best value; the next training forgets it.
     let mut second = strayed();
     second.load_checkpoint(&kept)?;
     second.fit(&points(400), fit(6).callback(made(&numbers)).callback(best()))?;
@@ -117,7 +117,7 @@ fn the_best_is_remembered_by_the_object() -> Result<()> {
     let file = written();
     second.fit(&points(400), fit(2).callback(made(&worse)).callback(new()))?;
     assert!(written() != file, "the control");
-    // A threshold goes the way of the numbers.
+    // A threshold is compared in the same direction as the numbers.
     let high = new().mode(Mode::Max).initial_value_threshold(20.0);
     let file = written();
     second.fit(&points(400), fit(2).callback(made(&worse)).callback(high))?;
@@ -181,7 +181,7 @@ fn a_program_that_was_interrupted_is_run_again() -> Result<()> {
     let got = last.fit(&points(400), fit(4).callback(backup()).callback(Watch::default()))?;
     assert_eq!((bits(&got), digest(&last)), (want, digest(&whole)));
     assert!(folder.names().is_empty(), "the backup is gone");
-    // Where it stays, training goes on from it once more.
+    // If it stays, training continues from it once more.
     let stays = || fit(4).callback(backup().delete_checkpoint(false)).callback(Watch::default());
     let mut one = trainer();
     let history = one.fit(&points(400), stays())?;
@@ -201,7 +201,7 @@ fn a_backup_that_does_not_suit_ends_training_before_it_begins() -> Result<()> {
     let path = backup().path();
     let good = std::fs::read(&path).unwrap();
     let mut damaged = good.clone();
-    // The numbers lie at the end.
+    // The numbers are at the end.
     damaged[good.len() - 64] ^= 4;
     std::fs::write(&path, &damaged).unwrap();
     let mut second = strayed();
@@ -215,7 +215,7 @@ fn a_backup_that_does_not_suit_ends_training_before_it_begins() -> Result<()> {
     let other = Compile::new(Adam::new(RATE), SPARSE).seed(8);
     let error = network().compile(device(), other)?.fit(&points(400), fit(2).callback(backup()));
     says(&error.unwrap_err(), &["backup.safetensors: seed", "has 7", "has 8"]);
-    // The control: the same model takes it up, in place of what was loaded by hand.
+    // The control: the same model loads it, in place of what was loaded by hand.
     let elsewhere = aside.file("elsewhere");
     strayed().save_checkpoint(&elsewhere)?;
     second.load_checkpoint(&elsewhere)?;

@@ -59,7 +59,7 @@ fn every_flipped_byte_is_found() {
         }
     }
     assert!(state(&trainer, &folder) == before);
-    // Both the header and what lies behind it were hit.
+    // Both the header and the part behind it were hit.
     assert!(fields["crc32"] > 100 && fields["header"] > 10, "{fields:?}");
 }
 

@@ -26,8 +26,8 @@ fn the_last_good_checkpoint_stays() -> Result<()> {
     first.save_checkpoint(&path)?;
     let good = std::fs::read(&path).unwrap();
     assert!(good.len() > 900_000, "{} bytes", good.len());
-    // 256 KiB in the blocks of 512 bytes that POSIX has, or twice that. The shell ignores the signal that a
-    // write beyond the limit raises, and the child with it, so that the write fails instead.
+    // 256 KiB in the blocks of 512 bytes that POSIX has, or twice that. The shell and the child ignore the signal that
+    // a write beyond the limit raises, so that the write fails instead.
     let script = "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(std::env::current_exe().unwrap());
@@ -57,7 +57,7 @@ fn fills_the_disk(folder: &Path) -> Result<()> {
         says(&error, &[name, "File too large"]);
         println!("{what} was refused: {error}");
     };
-    // Inside `fit`, it ends training.
+    // Inside `fit`, the failure ends training.
     let save = Lambda::new().on_epoch_end(|_, control| {
         control.save_checkpoint(&path);
         Ok(())
@@ -67,6 +67,6 @@ fn fills_the_disk(folder: &Path) -> Result<()> {
     assert_eq!(trainer.steps(), 4, "one epoch of two steps after the two of the checkpoint");
     refused("saving", trainer.save_checkpoint(&path), "checkpoint.safetensors");
     refused("weights", trainer.save_weights(folder.join("weights")), "weights");
-    // The trainer is none the worse.
+    // The trainer still works.
     trainer.fit(&points(64), Fit::new()).map(|_| ())
 }

@@ -1,4 +1,4 @@
-//! What stands in a checkpoint, read without the library.
+//! The content of a checkpoint, read without the library.
 
 use super::*;
 use safetensors::{Dtype, SafeTensors, View};
@@ -150,9 +150,9 @@ fn the_same_state_is_the_same_bytes() -> Result<()> {
     assert_ne!(state(&other, &folder), bytes);
     other.load_checkpoint(&path)?;
     assert_eq!(state(&other, &folder), bytes);
-    // What strayed had kept is gone, as its other state.
+    // What `strayed` had kept is gone, like its other state.
     assert!(other.restore_weights("stray").is_err());
-    // No file is left but those that were asked for.
+    // Only the files that were asked for are left.
     assert_eq!(folder.names(), ["checkpoint.safetensors"]);
     Ok(())
 }

@@ -39,7 +39,7 @@ fn a_frozen_layer_stays_and_the_rest_goes_on_with_its_state() -> Result<()> {
     assert!(after.keys().all(|name| before.contains_key(name)));
     assert!(after.iter().any(|(n, b)| n.starts_with("optimizer/") && b.iter().any(|&b| b != 0)));
     let steps = trainer.steps();
-    // A trainer that was compiled so, from a checkpoint, trains to the same bits.
+    // A trainer compiled this way, from a checkpoint, trains to the same bits.
     let path = folder.file("frozen.safetensors");
     trainer.save_checkpoint(&path)?;
     let mut other = frozen();
@@ -105,7 +105,7 @@ fn freezing_and_back_changes_nothing_where_there_is_no_state() -> Result<()> {
     let first = bits(&a.fit(&points(320), quiet(2))?);
     assert_eq!(first, bits(&b.fit(&points(320), quiet(2))?));
     assert_eq!(digest(&a), digest(&b));
-    // The control: frozen in between, they part.
+    // The control: if frozen in between, they differ.
     a.freeze(["dense"])?;
     assert_ne!(bits(&a.fit(&points(320), quiet(1))?), bits(&b.fit(&points(320), quiet(1))?));
     Ok(())
@@ -128,14 +128,14 @@ fn training_with_frozen_layers_resumes_with_the_same_bits() -> Result<()> {
     let whole = phase(None)?;
     phase(Some(Crash { path: &path, save: (1, Some(4)), fail: (1, Some(7)) }))?;
     let mut second = trainer();
-    // Another choice of layers is another model, and the message says in what.
+    // Another choice of layers is another model, and the message says how it differs.
     let error = second.load_checkpoint(&path).unwrap_err();
     says(&error, &["layers.dense.trainable", "has false", "model has true"]);
     second.freeze(["dense"])?;
     second.load_checkpoint(&path)?;
     second.fit(&points(320), quiet(3))?;
     assert_eq!(digest(&second), digest(&whole));
-    // What was loaded is still taken up if layers are frozen after.
+    // What was loaded is still used if layers are frozen afterwards.
     let mut third = trainer();
     third.freeze(["dense"])?;
     third.load_checkpoint(&path)?;
@@ -156,7 +156,7 @@ fn what_cannot_be_frozen_is_refused() -> Result<()> {
     assert!(matches!(error, Error::Parameter { .. }));
     says(&error, &["layer = dens", "dense, dropout, dense_1"]);
     assert_eq!(state(&trainer, &folder), before);
-    // From a hook, the model in training stays as it is.
+    // A call from a hook does not change the model in training.
     let freeze =
         Lambda::new().on_epoch_end(|_, control| Ok(control.trainer().freeze(["dense"])?));
     let error = trainer.fit(&points(64), quiet(1).callback(freeze)).unwrap_err();

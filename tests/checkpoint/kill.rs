@@ -1,4 +1,4 @@
-//! A process that is killed while it checkpoints, again and again: nothing is ever lost but what was not saved.
+//! A process that is killed while it checkpoints, again and again: only what was not saved is ever lost.
 #![cfg(unix)]
 
 use super::*;
@@ -17,7 +17,7 @@ fn fit<'a>() -> Fit<'a> {
     Fit::new().epochs(1_000_000).batch_size(4).verbose(Verbose::Silent)
 }
 
-/// Goes on from the checkpoint and writes one after every batch, until it is killed.
+/// Continues from the checkpoint and writes one after every batch, until it is killed.
 fn checkpoints(path: &Path) -> Result<()> {
     let mut trainer = trainer();
     if path.exists() {
@@ -60,21 +60,21 @@ fn killed_fifty_times_and_nothing_lost() -> Result<()> {
         let first = steps.by_ref().take(2).last().expect("the child trains");
         std::thread::sleep(Duration::from_micros(scramble(kill) % 40_000));
         child.kill().unwrap();
-        // SIGKILL, and no end of its own.
+        // SIGKILL ended it, not its own exit.
         assert_eq!(child.wait().unwrap().signal(), Some(9));
         let done = steps.last().unwrap_or(first);
         loaded.load_checkpoint(&path)?;
         let saved = loaded.steps();
-        // The newest, or the one before where the child was killed before it could say so.
+        // The newest, or the one before if the child was killed before it could say so.
         assert!((done..=done + 1).contains(&saved), "kill {kill}: {saved} saved, {done} said");
         assert!(saved > last, "kill {kill}: no step since {last}");
         last = saved;
     }
-    // Half files stay for an hour, each under a name of its own; nothing else does.
+    // Half files stay for an hour, each under a different name; nothing else does.
     let half = folder.names().iter().filter(|name| name.starts_with(".wgrad-")).count();
     assert_eq!(folder.names().len(), half + 1, "{:?}", folder.names());
     println!("{last} steps; {half} of {KILLS} kills left half a file");
-    // Training goes on, and has lost nothing: it is where one that was never killed is.
+    // Training continues, and has lost nothing: it equals one that was never killed.
     let stop = |at: u64| {
         Lambda::new().on_batch_end(BatchInterval::Batches(1), move |_, control| {
             if control.trainer().steps() == at {

@@ -1,4 +1,4 @@
-//! Checkpoints: training that goes on with the same bits, files that are damaged, foreign or half written, and
+//! Checkpoints: training that continues with the same bits, files that are damaged, foreign or half written, and
 //! weights from and for other libraries.
 
 mod callbacks;
@@ -25,7 +25,7 @@ use wgrad::train::BatchEnd;
 /// Cross-entropy of integer labels on logits.
 const SPARSE: Loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
 
-/// A folder of its own for each test, removed at its end.
+/// A separate folder for each test, removed at its end.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -63,7 +63,7 @@ fn scramble(i: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// `n` points of six numbers in [-1, 1), each of the class in which its first numbers sum up.
+/// `n` points of six numbers in [-1, 1), each of the class given by the sum of its first numbers.
 fn points(n: usize) -> TensorDataset {
     let x: Vec<f32> =
         (0..n * 6).map(|i| (scramble(i as u64) >> 40) as f32 / 8_388_608.0 - 1.0).collect();
@@ -92,7 +92,7 @@ fn trainer() -> Trainer {
     network().compile(device(), settings()).unwrap()
 }
 
-/// A trainer of the same code that has been elsewhere since: other weights, other optimizer state, other counters.
+/// A trainer of the same code that has since trained otherwise: other weights, other optimizer state, other counters.
 fn strayed() -> Trainer {
     let mut trainer = trainer();
     trainer.fit(&points(64), Fit::new().epochs(2).verbose(Verbose::Silent)).unwrap();
@@ -110,7 +110,7 @@ fn digest(trainer: &Trainer) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Where bytes are found.
+/// The position of bytes.
 fn find(bytes: &[u8], part: &[u8]) -> usize {
     bytes.windows(part.len()).position(|window| window == part).unwrap()
 }
@@ -182,7 +182,7 @@ impl Callback for Watch {
 /// Saves a checkpoint at one place, and fails at a later one.
 struct Crash<'a> {
     path: &'a Path,
-    /// The epoch, and the batch whose end is meant, or the epoch's.
+    /// The epoch, and the batch at whose end it happens; without a batch, at the epoch's end.
     save: (usize, Option<usize>),
     fail: (usize, Option<usize>),
 }

@@ -5,7 +5,7 @@ use wgrad::layers::{Add, input, merge};
 
 use wgrad::{Error, Result};
 
-/// What is said when a checkpoint of `trainer()` meets another trainer, which stays as it was.
+/// The message if another trainer loads a checkpoint of `trainer()`; that trainer stays as it was.
 #[track_caller]
 fn refusal(mut other: Trainer) -> Error {
     let folder = Folder::new("others");
@@ -76,7 +76,7 @@ fn other_losses_and_metrics_are_named() {
 fn the_wiring_counts() -> Result<()> {
     let folder = Folder::new("wiring");
     let path = folder.file("checkpoint.safetensors");
-    // The same layers in the same order, fed otherwise.
+    // The same layers in the same order, with other inputs.
     let build = |crossed: bool| {
         let x = input([6]);
         let a = x.then(Dense::new(6).named("a"));

@@ -1,4 +1,4 @@
-//! Weights of other element types and names, and files of which a part is taken.
+//! Weights of other element types and names, and files of which only a part is loaded.
 
 use super::format::Parts;
 use super::weights::{KERAS, TORCH, distance, recorded, torch, write};
@@ -62,7 +62,7 @@ fn every_half_is_read_as_the_number_it_is() -> Result<()> {
             assert!(same, "{dtype:?} {bits:04x}: {value} for {want}");
         }
     }
-    // The control: the types are not one.
+    // The control: the types differ.
     assert_ne!(half(0x3c00, 10, 15), half(0x3c00, 7, 127));
     Ok(())
 }
@@ -122,7 +122,7 @@ fn full_paths_and_prefixes_are_found() -> Result<()> {
     let report = trainer.load_weights_as(&path, &map.skip_surplus())?;
     assert_eq!(report.surplus, ["optimizer/rate"]);
     assert_eq!(digest(&trainer), digest(&want));
-    // PyTorch's, in and out.
+    // PyTorch's names, in and out.
     let mut file = Parts::of(TORCH);
     renamed(&mut file, |name| format!("module.{name}"));
     let path = write(&folder, "torch.safetensors", &file.bytes());
@@ -175,7 +175,7 @@ fn what_is_skipped_stays_and_is_reported() -> Result<()> {
         report.to_string(),
         "4 weights loaded\n1 not in the file: dense/bias\n1 of another shape: dense_2/kernel [5, 5] for [5, 3]\n1 not in the model: old_head/kernel"
     );
-    // What was taken is the file's, the rest what it was.
+    // The loaded weights are the file's, the rest did not change.
     let mut whole = recorded();
     whole.load_weights(write(&folder, "keras.safetensors", KERAS))?;
     let (file, now) = (values(&whole), values(&trainer));

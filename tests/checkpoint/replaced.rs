@@ -1,5 +1,5 @@
-//! What a file is written over: permissions stay, links stay, devices and pipes stay, and writers keep out of each
-//! other's way.
+//! What a file is written over: permissions stay, links stay, devices and pipes stay, and writers do not disturb each
+//! other.
 #![cfg(unix)]
 
 use super::*;
@@ -42,7 +42,7 @@ fn permissions_and_links_stay() {
         let (plain, fresh) = (name("plain"), name("fresh"));
         write(&fresh).unwrap();
         let written = std::fs::read(&fresh).unwrap();
-        // What a new file has by the process' mask, a file of the standard library has too.
+        // A new file has the permissions of the process' mask, as a file of the standard library has.
         std::fs::write(folder.file("usual"), "").unwrap();
         assert_eq!(mode(&fresh), mode(&folder.file("usual")), "{extension}");
         for bits in [0o600, 0o640, 0o666] {
@@ -91,7 +91,7 @@ fn what_is_no_file_is_written_through_or_refused() {
     trainer.save_checkpoint(&pipe).unwrap();
     assert!(reader.join().unwrap() == whole);
     assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
-    // A device node stays one. Only root makes one: others look at the system's own through a link.
+    // A device node stays one. Only root can make one: other users test the system's own through a link.
     let null = folder.file("null");
     let made = Command::new("mknod").arg(&null).args(["c", "1", "3"]).output().unwrap();
     if made.status.success() && std::fs::write(&null, "").is_ok() {

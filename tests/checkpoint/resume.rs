@@ -1,4 +1,4 @@
-//! Training that stops and goes on, against training that never stopped.
+//! Training that stops and continues, against training that never stopped.
 
 use super::*;
 use std::process::Command;
@@ -32,7 +32,7 @@ fn ended(mut trainer: Trainer) -> End {
 /// Trains, saves at one place and fails at a later one.
 fn interrupted(path: &Path, save: (usize, Option<usize>), fail: (usize, Option<usize>)) {
     let crash = Crash { path, save, fail };
-    // The callback that saves stands first: the states of those after it agree all the same.
+    // The callback that saves comes first: the states of those after it agree nevertheless.
     let fit = fit().callback(crash).callback(Watch::default());
     let error = trainer().fit(&points(800), fit).unwrap_err();
     says(&error, &["Crash", "crash"]);
@@ -131,7 +131,7 @@ fn a_stream_goes_on_from_its_window() -> Result<()> {
         assert_eq!(bits(&second.fit(data.clone(), fit())?), want);
         assert_eq!(digest(&second), digest(&whole));
     }
-    // Data at hand goes on where a stream of the same stopped.
+    // Data in memory continues from the point at which a stream of the same data stopped.
     let mut third = strayed();
     third.load_checkpoint(&path)?;
     assert_eq!(bits(&third.fit(&*data, fit())?), want);

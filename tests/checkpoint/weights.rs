@@ -20,7 +20,7 @@ pub fn recorded() -> Trainer {
     layers.compile(device(), Compile::new(Sgd::default(), Loss::MeanSquaredError)).unwrap()
 }
 
-/// Where PyTorch's `Sequential` has the layers with weights.
+/// The places of the layers with weights in PyTorch's `Sequential`.
 pub fn torch() -> WeightMap {
     WeightMap::torch(["0", "2", "4"])
 }
@@ -218,14 +218,14 @@ fn the_scale_of_the_samples_survives() -> Result<()> {
     for trainer in [&mut weights, &mut checkpoint, &mut of_checkpoint] {
         assert_eq!(trainer.predict(&pixels(8)?)?, want);
     }
-    // Another library's file has no place for it: the call says what it needs.
+    // Another library's file has no place for this: the call's message says what it needs.
     let mut foreign = recorded();
     foreign.load_weights_as(file("torch"), &torch())?;
     let x = pixels(8)?;
     says(&foreign.predict(&x).unwrap_err(), &["weights came from elsewhere", "Features"]);
     let given = Features { x: std::slice::from_ref(&x), scale: Some(1.0 / 255.0) };
     assert_eq!(foreign.predict(given)?, want);
-    // It goes from file to file, and the same weights are the same bytes.
+    // It passes from file to file, and the same weights give the same bytes.
     weights.save_weights(file("again"))?;
     assert!(std::fs::read(file("again")).unwrap() == std::fs::read(file("weights")).unwrap());
     // A damaged entry is an error, and changes nothing.

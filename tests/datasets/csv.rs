@@ -79,7 +79,7 @@ fn classes_are_told_apart_by_their_text() {
     assert_eq!(labels.labels.as_u32().unwrap(), [1, 0, 1, 2]);
     let again = ids.labels_of("id", &labels.classes).unwrap();
     assert_eq!(again.as_u32().unwrap(), [1, 0, 1, 2]);
-    // What an f32 or an f64 rounds to a whole number is none.
+    // A number that only f32 or f64 rounding makes whole is not whole.
     for bad in ["0.99999999", "0.99999999999999999999", "1e-50", "9223372036854775808", "1.5"] {
         let (field, detail) = refused(parse(format!("y\n1\n{bad}\n2\n")).unwrap().labels("y"));
         assert_eq!(field, "line 3, column `y`");
@@ -130,9 +130,9 @@ fn text_in_a_number_column_is_refused_by_line_and_column() {
         }
         assert_eq!(field, "line 5, column `rooms`", "{detail}");
         assert!(detail.contains(words), "{detail}");
-        // With Windows' line ends, which make an empty line a field of its own, the same.
+        // With Windows' line ends, which make an empty line a separate field, the same.
         assert_eq!(refused(parse(text.replace('\n', "\r\n"))), (field, detail));
-        // In the first row, it makes the column one of text, which is refused where numbers are asked for.
+        // In the first row, it makes the column one of text, which is refused if numbers are asked for.
         let quoted = format!("town,rooms\nGera,1\nJena,{bad}\n").replace("Gera,1", "Gera,one");
         let (field, _) = refused(parse(&quoted).unwrap().numbers(&["rooms"]));
         assert_eq!(field, "line 2, column `rooms`");
@@ -181,7 +181,7 @@ fn a_quote_that_is_never_closed_is_refused_where_it_opens() {
             self.0.read(&mut buffer[..count])
         }
     }
-    // The parser knows a mark of byte order in one piece alone.
+    // The parser only knows a byte order mark in one piece.
     for (text, line) in cases.into_iter().filter(|(text, _)| !text.starts_with('\u{feff}')) {
         let read = Csv::new().read_from("homes.csv", Slow(text.as_bytes()));
         assert_eq!(refused(read).0, format!("line {line}"), "{text:?}");

@@ -14,7 +14,7 @@ fn windows(loader: Loader) -> Vec<Window> {
 }
 
 proptest! {
-    /// Whatever the sizes, the windows laid end to end are the order.
+    /// Whatever the sizes, the windows one after the other give the order.
     #[test]
     fn windows_cover_the_order(
         order in prop::collection::vec(0..40_u32, 1..200),
@@ -43,7 +43,7 @@ fn orders_that_cannot_be_loaded_are_refused() {
     says(load(vec![0, 2, 3], 1, 1), &["rows = 3", "rows[2]", "0..3"]);
 }
 
-/// What the reads of a [`Probe`] do.
+/// The action of each read of a [`Probe`].
 type Reading = Box<dyn Fn(&[u32]) -> Result<()> + Send + Sync>;
 
 /// A dataset of 100 bytes that counts its reads and does something in each.
@@ -163,7 +163,7 @@ fn dropping_the_loader_ends_the_thread() {
     assert_eq!(Arc::strong_count(&probe), 1, "the thread has let go of the dataset");
     assert_eq!(probe.reads(), 2);
 
-    // A read in progress: it is waited for, and no other begins.
+    // A read in progress: drop waits for it, and no other begins.
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let closed = gate.clone();
     let probe = Probe::new(move |_| {

@@ -43,7 +43,7 @@ fn numbers(value: &Value) -> Vec<f64> {
     }
 }
 
-/// An empty folder of this test's own.
+/// An empty folder for this test.
 fn folder(test: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("datasets").join(test);
     let _ = std::fs::remove_dir_all(&dir);

@@ -248,7 +248,7 @@ fn no_broken_file_makes_the_reader_panic() {
 }
 
 proptest! {
-    /// Whatever the shape, elements in Fortran's order arrive where they belong.
+    /// For any shape, elements in Fortran's order arrive at the right places.
     #[test]
     fn fortran_order_is_undone(dims in prop::collection::vec(0..5_usize, 0..5)) {
         let len: usize = dims.iter().product();

@@ -75,7 +75,7 @@ fn samples_of_any_shape_and_bytes_are_scaled_place_by_place() {
     assert_eq!(z, Tensor::f32([2, 2, 1], [-1.0, -1.0, 1.0, 1.0]).unwrap());
     let one = Tensor::f32([1, 2, 1], [127.5, 40.0]).unwrap();
     assert_eq!(scaler.transform(&one).unwrap(), Tensor::f32([1, 2, 1], [0.0, 2.0]).unwrap());
-    // Outside the range that was fitted.
+    // Outside the fitted range.
     let scaler = MinMaxScaler::fit(&x).unwrap();
     assert_eq!(scaler.transform(&one).unwrap(), Tensor::f32([1, 2, 1], [0.5, 1.5]).unwrap());
 }
@@ -143,7 +143,7 @@ fn saved_scalers_come_back_to_the_last_bit() {
     let folder = std::env::temp_dir().join(format!("wgrad-scalers-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("scaler.json");
-    // Numbers that decimals hold only in full length, and extremes.
+    // Numbers that need all their decimals, and extremes.
     let x = [0.1, 1.0 / 3.0, 1e-38, -3e38, 7.0, -0.0, 2.5e-40, 3e38].map(|v| v as f32);
     for x in [table(), Tensor::f32([2, 2, 2], x).unwrap()] {
         let standard = StandardScaler::fit(&x).unwrap();
@@ -157,7 +157,7 @@ fn saved_scalers_come_back_to_the_last_bit() {
         let min_max = MinMaxScaler::fit_range(&x, -0.1, 0.7).unwrap();
         min_max.save(&path).unwrap();
         assert_eq!(MinMaxScaler::load(&path).unwrap(), min_max);
-        // One kind is not the other.
+        // JSON of one kind is not the other.
         let error = StandardScaler::load(&path).unwrap_err();
         says(
             Err::<(), _>(error),

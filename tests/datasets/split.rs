@@ -113,8 +113,8 @@ fn classes_that_cannot_be_stratified_are_refused() {
 }
 
 proptest! {
-    /// Whatever the labels, a split loses no row and doubles none, and a stratified one gives each class
-    /// its share to within two rows, or one where no class is so rare that it must be rounded up.
+    /// For any labels, a split loses no row and doubles none, and a stratified one gives each class its share to within
+    /// two rows, or to within one if no class is so rare that it must be rounded up.
     #[test]
     fn splits_divide(
         labels in prop::collection::vec(0..4_u32, 8..200),

@@ -104,7 +104,7 @@ fn a_wrong_delimiter_is_named() {
         let text = semicolons.replace(';', &delimiter.to_string());
         let (_, detail) = refused(read(&Csv::new(), &text));
         assert!(detail.contains(&format!("Csv::delimiter(b'{shown}')")), "{detail}");
-        // What the message says is what helps.
+        // The advice in the message works.
         let csv = Csv::new().delimiter(delimiter as u8).decimal_comma();
         assert_eq!(bits(&read(&csv, &text).unwrap(), "area"), of(&[70.5, 55.0]));
         let bare = text.split_once('\n').unwrap().1;
@@ -138,7 +138,7 @@ fn numbers_are_read_in_other_notations() {
     let (field, detail) = refused(read(&german, "price\n2,5\n1.5\n"));
     assert_eq!(field, "line 3, column `price`");
     assert!(detail.contains("`1.5` is no finite number"), "{detail}");
-    // What the file needs is said where it is missed.
+    // The message about a missing setting says what the file needs.
     let text = read(&Csv::new().delimiter(b';'), "price;n\n2,5;1\n").unwrap();
     let (_, detail) = refused(text.numbers(&["price"]));
     assert!(detail.contains("Csv::decimal_comma"), "{detail}");
@@ -161,7 +161,7 @@ fn every_line_end_is_one() {
     for end in ["\r\n", "\r"] {
         let other = text.replace('\n', end);
         assert_eq!(read(&Csv::new(), &other).unwrap(), want, "{end:?}");
-        // In pieces of one byte too, where CR and LF come apart.
+        // In pieces of one byte too, which separate CR and LF.
         let mut left = other.as_bytes();
         let slow = std::iter::from_fn(|| left.split_off_first().map(|b| [*b]));
         assert_eq!(Csv::new().read_from("homes.csv", Pieces(slow)).unwrap(), want, "{end:?}");
@@ -213,7 +213,7 @@ fn an_unnamed_index_is_no_column() {
 fn missing_values_are_filled_dropped_or_let_through() {
     let text = "age,town\n,Jena\n20,NA\n40,Halle\n?,\nNaN,Jena\n";
     let csv = Csv::new().missing_value("?");
-    // Nothing said: refused where the first is, with the way out.
+    // Without a setting, the first missing value is refused, and the message says what to do.
     let (field, detail) = refused(read(&csv, text));
     assert_eq!(field, "line 2, column `age`");
     assert!(detail.contains("empty") && detail.contains("Csv::missing"), "{detail}");
@@ -245,7 +245,7 @@ fn missing_values_are_filled_dropped_or_let_through() {
 
     let dropped = read(&csv.clone().missing(Missing::DropRow), text).unwrap();
     assert_eq!((dropped.len(), bits(&dropped, "age")), (1, of(&[40.0])));
-    // Of the rows that are left, messages name the line in the file.
+    // Messages about the rows that are left name the line in the file.
     let (field, _) = refused(dropped.numbers(&["town"]));
     assert_eq!(field, "line 4, column `town`");
     let some = csv.missing(Missing::Nan).missing_in("town", Missing::DropRow);

@@ -131,7 +131,7 @@ fn a_batch_axis_in_the_models_shape_is_named() -> Result<()> {
     // One sample has a batch axis too.
     let t = &mut trainer(&linear());
     refused!(t.predict(&floats([4])), Error::Shape { .. }, "[4]", "A single sample is [1, ...]");
-    // Other shapes get no advice that is not theirs.
+    // Other shapes only get advice that suits them.
     let error = t.predict(&floats([6, 5])).unwrap_err().to_string();
     assert!(!error.contains("batch axis") && !error.contains("Flatten"), "{error}");
     Ok(())
@@ -202,7 +202,7 @@ fn nan_and_infinity_are_refused_unless_allowed() -> Result<()> {
         let y = Tensor::u32([2], [0, 1])?;
         let result = TensorDataset::new(x.clone(), y.clone());
         refused!(result, Error::Data { .. }, "`x`", "row 1", "1 of 8", "new_allow_non_finite");
-        // Allowed, it reaches the loss; it is not hidden on the way.
+        // If allowed, it reaches the loss; nothing hides it on the way.
         let data = TensorDataset::new_allow_non_finite(x, y)?;
         let loss = trainer(&linear()).evaluate(&data)?.loss;
         assert!(!loss.is_finite(), "{bad} gives a loss of {loss}");
@@ -249,7 +249,7 @@ fn metrics_that_do_not_suit_are_refused() {
     };
     let result = settings(vec![Metric::MeanSquaredError]);
     refused!(result, Error::DType { .. }, "mean_squared_error", "u32", "f32");
-    // However many metrics there are, each has its column, and a name of its own.
+    // For any number of metrics, each has its own column and its own name.
     let t = &mut settings(vec![Metric::Accuracy; 9]).unwrap();
     let logs = &fit(t, &classes(3, 4)).unwrap().epochs[0].logs;
     assert!(logs.len() == 10 && logs[1..].windows(2).all(|w| w[0].1 == w[1].1), "{logs:?}");

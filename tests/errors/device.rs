@@ -1,4 +1,4 @@
-//! No adapter: what the environment excludes is said, in a process of its own.
+//! No adapter: the message says what the environment excludes; tested in a separate process.
 
 use std::process::Command;
 use wgrad::gpu::{Device, DeviceOptions, block_on};
@@ -7,7 +7,7 @@ use wgrad::{Error, Result};
 /// Marks the process that only opens a device.
 const CHILD: &str = "WGRAD_TEST_OPENS_A_DEVICE";
 
-/// Opens the device that the environment names. Run by the tests below with environments of their own.
+/// Opens the device that the environment names. The tests below run it, each with its own environment.
 #[test]
 fn the_environment_chooses_the_adapter() {
     let opened = Device::new();

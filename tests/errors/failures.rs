@@ -20,7 +20,7 @@ fn kind(error: &Error) -> GpuErrorKind {
 
 #[test]
 fn a_validation_error_arrives_once() {
-    // A device of its own: the failure is kept per device, and other tests share theirs.
+    // A separate device: each device keeps its failure, and other tests share theirs.
     let device = Device::new().unwrap();
     device.check("nothing").unwrap();
     let _ = device.wgpu().0.create_buffer(&wgpu::BufferDescriptor {
@@ -34,7 +34,7 @@ fn a_validation_error_arrives_once() {
     assert_eq!(kind(&error), GpuErrorKind::Validation);
     says(&error, &["GPU validation error in making a wrong buffer", "wrong"]);
     device.check("again").unwrap();
-    // The device is none the worse.
+    // The device still works.
     let mut t = linear().compile(&device, Compile::new(Sgd::default(), SPARSE)).unwrap();
     t.fit(&classes(6, 4), Fit::new().batch_size(4)).unwrap();
 }
@@ -51,7 +51,7 @@ fn a_shader_that_does_not_compile_arrives() {
     says(&error, &["compiling", "broken"]);
 }
 
-/// Kernels are compiled on several threads where the adapter is not a CPU: each failure is that of its kernel.
+/// If the adapter is not a CPU, several threads compile kernels: each failure belongs to its kernel.
 #[test]
 fn a_kernel_that_does_not_compile_is_named_and_the_others_work() {
     let device = Device::new().unwrap();
@@ -116,8 +116,8 @@ fn running_out_of_memory_arrives() {
     if std::env::var_os(CHILD).is_some() {
         return take_all_memory(&device);
     }
-    // Software Vulkan has memory until a process runs out of addresses, so the child is given few of
-    // them, and the tests beside it keep theirs.
+    // Software Vulkan has memory until a process runs out of addresses, so the child is given few of them, and the
+    // other tests keep theirs.
     let test = std::env::current_exe().unwrap();
     let mut child = match cfg!(unix) && device.caps().cpu {
         true => {
@@ -142,7 +142,7 @@ fn take_all_memory(device: &Device) {
     assert_eq!(kind(&error), GpuErrorKind::OutOfMemory, "{error}");
     says(&error, &["use a smaller batch or a smaller model"]);
     println!("arrived: {error}");
-    // What is freed is there again, and the device works.
+    // Freed memory is available again, and the device works.
     (0..100_000).for_each(|i| store.remove(&format!("b{i}")));
     device.wait().unwrap();
     let mut executor = exponential(device, &mut store).unwrap();
@@ -206,7 +206,7 @@ fn a_trainer_on_a_lost_device_says_so() {
     lost(t.set_weights(&weights));
     lost(linear().compile(&device, Compile::new(Adam::default(), SPARSE)));
     drop(t);
-    // Another device is none the worse.
+    // Another device still works.
     trainer(&linear()).evaluate(&data).unwrap();
 }
 

@@ -12,7 +12,7 @@ use wgrad::plan::Plan;
 type Build = fn(&mut Graph, Value, Value) -> Result<Value>;
 
 /// Every function of the graph that builds from values, by name: applied to a value of the graph and a foreign one,
-/// which takes each place in turn where the function has several.
+/// which takes each place in turn if the function has several.
 const BUILDERS: &[(&str, Build)] = &[
     ("unary", |g, _, v| g.unary("tanh", v, &[])),
     ("binary", |g, x, v| g.binary("maximum", x, v)),
@@ -71,7 +71,7 @@ fn model() -> Result<Model> {
     Sequential::new([3]).add(Flatten).build()
 }
 
-/// A value past the end of the other graph, and one whose place the other graph has too.
+/// A value past the end of the other graph, and one whose index the other graph has too.
 #[test]
 fn a_value_of_another_graph_is_refused_by_every_builder() {
     for (name, build) in BUILDERS {
@@ -179,7 +179,7 @@ fn tensors_without_elements_are_refused() {
             let x = g.input("full", [2, 2], DType::F32);
             let empty = one(&mut g, &dims);
             let error = build(&mut g, empty, x).expect_err(name);
-            // Some do not fit for another reason too, which is said first.
+            // Some do not fit for another reason too, which the message gives first.
             assert!(matches!(error, Error::Shape { .. }), "{name}: {error}");
             assert!(
                 error.to_string().contains(zero) || error.to_string().contains("do not fit"),

@@ -141,7 +141,7 @@ fn branches_and_shared_layers_are_seen_through() -> Result<()> {
         let error = compiled(outputs, &a, sparse(true)).map(|_| ()).unwrap_err();
         says(&error, &["layer `shared`", "softmax", "no logits"]);
     }
-    // A loss of its own for an output.
+    // A separate loss for an output.
     let model = Model::new([&a], [&heads[0], &a.then(Dense::new(1))])?;
     let settings =
         |loss| Compile::new(Sgd::default(), sparse(false)).output_loss("dense_1", loss, 1.0);
@@ -173,7 +173,7 @@ impl std::io::Write for Out {
     }
 }
 
-/// What the crate `log` was told.
+/// What the crate `log` received.
 static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 struct Logger;

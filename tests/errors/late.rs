@@ -72,7 +72,7 @@ fn a_refused_shader_gives_no_zeros_where_errors_come_late() {
     refused(compiled(&refusing.with_late_errors()).unwrap().predict(&data));
 }
 
-/// One trainer's refused kernel may be heard of by another first. Both are told: what either reads may be zeros.
+/// Another trainer may hear first of one trainer's refused kernel. Both get the error: what either reads may be zeros.
 #[test]
 fn late_errors_reach_each_that_shares_the_device() {
     let data = classes(6, 4);
@@ -87,12 +87,12 @@ fn late_errors_reach_each_that_shares_the_device() {
     refused(t.predict(&data));
     t.predict(&data).unwrap();
     refused(block_on(executor.read("y")));
-    // What was told is told.
+    // An error that was reported is not reported again.
     refusing.wait().unwrap();
     t.predict(&data).unwrap();
 }
 
-/// A product, which has 64-bit words where the capabilities say so, and its operand.
+/// A product, which has 64-bit words if the capabilities say so, and its operand.
 fn product(device: &Device) -> (Plan, Store) {
     lowered(device, |g, x| g.matmul(x, x))
 }
@@ -131,7 +131,7 @@ fn waiting_for_the_device_finds_what_came_late() {
     refusing.wait().unwrap();
 }
 
-/// Where nothing fails, waiting for errors changes nothing.
+/// If nothing fails, waiting for errors changes nothing.
 #[test]
 fn training_gives_the_same_bits_where_errors_come_late() {
     let data = classes(40, 4);

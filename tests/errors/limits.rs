@@ -1,4 +1,4 @@
-//! What the adapter cannot hold, bind or dispatch: refused by name, with nothing allocated before.
+//! Work that the adapter cannot hold, bind or dispatch is refused by name, with nothing allocated before.
 
 use super::*;
 use wgrad::gpu::Store;
@@ -83,7 +83,7 @@ fn a_real_plan_over_the_real_limit_is_refused() -> Result<()> {
     let x = TensorType::f32([rows, 4]);
     let y = TensorType { shape: [rows].into(), dtype: DType::U32 };
     let batch = Batch::new("train", x, y, 32, 1);
-    // Which of the two limits is met first is the device's.
+    // The device decides which of the two limits comes first.
     let of_buffers = caps().max_buffer_bytes <= caps().max_binding_bytes;
     let what = if of_buffers { "bytes of one buffer" } else { "gather" };
     let t = trainer(&linear());
@@ -125,7 +125,7 @@ fn workgroups_over_the_limit_are_counted() -> Result<()> {
     assert!(fits[0] <= 3 && fits[1] <= 3 && fits.iter().product::<u32>() >= 8, "{fits:?}");
     refused!(plan([each, 11], 3), Error::Limit { .. }, "workgroups", "allows 9", "smaller");
 
-    // A gathered row lies along one dimension: two of 256 vectors fit here.
+    // A gathered row is along one dimension: two of 256 vectors fit here.
     let gather = |width: usize| {
         let mut g = Graph::new();
         let table = g.input("table", [3, width], DType::F32);

@@ -1,4 +1,4 @@
-//! Gzip files and zip archives with right checksums, whatever they hold.
+//! Gzip files and zip archives with right checksums, with any content.
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder};

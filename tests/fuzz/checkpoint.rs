@@ -1,4 +1,4 @@
-//! Readers of checkpoints and weights. What is taken is trained on with, since a number may do its harm later.
+//! Readers of checkpoints and weights. Training continues with what is accepted, since a number may do its harm later.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -114,7 +114,7 @@ fn checkpoints_are_taken_or_refused() {
     fuzz("checkpoint", inputs(1), make, |bytes| goes_on(&mut trainer, &folder.0, bytes));
 }
 
-/// Each number of the metadata alone, at each end of its type: what one input in a thousand has by chance.
+/// Each number of the metadata alone, at each end of its type: one input in a thousand has such a number by chance.
 #[test]
 fn every_counter_of_a_checkpoint_is_checked() {
     let folder = Folder::new("counters");

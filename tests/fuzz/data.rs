@@ -66,7 +66,7 @@ fn csv_files_are_read_or_refused() {
     fuzz("csv", inputs(1), make, |bytes| {
         let delimiter = if bytes.contains(&b';') { b';' } else { b',' };
         let table = Csv::new().delimiter(delimiter).read_from("fuzz.csv", bytes);
-        // What is refused here was read nevertheless.
+        // What is refused here was still read.
         if let Ok(table) = &table {
             let names = table.names().to_vec();
             drop(table.numbers(&names));

@@ -35,7 +35,7 @@ fn file(folder: &Path, kind: &str) -> Option<PathBuf> {
     entries.into_iter().find(|path| path.extension().is_some_and(|e| e == kind))
 }
 
-/// What stands before the content: a mark and a checksum.
+/// The bytes before the content: a mark and a checksum.
 const HEAD: usize = 12;
 
 /// The file with another content, and a right checksum.
@@ -48,7 +48,7 @@ fn a_pipeline_cache_of_another_device_is_not_used() {
     let folder = Folder::new("pipelines");
     let doubles = |device: &Device| {
         assert_eq!(doubled(device).unwrap(), Tensor::f32([2], vec![2.0, 4.0]).unwrap());
-        // Nothing is left for the next one who looks.
+        // Nothing is left for the next reader.
         device.check("afterwards").unwrap();
     };
     doubles(&open(&folder.0).unwrap());

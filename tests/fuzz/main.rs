@@ -75,11 +75,11 @@ fn fuzz(
         }
     }
     println!("{name}: {taken} taken, {refused} refused");
-    // A loop that sees one side alone looks at nothing.
+    // A loop that only sees one of the two results tests nothing.
     assert!(taken > 0 && refused > 0, "{name}: {taken} taken, {refused} refused");
 }
 
-/// A folder of its own for each test, removed at its end.
+/// A separate folder for each test, removed at its end.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! What readers take of memory: a bound for packed files, and never more than twice the tensor.
+//! The memory that readers take: a bound for packed files, and never more than twice the tensor.
 
 use super::archive::{gzip, idx, npy, zip};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The most bytes that this thread held during `work` beside those from before.
+/// The most bytes that this thread had during `work` beside those from before.
 pub fn peak_of(work: impl FnOnce()) -> usize {
     let before = HELD.get();
     MOST.set(before);
@@ -90,7 +90,7 @@ fn what_is_held_is_counted() {
 
 #[test]
 fn readers_hold_at_most_twice_the_tensor() {
-    // No power of two, which the growth of a vector would meet exactly.
+    // Not a power of two, which a vector's growth would meet exactly.
     const ELEMENTS: usize = 700_001;
     let extent = [ELEMENTS as u32];
     for (element, width) in [(0x08, 1), (0x0c, 4), (0x0d, 4)] {
@@ -141,7 +141,7 @@ fn a_small_gzip_file_does_not_fill_the_memory() {
         assert!(error.contains(word), "{error}");
     }
     assert!(error.contains("`Idx::new().max_unpacked(1073741824)`"), "{error}");
-    // What the message says helps, and a bound may be lowered.
+    // The advice in the message works, and a bound may be lowered.
     let file = bomb(80);
     assert!(parse_idx("a", &file).is_err());
     within_twice("raised", 80 * MIB, || Idx::new().max_unpacked(80 << 20).parse("a", &file));

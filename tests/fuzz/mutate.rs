@@ -127,7 +127,7 @@ fn integer(random: &mut Random, file: &mut [u8], at: usize) {
     file[at..at + room].copy_from_slice(&bytes[..room]);
 }
 
-/// Another number in place of the next one that stands in the file as text.
+/// Another number in place of the next one in the file's text.
 fn number(random: &mut Random, file: &mut Vec<u8>, at: usize) {
     let Some(start) = file[at..].iter().position(u8::is_ascii_digit).map(|i| at + i) else {
         return;

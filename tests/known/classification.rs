@@ -38,7 +38,7 @@ fn recorded() -> Result<Recorded> {
     Ok(Recorded { train: data("train")?, test: data("test")?, weights, all })
 }
 
-/// Trains as the recorded run did: 50 epochs in order, the last rows held back for validation.
+/// Trains as the recorded run did: 50 epochs in order, the last rows kept for validation.
 fn train(recorded: &Recorded, from_logits: bool, rate: f32) -> Result<(Trainer, History)> {
     let config = &recorded.all["config"];
     let whole = |key: &str| -> Result<usize> { Ok(number(config, key)? as usize) };
@@ -62,8 +62,8 @@ fn train(recorded: &Recorded, from_logits: bool, rate: f32) -> Result<(Trainer, 
     Ok((trainer, history))
 }
 
-/// Epochs before any rounding takes a unit across the kink of its ReLU, after which two runs part slowly: on
-/// software Vulkan it is the 39th.
+/// Epochs before any rounding takes a unit across the kink of its ReLU, after which two runs slowly differ: on software
+/// Vulkan it is the 39th.
 const SAME: usize = 20;
 
 /// Losses and accuracies of the first epochs, with the tolerance of each.

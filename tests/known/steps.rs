@@ -86,7 +86,7 @@ fn two_hundred_steps_of_every_optimizer_agree_with_keras() -> Result<()> {
         let name = format!("{} {}", text(&entry, "name")?, text(&entry, "loss")?);
         let want = list(&entry, "losses")?;
         ensure!(want.len() == 200, "{name}: {} steps", want.len());
-        // Roundings of 6e-8 grow as the parameters part; the recorded runs are 1e-2 from each other.
+        // Roundings of 6e-8 grow as the parameters drift apart; the recorded runs are 1e-2 from each other.
         agree(&name, &losses(&all, &entry, want.len())?, &want, 1e-4, 0.0);
         kinds.insert(text(&entry, "optimizer")?.to_owned());
     }

@@ -30,7 +30,7 @@ use wgrad::{Error, Result};
 /// What a graph of layers gave: outputs, and the gradients of Σ output · upstream over all outputs.
 struct Step {
     outputs: Vec<Tensor>,
-    /// Of each input, with no elements for ids.
+    /// The gradient of each input, with no elements for ids.
     inputs: Vec<Vec<f32>>,
     weights: Vec<Vec<f32>>,
 }
@@ -47,8 +47,8 @@ fn upstream(i: usize, len: usize) -> Vec<f32> {
     uniform(90 + i as u32, len, 0.25, 1.75)
 }
 
-/// Builds a graph on inputs and weights, and runs it with its gradients; `words` are seed and step. Upstream
-/// gradients are those of [`upstream`] where none is `given`.
+/// Builds a graph on inputs and weights, and runs it with its gradients; `words` are seed and step. Upstream gradients
+/// are those of [`upstream`] if none is `given`.
 fn differentiate(
     inputs: &[&Tensor],
     weights: &[&Tensor],

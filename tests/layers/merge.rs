@@ -79,7 +79,7 @@ fn concatenate_agrees_with_the_oracle_along_every_axis() {
     assert_eq!(Concatenate::default(), Concatenate::new(-1));
 }
 
-/// The same tensor may stand in several places: its gradient is the sum of those.
+/// The same tensor may be in several places: its gradient is the sum over them.
 #[test]
 fn a_tensor_merged_with_itself() {
     let x = input([3]);

@@ -124,7 +124,7 @@ fn frozen_layers_count_as_non_trainable() {
     assert_eq!(counts(&model), ["37", "32", "5"]);
     let error = model.set_trainable("dense_2", true).unwrap_err();
     says(&error, &["layer = dense_2", "dense, p_re_lu, dense_1"]);
-    // A frozen layer passes gradients on, and has one of its own for those who ask.
+    // A frozen layer passes gradients on, and also has a gradient itself if asked.
     let weights: Vec<Tensor> =
         model.weights().zip(2..).map(|((_, spec), i)| numbers(spec.shape.dims(), i)).collect();
     let step = model_step(&model, &[&numbers(&[2, 3], 1)], &refs(&weights), None).unwrap();

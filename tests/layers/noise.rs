@@ -41,7 +41,7 @@ fn alpha_dropout_keeps_mean_and_variance() {
         let dropped = step.inputs[0].iter().filter(|&&d| d == 0.0).count() as f64 / 5e5;
         assert!((dropped - f64::from(rate)).abs() < 0.004, "rate {rate}: {dropped} dropped");
     }
-    // Plain dropout of the same rate doubles the variance: the check is able to fail.
+    // Plain dropout of the same rate doubles the variance: the check can fail.
     let step = layer_step(&Dropout::new(0.5), &[&x], &[], Some(SETTING)).unwrap();
     assert!((moments(step.y()).1 - 1.0).abs() > 0.5);
     draws_anew(&AlphaDropout::new(0.5), &x);
@@ -114,7 +114,7 @@ fn bad_settings_name_the_layer() {
     }
 }
 
-/// Every layer of a model draws numbers of its own, and so does every use of a shared one.
+/// Every layer of a model draws different numbers, and so does every use of a shared one.
 #[test]
 fn layers_and_uses_draw_different_numbers() {
     let x = input([100]);

@@ -124,7 +124,7 @@ fn the_examples_of_keras() -> Result<()> {
     close("given", &outputs(given, 1, &[1.0, 2.0, 3.0])?, &[-2.0 * half, -half, 0.0]);
     let invert = Normalization::new().invert(true).adapt(&rows)?;
     close("invert", &outputs(invert, 3, &[1.0, 2.0, 3.0])?, &[2.0, 10.0, 8.0]);
-    // Not adapted yet it changes nothing; a number for all places is one for each.
+    // Before it is adapted it changes nothing; a number for all places is one for each.
     assert_eq!(outputs(Normalization::new(), 2, &[1.5, -3.0])?, [1.5, -3.0]);
     let each = Normalization::new().statistics([1.0], [4.0])?;
     assert_eq!(outputs(each, 2, &[1.5, -3.0])?, [0.25, -2.0]);
@@ -163,7 +163,7 @@ fn training_leaves_it_and_files_hold_it() -> Result<()> {
     assert_eq!(before[..2], after[..2]);
     assert_ne!(before[2..], after[2..]);
     let last = *history.get("loss").last().unwrap();
-    // The control: as it is, the data saturates every unit.
+    // The control: the data without this layer saturates every unit.
     let mut raw = model(Normalization::new()).compile(device(), compile())?;
     let of_raw = *raw.fit(&data, fit())?.get("loss").last().unwrap();
     assert!(last < 0.05 && of_raw > 2.0 * last, "{last} and {of_raw}");
@@ -224,7 +224,7 @@ fn what_does_not_suit_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// A layer whose weight begins as another number of values than it has elements.
+/// A layer whose weight has more or fewer initial values than elements.
 #[derive(Debug)]
 struct Miscounted(usize);
 

@@ -69,7 +69,7 @@ fn permute_refuses_what_is_no_permutation() {
     }
 }
 
-/// Ids may be given another shape on the way to their table, and numbers are needed for what moves them.
+/// Ids may get another shape before their table, but a layer that moves elements needs numbers.
 #[test]
 fn ids_are_reshaped_and_not_transposed() {
     let ids = input([6]);

@@ -27,8 +27,8 @@ fn wrong(
     })
 }
 
-/// Fails unless the classes agree, or where it would pass unnoticed that two of them are exchanged, or that a class
-/// has some bytes of another.
+/// Fails unless the classes agree, or if the check would miss that two of them are exchanged, or that a class has some
+/// bytes of another.
 fn check(
     announced: &[(BufferClass, u64)],
     found: impl Fn(BufferClass) -> (u64, u64),
@@ -77,7 +77,7 @@ fn a_plan_announces_what_is_allocated_by_class() -> Result<()> {
             let found: Vec<(u64, u64)> = match class {
                 BufferClass::Uniform => vec![of("parameters"), of("step blocks")],
                 BufferClass::Activation => vec![of("activation")],
-                // What the store holds, and the gradients, go by their names in the plan.
+                // The plan's names identify what the store has, and the gradients.
                 _ => {
                     let own = plan.buffers.iter().filter(|decl| decl.class == class);
                     own.map(|decl| of(&decl.name)).collect()

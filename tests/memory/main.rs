@@ -17,7 +17,7 @@ use wgrad::plan::Plan;
 use wgrad::prelude::*;
 use wgrad::train::Batch;
 
-/// What wgpu holds on a device.
+/// What wgpu has on a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Held {
     buffers: isize,
@@ -43,7 +43,7 @@ fn held_at_rest(device: &Device) -> Result<Held> {
     Ok(held(device))
 }
 
-/// The number and the bytes of the buffers of each label, where the backend tells. A buffer may seem up to 255 bytes
+/// The number and the bytes of the buffers of each label, if the backend tells. A buffer may seem up to 255 bytes
 /// larger than it is: the gap before the next one is counted with it.
 fn by_label(device: &Device) -> Option<BTreeMap<String, (u64, u64)>> {
     let mut labels: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -54,7 +54,7 @@ fn by_label(device: &Device) -> Option<BTreeMap<String, (u64, u64)>> {
     Some(labels)
 }
 
-/// A device of the test's own: others would be counted too.
+/// A separate device for the test, since other tests would be counted too.
 fn own_device(memory: Option<u64>) -> Result<Device> {
     let options = DeviceOptions { memory, ..support::options()? };
     Ok(block_on(Device::open(&options))?)

@@ -1,4 +1,4 @@
-//! What does not fit is refused before anything is allocated, and what is there makes way.
+//! What does not fit is refused before anything is allocated, and what is there is dropped to make room.
 
 use super::*;
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ fn largest(error: &Error) -> Result<usize> {
     Ok(rest.split(' ').next().context("a number")?.parse()?)
 }
 
-/// A call with batches of a size: what it gives, and whether wgpu holds as much after it as before.
+/// A call with batches of a size: what it gives, and whether wgpu has as much after it as before.
 type Attempt<'a> = &'a dyn Fn(usize) -> Result<(wgrad::Result<()>, bool)>;
 
 /// A batch of `size` is refused, before anything is allocated for it; the one that the message names fits, and no
@@ -173,7 +173,7 @@ fn a_fit_keeps_what_it_uses_while_a_callback_asks_for_more() -> Result<()> {
     Ok(())
 }
 
-/// Where each buffer lies, where the backend tells.
+/// The place of each buffer, if the backend tells.
 fn places(device: &Device) -> Result<Option<Vec<(String, u64, u64)>>> {
     held_at_rest(device)?;
     let Some(report) = device.wgpu().0.generate_allocator_report() else { return Ok(None) };
@@ -196,7 +196,7 @@ fn the_same_again_takes_the_same_buffers() -> Result<()> {
     };
     let first = run(100)?;
     ensure!(run(100)? == first, "a buffer was made anew");
-    // Numbers of batches of another size take other room.
+    // Numbers of batches of another size need different memory.
     ensure!(first.is_none() || run(64)? != first, "places tell nothing");
     Ok(())
 }

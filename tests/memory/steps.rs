@@ -1,4 +1,4 @@
-//! Steps allocate nothing: what wgpu holds is counted while they are under way, not only once they have ended.
+//! Steps allocate nothing: what wgpu has is counted while they run, not only after they end.
 
 use super::*;
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ use wgrad::kernels::STEP_BLOCKS_BYTES;
 /// Submits of an executor that may be under way, each with the words of its steps in staging memory.
 const UNDER_WAY: isize = 2;
 
-/// The different counts that a thread of its own sees while `work` runs, which may look at them too.
+/// The different counts that a separate thread sees while `work` runs; `work` may look at them too.
 fn watching<T>(
     device: &Device,
     work: impl FnOnce(&Mutex<Vec<Held>>) -> Result<T>,
@@ -36,7 +36,7 @@ fn watching<T>(
     Ok((result?, seen.into_inner().unwrap()))
 }
 
-/// Fails where more is held than before, but for so many staging buffers of so many bytes in all.
+/// Fails if there is more than before, except for so many staging buffers of so many bytes in all.
 fn no_more(count: &Held, before: &Held, buffers: isize, bytes: u64) -> Result<()> {
     ensure!(count.bind_groups == before.bind_groups, "{count:?} after {before:?}");
     ensure!(count.pipelines == before.pipelines, "{count:?} after {before:?}");

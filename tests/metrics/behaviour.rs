@@ -121,7 +121,7 @@ fn labels_of_their_own_are_counted_each() -> Result<()> {
     let metrics = [Metric::BinaryAccuracy { threshold: 0.5 }, Metric::Accuracy];
     let evaluation = evaluate(&p, &y, loss, &metrics, 1)?;
     compare("binary", evaluation.get("binary_accuracy").context("a log")?, 4.0 / 6.0, 1e-7)?;
-    // `Accuracy` goes by the shapes: it takes three outputs for classes, of which sample 1 has the right one.
+    // `Accuracy` follows the shapes: it treats three outputs as classes, and sample 1 has the right one.
     compare("accuracy", evaluation.get("accuracy").context("a log")?, 0.5 + 0.5, 0.0)?;
     Ok(())
 }

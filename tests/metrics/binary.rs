@@ -43,7 +43,7 @@ fn two_classes_agree_with_scikit_learn() -> Result<()> {
         let n = scores.len();
         let logits = text(entry, "name")? == "logits";
         let threshold = entry["threshold"].as_f64().context("a threshold")? as f32;
-        // A threshold is a probability: on logits 0.5 stands for 0.
+        // A threshold is a probability: on logits 0.5 means 0.
         let (cross_entropy, probability) = (
             Loss::BinaryCrossentropy { from_logits: logits },
             if logits { 0.5 } else { threshold },
@@ -62,7 +62,7 @@ fn two_classes_agree_with_scikit_learn() -> Result<()> {
             }
         }
     }
-    // The comparison tells the entries apart, but for the one that has the same scores as logits.
+    // The comparison tells the entries apart, except the one that has the same scores as logits.
     let (scores, y) = (floats(&entries[0]["scores"])?, floats(&entries[0]["y_true"])?);
     let (scores, y) = (Tensor::f32([60, 1], scores)?, Tensor::f32([60], y)?);
     let loss = Loss::MeanSquaredError;

@@ -50,7 +50,7 @@ fn quantities_agree_with_scikit_learn() -> Result<()> {
             compare(&format!("{name}: {key} on the host"), got, want, 1e-13)?;
         }
     }
-    // The comparison tells the entries apart, but for the one that has the same errors elsewhere.
+    // The comparison tells the entries apart, except the one that has the same errors elsewhere.
     let (p, y) = (tensor(&entries[0]["y_pred"])?, tensor(&entries[0]["y_true"])?);
     let evaluation = evaluate(&p, &y, Loss::MeanSquaredError, &ALL, 16)?;
     for other in &entries[1..] {
@@ -62,7 +62,7 @@ fn quantities_agree_with_scikit_learn() -> Result<()> {
 
 #[test]
 fn a_large_mean_does_not_harm_r2() -> Result<()> {
-    // Around 2^22, where f32 still has the halves: Σ t² - n mean² would be off by 1e-2, even in f64.
+    // Around 2^22 f32 still has the halves: Σ t² - n mean² would be off by 1e-2, even in f64.
     let around = |v: &[f32], mean: f32| v.iter().map(|v| v + mean).collect::<Vec<f32>>();
     let (t, p) = ([0.0, 1.0, 2.0, 3.0, 5.0], [0.5, 1.0, 1.5, 3.0, 4.0]);
     let column = |v: &[f32]| Tensor::f32([5, 1], v);

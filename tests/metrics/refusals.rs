@@ -59,7 +59,7 @@ fn outputs_that_do_not_suit() {
     refused(3, CATEGORICAL, Metric::BinaryAccuracy { threshold }, &["[3]", "CategoricalAccuracy"]);
     refused(1, BINARY, Metric::CategoricalAccuracy, &["[1]", "class axis"]);
     refused(1, MSE, Metric::TopKCategoricalAccuracy { k: 1 }, &["[1]", "class axis"]);
-    // Labels of their own are no classes.
+    // Independent labels are not classes.
     refused(3, BINARY, Metric::recall(ClassAverage::Macro), &["[3]", "labels of their own"]);
     refused(3, BINARY, Metric::ConfusionMatrix { threshold }, &["labels of their own"]);
     // f32 counts to 2^24.
@@ -85,7 +85,7 @@ fn targets_that_do_not_suit() {
     ] {
         refused(3, SPARSE, metric, &["u32", "f32"]);
     }
-    // Three classes are what is wrong, before their targets are.
+    // The error is about the three classes, before their targets.
     for loss in [SPARSE, CATEGORICAL, BINARY, MSE] {
         refused(3, loss, Metric::Auc, &["[3]", "single output", "class 1", "F1", "one unit"]);
     }

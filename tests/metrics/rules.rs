@@ -27,8 +27,8 @@ fn get(evaluation: &Evaluation, name: &str) -> Result<f64> {
 
 #[test]
 fn accuracy_goes_by_the_shapes_as_in_keras_3() -> Result<()> {
-    // Keras 3's `get_metric`: binary where the last axis of predictions has one element, sparse where targets have
-    // an axis less, else categorical. Here 2 of 2 classes and 4 of 6 outputs are right.
+    // Keras 3's `get_metric`: binary if the last axis of predictions has one element, sparse if targets have an axis
+    // less, else categorical. Here 2 of 2 classes and 4 of 6 outputs are right.
     let p = Tensor::f32([2, 3], [0.4, 0.3, 0.3, 0.1, 0.45, 0.45])?;
     let y = one_hot(&[0, 1], 3);
     let metrics = [Metric::Accuracy];
@@ -127,7 +127,7 @@ fn every_metric_has_one_answer_to_nan() -> Result<()> {
     }
     let labels_of_none = confusion_matrix(&[0, NO_CLASS], &[0, 0], 4).unwrap_err();
     support::says(&labels_of_none, &["element 1"]);
-    // Without NaN the answer is another one.
+    // Without NaN the answer differs.
     let finite = Tensor::f32([5, 4], rows.map(|_| [0.0, 0.9, 0.1, 0.0]).as_flattened().to_vec())?;
     let (answers, _) = answers(&finite, &labels, SPARSE)?;
     ensure!(answers == [0.4; 6], "{answers:?}");

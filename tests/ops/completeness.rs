@@ -1,4 +1,4 @@
-//! No op without shader, oracle, cases and a stated gradient; no shader without an op.
+//! Every op has a shader, an oracle, cases and a stated gradient; every shader has an op.
 
 use crate::gradient::is_gradient_case;
 use crate::harness::families;

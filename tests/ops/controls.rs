@@ -1,4 +1,4 @@
-//! The harness notices what it is there to notice.
+//! The harness notices the faults that it must notice.
 
 use crate::harness::{families, feeds, operands, run_case, run_plan, wide};
 use crate::oracle;

@@ -14,7 +14,7 @@ pub enum Node {
     Constant(f32),
     Unary(&'static Row, usize),
     Binary(&'static Row, usize, usize),
-    /// The mean over the last axis, which stays with extent 1.
+    /// The mean over the last axis, which keeps extent 1.
     Mean(usize),
     /// A product with a square matrix.
     Product(usize, usize),

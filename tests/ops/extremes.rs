@@ -29,8 +29,8 @@ fn points(joints: &[f64]) -> Vec<f32> {
     points
 }
 
-/// What a function of `x` gives. WGSL lets a device take a subnormal operand for zero: if `x` is one, that which is
-/// nearer to `got` counts.
+/// What a function of `x` gives. WGSL lets a device treat a subnormal operand as zero: if `x` is one, the nearer value
+/// to `got` counts.
 fn or_flushed(x: f32, got: f32, f: impl Fn(f64) -> f64) -> f64 {
     let (kept, flushed) = (f(f64::from(x)), f(0.0f64.copysign(f64::from(x))));
     let error = |want: f64| (f64::from(got) - want).abs();
@@ -138,7 +138,7 @@ fn exp_keeps_nan() -> bool {
     run_case(&case, &x, &Passes::default(), &families()[0]).f32("out0")[0].is_nan()
 }
 
-/// NaN is not lost on the way: it is what tells that training went wrong.
+/// NaN is not lost on the way: it shows that training went wrong.
 #[test]
 fn nan_comes_through() {
     let case = Case::softmax("softmax", &[2, COLS]);
@@ -184,7 +184,7 @@ fn nan_comes_through() {
     }
 }
 
-/// A row with a NaN has no class, wherever the NaN is, by both kernels and in every family.
+/// A row with a NaN anywhere has no class, in both kernels and in every family.
 #[test]
 fn rows_with_nan_have_no_class() {
     // Wide enough for several turns of each lane; a NaN in front, inside, at the end, everywhere, and nowhere.

@@ -50,7 +50,7 @@ fn broadcasting_in_all_combinations() {
             for b in &shapes {
                 check_case(&Case::binary(row, a, b));
             }
-            // Fewer axes stand for leading ones.
+            // Missing leading axes count as 1.
             for lead in 1..=3 {
                 check_case(&Case::binary(row, a, &extents[lead..]));
                 check_case(&Case::binary(row, &extents[lead..], a));

@@ -44,7 +44,7 @@ fn differentiable(case: &Case, inputs: &[Value]) -> Vec<(usize, Value)> {
     inputs.iter().enumerate().filter_map(of_f32).collect()
 }
 
-/// Operands of which none lies near a joint of its function.
+/// Operands of which none is near a joint of its function.
 fn smooth_operands(case: &Case) -> Vec<Tensor> {
     let mut x = operands(case);
     if elementwise::unary_names().any(|n| n == case.op) {
@@ -97,8 +97,8 @@ fn passed(case: &Case) -> (Vec<f32>, Vec<f32>) {
     (upstream.as_f32().expect("f32").to_vec(), ran.f32("grad0"))
 }
 
-/// Finite differences are right to about 1e-9; the rest is f32: a sum of n products of numbers up to a few
-/// units, each rounded to 6e-8, where `n` is what one element of the gradient adds up.
+/// Finite differences are right to about 1e-9; the rest is f32: a sum of n products of numbers up to a few units, each
+/// rounded to 6e-8; one element of the gradient adds up `n` of them.
 fn tolerance(case: &Case) -> (f64, f64) {
     let largest = case.inputs.iter().map(|s| s.shape.len()).max().unwrap_or(1) as f64;
     (2e-5, 2e-6 * largest.sqrt().min(10.0))
@@ -190,7 +190,7 @@ fn reductions_over_every_set_of_axes() {
     }
 }
 
-/// A value that is itself asked for lets the gradient pass to what it was computed from.
+/// A value whose own gradient is asked for still passes the gradient on to its operands.
 #[test]
 fn an_intermediate_value_passes_the_gradient_on() -> anyhow::Result<()> {
     let mut g = Graph::new();

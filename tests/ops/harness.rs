@@ -22,8 +22,8 @@ use wgrad::tensor::{DType, Data, Tensor};
 /// Bytes before and after every buffer.
 const GUARD: u64 = 256;
 
-/// What guards of buffer `i` hold: a quiet NaN, so that what is read by mistake shows in the result, and one
-/// of its own, since arithmetic on a NaN yields the same NaN and must not pass for an untouched guard.
+/// The content of the guards of buffer `i`: a quiet NaN, so that a read by mistake shows in the result, and a different
+/// one for each buffer, since arithmetic on a NaN yields the same NaN and must not pass for an untouched guard.
 fn pattern(i: usize) -> u32 {
     0x7fc1_0000 + i as u32
 }
@@ -160,14 +160,14 @@ struct Guarded {
 impl Guarded {
     fn new(plan: &Plan, feeds: &Feeds<'_>) -> Self {
         let mut plan = plan.clone();
-        // SAFETY: every region moves by as much as its buffer grows and stays inside it, so that a kernel that
-        // writes where it should not writes into guard words.
+        // SAFETY: every region moves by as much as its buffer grows and stays inside it, so that a kernel's stray
+        // writes hit guard words.
         let new = unsafe { plan.data_mut() };
         let (mut before, mut lengths) = (Vec::new(), Vec::new());
         for (i, decl) in new.buffers.iter_mut().enumerate() {
             let external = matches!(decl.class, BufferClass::Input | BufferClass::State);
             let feed = feeds.iter().find(|f| external && f.0 == decl.name);
-            // Arenas and states start at zero, slots with whatever is there: here with NaN.
+            // Arenas and states start at zero, slots with any content: here with NaN.
             let content = match (decl.class, feed) {
                 (_, Some((_, tensor))) => {
                     let mut bytes = tensor.data().bytes().to_vec();
@@ -202,7 +202,7 @@ impl Guarded {
         Self { plan, before, lengths }
     }
 
-    /// Fails where a word changed that no kernel may write.
+    /// Fails if a word changed that no kernel may write.
     fn check(&self, plan: &Plan, steps: &[&Words<'_>], after: &[Vec<u32>]) -> Result<(), String> {
         for (i, (before, after)) in self.before.iter().zip(after).enumerate() {
             let mut writable = vec![false; before.len()];
@@ -230,7 +230,7 @@ impl Guarded {
             .map(|(r, _)| r)
             .collect();
         let end = self.lengths[buffer];
-        // A region that moves lies where each step's word puts it.
+        // Each step's word sets the place of a region that moves.
         let moved = |r: &&Region| -> Vec<u64> {
             let Some(slot) = r.slot else { return vec![0] };
             let name = &plan.step_params[slot.word].name;

@@ -1,4 +1,4 @@
-//! NaN of either sign comes through, forward and backward: it is what tells that training went wrong.
+//! NaN of either sign passes through, forward and backward: it shows that training went wrong.
 
 use crate::gradient::gradient_graph;
 use crate::harness::{execute, families, feeds, operands, run_case};
@@ -11,7 +11,7 @@ use wgrad::tensor::Tensor;
 
 const NANS: [f32; 2] = [f32::NAN, -f32::NAN];
 
-/// Where `v` is NaN.
+/// The places at which `v` is NaN.
 fn places(v: &[f32]) -> Vec<usize> {
     (0..v.len()).filter(|&i| v[i].is_nan()).collect()
 }
@@ -99,7 +99,7 @@ fn through_the_maximum_of_a_tensor() {
     }
 }
 
-/// The NaN of a row share its gradient, as ties do; other rows are as ever.
+/// The NaN of a row share its gradient, as ties do; other rows do not change.
 #[test]
 fn the_gradient_of_a_maximum_goes_to_the_nan() {
     let case = Case::reduce("max", &[3, 3], &[1]);

@@ -172,7 +172,7 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
     }
 }
 
-/// The axes of a reduction; none stands for all.
+/// The axes of a reduction; none means all.
 fn axes(case: &Case) -> Vec<usize> {
     match case.args.is_empty() {
         true => (0..case.inputs[0].shape.rank()).collect(),
@@ -251,8 +251,8 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         // The logarithm of a number from 1/2 to 0.95 is off by up to 2^-21, 1e-5 of it, of which the root keeps
         // half; the cosine is off by EPS, times 5.77 at most.
         "random_normal" => (80.0 * EPS, 10.0 * EPS),
-        // Exponentials and logarithms: 3 + 2|x| units for |x| <= 4, through a few more operations; where
-        // a function passes through zero its error is absolute.
+        // Exponentials and logarithms: 3 + 2|x| units for |x| <= 4, through a few more operations; if a function passes
+        // through zero its error is absolute.
         _ => (40.0 * EPS, 10.0 * EPS),
     }
 }

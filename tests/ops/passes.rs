@@ -32,8 +32,7 @@ fn run(scene: &Scene, passes: &Passes, caps: &DeviceCaps) -> Ran {
     execute(&scene.graph, passes, caps, &feeds, &steps)
 }
 
-/// The same arithmetic in another order of roundings: a few units in the last place, more where a sum
-/// cancels.
+/// The same arithmetic in another order of roundings: a few units in the last place, more if a sum cancels.
 #[track_caller]
 fn agree(what: &str, got: &Ran, want: &Ran) {
     for name in want.outputs.keys() {
@@ -136,7 +135,7 @@ fn states_are_read_before_they_change() {
         assert_eq!(ran.states["e"], turned, "{what}");
         assert_eq!((&ran.states["f"], &ran.states["h"]), (&both, &both), "{what}");
         let later: Vec<f32> = both.iter().zip(&f).map(|(n, f)| n - f).collect();
-        // Fused, the product may be rounded together with the difference.
+        // If fused, the product may be rounded together with the difference.
         compare("later", &ran.f32("later"), &widen(&later), 1e-5, 1e-6).unwrap();
     }
 }
@@ -177,7 +176,7 @@ fn random_graphs_agree_with_the_oracle_under_every_setting() {
         let dag = Dag::random(seed, &functions, 14);
         let (graph, feeds, want) = (dag.graph().expect("a graph"), dag.feeds(), dag.evaluate());
         let family = &families()[seed as usize % 2];
-        // Every kernel is compiled for this test alone, so each graph takes its turn of the settings.
+        // Every kernel is compiled only for this test, so the graphs take turns with the settings.
         let others = [settings()[seed as usize % 3], settings()[3 + seed as usize % 2]];
         for (name, passes) in [others[0], others[1], ("nothing", Passes::default())] {
             let (optimised, _) = passes.run(&graph, 8).expect("passes");
@@ -194,7 +193,7 @@ fn random_graphs_agree_with_the_oracle_under_every_setting() {
     }
 }
 
-/// The graph with every computed f32 value as an output: each then lives to the end, in memory of its own.
+/// The graph with every computed f32 value as an output: each then lives to the end, in separate memory.
 fn unshared(graph: &Graph) -> Graph {
     let mut all = graph.clone();
     for (i, node) in graph.nodes().iter().enumerate() {

@@ -60,7 +60,7 @@ fn scene(seed: u32) -> wgrad::Result<Scene> {
         let next = match below(5) {
             0 | 1 => (g.add(va, vb)?, zip(|a, b| a + b)),
             2 => (g.sub(va, vb)?, zip(|a, b| a - b)),
-            // The same elements by another way, which no pass may take for a place of its own.
+            // The same elements by another way, which no pass may treat as a separate place.
             3 => {
                 let column = g.reshape(va, [len, 1])?;
                 (g.reshape(column, [len])?, wa.clone())

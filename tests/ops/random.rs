@@ -63,7 +63,7 @@ fn normal_numbers_have_the_moments_of_the_distribution() {
     assert!(base.iter().all(|v| v.abs() < 5.8));
 }
 
-/// The mask of `stream` where dropout keeps 3/4: from the oracle's numbers.
+/// The mask of `stream` for dropout that keeps 3/4, from the oracle's numbers.
 fn mask(stream: u32, len: usize) -> Vec<f32> {
     let u = &oracle::results(&Case::random("random_uniform", stream, &[len], 21, 3), &[])[0];
     u.iter().map(|&u| if u >= 0.25 { 4.0f32 / 3.0 } else { 0.0 }).collect()

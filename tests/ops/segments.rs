@@ -48,7 +48,7 @@ fn sizes_at_which_the_kernels_change() {
     }
 }
 
-/// One id that holds everything, two, ids in descending order, and ids of which all but a few have no row.
+/// One id for everything, two ids, ids in descending order, and ids of which all but a few have no row.
 #[test]
 fn ids_of_every_distribution() {
     for rows in [300usize, 9000, 40_000] {
@@ -63,7 +63,7 @@ fn ids_of_every_distribution() {
     }
 }
 
-/// What was refused once: more ids than one invocation may loop, than 2^17, and a million.
+/// Sizes that were once refused: more ids than one invocation may loop, than 2^17, and a million.
 #[test]
 fn ids_by_the_million() {
     for (rows, table) in [(65_472, 5), (131_073, 50_021), (1_050_001, 70_001)] {
@@ -159,8 +159,8 @@ fn the_bits_of_the_documented_order() {
     }
 }
 
-/// An id past the table counts as the last row both ways: that row is read, and it has the gradient. The host refuses
-/// such ids in data; this is what happens where it did not look.
+/// An id past the table counts as the last row both ways: that row is read, and it gets the gradient. The host refuses
+/// such ids in data; this is what happens without its check.
 #[test]
 fn ids_past_the_table_are_its_last_row() {
     for rows in [4, 400] {

@@ -1,5 +1,5 @@
-//! Sizes at which kernels change their ways: past one workgroup, past one dispatch dimension, past the loop
-//! limit, one stage or two.
+//! Sizes at which kernels change their method: past one workgroup, past one dispatch dimension, past the loop limit,
+//! one stage or two.
 
 use crate::harness::{check_case, execute, families};
 use wgrad::Error;

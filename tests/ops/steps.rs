@@ -1,4 +1,4 @@
-//! Graphs like those that training builds: what passes and planner have to get right together.
+//! Graphs like those that training builds: passes and planner must handle them correctly together.
 
 use crate::reference::linalg;
 use crate::reference::losses::{batch_mean, sparse_categorical_crossentropy_logits};

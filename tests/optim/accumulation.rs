@@ -32,7 +32,7 @@ fn equal_gradients_give_the_same_bits() -> Result<()> {
                 assert_eq!(bits(params), bits(want), "{rule:?}, {k} steps, step {step}");
                 before = want;
             }
-            // What was accumulated is the sum so far, and nothing after an update.
+            // The accumulated state is the sum so far, and zero after an update.
             for (step, sums) in got.accumulated.iter().enumerate() {
                 let terms = ((step + 1) % k) as f32;
                 let want: Vec<f32> = gradients[step / k].iter().map(|g| terms * g).collect();
@@ -122,7 +122,7 @@ fn rates_and_corrections_follow_updates() {
         assert_eq!(values, [("learning_rate", rate), ("apply", apply)], "step {step}");
         assert_eq!(transform.updates(step), step / 3);
     }
-    // Without accumulation there is no word for it.
+    // Without accumulation there is no step word for it.
     assert_eq!(every(1).step_values(&sgd, 1, None), [("learning_rate", 0.25)]);
     let adam = Adam::new(rate);
     let corrected = |done: u64, rate: f64| adam.step_values(done, rate)[0];

@@ -95,7 +95,7 @@ fn a_norm_that_is_not_finite_shows() -> Result<()> {
         let mut spoilt = gradients.clone();
         spoilt[at] = bad;
 
-        // By value: the element alone, held within the bound where it is no NaN.
+        // By value: only the element, clipped to the bound unless it is NaN.
         let mut got = clipped(Some(Clip::Value(0.5)), ODD, &spoilt)?;
         let mut want = clipped(Some(Clip::Value(0.5)), ODD, &gradients)?;
         match bad.is_nan() {

@@ -1,4 +1,4 @@
-//! What stands around an update rule: learning-rate schedules, clipping, accumulation over several steps.
+//! The parts around an update rule: learning-rate schedules, clipping, accumulation over several steps.
 
 mod accumulation;
 mod clipping;
@@ -31,7 +31,7 @@ fn lengths(shapes: Shapes<'_>) -> Vec<usize> {
     shapes.iter().flat_map(|arena| arena.iter().map(|s| s.iter().product())).collect()
 }
 
-/// Numbers for all tensors, each of its own magnitude between -scale and scale, with `scale` growing from
+/// Numbers for all tensors, each tensor with a different magnitude, between -scale and scale, with `scale` growing from
 /// tensor to tensor.
 fn numbers(shapes: Shapes<'_>, seed: u32) -> Vec<f32> {
     let tensor = |(i, n): (usize, usize)| {
@@ -52,7 +52,7 @@ fn by_tensor<T: Clone>(all: &[T], shapes: Shapes<'_>) -> Vec<Vec<T>> {
     lengths(shapes).into_iter().map(&mut take).collect()
 }
 
-/// What updates leave behind after each step: every parameter, and every accumulated gradient where there is one.
+/// What updates leave behind after each step: every parameter, and every accumulated gradient if there is one.
 struct Trace {
     params: Vec<Vec<f32>>,
     accumulated: Vec<Vec<f32>>,

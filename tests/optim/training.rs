@@ -221,7 +221,7 @@ fn a_slot_shares_its_name_with_nothing() {
         support::says(&error, &[&format!("slot = {name}:"), "taken"]);
     }
     support::says(&compiled(&["count", "count"], 1).unwrap_err(), &["slot = count", "rename"]);
-    // The library keeps one slot of its own.
+    // The library itself keeps one slot.
     support::says(&compiled(&["accumulated"], 2).unwrap_err(), &["slot = accumulated"]);
     assert!(compiled(&["accumulated"], 1).is_ok() && compiled(&["count", "other"], 2).is_ok());
 }

@@ -58,8 +58,7 @@ pub fn assert_close(name: &str, got: &[f32], want: &[f64], rtol: f64, atol: f64)
     }
 }
 
-/// The largest `|got - want| / max(|want|, floor)`, for reports; infinite where [`compare`] could
-/// never agree.
+/// The largest `|got - want| / max(|want|, floor)`, for reports; infinite if [`compare`] could never agree.
 pub fn worst_relative(got: &[f32], want: &[f64], floor: f64) -> f64 {
     assert_eq!(got.len(), want.len(), "worst_relative: lengths");
     let error = |(&got, &want): (&f32, &f64)| match excess(f64::from(got), want, 0.0, 1.0) {

@@ -14,9 +14,9 @@ const GELU_CUBIC: f64 = 0.044715;
 pub struct Unary {
     /// The name that [`unary`] takes.
     pub name: &'static str,
-    /// The parameters taken where a call gives none.
+    /// The parameters used if a call gives none.
     pub params: &'static [f64],
-    /// The open interval where the function is defined.
+    /// The open interval on which the function is defined.
     pub domain: (f64, f64),
 }
 
@@ -100,7 +100,7 @@ pub fn domain(name: &str) -> (f64, f64) {
     lookup(name, &[]).0.domain
 }
 
-/// The points where the derivative jumps or the function does: keep finite differences away.
+/// The points at which the derivative or the function jumps: keep finite differences away.
 pub fn joints(name: &str, params: &[f64]) -> Vec<f64> {
     let (row, params) = lookup(name, params);
     match row.name {
@@ -112,7 +112,7 @@ pub fn joints(name: &str, params: &[f64]) -> Vec<f64> {
     }
 }
 
-/// The function `name` at `x`, with `params` or, where that is empty, the row's own parameters.
+/// The function `name` at `x`, with `params` or, if that is empty, the row's own parameters.
 ///
 /// | name | formula | source |
 /// |---|---|---|
@@ -126,14 +126,14 @@ pub fn joints(name: &str, params: &[f64]) -> Vec<f64> {
 /// | `elu(alpha)` | `x` above 0, else `alpha (e^x - 1)` | Clevert et al. 2015 |
 /// | `selu` | `lambda elu(x, alpha)`, both fixed | Klambauer et al. 2017 |
 /// | `sigmoid` | `1 / (1 + e^-x)` | |
-/// | `hard_sigmoid` | `x/6 + 1/2` held within `[0, 1]` | Keras 3 |
+/// | `hard_sigmoid` | `x/6 + 1/2` limited to `[0, 1]` | Keras 3 |
 /// | `tanh`, `softplus` | `tanh x`, `ln(1 + e^x)` | Dugas et al. 2001 |
 /// | `softsign` | `x / (1 + \|x\|)` | Glorot and Bengio 2010 |
 /// | `gelu` | `x Phi(x)` | Hendrycks and Gimpel 2016 |
 /// | `gelu_tanh` | `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))` | the same, section 2 |
 /// | `silu` | `x / (1 + e^-x)` | Elfwing et al. 2017 |
 /// | `step` | 1 above 0, else 0 | McCulloch and Pitts 1943 |
-/// | `clipped_linear(lo, hi)` | `x` held within `[lo, hi]` | the piecewise-linear unit |
+/// | `clipped_linear(lo, hi)` | `x` limited to `[lo, hi]` | the piecewise-linear unit |
 pub fn unary(name: &str, params: &[f64], x: f64) -> f64 {
     let (row, p) = lookup(name, params);
     match row.name {
@@ -172,14 +172,13 @@ pub fn unary(name: &str, params: &[f64], x: f64) -> f64 {
 
 /// The derivative of [`unary`] at `x`, from the calculus of each formula.
 ///
-/// At a joint there is a choice. Where the branches meet at 0 the lower one is taken: `relu'(0) = 0`,
-/// `leaky_relu'(0) = alpha`, `elu'(0) = alpha`, `selu'(0) = lambda alpha`. `clipped_linear` and
-/// `hard_sigmoid` count both joints as clipped (0). `abs'(0) = 0`; `step` and `sign` have
-/// derivative 0 everywhere.
+/// At a joint there is a choice. If the branches meet at 0, the lower one counts: `relu'(0) = 0`,
+/// `leaky_relu'(0) = alpha`, `elu'(0) = alpha`, `selu'(0) = lambda alpha`. `clipped_linear` and `hard_sigmoid` count
+/// both joints as clipped (0). `abs'(0) = 0`; `step` and `sign` have derivative 0 everywhere.
 pub fn unary_derivative(name: &str, params: &[f64], x: f64) -> f64 {
     let (row, p) = lookup(name, params);
     match row.name {
-        // The perceptron rule takes the step for the identity.
+        // The perceptron rule treats the step as the identity.
         "linear" | "perceptron" => 1.0,
         "neg" => -1.0,
         "abs" if x == 0.0 => 0.0,
@@ -214,7 +213,7 @@ pub fn unary_derivative(name: &str, params: &[f64], x: f64) -> f64 {
     }
 }
 
-/// `1 / cosh(x)^2`, the derivative of `tanh`; 0 where `cosh` overflows.
+/// `1 / cosh(x)^2`, the derivative of `tanh`; 0 if `cosh` overflows.
 fn sech_squared(x: f64) -> f64 {
     x.cosh().powi(-2)
 }
@@ -223,7 +222,7 @@ fn choose(condition: bool, yes: f64, no: f64) -> f64 {
     if condition { yes } else { no }
 }
 
-/// The function `name` of two numbers; a comparison gives 1 where it holds and 0 elsewhere.
+/// The function `name` of two numbers; a comparison gives 1 if it is true, else 0.
 pub fn binary(name: &str, a: f64, b: f64) -> f64 {
     match name {
         "add" => a + b,

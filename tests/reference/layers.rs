@@ -1,9 +1,9 @@
-//! Layers whose formula is their own: rectifiers with slopes, and dropout for SELU.
+//! Layers with special formulas: rectifiers with slopes, and dropout for SELU.
 
 use super::elementwise::{SELU_ALPHA, SELU_SCALE};
 
-/// `x` where positive, else `slope x`, with a slope per element: PReLU where slopes are learned (He et al. 2015),
-/// RReLU where they are drawn (Xu et al. 2015).
+/// `x` if positive, else `slope x`, with a slope per element: PReLU if slopes are learned (He et al. 2015), RReLU if
+/// they are drawn (Xu et al. 2015).
 pub fn rectify(x: &[f64], slopes: &[f64]) -> Vec<f64> {
     assert_eq!(x.len(), slopes.len(), "rectify: a slope per element");
     x.iter().zip(slopes).map(|(&x, slope)| if x > 0.0 { x } else { slope * x }).collect()

@@ -4,9 +4,8 @@ use std::ops::Range;
 
 /// The batched matrix product, `c[s, i, j] = sum over p of a[s, i, p] b[s, p, j]`.
 ///
-/// For each of `batch` samples `a` is stored as `m` by `k`, or as `k` by `m` where `trans_a` says
-/// that the product takes its transpose; `b` as `k` by `n`, or `n` by `k`. The result is `batch`
-/// matrices of `m` by `n`.
+/// For each of `batch` samples `a` is stored as `m` by `k`, or as `k` by `m` if `trans_a` says that the product uses
+/// its transpose; `b` as `k` by `n`, or `n` by `k`. The result is `batch` matrices of `m` by `n`.
 #[allow(clippy::too_many_arguments, reason = "the eight numbers that state a product")]
 pub fn matmul(
     a: &[f64],
@@ -68,8 +67,8 @@ pub fn slice(x: &[f64], shape: &[usize], axis: usize, range: Range<usize>) -> Ve
     (0..x.len()).filter(inside).map(|flat| x[flat]).collect()
 }
 
-/// Arrays side by side along `axis` (as NumPy's `concatenate`): element `at` is that of the array in which
-/// `at[axis]` lies, the extents before it taken off.
+/// Arrays side by side along `axis` (as NumPy's `concatenate`): `at[axis]`, less the extents before it, selects the
+/// array and the place in it of element `at`.
 pub fn concatenate(parts: &[&[f64]], shapes: &[&[usize]], axis: usize) -> Vec<f64> {
     let mut to = shapes[0].to_vec();
     to[axis] = shapes.iter().map(|s| s[axis]).sum();
@@ -86,10 +85,10 @@ pub fn concatenate(parts: &[&[f64]], shapes: &[&[usize]], axis: usize) -> Vec<f6
     (0..to.iter().product()).map(element).collect()
 }
 
-/// The common shape of two operands, or `None` where they have none.
+/// The common shape of two operands, or `None` if they have none.
 ///
-/// The rule is NumPy's: shapes are aligned at their last axis, a missing axis counts as 1, and two
-/// sizes go together where they are equal or one of them is 1.
+/// The rule is NumPy's: shapes are aligned at their last axis, a missing axis counts as 1, and two sizes fit if they
+/// are equal or one of them is 1.
 pub fn broadcast_shape(a: &[usize], b: &[usize]) -> Option<Vec<usize>> {
     let rank = a.len().max(b.len());
     let size = |shape: &[usize], i: usize| match (i + shape.len()).checked_sub(rank) {

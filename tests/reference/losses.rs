@@ -1,8 +1,7 @@
 //! Losses, each as one number per sample, with Keras 3's definitions and order of arguments.
 //!
-//! A sample is a row of `cols` features. MSE, MAE, Huber and binary cross-entropy are the mean over
-//! a sample's features, categorical cross-entropy the sum over its classes. The mean over the batch
-//! is taken outside, by [`batch_mean`].
+//! A sample is a row of `cols` features. MSE, MAE, Huber and binary cross-entropy are the mean over a sample's
+//! features, categorical cross-entropy the sum over its classes. [`batch_mean`] takes the mean over the batch.
 //!
 //! On probabilities Keras clips to `[1e-7, 1 - 1e-7]`. The oracle does so in `f64`; a program in `f32`
 //! rounds the upper bound to `1 - 2^-23`, and its `-log(1 - p)` of a wrong certain answer is then
@@ -43,8 +42,8 @@ pub fn mae(y: &[f64], p: &[f64], cols: usize) -> Vec<f64> {
     row_means(y, p, cols, |y, p| (y - p).abs())
 }
 
-/// Huber loss, the mean of `e^2 / 2` where `|e| <= delta` and `delta |e| - delta^2 / 2` elsewhere, for
-/// `e = y - p` (Huber 1964).
+/// Huber loss, the mean of `e^2 / 2` if `|e| <= delta`, else of `delta |e| - delta^2 / 2`, for `e = y - p` (Huber
+/// 1964).
 pub fn huber(y: &[f64], p: &[f64], cols: usize, delta: f64) -> Vec<f64> {
     row_means(y, p, cols, |y, p| {
         let e = (y - p).abs();
@@ -66,8 +65,8 @@ pub fn binary_crossentropy_logits(y: &[f64], z: &[f64], cols: usize) -> Vec<f64>
     row_means(y, z, cols, |y, z| y * log_one_plus_exp(-z) + (1.0 - y) * log_one_plus_exp(z))
 }
 
-/// Categorical cross-entropy on probabilities, `-sum over c of y_c log q_c`, where `q` is `p` divided by
-/// its own sum and then clipped, as Keras 3 does in this order.
+/// Categorical cross-entropy on probabilities, `-sum over c of y_c log q_c`. `q` is `p` divided by its sum and then
+/// clipped, in this order, as in Keras 3.
 pub fn categorical_crossentropy(y: &[f64], p: &[f64], cols: usize) -> Vec<f64> {
     check(y, p, cols);
     let row = |(y, p): (&[f64], &[f64])| {

@@ -1,8 +1,8 @@
 //! One step of each optimizer, with Keras 3's update rules and defaults.
 //!
-//! `step` is the number of steps already done, 0 at the first. Parameters and state are updated in
-//! place. The formulas are those of Keras 3.15's `update_step` methods; note where epsilon stands:
-//! inside the square root for RMSprop and Adagrad, outside it for Adam.
+//! `step` is the number of steps already done, 0 at the first. Parameters and state are updated in place. The formulas
+//! are those of Keras 3.15's `update_step` methods; note the place of epsilon: inside the square root for RMSprop and
+//! Adagrad, outside it for Adam.
 
 /// A learning rate after `step` steps of inverse-time decay, `lr / (1 + decay * step)` (Keras 2's
 /// `decay` argument, Keras 3's `InverseTimeDecay` with `decay_steps = 1`).
@@ -52,8 +52,8 @@ impl Default for RmsProp {
 }
 
 /// `v = rho v + (1 - rho) g^2`; centered also `a = rho a + (1 - rho) g`, else `a = 0`; then
-/// `m = momentum m + lr g / sqrt(v - a^2 + epsilon)` and `p -= m`. Epsilon is inside the root.
-/// State that a setting leaves unused is still to be passed, as zeros.
+/// `m = momentum m + lr g / sqrt(v - a^2 + epsilon)` and `p -= m`. Epsilon is inside the root. Pass zeros for state
+/// that a setting does not use.
 /// Source: Hinton 2012, lecture 6e; the centered form, Graves 2013.
 pub fn rmsprop(
     c: &RmsProp,
@@ -158,7 +158,7 @@ pub fn l1_l2_grad(w: &[f64], l1: f64, l2: f64) -> Vec<f64> {
     w.iter().map(|&w| l1 * sign(w) + 2.0 * l2 * w).collect()
 }
 
-/// Each element held within `[-c, c]`. Source: Keras' `clipvalue`.
+/// Each element limited to `[-c, c]`. Source: Keras' `clipvalue`.
 pub fn clip_by_value(g: &[f64], c: f64) -> Vec<f64> {
     g.iter().map(|g| g.clamp(-c, c)).collect()
 }

@@ -13,9 +13,8 @@ const PARITY: u32 = 0x1BD1_1BDA;
 /// next two words of the schedule `(k0, k1, k0 ^ k1 ^ parity)`, taken in a circle, are added, and the
 /// injection's number, from 1, to the second word.
 ///
-/// Source: Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", and
-/// the constants of its Random123 library, where 13 rounds are the fewest that pass BigCrush and
-/// 20 are the default.
+/// Source: Salmon, Moraes, Dror and Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", and the constants of its
+/// Random123 library, in which 13 rounds are the fewest that pass BigCrush and 20 are the default.
 pub fn threefry2x32(key: [u32; 2], counter: [u32; 2], rounds: u32) -> [u32; 2] {
     let schedule = [key[0], key[1], key[0] ^ key[1] ^ PARITY];
     let mut x = [counter[0].wrapping_add(key[0]), counter[1].wrapping_add(key[1])];
@@ -44,8 +43,8 @@ pub fn box_muller(u: f64, v: f64) -> f64 {
     (-2.0 * (-u).ln_1p()).sqrt() * (2.0 * std::f64::consts::PI * v).cos()
 }
 
-/// Inverted dropout: `x / (1 - rate)` where `keep` says so, else 0. Source: Srivastava et al. 2014,
-/// scaled in training so that prediction needs nothing. It is its own gradient's formula.
+/// Inverted dropout: `x / (1 - rate)` if `keep` says so, else 0. Source: Srivastava et al. 2014, scaled in training so
+/// that prediction needs nothing. Its gradient has the same formula.
 pub fn dropout(x: &[f64], keep: &[bool], rate: f64) -> Vec<f64> {
     assert_eq!(x.len(), keep.len(), "dropout: length of the mask");
     x.iter().zip(keep).map(|(x, &keep)| if keep { x / (1.0 - rate) } else { 0.0 }).collect()

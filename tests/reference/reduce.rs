@@ -56,7 +56,7 @@ pub fn sum_ranges(x: &[f64], ranges: &[(std::ops::Range<usize>, f64)]) -> Vec<f6
     ranges.iter().map(|(range, factor)| factor * x[range.clone()].iter().sum::<f64>()).collect()
 }
 
-/// `len` elements: factor · x\[i\] where range i is, zero elsewhere.
+/// `len` elements: factor · x\[i\] in range i, zero elsewhere.
 pub fn fill_ranges(x: &[f64], len: usize, ranges: &[(std::ops::Range<usize>, f64)]) -> Vec<f64> {
     let mut filled = vec![0.0; len];
     for (x, (range, factor)) in x.iter().zip(ranges) {

@@ -19,8 +19,8 @@ pub fn erf(x: f64) -> f64 {
     2.0 / PI.sqrt() * exp_minus_square(x) * sum
 }
 
-/// The complementary error function, `erfc(x) = 1 - erf(x)`, with full relative precision in its
-/// right tail, where the subtraction would lose it.
+/// The complementary error function, `erfc(x) = 1 - erf(x)`, with full relative precision in its right tail, which the
+/// subtraction would lose.
 pub fn erfc(x: f64) -> f64 {
     if x > 1.0 { erfc_tail(x) } else { 1.0 - erf(x) }
 }

@@ -10,8 +10,8 @@ use wgrad::plan::Plan;
 use wgrad::tensor::Tensor;
 use wgrad::{Error, Result};
 
-/// What the environment says, less what earlier runs kept: a table of kernels that `tune` measured would have the
-/// tests run other kernels than a fresh machine does.
+/// The environment's options without what earlier runs kept: with a table of kernels that `tune` measured, the tests
+/// would run other kernels than on a fresh machine.
 pub fn options() -> Result<DeviceOptions> {
     Ok(DeviceOptions { cache: None, ..DeviceOptions::from_env()? })
 }

@@ -14,7 +14,7 @@ fn accuracy(scores: &[f64], labels: &[usize], classes: usize) -> f64 {
 
 #[test]
 fn evaluation_equals_f64_over_all_samples() -> Result<()> {
-    // Evaluation takes 256 at once: 400 is a full batch and a short one, 255 a short one alone.
+    // Evaluation takes 256 at once: 400 is a full batch and a short one, 255 only a short one.
     let (train, test) = digits();
     let model = Sequential::new([28, 28])
         .add(Flatten)
@@ -119,7 +119,7 @@ fn bytes_equal_floats_divided_by_255() -> Result<()> {
 
 #[test]
 fn predictions_do_not_depend_on_their_company() -> Result<()> {
-    // Rows before the last batch fill it up: 257 and 1000 are where that shows.
+    // Rows before the last batch fill it up: 257 and 1000 show that.
     let data = points(1000, 6, 3);
     let mut trainer = compile(&small(6, 3), Compile::new(Adam::default(), SPARSE));
     let mut single = Vec::new();

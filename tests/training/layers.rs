@@ -110,7 +110,7 @@ fn a_dense_layer_takes_the_last_of_many_axes() -> Result<()> {
 
 #[test]
 fn penalties_show_in_the_loss_and_pull_weights() -> Result<()> {
-    // Inputs of zero leave the kernel to its penalty alone.
+    // With inputs of zero only the penalty moves the kernel.
     let (l1, l2, rate) = (0.01f32, 0.02f32, 0.5f32);
     let x = Tensor::f32([8, 4], vec![0.0; 32])?;
     let data = TensorDataset::new(x, Tensor::f32([8, 3], vec![0.0; 24])?)?;

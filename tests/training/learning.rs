@@ -35,8 +35,7 @@ fn points_with_a_boundary_are_learnt() -> Result<()> {
     Ok(())
 }
 
-/// Corners of a square, label 1 where the signs differ: no linear model gets more than half of them
-/// right with confidence.
+/// Corners of a square, label 1 if the signs differ: no linear model gets more than half of them right with confidence.
 fn xor() -> TensorDataset {
     let x = random::uniform(5, 128, 0.5, 1.0);
     let signed = |i: usize, v: &f32| if ((i / 2) >> (i % 2)) & 1 == 1 { -v } else { *v };

@@ -18,7 +18,7 @@ fn steps_on_batches_are_those_of_fit() -> Result<()> {
         let batch = data.rows(start, 8.min(50 - start))?;
         let before = by_hand.evaluate(&batch)?;
         let numbers = by_hand.train_on_batch(&batch)?;
-        // What the weights gave before the update, up to the order of sums in batches of another size.
+        // The result of the weights before the update, up to the order of sums in batches of another size.
         assert!((numbers.loss - before.loss).abs() < 1e-6, "{numbers:?} {before:?}");
         assert_eq!(numbers.get("accuracy"), before.get("accuracy"));
         losses += numbers.loss * batch.len() as f64;
@@ -55,7 +55,7 @@ fn batches_without_training_are_evaluation_and_prediction() -> Result<()> {
     let (all, one) = (t.evaluate(&data)?, t.test_on_batch(&data)?);
     assert!((all.loss - one.loss).abs() < 1e-6, "{all:?} {one:?}");
     assert_eq!(all.get("accuracy"), one.get("accuracy"));
-    // A batch of 300, which is no power of two and more than evaluation takes at once.
+    // A batch of 300, which is not a power of two and more than evaluation takes at once.
     let (all, one) = (t.predict(data.x())?, t.predict_on_batch(data.x())?);
     assert_eq!(one.shape(), &Shape::from([300, 3]));
     assert_close_tensors(&all, &one);
@@ -79,7 +79,7 @@ fn batches_that_do_not_suit_are_refused() -> Result<()> {
     support::says(&t.test_on_batch(&other).unwrap_err(), &["[4, 5]"]);
     support::says(&t.predict_on_batch(other.x()).unwrap_err(), &["[4, 5]"]);
     assert_eq!((bits(&t), t.steps()), (before, 0));
-    // An epoch under way elsewhere is not disturbed: the samples of `fit` stay where they are.
+    // This does not disturb an epoch in progress elsewhere: the samples of `fit` stay in place.
     let data = points(20, 6, 3);
     t.fit(&data, Fit::new().verbose(Verbose::Silent))?;
     t.train_on_batch(&points(7, 6, 3))?;

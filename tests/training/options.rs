@@ -1,4 +1,4 @@
-//! The options of `fit`: validation, weights of samples and classes, where epochs begin and end.
+//! The options of `fit`: validation, weights of samples and classes, the begin and end of epochs.
 
 use super::*;
 use reference::compare::assert_close;
@@ -70,7 +70,7 @@ fn a_split_of_zero_is_none() -> Result<()> {
     let got = zero.fit(&data, quiet().epochs(2).validation_split(0.0))?;
     assert_eq!((got.get("loss"), bits(&zero)), (want.get("loss"), bits(&plain)));
     assert!(got.get("val_loss").is_empty());
-    // Beside what a split does not go with.
+    // Together with options that a split does not allow.
     let fit = quiet().validation_split(0.0).validation_data(&data);
     assert_eq!(zero.fit(&data, fit)?.get("val_loss").len(), 1);
     zero.fit(std::sync::Arc::new(data), quiet().validation_split(0.0))?;
@@ -335,7 +335,7 @@ fn frozen_layers_stay_as_they_are() -> Result<()> {
     let summary = model(true).summary()?;
     assert!(summary.contains(" Non-trainable params: 56 "), "{summary}");
 
-    // A trained network is taken over and its head trained on.
+    // A trainer takes over a trained network and trains its head.
     let mut whole = compile(&model(false), Compile::new(Adam::new(0.01), SPARSE));
     whole.fit(&points(60, 6, 3), quiet())?;
     t.set_weights(&tensors(&whole))?;
@@ -345,7 +345,7 @@ fn frozen_layers_stay_as_they_are() -> Result<()> {
 
 #[test]
 fn frozen_layers_add_no_penalty() -> Result<()> {
-    // One weight of 3 under l2(1) or l1(2): 9 or 6 where it trains; as in Keras 0 where it is frozen.
+    // One weight of 3 under l2(1) or l1(2): 9 or 6 if it trains; as in Keras 0 if it is frozen.
     let layer = |penalty| {
         let kernel = Dense::new(1).use_bias(false).kernel_regularizer(penalty);
         kernel.kernel_initializer(Initializer::Constant(3.0))

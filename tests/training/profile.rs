@@ -1,4 +1,4 @@
-//! The profile of a step: every dispatch counted, times that add up, and training that does not notice.
+//! The profile of a step: every dispatch counted, times that add up, and training that it does not change.
 
 use crate::support::{device, says};
 use crate::{SPARSE, bits, compile, points, small};

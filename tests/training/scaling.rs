@@ -90,7 +90,7 @@ fn validation_and_further_training_are_scaled_too() -> Result<()> {
 
 #[test]
 fn samples_that_say_nothing_of_their_scale_are_refused() -> Result<()> {
-    // Of bytes that a model never saw nobody knows what they mean.
+    // The meaning of bytes that a model never saw is not known.
     let error = untrained().predict(&bytes(2)).unwrap_err();
     says(&error, &["data `x`", "not trained yet", "u8", "TensorDataset::scaled", "Features"]);
     untrained().predict(&floats(2))?;

@@ -1,4 +1,4 @@
-//! Data that is streamed: the same training as on data at hand, and what is refused on the way.
+//! Data that is streamed: the same training as on data in memory, and what is refused during it.
 
 use super::*;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ fn a_failed_read_and_a_bad_label_end_training_with_the_row() -> Result<()> {
     assert!(error.to_string().contains(first), "{error}");
     let labelled = made(60, &read, 60)?;
     trainer().fit(labelled, quiet())?;
-    // The trainer is as good as before.
+    // The trainer works as before.
     t.fit(&points(60, 6, 3), quiet())?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How steps are spread over submits changes nothing that they compute.
+//! The split of steps over submits does not change their results.
 
 use super::*;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use wgrad::graph::TensorType;
 use wgrad::plan::BufferClass;
 use wgrad::train::Batch;
 
-/// What five steps in submits of so many parts leave in every state, and in the parameters before.
+/// Every state after five steps in submits of so many parts, and the parameters before.
 fn states(submits: usize) -> Result<(Vec<Vec<u8>>, Vec<u8>)> {
     let trainer = compile(&small(3, 4), Compile::new(Adam::new(0.1), SPARSE));
     let x = TensorType { shape: [20, 3].into(), dtype: DType::F32 };

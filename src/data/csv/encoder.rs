@@ -5,9 +5,9 @@ use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use serde_json::{Value, json};
 
-/// Takes columns of a table to features: a column of numbers to itself, a column of text to one-hot, a
-/// feature for each of its classes (pandas' `get_dummies`). The classes are those of the table that was
-/// fitted, so that test data and what is served later have the same features in the same order.
+/// Turns columns of a table into features: a column of numbers stays as it is, a column of text becomes one-hot, a
+/// feature for each of its classes (pandas' `get_dummies`). The classes are those of the fitted table, so that test
+/// data and later data have the same features in the same order.
 ///
 /// A column of numbers that are names, such as postal codes, is text if
 /// [`Csv::column`](super::Csv::column) says so.
@@ -32,7 +32,7 @@ pub struct TableEncoder {
     unknown_as_zeros: bool,
 }
 
-/// A column, and the classes of one of text.
+/// A column, and its classes if it has text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
     column: String,
@@ -95,7 +95,7 @@ impl TableEncoder {
         Tensor::f32([table.len(), width], x)
     }
 
-    /// For each row the place of its class, `None` for one that is not known and may be.
+    /// The place of each row's class; `None` for a class that is not known, if that is allowed.
     fn places(&self, table: &Table, column: &str, classes: &[String]) -> Result<Vec<Option<u32>>> {
         let filled = table.filled(column)?;
         if matches!(filled.column, Column::Number(_)) {
@@ -176,7 +176,7 @@ impl TableEncoder {
             let mut sorted = classes.clone().unwrap_or_default();
             sorted.sort_unstable();
             sorted.dedup();
-            // No class would come twice, and a column of text has one.
+            // No class comes twice, and a column of text has at least one.
             let sound = classes.as_ref().is_none_or(|c| !c.is_empty() && c.len() == sorted.len());
             sound.then_some(Part { column: text(&value["column"])?, classes })
         };

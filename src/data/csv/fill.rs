@@ -15,7 +15,7 @@ pub(super) struct Filling<'a> {
 
 #[derive(Debug)]
 enum Cells {
-    /// No field had a value yet: each one's line, and the word for that.
+    /// No field had a value yet: the line of each field, and its word for a missing value.
     Unknown(Vec<(u64, String)>),
     /// Numbers, and the rows that wait for the mean.
     Number {

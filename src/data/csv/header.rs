@@ -9,8 +9,8 @@ use super::number::Notation;
 use super::rows::{NOT_UTF8, text};
 use crate::error::{Error, Result};
 
-/// The header's names, each of them once. Only the first may be empty, if there are more: pandas
-/// and R name the columns of a table so, and not its index.
+/// The header's names, each of them once. Only the first may be empty, if there are more: pandas and R write a table
+/// this way, with no name for its index.
 pub(super) fn names_of(file: &str, line: u64, record: &ByteRecord) -> Result<Vec<String>> {
     let mut names: Vec<String> = Vec::with_capacity(record.len());
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(record.len());

@@ -37,8 +37,8 @@ impl Table {
         self.beside(other, "")
     }
 
-    /// The columns of `other` beside those of this table: for each row here those of the row there with
-    /// the same field in the column `key`. Rows there that no row here asks for are left out. pandas'
+    /// The columns of `other` beside those of this table: each row here gets those of the row there with the same field
+    /// in the column `key`. Rows there that match no row here are left out. As in pandas:
     /// `a.merge(b, on=key, how="left", validate="m:1")`.
     ///
     /// # Errors

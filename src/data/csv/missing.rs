@@ -2,8 +2,8 @@
 
 /// What [`Csv`](super::Csv) does with a field that has no value.
 ///
-/// A field has none if it is empty, or one of the words that pandas takes for it: `NA`, `N/A`, `n/a`,
-/// `<NA>`, `NaN`, `nan`, `-NaN`, `-nan`, `NULL`, `null`, `None`, `#N/A`, `#NA`; more can be named with
+/// A field has none if it is empty, or one of pandas' words for it: `NA`, `N/A`, `n/a`, `<NA>`, `NaN`, `nan`, `-NaN`,
+/// `-nan`, `NULL`, `null`, `None`, `#N/A`, `#NA`; more can be named with
 /// [`Csv::missing_value`](super::Csv::missing_value).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

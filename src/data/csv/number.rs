@@ -8,7 +8,7 @@ use std::borrow::Cow;
 pub(super) struct Notation {
     /// Whether the decimal mark is a comma.
     pub comma: bool,
-    /// What stands between groups of three digits.
+    /// The mark between groups of three digits.
     pub thousands: Option<char>,
 }
 
@@ -53,8 +53,8 @@ impl Notation {
         self.plain(field)?.parse().ok().filter(|value: &f32| value.is_finite())
     }
 
-    /// The whole number that the field is exactly: of `2.0` and `2e3`, not of `0.99999999`, which
-    /// an f32 rounds to 1.
+    /// The whole number that the field equals exactly: `2.0` and `2e3` have one, `0.99999999` has none, though an f32
+    /// rounds it to 1.
     pub fn whole(self, field: &str) -> Option<i64> {
         let text = self.plain(field)?;
         let (number, exponent) = match text.split_once(['e', 'E']) {

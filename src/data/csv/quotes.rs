@@ -2,7 +2,7 @@
 
 use std::io::{Read, Result};
 
-/// Where in a field the bytes stand, by the parser's rules: a quote opens a field at its start alone, and in a field
+/// The place of the bytes in a field, by the parser's rules: a quote opens a field only at its start, and in a field
 /// that one opened, two quotes are one of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -13,14 +13,14 @@ enum State {
     Quote,
 }
 
-/// Hands bytes on, makes every line end (CR LF, or CR alone) a line feed, and follows the quotes. The parser takes the
-/// end of the file for the end of a field in quotes, and does not say that they were open.
+/// Hands bytes on, makes every line end (CR LF, or CR alone) a line feed, and follows the quotes. If the file ends in a
+/// quoted field, the parser ends the field there, and does not say that the quote was open.
 #[derive(Debug)]
 pub(super) struct Quotes<R> {
     inner: R,
     delimiter: u8,
     state: State,
-    /// The number of bytes so far, of which a mark of byte order may be the first three.
+    /// The number of bytes so far; the first three may be a byte order mark.
     bytes: usize,
     line: u64,
     /// The line of the last quote that opened a field.

@@ -17,9 +17,8 @@ pub(super) struct Rows<'a, R> {
 }
 
 impl<'a, R: Read> Rows<'a, R> {
-    /// Records end with a line feed alone, since the parser counts lines by them, and `Quotes` makes
-    /// every line end one. One more at the end makes sure that each record, the last too, has its
-    /// own.
+    /// Only a line feed ends a record, since the parser counts lines by them, and `Quotes` turns every line end into
+    /// one. One more at the end makes sure that the last record has one too.
     pub fn new(name: &'a str, delimiter: u8, reader: R) -> Self {
         let reader = ReaderBuilder::new()
             .delimiter(delimiter)
@@ -38,7 +37,7 @@ impl<'a, R: Read> Rows<'a, R> {
             Ok(false) => return Ok(None),
             Err(error) => return Err(self.broken(error)),
         }
-        // Lines passed are empty ones before the record, those within it, and its own end.
+        // The lines passed are the empty ones before the record, those within it, and its own end.
         let passed = self.reader.position().line() - before;
         let within = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count();
         Ok(Some(before + passed.saturating_sub(within as u64 + 1)))
@@ -79,7 +78,7 @@ impl<'a, R: Read> Rows<'a, R> {
         ))
     }
 
-    /// Refuses a record in a quote that is never closed: it has taken all rows below into its field.
+    /// Refuses a record with a quote that is never closed: its field has taken in all rows below.
     fn check_quotes(&self) -> Result<()> {
         let Some(line) = self.reader.get_ref().get_ref().0.open_at_end() else { return Ok(()) };
         let detail = "a quote opens here and is never closed";

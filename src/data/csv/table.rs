@@ -1,4 +1,4 @@
-//! Named columns and what they are used as.
+//! Named columns and their uses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -91,10 +91,10 @@ pub struct Table {
     pub(super) index: Option<Vec<String>>,
 }
 
-/// A column's classes as numbers.
+/// The classes of a column as numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
-    /// For each row its place in `classes`: `[n]` u32.
+    /// The place of each row in `classes`: `[n]` u32.
     pub labels: Tensor,
     /// The classes' names.
     pub classes: Vec<String>,
@@ -141,8 +141,8 @@ impl Table {
         &self.names
     }
 
-    /// The fields of the file's first column, if the header gives no name to it: pandas and R write
-    /// the index of a table so.
+    /// The fields of the file's first column, if the header gives no name to it: pandas and R write a table's index
+    /// this way.
     #[must_use]
     pub fn index(&self) -> Option<&[String]> {
         self.index.as_deref()
@@ -215,8 +215,8 @@ impl Table {
     /// A column as classes: its different fields, sorted, are the classes 0, 1, ... Numbers must be
     /// whole, as the file has them, and are sorted as numbers.
     ///
-    /// A file that lacks a class numbers the others anew: read a test file with the training file's
-    /// classes, by [`labels_of`](Self::labels_of).
+    /// If a file lacks a class, the others get new numbers. So read a test file with the training file's classes, by
+    /// [`labels_of`](Self::labels_of).
     ///
     /// # Errors
     /// [`Error::File`] if there is no such column, and naming the line of a field that is empty,
@@ -240,7 +240,7 @@ impl Table {
         Ok(Labels { labels, classes })
     }
 
-    /// A column as the classes given: for each row the place of its field in `classes`, `[n]` u32.
+    /// A column as the given classes: the place of each row's field in `classes`, `[n]` u32.
     ///
     /// # Errors
     /// As [`labels`](Self::labels), and naming the line of a field that is no class.
@@ -257,7 +257,7 @@ impl Table {
         Tensor::u32([self.len()], places.map(label).collect::<Result<Vec<u32>>>()?)
     }
 
-    /// For each row the place of its field in `classes`, or the field if it is no class.
+    /// The place of each row's field in `classes`, or the field if it is no class.
     pub(super) fn places_of(
         &self,
         column: &str,

@@ -5,7 +5,7 @@ use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::tensor::init::generator;
 
-/// Where the clouds of [`make_blobs`] lie.
+/// The places of the clouds of [`make_blobs`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Centers {
     /// This many, drawn uniformly from [`Blobs::center_box`].
@@ -17,7 +17,7 @@ pub enum Centers {
 /// The options of [`make_blobs`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Blobs {
-    /// Samples in all, divided equally; the first clouds get one more where that leaves a rest.
+    /// Samples in all, divided equally; if that leaves a rest, the first clouds get one more.
     pub n_samples: usize,
     /// Numbers of each sample.
     pub n_features: usize,
@@ -29,7 +29,7 @@ pub struct Blobs {
     pub center_box: (f64, f64),
     /// Whether samples are shuffled, rather than cloud by cloud.
     pub shuffle: bool,
-    /// What everything random is drawn from.
+    /// The seed of everything random.
     pub seed: u64,
 }
 

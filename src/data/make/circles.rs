@@ -18,7 +18,7 @@ pub struct Moons {
     pub noise: f64,
     /// Whether samples are shuffled, rather than class by class along the arcs.
     pub shuffle: bool,
-    /// What everything random is drawn from.
+    /// The seed of everything random.
     pub seed: u64,
 }
 
@@ -56,7 +56,7 @@ pub struct Circles {
     pub factor: f64,
     /// Whether samples are shuffled, rather than class by class around the circles.
     pub shuffle: bool,
-    /// What everything random is drawn from.
+    /// The seed of everything random.
     pub seed: u64,
 }
 

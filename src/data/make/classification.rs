@@ -39,10 +39,10 @@ pub struct Classification {
     pub shift: f64,
     /// What every feature is multiplied by, after the shift.
     pub scale: f64,
-    /// Whether samples and features are shuffled. Without, features stand in the order above and
-    /// samples cluster by cluster.
+    /// Whether samples and features are shuffled. If not, features are in the order above and samples are ordered by
+    /// cluster.
     pub shuffle: bool,
-    /// What everything random is drawn from.
+    /// The seed of everything random.
     pub seed: u64,
 }
 
@@ -72,14 +72,12 @@ impl Default for Classification {
 /// A random classification problem (Guyon, "Design of experiments of the NIPS 2003 variable
 /// selection benchmark", 2003): features `[n_samples, n_features]` with labels below `n_classes`.
 ///
-/// Each cluster lies around a corner of its own of a hypercube of edge `2 * class_sep` in the
-/// space of the informative features: standard normal numbers, correlated by a random matrix with
-/// entries in `[-1, 1)`.
+/// Each cluster is around a different corner of a hypercube of edge `2 * class_sep` in the space of the informative
+/// features: standard normal numbers, correlated by a random matrix with entries in `[-1, 1)`.
 ///
 /// # Errors
-/// [`Error::Parameter`] naming an option outside its domain: more kinds of features than features,
-/// fewer corners or
-/// samples than clusters, weights that are no shares.
+/// [`Error::Parameter`] naming an option outside its domain: more kinds of features than features, fewer corners or
+/// samples than clusters, weights that are not shares.
 pub fn make_classification(options: &Classification) -> Result<TensorDataset> {
     check(options)?;
     let Classification { n_samples, n_features, n_informative, .. } = *options;
@@ -182,8 +180,8 @@ fn check(options: &Classification) -> Result<()> {
     Ok(())
 }
 
-/// How many samples each cluster has; cluster `k` belongs to class `k % n_classes`. What rounding
-/// down leaves over goes to the first clusters, one each in turn.
+/// How many samples each cluster has; cluster `k` belongs to class `k % n_classes`. The first clusters get what
+/// rounding down leaves over, one each in turn.
 fn cluster_sizes(options: &Classification) -> Vec<usize> {
     let classes = options.n_classes;
     let clusters = classes * options.n_clusters_per_class;
@@ -201,8 +199,8 @@ fn cluster_sizes(options: &Classification) -> Vec<usize> {
     sizes
 }
 
-/// `count` different corners of a hypercube that has at least as many: for each axis, whether the
-/// corner lies on the upper side.
+/// `count` different corners of a hypercube that has at least as many: for each axis, whether the corner is on the
+/// upper side.
 fn corners(rng: &mut ChaCha8Rng, count: usize, axes: usize) -> Vec<Vec<bool>> {
     let mut taken = BTreeSet::new();
     let mut corners = Vec::with_capacity(count);

@@ -1,8 +1,8 @@
 //! Data sets made from random numbers: scikit-learn's `make_*`, with its options and semantics.
 //!
-//! Each takes a struct of options whose `Default` is scikit-learn's, and gives the same numbers for
-//! the same options on every platform (moons and circles: within the last bit of its sine). They
-//! are not scikit-learn's numbers: the distributions are the same, the generator is not.
+//! Each takes a struct of options whose `Default` is scikit-learn's, and gives the same numbers for the same options on
+//! every platform (moons and circles: within the last bit of its sine). The numbers differ from scikit-learn's: the
+//! distributions are the same, the generator is not.
 //!
 //! ```
 //! use wgrad::data::{Moons, make_moons};

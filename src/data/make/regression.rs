@@ -14,7 +14,7 @@ pub struct Regression {
     pub n_samples: usize,
     /// Numbers of each sample.
     pub n_features: usize,
-    /// How many of the features the targets depend on; all, where there are fewer features.
+    /// How many of the features the targets depend on; all, if there are fewer features.
     pub n_informative: usize,
     /// Numbers of each target.
     pub n_targets: usize,
@@ -22,9 +22,9 @@ pub struct Regression {
     pub bias: f64,
     /// The standard deviation of the Gaussian noise on the targets.
     pub noise: f64,
-    /// Whether samples and features are shuffled. Without, the informative features come first.
+    /// Whether samples and features are shuffled. If not, the informative features come first.
     pub shuffle: bool,
-    /// What everything random is drawn from.
+    /// The seed of everything random.
     pub seed: u64,
 }
 

@@ -25,9 +25,9 @@ use source::parse;
 /// | `int8` to `int64`, `uint16` to `uint64` | u32; a negative number or one above `u32::MAX` is refused |
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be read; [`Error::File`] naming the part that is wrong
-/// (`magic`, `header`, `payload`), what was found and what was expected: other element types, a
-/// number that has no place above, and a file that is longer or shorter than its header says.
+/// [`Error::Io`] if the file cannot be read; [`Error::File`] naming the part that is wrong (`magic`, `header`,
+/// `payload`), what was found and what was expected: other element types, a number that has no place above, and a file
+/// that is longer or shorter than its header says.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn read_npy(path: impl AsRef<Path>) -> Result<Tensor> {
     let name = path.as_ref().display().to_string();
@@ -37,7 +37,7 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<Tensor> {
     }
 }
 
-/// Reads a `.npy` file from memory, as `read_npy` does from disk; `name` stands in the messages.
+/// Reads a `.npy` file from memory, as `read_npy` does from disk; messages use `name`.
 ///
 /// # Errors
 /// [`Error::File`] as `read_npy`.
@@ -48,7 +48,7 @@ pub fn parse_npy(name: &str, bytes: &[u8]) -> Result<Tensor> {
 /// Writes a tensor as a `.npy` file, row-major: `float32`, `uint32` or `uint8`.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be written.
+/// [`Error::Io`] if the file cannot be written.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn write_npy(path: impl AsRef<Path>, tensor: &Tensor) -> Result<()> {
     use std::io::Write;

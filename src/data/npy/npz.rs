@@ -36,8 +36,8 @@ impl Npz<std::io::BufReader<std::fs::File>> {
     /// Opens an archive, as `np.savez` or `np.savez_compressed` writes them.
     ///
     /// # Errors
-    /// [`Error::Io`] where the file cannot be opened; [`Error::File`] for a file that is no zip
-    /// archive and for two arrays of one name.
+    /// [`Error::Io`] if the file cannot be opened; [`Error::File`] for a file that is no zip archive and for two arrays
+    /// of one name.
     pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self> {
         let name = path.as_ref().display().to_string();
         match std::fs::File::open(path) {
@@ -48,7 +48,7 @@ impl Npz<std::io::BufReader<std::fs::File>> {
 }
 
 impl<R: Read + Seek> Npz<R> {
-    /// Reads from any reader what `open` reads from a file; `name` stands in the messages.
+    /// Reads from any reader what `open` reads from a file; messages use `name`.
     ///
     /// # Errors
     /// Those of `open`.
@@ -87,9 +87,9 @@ impl<R: Read + Seek> Npz<R> {
     /// Reads an array, as [`parse_npy`](super::parse_npy) reads a file.
     ///
     /// # Errors
-    /// Those of [`parse_npy`](super::parse_npy), which name file and array; [`Error::File`] where
-    /// there is no array of this name, where it cannot be unpacked, and where it would unpack to more
-    /// than [`Npz::max_unpacked`]; [`Error::Io`] where the reader fails.
+    /// Those of [`parse_npy`](super::parse_npy), which name file and array; [`Error::File`] if there is no array of
+    /// this name, if it cannot be unpacked, and if it would unpack to more than [`Npz::max_unpacked`]; [`Error::Io`] if
+    /// the reader fails.
     pub fn read(&mut self, array: &str) -> Result<Tensor> {
         let field = format!("array `{array}`");
         if !self.names.iter().any(|name| name == array) {
@@ -98,7 +98,7 @@ impl<R: Read + Seek> Npz<R> {
         }
         match self.archive.by_name(&file_name_from_array_name(array)) {
             Ok(file) => {
-                // The directory may say anything; the archive holds no more than its own length.
+                // The directory may say anything; the archive has no more bytes than its own length.
                 let bytes = file.compressed_size().min(self.bytes);
                 let packed = Packed { bytes, max: self.max_unpacked, remedy: "Npz::open(path)?" };
                 let stored = file.compression() == zip::CompressionMethod::Stored;
@@ -113,8 +113,7 @@ impl<R: Read + Seek> Npz<R> {
 /// `write_npy` for the element types.
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be written; [`Error::Parameter`] for a name that is given
-/// twice.
+/// [`Error::Io`] if the file cannot be written; [`Error::Parameter`] for a name that is given twice.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn write_npz(path: impl AsRef<std::path::Path>, arrays: &[(&str, &Tensor)]) -> Result<()> {
     use std::io::Write;

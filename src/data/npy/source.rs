@@ -1,8 +1,8 @@
 //! Parsing of `.npy` files.
 //!
-//! A file is a magic, a version, a header (a Python dict of element type, order and shape) and the
-//! elements (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>). `npyz`
-//! parses the header; what it takes on trust is checked here first.
+//! A file is a magic, a version, a header (a Python dict of element type, order and shape) and the elements
+//! (<https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>). `npyz` parses the header; this module
+//! first checks what `npyz` does not.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -20,7 +20,7 @@ const LONGEST_HEADER: usize = 10_000;
 /// with each level of nesting.
 const MOST_BRACKETS: usize = 8;
 
-/// Reads a `.npy` file, or the one of the array `array` in an archive, where it may be packed.
+/// Reads a `.npy` file, or the one of the array `array` in an archive, which may be packed.
 pub(super) fn parse(
     path: &str,
     array: &str,
@@ -37,7 +37,7 @@ struct Source<'a, R> {
     reader: R,
 }
 
-/// Whole numbers that f32 rounds: ids among them may become one.
+/// Whole numbers that f32 rounds: different ids may become equal.
 #[derive(Default)]
 struct Rounding {
     elements: Cell<usize>,
@@ -69,7 +69,7 @@ impl Rounding {
 /// An element of a tensor, as little-endian bytes of a file give it.
 type Decode<const WIDTH: usize, T> = fn([u8; WIDTH]) -> Option<T>;
 
-/// Decodes integers as u32, and says what has no place there.
+/// Decodes integers as u32, and says which do not fit.
 macro_rules! counted {
     ($self:ident, $count:ident, $big:ident, $integer:ty) => {{
         let decode: Decode<_, u32> = |bytes| <$integer>::from_le_bytes(bytes).try_into().ok();
@@ -210,7 +210,7 @@ impl<R: Read> Source<'_, R> {
         self.bad("header", detail)
     }
 
-    /// The next `limit` bytes of a header, or fewer where the file ends.
+    /// The next `limit` bytes of a header, or fewer if the file ends.
     fn up_to(&mut self, limit: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         match self.reader.by_ref().take(limit as u64).read_to_end(&mut bytes) {
@@ -246,8 +246,8 @@ fn nearest(bytes: [u8; 8]) -> Option<f32> {
     (narrow.is_finite() || !wide.is_finite()).then_some(narrow)
 }
 
-/// How many elements these extents have, if eight bytes of each can be addressed. Empty axes are left out of that
-/// product, which then bounds every stride too.
+/// How many elements these extents have, if eight bytes of each can be addressed. That product leaves out empty axes,
+/// so that it bounds every stride too.
 fn addressable(dims: &[usize]) -> Option<usize> {
     let mut extents = dims.iter().map(|&extent| extent.max(1));
     let bytes = extents.try_fold(8_usize, |product, extent| product.checked_mul(extent));
@@ -255,8 +255,8 @@ fn addressable(dims: &[usize]) -> Option<usize> {
     Some(dims.iter().product())
 }
 
-/// Checks a header's text before the parser sees it, whose own products of extents must not overflow: no deep nesting,
-/// and no such numbers.
+/// Checks a header's text before the parser sees it: no deep nesting, and no numbers with which the parser's own
+/// products of extents overflow.
 fn check_text(text: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(text).map_err(|_| "not text: the file is corrupt")?;
     if text.matches(['(', '[', '{']).count() > MOST_BRACKETS {
@@ -275,7 +275,7 @@ fn check_text(text: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Elements that lie first axis first, as they lie in a row-major tensor.
+/// Elements stored first axis first, in the order of a row-major tensor.
 fn row_major(shape: &Shape, data: Data) -> Data {
     fn permuted<T: Copy>(dims: &[usize], values: &[T]) -> Vec<T> {
         let mut strides = vec![1; dims.len()];

@@ -42,7 +42,7 @@ impl Saved {
 
 /// Refuses statistics that are not one finite number for each column of a sample.
 pub(super) fn check_columns(kind: &str, sample: &Shape, lists: &[(&str, &[f64])]) -> Result<()> {
-    // The product may not fit a number where the shape comes from a file.
+    // The product may not fit a number if the shape comes from a file.
     let columns = sample.dims().iter().try_fold(1usize, |n, &dim| n.checked_mul(dim));
     for (name, list) in lists {
         if Some(list.len()) != columns || list.is_empty() {

@@ -38,7 +38,7 @@ pub struct MinMaxScaler {
     sample: Shape,
     data_min: Vec<f64>,
     data_max: Vec<f64>,
-    /// Where the columns are taken.
+    /// The range that the columns are taken to.
     range: (f64, f64),
     min: Vec<f64>,
     scale: Vec<f64>,
@@ -112,7 +112,7 @@ impl MinMaxScaler {
         .to_string()
     }
 
-    /// Takes up what [`MinMaxScaler::to_json`] gave.
+    /// Makes the scaler again from what [`MinMaxScaler::to_json`] gave.
     ///
     /// # Errors
     /// [`Error::Data`] for another text; [`Error::Parameter`] as [`MinMaxScaler::from_ranges`].

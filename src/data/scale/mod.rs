@@ -45,7 +45,7 @@ impl<'a> Columns<'a> {
         Ok(columns)
     }
 
-    /// How many rows there are, where there are rows and columns and every value is finite.
+    /// How many rows there are, if there are rows and columns and every value is finite.
     fn check_rows(&self) -> Result<usize> {
         if self.x.shape().is_empty() {
             let detail = format!("shape {} leaves nothing to fit", self.x.shape());

@@ -8,8 +8,8 @@ use crate::tensor::{Shape, Tensor};
 /// What the JSON says that it is.
 const KIND: &str = "StandardScaler";
 
-/// Takes each column to mean 0 and standard deviation 1: `z = (x - mean) / scale`, with the
-/// population's deviation (divided by `n`) as `scale`, or 1 where a column is constant.
+/// Takes each column to mean 0 and standard deviation 1: `z = (x - mean) / scale`, with the population's deviation
+/// (divided by `n`) as `scale`, or 1 if a column is constant.
 ///
 /// # Examples
 /// ```
@@ -86,7 +86,7 @@ impl StandardScaler {
         serde_json::json!({ "kind": KIND, "sample": sample, "mean": mean, "var": var }).to_string()
     }
 
-    /// Takes up what [`StandardScaler::to_json`] gave.
+    /// Makes the scaler again from what [`StandardScaler::to_json`] gave.
     ///
     /// # Errors
     /// [`Error::Data`] for another text; [`Error::Parameter`] as [`StandardScaler::from_statistics`].
@@ -135,7 +135,7 @@ impl StandardScaler {
         &self.var
     }
 
-    /// What each column is divided by: the square root of the variance, or 1 where that is 0.
+    /// What each column is divided by: the square root of the variance, or 1 if that is 0.
     #[must_use]
     pub fn scale(&self) -> &[f64] {
         &self.scale

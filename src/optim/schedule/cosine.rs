@@ -12,9 +12,8 @@ fn half_cosine(x: f64) -> f64 {
     0.5 * (1.0 + (PI * x).cos())
 }
 
-/// from · ((1 - alpha) · (1 + cos(π · step / `decay_steps`)) / 2 + alpha), and from · alpha from then on. With a
-/// warm-up, `from` is its target and the cosine begins where it ends; else `from` is the initial rate. Keras'
-/// `CosineDecay`.
+/// from · ((1 - alpha) · (1 + cos(π · step / `decay_steps`)) / 2 + alpha), and from · alpha afterwards. With a warm-up,
+/// `from` is its target and the cosine begins at its end; else `from` is the initial rate. Keras' `CosineDecay`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CosineDecay {
     /// The rate of the first update.

@@ -52,7 +52,7 @@ fn classifications_have_the_columns_they_promise() {
     };
     let (x, y) = parts(&make_classification(&options).unwrap());
     assert_eq!((share(&y, 0), share(&y, 1)), (0.5, 0.5));
-    // Far clusters: an informative column on which the corners differ tells the classes apart alone.
+    // Far clusters: a single informative column on which the corners differ tells the classes apart.
     let alone = |c: usize| {
         let column = Table { values: x.column(c), width: 1 };
         nearest_centroid(&column, &y)
@@ -69,7 +69,7 @@ fn classifications_have_the_columns_they_promise() {
         assert!(close(row[2], p * row[0] + q * row[1], 1e-3), "{row:?}");
         assert!((0..3).any(|c| row[c] == row[3]), "{row:?}");
     }
-    // Shuffled, the same samples come in another order of rows and columns.
+    // With a shuffle, the same samples have another order of rows and columns.
     let shuffled =
         make_classification(&Classification { shuffle: true, ..options.clone() }).unwrap();
     let sorted = |x: &Table| {

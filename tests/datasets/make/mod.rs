@@ -58,7 +58,7 @@ fn share(labels: &[u32], class: u32) -> f64 {
     labels.iter().filter(|&&l| l == class).count() as f64 / labels.len() as f64
 }
 
-/// The share of the samples that lie nearest to their own class's mean.
+/// The share of the samples that are nearest to their own class's mean.
 fn nearest_centroid(x: &Table, labels: &[u32]) -> f64 {
     let classes = labels.iter().max().unwrap() + 1;
     let centers: Vec<Vec<f64>> = (0..classes)
@@ -76,8 +76,8 @@ fn nearest_centroid(x: &Table, labels: &[u32]) -> f64 {
     mean(&x.rows().zip(labels).map(hit).collect::<Vec<_>>())
 }
 
-/// Compares means over the seeds with scikit-learn's, whose standard deviation over seeds tells how far two
-/// means of 100 may lie apart.
+/// Compares means over the seeds with scikit-learn's, whose standard deviation over seeds tells how far apart two means
+/// of 100 may be.
 #[track_caller]
 fn agree(maker: &str, describe: impl Fn(u64) -> Vec<(&'static str, f64)>) {
     let theirs = &sklearn("makers")[maker];

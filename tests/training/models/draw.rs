@@ -34,7 +34,7 @@ pub enum Merge {
     Concatenate,
 }
 
-/// What a tensor is computed from. Tensors are counted: the inputs first, then the nodes.
+/// The source of a tensor. Tensors are counted: the inputs first, then the nodes.
 #[derive(Debug, Clone)]
 pub enum Node {
     /// A layer applied to a tensor.
@@ -119,7 +119,7 @@ impl Dice {
 }
 
 impl Drawn {
-    /// The model of this seed; `attempt` tells apart those that are drawn until one can be tested.
+    /// The model of this seed; `attempt` numbers the draws until one can be tested.
     pub fn random(seed: u32, attempt: u32) -> Self {
         let mut dice = Dice { key: [seed, attempt], drawn: 0 };
         let width = dice.pick(&[2, 3, 4, 8]);
@@ -212,7 +212,7 @@ impl Drawn {
     fn grow(&mut self, dice: &mut Dice, width: usize) {
         let x = self.tensor(dice);
         match dice.below(16) {
-            // A layer that is there, once more.
+            // An existing layer, once more.
             0..=2 => {
                 let fits = |l: &usize| {
                     let layer = &self.layers[*l];

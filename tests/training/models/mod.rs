@@ -26,7 +26,7 @@ fn settings() -> [(&'static str, Passes); 7] {
     ]
 }
 
-/// The first model of this seed that f32 can be held to.
+/// The first model of this seed that can be tested in f32.
 fn drawn(seed: u32) -> (Drawn, Trained) {
     let candidates = (0..).map(|attempt| Drawn::random(seed, attempt));
     let mut trained = candidates.map(|model| (train(&model, STEPS, |_| ()), model));
@@ -89,7 +89,7 @@ fn data(drawn: &Drawn) -> Result<TensorDataset> {
     TensorDataset::multi(x.collect::<Result<Vec<_>>>()?, y.collect::<Result<Vec<_>>>()?)
 }
 
-/// What the library makes of a model: the loss of each step, the weights by name, the predictions.
+/// The library's results for a model: the loss of each step, the weights by name, the predictions.
 struct Got {
     losses: Vec<f32>,
     weights: Vec<(String, Vec<f32>)>,
@@ -274,8 +274,8 @@ fn a_wrong_element_of_a_random_model_is_found() -> Result<()> {
     Ok(())
 }
 
-/// Two linear towers have equal bias gradients, with one input equal kernel gradients too; a step function makes zeros
-/// of all before it.
+/// Two linear towers have equal bias gradients, with one input equal kernel gradients too; a step function makes all
+/// gradients before it zero.
 #[test]
 fn parameters_with_equal_gradients_train() -> Result<()> {
     let (a, b) = (input([3]), input([3]));

@@ -1,4 +1,4 @@
-//! What two steps of training make of a drawn model, in f64.
+//! The results of two training steps on a drawn model, in f64.
 
 use super::draw::{Drawn, Merge, Node, Output, Rule};
 use crate::reference::compare::widen;
@@ -27,7 +27,7 @@ pub struct Trained {
     /// The loss before each step.
     pub losses: Vec<f64>,
     pub weights: Weights,
-    /// Whether f32 can be held to it: no argument near a joint, nothing large.
+    /// Whether it can be tested in f32: no argument near a joint, nothing large.
     pub fit_for_test: bool,
 }
 
@@ -132,7 +132,7 @@ fn loss(output: &Output, y: &[f64], p: &[f64], cols: usize) -> f64 {
     f64::from(output.weight) * batch_mean(&each)
 }
 
-/// How far the predictions are from where the loss has a joint.
+/// How far the predictions are from the loss's joints.
 fn loss_margin(output: &Output, y: &[f64], p: &[f64]) -> f64 {
     let distance = |(y, p): (&f64, &f64)| match output.loss {
         Loss::MeanAbsoluteError => (y - p).abs(),
