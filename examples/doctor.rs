@@ -111,7 +111,7 @@ fn sums(
     (0..m * n).map(|ij| (0..k).map(|l| a(ij / n, l) * b(l, ij % n)).sum()).collect()
 }
 
-/// Products whose sizes fill no tile: with every kernel that runs here, in the three forms, and with split sums.
+/// Products whose sizes fill no tile: with every kernel that runs here, in the three forms, and with divided sums.
 fn products(device: &Device) -> Result<String> {
     let (sizes, forms) = ([197, 135, 301], [[false, false], [true, false], [false, true]]);
     let caps = device.caps();
@@ -123,15 +123,15 @@ fn products(device: &Device) -> Result<String> {
         }
     }
     let tile = matmul_rule(caps, [37, 29, 1111]).tile;
-    let split = if caps.matmul == MatmulFamily::Tiled { 1 << 16 } else { 0 };
-    product(device, tile, split, [37, 29, 1111], [false, false])?;
+    let fill = if caps.matmul == MatmulFamily::Tiled { 1 << 16 } else { 0 };
+    product(device, tile, fill, [37, 29, 1111], [false, false])?;
     Ok(format!("{kernels} kernels and one long sum differ from f64 by at most {ALLOWED:.0e}"))
 }
 
 /// The largest difference of a product's elements.
 const ALLOWED: f64 = 1e-4;
 
-/// A product with this kernel, whose sums are split for as many workgroups as `fill` says.
+/// A product with this kernel, whose sums are divided for as many workgroups as `fill` says.
 fn product(
     device: &Device,
     tile: MatmulTile,

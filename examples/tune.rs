@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wgrad::gpu::{Device, DeviceOptions, Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
-use wgrad::kernels::{DeviceCaps, MatmulFamily, MatmulRule, MatmulTile, matmul_rule, split};
+use wgrad::kernels::{DeviceCaps, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};
 use wgrad::passes::Passes;
 use wgrad::plan::{BufferClass, Plan};
 use wgrad::tensor::{DType, Tensor};
@@ -81,8 +81,8 @@ fn run(args: &Args) -> Result<()> {
             let fills = if tile.family == MatmulFamily::Tiled { &FILLS[..] } else { &[0] };
             for &fill in fills {
                 let rule = MatmulRule { tile, fill, ..built_in };
-                let parts = |r: &MatmulRule| split(&caps, r, 1, [m, n, k]);
-                if !rules.iter().any(|r| r.tile == tile && parts(r) == parts(&rule)) {
+                let chunks = |r: &MatmulRule| chunks_of(&caps, r, 1, [m, n, k]);
+                if !rules.iter().any(|r| r.tile == tile && chunks(r) == chunks(&rule)) {
                     rules.push(rule);
                 }
             }
@@ -96,9 +96,9 @@ fn run(args: &Args) -> Result<()> {
         for kernel in &kernels {
             let flops = (2 * FORMS.len() * m * n * k) as f64;
             let rate = flops / kernel.least.as_secs_f64() / 1e9;
-            let parts = split(&caps, &kernel.rule, 1, [m, n, k]).parts;
+            let count = chunks_of(&caps, &kernel.rule, 1, [m, n, k]).count;
             let tile = kernel.rule.tile.to_string();
-            println!("  {tile:<18} sums in {parts:>2} parts {rate:8.1} GFLOP/s");
+            println!("  {tile:<18} sums in {count:>2} chunks {rate:8.1} GFLOP/s");
         }
         let usual = &kernels[0];
         let best = kernels.iter().min_by_key(|k| k.least).context("no kernel runs here")?;

@@ -7,9 +7,9 @@
 // lines are whole vec4s.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
-// k_part terms of each sum, a multiple of 4. Each part stores a separate product.
+// k_chunk terms of each sum, a multiple of 4. Each part stores a separate product.
 // Guards: rows, columns and k past the edge read the last valid element; K_TAIL sets their terms to zero;
-// stores are guarded. Loops: ceil(k_part / 4) iterations per invocation.
+// stores are guarded. Loops: ceil(k_chunk / 4) iterations per invocation.
 // A load or a uniform inside the loop costs a scalar loop over the lanes: uniforms are read before it.
 #import lib/index
 #import lib/band
@@ -24,7 +24,7 @@
 
 struct Params {
     m: u32, n: u32, k: u32, a_ld: u32, b_ld: u32, a_batch: u32, b_batch: u32,
-    tiles_n: u32, tiles_m: u32, batch: u32, k_part: u32, pad0: u32,
+    tiles_n: u32, tiles_m: u32, batch: u32, k_chunk: u32, pad0: u32,
     words: array<vec4<u32>, #{WORDS}>,
 }
 @group(0) @binding(8) var<uniform> params: Params;
@@ -129,8 +129,8 @@ fn main(
     let b_ld = params.b_ld;
     let b_last = b_ld - 1u;
 #endif
-    let k_first = part * params.k_part;
-    let terms = min(params.k_part, len_k - k_first);
+    let k_first = part * params.k_chunk;
+    let terms = min(params.k_chunk, len_k - k_first);
     // Surplus workgroups of the folded grid run no iteration instead of returning before a shuffle.
     let blocks = select(0u, (terms + 3u) / 4u, row < len_m);
 

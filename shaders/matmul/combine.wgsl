@@ -1,10 +1,10 @@
-// C[b,m,n] = f(sum_p parts[p,b,m,n]): adds the parts of divided sums in ascending order and applies the epilogue.
+// C[b,m,n] = f(sum_p chunks[p,b,m,n]): adds the chunks of divided sums in ascending order and applies the epilogue.
 //
-// Layout: `parts` is [part, product, m, n], read as vec4 if lines are whole vec4s (VEC); an invocation
+// Layout: `chunks` is [chunk, product, m, n], read as vec4 if lines are whole vec4s (VEC); an invocation
 // computes four neighbouring columns.
-// B_SUMS: the invocations of the first row also store sum_p part_sums[p, n].
+// B_SUMS: the invocations of the first row also store sum_p chunk_sums[p, n].
 // Dispatch: ceil(batch * m * ceil(n / 4) / WG) workgroups, folded over x and y. Guards: columns past the edge
-// read the last one; stores are guarded. Loops: `parts` iterations per invocation, twice with B_SUMS.
+// read the last one; stores are guarded. Loops: `chunks` iterations per invocation, twice with B_SUMS.
 #import lib/index
 #import lib/math
 #import lib/quad
@@ -15,27 +15,27 @@
 #import lib/threefry
 #endif
 
-struct Params { m: u32, n: u32, batch: u32, parts: u32, words: array<vec4<u32>, #{WORDS}> }
+struct Params { m: u32, n: u32, batch: u32, chunks: u32, words: array<vec4<u32>, #{WORDS}> }
 @group(0) @binding(8) var<uniform> params: Params;
 #if VEC
-@group(0) @binding(0) var<storage, read> parts: array<Quad>;
+@group(0) @binding(0) var<storage, read> chunks: array<Quad>;
 #else
-@group(0) @binding(0) var<storage, read> parts: array<f32>;
+@group(0) @binding(0) var<storage, read> chunks: array<f32>;
 #endif
 #if B_SUMS
-@group(0) @binding(1) var<storage, read> part_sums: array<f32>;
+@group(0) @binding(1) var<storage, read> chunk_sums: array<f32>;
 #endif
 #{BINDINGS}
 
 fn load(line: u32, col: u32) -> vec4<f32> {
 #if VEC
-    return from_quad(parts[(line * params.n + col) / 4u]);
+    return from_quad(chunks[(line * params.n + col) / 4u]);
 #else
     let base = line * params.n;
     let last = params.n - 1u;
     return vec4<f32>(
-        parts[base + col], parts[base + min(col + 1u, last)],
-        parts[base + min(col + 2u, last)], parts[base + min(col + 3u, last)],
+        chunks[base + col], chunks[base + min(col + 1u, last)],
+        chunks[base + min(col + 2u, last)], chunks[base + min(col + 3u, last)],
     );
 #endif
 }
@@ -59,14 +59,14 @@ fn main(
     store_words = params.words;
     let col = 4u * (i % quads);
     var sum = load(line, col);
-    for (var p = 1u; p < params.parts; p++) { sum += load(p * lines + line, col); }
+    for (var p = 1u; p < params.chunks; p++) { sum += load(p * lines + line, col); }
     store4(sum, line / params.m, line % params.m, col, len);
 #if B_SUMS
     if line == 0u {
 #for c in 0..4
         if col + #{c}u < params.n {
             var total = 0.0;
-            for (var p = 0u; p < params.parts; p++) { total += part_sums[p * params.n + col + #{c}u]; }
+            for (var p = 0u; p < params.chunks; p++) { total += chunk_sums[p * params.n + col + #{c}u]; }
             b_sums[col + #{c}u] = total;
         }
 #end

@@ -11,8 +11,8 @@
 // lines are whole vec4s.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
-// k_part terms of each sum, a multiple of KB * SLICES. Each part stores a separate product.
-// Guards: elements past an edge are zero in workgroup memory; stores are guarded. Loops: ceil(k_part / KB / SLICES) + 1
+// k_chunk terms of each sum, a multiple of KB * SLICES. Each part stores a separate product.
+// Guards: elements past an edge are zero in workgroup memory; stores are guarded. Loops: ceil(k_chunk / KB / SLICES) + 1
 // iterations per invocation.
 #import lib/index
 #import lib/band
@@ -27,7 +27,7 @@
 
 struct Params {
     m: u32, n: u32, k: u32, a_ld: u32, b_ld: u32, a_batch: u32, b_batch: u32,
-    tiles_n: u32, tiles_m: u32, batch: u32, k_part: u32, pad0: u32,
+    tiles_n: u32, tiles_m: u32, batch: u32, k_chunk: u32, pad0: u32,
     words: array<vec4<u32>, #{WORDS}>,
 }
 @group(0) @binding(8) var<uniform> params: Params;
@@ -132,8 +132,8 @@ fn main(
     let product = id.z - part * params.batch;
     let a_base = product * params.a_batch;
     let b_base = product * params.b_batch;
-    let k_first = part * params.k_part;
-    let terms = min(params.k_part, params.k - k_first);
+    let k_first = part * params.k_chunk;
+    let terms = min(params.k_chunk, params.k - k_first);
     // Surplus workgroups of the folded grid run no iteration instead of returning before a barrier.
     let blocks = select(0u, (terms + #{KB * SLICES - 1}u) / #{KB * SLICES}u, row < params.m);
     let x = 4u * (t % 8u + 8u * (t / 32u % #{TILE / 4 / HALVES / 8}u));

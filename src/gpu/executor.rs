@@ -6,7 +6,7 @@ use super::store::create_buffer;
 use super::{Device, Pool, Store};
 use crate::error::{Error, Result};
 use crate::kernels::{STEP_BLOCKS_BYTES, STEP_BYTES, STEP_WORDS, STEPS_PER_SUBMIT};
-use crate::plan::{BufferClass, Plan, Slot};
+use crate::plan::{BufferClass, Plan, StepOffset};
 use crate::tensor::{DType, Data, Shape, Tensor};
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
@@ -83,7 +83,7 @@ pub(super) struct Launch {
     pipeline: Arc<Pipeline>,
     group: wgpu::BindGroup,
     /// Bindings that move from step to step, in binding order.
-    slots: Vec<Slot>,
+    step_offsets: Vec<StepOffset>,
     step: bool,
     grid: [u32; 3],
 }
@@ -99,8 +99,8 @@ impl Launch {
         offsets: &mut Vec<u32>,
     ) {
         offsets.clear();
-        let slot = |s: &Slot| block.0[s.word].wrapping_mul(s.stride as u32);
-        offsets.extend(self.slots.iter().map(slot));
+        let moved = |s: &StepOffset| block.0[s.word].wrapping_mul(s.stride as u32);
+        offsets.extend(self.step_offsets.iter().map(moved));
         offsets.extend(self.step.then_some((step * STEP_BYTES) as u32));
         pass.set_pipeline(&self.pipeline.pipeline);
         pass.set_bind_group(0, &self.group, &*offsets);
@@ -121,8 +121,8 @@ pub struct Executor {
     /// The external buffers that the bind groups refer to.
     bound: HashMap<usize, wgpu::Buffer>,
     steps_per_submit: Option<usize>,
-    /// The end of each submit of a step, as an index into the launches; empty if a step is not split.
-    parts: Vec<usize>,
+    /// The end of each submit of a step, as an index into the launches; empty if a step is one submit.
+    submit_ends: Vec<usize>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// Room for dynamic offsets.
     offsets: Vec<u32>,
@@ -190,7 +190,7 @@ impl Executor {
             launches: Vec::new(),
             bound: HashMap::new(),
             steps_per_submit: None,
-            parts: Vec::new(),
+            submit_ends: Vec::new(),
             in_flight: VecDeque::new(),
             offsets: Vec::new(),
         };
@@ -248,9 +248,10 @@ impl Executor {
                 entries: &entries,
             });
             self.device.end(scopes, &format!("binding {}", dispatch.label))?;
-            let slots = dispatch.bindings.iter().filter_map(|(region, _)| region.slot).collect();
+            let step_offsets =
+                dispatch.bindings.iter().filter_map(|(region, _)| region.step_offset).collect();
             let (step, grid) = (dispatch.call.step, dispatch.call.grid);
-            launches.push(Launch { pipeline, group, slots, step, grid });
+            launches.push(Launch { pipeline, group, step_offsets, step, grid });
         }
         self.launches = launches;
         #[cfg(not(target_arch = "wasm32"))]
@@ -277,17 +278,17 @@ impl Executor {
         self.steps_per_submit = Some(steps.clamp(1, STEPS_PER_SUBMIT));
     }
 
-    /// Splits each step over this many submits, but over no more than it has dispatches: each submit has at least one.
+    /// Divides each step over this many submits, but over no more than it has dispatches: each submit has at least one.
     /// For steps that take so long by themselves that a driver's watchdog might take a single submit for a hang.
-    /// Several steps share a submit only if they are not split.
+    /// Several steps share a submit only if they are not divided.
     pub fn set_submits_per_step(&mut self, submits: usize) {
-        self.parts.clear();
+        self.submit_ends.clear();
         if submits > 1 {
             let cost = self.plan.dispatches.iter().map(|dispatch| {
                 // An estimate is enough: what a dispatch computes and moves, and the least that it takes.
                 dispatch.call.flops + dispatch.bytes_read + dispatch.bytes_written + 1
             });
-            self.parts = split(&cost.collect::<Vec<u64>>(), submits);
+            self.submit_ends = submit_ends(&cost.collect::<Vec<u64>>(), submits);
         }
     }
 
@@ -299,7 +300,7 @@ impl Executor {
     pub fn run(&mut self, blocks: &[StepBlock]) -> Result<()> {
         let scopes = self.device.begin();
         let together = self.steps_per_submit.unwrap_or(STEPS_PER_SUBMIT);
-        if self.parts.is_empty() {
+        if self.submit_ends.is_empty() {
             for chunk in blocks.chunks(together) {
                 self.make_room()?;
                 self.upload(chunk);
@@ -308,12 +309,12 @@ impl Executor {
         } else {
             for block in blocks.chunks(1) {
                 let mut start = 0;
-                for part in 0..self.parts.len() {
+                for part in 0..self.submit_ends.len() {
                     self.make_room()?;
                     if part == 0 {
                         self.upload(block);
                     }
-                    let end = self.parts[part];
+                    let end = self.submit_ends[part];
                     self.submit(start..end, block);
                     start = end;
                 }
@@ -413,7 +414,7 @@ fn bind(binding: u32, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::Bi
 }
 
 /// Cuts dispatches of these costs into at most `parts` runs of about the same cost: the end of each.
-fn split(cost: &[u64], parts: usize) -> Vec<usize> {
+fn submit_ends(cost: &[u64], parts: usize) -> Vec<usize> {
     let total: u64 = cost.iter().sum();
     let mut ends = Vec::new();
     let mut done = 0;
@@ -433,15 +434,15 @@ mod tests {
 
     #[test]
     fn a_step_is_split_where_its_cost_is() {
-        assert_eq!(split(&[1, 1, 1, 1], 2), [2, 4]);
-        assert_eq!(split(&[1, 1, 1, 1], usize::MAX), [1, 2, 3, 4]);
-        assert_eq!(split(&[5], 3), [1]);
-        assert!(split(&[], 3).is_empty());
+        assert_eq!(submit_ends(&[1, 1, 1, 1], 2), [2, 4]);
+        assert_eq!(submit_ends(&[1, 1, 1, 1], usize::MAX), [1, 2, 3, 4]);
+        assert_eq!(submit_ends(&[5], 3), [1]);
+        assert!(submit_ends(&[], 3).is_empty());
         // One long dispatch is a part by itself, and short ones go with their neighbours.
-        assert_eq!(split(&[1, 100, 1, 1], 2), [2, 4]);
-        assert_eq!(split(&[100, 1, 1, 1, 100], 2), [3, 5]);
+        assert_eq!(submit_ends(&[1, 100, 1, 1], 2), [2, 4]);
+        assert_eq!(submit_ends(&[100, 1, 1, 1, 100], 2), [3, 5]);
         for parts in 2..9 {
-            let ends = split(&[3, 1, 4, 1, 5, 9, 2, 6], parts);
+            let ends = submit_ends(&[3, 1, 4, 1, 5, 9, 2, 6], parts);
             assert!(ends.len() <= parts && ends.last() == Some(&8), "{parts}: {ends:?}");
             assert!(ends.windows(2).all(|w| w[0] < w[1]), "{parts}: {ends:?}");
         }

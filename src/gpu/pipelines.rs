@@ -29,7 +29,7 @@ type Key = (String, Vec<bool>);
 
 fn key_of(dispatch: &Dispatch) -> Result<Key> {
     let source = preprocess(dispatch.call.template, &dispatch.call.defines)?;
-    Ok((source, dispatch.bindings.iter().map(|(region, _)| region.slot.is_some()).collect()))
+    Ok((source, dispatch.bindings.iter().map(|(region, _)| region.step_offset.is_some()).collect()))
 }
 
 /// The cache: shader to pipeline.

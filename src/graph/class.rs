@@ -39,7 +39,7 @@ pub enum Movement {
     },
     /// Operands: a state, a step word that names one of its rows, and tensors. The kernels of the tensors
     /// write them side by side into that row.
-    Slot {
+    Record {
         /// First element of each operand in the row.
         offsets: Vec<usize>,
     },
@@ -63,14 +63,14 @@ pub enum Class<'a> {
 }
 
 impl Class<'_> {
-    /// Whether the op launches kernels: leaves, aliases, packs and slots do no work.
+    /// Whether the op launches kernels: leaves, aliases, packs and records do no work.
     #[must_use]
     pub const fn launches(&self) -> bool {
         !matches!(
             self,
             Self::Leaf(_)
                 | Self::Movement(
-                    Movement::Alias { .. } | Movement::Pack { .. } | Movement::Slot { .. }
+                    Movement::Alias { .. } | Movement::Pack { .. } | Movement::Record { .. }
                 )
         )
     }

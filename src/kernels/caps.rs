@@ -78,14 +78,14 @@ impl DeviceCaps {
         if self.cpu && self.can_broadcast() { MatmulFamily::Broadcast } else { MatmulFamily::Tiled }
     }
 
-    /// Invocations per workgroup for a kernel that reduces one row of `len` elements in `passes` loops.
+    /// Invocations per workgroup for a kernel that reduces one row of `len` elements in `loops` loops over it.
     ///
     /// A CPU runs eight lanes at a time and pays for workgroup memory, so it takes the fewest lanes that
     /// keep each invocation under the loop limit; a GPU takes enough lanes to hide latency.
     #[must_use]
-    pub fn row_workgroup(&self, len: usize, passes: u32) -> u32 {
+    pub fn row_workgroup(&self, len: usize, loops: u32) -> u32 {
         let fits = |lanes: u32| {
-            (len as u64).div_ceil(u64::from(lanes)) * u64::from(passes) + 64
+            (len as u64).div_ceil(u64::from(lanes)) * u64::from(loops) + 64
                 <= u64::from(self.max_loop_trips)
         };
         let start = match (self.cpu, len) {

@@ -17,4 +17,4 @@ pub use params::{
     ReduceParams, RowParams, SegmentParams, SortParams, all_param_blocks,
 };
 pub use preprocess::preprocess;
-pub use tuning::{MatmulFamily, MatmulRule, MatmulTile, Split, matmul_rule, split};
+pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};

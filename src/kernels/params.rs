@@ -91,11 +91,11 @@ param_blocks! {
         /// Products: the grid's z holds product + batch * part.
         batch: u32,
         /// Terms of a part of each sum.
-        k_part: u32,
+        k_chunk: u32,
         /// Padding.
         pad0: u32,
     }
-    /// Sums over the parts of a split matrix product.
+    /// Sums over the chunks of a divided matrix product.
     CombineParams ["matmul/combine"] {
         /// Rows of each product.
         m: u32,
@@ -104,7 +104,7 @@ param_blocks! {
         /// Products.
         batch: u32,
         /// Parts of each sum.
-        parts: u32,
+        chunks: u32,
     }
     /// Reductions of `[outer, len, inner]` over `len`, in chunks.
     ReduceParams ["reduce/rows", "reduce/columns"] {
@@ -168,7 +168,7 @@ param_blocks! {
         chunk: u32,
         /// Workgroups; each invocation has one chunk.
         groups: u32,
-        /// Bits below the digit that a pass sorts by.
+        /// Bits below the digit that a round sorts by.
         shift: u32,
         /// Padding.
         pad0: u32,

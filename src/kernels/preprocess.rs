@@ -131,18 +131,18 @@ fn matching(
     middle: Option<&str>,
 ) -> Result<(usize, Option<usize>), String> {
     let mut depth = 0;
-    let mut split = None;
+    let mut else_at = None;
     for (i, (_, line)) in lines.iter().enumerate() {
         let word = line.trim();
         if word.starts_with(open) {
             depth += 1;
         } else if word == close {
             if depth == 0 {
-                return Ok((i, split));
+                return Ok((i, else_at));
             }
             depth -= 1;
         } else if depth == 0 && Some(word) == middle {
-            split = Some(i);
+            else_at = Some(i);
         }
     }
     Err(format!("no `{close}` closes the `{}`", open.trim()))

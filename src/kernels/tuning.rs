@@ -146,7 +146,7 @@ pub struct MatmulRule {
     /// The kernel.
     pub tile: MatmulTile,
     /// Workgroups that a device wants. If there are half as many tiles or fewer, the sums over k are divided into
-    /// `fill / tiles` parts.
+    /// `fill / tiles` chunks.
     pub fill: usize,
 }
 
@@ -216,15 +216,15 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
 }
 
 /// The fewest terms of a sum that is divided to fill a device, and of each part of it: the second kernel, which adds
-/// the parts, must pay.
-const LEAST_SPLIT: usize = 1024;
-const LEAST_PART: usize = 256;
+/// the chunks, must pay.
+const LEAST_SUM: usize = 1024;
+const LEAST_CHUNK: usize = 256;
 
 /// How the k terms of each sum are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Split {
+pub struct Chunks {
     /// Parts, each summed by separate workgroups.
-    pub parts: usize,
+    pub count: usize,
     /// Terms of a part, a multiple of the kernel's step; the last part may have fewer.
     pub terms: usize,
 }
@@ -232,17 +232,22 @@ pub struct Split {
 /// Divides the sums of `batch` products if a device's loop limit demands it, or if too few tiles would
 /// leave a device idle.
 #[must_use]
-pub fn split(caps: &DeviceCaps, rule: &MatmulRule, batch: usize, [m, n, k]: [usize; 3]) -> Split {
+pub fn chunks_of(
+    caps: &DeviceCaps,
+    rule: &MatmulRule,
+    batch: usize,
+    [m, n, k]: [usize; 3],
+) -> Chunks {
     let step = rule.tile.k_step();
     let tiles =
         batch * m.div_ceil(rule.tile.rows as usize) * n.div_ceil(rule.tile.columns as usize);
     let bound = k.div_ceil(rule.tile.terms_within(caps.max_loop_trips as usize).max(step));
-    let fill = if k < LEAST_SPLIT { 1 } else { (rule.fill / tiles).min(k / LEAST_PART) };
+    let fill = if k < LEAST_SUM { 1 } else { (rule.fill / tiles).min(k / LEAST_CHUNK) };
     // Partial sums fit in one binding.
     let room = caps.max_binding_bytes / (4 * (batch * m * n) as u64).max(1);
-    let parts = fill.min(room as usize).max(bound).max(1);
-    let terms = k.div_ceil(parts).next_multiple_of(step);
-    Split { parts: k.div_ceil(terms), terms }
+    let count = fill.min(room as usize).max(bound).max(1);
+    let terms = k.div_ceil(count).next_multiple_of(step);
+    Chunks { count: k.div_ceil(terms), terms }
 }
 
 #[cfg(test)]
@@ -262,17 +267,17 @@ mod tests {
         }
     }
 
-    /// Products of training steps on a GPU: the tile, the parts of the sums, and the workgroups.
+    /// Products of training steps on a GPU: the tile, the chunks of the sums, and the workgroups.
     #[test]
     fn products_of_a_training_step_fill_a_gpu() {
         let caps = DeviceCaps::webgpu_defaults();
         let chosen = |[m, n, k]: [usize; 3]| {
             let rule = matmul_rule(&caps, [m, n, k]);
             let side = rule.tile.rows as usize;
-            let parts = split(&caps, &rule, 1, [m, n, k]).parts;
-            (side, parts, m.div_ceil(side) * n.div_ceil(side) * parts)
+            let count = chunks_of(&caps, &rule, 1, [m, n, k]).count;
+            (side, count, m.div_ceil(side) * n.div_ceil(side) * count)
         };
-        // 784-128-10 at batch 64 takes no dispatch for the addition of parts.
+        // 784-128-10 at batch 64 takes no dispatch for the addition of chunks.
         assert_eq!(chosen([64, 128, 784]), (32, 1, 8));
         assert_eq!(chosen([784, 128, 64]), (32, 1, 100));
         assert_eq!(chosen([128, 512, 784]), (32, 1, 64));
@@ -312,13 +317,13 @@ mod tests {
     }
 
     #[test]
-    fn parts_cover_all_terms_and_keep_the_loop_limit() {
+    fn chunks_cover_all_terms_and_keep_the_loop_limit() {
         let caps = DeviceCaps { max_loop_trips: 100, ..DeviceCaps::webgpu_defaults() };
         for k in [1, 15, 16, 17, 1599, 1600, 1601, 3200, 100_003] {
             for tile in MatmulTile::ALL {
                 let rule = MatmulRule { m: 0, n: 0, work: 0, tile, fill: 8 };
-                let Split { parts, terms } = split(&caps, &rule, 1, [3, 5, k]);
-                assert!(parts * terms >= k && (parts - 1) * terms < k, "{tile}, {k}");
+                let Chunks { count, terms } = chunks_of(&caps, &rule, 1, [3, 5, k]);
+                assert!(count * terms >= k && (count - 1) * terms < k, "{tile}, {k}");
                 assert!(
                     terms <= tile.terms_within(100) && terms % tile.k_step() == 0,
                     "{tile}, {k}"

@@ -59,7 +59,7 @@ impl Layer for Reshape {
         _mode: &Mode,
     ) -> Result<Value> {
         graph.check(self.kind(), inputs)?;
-        let (batch, sample) = split(graph, inputs[0]);
+        let (batch, sample) = batch_and_sample(graph, inputs[0]);
         let to = self.target(&sample)?;
         graph.reshape(inputs[0], [&[batch], to.dims()].concat())
     }
@@ -108,7 +108,7 @@ impl Layer for Permute {
 }
 
 /// The extent of the batch axis, and the shape of a sample.
-fn split(graph: &Graph, x: Value) -> (usize, Shape) {
+fn batch_and_sample(graph: &Graph, x: Value) -> (usize, Shape) {
     let dims = graph.shape(x).dims();
     (dims[0], dims[1..].into())
 }

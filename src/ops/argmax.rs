@@ -89,8 +89,8 @@ impl Op for CompareClasses {
             ClassComparison::Cell => 1,
             ClassComparison::Rank => 2,
         };
-        let passes = if self.0 == ClassComparison::Rank { 3 } else { 2 };
-        let (mut defines, grid) = row_launch(&self.name(), (rows, cols), passes, cx.caps)?;
+        let loops = if self.0 == ClassComparison::Rank { 3 } else { 2 };
+        let (mut defines, grid) = row_launch(&self.name(), (rows, cols), loops, cx.caps)?;
         defines.push(("SPARSE", (cx.inputs[1].0.dtype == DType::U32).into()));
         defines.push(("KIND", kind.into()));
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };

@@ -1,5 +1,5 @@
-//! Kernel choice and launches of contractions: one kernel, or, for sums that are split over k, one that sums
-//! the parts and one that adds them.
+//! Kernel choice and launches of contractions: one kernel, or, for sums that are divided over k, one that sums
+//! the chunks and one that adds them.
 
 use super::contraction::Contraction;
 use super::contraction_store::StoreCode;
@@ -7,11 +7,11 @@ use super::map::to_u32;
 use crate::error::{Error, Result};
 use crate::graph::{LowerContext, Lowered};
 use crate::kernels::{
-    Bind, CombineParams, Define, DeviceCaps, KernelCall, MatmulFamily, MatmulParams, MatmulTile,
-    Split, grid, matmul_rule, split,
+    Bind, Chunks, CombineParams, Define, DeviceCaps, KernelCall, MatmulFamily, MatmulParams,
+    MatmulTile, chunks_of, grid, matmul_rule,
 };
 
-/// Invocations per workgroup of the kernel that adds parts.
+/// Invocations per workgroup of the kernel that adds chunks.
 const COMBINE_WORKGROUP: u32 = 64;
 
 pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Result<Lowered> {
@@ -33,18 +33,18 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
         let (kernel, feature, detail) = (kernel.into(), feature.into(), detail.into());
         return Err(Error::MissingFeature { kernel, feature, detail });
     }
-    let parts = split(cx.caps, &rule, s.batch, [s.m, s.n, s.k]);
-    // Every invocation adds the parts of its sum, and those of the first row also add four column sums.
-    let (needed, allowed) = (5 * parts.parts as u64, u64::from(cx.caps.max_loop_trips));
-    if parts.parts > 1 && needed > allowed {
+    let chunks = chunks_of(cx.caps, &rule, s.batch, [s.m, s.n, s.k]);
+    // Every invocation adds the chunks of its sum, and those of the first row also add four column sums.
+    let (needed, allowed) = (5 * chunks.count as u64, u64::from(cx.caps.max_loop_trips));
+    if chunks.count > 1 && needed > allowed {
         return Err(Error::Limit {
             what: format!("matmul {}x{}x{}: loop iterations", s.m, s.n, s.k),
             needed,
             allowed,
-            detail: "split the summed axis".into(),
+            detail: "use a shorter summed axis".into(),
         });
     }
-    let products = to_u32(s.batch * parts.parts)?;
+    let products = to_u32(s.batch * chunks.count)?;
     if products > cx.caps.max_workgroups {
         return Err(Error::Limit {
             what: "matmul: batches".into(),
@@ -53,18 +53,18 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
             detail: "fold leading axes into the rows".into(),
         });
     }
-    to_u32(op.shape.len() * parts.parts)?;
-    if parts.parts == 1 {
+    to_u32(op.shape.len() * chunks.count)?;
+    if chunks.count == 1 {
         let code = StoreCode::epilogue(op, cx, vec![Bind::Input(0), Bind::Input(1)])?;
-        return Ok(product(op, cx.caps, tile, parts, &code)?.into());
+        return Ok(product(op, cx.caps, tile, chunks, &code)?.into());
     }
-    let first = product(op, cx.caps, tile, parts, &StoreCode::parts(op))?;
-    let mut scratch = vec![(op.shape.len() * parts.parts * 4) as u64];
+    let first = product(op, cx.caps, tile, chunks, &StoreCode::chunks(op))?;
+    let mut scratch = vec![(op.shape.len() * chunks.count * 4) as u64];
     if op.b_sums {
-        scratch.push((s.n * parts.parts * 4) as u64);
+        scratch.push((s.n * chunks.count * 4) as u64);
     }
     let sources = (0..scratch.len()).map(Bind::ScratchRead).collect();
-    let second = combine(op, cx.caps, parts, &StoreCode::epilogue(op, cx, sources)?)?;
+    let second = combine(op, cx.caps, chunks, &StoreCode::epilogue(op, cx, sources)?)?;
     Ok(Lowered { calls: vec![first, second], scratch })
 }
 
@@ -73,7 +73,7 @@ fn product(
     op: &Contraction,
     caps: &DeviceCaps,
     tile: MatmulTile,
-    parts: Split,
+    chunks: Chunks,
     code: &StoreCode,
 ) -> Result<KernelCall> {
     let s = &op.spec;
@@ -92,11 +92,11 @@ fn product(
         tiles_n: tiles_n as u32,
         tiles_m: tiles_m as u32,
         batch: to_u32(s.batch)?,
-        k_part: to_u32(parts.terms)?,
+        k_chunk: to_u32(chunks.terms)?,
         pad0: 0,
     };
     let mut grid = grid("matmul", (tiles_m * tiles_n) as u64, caps)?;
-    grid[2] = (s.batch * parts.parts) as u32;
+    grid[2] = (s.batch * chunks.count) as u32;
     let mut defines: Vec<(&'static str, Define)> = vec![
         ("WIDE", caps.wide_words.into()),
         ("A_KIN", s.a.k_inner.into()),
@@ -141,11 +141,11 @@ fn product(
     })
 }
 
-/// The kernel that adds the parts of split sums.
+/// The kernel that adds the chunks of divided sums.
 fn combine(
     op: &Contraction,
     caps: &DeviceCaps,
-    parts: Split,
+    chunks: Chunks,
     code: &StoreCode,
 ) -> Result<KernelCall> {
     let s = &op.spec;
@@ -153,7 +153,7 @@ fn combine(
         m: to_u32(s.m)?,
         n: to_u32(s.n)?,
         batch: to_u32(s.batch)?,
-        parts: to_u32(parts.parts)?,
+        chunks: to_u32(chunks.count)?,
     };
     let workgroup = COMBINE_WORKGROUP.min(caps.max_invocations);
     let quads = s.batch * s.m * s.n.div_ceil(4);
@@ -170,6 +170,6 @@ fn combine(
         params: params.with_words(&code.words.padded()),
         step: code.step,
         grid: grid("matmul", quads.div_ceil(workgroup as usize) as u64, caps)?,
-        flops: (op.shape.len() * parts.parts) as u64,
+        flops: (op.shape.len() * chunks.count) as u64,
     })
 }

@@ -36,8 +36,8 @@ impl StoreCode {
         ]
     }
 
-    /// Stores the parts of split sums as they are, one after the other.
-    pub fn parts(op: &Contraction) -> Self {
+    /// Stores the chunks of divided sums as they are, one after the other.
+    pub fn chunks(op: &Contraction) -> Self {
         let mut code = Self::new(vec![Bind::Input(0), Bind::Input(1)]);
         code.declare("out0", element(op), Bind::ScratchWrite(0));
         if op.b_sums {

@@ -108,8 +108,8 @@ impl Op for CrossEntropy {
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let (rows, cols) = rows_cols(&self.name(), &cx.inputs[0].0.shape)?;
         let binary = self.kind == CrossEntropyKind::Binary;
-        let passes = if binary { 1 } else { 3 };
-        let (mut defines, grid) = row_launch(&self.name(), (rows, cols), passes, cx.caps)?;
+        let loops = if binary { 1 } else { 3 };
+        let (mut defines, grid) = row_launch(&self.name(), (rows, cols), loops, cx.caps)?;
         defines.push(("SPARSE", (self.kind == CrossEntropyKind::Sparse).into()));
         let mut binds = vec![Bind::Input(0), Bind::Input(1), Bind::Output(0), Bind::Output(1)];
         if !binary {

@@ -1,4 +1,4 @@
-//! Numbers of a step, in a separate slot on the device.
+//! Numbers of a step, in a separate row on the device.
 
 use super::movement::no_kernel;
 use crate::error::{Error, Result};
@@ -6,7 +6,7 @@ use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
-/// Vectors side by side in row `slot` of a state. Operands: metrics `[slots, stride]`, slot (a u32 step word),
+/// Vectors side by side in row `row` of a state. Operands: metrics `[records, stride]`, row (a u32 step word),
 /// then f32 tensors. The result is the metrics. No kernel: those of the tensors write straight into the row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
@@ -24,7 +24,7 @@ impl Op for Record {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Movement(Movement::Slot { offsets: self.offsets.clone() })
+        Class::Movement(Movement::Record { offsets: self.offsets.clone() })
     }
 
     fn min_inputs(&self) -> usize {
@@ -32,11 +32,11 @@ impl Op for Record {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let (metrics, slot, vectors) = (inputs[0], inputs[1], &inputs[2..]);
+        let (metrics, row, vectors) = (inputs[0], inputs[1], &inputs[2..]);
         let stride = metrics.shape.dims().last().copied().unwrap_or(0);
         let mut end = 0;
         let fits = metrics.shape.rank() == 2
-            && slot.shape.rank() == 0
+            && row.shape.rank() == 0
             && stride.is_multiple_of(64)
             && vectors.len() == self.offsets.len()
             && vectors.iter().zip(&self.offsets).all(|(ty, &offset)| {
@@ -50,9 +50,9 @@ impl Op for Record {
             return Err(Error::shape("record", &shapes, detail));
         }
         let vectors_f32 = vectors.iter().all(|t| t.dtype == DType::F32);
-        if metrics.dtype != DType::F32 || slot.dtype != DType::U32 || !vectors_f32 {
+        if metrics.dtype != DType::F32 || row.dtype != DType::U32 || !vectors_f32 {
             let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
-            return Err(Error::dtype("record", &dtypes, "the slot is u32, all else f32"));
+            return Err(Error::dtype("record", &dtypes, "the row is u32, all else f32"));
         }
         Ok(vec![metrics.clone()])
     }
@@ -81,18 +81,18 @@ impl Op for Record {
 }
 
 impl Graph {
-    /// Puts each tensor into row `slot` of `metrics`, from its offset; see [`Record`].
+    /// Puts each tensor into row `row` of `metrics`, from its offset; see [`Record`].
     ///
     /// # Errors
     /// [`Error::Shape`] if they do not fit.
     pub fn record(
         &mut self,
         metrics: Value,
-        slot: Value,
+        row: Value,
         tensors: &[Value],
         offsets: &[usize],
     ) -> Result<Value> {
         let card = Record { offsets: offsets.to_vec() };
-        self.push(Arc::new(card), &[&[metrics, slot], tensors].concat())
+        self.push(Arc::new(card), &[&[metrics, row], tensors].concat())
     }
 }

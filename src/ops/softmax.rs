@@ -18,15 +18,15 @@ pub(super) fn rows_cols(op: &str, shape: &Shape) -> Result<(usize, usize)> {
 /// Definitions and grid of a launch.
 type Launch = (Vec<(&'static str, Define)>, [u32; 3]);
 
-/// Lanes and grid of a kernel that owns one row per workgroup and loops over it `passes` times.
+/// Lanes and grid of a kernel that owns one row per workgroup and loops over it `loops` times.
 pub(super) fn row_launch(
     op: &str,
     (rows, cols): (usize, usize),
-    passes: u32,
+    loops: u32,
     caps: &DeviceCaps,
 ) -> Result<Launch> {
-    let lanes = caps.row_workgroup(cols, passes);
-    let trips = (cols as u64).div_ceil(u64::from(lanes)) * u64::from(passes) + 64;
+    let lanes = caps.row_workgroup(cols, loops);
+    let trips = (cols as u64).div_ceil(u64::from(lanes)) * u64::from(loops) + 64;
     if trips > u64::from(caps.max_loop_trips) {
         return Err(Error::Limit {
             what: format!("{op}: loop iterations over a row of {cols}"),

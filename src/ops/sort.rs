@@ -27,7 +27,7 @@ struct Division {
     /// Bits of a digit.
     bits: u32,
     /// Passes, of a digit each.
-    passes: u32,
+    rounds: u32,
     /// Ids of an invocation.
     chunk: u32,
     /// Workgroups.
@@ -35,19 +35,19 @@ struct Division {
 }
 
 impl Division {
-    /// A CPU wants few chunks, each long enough to pay for its counters, and few passes; a GPU wants many invocations, and
+    /// A CPU wants few chunks, each long enough to pay for its counters, and few rounds; a GPU wants many invocations, and
     /// has them count few digits. Both keep the counters to a few words per id, and `sort_scan`, which is one
     /// workgroup, to a few hundred totals per invocation.
     fn new(rows: usize, key_bits: u32, caps: &DeviceCaps) -> Self {
         let (lanes, most_bits, shortest, most_chunks) =
             if caps.cpu { (8, 8, 256, 128) } else { (64, 6, 32, 1 << 16) };
-        let passes = key_bits.div_ceil(most_bits).max(1);
-        let bits = key_bits.div_ceil(passes).max(1);
+        let rounds = key_bits.div_ceil(most_bits).max(1);
+        let bits = key_bits.div_ceil(rounds).max(1);
         // An invocation goes through its chunk, and through the digits twice at most.
         let longest = caps.max_loop_trips.saturating_sub(1024).max(1) as usize;
         let chunk = rows.div_ceil(most_chunks).max(shortest).min(longest);
         let groups = rows.div_ceil(chunk).div_ceil(lanes as usize).max(1);
-        Self { lanes, bits, passes, chunk: chunk as u32, groups: groups as u32 }
+        Self { lanes, bits, rounds, chunk: chunk as u32, groups: groups as u32 }
     }
 }
 
@@ -63,26 +63,26 @@ pub(super) fn sort(rows: usize, keys: usize, caps: &DeviceCaps) -> Result<Sorted
         return Ok(Sorted { calls: vec![call], scratch: vec![pairs], at: 0 });
     }
     let key_bits = u32::BITS - last.leading_zeros();
-    let Division { lanes, bits, passes, chunk, groups } = Division::new(rows, key_bits, caps);
+    let Division { lanes, bits, rounds, chunk, groups } = Division::new(rows, key_bits, caps);
     let digits = 1u32 << bits;
     let totals = u64::from(digits) * u64::from(groups);
     let run = caps.row_workgroup(totals as usize, 2);
     let whole = grid("sort", groups.into(), caps)?;
-    // Regions: counters, totals, and two of pairs, which each pass moves from one to the other.
+    // Regions: counters, totals, and two of pairs, which each round moves from one to the other.
     let (counts, sums, first) = (0, 1, 2);
     let mut scratch = vec![totals * u64::from(lanes) * 4, totals * 4, pairs];
-    scratch.extend((passes > 1).then_some(pairs));
+    scratch.extend((rounds > 1).then_some(pairs));
     let mut calls = Vec::new();
-    for pass in 0..passes {
-        let params = SortParams { chunk, groups, shift: pass * bits, ..params };
-        let to = first + pass as usize % 2;
-        let from = match pass {
+    for round in 0..rounds {
+        let params = SortParams { chunk, groups, shift: round * bits, ..params };
+        let to = first + round as usize % 2;
+        let from = match round {
             0 => Bind::Input(0),
-            _ => Bind::ScratchRead(first + (pass as usize + 1) % 2),
+            _ => Bind::ScratchRead(first + (round as usize + 1) % 2),
         };
         let (write, read) = (Bind::ScratchWrite, Bind::ScratchRead);
         let defines = |lanes: u32| -> Vec<(&'static str, Define)> {
-            vec![("WG", lanes.into()), ("DIGITS", digits.into()), ("FIRST", (pass == 0).into())]
+            vec![("WG", lanes.into()), ("DIGITS", digits.into()), ("FIRST", (round == 0).into())]
         };
         let count = vec![from, write(counts), write(sums)];
         let scatter = vec![from, read(sums), write(counts), write(to)];
@@ -91,7 +91,7 @@ pub(super) fn sort(rows: usize, keys: usize, caps: &DeviceCaps) -> Result<Sorted
         calls.push(launch("data/sort_scan", scan, vec![write(sums)], &params, [1, 1, 1]));
         calls.push(launch("data/sort_scatter", defines(lanes), scatter, &params, whole));
     }
-    Ok(Sorted { calls, scratch, at: first + (passes as usize + 1) % 2 })
+    Ok(Sorted { calls, scratch, at: first + (rounds as usize + 1) % 2 })
 }
 
 fn launch(

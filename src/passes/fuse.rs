@@ -220,10 +220,10 @@ impl<'a> Fusion<'a> {
         inputs.contains(&state) && self.read_before(state, set) && !self.packed(output)
     }
 
-    /// Whether a pack or a slot may hold `v` or a view of it.
+    /// Whether a pack or a record may hold `v` or a view of it.
     fn packed(&self, v: Value) -> bool {
         self.users[v.node.index()].iter().any(|&u| match self.graph.nodes()[u].op.class() {
-            Class::Movement(Movement::Pack { .. } | Movement::Slot { .. }) => true,
+            Class::Movement(Movement::Pack { .. } | Movement::Record { .. }) => true,
             Class::Movement(Movement::Alias { .. }) => self.graph.values(u).any(|v| self.packed(v)),
             _ => false,
         })
@@ -234,8 +234,8 @@ impl<'a> Fusion<'a> {
         self.users[v.node.index()].iter().all(|&u| {
             let alias =
                 matches!(self.graph.nodes()[u].op.class(), Class::Movement(Movement::Alias { .. }));
-            let views = || self.graph.values(u).all(|v| self.read_before(v, set));
-            set.binary_search(&u).is_ok() || u < set[0] && (!alias || views())
+            let aliases = || self.graph.values(u).all(|v| self.read_before(v, set));
+            set.binary_search(&u).is_ok() || u < set[0] && (!alias || aliases())
         })
     }
 

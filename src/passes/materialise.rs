@@ -40,14 +40,14 @@ fn lies_in_leaf(graph: &Graph, v: Value) -> bool {
     matches!(graph.node(graph.storage_root(v)).op.class(), Class::Leaf(_))
 }
 
-/// What a pack or a slot puts into its buffer: all operands of a pack, the tensors of a slot.
+/// What a pack or a record puts into its buffer: all operands of a pack, the tensors of a record.
 struct Held {
     /// The first operand that it holds.
     first: usize,
     /// How many operands are in each buffer. An operand that a pack holds twice is computed elsewhere and copied in
     /// twice: a copy from one place of the pack to another would read and write it in one dispatch.
     times: HashMap<Value, usize>,
-    /// Whether it is a slot, whose place moves from step to step.
+    /// Whether it is a record, whose place moves from step to step.
     moves: bool,
     /// Whether kernels may write straight into it. A buffer has one access mode per dispatch, so no kernel may read
     /// one tensor of a pack while it writes another.
@@ -58,7 +58,7 @@ impl Held {
     fn of(graph: &Graph, node: &Node) -> Option<Self> {
         let (first, moves) = match node.op.class() {
             Class::Movement(Movement::Pack { .. }) => (0, false),
-            Class::Movement(Movement::Slot { .. }) => (2, true),
+            Class::Movement(Movement::Record { .. }) => (2, true),
             _ => return None,
         };
         let mut times = HashMap::new();
@@ -72,7 +72,7 @@ impl Held {
     }
 }
 
-/// The values that are in a pack or a slot: their kernels write there and nowhere else.
+/// The values that are in a pack or a record: their kernels write there and nowhere else.
 #[derive(Default)]
 struct Placed {
     values: HashSet<Value>,
@@ -151,12 +151,12 @@ fn is_alias(node: &Node) -> bool {
 
 /// Refuses a state that is recorded into and used in another way: its rows are written while the step runs, so a kernel
 /// would read some of them before and some after.
-fn recorded_alone(graph: &Graph, slot: usize) -> Result<()> {
-    let node = &graph.nodes()[slot];
+fn recorded_alone(graph: &Graph, record: usize) -> Result<()> {
+    let node = &graph.nodes()[record];
     let state = graph.storage_root(node.inputs[0]);
     let is_state = |v: &Value| graph.storage_root(*v) == state;
-    let recorded = |v: Value| graph.storage_root(v).node == graph.id(slot);
-    let others = graph.nodes().iter().enumerate().filter(|&(i, n)| i != slot && !is_alias(n));
+    let recorded = |v: Value| graph.storage_root(v).node == graph.id(record);
+    let others = graph.nodes().iter().enumerate().filter(|&(i, n)| i != record && !is_alias(n));
     let operands = node.inputs[1..].iter().chain(others.flat_map(|(_, n)| &n.inputs));
     let read = operands.chain(graph.outputs().iter().map(|(_, v)| v)).any(is_state);
     let updated = |&(s, new): &(Value, Value)| match s == state {

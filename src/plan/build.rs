@@ -98,12 +98,12 @@ impl Plan {
                 if region.offset + region.bytes > buffer.bytes || region.offset % ALIGN != 0 {
                     return broken(format!("region {region:?} of {} bytes", buffer.bytes));
                 }
-                if let Some(slot) = region.slot {
-                    if region.offset + region.bytes > slot.stride {
-                        return broken(format!("region {region:?} leaves its slot"));
+                if let Some(moves) = region.step_offset {
+                    if region.offset + region.bytes > moves.stride {
+                        return broken(format!("region {region:?} leaves its record"));
                     }
-                    // Dynamic offsets are 32-bit: a later slot would be written over an earlier one.
-                    let unit = format!("bytes of the slots of `{}`", buffer.name);
+                    // Dynamic offsets are 32-bit: a later record would be written over an earlier one.
+                    let unit = format!("bytes of the records of `{}`", buffer.name);
                     let help = "use larger batches, or fewer samples";
                     limit(&what, &unit, buffer.bytes, u64::from(u32::MAX), help)?;
                 }
@@ -182,7 +182,7 @@ fn lower_node(
         storage.allocate(o, graph.ty(o).bytes());
     }
     let scratch: Vec<(usize, u64)> =
-        lowered.scratch.iter().map(|&bytes| (storage.take_slot(bytes), bytes)).collect();
+        lowered.scratch.iter().map(|&bytes| (storage.take_buffer(bytes), bytes)).collect();
     let types = |values: &[Value]| {
         values.iter().map(|&v| graph.ty(v).to_string()).collect::<Vec<_>>().join(", ")
     };
@@ -194,7 +194,12 @@ fn lower_node(
             Bind::Output(o) => storage.region(graph, outputs[o]),
             Bind::ScratchRead(s) | Bind::ScratchWrite(s) => {
                 let (buffer, bytes) = scratch[s];
-                Ok(Region { buffer, offset: 0, bytes: bytes.next_multiple_of(16), slot: None })
+                Ok(Region {
+                    buffer,
+                    offset: 0,
+                    bytes: bytes.next_multiple_of(16),
+                    step_offset: None,
+                })
             }
         };
         let bindings = call.binds.iter().map(|b| Ok((region(b)?, b.access())));
@@ -225,7 +230,7 @@ fn lower_node(
             bytes_written,
         });
     }
-    scratch.iter().for_each(|&(slot, _)| storage.release(slot));
+    scratch.iter().for_each(|&(buffer, _)| storage.release(buffer));
     Ok(())
 }
 

@@ -42,9 +42,9 @@ impl Display for Plan {
                     .iter()
                     .filter(|b| b.1 == access)
                     .map(|(r, _)| {
-                        let slot = r.slot.map(|s| format!("+s{}*{}", s.word, s.stride));
-                        let slot = slot.unwrap_or_default();
-                        format!("b{}+{}{slot} {}", r.buffer, r.offset, bytes(r.bytes))
+                        let moves = r.step_offset.map(|s| format!("+s{}*{}", s.word, s.stride));
+                        let moves = moves.unwrap_or_default();
+                        format!("b{}+{}{moves} {}", r.buffer, r.offset, bytes(r.bytes))
                     })
                     .collect();
                 let word = if access == Access::Read { "reads " } else { "writes" };

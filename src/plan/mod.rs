@@ -18,7 +18,7 @@ pub enum BufferClass {
     State,
     /// Tensors packed side by side, zero between them: gradients.
     Arena,
-    /// A slot that several values share, one after the other.
+    /// A buffer that several values share, one after the other.
     Activation,
     /// The parameters of the dispatches, and the words of the steps that share a submit. No dispatch binds it as
     /// storage: it is only in [`PlanData::memory`].
@@ -36,7 +36,7 @@ impl BufferClass {
 /// A buffer of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BufferDecl {
-    /// The caller's name for inputs and states; a slot name otherwise.
+    /// The caller's name for inputs and states; a name of the plan's otherwise.
     pub name: String,
     /// What it holds.
     pub class: BufferClass,
@@ -54,15 +54,15 @@ pub struct Region {
     /// Bytes, a multiple of 16.
     pub bytes: u64,
     /// How the region moves from step to step, if it does.
-    pub slot: Option<Slot>,
+    pub step_offset: Option<StepOffset>,
 }
 
 /// A region that is `stride` bytes further on for each count of a step word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slot {
+pub struct StepOffset {
     /// Index into [`PlanData::step_params`].
     pub word: usize,
-    /// Bytes between slots, a multiple of 256.
+    /// Bytes between records, a multiple of 256.
     pub stride: u64,
 }
 

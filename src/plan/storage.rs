@@ -1,7 +1,7 @@
-//! Buffers for values: external ones by name, arenas for packs, and slots that values share by liveness.
+//! Buffers for values: external ones by name, arenas for packs, and buffers that values share by liveness.
 
 use super::schedule::{Schedule, external};
-use super::{BufferClass, BufferDecl, Region, Slot};
+use super::{BufferClass, BufferDecl, Region, StepOffset};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, Movement, TensorType, Value};
 use std::collections::HashMap;
@@ -17,10 +17,10 @@ pub(super) struct Storage {
     external: HashMap<(BufferClass, Arc<str>), usize>,
     places: HashMap<Value, (usize, u64)>,
     /// Values whose place moves from step to step.
-    slots: HashMap<Value, Slot>,
+    step_offsets: HashMap<Value, StepOffset>,
     /// Slots that are not in use at present.
     free: Vec<usize>,
-    /// The last position in the order at which each slot-backed value is read.
+    /// The last position in the order at which each shared value is read.
     last_use: HashMap<Value, usize>,
 }
 
@@ -31,7 +31,7 @@ impl Storage {
             buffers: Vec::new(),
             external: HashMap::new(),
             places: HashMap::new(),
-            slots: HashMap::new(),
+            step_offsets: HashMap::new(),
             free: Vec::new(),
             last_use: HashMap::new(),
         };
@@ -47,8 +47,8 @@ impl Storage {
                     let root = graph.storage_root(v);
                     this.places.insert(root, (arena, offset as u64 * 4));
                 }
-            } else if let Class::Movement(Movement::Slot { offsets }) = class {
-                this.slot(graph, value, &node.inputs, &offsets)?;
+            } else if let Class::Movement(Movement::Record { offsets }) = class {
+                this.record(graph, value, &node.inputs, &offsets)?;
             }
         }
         for (&new, state) in &schedule.placed {
@@ -60,7 +60,7 @@ impl Storage {
     }
 
     /// Places tensors in a row of a state that a step word names.
-    fn slot(
+    fn record(
         &mut self,
         graph: &Graph,
         value: Value,
@@ -72,14 +72,14 @@ impl Storage {
             return broken("the metrics are no state");
         };
         let Class::Leaf(&Leaf::Step(word)) = graph.node(inputs[1]).op.class() else {
-            return broken("the slot is no step word");
+            return broken("the row is no step word");
         };
         let stride = graph.shape(inputs[0]).dims()[1] as u64 * 4;
         self.places.insert(value, (buffer, 0));
         for (&v, &offset) in inputs[2..].iter().zip(offsets) {
             let root = graph.storage_root(v);
             self.places.insert(root, (buffer, offset as u64 * 4));
-            self.slots.insert(root, Slot { word, stride });
+            self.step_offsets.insert(root, StepOffset { word, stride });
         }
         Ok(())
     }
@@ -128,49 +128,49 @@ impl Storage {
         }
     }
 
-    /// Gives the value a slot unless it has a place.
+    /// Gives the value a buffer unless it has a place.
     pub(super) fn allocate(&mut self, value: Value, bytes: u64) {
         if !self.places.contains_key(&value) {
-            let slot = self.take_slot(bytes);
-            self.places.insert(value, (slot, 0));
+            let buffer = self.take_buffer(bytes);
+            self.places.insert(value, (buffer, 0));
         }
     }
 
-    /// The smallest free slot that holds `bytes`; else the largest free one, grown; else a new one.
-    pub(super) fn take_slot(&mut self, bytes: u64) -> usize {
+    /// The smallest free buffer that holds `bytes`; else the largest free one, grown; else a new one.
+    pub(super) fn take_buffer(&mut self, bytes: u64) -> usize {
         let bytes = padded(bytes, ALIGN);
         let size = |s: &usize| self.buffers[*s].bytes;
         let fitting = self.free.iter().copied().filter(|s| size(s) >= bytes).min_by_key(size);
         let chosen = fitting.or_else(|| self.free.iter().copied().max_by_key(size));
         match chosen {
-            Some(slot) => {
-                self.free.retain(|&s| s != slot);
-                self.buffers[slot].bytes = self.buffers[slot].bytes.max(bytes);
-                slot
+            Some(buffer) => {
+                self.free.retain(|&s| s != buffer);
+                self.buffers[buffer].bytes = self.buffers[buffer].bytes.max(bytes);
+                buffer
             }
             None => {
-                let slots =
+                let shared =
                     self.buffers.iter().filter(|b| b.class == BufferClass::Activation).count();
-                self.declare(&format!("slot{slots}"), BufferClass::Activation, bytes)
+                self.declare(&format!("shared{shared}"), BufferClass::Activation, bytes)
             }
         }
     }
 
-    /// Gives back a slot.
-    pub(super) fn release(&mut self, slot: usize) {
-        if self.buffers[slot].class == BufferClass::Activation && !self.free.contains(&slot) {
-            self.free.push(slot);
+    /// Gives back a buffer.
+    pub(super) fn release(&mut self, buffer: usize) {
+        if self.buffers[buffer].class == BufferClass::Activation && !self.free.contains(&buffer) {
+            self.free.push(buffer);
         }
     }
 
-    /// Gives back the slots of values that are read at `at` for the last time, or never.
+    /// Gives back the buffers of values that are read at `at` for the last time, or never.
     pub(super) fn expire(&mut self, graph: &Graph, values: &[Value], at: usize) {
         for &v in values {
             let root = graph.storage_root(v);
             let dead = self.last_use.get(&root).is_none_or(|&last| last <= at);
             let place = self.places.get(&root).copied();
-            if let (true, Some((slot, _))) = (dead, place) {
-                self.release(slot);
+            if let (true, Some((buffer, _))) = (dead, place) {
+                self.release(buffer);
             }
         }
     }
@@ -188,8 +188,8 @@ impl Storage {
             .get(&v)
             .ok_or_else(|| Error::internal("storage", format!("{value} has no buffer")))?;
         let bytes = padded(graph.ty(value).bytes(), 16);
-        let slot = self.slots.get(&v).copied();
-        Ok(Region { buffer, offset: start + offset, bytes, slot })
+        let step_offset = self.step_offsets.get(&v).copied();
+        Ok(Region { buffer, offset: start + offset, bytes, step_offset })
     }
 }
 

@@ -25,7 +25,7 @@ fn steps_per_submit(steps: usize, took: Duration) -> usize {
     fit.clamp(1, MOST as u128) as usize
 }
 
-/// Over how many submits one step is split, if so many took so long.
+/// Over how many submits one step is divided, if so many took so long.
 fn submits_per_step(steps: usize, took: Duration) -> usize {
     if cfg!(target_arch = "wasm32") {
         return 1;
@@ -41,7 +41,7 @@ pub(super) fn set_pace(executor: &mut Executor, steps: usize, took: Duration) {
 
 /// Runs the blocks. If the executor's pace is not set yet, the first two run alone and are timed. One step is a rough
 /// measure: a caller that waits for many steps sets the pace again. Nothing is known about the first step, so each of
-/// its dispatches is a separate submit. Its time includes compilation, so the second step is split more than necessary.
+/// its dispatches is a separate submit. Its time includes compilation, so the second step is divided more than necessary.
 /// Returns when the first block ended, if that was waited for.
 pub(super) async fn run_steps(
     device: &Device,
@@ -61,7 +61,7 @@ pub(super) async fn run_steps(
     set_pace(executor, 1, ended - began);
     let (second, rest) = rest.split_at(rest.len().min(1));
     if second.is_empty() {
-        // A CPU adapter compiles in its first step, and has no watchdog: the next step is not split.
+        // A CPU adapter compiles in its first step, and has no watchdog: the next step is not divided.
         if device.caps().cpu {
             executor.set_submits_per_step(1);
         }

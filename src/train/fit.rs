@@ -219,7 +219,7 @@ impl<'a> Fit<'a> {
         &self,
         data: &TrainingData<'_>,
         outputs: &[OutputSpec],
-    ) -> Result<Split<'a>> {
+    ) -> Result<Sides<'a>> {
         #[cfg_attr(target_arch = "wasm32", expect(irrefutable_let_patterns, reason = "one kind"))]
         let &TrainingData::Resident(data) = data else {
             let given = [
@@ -233,7 +233,7 @@ impl<'a> Fit<'a> {
                 return Err(Error::parameter(name, "given", detail));
             }
             let validation = self.validation_data.map_or(Validation::None, Validation::Given);
-            return Ok(Split { train: None, validation });
+            return Ok(Sides { train: None, validation });
         };
         let mut train = None;
         if let Some(weights) = self.sample_weight {
@@ -268,7 +268,7 @@ impl<'a> Fit<'a> {
             let data = train.unwrap_or_else(|| data.clone());
             train = Some(weigh_classes(&self.class_weight, outputs, data)?);
         }
-        Ok(Split { train, validation })
+        Ok(Sides { train, validation })
     }
 }
 
@@ -281,7 +281,7 @@ fn percent(share: f64) -> String {
 }
 
 /// The data to train on, if it is not the data as given, and the data to evaluate.
-pub(super) struct Split<'a> {
+pub(super) struct Sides<'a> {
     pub train: Option<TensorDataset>,
     pub validation: Validation<'a>,
 }

@@ -30,7 +30,7 @@ fn step_words_that_the_plan_does_not_read_are_refused() {
     let x = g.input("x", [4], DType::F32);
     let y = g.add(x, x).unwrap();
     g.output("y", y);
-    refused!(block.set_u32(&plan(&g), "slot", 1), Error::Parameter { .. }, "reads no step words");
+    refused!(block.set_u32(&plan(&g), "record", 1), Error::Parameter { .. }, "reads no step words");
 }
 
 /// Plain descent that reads one word and is given others.

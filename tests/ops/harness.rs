@@ -194,7 +194,7 @@ impl Guarded {
         let shift = |region: &mut Region| {
             region.offset += GUARD;
             // A region that moves from step to step would reach past the buffer in its last slot.
-            if region.slot.is_none() {
+            if region.step_offset.is_none() {
                 region.bytes = (region.bytes + GUARD).min(sizes[region.buffer] - region.offset);
             }
         };

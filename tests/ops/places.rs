@@ -107,8 +107,8 @@ fn scene(seed: u32) -> wgrad::Result<Scene> {
     let (values, words): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
     let offsets: Vec<usize> = (0..values.len()).map(|i| 64 * i).collect();
     let rows = g.state("rows", [2, 64 * values.len()], DType::F32);
-    let slot = g.step_param("slot", DType::U32)?;
-    let recorded = g.record(rows, slot, &values, &offsets)?;
+    let row = g.step_param("record", DType::U32)?;
+    let recorded = g.record(rows, row, &values, &offsets)?;
     g.update(rows, recorded)?;
     let row = side_by_side(&words, values.len());
     states.insert("rows".into(), [vec![0.0; row.len()], row].concat());
@@ -131,7 +131,7 @@ fn scene(seed: u32) -> wgrad::Result<Scene> {
 fn wrong(scene: &Scene, passes: &Passes) -> Vec<String> {
     let feeds: Vec<(&str, Tensor)> =
         scene.feeds.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
-    let ran = execute(&scene.graph, passes, &families()[0], &feeds, &[&[("slot", 1)]]);
+    let ran = execute(&scene.graph, passes, &families()[0], &feeds, &[&[("record", 1)]]);
     let outputs = scene.outputs.iter().filter(|(name, want)| ran.f32(name) != **want);
     let states = scene.states.iter().filter(|(name, want)| {
         ran.states.get(*name).is_some_and(|got| got[..want.len()] != want[..])
@@ -184,10 +184,10 @@ fn a_recorded_state_is_read_by_nothing_else() -> wgrad::Result<()> {
     let start = || -> wgrad::Result<_> {
         let mut g = Graph::new();
         let rows = g.state("rows", [2, 64], DType::F32);
-        let (x, slot) = (g.input("x", [5], DType::F32), g.step_param("slot", DType::U32)?);
+        let (x, row) = (g.input("x", [5], DType::F32), g.step_param("record", DType::U32)?);
         let y = g.neg(x)?;
-        let recorded = g.record(rows, slot, &[y], &[0])?;
-        Ok((g, rows, recorded, y, slot))
+        let recorded = g.record(rows, row, &[y], &[0])?;
+        Ok((g, rows, recorded, y, row))
     };
     let (mut read, rows, recorded, ..) = start()?;
     read.update(rows, recorded)?;
@@ -196,9 +196,9 @@ fn a_recorded_state_is_read_by_nothing_else() -> wgrad::Result<()> {
     let (mut shown, rows, recorded, ..) = start()?;
     shown.update(rows, recorded)?;
     shown.output("rows", rows);
-    let (mut again, rows, recorded, y, slot) = start()?;
+    let (mut again, rows, recorded, y, row) = start()?;
     again.update(rows, recorded)?;
-    let other = again.record(rows, slot, &[y], &[0])?;
+    let other = again.record(rows, row, &[y], &[0])?;
     again.output("other", other);
     let (mut replaced, rows, recorded, ..) = start()?;
     let zero = replaced.constant(0.0);

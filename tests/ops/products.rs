@@ -1,4 +1,4 @@
-//! Matrix products: every form at the edges of tiles, every kernel of both families, split sums.
+//! Matrix products: every form at the edges of tiles, every kernel of both families, divided sums.
 
 use crate::harness::{check_case, check_case_under, execute, families};
 use crate::reference::linalg;
@@ -135,7 +135,7 @@ fn split_sums_of_every_tile() {
     }
 }
 
-/// The second kernel of a split product applies the epilogue, and adds the column sums.
+/// The second kernel of a divided product applies the epilogue, and adds the column sums.
 #[test]
 fn split_sums_with_an_epilogue_and_column_sums() {
     let (rows, cols, k) = (6, 10, 1100);

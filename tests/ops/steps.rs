@@ -86,9 +86,9 @@ pub fn step() -> Result<Scene> {
     let grad = g.pack(ARENA, &OFFSETS, &grads)?;
     adam(&mut g, p, grad)?;
     let metrics = g.state("metrics", [4, 128], DType::F32);
-    let slot = g.step_param("slot", DType::U32)?;
+    let row = g.step_param("record", DType::U32)?;
     let recorded =
-        g.record(metrics, slot, &[loss, hits.expect("a softmax form counts hits")], &[0, 64])?;
+        g.record(metrics, row, &[loss, hits.expect("a softmax form counts hits")], &[0, 64])?;
     g.update(metrics, recorded)?;
     g.output("loss", total);
     g.output("gradient", grad);
@@ -99,7 +99,7 @@ pub fn step() -> Result<Scene> {
         ("p", Tensor::f32([ARENA], arena(60))?),
     ];
     let rate = 0.05f32.to_bits();
-    let steps = (0..3).map(|i| vec![("slot", i), ("rate", rate)]).collect();
+    let steps = (0..3).map(|i| vec![("record", i), ("rate", rate)]).collect();
     Ok(scene("a training step", g, &feeds, steps))
 }
 

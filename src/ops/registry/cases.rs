@@ -256,19 +256,19 @@ impl Case {
 
     /// Vectors in row 2 of a metrics state of `args` rows.
     #[must_use]
-    pub fn record(slots: usize, lengths: &[usize]) -> Self {
+    pub fn record(records: usize, lengths: &[usize]) -> Self {
         let build: Build = |g, c, x| {
             let room = |&v: &Value| g.shape(v).len().next_multiple_of(64);
             let rooms: Vec<usize> = x.iter().map(room).collect();
             let offsets: Vec<usize> = (0..x.len()).map(|i| rooms[..i].iter().sum()).collect();
             let stride = rooms.iter().sum();
             let metrics = g.state("metrics", [c.args[0], stride], DType::F32);
-            let slot = g.step_param("slot", DType::U32)?;
-            let new = g.record(metrics, slot, x, &offsets)?;
+            let row = g.step_param("record", DType::U32)?;
+            let new = g.record(metrics, row, x, &offsets)?;
             g.update(metrics, new)?;
             Ok(vec![new])
         };
         let inputs = lengths.iter().map(|&n| Sample::whole([n])).collect();
-        Self::new("record", inputs, &[slots], build).with(&[], &[("slot", 2)])
+        Self::new("record", inputs, &[records], build).with(&[], &[("record", 2)])
     }
 }

@@ -211,7 +211,7 @@ pub fn cards() -> Vec<Card> {
     products.extend(forms.iter().map(|&t| Case::matmul(&[2], [4, 3, 2], t, true)));
     products.extend(forms.iter().map(|&t| Case::matmul(&[], [33, 36, 40], t, false)));
     products.push(Case::matmul(&[], [300, 260, 20], [false, false], false));
-    // Sums long enough to be split: because tiles are few, and past the loop limit of software Vulkan.
+    // Sums long enough to be divided: because tiles are few, and past the loop limit of software Vulkan.
     products.push(Case::matmul(&[], [5, 8, 1100], [true, false], false));
     products.push(Case::matmul(&[], [1, 3, 300_000], [false, true], false));
     let tables = [
@@ -303,7 +303,7 @@ pub fn cards() -> Vec<Card> {
             vec![
                 Case::segment_sum(9, &[5, 3]),
                 Case::segment_sum(150, &[11, 2, 3]),
-                // Sorted digit by digit, in one pass and in two; blocks of one level and of two; four columns at once.
+                // Sorted digit by digit, in one round and in two; blocks of one level and of two; four columns at once.
                 Case::segment_sum(300, &[7, 1]),
                 Case::segment_sum(700, &[300, 36]),
                 Case::segment_sum(8300, &[5, 1]),
