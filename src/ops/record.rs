@@ -86,10 +86,11 @@ impl Op for Record {
 }
 
 impl Graph {
-    /// Puts each tensor into row `slot` of `metrics`, from its offset; see [`Record`].
+    /// Puts each tensor into row `slot` of `metrics`, from its offset; see [`Record`]. The row is written while the step
+    /// runs: a graph that reads `metrics` otherwise, or gives it another value, is refused when it is compiled.
     ///
     /// # Errors
-    /// [`Error::Shape`] where they do not fit.
+    /// [`Error::Shape`] if they do not fit.
     pub fn record(
         &mut self,
         metrics: Value,
