@@ -5,6 +5,7 @@ mod device;
 mod executor;
 mod failure;
 mod memory;
+mod options;
 mod pipelines;
 mod pool;
 mod readback;
@@ -13,8 +14,9 @@ mod timed;
 #[cfg(not(target_arch = "wasm32"))]
 mod vulkan_cache;
 
-pub use device::{AdapterInfo, Device, DeviceOptions};
+pub use device::{AdapterInfo, Device};
 pub use executor::{Executor, PendingOutput, StepBlock};
+pub use options::DeviceOptions;
 pub use pool::Pool;
 pub use store::Store;
 

@@ -81,7 +81,8 @@ impl Op for Record {
 }
 
 impl Graph {
-    /// Puts each tensor into row `row` of `metrics`, from its offset; see [`Record`].
+    /// Puts each tensor into row `row` of `metrics`, from its offset; see [`Record`]. The row is written while the step
+    /// runs: a graph that reads `metrics` otherwise, or gives it another value, is refused when it is compiled.
     ///
     /// # Errors
     /// [`Error::Shape`] if they do not fit.

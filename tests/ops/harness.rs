@@ -232,10 +232,10 @@ impl Guarded {
         let end = self.lengths[buffer];
         // Each step's word sets the place of a region that moves.
         let moved = |r: &&Region| -> Vec<u64> {
-            let Some(slot) = r.slot else { return vec![0] };
-            let name = &plan.step_params[slot.word].name;
+            let Some(place) = r.step_offset else { return vec![0] };
+            let name = &plan.step_params[place.word].name;
             let word = |words: &&Words<'_>| words.iter().find(|w| w.0 == name).map_or(0, |w| w.1);
-            steps.iter().map(|words| u64::from(word(words)) * slot.stride).collect()
+            steps.iter().map(|words| u64::from(word(words)) * place.stride).collect()
         };
         let range = |r: &&Region, moved: u64| {
             // An output that owns its region ends at its last element; others at the next 16 bytes.

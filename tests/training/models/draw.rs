@@ -281,9 +281,11 @@ impl Drawn {
             }
             _ => None,
         };
-        let tensor = match probabilities {
-            Some(f) => self.push(Node::Activation(f, tensor), self.widths[tensor]),
-            None => tensor,
+        // A head suits its loss, or the model is refused.
+        let tensor = match (probabilities, loss.from_logits()) {
+            (Some(f), _) => self.push(Node::Activation(f, tensor), self.widths[tensor]),
+            (None, Some(true)) => self.dense(dice, tensor, self.widths[tensor], Activation::Linear),
+            _ => tensor,
         };
         self.outputs.push(Output { tensor, loss, weight: dice.pick(&[1.0, 1.0, 0.5]) });
     }

@@ -1,6 +1,7 @@
 //! Random models, trained for two steps with the passes on, off and each alone, against f64.
 //!
-//! `WGRAD_RANDOM_MODELS` is the number of models, 200 unless set, and `WGRAD_RANDOM_FIRST` the first seed.
+//! 200 models run, each with all passes, with none and with one alone, which takes turns. With `WGRAD_RANDOM_MODELS` so
+//! many run, and each pass alone on every one; `WGRAD_RANDOM_FIRST` is the first seed.
 
 mod draw;
 mod oracle;
@@ -138,26 +139,23 @@ fn of<'a, T>(weights: &'a [Vec<Vec<T>>], name: &str) -> &'a Vec<T> {
     &weights[layer][usize::from(part == "bias")]
 }
 
-/// Whether the library agrees with f64.
+/// Whether the library agrees with f64. Weights of about 1 are held to a change of a few roundings; predictions and
+/// losses are sums of much larger terms.
 fn agree(drawn: &Drawn, got: &Got, want: &Trained) -> Result<(), String> {
-    const TOLERANCE: (f64, f64) = (2e-5, 2e-5);
-    let close =
-        |name: &str, got: &[f32], want: &[f64]| compare(name, got, want, TOLERANCE.0, TOLERANCE.1);
-    close("losses", &got.losses, &want.losses)?;
+    compare("losses", &got.losses, &want.losses, 2e-5, 2e-5)?;
     for (name, w) in &got.weights {
-        close(name, w, of(&want.weights, name))?;
+        compare(name, w, of(&want.weights, name), 1e-5, 3e-6)?;
     }
     for (i, want) in oracle::predict(drawn, &want.weights).iter().enumerate() {
-        close(&format!("output {i}"), &got.predictions[i], want)?;
+        compare(&format!("output {i}"), &got.predictions[i], want, 2e-5, 2e-5)?;
     }
     Ok(())
 }
 
-fn number(name: &str, default: u32) -> u32 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is a number, not `{text}`")),
-        Err(_) => default,
-    }
+/// A number from the environment.
+fn number(name: &str) -> Option<u32> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not `{text}`")))
 }
 
 /// What a test of models must have met, and how often it did.
@@ -209,31 +207,35 @@ impl Met {
     }
 }
 
+/// Trains the model of this seed with some settings; what was wrong.
+fn failures(seed: u32, all: bool, met: &mut Met) -> Vec<String> {
+    let (drawn, want) = drawn(seed);
+    met.count(&drawn, &want);
+    let alone = 2 + seed as usize % 5;
+    let chosen = settings().into_iter().enumerate().filter(|(i, _)| all || *i < 2 || *i == alone);
+    let wrong = chosen.filter_map(|(_, (name, passes))| {
+        let result = match std::panic::catch_unwind(|| run(&drawn, passes)) {
+            Ok(got) => got.map_err(|e| e.to_string()).and_then(|got| agree(&drawn, &got, &want)),
+            Err(_) => Err("a panic".into()),
+        };
+        result.err().map(|message| format!("seed {seed}, {name}: {message}\n{drawn:?}"))
+    });
+    wrong.collect()
+}
+
 #[test]
 fn random_models_train_as_in_f64() {
-    let (first, count) = (number("WGRAD_RANDOM_FIRST", 0), number("WGRAD_RANDOM_MODELS", 200));
+    let first = number("WGRAD_RANDOM_FIRST").unwrap_or(0);
+    let given = number("WGRAD_RANDOM_MODELS");
+    let count = given.unwrap_or(200);
     let mut met = Met::default();
-    let mut failures = Vec::new();
-    for seed in first..first + count {
-        let (drawn, want) = drawn(seed);
-        met.count(&drawn, &want);
-        for (name, passes) in settings() {
-            let result = std::panic::catch_unwind(|| run(&drawn, passes));
-            let result = match result {
-                Ok(got) => {
-                    got.map_err(|e| e.to_string()).and_then(|got| agree(&drawn, &got, &want))
-                }
-                Err(_) => Err("a panic".into()),
-            };
-            if let Err(message) = result {
-                failures.push(format!("seed {seed}, {name}: {message}\n{drawn:?}"));
-            }
-        }
-    }
+    let seeds = first..first.saturating_add(count);
+    let failures: Vec<String> =
+        seeds.flat_map(|seed| failures(seed, given.is_some(), &mut met)).collect();
     let shown = failures.iter().take(3).cloned().collect::<Vec<_>>().join("\n\n");
     assert!(
         failures.is_empty(),
-        "{} of {count} models and settings; one alone: WGRAD_RANDOM_MODELS=1 WGRAD_RANDOM_FIRST=seed\n{shown}",
+        "{} failures; one model alone: WGRAD_RANDOM_MODELS=1 WGRAD_RANDOM_FIRST=seed\n{shown}",
         failures.len()
     );
     if count >= 200 {
@@ -242,14 +244,14 @@ fn random_models_train_as_in_f64() {
     }
 }
 
-/// The comparison finds one element that is off, and one gradient that is off by a fiftieth.
+/// The comparison finds one element that is off, and one gradient that is.
 #[test]
 fn a_wrong_element_of_a_random_model_is_found() -> Result<()> {
     let plain = |(drawn, _): &(Drawn, Trained)| {
         let trained = drawn.uses().iter().zip(&drawn.layers).any(|(&n, l)| n > 0 && !l.frozen);
         trained && drawn.rule == Rule::Sgd && drawn.clip.is_none()
     };
-    for (drawn, want) in (1000..).map(drawn).filter(plain).take(8) {
+    for (drawn, want) in (1000..).map(drawn).filter(plain).take(4) {
         let got = run(&drawn, Passes::default())?;
         assert_eq!(agree(&drawn, &got, &want), Ok(()));
         for i in 0..got.weights.len() {
@@ -267,7 +269,7 @@ fn a_wrong_element_of_a_random_model_is_found() -> Result<()> {
             let trained = trained.filter(|(l, _)| uses[*l] > 0 && !drawn.layers[*l].frozen);
             let all = trained.flat_map(|(_, own)| own.iter_mut().flatten());
             let largest = all.max_by(|a, b| a.abs().total_cmp(&b.abs()));
-            *largest.expect("a trained weight") *= 0.98;
+            *largest.expect("a trained weight") += 0.01;
         });
         assert!(agree(&drawn, &got, &wrong).is_err(), "seed {}", drawn.seed);
     }

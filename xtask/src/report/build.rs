@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 /// The benchmarks.
-pub const BENCHES: [&str; 7] =
-    ["matmul", "kernels", "step", "fit", "dispatches", "embedding", "first_step"];
+pub const BENCHES: [&str; 8] =
+    ["matmul", "kernels", "step", "fit", "dispatches", "embedding", "first_step", "planner"];
 
 /// A program that was built.
 #[derive(Debug, PartialEq)]

@@ -56,6 +56,7 @@ fn parts(site: &Site, doctor: &Ran, rows: &mut Rows) -> Result<()> {
         ("embedding", 30),
         ("fit", 60),
         ("first_step", 30),
+        ("planner", 30),
     ] {
         bench(site, name, limit, rows)?;
     }

@@ -38,6 +38,14 @@ pub fn numbers(name: &str, text: &str) -> Vec<(String, String)> {
                 text.lines().filter_map(|l| l.strip_prefix("first step, ")?.split_once(": "));
             lines.map(|(name, said)| (name.into(), said.into())).collect()
         }
+        "planner" => {
+            let lines = text.lines().filter_map(|l| l.rsplit_once(", "));
+            let name = |before: &str| before.split_once(" nodes").map(|(name, _)| name.to_string());
+            let words = |name: String| name.split_whitespace().collect::<Vec<_>>().join(" ");
+            lines
+                .filter_map(|(before, each)| Some((words(name(before)?), each.trim().into())))
+                .collect()
+        }
         _ => read::criterion(text),
     }
 }
@@ -84,6 +92,8 @@ mod tests {
             pair("1024 ids, spread, 9 dispatches", "300.0 ns each")
         );
         assert_eq!(numbers("first_step", "first step, cold: 1.6 s\n"), pair("cold", "1.6 s"));
+        let planner = "chain        1000 nodes,     4 launches: built in    1.6 ms, compiled in    9.7 ms,   9.4 us a node\n";
+        assert_eq!(numbers("planner", planner), pair("chain 1000", "9.4 us a node"));
         assert_eq!(numbers("kernels", "a/b  time:   [1 ms 2 ms 3 ms]\n"), pair("a/b", "2 ms"));
         assert!(numbers("fit", "stopped").is_empty());
     }
