@@ -36,7 +36,8 @@ pub use profile::{Call, Kernel, Profile};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use run::{Batches, FitState};
 pub use source::TrainingData;
+pub(crate) use state::LARGEST_COUNT;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use state::{LARGEST_COUNT, TrainerState};
+pub(crate) use state::TrainerState;
 pub use step::{Batch, StepSpec, step_graph};
 pub use trainer::Trainer;
