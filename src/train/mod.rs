@@ -29,6 +29,7 @@ pub use fit::{Fit, Verbose};
 pub(crate) use history::short;
 pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
 pub use layout::{Arena, ArenaLayout, PlacedTensor};
+pub(crate) use numbers::LARGEST_COUNT;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use numbers::Numbers;
 pub use predict::Features;
@@ -36,7 +37,6 @@ pub use profile::{Call, Kernel, Profile};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use run::{Batches, FitState};
 pub use source::TrainingData;
-pub(crate) use state::LARGEST_COUNT;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state::TrainerState;
 pub use step::{Batch, StepSpec, step_graph};

@@ -4,6 +4,9 @@ use super::compile::OutputSpec;
 use super::history::Evaluation;
 use super::step::{Batch, StepSpec};
 
+/// The largest count that a file may hold: whatever is added to it, no sum of counts overflows, and f64 has it exactly.
+pub(crate) const LARGEST_COUNT: u64 = 1 << 53;
+
 /// Sums over the samples of an epoch. Plain data, so that an epoch can be left and taken up in its middle.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Numbers {

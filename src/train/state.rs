@@ -6,9 +6,6 @@ use super::weights::kept;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
-/// The largest count that a file may hold: whatever is added to it, no sum of counts overflows, and f64 has it exactly.
-pub(crate) const LARGEST_COUNT: u64 = 1 << 53;
-
 /// All that training changes. A trainer of the same model and settings that takes it up goes on as if training had
 /// never stopped.
 #[derive(Debug, Clone, PartialEq)]
