@@ -442,3 +442,27 @@ fn caps_of(
     caps.matmul = matmul.unwrap_or_else(|| caps.preferred_matmul());
     caps
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_takes_up_its_own_pipelines() -> Result<()> {
+        use crate::gpu::block_on;
+        let folder = std::env::temp_dir().join(format!("wgrad-own-{}", std::process::id()));
+        let cache = Some(folder.clone());
+        let device =
+            block_on(Device::open(&DeviceOptions { cache, ..DeviceOptions::from_env()? }))?;
+        if device.device.features().contains(wgpu::Features::PIPELINE_CACHE) {
+            device.pipelines.save();
+            let info = device.device.adapter_info();
+            let data = cache::read(&folder.join(cache::name(&info, "pipelines"))).unwrap();
+            let adapters = block_on(sorted_adapters(&instance()));
+            let own = adapters.iter().find(|a| a.get_info().name == info.name).unwrap();
+            assert!(CacheKey::of(own).unwrap().fits(&data));
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+        Ok(())
+    }
+}

@@ -36,6 +36,7 @@ pub use fit::{Fit, Verbose};
 pub(crate) use history::short;
 pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
 pub use layout::{Arena, ArenaLayout, PlacedTensor};
+pub(crate) use numbers::LARGEST_COUNT;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use numbers::Numbers;
 pub use predict::Features;
@@ -46,6 +47,6 @@ pub(crate) use run::{Batches, FitState};
 pub(crate) use scaling::Scaling;
 pub use source::TrainingData;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use state::{LARGEST_COUNT, TrainerState};
+pub(crate) use state::TrainerState;
 pub use step::{Batch, StepSpec, step_graph};
 pub use trainer::Trainer;

@@ -4,6 +4,9 @@ use super::compile::OutputSpec;
 use super::history::Evaluation;
 use super::step::{Batch, StepSpec};
 
+/// The largest count that a file may hold: no sum of it with other counts overflows, and f64 has it exactly.
+pub(crate) const LARGEST_COUNT: u64 = 1 << 53;
+
 /// Sums over the samples of an epoch. They are plain data, so that an epoch can be left in its middle and taken up
 /// again.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -8,9 +8,6 @@ use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 use std::collections::HashMap;
 
-/// The largest count that a file may hold: no sum of it with other counts overflows, and f64 has it exactly.
-pub(crate) const LARGEST_COUNT: u64 = 1 << 53;
-
 /// All that training changes, as data. If a trainer of the same model and settings takes it up, it goes on as if
 /// training had never stopped.
 #[derive(Debug, Clone, PartialEq)]
