@@ -106,15 +106,13 @@ impl Pipelines {
     pub(super) fn save(&self) {
         if let Some(Stored { cache, path, warned }) = &self.stored
             && let Some(data) = cache.get_data()
+            && let Err(error) = super::cache::write(path, &data)
+            && !warned.swap(true, Ordering::Relaxed)
         {
-            if let Err(error) = super::cache::write(path, &data)
-                && !warned.swap(true, Ordering::Relaxed)
-            {
-                log::warn!(
-                    "{error}: compiled kernels are not kept for the next run; WGRAD_CACHE names another folder, or \
-                     none if empty"
-                );
-            }
+            log::warn!(
+                "{error}: compiled kernels are not kept for the next run; WGRAD_CACHE names another folder, or \
+                 none if empty"
+            );
         }
     }
 

@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use super::*;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use wgrad::{Error, Result};
 
@@ -16,8 +17,12 @@ fn large() -> Trainer {
 
 #[test]
 fn the_last_good_checkpoint_stays() -> Result<()> {
-    if let Some(folder) = std::env::var_os(CHILD) {
-        return fills_the_disk(Path::new(&folder));
+    match std::env::var_os(CHILD) {
+        Some(nothing) if nothing.is_empty() => {
+            return large().fit(&points(64), Fit::new()).map(|_| ());
+        }
+        Some(folder) => return fills_the_disk(Path::new(&folder)),
+        None => {}
     }
     let folder = Folder::new("disk");
     let path = folder.file("checkpoint.safetensors");
@@ -29,10 +34,18 @@ fn the_last_good_checkpoint_stays() -> Result<()> {
     // 256 KiB in the blocks of 512 bytes that POSIX has, or twice that. The shell and the child ignore the signal that
     // a write beyond the limit raises, so that the write fails instead.
     let script = "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\"";
-    let mut shell = Command::new("sh");
-    shell.args(["-c", script]).arg(std::env::current_exe().unwrap());
-    shell.args(["--exact", "disk::the_last_good_checkpoint_stays", "--nocapture"]);
-    let output = shell.env(CHILD, &folder.0).output().unwrap();
+    let limited = |folder: &Path| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(std::env::current_exe().unwrap());
+        shell.args(["--exact", "disk::the_last_good_checkpoint_stays", "--nocapture"]);
+        shell.env(CHILD, folder).output().unwrap()
+    };
+    // Mesa from 26 on keeps device memory in files, and dies by a signal under the limit: with nothing saved at all.
+    if device().caps().cpu && limited(Path::new("")).status.signal().is_some() {
+        println!("{} cannot run under a limit of file sizes", device().info());
+        return Ok(());
+    }
+    let output = limited(&folder.0);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     for refused in ["saving", "fit", "weights"] {

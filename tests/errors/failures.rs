@@ -131,19 +131,24 @@ fn running_out_of_memory_arrives() {
     let output = child.env(CHILD, "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("arrived: GPU out of memory in allocating `b"), "{text}");
+    let arrived = text.contains("arrived: GPU out of memory in allocating `b");
+    assert!(arrived || (device.caps().cpu && text.contains(ENDLESS)), "{text}");
 }
+
+/// What the child says if software Vulkan promises more memory than any machine has. Mesa from 26 on does.
+const ENDLESS: &str = "memory does not end";
 
 fn take_all_memory(device: &Device) {
     let mut store = Store::new(device);
     let bytes = device.caps().max_buffer_bytes / 256 * 256;
-    let error = (0..100_000).find_map(|i| store.allocate(&format!("b{i}"), bytes).err());
-    let error = error.expect("memory ends");
+    let most = (1 << 42) / bytes + 1;
+    let error = (0..most).find_map(|i| store.allocate(&format!("b{i}"), bytes).err());
+    let Some(error) = error else { return println!("{ENDLESS}: {most} buffers of {bytes} bytes") };
     assert_eq!(kind(&error), GpuErrorKind::OutOfMemory, "{error}");
     says(&error, &["use a smaller batch or a smaller model"]);
     println!("arrived: {error}");
     // Freed memory is available again, and the device works.
-    (0..100_000).for_each(|i| store.remove(&format!("b{i}")));
+    (0..most).for_each(|i| store.remove(&format!("b{i}")));
     device.wait().unwrap();
     let mut executor = exponential(device, &mut store).unwrap();
     executor.run(&[StepBlock::default()]).unwrap();

@@ -86,7 +86,9 @@ fn differentiate(
         g.output(&format!("d{i}"), d);
     }
     let fed: Vec<(&str, &Tensor)> = feeds.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    let mut read = run(&g, &fed, &[("seed", words[0]), ("step", words[1])])?;
+    let mut given = vec![("seed", words[0]), ("step", words[1])];
+    given.retain(|(name, _)| g.step_params().iter().any(|p| p.name == *name));
+    let mut read = run(&g, &fed, &given)?;
     let grads = read.split_off(outputs.len());
     let mut grads = grads.iter().map(|t| t.as_f32().unwrap().to_vec());
     let inputs = numbers.iter().map(|&f32| if f32 { grads.next().unwrap() } else { vec![] });
