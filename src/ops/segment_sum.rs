@@ -126,6 +126,8 @@ impl Op for SegmentSum {
     }
 }
 
+type Defines = Vec<(&'static str, Define)>;
+
 /// What the launches of one segment sum share.
 struct Kernels<'a> {
     caps: &'a DeviceCaps,
@@ -160,7 +162,8 @@ impl Kernels<'_> {
         Ok(KernelCall { flops, ..self.call("data/segment_sum", defines, binds, grid) })
     }
 
-    fn rows(&self, rows: usize) -> Result<(Vec<(&'static str, Define)>, [u32; 3])> {
+    /// Definitions and grid of a launch over `rows` rows of the table's width.
+    fn rows(&self, rows: usize) -> Result<(Defines, [u32; 3])> {
         let width = self.params.width as usize;
         let (along, beside, grid) = row_grid("segment_sum", rows, width, self.caps)?;
         let wide = self.four && self.caps.wide_words;
@@ -176,7 +179,7 @@ impl Kernels<'_> {
     fn call(
         &self,
         template: &'static str,
-        defines: Vec<(&'static str, Define)>,
+        defines: Defines,
         binds: Vec<Bind>,
         grid: [u32; 3],
     ) -> KernelCall {
