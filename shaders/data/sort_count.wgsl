@@ -1,4 +1,4 @@
-// The first of three kernels of a pass of a radix sort: how often each digit occurs.
+// The first of three kernels of a round of a radix sort: how often each digit occurs.
 //
 // Each invocation counts the digits of a chunk of `chunk` neighbouring elements; the chunks of a workgroup are a group.
 //   counts[d, c] = elements with digit d in the chunks of c's group that come before c

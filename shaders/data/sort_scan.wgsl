@@ -1,4 +1,4 @@
-// The second of three kernels of a pass of a radix sort: totals[i] becomes the sum of totals[0..i].
+// The second of three kernels of a round of a radix sort: totals[i] becomes the sum of totals[0..i].
 //
 // Each lane adds up a run of neighbouring totals, the lanes add up their sums in workgroup memory, and each lane goes
 // through its run again. Dispatch: one workgroup. Loops: 2 * ceil(groups * DIGITS / WG) + log2(WG) per invocation.

@@ -1,4 +1,4 @@
-// The last of three kernels of a pass of a radix sort: each element goes to its place, as (key, position).
+// The last of three kernels of a round of a radix sort: each element goes to its place, as (key, position).
 //
 // An element of digit d in chunk c of group g goes to totals[d, g] + counts[d, c], plus the elements of the same digit
 // before it in its chunk: equal digits keep their order. `counts` and `totals` are those of `sort_count`, `totals` summed

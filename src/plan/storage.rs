@@ -18,7 +18,7 @@ pub(super) struct Storage {
     places: HashMap<Value, (usize, u64)>,
     /// Values whose place moves from step to step.
     step_offsets: HashMap<Value, StepOffset>,
-    /// Slots that are not in use at present.
+    /// Buffers that are not in use at present.
     free: Vec<usize>,
     /// The last position in the order at which each shared value is read.
     last_use: HashMap<Value, usize>,

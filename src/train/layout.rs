@@ -42,7 +42,7 @@ pub struct Arena {
     pub trainable: bool,
 }
 
-/// Parameters in flat arenas, split only if one arena would exceed what the device binds.
+/// Parameters in flat arenas, divided only if one arena would exceed what the device binds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArenaLayout {
     /// Every parameter, in the model's order.

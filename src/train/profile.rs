@@ -323,7 +323,7 @@ mod tests {
     use crate::passes::Passes;
     use crate::tensor::DType;
 
-    /// The plan of a product with split sums, after a gather of 3 of 1000 rows.
+    /// The plan of a product with divided sums, after a gather of 3 of 1000 rows.
     fn plan() -> Arc<Plan> {
         let mut g = Graph::new();
         let table = g.input("table", [1000, 4096], DType::U8);

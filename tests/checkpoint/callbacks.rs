@@ -76,7 +76,7 @@ fn only_the_best_is_written() -> Result<()> {
         loaded.load_weights(folder.file(file))?;
         assert_eq!(digest(&loaded), digests[epoch]);
     }
-    // A checkpoint keeps the best value; the next training forgets it.
+    // A checkpoint keeps the best value, and a new object takes it from there; without a checkpoint a new object has none.
     let mut second = strayed();
     second.load_checkpoint(&kept)?;
     second.fit(&points(400), fit(6).callback(made(&numbers)).callback(best()))?;

@@ -1,8 +1,9 @@
 //! Files that nobody wrote: every reader of the library takes a broken file or refuses it. None panics, none computes
 //! with an overflow, and none takes more memory than its bound.
 //!
-//! Each loop reads `WGRAD_FUZZ_INPUTS` inputs, 2,000 unless set, that follow from `WGRAD_FUZZ_SEED`, 1 unless set. A
-//! loop that fails names its seed and its input.
+//! Each loop reads `WGRAD_FUZZ_INPUTS` inputs, 2,000 unless set, that follow from `WGRAD_FUZZ_SEED`, 1 unless set. The
+//! loop of pipeline caches reads every 20th of them, since each opens a device. A loop that fails names its seed and its
+//! input.
 
 mod archive;
 mod checkpoint;

@@ -15,6 +15,7 @@ use wgrad::gpu::{Device, DeviceOptions, Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
 use wgrad::kernels::{Access, DeviceCaps, MatmulFamily};
 use wgrad::ops::registry::{Case, Sample};
+use wgrad::ops::table::row;
 use wgrad::passes::Passes;
 use wgrad::plan::{BufferClass, Plan, Region};
 use wgrad::tensor::{DType, Data, Tensor};
@@ -332,4 +333,11 @@ pub fn check_case_under(case: &Case, families: &[DeviceCaps]) {
 #[track_caller]
 pub fn check_case(case: &Case) {
     check_case_on(case, &operands(case), oracle::tolerance(case));
+}
+
+/// Whether this device's own function of this name gives NaN for NaN. WGSL does not ask it to.
+pub fn keeps_nan(builtin: &str) -> bool {
+    let case = Case::unary(row(builtin).expect("a row of the table"), &[1], &[]);
+    let x = [Tensor::f32([1], vec![f32::NAN]).expect("right length")];
+    run_case(&case, &x, &Passes::default(), &families()[0]).f32("out0")[0].is_nan()
 }

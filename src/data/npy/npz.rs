@@ -121,7 +121,7 @@ pub fn write_npz(path: impl AsRef<std::path::Path>, arrays: &[(&str, &Tensor)]) 
 
     for (i, (name, _)) in arrays.iter().enumerate() {
         if arrays[..i].iter().any(|(other, _)| other == name) {
-            return Err(Error::parameter("arrays", name, "each array needs a name of its own"));
+            return Err(Error::parameter("arrays", name, "each array needs a different name"));
         }
     }
     crate::files::write_with(path.as_ref(), |file| {
