@@ -151,6 +151,10 @@ impl Drawn {
         for _ in 0..2 + dice.below(7) {
             this.grow(&mut dice, width);
         }
+        // What was drawn may have fit nowhere.
+        if this.nodes.is_empty() {
+            this.dense(&mut dice, 0, width, Activation::Tanh);
+        }
         for _ in 0..1 + dice.below(3) {
             let last = this.widths.len() - 1;
             let first = this.inputs.len();
