@@ -107,6 +107,7 @@ pub mod train;
 mod guides {
     #[doc = include_str!("../README.md")]
     mod readme {}
+    #[cfg(feature = "csv")]
     #[doc = include_str!("../docs/guide.md")]
     mod guide {}
     #[doc = include_str!("../docs/from-keras.md")]

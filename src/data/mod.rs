@@ -42,6 +42,7 @@ mod mnist;
 mod ndarray;
 #[cfg(feature = "npy")]
 mod npy;
+mod saved;
 mod scale;
 mod shuffle;
 mod source;

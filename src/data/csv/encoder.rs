@@ -1,9 +1,13 @@
 //! Columns of numbers and of text as one tensor of features.
 
 use super::table::{Column, Table};
+use crate::data::saved::Saved;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
 use serde_json::{Value, json};
+
+/// What the JSON says that it is.
+const KIND: &str = "TableEncoder";
 
 /// Turns columns of a table into features: a column of numbers stays as it is, a column of text becomes one-hot, a
 /// feature for each of its classes (pandas' `get_dummies`). The classes are those of the fitted table, so that test
@@ -151,40 +155,48 @@ impl TableEncoder {
         self.parts.iter().find(|part| part.column == column)?.classes.as_deref()
     }
 
-    /// Columns and classes as JSON, from which [`from_json`](Self::from_json) makes the same encoder in
-    /// another process.
+    /// The encoder as JSON, from which [`from_json`](Self::from_json) makes the same one:
+    /// `{"kind":"TableEncoder","columns":[{"column":"town","classes":["Halle","Jena"]}],"unknown_as_zeros":false}`.
+    /// The classes of a column of numbers are `null`.
     #[must_use]
-    pub fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> String {
         let part = |part: &Part| json!({ "column": part.column, "classes": part.classes });
         json!({
+            "kind": KIND,
             "columns": self.parts.iter().map(part).collect::<Vec<_>>(),
             "unknown_as_zeros": self.unknown_as_zeros,
         })
+        .to_string()
     }
 
-    /// The encoder that [`to_json`](Self::to_json) wrote.
+    /// Makes the encoder again from what [`to_json`](Self::to_json) gave.
     ///
     /// # Errors
-    /// [`Error::Data`] for JSON of another form.
-    pub fn from_json(json: &Value) -> Result<Self> {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
+    /// [`Error::Data`] for another text.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let saved = Saved::parse(KIND, text)?;
+        let string = |value: &Value| value.as_str().map(str::to_owned);
         let part = |value: &Value| {
             let classes = match &value["classes"] {
                 Value::Null => None,
-                classes => Some(classes.as_array()?.iter().map(text).collect::<Option<Vec<_>>>()?),
+                classes => {
+                    Some(classes.as_array()?.iter().map(string).collect::<Option<Vec<_>>>()?)
+                }
             };
             let mut sorted = classes.clone().unwrap_or_default();
             sorted.sort_unstable();
             sorted.dedup();
             // No class comes twice, and a column of text has at least one.
             let sound = classes.as_ref().is_none_or(|c| !c.is_empty() && c.len() == sorted.len());
-            sound.then_some(Part { column: text(&value["column"])?, classes })
+            sound.then_some(Part { column: string(&value["column"])?, classes })
         };
-        let parts = json["columns"].as_array().filter(|columns| !columns.is_empty());
-        let parts = parts.and_then(|columns| columns.iter().map(part).collect());
-        match (parts, json["unknown_as_zeros"].as_bool()) {
-            (Some(parts), Some(unknown_as_zeros)) => Ok(Self { parts, unknown_as_zeros }),
-            _ => Err(Error::data("TableEncoder", "this is not what TableEncoder::to_json wrote")),
-        }
+        let columns = saved.value["columns"].as_array().filter(|columns| !columns.is_empty());
+        let parts = columns
+            .and_then(|columns| columns.iter().map(part).collect())
+            .ok_or_else(|| saved.wrong("`columns` is no list of columns with their classes"))?;
+        let unknown_as_zeros = saved.value["unknown_as_zeros"]
+            .as_bool()
+            .ok_or_else(|| saved.wrong("`unknown_as_zeros` is neither true nor false"))?;
+        Ok(Self { parts, unknown_as_zeros })
     }
 }

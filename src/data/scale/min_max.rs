@@ -1,9 +1,9 @@
 //! Columns of a given range.
 
-use super::Columns;
 #[cfg(doc)]
 use super::StandardScaler;
-use super::json::{Saved, check_columns};
+use super::{Columns, check_columns};
+use crate::data::saved::Saved;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 

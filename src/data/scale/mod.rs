@@ -3,7 +3,6 @@
 //! A column is one place of a sample: a tensor `[n, ...]` has as many as one sample has elements.
 //! A scaler is fitted to the training rows and then applied to training and test rows alike. A model that
 //! predicts in another process needs the same scaler: save it beside the model.
-mod json;
 mod min_max;
 mod standard;
 
@@ -87,4 +86,21 @@ impl<'a> Columns<'a> {
         self.each(|column, value| out.push(f(column, value) as f32));
         Tensor::f32(self.x.shape(), out)
     }
+}
+
+/// Refuses statistics that are not one finite number for each column of a sample.
+fn check_columns(kind: &str, sample: &Shape, lists: &[(&str, &[f64])]) -> Result<()> {
+    // The product may not fit a number if the shape comes from a file.
+    let columns = sample.dims().iter().try_fold(1usize, |n, &dim| n.checked_mul(dim));
+    for (name, list) in lists {
+        if Some(list.len()) != columns || list.is_empty() {
+            let detail = format!("samples {:?} need one each, 1 or more", sample.dims());
+            return Err(Error::parameter(format!("{kind} {name}: numbers"), list.len(), detail));
+        }
+        if let Some(i) = list.iter().position(|v| !v.is_finite()) {
+            let detail = "a finite number is expected";
+            return Err(Error::parameter(format!("{kind} {name}[{i}]"), list[i], detail));
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Columns of mean 0 and standard deviation 1.
 
-use super::Columns;
-use super::json::{Saved, check_columns};
+use super::{Columns, check_columns};
+use crate::data::saved::Saved;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 
