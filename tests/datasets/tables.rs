@@ -395,9 +395,14 @@ fn costs_grow_with_the_columns() {
         };
         (0..3).map(|_| once()).min().unwrap()
     };
-    let (few, many) = (took(5_000), took(50_000));
-    // Ten times the columns: ten times the time, and a hundred times if each looks at all others.
-    assert!(many < few * 35, "{few:?} for 5,000 columns, {many:?} for 50,000");
+    // Ten times the columns: ten times the time, and a hundred times if each looks at all others. Another program may
+    // disturb a pair, so one in five is enough.
+    let mut pairs = Vec::new();
+    let linear = (0..5).any(|_| {
+        pairs.push((took(5_000), took(50_000)));
+        pairs.last().is_some_and(|&(few, many)| many < few * 35)
+    });
+    assert!(linear, "5,000 and 50,000 columns: {pairs:?}");
     // A name that is not there does not list them all.
     let table =
         read(&Csv::new(), format!("{}\n{}\n", names(50).join(","), vec!["1"; 50].join(",")));
