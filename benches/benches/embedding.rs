@@ -73,7 +73,7 @@ fn main() -> Result<()> {
         let count = plan.dispatches.len();
         for (what, ids_of) in [("spread", (0..ids).map(spread).collect()), ("one id", vec![7; ids])]
         {
-            let feeds = [("ids", Tensor::u32([ids], Vec::<u32>::from(ids_of))?)];
+            let feeds = [("ids", Tensor::u32([ids], ids_of)?)];
             let time = least(&device, &plan, &feeds)?;
             let each = 1e6 * time.busy() / ids as f64;
             println!("{time} {each:8.1} ns each  {ids} ids, {what}, {count} dispatches");
