@@ -151,7 +151,7 @@ fn branches_and_shared_layers_are_seen_through() -> Result<()> {
     // Nothing is known of a sum, or of the data itself.
     let sum = merge(Add, [&heads[0], &heads[1]]);
     for from_logits in [true, false] {
-        let trainer = compiled(&[sum.clone()], &a, sparse(from_logits))?;
+        let trainer = compiled(std::slice::from_ref(&sum), &a, sparse(from_logits))?;
         assert!(trainer.warnings().is_empty());
         compiled(&[a.then(Flatten)], &a, sparse(from_logits))?;
         compiled(&[a.then(Activation::Linear)], &a, sparse(from_logits))?;
