@@ -19,7 +19,7 @@ fn pictures() -> Vec<(&'static str, Figure, Vec<&'static str>)> {
         grid.points().chunks(2).map(|p| 1.0 / (1.0 + (5.0 * (1.0 - p[0] - p[1])).exp())).collect();
     let scatter = Scatter::new("Clouds").x("x₁").y("x₂").classes(&["a", "b"], &points, &labels);
     let regions = scatter.clone().regions(&grid, &above);
-    let matrix = ConfusionMatrix::new("Test set", &["T-shirt", "Coat"], &[90_u32, 10, 7, 93]);
+    let matrix = ConfusionMatrix::new("Test set", &["T-shirt", "Coat"], [90_u32, 10, 7, 93]);
     let pixels: Vec<u8> = (0..=255).cycle().take(6 * 64).collect();
     let images =
         ImageGrid::bytes("Digits", [8, 8], &pixels).predictions(&[1; 6], &[1, 2, 1, 1, 3, 1]);
@@ -252,9 +252,9 @@ fn what_cannot_be_drawn_is_refused() -> Result<()> {
         (regions(Grid::new(1.0..0.0, 0.0..1.0, 4, 4), 16), "grid = 4 x 4"),
         (regions(Grid::new(0.0..f32::NAN, 0.0..1.0, 4, 4), 16), "grid = 4 x 4"),
         (regions(Grid::new(0.0..1.0, 0.0..1.0, 4, 4), 15), "`probabilities`: 15 for 4 x 4"),
-        (ConfusionMatrix::new("", &["a", "b"], &[1_u8; 3]).into(), "3 counts for 2 classes"),
+        (ConfusionMatrix::new("", &["a", "b"], [1_u8; 3]).into(), "3 counts for 2 classes"),
         (ConfusionMatrix::new::<&str, u8>("", &[], &[]).into(), "0 counts for 0 classes"),
-        (ConfusionMatrix::new("", &vec!["a"; 500], &vec![1_u8; 250_000]).into(), "size = 20"),
+        (ConfusionMatrix::new("", &vec!["a"; 500], vec![1_u8; 250_000]).into(), "size = 20"),
         (images(0).into(), "`images`: 0 pixels"),
         (images(7).into(), "`images`: 7 pixels"),
         (ImageGrid::bytes("", [0, 2], &[]).into(), "`images`: 0 pixels"),

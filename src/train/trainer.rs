@@ -173,9 +173,9 @@ impl Trainer {
             let own =
                 ["params", "frozen", "kept", "profile"].contains(name) || ROLES.contains(name);
             if twice || own || name.is_empty() || name.contains('/') {
-                let detail = "a slot of an optimizer has a name of its own, without `/`; \
+                let detail = "each slot of an optimizer has a different name, without `/`; \
                               this one is taken; rename it";
-                return Err(Error::parameter("record", name, detail));
+                return Err(Error::parameter("slot", name, detail));
             }
         }
         Ok(())
