@@ -110,7 +110,9 @@ fn pipelines_are_kept_and_a_damaged_file_is_replaced() -> Result<()> {
     let (opened, said) = warnings(|| open(&folder.0));
     ensure!(squares(&opened?)? == [1.0, 4.0, 9.0, 16.0]);
     one_warning(&said, &[&files[0].display().to_string(), "damaged", "not used"])?;
-    ensure!(std::fs::read(&files[0])?.len() >= whole.len(), "the file was not replaced");
+    // The file was replaced by a whole one. How much a driver puts into it is its own affair.
+    let (opened, none) = warnings(|| open(&folder.0));
+    ensure!(opened.is_ok() && none.is_empty(), "{none:?}");
     Ok(())
 }
 
