@@ -182,7 +182,7 @@ fn archives_that_are_written_are_read_again() {
         assert_eq!(&archive.read(name).unwrap(), tensor, "{name}");
     }
     let twice = [("a", &all[0]), ("b", &all[0]), ("a", &all[1])];
-    says(write_npz(&path, &twice), &["arrays = a", "a name of its own"]);
+    says(write_npz(&path, &twice), &["arrays = a", "a different name"]);
     says(write_npz(path.join("below"), &[]), &["all.npz"]);
     // An array that no tensor holds is named with its file.
     let bad = folder("npz").join("bad.npz");
