@@ -289,9 +289,25 @@ impl Drawn {
         let tensor = match (probabilities, loss.from_logits()) {
             (Some(f), _) => self.push(Node::Activation(f, tensor), self.widths[tensor]),
             (None, Some(true)) => self.dense(dice, tensor, self.widths[tensor], Activation::Linear),
+            _ if self.is_constant(tensor) => {
+                self.dense(dice, tensor, self.widths[tensor], Activation::Linear)
+            }
             _ => tensor,
         };
         self.outputs.push(Output { tensor, loss, weight: dice.pick(&[1.0, 1.0, 0.5]) });
+    }
+
+    /// Whether a tensor is the softmax of one unit, which is the same number for every sample.
+    fn is_constant(&self, tensor: usize) -> bool {
+        let Some(node) = tensor.checked_sub(self.inputs.len()) else { return false };
+        let activation = match self.nodes[node] {
+            Node::Activation(Activation::Linear, x) => return self.is_constant(x),
+            Node::Activation(activation, _) => activation,
+            Node::Layer(layer, _) => self.layers[layer].activation,
+            Node::Merge(..) => return false,
+        };
+        self.widths[tensor] == 1
+            && matches!(activation, Activation::Softmax | Activation::LogSoftmax)
     }
 
     /// The tensors that a node reads.
