@@ -7,16 +7,19 @@ fn negative(x: vec4<f32>) -> vec4<bool> {
     return bitcast<vec4<u32>>(x) - vec4<u32>(0x80000000u) <= vec4<u32>(0x7f800000u);
 }
 
-// 1 if x is NaN, else 0; also by its bits.
+// Whether x is NaN; also by its bits.
+fn nan(x: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
+// 1 if x is NaN, else 0.
 fn nan_as_one(x: vec4<f32>) -> vec4<f32> {
-    let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-    return select(vec4<f32>(0.0), vec4<f32>(1.0), nan);
+    return select(vec4<f32>(0.0), vec4<f32>(1.0), nan(x));
 }
 
 // `y` if x is a number, else x.
 fn keep_nan(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
-    let nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-    return select(y, x, nan);
+    return select(y, x, nan(x));
 }
 
 // The larger and the smaller of two; NaN, if one of them is. `max` and `min` may drop it.
@@ -43,10 +46,9 @@ fn relu(x: vec4<f32>) -> vec4<f32> {
     return select(x, vec4<f32>(0.0), negative(x));
 }
 
-// x limited to [low, high]; NaN for NaN. `clamp` may drop it, so the bits tell it as above.
+// x limited to [low, high]; NaN for NaN, which `clamp` may drop.
 fn hold(x: vec4<f32>, low: f32, high: f32) -> vec4<f32> {
-    let number = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) <= vec4<u32>(0x7f800000u);
-    return select(x, clamp(x, vec4<f32>(low), vec4<f32>(high)), number);
+    return keep_nan(x, clamp(x, vec4<f32>(low), vec4<f32>(high)));
 }
 
 // 1 / (1 + e^-x).

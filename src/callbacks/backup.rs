@@ -1,9 +1,10 @@
 //! Training that survives its process.
 
 use super::model_checkpoint::Every;
-use super::proof::{io, make_folder_of, prove_replaced};
+use super::proof::{make_folder_of, prove_replaced};
 use super::{BatchInterval, Callback, Control, HookResult, state};
 use crate::error::Result;
+use crate::files::io;
 use crate::train::{BatchEnd, Epoch};
 use serde_json::{Value, json};
 use std::path::PathBuf;

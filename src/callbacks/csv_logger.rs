@@ -1,9 +1,10 @@
 //! A row of numbers per epoch in a CSV file.
 
-use super::proof::{io, make_folder_of, prove_opened};
+use super::proof::{make_folder_of, prove_opened};
 use super::state::wrong;
 use super::{Callback, Control, HookResult, state};
 use crate::error::{Error, Result};
+use crate::files::io;
 use crate::train::Epoch;
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};

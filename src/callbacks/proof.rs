@@ -1,16 +1,13 @@
 //! Finds out before training, not at its end, whether a file can be written.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::files::io;
 use std::fs::{File, OpenOptions};
 use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What the system said about `path`.
-pub(super) fn io(path: &Path, cause: IoError) -> Error {
-    Error::Io { path: path.display().to_string(), cause }
-}
-
 /// The folder of a file.
 fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -1,5 +1,6 @@
 //! Elements of a binary file on their way into a tensor.
 
+use crate::tensor::Shape;
 use std::io::{Error, ErrorKind, Read};
 
 /// Bytes that are decoded at once: whole elements of every width.
@@ -15,6 +16,23 @@ pub(super) enum Fault {
     Long,
     /// An element has no place in the tensor.
     Element(String),
+}
+
+impl Fault {
+    /// What is wrong with the elements of a tensor of this shape, which take `size` bytes; the reader's error if it
+    /// failed.
+    pub fn detail(self, shape: &Shape, size: usize) -> Result<String, Error> {
+        match self {
+            Self::Io(error) => Err(error),
+            Self::Element(detail) => Ok(detail),
+            Self::Short(found) => {
+                Ok(format!("shape {shape} takes {size} bytes; the file ends after {found}"))
+            }
+            Self::Long => {
+                Ok(format!("shape {shape} takes {size} bytes; the file goes on after them"))
+            }
+        }
+    }
 }
 
 /// Reads `count` elements of `WIDTH` bytes, after which the file must end. `decode` gives an element, or `None` if a

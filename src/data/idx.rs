@@ -175,19 +175,9 @@ impl<R: Read> Source<'_, R> {
                 self.elements(count, decode, refuse).map(Data::U32)
             }
         };
-        let data = data.map_err(|fault| match fault {
-            Fault::Io(error) => self.broken(error),
-            Fault::Element(detail) => self.bad("payload", detail),
-            Fault::Short(found) => {
-                let detail =
-                    format!("shape {shape} takes {size} bytes; the file ends after {found}");
-                self.bad("payload", detail)
-            }
-            Fault::Long => {
-                let detail =
-                    format!("shape {shape} takes {size} bytes; the file goes on after them");
-                self.bad("payload", detail)
-            }
+        let data = data.map_err(|fault| match fault.detail(&shape, size) {
+            Ok(detail) => self.bad("payload", detail),
+            Err(error) => self.broken(error),
         })?;
         Tensor::new(shape, data)
     }

@@ -433,7 +433,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_split_where_its_cost_is() {
+    fn a_step_is_divided_by_its_cost() {
         assert_eq!(submit_ends(&[1, 1, 1, 1], 2), [2, 4]);
         assert_eq!(submit_ends(&[1, 1, 1, 1], usize::MAX), [1, 2, 3, 4]);
         assert_eq!(submit_ends(&[5], 3), [1]);

@@ -18,7 +18,7 @@ impl Plan {
     /// op; [`Error::MissingFeature`]; [`Error::Internal`] for a defect.
     pub fn compile(graph: &Graph, passes: &Passes, caps: &DeviceCaps) -> Result<Self> {
         let (graph, _) = passes.run(graph, caps.storage_buffers() as usize)?;
-        Self::lower(&graph, caps)
+        Self::lower_verified(&graph, caps)
     }
 
     /// Lowers a graph as it is.
@@ -27,6 +27,10 @@ impl Plan {
     /// As [`Plan::compile`].
     pub fn lower(graph: &Graph, caps: &DeviceCaps) -> Result<Self> {
         graph.verify("building")?;
+        Self::lower_verified(graph, caps)
+    }
+
+    fn lower_verified(graph: &Graph, caps: &DeviceCaps) -> Result<Self> {
         let graph = &materialise(graph)?;
         graph.verify("materialise")?;
         let schedule = schedule(graph);

@@ -2,6 +2,7 @@
 
 use super::history::Evaluation;
 use super::memory::Wanted;
+use super::scaling::Scaling;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
@@ -15,13 +16,25 @@ impl Trainer {
     /// Data that does not suit the model; [`Error::Limit`] if the device has no room, with the largest batch that fits;
     /// a device failure.
     pub async fn evaluate_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
+        self.sweep_over("evaluate", data, self.evaluation_batch()).await
+    }
+
+    /// The numbers of one sweep over `data` in batches of `size`, by the plans of `role`.
+    pub(super) async fn sweep_over(
+        &mut self,
+        role: &'static str,
+        data: &TensorDataset,
+        size: usize,
+    ) -> Result<Evaluation> {
         self.check_data(data)?;
         let scale = self.scale_of(data)?;
-        let sized =
-            |this: &Self, size: usize| this.resident_sweep("evaluate", data, scale, size, None);
-        let sweep = sized(self, self.evaluation_batch())?;
+        let sized = |this: &Self, size: usize| this.resident_sweep(role, data, scale, size, None);
+        let sweep = sized(self, size)?;
         self.admit(&[Wanted { sweep: &sweep, resized: &sized }])?;
         self.make_resident(data, &sweep)?;
+        if sweep.train {
+            self.scaling = Some(Scaling::of(&sweep.full));
+        }
         Ok(self.run_whole(&sweep).await?.evaluation(&self.outputs))
     }
 

@@ -1,9 +1,7 @@
 //! Single batches, for the user's own loops.
 
 use super::history::Evaluation;
-use super::memory::Wanted;
 use super::predict::Features;
-use super::scaling::Scaling;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::Result;
@@ -37,7 +35,7 @@ impl Trainer {
     /// a device failure.
     pub async fn train_on_batch_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         self.refuse_in_fit("train_on_batch", "the loop trains the model already")?;
-        self.on_batch("train_on_batch", data).await
+        self.sweep_over("train_on_batch", data, data.len()).await
     }
 
     /// Loss and metrics of all samples of `data` as one batch, without training, as Keras' `test_on_batch`.
@@ -45,7 +43,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::evaluate_async`].
     pub async fn test_on_batch_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
-        self.on_batch("test_on_batch", data).await
+        self.sweep_over("test_on_batch", data, data.len()).await
     }
 
     /// The output of a model with one output for all samples as one batch, `[n, ...]`, as Keras' `predict_on_batch`.
@@ -58,19 +56,6 @@ impl Trainer {
     ) -> Result<Tensor> {
         self.check_one_output()?;
         Ok(self.predict_sized(samples.into(), usize::MAX, |size| size).await?.swap_remove(0))
-    }
-
-    async fn on_batch(&mut self, role: &'static str, data: &TensorDataset) -> Result<Evaluation> {
-        self.check_data(data)?;
-        let scale = self.scale_of(data)?;
-        let sized = |this: &Self, size: usize| this.resident_sweep(role, data, scale, size, None);
-        let sweep = sized(self, data.len())?;
-        self.admit(&[Wanted { sweep: &sweep, resized: &sized }])?;
-        self.make_resident(data, &sweep)?;
-        if sweep.train {
-            self.scaling = Some(Scaling::of(&sweep.full));
-        }
-        Ok(self.run_whole(&sweep).await?.evaluation(&self.outputs))
     }
 }
 

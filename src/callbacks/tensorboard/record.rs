@@ -1,7 +1,8 @@
 //! A file of TFRecords: each a length, its checksum, the bytes, their checksum.
 
 use super::event;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::files::io;
 use crc::{CRC_32_ISCSI, Crc};
 use std::fs::File;
 use std::io::Write;
@@ -67,10 +68,6 @@ impl EventFile {
 /// Seconds since 1970.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
-}
-
-fn io(path: &Path, cause: std::io::Error) -> Error {
-    Error::Io { path: path.display().to_string(), cause }
 }
 
 #[cfg(test)]

@@ -140,19 +140,9 @@ impl<R: Read> Source<'_, R> {
         };
         // The widest element that is read has eight bytes.
         let size = count * width as usize;
-        let data = data.map_err(|fault| match fault {
-            Fault::Io(error) => self.broken(error),
-            Fault::Element(detail) => self.bad("payload", detail),
-            Fault::Short(found) => {
-                let detail =
-                    format!("shape {shape} takes {size} bytes; the file ends after {found}");
-                self.bad("payload", detail)
-            }
-            Fault::Long => {
-                let detail =
-                    format!("shape {shape} takes {size} bytes; the file goes on after them");
-                self.bad("payload", detail)
-            }
+        let data = data.map_err(|fault| match fault.detail(&shape, size) {
+            Ok(detail) => self.bad("payload", detail),
+            Err(error) => self.broken(error),
         })?;
         let fortran = header.order() == Order::Fortran;
         let data = if fortran { row_major(&shape, data) } else { data };
