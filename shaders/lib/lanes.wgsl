@@ -3,6 +3,7 @@
 // the keys of `lib/order` does not.
 #if SUBGROUP
 fn lanes_sum(v: f32, lane: u32) -> f32 { return subgroupAdd(v); }
+fn lanes_product(v: f32, lane: u32) -> f32 { return subgroupMul(v); }
 fn lanes_max(v: f32, lane: u32) -> f32 { return subgroupMax(v); }
 fn lanes_min_index(v: u32, lane: u32) -> u32 { return subgroupMin(v); }
 fn lanes_max_key(v: u32, lane: u32) -> u32 { return subgroupMax(v); }
@@ -20,6 +21,18 @@ fn lanes_sum(v: f32, lane: u32) -> f32 {
     let total = lane_values[0];
     workgroupBarrier();
     return total;
+}
+
+fn lanes_product(v: f32, lane: u32) -> f32 {
+    lane_values[lane] = v;
+    workgroupBarrier();
+    for (var s = #{WG}u / 2u; s > 0u; s >>= 1u) {
+        if lane < s { lane_values[lane] *= lane_values[lane + s]; }
+        workgroupBarrier();
+    }
+    let product = lane_values[0];
+    workgroupBarrier();
+    return product;
 }
 
 fn lanes_max(v: f32, lane: u32) -> f32 {

@@ -132,3 +132,85 @@ fn silu_derivative(x: vec4<f32>) -> vec4<f32> {
     let s = sigmoid(x);
     return s * (1.0 + x * (1.0 - s));
 }
+
+// sin(x + shift quarter turns). x less the nearest whole number n of quarter turns, in three parts of which n times each
+// of the first two is exact up to n = 65536, then Taylor's series within an eighth of a turn. Past that n the result is
+// wrong, but within [-1, 1].
+fn sine_shifted(x: vec4<f32>, shift: u32) -> vec4<f32> {
+    let n = round(x * 0.63661977);
+    let rest = fma(-n, vec4<f32>(1.2675908e-6), fma(-n, vec4<f32>(4.825592041015625e-4), fma(-n, vec4<f32>(1.5703125), x)));
+    let r = hold(rest, -0.8, 0.8);
+    let quarters = bitcast<vec4<u32>>(vec4<i32>(clamp(n, vec4<f32>(-1e9), vec4<f32>(1e9)))) + vec4<u32>(shift);
+    let s = r * r;
+    let sine = r - r * s * (1.0 / 6.0 - s * (1.0 / 120.0 - s * (1.0 / 5040.0 - s / 362880.0)));
+    let cosine = 1.0 - s * (0.5 - s * (1.0 / 24.0 - s * (1.0 / 720.0 - s * (1.0 / 40320.0 - s / 3628800.0))));
+    let size = select(sine, cosine, (quarters & vec4<u32>(1u)) == vec4<u32>(1u));
+    return select(size, -size, (quarters & vec4<u32>(2u)) == vec4<u32>(2u));
+}
+
+fn sine(x: vec4<f32>) -> vec4<f32> { return sine_shifted(x, 0u); }
+
+fn cosine(x: vec4<f32>) -> vec4<f32> { return sine_shifted(x, 1u); }
+
+// The error function. Near 0 its series keeps the relative error that 1 - erfc loses; it also takes NaN.
+fn erf(x: vec4<f32>) -> vec4<f32> {
+    let s = x * x;
+    let inner = 1.0 / 42.0 - s * (1.0 / 216.0 - s * (1.0 / 1320.0 - s / 9360.0));
+    let series = 1.1283792 * x * (1.0 - s * (1.0 / 3.0 - s * (0.1 - s * inner)));
+    let size = 1.0 - erfc_positive(abs(x));
+    return select(series, select(size, -size, x < vec4<f32>(0.0)), abs(x) >= vec4<f32>(0.5));
+}
+
+fn erf_derivative(x: vec4<f32>) -> vec4<f32> {
+    let bounded = min(abs(x), vec4<f32>(13.0));
+    return 1.1283792 * exp(-bounded * bounded);
+}
+
+// log(1 + x) = 2 artanh(x / (2 + x)): near 0 the series keeps the digits that 1 + x loses; it also takes NaN.
+fn log1p(x: vec4<f32>) -> vec4<f32> {
+    let t = x / (2.0 + x);
+    let s = t * t;
+    let inner = 1.0 / 5.0 + s * (1.0 / 7.0 + s * (1.0 / 9.0 + s / 11.0));
+    let series = 2.0 * t * (1.0 + s * (1.0 / 3.0 + s * inner));
+    return select(series, log(1.0 + x), abs(x) >= vec4<f32>(0.4));
+}
+
+// e^x - 1; near 0 the series keeps the digits that the difference loses; it also takes NaN.
+fn expm1(x: vec4<f32>) -> vec4<f32> {
+    let inner = 1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0 + x / 5040.0));
+    let series = x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * inner)));
+    return select(series, exp(x) - 1.0, abs(x) >= vec4<f32>(0.3));
+}
+
+// x to the power y by IEEE 754. A whole y up to 64 multiplies, in any sign of x. Else 2^(y log2 |x|), negative for an
+// odd power of a negative x, and NaN for a power that is not whole.
+fn power(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+    let n = abs(y);
+    let whole = floor(n) == n;
+    let count = vec4<u32>(min(n, vec4<f32>(16777216.0)));
+    var product = vec4<f32>(1.0);
+    var square = x;
+    for (var bit = 0u; bit < 7u; bit++) {
+        product = select(product, product * square, ((count >> vec4<u32>(bit)) & vec4<u32>(1u)) == vec4<u32>(1u));
+        square *= square;
+    }
+    let below = y < vec4<f32>(0.0);
+    let multiplied = select(product, 1.0 / product, below);
+    let size = abs(x);
+    // At 0 and 1 the logarithm times y may have no value.
+    let at_zero = select(size, 1.0 / size, below);
+    let powered = select(exp2(y * log2(size)), at_zero, size == vec4<f32>(0.0));
+    let magnitude = select(powered, vec4<f32>(1.0), size == vec4<f32>(1.0));
+    let odd = (count & vec4<u32>(1u)) == vec4<u32>(1u);
+    let signed = select(magnitude, -magnitude, whole & odd);
+    let none = bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) | vec4<u32>(0x7fc00000u));
+    let of_negative = select(none, signed, whole);
+    let by_logarithm = select(magnitude, of_negative, x < vec4<f32>(0.0));
+    let result = select(by_logarithm, multiplied, whole & (n <= vec4<f32>(64.0)));
+    return select(keep_nan(x, keep_nan(y, result)), vec4<f32>(1.0), (y == vec4<f32>(0.0)) | (x == vec4<f32>(1.0)));
+}
+
+// The place of each element along an axis: `stride` elements are between neighbours, `extent` along it.
+fn axis_index(index: vec4<u32>, stride: u32, extent: u32) -> vec4<f32> {
+    return vec4<f32>((index / vec4<u32>(stride)) % vec4<u32>(extent));
+}

@@ -1,4 +1,5 @@
-// out[o, c, i] = scale * reduce over the c-th chunk of in[o, 0..len, i]: KIND 0 sums, 1 takes the maximum, NaN if there is one.
+// out[o, c, i] = scale * reduce over the c-th chunk of in[o, 0..len, i]: KIND 0 sums, 1 takes
+// the maximum and 2 the minimum, NaN if there is one, 3 multiplies.
 //
 // One invocation per output; neighbouring invocations read neighbouring columns.
 // Dispatch: ceil(outer * chunks * inner / WG) workgroups, folded over x and y. Loops: `chunk` per invocation.
@@ -11,6 +12,13 @@ struct Params {
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(0) var<storage, read> values: array<f32>;
 @group(0) @binding(1) var<storage, read_write> reduced: array<f32>;
+
+// The minimum is the maximum with the signs turned.
+#if KIND == 2
+fn key(v: f32) -> u32 { return order_key(-v); }
+#else
+fn key(v: f32) -> u32 { return order_key(v); }
+#endif
 
 @compute @workgroup_size(#{WG})
 fn main(
@@ -31,9 +39,18 @@ fn main(
     for (var j = first; j < end; j++) { result += values[at]; at += params.inner; }
     result *= params.scale;
 #else
-    var largest = order_key(values[at]);
-    for (var j = first; j < end; j++) { largest = max(largest, order_key(values[at])); at += params.inner; }
+#if KIND == 3
+    var result = 1.0;
+    for (var j = first; j < end; j++) { result *= values[at]; at += params.inner; }
+#else
+    var largest = key(values[at]);
+    for (var j = first; j < end; j++) { largest = max(largest, key(values[at])); at += params.inner; }
+#if KIND == 2
+    let result = -from_order_key(largest);
+#else
     let result = from_order_key(largest);
+#endif
+#endif
 #endif
     reduced[g] = result;
 }

@@ -1,4 +1,5 @@
-// out[o, c] = scale * reduce over the c-th chunk of in[o, 0..len]: KIND 0 sums, 1 takes the maximum, NaN if there is one.
+// out[o, c] = scale * reduce over the c-th chunk of in[o, 0..len]: KIND 0 sums, 1 takes the
+// maximum and 2 the minimum, NaN if there is one, 3 multiplies.
 //
 // One workgroup per (row, chunk); lanes read neighbouring elements, then combine in a fixed tree.
 // Dispatch: outer * chunks workgroups, folded over x and y. Loops: ceil(chunk / WG) per invocation.
@@ -12,6 +13,13 @@ struct Params {
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(0) var<storage, read> values: array<f32>;
 @group(0) @binding(1) var<storage, read_write> reduced: array<f32>;
+
+// The minimum is the maximum with the signs turned.
+#if KIND == 2
+fn key(v: f32) -> u32 { return order_key(-v); }
+#else
+fn key(v: f32) -> u32 { return order_key(v); }
+#endif
 
 @compute @workgroup_size(#{WG})
 fn main(
@@ -30,12 +38,22 @@ fn main(
     for (var j = first + lane; j < end; j += #{WG}u) { total += values[row * params.len + j]; }
     let result = lanes_sum(total, lane) * params.scale;
 #else
+#if KIND == 3
+    var all = 1.0;
+    for (var j = first + lane; j < end; j += #{WG}u) { all *= values[row * params.len + j]; }
+    let result = lanes_product(all, lane);
+#else
     // Every lane starts from an element of the chunk, so that a chunk of -inf stays -inf.
-    var largest = order_key(values[select(0u, row * params.len + first, live)]);
+    var largest = key(values[select(0u, row * params.len + first, live)]);
     for (var j = first + lane; j < end; j += #{WG}u) {
-        largest = max(largest, order_key(values[row * params.len + j]));
+        largest = max(largest, key(values[row * params.len + j]));
     }
+#if KIND == 2
+    let result = -from_order_key(lanes_max_key(largest, lane));
+#else
     let result = from_order_key(lanes_max_key(largest, lane));
+#endif
+#endif
 #endif
     if live && lane == 0u { reduced[group] = result; }
 }

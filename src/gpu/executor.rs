@@ -215,13 +215,16 @@ impl Executor {
         let mut bound = HashMap::new();
         for (i, decl) in self.plan.buffers.iter().enumerate() {
             if !self.owned.contains_key(&i) {
-                let buffer = store.buffer(&decl.name)?;
+                let buffer = match &decl.content {
+                    Some(constant) => store.constant(constant)?,
+                    None => store.buffer(&decl.name)?.clone(),
+                };
                 if buffer.size() < decl.bytes {
                     let detail =
                         format!("`{}` has {} bytes of {}", decl.name, buffer.size(), decl.bytes);
                     return Err(Error::internal("executor", detail));
                 }
-                bound.insert(i, buffer.clone());
+                bound.insert(i, buffer);
             }
         }
         self.bound = bound;
@@ -263,8 +266,10 @@ impl Executor {
 
     /// Whether the plan is bound to the present buffers of `store`.
     fn is_bound_to(&self, store: &Store) -> bool {
-        let present = |i: usize| store.get(&self.plan.buffers[i].name);
-        !self.launches.is_empty() && self.bound.iter().all(|(&i, b)| present(i) == Some(b))
+        let decl = |i: usize| &self.plan.buffers[i];
+        // A constant has the same content in every store.
+        let same = |i: usize, b| decl(i).content.is_some() || store.get(&decl(i).name) == Some(b);
+        !self.launches.is_empty() && self.bound.iter().all(|(&i, b)| same(i, b))
     }
 
     /// How many steps share a submit, if that was set.

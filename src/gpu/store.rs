@@ -2,21 +2,24 @@
 
 use super::Device;
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
+use crate::tensor::{SharedTensor, Tensor};
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 /// Owns the external buffers of plans, by name.
 #[derive(Debug)]
 pub struct Store {
     device: Device,
     buffers: HashMap<String, wgpu::Buffer>,
+    /// Tensors that never change. Executors add what their plans need.
+    constants: Mutex<HashMap<SharedTensor, wgpu::Buffer>>,
 }
 
 impl Store {
     /// An empty store on `device`.
     #[must_use]
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), buffers: HashMap::new() }
+        Self { device: device.clone(), buffers: HashMap::new(), constants: Mutex::default() }
     }
 
     /// A zeroed buffer of at least `bytes`, replacing one of the same name.
@@ -24,18 +27,21 @@ impl Store {
     /// # Errors
     /// [`Error::Limit`] over the device's buffer limit; [`Error::Gpu`] if memory runs out.
     pub fn allocate(&mut self, name: &str, bytes: u64) -> Result<()> {
-        let allowed = self.device.caps().max_buffer_bytes;
-        let Some(bytes) = padded(bytes).filter(|&b| b <= allowed) else {
-            return Err(Error::Limit {
-                what: format!("buffer `{name}`: bytes"),
-                needed: bytes,
-                allowed,
-                detail: "use less data at once, or another adapter".into(),
-            });
-        };
-        let buffer = create_buffer(&self.device, name, bytes)?;
+        let size = self.size(name, bytes)?;
+        let buffer = create_buffer(&self.device, name, size)?;
         self.buffers.insert(name.into(), buffer);
         Ok(())
+    }
+
+    /// The size of a buffer for this many bytes, if the device has such buffers.
+    fn size(&self, name: &str, bytes: u64) -> Result<u64> {
+        let allowed = self.device.caps().max_buffer_bytes;
+        padded(bytes).filter(|&b| b <= allowed).ok_or_else(|| Error::Limit {
+            what: format!("buffer `{name}`: bytes"),
+            needed: bytes,
+            allowed,
+            detail: "use less data at once, or another adapter".into(),
+        })
     }
 
     /// As [`Store::allocate`], but a buffer that already has the size stays, with its content and all that is bound to
@@ -138,6 +144,27 @@ impl Store {
     /// The names and bytes of all buffers.
     pub fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
         self.buffers.iter().map(|(name, buffer)| (name.as_str(), buffer.size()))
+    }
+
+    /// The names and bytes of the constant tensors that plans have in common.
+    #[must_use]
+    pub fn constants(&self) -> Vec<(String, u64)> {
+        let constants = self.constants.lock().unwrap_or_else(PoisonError::into_inner);
+        constants.iter().map(|(tensor, buffer)| (tensor.name(), buffer.size())).collect()
+    }
+
+    /// The buffer of a constant tensor, which is uploaded if no plan had it before.
+    pub(super) fn constant(&self, tensor: &SharedTensor) -> Result<wgpu::Buffer> {
+        let mut constants = self.constants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(buffer) = constants.get(tensor) {
+            return Ok(buffer.clone());
+        }
+        let (name, bytes) = (tensor.name(), tensor.tensor().data().bytes());
+        let size = self.size(&name, bytes.len() as u64)?;
+        let buffer = create_buffer(&self.device, &name, size)?;
+        self.write_words(&name, &buffer, bytes)?;
+        constants.insert(tensor.clone(), buffer.clone());
+        Ok(buffer)
     }
 
     /// Frees a buffer.

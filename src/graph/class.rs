@@ -1,6 +1,6 @@
 //! The structural classes that passes and the planner match on.
 
-use crate::tensor::Exact;
+use crate::tensor::{Exact, SharedTensor};
 use std::sync::Arc;
 
 /// A node without operands.
@@ -12,6 +12,8 @@ pub enum Leaf {
     State(Arc<str>),
     /// A scalar known when the graph is built.
     Constant(Exact),
+    /// A tensor known when the graph is built. It is uploaded once, and all plans of a store share it.
+    Tensor(SharedTensor),
     /// A word of the step block.
     Step(usize),
 }
@@ -52,7 +54,7 @@ pub enum Class<'a> {
     Leaf(&'a Leaf),
     /// Output element i depends on element i of each (broadcast) operand alone.
     Elementwise,
-    /// Axes summed, averaged or maximised away.
+    /// Axes summed, multiplied, averaged or maximised away.
     Reduction,
     /// Sums of products over a shared axis, with an elementwise epilogue on each result.
     Contraction,

@@ -15,7 +15,7 @@ pub use op::{LowerContext, Lowered, Op, OpRef};
 
 use crate::error::{Error, Result};
 use crate::kernels::STEP_WORDS;
-use crate::tensor::{DType, Shape};
+use crate::tensor::{DType, Shape, SharedTensor};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ pub struct Graph {
     updates: Vec<(Value, Value)>,
     step_params: Vec<StepParam>,
     layer: Option<Arc<str>>,
-    /// Inputs and states, so that the same name and type is the same value.
+    /// Inputs, states and constant tensors, so that the same name and type is the same value.
     buffers: HashMap<(Leaf, TensorType), Value>,
 }
 
@@ -240,6 +240,38 @@ impl Graph {
     pub fn constant_u32(&mut self, value: u16) -> Value {
         let ty = TensorType { shape: Shape::scalar(), dtype: DType::U32 };
         self.leaf(Leaf::Constant(f32::from(value).into()), ty)
+    }
+
+    /// A tensor that never changes, f32 or u32: a table of positions, a fixed filter. It is uploaded once per
+    /// [`crate::gpu::Store`], and equal ones are one. A [`SharedTensor`] that is used again is not looked through again.
+    ///
+    /// ```
+    /// use wgrad::graph::Graph;
+    /// use wgrad::tensor::{DType, Tensor};
+    ///
+    /// let mut graph = Graph::new();
+    /// let x = graph.input("x", [2, 3], DType::F32);
+    /// let weights = graph.constant_tensor(Tensor::f32([3], [0.25, 0.5, 0.25])?)?;
+    /// let weighted = graph.mul(x, weights)?;
+    /// # graph.output("weighted", weighted);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::DType`] for bytes; [`Error::Shape`] for a tensor without elements.
+    pub fn constant_tensor(&mut self, tensor: impl Into<SharedTensor>) -> Result<Value> {
+        let tensor = tensor.into();
+        let ty = TensorType { shape: tensor.shape().clone(), dtype: tensor.dtype() };
+        let in_layer = |e: Error| match self.layer.as_deref() {
+            Some(layer) => e.in_layer(layer),
+            None => e,
+        };
+        if ty.dtype == DType::U8 {
+            let detail = "no kernel reads bytes from a constant; give them as f32";
+            return Err(in_layer(Error::dtype("constant_tensor", &[ty.dtype], detail)));
+        }
+        full("constant_tensor", &[&ty]).map_err(in_layer)?;
+        Ok(self.buffer(Leaf::Tensor(tensor), ty))
     }
 
     /// A scalar word of the step block, set by the host for each step. The same name is the same word.

@@ -159,7 +159,7 @@ impl Op for LeafOp {
         match &self.leaf {
             Leaf::Input(_) => "input",
             Leaf::State(_) => "state",
-            Leaf::Constant(_) => "constant",
+            Leaf::Constant(_) | Leaf::Tensor(_) => "constant",
             Leaf::Step(_) => "step",
         }
         .into()
@@ -169,6 +169,7 @@ impl Op for LeafOp {
         match &self.leaf {
             Leaf::Input(name) | Leaf::State(name) => name.to_string(),
             Leaf::Constant(v) => format!("{v:?}"),
+            Leaf::Tensor(tensor) => tensor.name(),
             Leaf::Step(i) => i.to_string(),
         }
     }

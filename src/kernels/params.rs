@@ -107,7 +107,7 @@ param_blocks! {
         chunks: u32,
     }
     /// Reductions of `[outer, len, inner]` over `len`, in chunks.
-    ReduceParams ["reduce/rows", "reduce/columns"] {
+    ReduceParams ["reduce/rows", "reduce/columns", "reduce/cumulative"] {
         /// Product of the extents before the reduced axes.
         outer: u32,
         /// Extent reduced.
@@ -126,7 +126,7 @@ param_blocks! {
         pad1: u32,
     }
     /// Kernels over rows.
-    RowParams ["reduce/softmax", "reduce/argmax", "data/one_hot", "data/concatenate"] {
+    RowParams ["reduce/softmax", "reduce/argmax", "reduce/position", "data/one_hot", "data/concatenate"] {
         /// Rows.
         rows: u32,
         /// Elements per row.

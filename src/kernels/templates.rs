@@ -24,6 +24,8 @@ pub static FILES: &[(&str, &str)] = files![
     "matmul/tiled",
     "reduce/argmax",
     "reduce/columns",
+    "reduce/cumulative",
+    "reduce/position",
     "reduce/ranges",
     "reduce/rows",
     "reduce/softmax",

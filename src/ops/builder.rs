@@ -1,10 +1,10 @@
 //! The graph builder's functions for elementwise and movement ops.
 
-use super::map::Map;
+use super::map::{Map, to_u32};
 use super::movement::{ArenaView, Pack, Permute, Reshape};
 use super::names::find;
 use super::program::Program;
-use super::table::row;
+use super::table::{functions_table, row};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
@@ -27,7 +27,7 @@ impl Graph {
     /// All elementwise functions; those of two operands are for [`Graph::binary`]. A gradient of "0" means that
     /// none reaches the operands; "passes through" means that the operand takes the gradient of the result as it is.
     ///
-    #[doc = include_str!("functions.md")]
+    #[doc = functions_table!()]
     ///
     /// # Errors
     /// [`Error::Parameter`] for an unknown name, with the names near it, and for too many parameters;
@@ -79,46 +79,6 @@ impl Graph {
         self.push(Arc::new(Map { program, shape }), &[condition, yes, no])
     }
 
-    /// a + b, broadcast.
-    ///
-    /// # Errors
-    /// As [`Graph::binary`].
-    pub fn add(&mut self, a: Value, b: Value) -> Result<Value> {
-        self.binary("add", a, b)
-    }
-
-    /// a - b, broadcast.
-    ///
-    /// # Errors
-    /// As [`Graph::binary`].
-    pub fn sub(&mut self, a: Value, b: Value) -> Result<Value> {
-        self.binary("sub", a, b)
-    }
-
-    /// a · b elementwise, broadcast.
-    ///
-    /// # Errors
-    /// As [`Graph::binary`].
-    pub fn mul(&mut self, a: Value, b: Value) -> Result<Value> {
-        self.binary("mul", a, b)
-    }
-
-    /// a / b, broadcast.
-    ///
-    /// # Errors
-    /// As [`Graph::binary`].
-    pub fn div(&mut self, a: Value, b: Value) -> Result<Value> {
-        self.binary("div", a, b)
-    }
-
-    /// -x.
-    ///
-    /// # Errors
-    /// [`Error::DType`] if `x` is not f32.
-    pub fn neg(&mut self, x: Value) -> Result<Value> {
-        self.unary("neg", x, &[])
-    }
-
     /// `factor` · x.
     ///
     /// # Errors
@@ -166,9 +126,66 @@ impl Graph {
         step: Value,
         stream: u32,
     ) -> Result<Value> {
-        let row = row(name).ok_or_else(|| Error::internal("random", name))?;
-        let program = Program::single(row, false, vec![stream]);
-        self.push(Arc::new(Map { program, shape }), &[seed, step])
+        self.check(name, &[seed, step])?;
+        if let Some(other) = [seed, step].iter().find(|v| !self.node(**v).op.class().is_uniform()) {
+            let detail = "seed and step are step parameters or constants";
+            return Err(Error::shape(name, &[self.shape(*other)], detail));
+        }
+        self.apply(name, vec![stream], shape, &[seed, step])
+    }
+
+    /// A row of the table that has a call of its own name.
+    fn apply(
+        &mut self,
+        name: &str,
+        params: Vec<u32>,
+        shape: Shape,
+        inputs: &[Value],
+    ) -> Result<Value> {
+        let row = row(name).ok_or_else(|| Error::internal("elementwise function", name))?;
+        let program = Program::single(row, false, params);
+        self.push(Arc::new(Map { program, shape }), inputs)
+    }
+
+    /// The index of each element along `axis`, of this shape: 0, 1, 2, ... as f32. It is computed in the kernels that
+    /// read it and never stored, uploaded or differentiated. Two of them make a mask:
+    ///
+    /// ```
+    /// use wgrad::graph::Graph;
+    ///
+    /// // 1 for the columns that a row may look at: itself and those before.
+    /// let mut graph = Graph::new();
+    /// let (row, column) = (graph.iota([8, 8], 0)?, graph.iota([8, 8], 1)?);
+    /// let causal = graph.binary("greater_equal", row, column)?;
+    /// # graph.output("causal", causal);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if `shape` has no such axis, or more than 2²⁴ elements along it: f32 counts no further.
+    pub fn iota(&mut self, shape: impl Into<Shape>, axis: usize) -> Result<Value> {
+        let shape = shape.into();
+        match shape.dims().get(axis) {
+            None => Err(Error::shape("iota", &[&shape], format!("there is no axis {axis}"))),
+            Some(&extent) if extent > 1 << 24 => {
+                Err(Error::shape("iota", &[&shape], "f32 counts up to 2^24 elements of an axis"))
+            }
+            Some(&extent) => {
+                let words = vec![to_u32(shape.strides()[axis])?, extent as u32];
+                self.apply("iota", words, shape, &[])
+            }
+        }
+    }
+
+    /// u32 values, such as ids and labels, as f32 numbers: exact up to 2²⁴, and no other becomes 0. So masks can be
+    /// built of ids: `to_f32`, then [`Graph::not_equal`] with a constant.
+    ///
+    /// # Errors
+    /// [`Error::DType`] if `x` is not u32.
+    pub fn to_f32(&mut self, x: Value) -> Result<Value> {
+        self.check("to_f32", &[x])?;
+        let shape = self.shape(x).clone();
+        self.apply("to_f32", vec![], shape, &[x])
     }
 
     /// `x` repeated to `shape`.

@@ -110,12 +110,19 @@ impl Op for Contraction {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let s = &self.spec;
-        if let Some(bad) = inputs.iter().position(|t| t.dtype != DType::F32) {
-            let step_word = inputs[bad].shape.rank() == 0 && self.epilogue.uses_index();
-            if bad < 2 || !step_word {
-                let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
-                return Err(Error::dtype("matmul", &dtypes, "operands are f32"));
+        // Of integers the epilogue reads step words and constants alone, no buffer.
+        let fits = |(i, ty): (usize, &&TensorType)| match ty.dtype {
+            DType::F32 => i < 2 || self.epilogue.input_type(i - 1) == Some(DType::F32),
+            DType::U32 => {
+                i >= 2
+                    && ty.shape.rank() == 0
+                    && self.epilogue.input_type(i - 1) == Some(DType::U32)
             }
+            DType::U8 => false,
+        };
+        if !inputs.iter().enumerate().all(fits) {
+            let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
+            return Err(Error::dtype("matmul", &dtypes, "operands are f32"));
         }
         let count =
             |map: LoadMap, lines: usize| if map.batched { s.batch } else { 1 } * lines * s.k;

@@ -50,7 +50,7 @@ impl StoreCode {
     /// Applies the epilogue and stores its results; `sources` are the bindings that the sums come from.
     pub fn epilogue(op: &Contraction, cx: &LowerContext<'_>, sources: Vec<Bind>) -> Result<Self> {
         let mut code = Self::new(sources);
-        code.random = op.epilogue.uses_index();
+        code.random = op.epilogue.is_random();
         let outputs = op.epilogue.outputs.len();
         for o in 0..outputs {
             code.declare(&format!("out{o}"), element(op), Bind::Output(o));

@@ -3,7 +3,7 @@
 
 use super::layout::Layout;
 use super::program::{Program, Words, step_operand};
-use super::table::Derivative;
+use super::table::{Applied, Derivative};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, KernelCall, MapParams, Source, grid};
@@ -20,13 +20,6 @@ pub struct Map {
     pub program: Program,
     /// The shape of every result.
     pub shape: Shape,
-}
-
-impl Map {
-    /// Whether the program draws random numbers and therefore takes u32 step words.
-    fn takes_words(&self) -> bool {
-        self.program.uses_index()
-    }
 }
 
 impl Op for Map {
@@ -51,11 +44,15 @@ impl Op for Map {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        for input in inputs {
-            let words = input.dtype == DType::U32 && input.shape.rank() == 0 && self.takes_words();
-            if input.dtype != DType::F32 && !words {
+        for (i, input) in inputs.iter().enumerate() {
+            let wanted = self.program.input_type(i);
+            if wanted != Some(input.dtype) {
                 let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
-                return Err(Error::dtype(self.name(), &dtypes, "elementwise operands are f32"));
+                let detail = match wanted {
+                    Some(DType::U32) => "the operands are u32",
+                    _ => "elementwise operands are f32; `Graph::to_f32` makes integers so",
+                };
+                return Err(Error::dtype(self.name(), &dtypes, detail));
             }
             if input.shape.broadcast_strides(&self.shape).is_none() {
                 let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
@@ -104,8 +101,8 @@ impl Op for Map {
                     Derivative::Zero => vec![None; inputs.len()],
                     Derivative::OfInput(_) => vec![Some(derivative_at(graph, inputs[0])?)],
                     Derivative::OfOutput(_) => vec![Some(derivative_at(graph, outputs[0])?)],
-                    Derivative::Composed => {
-                        composed(graph, instr.row.name, inputs, outputs[0], dy)?
+                    Derivative::Built(partials) => {
+                        partials(graph, Applied { inputs, output: outputs[0], upstream: dy })?
                     }
                     Derivative::None(why) => {
                         return Err(Error::NotDifferentiable {
@@ -141,47 +138,8 @@ impl Op for Map {
     }
 
     fn is_random(&self) -> bool {
-        self.program.uses_index()
+        self.program.is_random()
     }
-}
-
-/// The gradients of functions of several operands, before summing over broadcast axes.
-fn composed(
-    graph: &mut Graph,
-    name: &str,
-    inputs: &[Value],
-    y: Value,
-    dy: Value,
-) -> Result<Vec<Option<Value>>> {
-    let (a, b) = (inputs[0], inputs[1]);
-    let pair = match name {
-        "select" => {
-            let zero = graph.constant(0.0);
-            let (yes, no) = (graph.select(a, dy, zero)?, graph.select(a, zero, dy)?);
-            return Ok(vec![None, Some(yes), Some(no)]);
-        }
-        "add" => (dy, dy),
-        "sub" => (dy, graph.neg(dy)?),
-        "mul" => (graph.mul(dy, b)?, graph.mul(dy, a)?),
-        "div" => {
-            let da = graph.div(dy, b)?;
-            let quotient = graph.mul(da, y)?;
-            (da, graph.neg(quotient)?)
-        }
-        // The gradient goes to the operand that gave the result: a tie belongs to the first operand, and a NaN wins.
-        "maximum" | "minimum" => {
-            let comparison = if name == "maximum" { "greater_equal" } else { "less_equal" };
-            let first = graph.binary(comparison, a, b)?;
-            let (nan_a, nan_b) = (graph.unary("is_nan", a, &[])?, graph.unary("is_nan", b, &[])?);
-            let (zero, one) = (graph.constant(0.0), graph.constant(1.0));
-            let first = graph.select(nan_b, zero, first)?;
-            let first = graph.select(nan_a, one, first)?;
-            let da = graph.mul(dy, first)?;
-            (da, graph.sub(dy, da)?)
-        }
-        other => return Err(Error::internal("autodiff", format!("no rule for `{other}`"))),
-    };
-    Ok(vec![Some(pair.0), Some(pair.1)])
 }
 
 /// The launch of a program over operands of any layout.
@@ -215,10 +173,19 @@ pub(super) fn lower_map(
                 Some(o) => format!("from_quad(out{o}[i])"),
                 None => {
                     let scalar = layout.scalar_binding(whole_vectors);
-                    let element = if scalar { "f32" } else { "Quad" };
+                    let element = match (ty.dtype, scalar) {
+                        (DType::U32, true) => "u32",
+                        (DType::U32, false) => "vec4<u32>",
+                        (_, true) => "f32",
+                        (_, false) => "Quad",
+                    };
                     code.bind(binds.len(), &format!("in{j}"), "read", element);
                     binds.push(Bind::Input(j));
-                    code.load(j, layout, &axes, whole_vectors, &mut words)
+                    let load = code.load(j, layout, &axes, whole_vectors, &mut words);
+                    match ty.dtype {
+                        DType::U32 => load.replace("vec4<f32>", "vec4<u32>").replace("from_quad", ""),
+                        _ => load,
+                    }
                 }
             },
         };
@@ -241,7 +208,7 @@ pub(super) fn lower_map(
             ("WG", WORKGROUP.into()),
             ("WIDE", (cx.caps.wide_words && len.is_multiple_of(4)).into()),
             ("STEP", code.step.into()),
-            ("RANDOM", program.uses_index().into()),
+            ("RANDOM", program.is_random().into()),
             ("WORDS", words.vec4s().into()),
             ("BINDINGS", code.bindings.into()),
             ("FUNCTIONS", code.functions.into()),

@@ -1,6 +1,6 @@
 //! Straight-line elementwise programs: what a fused kernel or an epilogue computes.
 
-use super::table::{Derivative, Row, STREAM};
+use super::table::{Derivative, IndexUse, Row};
 use crate::tensor::DType;
 use std::fmt::Write;
 
@@ -20,7 +20,7 @@ pub struct Instr {
     pub row: &'static Row,
     /// Whether its derivative is meant instead.
     pub derivative: bool,
-    /// Parameter words (f32 bits, or raw for a random function's stream).
+    /// Parameter words: f32 bits, or raw for a function of the element index.
     pub params: Vec<u32>,
     /// Operands.
     pub args: Vec<Reg>,
@@ -42,9 +42,9 @@ impl Instr {
             .params
             .iter()
             .zip(self.row.params)
-            .map(|(&bits, (name, _))| match *name {
-                STREAM => format!("{name} {bits}"),
-                _ => format!("{name} {:?}", f32::from_bits(bits)),
+            .map(|(&bits, (name, _))| match self.row.index {
+                IndexUse::None => format!("{name} {:?}", f32::from_bits(bits)),
+                _ => format!("{name} {bits}"),
             })
             .collect();
         let params =
@@ -80,10 +80,29 @@ impl Program {
         Self { inputs: 1, instrs: vec![], outputs: vec![Reg::Input(0)] }
     }
 
-    /// Whether any instruction draws random numbers, and so needs the element index.
+    /// What the instructions make of the element index.
     #[must_use]
-    pub fn uses_index(&self) -> bool {
-        self.instrs.iter().any(|i| i.row.is_random())
+    pub fn index_use(&self) -> IndexUse {
+        self.instrs.iter().map(|i| i.row.index).max().unwrap_or(IndexUse::None)
+    }
+
+    /// Whether any instruction draws random numbers.
+    #[must_use]
+    pub fn is_random(&self) -> bool {
+        self.index_use() == IndexUse::Random
+    }
+
+    /// The element type that the instructions read input `i` as; `None` if two differ.
+    #[must_use]
+    pub fn input_type(&self, i: usize) -> Option<DType> {
+        let copied = self.outputs.contains(&Reg::Input(i)).then_some(DType::F32);
+        let readers = self.instrs.iter().filter(|instr| instr.args.contains(&Reg::Input(i)));
+        let mut types = copied.into_iter().chain(readers.map(|instr| match instr.derivative {
+            true => DType::F32,
+            false => instr.row.operands,
+        }));
+        let first = types.next().unwrap_or(DType::F32);
+        types.all(|ty| ty == first).then_some(first)
     }
 
     /// The only instruction, if there is just one.
@@ -96,7 +115,7 @@ impl Program {
     }
 
     /// The body as WGSL `let`s, and the expression of each output. `inputs` are expressions of type
-    /// `vec4<f32>` (u32 for step words of random functions).
+    /// `vec4<f32>`; where a function takes integers, `vec4<u32>` or, for a step word or a constant, `u32`.
     pub(super) fn wgsl(
         &self,
         inputs: &[String],
@@ -151,7 +170,7 @@ impl Words {
         format!("bitcast<f32>({})", self.push(value.to_bits()))
     }
 
-    /// A constant operand of a program: a `vec4<f32>`, or a u32 for a random function.
+    /// A constant operand of a program: a `vec4<f32>`, or a u32 for a function of integers.
     pub(super) fn constant(&mut self, value: f32, dtype: DType) -> String {
         match dtype {
             DType::U32 => self.push(value as u32),
@@ -179,7 +198,7 @@ pub(super) fn step_word(i: usize) -> String {
     format!("step_block.words[{}][{}]", i / 4, i % 4)
 }
 
-/// A step word as an operand of a program: a `vec4<f32>`, or a u32 for a random function.
+/// A step word as an operand of a program: a `vec4<f32>`, or a u32 for a function of integers.
 pub(super) fn step_operand(i: usize, dtype: DType) -> String {
     match dtype {
         DType::U32 => step_word(i),
@@ -187,7 +206,7 @@ pub(super) fn step_operand(i: usize, dtype: DType) -> String {
     }
 }
 
-/// Replaces the identifiers `x`, `y`, `z`, `p0`, `p1`, `q0` that are not members (`v.x`).
+/// Replaces the identifiers `x`, `y`, `z`, `p0`, `p1`, `q0`, `q1` that are not members (`v.x`).
 fn substitute(expression: &str, args: &[String], params: &[String]) -> String {
     let mut out = String::new();
     let mut word = String::new();
@@ -204,6 +223,7 @@ fn substitute(expression: &str, args: &[String], params: &[String]) -> String {
             "p0" => out.push_str(&format!("bitcast<f32>({})", params[0])),
             "p1" => out.push_str(&format!("bitcast<f32>({})", params[1])),
             "q0" => out.push_str(&params[0]),
+            "q1" => out.push_str(&params[1]),
             other => out.push_str(other),
         }
         word.clear();

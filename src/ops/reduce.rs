@@ -1,5 +1,6 @@
-//! Sums, means and maxima over a run of neighbouring axes.
+//! Sums, means, products and extremes over a run of neighbouring axes.
 
+use super::cumulative::Cumulative;
 use super::map::to_u32;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
@@ -18,6 +19,10 @@ pub enum ReduceKind {
     PartOfMean(usize),
     /// max x; NaN, if an element is.
     Max,
+    /// min x; NaN, if an element is.
+    Min,
+    /// Π x.
+    Product,
 }
 
 impl ReduceKind {
@@ -26,6 +31,8 @@ impl ReduceKind {
             Self::Sum => "sum",
             Self::Mean | Self::PartOfMean(_) => "mean",
             Self::Max => "max",
+            Self::Min => "min",
+            Self::Product => "product",
         }
     }
 }
@@ -95,8 +102,8 @@ impl Op for Reduce {
                 let dy = graph.mul(dy, share)?;
                 graph.broadcast_to(dy, shape)?
             }
-            // Ties share the gradient equally; if the maximum is NaN, the NaN do.
-            ReduceKind::Max => {
+            // Ties share the gradient equally; if the extreme is NaN, the NaN do.
+            ReduceKind::Max | ReduceKind::Min => {
                 let y = spread(graph, outputs[0])?;
                 let hit = graph.binary("equal", x, y)?;
                 let (nan_x, nan_y) =
@@ -107,6 +114,22 @@ impl Op for Reduce {
                 let hits = spread(graph, hits)?;
                 let share = graph.div(dy, hits)?;
                 graph.mul(hit, share)?
+            }
+            // The product of the factors before and after each one: right if some of them are zero.
+            ReduceKind::Product => {
+                let dims = shape.dims();
+                let run = dims[self.first..self.end].iter().product();
+                let flat = [&dims[..self.first], &[run], &dims[self.end..]].concat();
+                let x = graph.reshape(x, flat)?;
+                let mut others = |reverse| {
+                    let all =
+                        Cumulative { axis: self.first, product: true, reverse, exclusive: true };
+                    let all = graph.push(Arc::new(all), &[x])?;
+                    graph.reshape(all, shape.clone())
+                };
+                let (before, after) = (others(false)?, others(true)?);
+                let others = graph.mul(before, after)?;
+                graph.mul(dy, others)?
             }
         };
         Ok(vec![Some(dx)])
@@ -164,7 +187,7 @@ impl Reduce {
     /// What the reduction is multiplied by, last.
     fn share(&self, dims: &[usize]) -> f32 {
         match self.kind {
-            ReduceKind::Sum | ReduceKind::Max => 1.0,
+            ReduceKind::Sum | ReduceKind::Max | ReduceKind::Min | ReduceKind::Product => 1.0,
             ReduceKind::Mean => 1.0 / dims[self.first..self.end].iter().product::<usize>() as f32,
             ReduceKind::PartOfMean(n) => 1.0 / n as f32,
         }
@@ -180,7 +203,12 @@ impl Reduce {
         to: Bind,
     ) -> Result<KernelCall> {
         let chunks = len.div_ceil(chunk);
-        let kind = u32::from(self.kind == ReduceKind::Max);
+        let kind: u32 = match self.kind {
+            ReduceKind::Sum | ReduceKind::Mean | ReduceKind::PartOfMean(_) => 0,
+            ReduceKind::Max => 1,
+            ReduceKind::Min => 2,
+            ReduceKind::Product => 3,
+        };
         let params = ReduceParams {
             outer: outer as u32,
             len: len as u32,
@@ -283,6 +311,22 @@ impl Graph {
     /// As [`Graph::reduce`].
     pub fn max(&mut self, x: Value, axes: &[usize], keep: bool) -> Result<Value> {
         self.reduce(ReduceKind::Max, x, axes, keep)
+    }
+
+    /// The minimum over `axes`; see [`Graph::reduce`].
+    ///
+    /// # Errors
+    /// As [`Graph::reduce`].
+    pub fn min(&mut self, x: Value, axes: &[usize], keep: bool) -> Result<Value> {
+        self.reduce(ReduceKind::Min, x, axes, keep)
+    }
+
+    /// The product over `axes`; see [`Graph::reduce`].
+    ///
+    /// # Errors
+    /// As [`Graph::reduce`].
+    pub fn product(&mut self, x: Value, axes: &[usize], keep: bool) -> Result<Value> {
+        self.reduce(ReduceKind::Product, x, axes, keep)
     }
 
     /// Sums away the axes along which `shape` was broadcast to `x`: the gradient of broadcasting.

@@ -1,197 +1,147 @@
-//! The elementwise functions: one row each. Fusion, gradients, tests and the printed plan follow from it.
+//! The elementwise functions: one row each. Fusion, gradients, tests, the printed plan and the table in the
+//! documentation follow from it.
 //!
-//! Expressions are WGSL over `vec4<f32>`: operands `x`, `y`, `z`, parameters `p0`, `p1` (f32) and `q0` (raw
-//! bits), `index` (the four element indices). Longer functions live in `shaders/lib/math.wgsl`.
+//! Expressions are WGSL over `vec4<f32>`: operands `x`, `y`, `z`, parameters `p0`, `p1` (f32), `q0`, `q1` (raw bits),
+//! `index` (the four element indices). Operands of a function of integers are `u32` or `vec4<u32>`. Longer functions
+//! live in `shaders/lib/math.wgsl`.
 
-/// How an elementwise function is differentiated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Derivative {
-    /// WGSL of f'(x) in terms of the operand `x`.
-    OfInput(&'static str),
-    /// WGSL of f'(x) in terms of the result, written `x`: the operand need not be kept.
-    OfOutput(&'static str),
-    /// Of several operands: built from other rows in `map.rs`.
-    Composed,
-    /// f' = 1: the upstream gradient passes through.
-    One,
-    /// f' = 0 wherever it exists.
-    Zero,
-    /// The upstream gradient passes through although f' is something else: the function's own learning rule.
-    StraightThrough,
-    /// No gradient, and why.
-    None(&'static str),
+pub use super::row::{Applied, Derivative, IndexUse, Partials, Row};
+
+use super::partials::{
+    of_add, of_div, of_maximum, of_minimum, of_mul, of_pow, of_select, of_sub,
+};
+use super::row::{answers, computes};
+use Derivative::{Built, OfInput, OfOutput, One, StraightThrough, Zero};
+
+/// Tells draws of one step apart.
+const STREAM: &[(&str, f32)] = &[("stream", 0.0)];
+
+/// The elements between neighbours along an axis, and the axis' extent.
+const AXIS: &[(&str, f32)] = &[("stride", 0.0), ("extent", 0.0)];
+
+/// Makes the rows and, for rustdoc, their table. A row: name, operands, what it gives, parameters with their defaults,
+/// its gradient in words, and the function.
+macro_rules! functions {
+    ($($name:ident($($x0:ident $(, $x:ident)*)?) $value:literal
+        [$($p0:ident = $d0:literal $(, $p:ident = $d:literal)*)?] $gradient:literal $row:expr;)*) => {
+        /// Every elementwise function.
+        pub static ROWS: &[Row] = &[$({
+            const OPERANDS: &[&str] = &[$(stringify!($x0) $(, stringify!($x))*)?];
+            const PARAMS: &[(&str, f32)] = &[$((stringify!($p0), $d0) $(, (stringify!($p), $d))*)?];
+            $row.named(stringify!($name), OPERANDS.len(), PARAMS)
+        }),*];
+
+        macro_rules! functions_table {
+            () => {
+                concat!(
+                    "| name | operands | value | parameters | gradient |\n|---|---|---|---|---|\n",
+                    $("| `", stringify!($name), "` | ",
+                    $(stringify!($x0), $(", ", stringify!($x),)*)?
+                    " | ", $value, " | ",
+                    $("`", stringify!($p0), "` = ", $d0, $(", `", stringify!($p), "` = ", $d,)*)?
+                    " | ", $gradient, " |\n",)*
+                )
+            };
+        }
+    };
 }
 
-/// An elementwise function.
-#[derive(Debug)]
-pub struct Row {
-    /// Its name.
-    pub name: &'static str,
-    /// Operands.
-    pub arity: usize,
-    /// Names and defaults of its parameters.
-    pub params: &'static [(&'static str, f32)],
-    /// The WGSL expression.
-    pub wgsl: &'static str,
-    /// Its derivative.
-    pub derivative: Derivative,
-    /// The range of the operands: tests sample here.
-    pub domain: (f32, f32),
-    /// Evaluation on constants, in f64.
-    pub fold: Option<fn(&[f64]) -> f64>,
-    /// The constant that leaves the other operand unchanged: (as left operand, as right operand).
-    pub neutral: (Option<f32>, Option<f32>),
-}
-
-impl Row {
-    /// Whether it draws random numbers: a function of step words, its stream and the element index.
-    #[must_use]
-    pub fn is_random(&self) -> bool {
-        self.params.iter().any(|(name, _)| *name == STREAM)
-    }
-}
-
-impl PartialEq for Row {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Row {}
-
-impl std::hash::Hash for Row {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
-
-const ANY: (f32, f32) = (-4.0, 4.0);
-
-/// The parameter that tells draws of one step apart: raw bits.
-pub(super) const STREAM: &str = "stream";
-
-const fn unary(name: &'static str, wgsl: &'static str, derivative: Derivative) -> Row {
-    let params = &[];
-    Row { name, arity: 1, params, wgsl, derivative, domain: ANY, fold: None, neutral: (None, None) }
-}
-
-const fn binary(name: &'static str, wgsl: &'static str, derivative: Derivative) -> Row {
-    Row { arity: 2, ..unary(name, wgsl, derivative) }
-}
-
-/// Operands are step words (seed, step); the stream is fixed when the layer is built.
-const fn random(name: &'static str, wgsl: &'static str) -> Row {
-    with(binary(name, wgsl, Zero), &[(STREAM, 0.0)])
-}
-
-const fn on(row: Row, low: f32, high: f32) -> Row {
-    Row { domain: (low, high), ..row }
-}
-
-const fn with(row: Row, params: &'static [(&'static str, f32)]) -> Row {
-    Row { params, ..row }
-}
-
-const fn folds(row: Row, fold: fn(&[f64]) -> f64) -> Row {
-    Row { fold: Some(fold), ..row }
-}
-
-const fn neutral(row: Row, left: Option<f32>, right: Option<f32>) -> Row {
-    Row { neutral: (left, right), ..row }
-}
-
-use Derivative::{Composed, OfInput, OfOutput, One, StraightThrough, Zero};
-
-const COMPARISON: Derivative = Zero;
-
-/// Every elementwise function.
-pub static ROWS: &[Row] = &[
-    unary("linear", "x", One),
-    folds(unary("neg", "-x", OfInput("vec4<f32>(-1.0)")), |a| -a[0]),
-    unary("abs", "abs(x)", OfInput("sign_of(x)")),
-    unary("sign", "sign_of(x)", Zero),
-    unary("is_nan", "nan_as_one(x)", Zero),
-    folds(unary("exp", "exp(x)", OfOutput("x")), |a| a[0].exp()),
-    folds(on(unary("log", "log(x)", OfInput("1.0 / x")), 0.05, 8.0), |a| a[0].ln()),
-    folds(on(unary("sqrt", "sqrt(x)", OfOutput("0.5 / x")), 0.05, 8.0), |a| a[0].sqrt()),
-    folds(unary("square", "x * x", OfInput("2.0 * x")), |a| a[0] * a[0]),
+functions! {
+    linear(x) "x" [] "yes" computes("x", One);
+    neg(x) "-x" [] "yes" computes("-x", OfInput("vec4<f32>(-1.0)")).folds(|a| -a[0]);
+    abs(x) "\\|x\\|" [] "yes" computes("abs(x)", OfInput("sign_of(x)"));
+    sign(x) "-1, 0 or 1" [] "0" computes("sign_of(x)", Zero);
+    is_nan(x) "1 if x is NaN, else 0" [] "0" answers("nan_as_one(x)");
+    floor(x) "the largest whole number not above x" [] "0" computes("floor(x)", Zero);
+    ceil(x) "the smallest whole number not below x" [] "0" computes("ceil(x)", Zero);
+    round(x) "the nearest whole number; a half goes to the even one" [] "0" computes("round(x)", Zero);
+    exp(x) "eˣ" [] "yes" computes("exp(x)", OfOutput("x")).folds(|a| a[0].exp());
+    expm1(x) "eˣ - 1, exact near 0 too" [] "yes"
+        computes("expm1(x)", OfInput("exp(x)")).folds(|a| a[0].exp_m1());
+    log(x) "ln x" [] "yes" computes("log(x)", OfInput("1.0 / x")).on(0.05, 8.0).folds(|a| a[0].ln());
+    log1p(x) "ln(1 + x), exact near 0 too" [] "yes"
+        computes("log1p(x)", OfInput("1.0 / (1.0 + x)")).on(-0.9, 8.0).folds(|a| a[0].ln_1p());
+    sqrt(x) "√x" [] "yes" computes("sqrt(x)", OfOutput("0.5 / x")).on(0.05, 8.0).folds(|a| a[0].sqrt());
+    rsqrt(x) "1 / √x" [] "yes"
+        computes("inverseSqrt(x)", OfOutput("-0.5 * x * x * x")).on(0.05, 8.0).folds(|a| 1.0 / a[0].sqrt());
+    square(x) "x²" [] "yes" computes("x * x", OfInput("2.0 * x")).folds(|a| a[0] * a[0]);
+    reciprocal(x) "1 / x" [] "yes" computes("1.0 / x", OfOutput("-x * x")).on(0.5, 4.0).folds(|a| 1.0 / a[0]);
+    sin(x) "sin x, right to 2·10⁻⁷ for \\|x\\| up to 10⁵" [] "yes"
+        computes("sine(x)", OfInput("cosine(x)")).folds(|a| a[0].sin());
+    cos(x) "cos x, right to 2·10⁻⁷ for \\|x\\| up to 10⁵" [] "yes"
+        computes("cosine(x)", OfInput("-sine(x)")).folds(|a| a[0].cos());
+    erf(x) "the error function, 2/√π · ∫₀ˣ e^(-t²) dt" [] "yes" computes("erf(x)", OfInput("erf_derivative(x)"));
     // `select` on a comparison that is false for NaN lets NaN through; `max` may drop it.
-    unary(
-        "relu",
-        "relu(x)",
-        OfOutput("select(vec4<f32>(0.0), vec4<f32>(1.0), x > vec4<f32>(0.0))"),
-    ),
-    with(
-        unary(
-            "leaky_relu",
-            "select(x, p0 * x, negative(x))",
-            OfInput("select(vec4<f32>(1.0), vec4<f32>(p0), x <= vec4<f32>(0.0))"),
-        ),
-        &[("negative_slope", 0.2)],
-    ),
-    with(
-        unary(
-            "elu",
-            "select(x, p0 * expm1_neg(x), negative(x))",
-            OfInput(
-                "select(vec4<f32>(1.0), p0 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0))",
-            ),
-        ),
-        &[("alpha", 1.0)],
-    ),
-    unary(
-        "selu",
+    relu(x) "x if x > 0, else 0" [] "yes"
+        computes("relu(x)", OfOutput("select(vec4<f32>(0.0), vec4<f32>(1.0), x > vec4<f32>(0.0))"));
+    leaky_relu(x) "x if x ≥ 0, else `negative_slope` · x" [negative_slope = 0.2] "yes" computes(
+        "select(x, p0 * x, negative(x))",
+        OfInput("select(vec4<f32>(1.0), vec4<f32>(p0), x <= vec4<f32>(0.0))"),
+    );
+    elu(x) "x if x ≥ 0, else `alpha` · (eˣ - 1)" [alpha = 1.0] "yes" computes(
+        "select(x, p0 * expm1_neg(x), negative(x))",
+        OfInput("select(vec4<f32>(1.0), p0 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0))"),
+    );
+    selu(x) "1.0507 · x if x ≥ 0, else 1.0507 · 1.6733 · (eˣ - 1)" [] "yes" computes(
         "1.05070098 * select(x, 1.67326324 * expm1_neg(x), negative(x))",
         OfInput(
             "1.05070098 * select(vec4<f32>(1.0), 1.67326324 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0))",
         ),
-    ),
-    unary("sigmoid", "sigmoid(x)", OfOutput("x * (1.0 - x)")),
-    unary(
-        "hard_sigmoid",
+    );
+    sigmoid(x) "1 / (1 + e⁻ˣ)" [] "yes" computes("sigmoid(x)", OfOutput("x * (1.0 - x)"));
+    hard_sigmoid(x) "x / 6 + 1/2, held in [0, 1]" [] "yes" computes(
         "hold(x / 6.0 + 0.5, 0.0, 1.0)",
         OfOutput(
             "select(vec4<f32>(0.0), vec4<f32>(1.0 / 6.0), (x > vec4<f32>(0.0)) & (x < vec4<f32>(1.0)))",
         ),
-    ),
-    unary("tanh", "safe_tanh(x)", OfOutput("1.0 - x * x")),
-    unary("softplus", "softplus(x)", OfInput("sigmoid(x)")),
-    unary("softsign", "x / (1.0 + abs(x))", OfInput("1.0 / ((1.0 + abs(x)) * (1.0 + abs(x)))")),
-    unary("gelu", "gelu(x)", OfInput("gelu_derivative(x)")),
-    unary("gelu_tanh", "gelu_tanh(x)", OfInput("gelu_tanh_derivative(x)")),
-    unary("silu", "x * sigmoid(x)", OfInput("silu_derivative(x)")),
-    unary("step", "heaviside(x)", Zero),
-    unary("perceptron", "heaviside(x)", StraightThrough),
-    with(
-        unary(
-            "clipped_linear",
-            "hold(x, p0, p1)",
-            OfInput(
-                "select(vec4<f32>(0.0), vec4<f32>(1.0), (x > vec4<f32>(p0)) & (x < vec4<f32>(p1)))",
-            ),
-        ),
-        &[("low", -1.0), ("high", 1.0)],
-    ),
-    neutral(folds(binary("add", "x + y", Composed), |a| a[0] + a[1]), Some(0.0), Some(0.0)),
-    neutral(folds(binary("sub", "x - y", Composed), |a| a[0] - a[1]), None, Some(0.0)),
-    neutral(folds(binary("mul", "x * y", Composed), |a| a[0] * a[1]), Some(1.0), Some(1.0)),
-    on(
-        neutral(folds(binary("div", "x / y", Composed), |a| a[0] / a[1]), None, Some(1.0)),
-        0.5,
-        4.0,
-    ),
-    binary("maximum", "larger(x, y)", Composed),
-    binary("minimum", "smaller(x, y)", Composed),
-    binary("greater", "select(vec4<f32>(0.0), vec4<f32>(1.0), x > y)", COMPARISON),
-    binary("greater_equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x >= y)", COMPARISON),
-    binary("less", "select(vec4<f32>(0.0), vec4<f32>(1.0), x < y)", COMPARISON),
-    binary("less_equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x <= y)", COMPARISON),
-    binary("equal", "select(vec4<f32>(0.0), vec4<f32>(1.0), x == y)", COMPARISON),
+    );
+    tanh(x) "tanh x" [] "yes" computes("safe_tanh(x)", OfOutput("1.0 - x * x"));
+    softplus(x) "ln(1 + eˣ)" [] "yes" computes("softplus(x)", OfInput("sigmoid(x)"));
+    softsign(x) "x / (1 + \\|x\\|)" [] "yes"
+        computes("x / (1.0 + abs(x))", OfInput("1.0 / ((1.0 + abs(x)) * (1.0 + abs(x)))"));
+    gelu(x) "x · Φ(x), Φ the normal distribution function" [] "yes"
+        computes("gelu(x)", OfInput("gelu_derivative(x)"));
+    gelu_tanh(x) "`gelu` by its tanh approximation" [] "yes"
+        computes("gelu_tanh(x)", OfInput("gelu_tanh_derivative(x)"));
+    silu(x) "x · sigmoid(x), also called swish" [] "yes"
+        computes("x * sigmoid(x)", OfInput("silu_derivative(x)"));
+    step(x) "1 if x > 0, else 0" [] "0" computes("heaviside(x)", Zero);
+    perceptron(x) "1 if x > 0, else 0" [] "passes through" computes("heaviside(x)", StraightThrough);
+    clipped_linear(x) "x, held in [`low`, `high`]" [low = -1.0, high = 1.0] "yes" computes(
+        "hold(x, p0, p1)",
+        OfInput("select(vec4<f32>(0.0), vec4<f32>(1.0), (x > vec4<f32>(p0)) & (x < vec4<f32>(p1)))"),
+    );
+    add(x, y) "x + y" [] "yes"
+        computes("x + y", Built(of_add)).folds(|a| a[0] + a[1]).neutral(Some(0.0), Some(0.0));
+    sub(x, y) "x - y" [] "yes" computes("x - y", Built(of_sub)).folds(|a| a[0] - a[1]).neutral(None, Some(0.0));
+    mul(x, y) "x · y" [] "yes"
+        computes("x * y", Built(of_mul)).folds(|a| a[0] * a[1]).neutral(Some(1.0), Some(1.0));
+    div(x, y) "x / y" [] "yes"
+        computes("x / y", Built(of_div)).on(0.5, 4.0).folds(|a| a[0] / a[1]).neutral(None, Some(1.0));
+    pow(x, y) "xʸ; see [`Graph::pow`]" [] "yes"
+        computes("power(x, y)", Built(of_pow)).on(0.5, 4.0).folds(|a| a[0].powf(a[1])).neutral(None, Some(1.0));
+    maximum(x, y) "the larger of x and y" [] "yes" computes("larger(x, y)", Built(of_maximum));
+    minimum(x, y) "the smaller of x and y" [] "yes" computes("smaller(x, y)", Built(of_minimum));
+    greater(x, y) "1 if x > y, else 0" [] "0" answers("select(vec4<f32>(0.0), vec4<f32>(1.0), x > y)");
+    greater_equal(x, y) "1 if x ≥ y, else 0" [] "0" answers("select(vec4<f32>(0.0), vec4<f32>(1.0), x >= y)");
+    less(x, y) "1 if x < y, else 0" [] "0" answers("select(vec4<f32>(0.0), vec4<f32>(1.0), x < y)");
+    less_equal(x, y) "1 if x ≤ y, else 0" [] "0" answers("select(vec4<f32>(0.0), vec4<f32>(1.0), x <= y)");
+    equal(x, y) "1 if x = y, else 0" [] "0" answers("select(vec4<f32>(0.0), vec4<f32>(1.0), x == y)");
+    not_equal(x, y) "1 if x ≠ y, else 0" [] "0" answers("select(vec4<f32>(1.0), vec4<f32>(0.0), x == y)");
     // y if x > 0, else z. The branch that is not taken leaves no trace, not even a NaN.
-    Row { arity: 3, ..unary("select", "select(z, y, x > vec4<f32>(0.0))", Composed) },
-    random("random_uniform", "random_uniform(x, q0, index, y)"),
-    random("random_normal", "random_normal(x, q0, index, y)"),
-];
+    select(x, y, z) "y if x > 0, else z; call [`Graph::select`]" [] "yes"
+        computes("select(z, y, x > vec4<f32>(0.0))", Built(of_select));
+    to_f32(x) "u32 x as a number; call [`Graph::to_f32`]" [] "0"
+        computes("vec4<f32>(vec4<u32>(x))", Zero).of_u32();
+    iota() "the element's place along an axis; call [`Graph::iota`]" [] "0"
+        computes("axis_index(index, q0, q1)", Zero).by_index(IndexUse::Position, AXIS);
+    random_uniform(seed, step) "uniform in [0, 1); call [`Graph::random_uniform`]" [] "0"
+        computes("random_uniform(x, q0, index, y)", Zero).of_u32().by_index(IndexUse::Random, STREAM);
+    random_normal(seed, step) "standard normal; call [`Graph::random_normal`]" [] "0"
+        computes("random_normal(x, q0, index, y)", Zero).of_u32().by_index(IndexUse::Random, STREAM);
+}
+
+pub(super) use functions_table;
 
 /// The row of this name.
 #[must_use]

@@ -11,7 +11,9 @@
 use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Movement, Node, Value};
+use crate::ops::table::IndexUse;
 use crate::ops::{Contraction, Map, Program, Reg};
+use crate::tensor::DType;
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -148,16 +150,21 @@ impl<'a> Fusion<'a> {
 
     /// Whether a consumer of this shape recomputes `v` instead of reading it.
     fn inlines(&self, v: Value, consumer: &Map) -> bool {
-        self.source[v.node.index()]
-            && map_of(self.graph.node(v))
-                .is_some_and(|m| !self.draws(v.node.index()) || m.shape == consumer.shape)
+        let node = v.node.index();
+        self.source[node]
+            && map_of(self.graph.node(v)).is_some_and(|m| match self.index_use(node) {
+                IndexUse::None => true,
+                IndexUse::Position => consumer.shape.dims().ends_with(m.shape.dims()),
+                IndexUse::Random => m.shape == consumer.shape,
+            })
     }
 
-    /// Whether a source depends on the element index.
-    fn draws(&self, node: usize) -> bool {
+    /// What a source makes of the element index.
+    fn index_use(&self, node: usize) -> IndexUse {
         let node = &self.graph.nodes()[node];
-        node.op.is_random()
-            || node.inputs.iter().any(|v| self.source[v.node.index()] && self.draws(v.node.index()))
+        let own = map_of(node).map_or(IndexUse::None, |m| m.program.index_use());
+        let sources = node.inputs.iter().map(|v| v.node.index()).filter(|&n| self.source[n]);
+        sources.map(|n| self.index_use(n)).fold(own, Ord::max)
     }
 
     fn shape_of(&self, node: usize) -> &crate::tensor::Shape {
@@ -315,7 +322,10 @@ impl<'a> Fusion<'a> {
                 let buffers =
                     2 + outputs.len() + others.iter().filter(|v| !self.uniform(**v)).count();
                 let readable = |v: &Value| {
-                    self.uniform(*v) || op.epilogue_strides(self.graph.shape(*v)).is_some()
+                    let ty = self.graph.ty(*v);
+                    let buffer =
+                        || ty.dtype == DType::F32 && op.epilogue_strides(&ty.shape).is_some();
+                    self.uniform(*v) || buffer()
                 };
                 let mut set = members.clone();
                 set.push(c);

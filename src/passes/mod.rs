@@ -5,10 +5,9 @@ mod cse;
 mod dce;
 mod fold;
 mod fuse;
-mod materialise;
 mod rewrite;
 
-pub(crate) use materialise::materialise;
+pub(crate) use rewrite::Rewrite;
 
 use crate::error::Result;
 use crate::graph::Graph;

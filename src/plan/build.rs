@@ -1,12 +1,13 @@
 //! From a graph to a plan.
 
+use super::materialise::materialise;
 use super::schedule::schedule;
 use super::storage::{ALIGN, Storage};
 use super::{BufferClass, Dispatch, OutputDecl, Plan, PlanData, Region};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, LowerContext, TensorType, Value};
 use crate::kernels::{Access, Bind, DeviceCaps, Source};
-use crate::passes::{Passes, materialise};
+use crate::passes::Passes;
 use crate::tensor::DType;
 use std::collections::HashMap;
 
@@ -111,8 +112,9 @@ impl Plan {
                     let help = "use larger batches, or fewer samples";
                     limit(&what, &unit, buffer.bytes, u64::from(u32::MAX), help)?;
                 }
-                if buffer.class == BufferClass::Input && *access == Access::ReadWrite {
-                    return broken(format!("writes the input `{}`", buffer.name));
+                let fixed = matches!(buffer.class, BufferClass::Input | BufferClass::Constant);
+                if fixed && *access == Access::ReadWrite {
+                    return broken(format!("writes `{}`, which it may only read", buffer.name));
                 }
                 if *modes.entry(region.buffer).or_insert(*access) != *access {
                     return broken(format!("reads and writes `{}`", buffer.name));
@@ -132,6 +134,7 @@ const fn advice(class: BufferClass) -> &'static str {
         BufferClass::Input => {
             "keep fewer samples on the device at once, or store them as bytes; or use another adapter"
         }
+        BufferClass::Constant => "use a smaller constant, or another adapter",
         BufferClass::State | BufferClass::Arena => "use a smaller layer, or another adapter",
         BufferClass::Activation | BufferClass::Uniform => {
             "use a smaller batch, a smaller layer, or another adapter"

@@ -2,12 +2,13 @@
 
 mod build;
 mod display;
+mod materialise;
 mod schedule;
 mod storage;
 
 use crate::graph::StepParam;
 use crate::kernels::{Access, KernelCall, STEP_BLOCKS_BYTES};
-use crate::tensor::{DType, Shape};
+use crate::tensor::{DType, Shape, SharedTensor};
 
 /// What a buffer holds, which decides who owns it and how long it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +17,8 @@ pub enum BufferClass {
     Input,
     /// Outlives a run: parameters, optimizer state, metrics.
     State,
+    /// A tensor that never changes, with its content in the plan. The store uploads it once for all plans.
+    Constant,
     /// Tensors packed side by side, zero between them: gradients.
     Arena,
     /// A buffer that several values share, one after the other.
@@ -31,6 +34,12 @@ impl BufferClass {
     pub const fn is_external(self) -> bool {
         matches!(self, Self::Input | Self::State)
     }
+
+    /// Whether plans share buffers of this class through their store.
+    #[must_use]
+    pub const fn is_shared(self) -> bool {
+        matches!(self, Self::Input | Self::State | Self::Constant)
+    }
 }
 
 /// A buffer of a plan.
@@ -42,6 +51,8 @@ pub struct BufferDecl {
     pub class: BufferClass,
     /// Bytes, a multiple of 256.
     pub bytes: u64,
+    /// What a constant holds.
+    pub content: Option<SharedTensor>,
 }
 
 /// Bytes of one buffer as one dispatch sees them.

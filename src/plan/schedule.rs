@@ -125,7 +125,7 @@ fn follows<I: Iterator<Item = usize>>(
     false
 }
 
-/// Whether a leaf is a buffer that the caller owns.
+/// Whether a leaf is a buffer that the store holds.
 pub(super) fn external(class: &Class<'_>) -> bool {
-    matches!(class, Class::Leaf(Leaf::Input(_) | Leaf::State(_)))
+    matches!(class, Class::Leaf(Leaf::Input(_) | Leaf::State(_) | Leaf::Tensor(_)))
 }

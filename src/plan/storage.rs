@@ -4,6 +4,7 @@ use super::schedule::{Schedule, external};
 use super::{BufferClass, BufferDecl, Region, StepOffset};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, Movement, TensorType, Value};
+use crate::tensor::SharedTensor;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub(super) struct Storage {
     pub buffers: Vec<BufferDecl>,
     /// Buffers of the caller's by class and name.
     external: HashMap<(BufferClass, Arc<str>), usize>,
+    constants: HashMap<SharedTensor, usize>,
     places: HashMap<Value, (usize, u64)>,
     /// Values whose place moves from step to step.
     step_offsets: HashMap<Value, StepOffset>,
@@ -30,6 +32,7 @@ impl Storage {
         let mut this = Self {
             buffers: Vec::new(),
             external: HashMap::new(),
+            constants: HashMap::new(),
             places: HashMap::new(),
             step_offsets: HashMap::new(),
             free: Vec::new(),
@@ -86,6 +89,10 @@ impl Storage {
 
     fn external(&mut self, class: &Class<'_>, value: Value, ty: &TensorType) -> Result<()> {
         let (name, class) = match class {
+            Class::Leaf(Leaf::Tensor(tensor)) => {
+                self.constant(tensor, value, ty);
+                return Ok(());
+            }
             Class::Leaf(Leaf::State(name)) => (name, BufferClass::State),
             Class::Leaf(Leaf::Input(name)) => (name, BufferClass::Input),
             _ => return Err(Error::internal("storage", "not an external buffer")),
@@ -110,9 +117,19 @@ impl Storage {
         Ok(())
     }
 
+    fn constant(&mut self, tensor: &SharedTensor, value: Value, ty: &TensorType) {
+        let buffer = self.constants.get(tensor).copied().unwrap_or_else(|| {
+            let buffer = self.declare(&tensor.name(), BufferClass::Constant, ty.bytes());
+            self.buffers[buffer].content = Some(tensor.clone());
+            self.constants.insert(tensor.clone(), buffer);
+            buffer
+        });
+        self.places.insert(value, (buffer, 0));
+    }
+
     fn declare(&mut self, name: &str, class: BufferClass, bytes: u64) -> usize {
         let bytes = padded(bytes, ALIGN);
-        self.buffers.push(BufferDecl { name: name.to_owned(), class, bytes });
+        self.buffers.push(BufferDecl { name: name.to_owned(), class, bytes, content: None });
         self.buffers.len() - 1
     }
 

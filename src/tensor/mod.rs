@@ -4,11 +4,13 @@ mod exact;
 mod host;
 pub mod init;
 mod shape;
+mod shared;
 
 pub use exact::Exact;
 pub use host::{Data, Tensor};
 pub use init::Initializer;
 pub use shape::Shape;
+pub use shared::SharedTensor;
 
 /// The element types that buffers hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -24,7 +24,7 @@ pub(super) struct Wanted<'a> {
 fn external<'p>(
     plans: impl IntoIterator<Item = &'p Arc<Plan>>,
 ) -> impl Iterator<Item = &'p BufferDecl> {
-    plans.into_iter().flat_map(|plan| &plan.buffers).filter(|decl| decl.class.is_external())
+    plans.into_iter().flat_map(|plan| &plan.buffers).filter(|decl| decl.class.is_shared())
 }
 
 impl Trainer {
@@ -116,7 +116,9 @@ impl Trainer {
     /// the buffers that they share, and what else is allocated after [`Trainer::make_way`] made way for them. The
     /// staging memory of uploads and readbacks, between host and device, is not counted.
     fn bytes_with(&self, plans: &[Arc<Plan>]) -> u64 {
-        let mut shared: HashMap<&str, u64> = self.store.sizes().collect();
+        let constants = self.store.constants();
+        let constants = constants.iter().map(|(name, bytes)| (name.as_str(), *bytes));
+        let mut shared: HashMap<&str, u64> = self.store.sizes().chain(constants).collect();
         for decl in external(plans) {
             shared.insert(&decl.name, decl.bytes);
         }

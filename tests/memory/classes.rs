@@ -2,6 +2,7 @@
 
 use super::*;
 use std::sync::Arc;
+use wgrad::passes::Passes;
 use wgrad::gpu::{Executor, Pool, StepBlock, Store};
 use wgrad::kernels::STEP_BLOCKS_BYTES;
 use wgrad::plan::BufferClass;
@@ -109,6 +110,7 @@ fn classes_hold_what_their_names_say() -> Result<()> {
         BufferClass::Arena => params,
         BufferClass::Activation => activations,
         BufferClass::Uniform => plan.params_bytes + STEP_BLOCKS_BYTES,
+        BufferClass::Constant => 0,
     };
     check(&plan.memory(), |class| (bytes(class), 0))
 }
@@ -124,5 +126,37 @@ fn executors_that_take_turns_share_activations() -> Result<()> {
     ensure!(more < rest.bytes_of(BufferClass::Activation), "the rest takes {more} of its own");
     ensure!(pool.bytes_with([&full, &full]) == activations, "the same batch takes more");
     ensure!(pool.bytes_with([&rest]) == rest.bytes_of(BufferClass::Activation), "the rest alone");
+    Ok(())
+}
+
+/// Each plan announces the constant, which two plans of a store have once.
+#[test]
+fn plans_have_a_constant_in_common() -> Result<()> {
+    let device = own_device(None)?;
+    let plan = |rows: usize| -> Result<Arc<Plan>> {
+        let mut g = wgrad::graph::Graph::new();
+        let x = g.input("x", [rows, 1000], DType::F32);
+        let table = g.constant_tensor(Tensor::f32([1000], vec![1.5; 1000])?)?;
+        let y = g.mul(x, table)?;
+        g.output("y", y);
+        Ok(Arc::new(Plan::compile(&g, &Passes::default(), device.caps())?))
+    };
+    let (one, two) = (plan(1)?, plan(2)?);
+    let constant = one.bytes_of(BufferClass::Constant);
+    ensure!(constant == 4096 && two.bytes_of(BufferClass::Constant) == constant, "{constant}");
+    let mut store = Store::new(&device);
+    store.allocate("x", 8000)?;
+    let before = held_at_rest(&device)?.bytes as u64;
+    let own = |plan: &Plan| -> u64 {
+        let memory = plan.memory();
+        memory.iter().filter(|(class, _)| !class.is_shared()).map(|(_, bytes)| bytes).sum()
+    };
+    let executors = [Executor::new(&device, one.clone(), &store)?];
+    let first = held_at_rest(&device)?.bytes as u64 - before;
+    ensure!(first == own(&one) + constant, "{first} bytes");
+    let second = Executor::new(&device, two.clone(), &store)?;
+    let both = held_at_rest(&device)?.bytes as u64 - before - first;
+    ensure!(both == own(&two), "{both} bytes more");
+    drop((executors, second, store));
     Ok(())
 }

@@ -73,6 +73,10 @@ fn a_kernel_that_writes_past_its_end_is_noticed() {
     };
     noticed(&Case::reduce("sum", &[3, 5], &[1]), another_row);
     noticed(&Case::softmax("softmax", &[3, 5]), another_row);
+    noticed(&Case::reduce("min", &[3, 5], &[1]), another_row);
+    noticed(&Case::reduce("product", &[3, 5], &[1]), another_row);
+    // One column more of a cumulative sum.
+    noticed(&Case::cumulative("cumsum", &[3, 5], 0, [false, false]), |plan| one_more(plan, 2));
 }
 
 /// A read past the end finds NaN, so that it shows in the result.

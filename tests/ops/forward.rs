@@ -96,7 +96,7 @@ fn transposes_of_rank_2_to_4() {
 #[test]
 fn reductions_over_every_set_of_axes() {
     let shape = [3, 5, 2, 7];
-    for op in ["sum", "mean", "max"] {
+    for op in ["sum", "mean", "max", "min", "product"] {
         for bits in 1..16usize {
             let axes: Vec<usize> = (0..4).filter(|a| bits >> a & 1 == 1).collect();
             check_case(&Case::reduce(op, &shape, &axes));

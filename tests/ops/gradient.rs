@@ -155,7 +155,7 @@ fn a_gather_of_some_indices_has_no_gradient() {
 
 #[test]
 fn a_wrong_upstream_is_noticed() {
-    for name in ["tanh", "matmul", "softmax", "sum", "transpose"] {
+    for name in ["tanh", "matmul", "softmax", "sum", "transpose", "min", "product", "cumsum", "sin", "pow"] {
         let card = cards().into_iter().find(|c| c.name == name).expect("a card");
         let case = &card.cases[0];
         let (rtol, atol) = tolerance(case);
@@ -166,7 +166,7 @@ fn a_wrong_upstream_is_noticed() {
 
 #[test]
 fn broadcast_operands_sum_their_gradients() {
-    for name in ["add", "sub", "mul", "div", "maximum", "minimum"] {
+    for name in ["add", "sub", "mul", "div", "pow", "maximum", "minimum"] {
         let row = table::row(name).expect("a row of the table");
         let shapes: [(&[usize], &[usize]); 6] = [
             (&[3, 5], &[1, 5]),
@@ -182,7 +182,7 @@ fn broadcast_operands_sum_their_gradients() {
 
 #[test]
 fn reductions_over_every_set_of_axes() {
-    for op in ["sum", "mean", "max"] {
+    for op in ["sum", "mean", "max", "min", "product"] {
         for bits in 1..16usize {
             let axes: Vec<usize> = (0..4).filter(|a| bits >> a & 1 == 1).collect();
             check(&Case::reduce(op, &[3, 5, 2, 7], &axes));

@@ -169,7 +169,12 @@ impl Guarded {
             let external = matches!(decl.class, BufferClass::Input | BufferClass::State);
             let feed = feeds.iter().find(|f| external && f.0 == decl.name);
             // Arenas and states start at zero, slots with any content: here with NaN.
+            let constant = decl.content.take();
             let content = match (decl.class, feed) {
+                (BufferClass::Constant, _) => {
+                    let bytes = constant.as_ref().expect("a content").tensor().data().bytes();
+                    bytemuck::pod_collect_to_vec(bytes)
+                }
                 (_, Some((_, tensor))) => {
                     let mut bytes = tensor.data().bytes().to_vec();
                     bytes.resize(bytes.len().next_multiple_of(4), 0);

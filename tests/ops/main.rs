@@ -5,11 +5,13 @@
 #[path = "../reference/mod.rs"]
 mod reference;
 
+mod accumulate;
 mod completeness;
 mod controls;
 mod dags;
 mod extremes;
 mod forward;
+mod functions;
 mod gradient;
 mod harness;
 mod nan;
@@ -20,4 +22,5 @@ mod products;
 mod random;
 mod segments;
 mod sizes;
+mod sources;
 mod steps;

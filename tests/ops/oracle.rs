@@ -22,6 +22,14 @@ const OPS: &[&str] = &[
     "sum",
     "mean",
     "max",
+    "min",
+    "product",
+    "cumsum",
+    "cumprod",
+    "argmax",
+    "argmin",
+    "to_f32",
+    "iota",
     "softmax",
     "log_softmax",
     "sparse_softmax_cross_entropy",
@@ -97,6 +105,23 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
         "sum" => vec![reduce::sum(&x[0], shape(0), &axes(case))],
         "mean" => vec![reduce::mean(&x[0], shape(0), &axes(case))],
         "max" => vec![reduce::max(&x[0], shape(0), &axes(case))],
+        "min" => vec![reduce::min(&x[0], shape(0), &axes(case))],
+        "product" => vec![reduce::product(&x[0], shape(0), &axes(case))],
+        "cumsum" | "cumprod" => {
+            let product = case.op == "cumprod";
+            let form = [args[1] == 1, args[2] == 1];
+            vec![reduce::cumulative(&x[0], shape(0), args[0], product, form)]
+        }
+        "argmax" | "argmin" => {
+            let sign = if case.op == "argmin" { -1.0 } else { 1.0 };
+            let places = softmax::argmax(&times(&x[0], sign), cols());
+            vec![places.iter().map(|&place| place as f64).collect()]
+        }
+        "to_f32" => vec![x[0].clone()],
+        "iota" => {
+            let len: usize = args[1..].iter().product();
+            vec![(0..len).map(|i| linalg::unravel(i, &args[1..])[args[0]] as f64).collect()]
+        }
         "softmax" => vec![softmax::softmax(&x[0], cols())],
         "log_softmax" => vec![softmax::log_softmax(&x[0], cols())],
         "sparse_softmax_cross_entropy" => {
@@ -223,14 +248,19 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         // One correctly rounded operation, a choice, or a copy.
         "linear" | "neg" | "abs" | "sign" | "is_nan" | "square" | "relu" | "leaky_relu"
         | "step" | "perceptron" | "select" | "clipped_linear" | "add" | "sub" | "mul"
-        | "maximum" | "minimum" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
+        | "maximum" | "minimum" | "min" | "argmax" | "argmin" | "to_f32" | "iota" | "floor" | "ceil"
+        | "round" | "not_equal" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
         | "random_uniform" | "copy" | "transpose" | "reshape" | "view" | "pack" | "slice"
         | "concatenate" | "max" | "hits" | "confusion_cells" | "target_ranks" | "one_hot"
         | "gather" | "fill_ranges" => (EPS, 0.0),
         // WGSL allows 2.5 units in the last place.
-        "div" | "sqrt" => (3.0 * EPS, 0.0),
+        "div" | "sqrt" | "reciprocal" => (3.0 * EPS, 0.0),
+        // WGSL allows 2 units of the root.
+        "rsqrt" => (3.0 * EPS, 0.0),
+        // A rounding for each factor, half a unit each.
+        "product" | "cumprod" => (0.5 * EPS * terms(case), 0.0),
         // Sums of small whole numbers are exact in any order.
-        "matmul" | "sum" | "segment_sum" | "record" if whole => (0.0, 0.0),
+        "matmul" | "sum" | "cumsum" | "segment_sum" | "record" if whole => (0.0, 0.0),
         // A sum of k products up to 1 has partial sums near sqrt(k)/3, each rounded: a standard error of about
         // k EPS / 8, and eight of those are allowed.
         "matmul" => {
@@ -238,7 +268,7 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
             let k = dims[dims.len() - if case.args[0] == 1 { 2 } else { 1 }];
             (EPS, EPS * k as f64)
         }
-        "sum" | "sum_ranges" | "segment_sum" | "record" => (2.0 * EPS, EPS * terms(case)),
+        "sum" | "cumsum" | "sum_ranges" | "segment_sum" | "record" => (2.0 * EPS, EPS * terms(case)),
         "mean" => (2.0 * EPS, EPS),
         // Exponentials to 3 + 2|x| units for |x| <= 8, and a sum of positive terms, whose relative error
         // grows with the root of their count.

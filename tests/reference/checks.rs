@@ -149,10 +149,10 @@ fn nothing_is_nan_far_out_or_at_zero() {
 #[test]
 fn binary_functions_by_hand() {
     let table = |a, b| binary_names().map(|name| binary(name, a, b)).collect::<Vec<_>>();
-    // add sub mul div maximum minimum pow greater greater_equal less less_equal equal
-    assert_eq!(table(3.0, 2.0), [5., 1., 6., 1.5, 3., 2., 9., 1., 1., 0., 0., 0.]);
-    assert_eq!(table(-2.0, 2.0), [0., -4., -4., -1., 2., -2., 4., 0., 0., 1., 1., 0.]);
-    assert_eq!(table(1.0, 1.0), [2., 0., 1., 1., 1., 1., 1., 0., 1., 0., 1., 1.]);
+    // add sub mul div maximum minimum pow greater greater_equal less less_equal equal not_equal
+    assert_eq!(table(3.0, 2.0), [5., 1., 6., 1.5, 3., 2., 9., 1., 1., 0., 0., 0., 1.]);
+    assert_eq!(table(-2.0, 2.0), [0., -4., -4., -1., 2., -2., 4., 0., 0., 1., 1., 0., 1.]);
+    assert_eq!(table(1.0, 1.0), [2., 0., 1., 1., 1., 1., 1., 0., 1., 0., 1., 1., 0.]);
 }
 
 #[test]

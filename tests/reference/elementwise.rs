@@ -1,6 +1,6 @@
 //! Functions of one or two numbers, by name, and their derivatives.
 
-use super::special::{log_one_plus_exp, logistic, normal_cdf, normal_pdf};
+use super::special::{erf, log_one_plus_exp, logistic, normal_cdf, normal_pdf};
 use std::f64::consts::PI;
 
 /// `alpha` of SELU. Source: Klambauer et al. 2017, "Self-Normalizing Neural Networks".
@@ -33,6 +33,12 @@ pub const UNARY: &[Unary] = &[
     row("abs", &[], REALS),
     row("sign", &[], REALS),
     row("is_nan", &[], REALS),
+    row("floor", &[], REALS),
+    row("ceil", &[], REALS),
+    row("round", &[], REALS),
+    row("sin", &[], REALS),
+    row("cos", &[], REALS),
+    row("erf", &[], REALS),
     row("exp", &[], REALS),
     row("expm1", &[], REALS),
     row("log", &[], (0.0, f64::INFINITY)),
@@ -72,6 +78,7 @@ pub const BINARY_NAMES: &[&str] = &[
     "less",
     "less_equal",
     "equal",
+    "not_equal",
 ];
 
 /// The names that [`unary`] and [`unary_derivative`] take.
@@ -108,6 +115,8 @@ pub fn joints(name: &str, params: &[f64]) -> Vec<f64> {
         | "perceptron" => vec![0.0],
         "hard_sigmoid" => vec![-3.0, 3.0],
         "clipped_linear" => vec![params[0], params[1]],
+        "floor" | "ceil" => vec![-2.0, -1.0, 0.0, 1.0, 2.0],
+        "round" => vec![-1.5, -0.5, 0.5, 1.5, 2.5],
         _ => vec![],
     }
 }
@@ -119,6 +128,8 @@ pub fn joints(name: &str, params: &[f64]) -> Vec<f64> {
 /// | `linear`, `neg`, `abs`, `square`, `reciprocal` | `x`, `-x`, `\|x\|`, `x^2`, `1/x` | |
 /// | `sign` | -1, 0, 1 | 0 at 0, as NumPy |
 /// | `is_nan` | 1 for NaN, else 0 | IEEE 754 |
+/// | `floor`, `ceil`, `round` | down, up, to the nearest, half to even | IEEE 754 |
+/// | `sin`, `cos`, `erf` | `sin x`, `cos x`, `2/sqrt(pi) int_0^x e^(-t^2) dt` | |
 /// | `exp`, `expm1`, `log`, `log1p` | `e^x`, `e^x - 1`, `ln x`, `ln(1 + x)` | |
 /// | `sqrt`, `rsqrt` | `x^(1/2)`, `x^(-1/2)` | |
 /// | `relu` | `max(x, 0)` | Nair and Hinton 2010 |
@@ -143,6 +154,12 @@ pub fn unary(name: &str, params: &[f64], x: f64) -> f64 {
         "sign" if x == 0.0 => 0.0,
         "sign" => x.signum(),
         "is_nan" => f64::from(u8::from(x.is_nan())),
+        "floor" => x.floor(),
+        "ceil" => x.ceil(),
+        "round" => x.round_ties_even(),
+        "sin" => x.sin(),
+        "cos" => x.cos(),
+        "erf" => erf(x),
         "exp" => x.exp(),
         "expm1" => x.exp_m1(),
         "log" => x.ln(),
@@ -183,7 +200,10 @@ pub fn unary_derivative(name: &str, params: &[f64], x: f64) -> f64 {
         "neg" => -1.0,
         "abs" if x == 0.0 => 0.0,
         "abs" => x.signum(),
-        "sign" | "is_nan" | "step" => 0.0,
+        "sign" | "is_nan" | "step" | "floor" | "ceil" | "round" => 0.0,
+        "sin" => x.cos(),
+        "cos" => -x.sin(),
+        "erf" => 2.0 / PI.sqrt() * (-x * x).exp(),
         "exp" | "expm1" => x.exp(),
         "log" => 1.0 / x,
         "log1p" => 1.0 / (1.0 + x),
@@ -239,6 +259,7 @@ pub fn binary(name: &str, a: f64, b: f64) -> f64 {
         "less" => choose(a < b, 1.0, 0.0),
         "less_equal" => choose(a <= b, 1.0, 0.0),
         "equal" => choose(a == b, 1.0, 0.0),
+        "not_equal" => choose(a == b, 0.0, 1.0),
         _ => panic!("the oracle knows no binary function {name:?}"),
     }
 }

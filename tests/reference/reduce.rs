@@ -32,6 +32,44 @@ pub fn max(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
     fold(x, shape, axes, f64::NEG_INFINITY, larger)
 }
 
+/// The smallest element over `axes`.
+pub fn min(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
+    let smaller = |a: f64, b: f64| if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) };
+    fold(x, shape, axes, f64::INFINITY, smaller)
+}
+
+/// The product over `axes`.
+pub fn product(x: &[f64], shape: &[usize], axes: &[usize]) -> Vec<f64> {
+    fold(x, shape, axes, 1.0, |a, b| a * b)
+}
+
+/// The sum or the product of the elements up to each one along `axis`; from the end if `reverse`, without the element
+/// itself if `exclusive`.
+pub fn cumulative(
+    x: &[f64],
+    shape: &[usize],
+    axis: usize,
+    product: bool,
+    [reverse, exclusive]: [bool; 2],
+) -> Vec<f64> {
+    let within = |i: usize, j: usize| match (reverse, exclusive) {
+        (false, false) => j <= i,
+        (false, true) => j < i,
+        (true, false) => j >= i,
+        (true, true) => j > i,
+    };
+    let element = |flat: usize| {
+        let mut at = unravel(flat, shape);
+        let i = at[axis];
+        let others = (0..shape[axis]).filter(|&j| within(i, j)).map(|j| {
+            at[axis] = j;
+            x[ravel(&at, shape)]
+        });
+        if product { others.product() } else { others.sum() }
+    };
+    (0..x.len()).map(element).collect()
+}
+
 fn fold(
     x: &[f64],
     shape: &[usize],

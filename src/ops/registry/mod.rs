@@ -138,6 +138,13 @@ fn card_of(row: &'static Row) -> Card {
         _ => Gradient::Checked,
     };
     let cases = match row.arity {
+        0 => vec![
+            Case::iota(&[11], 0),
+            Case::iota(&[7, 5, 3], 0),
+            Case::iota(&[7, 5, 3], 1),
+            Case::iota(&[4, 8, 12], 2),
+        ],
+        1 if !row.is_by_name() => vec![Case::to_f32(&[3, 5]), Case::to_f32(&[1028])],
         _ if row.is_random() => {
             let draw =
                 |stream, shape, seed, step| Case::random(row.name, stream, shape, seed, step);
@@ -180,6 +187,23 @@ pub fn cards() -> Vec<Card> {
         let over = |axes: &[usize]| Case::reduce(op, &[3, 5, 7], axes);
         let cases = vec![over(&[2]), over(&[0]), over(&[1]), over(&[0, 2]), over(&[])];
         card(op, REDUCE, Checked, cases)
+    };
+    let cumulative = |op, gradient| {
+        let of = |shape: &[usize], axis, form| Case::cumulative(op, shape, axis, form);
+        let cases = vec![
+            of(&[7], 0, [false, false]),
+            of(&[3, 5, 7], 0, [true, false]),
+            of(&[3, 5, 7], 1, [false, true]),
+            of(&[3, 5, 7], 2, [true, true]),
+            of(&[2, 301], 1, [false, false]),
+            of(&[601, 1], 0, [true, true]),
+        ];
+        card(op, &["reduce/cumulative"], gradient, cases)
+    };
+    let position = |op| {
+        let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
+        let cases = shapes.iter().map(|s| Case::position(op, s)).collect();
+        card(op, &["reduce/position"], Gradient::Zero, cases)
     };
     let ranges = |op, templates| {
         let lists: [&[usize]; 3] = [&[0, 9], &[1, 4, 4, 11, 15, 16], &[3, 700, 703, 1000]];
@@ -281,6 +305,12 @@ pub fn cards() -> Vec<Card> {
         reduce("sum"),
         reduce("mean"),
         reduce("max"),
+        reduce("min"),
+        reduce("product"),
+        cumulative("cumsum", Checked),
+        cumulative("cumprod", None("it is itself part of the gradient of a product")),
+        position("argmax"),
+        position("argmin"),
         softmax("softmax"),
         softmax("log_softmax"),
         entropy("sparse_softmax_cross_entropy", ENTROPY, Sparse),

@@ -3,10 +3,10 @@
 //!
 //! This runs in every plan: it is part of lowering, not an optimisation.
 
-use super::rewrite::Rewrite;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Movement, Node, NodeId, Value};
 use crate::ops::{Map, Program};
+use crate::passes::Rewrite;
 use crate::tensor::DType;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Placed {
     }
 }
 
-pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
+pub(super) fn materialise(graph: &Graph) -> Result<Graph> {
     let mut rewrite = Rewrite::new(graph);
     let mut placed = Placed::default();
     for (i, node) in graph.nodes().iter().enumerate() {
