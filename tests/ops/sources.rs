@@ -116,22 +116,24 @@ fn what_an_index_and_integers_cannot_be() {
 #[test]
 fn ids_make_a_mask() -> Result<()> {
     let ids = [0, 1, u32::MAX, 0, 1 << 24, (1 << 24) + 1, 7, 0, 2];
-    for n in [9, 8] {
+    // Of the shape of what is masked, and broadcast to it: then the mask is stored once.
+    for (n, rows, kernels) in [(9, 1, 1), (8, 1, 1), (9, 3, 2), (8, 3, 2)] {
+        let shape = if rows == 1 { vec![n] } else { vec![rows, n] };
         let mut g = Graph::new();
         let input = g.input("ids", [n], DType::U32);
-        let x = g.input("x", [3, n], DType::F32);
+        let x = g.input("x", shape.as_slice(), DType::F32);
         let zero = g.constant(0.0);
         let numbers = g.to_f32(input)?;
         let mask = g.not_equal(numbers, zero)?;
         let masked = g.mul(x, mask)?;
         g.output("masked", masked);
-        assert_eq!(dispatches(&g), 1);
+        assert_eq!(dispatches(&g), kernels);
         let feeds = [
             ("ids", Tensor::u32([n], &ids[..n])?),
-            ("x", Tensor::f32([3, n], vec![2.0; 3 * n])?),
+            ("x", Tensor::f32(shape, vec![2.0; rows * n])?),
         ];
         let want: Vec<f32> =
-            (0..3 * n).map(|i| if ids[i % n] == 0 { 0.0 } else { 2.0 }).collect();
+            (0..rows * n).map(|i| if ids[i % n] == 0 { 0.0 } else { 2.0 }).collect();
         for caps in families() {
             for passes in [Passes::default(), NO_PASSES] {
                 assert_eq!(execute(&g, &passes, &caps, &feeds, &[&[]]).f32("masked"), want);
