@@ -2,9 +2,9 @@
 
 use super::*;
 use std::sync::Arc;
-use wgrad::passes::Passes;
 use wgrad::gpu::{Executor, Pool, StepBlock, Store};
 use wgrad::kernels::STEP_BLOCKS_BYTES;
+use wgrad::passes::Passes;
 use wgrad::plan::BufferClass;
 
 const CLASSES: [BufferClass; 5] = [

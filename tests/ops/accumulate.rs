@@ -198,9 +198,8 @@ fn places_of_special_numbers() {
     let flat: Vec<f32> = rows.iter().flatten().copied().collect();
     let x = [Tensor::f32([6, 4], flat).expect("24")];
     for caps in families() {
-        let of = |op| {
-            run_case(&Case::position(op, &[6, 4]), &x, &Passes::default(), &caps).f32("out0")
-        };
+        let of =
+            |op| run_case(&Case::position(op, &[6, 4]), &x, &Passes::default(), &caps).f32("out0");
         let (largest, smallest) = (of("argmax"), of("argmin"));
         assert_eq!(largest[..5], [0.0, 0.0, 0.0, 1.0, 1.0]);
         assert_eq!(smallest[..5], [2.0, 0.0, 0.0, 2.0, 1.0]);

@@ -55,7 +55,8 @@ fn small_whole_powers_are_products() {
 /// At a = 0, for negative bases, and with an exponent of 0: what Keras and PyTorch give.
 #[test]
 fn the_gradient_of_a_power() {
-    let pairs = [(0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (0.0, 0.5), (-2.0, 3.0), (-2.0, 0.0), (3.0, 2.0)];
+    let pairs =
+        [(0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (0.0, 0.5), (-2.0, 3.0), (-2.0, 0.0), (3.0, 2.0)];
     let (x, y): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
     let case = Case::binary(row("pow").expect("a row of the table"), &[7], &[7]);
     let graph = gradient_graph(&case).expect("a gradient");
@@ -90,7 +91,21 @@ fn angles_of_many_turns() {
 #[test]
 fn halves_go_to_the_even_number() {
     let x = [
-        0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 0.499_999_97, -0.2, 0.2, 8_388_607.5, 1e9, -1e9, 3.0, -0.0, INF,
+        0.5,
+        1.5,
+        2.5,
+        -0.5,
+        -1.5,
+        -2.5,
+        0.499_999_97,
+        -0.2,
+        0.2,
+        8_388_607.5,
+        1e9,
+        -1e9,
+        3.0,
+        -0.0,
+        INF,
         -INF,
     ];
     let by = |f: fn(f32) -> f32| x.map(f).to_vec();

@@ -161,7 +161,9 @@ fn a_gather_of_some_indices_has_no_gradient() {
 
 #[test]
 fn a_wrong_upstream_is_noticed() {
-    for name in ["tanh", "matmul", "softmax", "sum", "transpose", "min", "product", "cumsum", "sin", "pow"] {
+    for name in
+        ["tanh", "matmul", "softmax", "sum", "transpose", "min", "product", "cumsum", "sin", "pow"]
+    {
         let card = cards().into_iter().find(|c| c.name == name).expect("a card");
         let case = &card.cases[0];
         let (rtol, atol) = tolerance(case);

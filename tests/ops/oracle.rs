@@ -248,11 +248,11 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         // One correctly rounded operation, a choice, or a copy.
         "linear" | "neg" | "abs" | "sign" | "is_nan" | "square" | "relu" | "leaky_relu"
         | "step" | "perceptron" | "select" | "clipped_linear" | "add" | "sub" | "mul"
-        | "maximum" | "minimum" | "min" | "argmax" | "argmin" | "to_f32" | "iota" | "floor" | "ceil"
-        | "round" | "not_equal" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
-        | "random_uniform" | "copy" | "transpose" | "reshape" | "view" | "pack" | "slice"
-        | "concatenate" | "max" | "hits" | "confusion_cells" | "target_ranks" | "one_hot"
-        | "gather" | "fill_ranges" => (EPS, 0.0),
+        | "maximum" | "minimum" | "min" | "argmax" | "argmin" | "to_f32" | "iota" | "floor"
+        | "ceil" | "round" | "not_equal" | "greater" | "greater_equal" | "less" | "less_equal"
+        | "equal" | "random_uniform" | "copy" | "transpose" | "reshape" | "view" | "pack"
+        | "slice" | "concatenate" | "max" | "hits" | "confusion_cells" | "target_ranks"
+        | "one_hot" | "gather" | "fill_ranges" => (EPS, 0.0),
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" | "reciprocal" => (3.0 * EPS, 0.0),
         // WGSL allows 2 units of the root.
@@ -268,7 +268,9 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
             let k = dims[dims.len() - if case.args[0] == 1 { 2 } else { 1 }];
             (EPS, EPS * k as f64)
         }
-        "sum" | "cumsum" | "sum_ranges" | "segment_sum" | "record" => (2.0 * EPS, EPS * terms(case)),
+        "sum" | "cumsum" | "sum_ranges" | "segment_sum" | "record" => {
+            (2.0 * EPS, EPS * terms(case))
+        }
         "mean" => (2.0 * EPS, EPS),
         // Exponentials to 3 + 2|x| units for |x| <= 8, and a sum of positive terms, whose relative error
         // grows with the root of their count.

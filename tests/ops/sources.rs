@@ -257,7 +257,8 @@ fn plans_share_a_constant() -> Result<()> {
     store.upload("x", &Tensor::f32([4, 5, 3], vec![0.0; 60])?)?;
     let mut sums = Vec::new();
     for (rows, seed, held) in [(2, 1, 1), (4, 1, 1), (4, 2, 2)] {
-        let plan = Plan::compile(&weighted([seed, seed], rows)?, &Passes::default(), device().caps())?;
+        let plan =
+            Plan::compile(&weighted([seed, seed], rows)?, &Passes::default(), device().caps())?;
         let mut executor = Executor::new(device(), Arc::new(plan), &store)?;
         assert_eq!(store.constants().len(), held, "{rows} rows");
         executor.run(&[StepBlock::default()])?;
