@@ -1,5 +1,6 @@
 //! The structural classes that passes and the planner match on.
 
+use super::structure::{Contraction, Map, Reduce};
 use crate::tensor::{Exact, SharedTensor};
 use std::sync::Arc;
 
@@ -53,18 +54,57 @@ pub enum Class<'a> {
     /// No operands.
     Leaf(&'a Leaf),
     /// Output element i depends on element i of each (broadcast) operand alone.
-    Elementwise,
+    Elementwise(&'a Map),
     /// Axes summed, multiplied, averaged or maximised away.
-    Reduction,
+    Reduction(&'a Reduce),
     /// Sums of products over a shared axis, with an elementwise epilogue on each result.
-    Contraction,
+    Contraction(&'a Contraction),
     /// Elements moved, none computed.
     Movement(Movement),
     /// A kernel that passes leave alone.
     Opaque,
 }
 
-impl Class<'_> {
+impl<'a> Class<'a> {
+    /// The program, if the op is elementwise.
+    #[must_use]
+    pub const fn map(&self) -> Option<&'a Map> {
+        match self {
+            Self::Elementwise(map) => Some(map),
+            Self::Leaf(_)
+            | Self::Reduction(_)
+            | Self::Contraction(_)
+            | Self::Movement(_)
+            | Self::Opaque => None,
+        }
+    }
+
+    /// The product, if the op is one.
+    #[must_use]
+    pub const fn contraction(&self) -> Option<&'a Contraction> {
+        match self {
+            Self::Contraction(contraction) => Some(contraction),
+            Self::Leaf(_)
+            | Self::Elementwise(_)
+            | Self::Reduction(_)
+            | Self::Movement(_)
+            | Self::Opaque => None,
+        }
+    }
+
+    /// The reduction, if the op is one.
+    #[must_use]
+    pub const fn reduction(&self) -> Option<&'a Reduce> {
+        match self {
+            Self::Reduction(reduce) => Some(reduce),
+            Self::Leaf(_)
+            | Self::Elementwise(_)
+            | Self::Contraction(_)
+            | Self::Movement(_)
+            | Self::Opaque => None,
+        }
+    }
+
     /// Whether the op launches kernels: leaves, aliases, packs and records do no work.
     #[must_use]
     pub const fn launches(&self) -> bool {

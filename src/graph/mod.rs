@@ -7,11 +7,18 @@ mod class;
 mod display;
 mod node;
 mod op;
+mod program;
+mod row;
+mod structure;
 mod verify;
 
 pub use class::{Class, Leaf, Movement};
 pub use node::{Node, NodeId, TensorType, Value};
 pub use op::{LowerContext, Lowered, Op, OpRef};
+pub use program::{Instr, Program, Reg};
+pub use row::{Applied, Derivative, IndexUse, Partials, Row};
+pub(crate) use row::{answers, computes};
+pub use structure::{Contraction, ContractionSpec, LoadMap, Map, Reduce, ReduceKind};
 
 use crate::error::{Error, Result};
 use crate::kernels::STEP_WORDS;

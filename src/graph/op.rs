@@ -125,14 +125,6 @@ pub trait Op: Identity + Debug + Send + Sync {
     }
 }
 
-impl dyn Op {
-    /// The card, if it is of this kind: for passes that rewrite a class they know.
-    #[must_use]
-    pub fn card<T: Op>(&self) -> Option<&T> {
-        (self as &dyn Any).downcast_ref()
-    }
-}
-
 impl PartialEq for dyn Op {
     fn eq(&self, other: &Self) -> bool {
         self.equals(other)

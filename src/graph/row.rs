@@ -1,7 +1,7 @@
 //! What a row of the table of elementwise functions says.
 
+use super::{Graph, Value};
 use crate::error::Result;
-use crate::graph::{Graph, Value};
 use crate::tensor::DType;
 
 /// A function with its operands, as its gradient is built.
@@ -104,7 +104,7 @@ impl std::hash::Hash for Row {
 }
 
 /// A function by its WGSL and its derivative; the macro of the table adds name, operands and parameters.
-pub(super) const fn computes(wgsl: &'static str, derivative: Derivative) -> Row {
+pub(crate) const fn computes(wgsl: &'static str, derivative: Derivative) -> Row {
     Row {
         name: "",
         arity: 0,
@@ -120,26 +120,26 @@ pub(super) const fn computes(wgsl: &'static str, derivative: Derivative) -> Row 
 }
 
 /// A question that is answered by 1 or 0.
-pub(super) const fn answers(wgsl: &'static str) -> Row {
+pub(crate) const fn answers(wgsl: &'static str) -> Row {
     computes(wgsl, Derivative::Zero)
 }
 
 impl Row {
     /// Tests sample operands from here.
-    pub(super) const fn on(self, low: f32, high: f32) -> Self {
+    pub(crate) const fn on(self, low: f32, high: f32) -> Self {
         Self { domain: (low, high), ..self }
     }
 
-    pub(super) const fn folds(self, fold: fn(&[f64]) -> f64) -> Self {
+    pub(crate) const fn folds(self, fold: fn(&[f64]) -> f64) -> Self {
         Self { fold: Some(fold), ..self }
     }
 
-    pub(super) const fn neutral(self, left: Option<f32>, right: Option<f32>) -> Self {
+    pub(crate) const fn neutral(self, left: Option<f32>, right: Option<f32>) -> Self {
         Self { neutral: (left, right), ..self }
     }
 
     /// What it makes of the element index, and its parameters in raw bits.
-    pub(super) const fn by_index(
+    pub(crate) const fn by_index(
         self,
         index: IndexUse,
         params: &'static [(&'static str, f32)],
@@ -147,11 +147,11 @@ impl Row {
         Self { index, params, ..self }
     }
 
-    pub(super) const fn of_u32(self) -> Self {
+    pub(crate) const fn of_u32(self) -> Self {
         Self { operands: DType::U32, ..self }
     }
 
-    pub(super) const fn named(
+    pub(crate) const fn named(
         self,
         name: &'static str,
         arity: usize,

@@ -1,6 +1,8 @@
 //! The contraction: C[b,m,n] = f(Σₖ A[b,m,k] B[b,k,n]). One op serves every matrix product, in every
 //! transposition, with any elementwise epilogue f.
 
+pub use crate::graph::{Contraction, ContractionSpec, LoadMap};
+
 use super::contraction_lower::lower_contraction;
 use super::layout::Layout;
 use super::program::Program;
@@ -8,48 +10,6 @@ use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
-
-/// How an operand's elements are arranged in memory. Convolution and attention add their own maps beside these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LoadMap {
-    /// Whether consecutive k are neighbours: A stored `[m, k]`, B stored `[n, k]`. Otherwise A is stored
-    /// `[k, m]` and B `[k, n]`.
-    pub k_inner: bool,
-    /// Whether every batch has its own matrix, or all share one.
-    pub batched: bool,
-}
-
-/// Extents and access maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ContractionSpec {
-    /// Independent products.
-    pub batch: usize,
-    /// Rows of each product.
-    pub m: usize,
-    /// Columns of each product.
-    pub n: usize,
-    /// Terms of each sum.
-    pub k: usize,
-    /// How A is read.
-    pub a: LoadMap,
-    /// How B is read.
-    pub b: LoadMap,
-}
-
-/// A contraction with an elementwise epilogue.
-///
-/// Operands: A, B, then the epilogue's further operands; the epilogue's input 0 is the sum.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Contraction {
-    /// Extents and access maps.
-    pub spec: ContractionSpec,
-    /// What is stored, in terms of the sum and further operands.
-    pub epilogue: Program,
-    /// The result's shape: `[..., m, n]`.
-    pub shape: Shape,
-    /// Whether a last result `[n]` holds Σₖ B[k, n]: only for one batch and B stored `[k, n]`.
-    pub b_sums: bool,
-}
 
 impl Contraction {
     /// A contraction that stores its sums.
@@ -101,7 +61,7 @@ impl Op for Contraction {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Contraction
+        Class::Contraction(self)
     }
 
     fn min_inputs(&self) -> usize {

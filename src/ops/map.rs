@@ -1,6 +1,8 @@
 //! The elementwise op: a program over broadcast operands. A single function, a fused chain and a whole
 //! optimizer update are all this op.
 
+pub use crate::graph::Map;
+
 use super::layout::Layout;
 use super::program::{Program, Words, step_operand};
 use super::table::{Applied, Derivative};
@@ -12,15 +14,6 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 const WORKGROUP: u32 = 64;
-
-/// An elementwise program whose results all have one shape; operands broadcast to it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Map {
-    /// What is computed.
-    pub program: Program,
-    /// The shape of every result.
-    pub shape: Shape,
-}
 
 impl Op for Map {
     fn name(&self) -> String {
@@ -36,7 +29,7 @@ impl Op for Map {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Elementwise
+        Class::Elementwise(self)
     }
 
     fn min_inputs(&self) -> usize {
@@ -183,7 +176,9 @@ pub(super) fn lower_map(
                     binds.push(Bind::Input(j));
                     let load = code.load(j, layout, &axes, whole_vectors, &mut words);
                     match ty.dtype {
-                        DType::U32 => load.replace("vec4<f32>", "vec4<u32>").replace("from_quad", ""),
+                        DType::U32 => {
+                            load.replace("vec4<f32>", "vec4<u32>").replace("from_quad", "")
+                        }
                         _ => load,
                     }
                 }

@@ -22,7 +22,6 @@ mod ranges;
 mod record;
 mod reduce;
 pub mod registry;
-mod row;
 mod segment_sum;
 mod slice;
 mod softmax;

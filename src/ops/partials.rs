@@ -1,8 +1,7 @@
 //! Gradients of elementwise functions of several operands, built from other rows.
 
-use super::row::Applied;
 use crate::error::Result;
-use crate::graph::{Graph, Value};
+use crate::graph::{Applied, Graph, Value};
 
 type Gradients = Result<Vec<Option<Value>>>;
 

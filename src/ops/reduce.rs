@@ -1,5 +1,7 @@
 //! Sums, means, products and extremes over a run of neighbouring axes.
 
+pub use crate::graph::{Reduce, ReduceKind};
+
 use super::cumulative::Cumulative;
 use super::map::to_u32;
 use crate::error::{Error, Result};
@@ -7,23 +9,6 @@ use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, DeviceCaps, KernelCall, ReduceParams, grid};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
-
-/// What a reduction computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ReduceKind {
-    /// Σ x.
-    Sum,
-    /// Σ x / n.
-    Mean,
-    /// Σ x / the number given: what these elements add to a mean over that many.
-    PartOfMean(usize),
-    /// max x; NaN, if an element is.
-    Max,
-    /// min x; NaN, if an element is.
-    Min,
-    /// Π x.
-    Product,
-}
 
 impl ReduceKind {
     const fn name(self) -> &'static str {
@@ -35,17 +20,6 @@ impl ReduceKind {
             Self::Product => "product",
         }
     }
-}
-
-/// A reduction of axes `first..end`, which disappear.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Reduce {
-    /// What is computed.
-    pub kind: ReduceKind,
-    /// The first axis reduced.
-    pub first: usize,
-    /// One past the last axis reduced.
-    pub end: usize,
 }
 
 impl Op for Reduce {
@@ -62,7 +36,7 @@ impl Op for Reduce {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Reduction
+        Class::Reduction(self)
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

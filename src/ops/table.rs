@@ -5,12 +5,10 @@
 //! `index` (the four element indices). Operands of a function of integers are `u32` or `vec4<u32>`. Longer functions
 //! live in `shaders/lib/math.wgsl`.
 
-pub use super::row::{Applied, Derivative, IndexUse, Partials, Row};
+pub use crate::graph::{Applied, Derivative, IndexUse, Partials, Row};
 
-use super::partials::{
-    of_add, of_div, of_maximum, of_minimum, of_mul, of_pow, of_select, of_sub,
-};
-use super::row::{answers, computes};
+use super::partials::{of_add, of_div, of_maximum, of_minimum, of_mul, of_pow, of_select, of_sub};
+use crate::graph::{answers, computes};
 use Derivative::{Built, OfInput, OfOutput, One, StraightThrough, Zero};
 
 /// Tells draws of one step apart.

@@ -4,7 +4,7 @@
 use super::rewrite::Rewrite;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
-use crate::ops::{Contraction, Reduce, ReduceKind};
+use crate::ops::{Contraction, ReduceKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(super) fn column_sums(graph: &Graph, max_buffers: usize) -> Result<Graph> {
             Some((r, c)) => {
                 let node = &graph.nodes()[c];
                 let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
-                let Some(op) = node.op.card::<Contraction>() else { continue };
+                let Some(op) = node.op.class().contraction() else { continue };
                 let op = Contraction { b_sums: true, ..op.clone() };
                 let mut values = rewrite.to.push_node(Arc::new(op), &inputs, node.layer.clone())?;
                 rewrite.set(r, values.split_off(values.len() - 1));
@@ -47,12 +47,12 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
     // The contractions that read each value as B.
     let mut readers: HashMap<Value, Vec<usize>> = HashMap::new();
     for (c, node) in graph.nodes().iter().enumerate() {
-        if node.op.card::<Contraction>().is_some() {
+        if node.op.class().contraction().is_some() {
             readers.entry(node.inputs[1]).or_default().push(c);
         }
     }
     for (r, node) in graph.nodes().iter().enumerate() {
-        let Some(reduce) = node.op.card::<Reduce>() else { continue };
+        let Some(reduce) = node.op.class().reduction() else { continue };
         let v = node.inputs[0];
         let columns = reduce.kind == ReduceKind::Sum
             && reduce.first == 0
@@ -63,7 +63,7 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
         }
         let serves = |c: &usize| {
             let node = &graph.nodes()[*c];
-            node.op.card::<Contraction>().is_some_and(|op| {
+            node.op.class().contraction().is_some_and(|op| {
                 let uniform = |v: &&Value| graph.node(**v).op.class().is_uniform();
                 let buffers = node.inputs.iter().filter(|v| !uniform(v)).count();
                 op.spec.batch == 1

@@ -22,12 +22,11 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
                 known[i] = constant(&known, node.inputs[0]);
                 rewrite.copy(i)?;
             }
-            Class::Elementwise => {
-                let map = node.op.card::<Map>();
+            Class::Elementwise(map) => {
                 let values: Vec<Option<f32>> =
                     node.inputs.iter().map(|&v| constant(&known, v)).collect();
-                known[i] = map.and_then(|m| evaluate(m, &values));
-                if let Some(x) = map.and_then(|m| survivor(m, &values)) {
+                known[i] = evaluate(map, &values);
+                if let Some(x) = survivor(map, &values) {
                     let x = node.inputs[x];
                     if graph.shape(x) == &node.outputs[0].shape {
                         known[i] = constant(&known, x);
@@ -53,7 +52,11 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
                 };
                 rewrite.set(i, values);
             }
-            _ => rewrite.copy(i)?,
+            Class::Leaf(_)
+            | Class::Reduction(_)
+            | Class::Contraction(_)
+            | Class::Movement(_)
+            | Class::Opaque => rewrite.copy(i)?,
         }
     }
     Ok(rewrite.finish())

@@ -104,7 +104,7 @@ impl Gaps {
 }
 
 fn map_of(node: &Node) -> Option<&Map> {
-    node.op.card()
+    node.op.class().map()
 }
 
 impl<'a> Fusion<'a> {
@@ -316,7 +316,7 @@ impl<'a> Fusion<'a> {
             let shape = self.shape_of(members[0]).clone();
             let fits = |c: usize| {
                 let node = &self.graph.nodes()[c];
-                let Some(op) = node.op.card::<Contraction>() else { return false };
+                let Some(op) = node.op.class().contraction() else { return false };
                 let others: Vec<Value> =
                     inputs.iter().copied().filter(|v| v.node.index() != c).collect();
                 let buffers =
@@ -471,7 +471,7 @@ impl<'a> Fusion<'a> {
                 inputs.retain(outside);
                 inputs.insert(0, sum);
                 let epilogue = self.program(members, &inputs, &outputs)?;
-                let contraction = self.graph.nodes()[c].op.card::<Contraction>();
+                let contraction = self.graph.nodes()[c].op.class().contraction();
                 let contraction = contraction
                     .ok_or_else(|| Error::internal("fuse", "a head is no contraction"))?;
                 let op = Contraction { epilogue, ..contraction.clone() };

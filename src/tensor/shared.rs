@@ -78,7 +78,8 @@ impl std::fmt::Debug for SharedTensor {
 /// FNV-1a (Fowler, Noll, Vo 1991) of type, extents and elements, eight bytes at a time.
 fn digest(tensor: &Tensor) -> u64 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    let mut add = |word: u64| hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
+    let mut add =
+        |word: u64| hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29);
     add(tensor.dtype() as u64);
     tensor.shape().dims().iter().for_each(|&extent| add(extent as u64));
     for chunk in tensor.data().bytes().chunks(8) {

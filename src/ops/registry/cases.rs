@@ -4,7 +4,9 @@ use super::{Build, Case, Sample};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::ops::table::Row;
-use crate::ops::{CrossEntropy, CrossEntropyKind, Cumulative, Map, Program, ReduceKind, SegmentSum};
+use crate::ops::{
+    CrossEntropy, CrossEntropyKind, Cumulative, Map, Program, ReduceKind, SegmentSum,
+};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 use std::sync::Arc;
