@@ -64,21 +64,21 @@ pub const UNARY: &[Unary] = &[
     row("clipped_linear", &[-1.0, 1.0], REALS),
 ];
 
-/// Every function that [`binary`] knows.
-pub const BINARY_NAMES: &[&str] = &[
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "maximum",
-    "minimum",
-    "pow",
-    "greater",
-    "greater_equal",
-    "less",
-    "less_equal",
-    "equal",
-    "not_equal",
+/// Every function that [`binary`] knows, with its values by hand for (3, 2), (-2, 2) and (1, 1).
+pub const BINARY: &[(&str, [f64; 3])] = &[
+    ("add", [5.0, 0.0, 2.0]),
+    ("sub", [1.0, -4.0, 0.0]),
+    ("mul", [6.0, -4.0, 1.0]),
+    ("div", [1.5, -1.0, 1.0]),
+    ("maximum", [3.0, 2.0, 1.0]),
+    ("minimum", [2.0, -2.0, 1.0]),
+    ("pow", [9.0, 4.0, 1.0]),
+    ("greater", [1.0, 0.0, 0.0]),
+    ("greater_equal", [1.0, 0.0, 1.0]),
+    ("less", [0.0, 1.0, 0.0]),
+    ("less_equal", [0.0, 1.0, 1.0]),
+    ("equal", [0.0, 0.0, 1.0]),
+    ("not_equal", [1.0, 1.0, 0.0]),
 ];
 
 /// The names that [`unary`] and [`unary_derivative`] take.
@@ -88,7 +88,7 @@ pub fn unary_names() -> impl Iterator<Item = &'static str> {
 
 /// The names that [`binary`] takes.
 pub fn binary_names() -> impl Iterator<Item = &'static str> {
-    BINARY_NAMES.iter().copied()
+    BINARY.iter().map(|row| row.0)
 }
 
 /// The row of `name`, and its own parameters in place of an empty list.
