@@ -4,9 +4,7 @@ use super::{Build, Case, Sample};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::ops::table::Row;
-use crate::ops::{
-    CrossEntropy, CrossEntropyKind, Cumulative, Map, Program, ReduceKind, SegmentSum,
-};
+use crate::ops::{CrossEntropy, CrossEntropyKind, Map, Program, ReduceKind, SegmentSum};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 use std::sync::Arc;
@@ -148,34 +146,6 @@ impl Case {
         // Products of many factors stay in range.
         let domain = if op == "product" { (0.5, 1.5) } else { (-1.0, 1.0) };
         Self::new(op, vec![Sample::f32(shape, domain)], axes, build)
-    }
-
-    /// `cumsum` or `cumprod`. `args`: the axis, then whether from the end and whether without the element itself.
-    #[must_use]
-    pub fn cumulative(
-        op: &'static str,
-        shape: &[usize],
-        axis: usize,
-        [reverse, exclusive]: [bool; 2],
-    ) -> Self {
-        let build: Build = |g, c, x| {
-            let (axis, product) = (c.args[0], c.op == "cumprod");
-            let (reverse, exclusive) = (c.args[1] == 1, c.args[2] == 1);
-            Ok(vec![g.push(Arc::new(Cumulative { axis, product, reverse, exclusive }), x)?])
-        };
-        let domain = if op == "cumprod" { (0.5, 1.5) } else { (-1.0, 1.0) };
-        let args = [axis, usize::from(reverse), usize::from(exclusive)];
-        Self::new(op, vec![Sample::f32(shape, domain)], &args, build)
-    }
-
-    /// `argmax` or `argmin` of rows, as f32.
-    #[must_use]
-    pub fn position(op: &'static str, shape: &[usize]) -> Self {
-        let build: Build = |g, c, x| {
-            let place = if c.op == "argmin" { g.argmin(x[0])? } else { g.argmax(x[0])? };
-            Ok(vec![g.to_f32(place)?])
-        };
-        Self::new(op, vec![Sample::f32(shape, (-4.0, 4.0))], &[], build)
     }
 
     /// u32 values as f32.

@@ -6,8 +6,8 @@
 
 mod cases;
 
-use super::CrossEntropyKind;
 use super::table::{Derivative, ROWS, Row};
+use super::{CrossEntropyKind, cumulative, position};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
@@ -89,7 +89,12 @@ impl std::fmt::Display for Case {
 }
 
 impl Case {
-    fn new(op: &'static str, inputs: Vec<Sample>, args: &[usize], build: Build) -> Self {
+    pub(in crate::ops) fn new(
+        op: &'static str,
+        inputs: Vec<Sample>,
+        args: &[usize],
+        build: Build,
+    ) -> Self {
         Self { op, inputs, args: args.to_vec(), params: vec![], words: vec![], build }
     }
 
@@ -126,6 +131,30 @@ pub struct Card {
     pub gradient: Gradient,
     /// Sample cases: small, odd sizes.
     pub cases: Vec<Case>,
+    /// How far results may be from the oracle's, if the card says so.
+    pub tolerance: Option<Tolerance>,
+}
+
+/// The relative and the absolute tolerance of a case's results.
+pub type Tolerance = fn(&Case) -> (f64, f64);
+
+impl Card {
+    /// A card without a tolerance.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        templates: &'static [&'static str],
+        gradient: Gradient,
+        cases: Vec<Case>,
+    ) -> Self {
+        Self { name, templates, gradient, cases, tolerance: None }
+    }
+
+    /// The card with this tolerance.
+    #[must_use]
+    pub fn within(self, tolerance: Tolerance) -> Self {
+        Self { tolerance: Some(tolerance), ..self }
+    }
 }
 
 const MAP: &[&str] = &["elementwise/map"];
@@ -162,7 +191,7 @@ fn card_of(row: &'static Row) -> Card {
             Case::binary(row, &[5], &[4, 5]),
         ],
     };
-    Card { name: row.name, templates: MAP, gradient, cases }
+    Card::new(row.name, MAP, gradient, cases)
 }
 
 /// Every op.
@@ -182,28 +211,11 @@ pub fn cards() -> Vec<Card> {
         "data/segment_blocks",
         "data/segment_sum",
     ];
-    let card = |name, templates, gradient, cases| Card { name, templates, gradient, cases };
+    let card = Card::new;
     let reduce = |op| {
         let over = |axes: &[usize]| Case::reduce(op, &[3, 5, 7], axes);
         let cases = vec![over(&[2]), over(&[0]), over(&[1]), over(&[0, 2]), over(&[])];
         card(op, REDUCE, Checked, cases)
-    };
-    let cumulative = |op, gradient| {
-        let of = |shape: &[usize], axis, form| Case::cumulative(op, shape, axis, form);
-        let cases = vec![
-            of(&[7], 0, [false, false]),
-            of(&[3, 5, 7], 0, [true, false]),
-            of(&[3, 5, 7], 1, [false, true]),
-            of(&[3, 5, 7], 2, [true, true]),
-            of(&[2, 301], 1, [false, false]),
-            of(&[601, 1], 0, [true, true]),
-        ];
-        card(op, &["reduce/cumulative"], gradient, cases)
-    };
-    let position = |op| {
-        let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
-        let cases = shapes.iter().map(|s| Case::position(op, s)).collect();
-        card(op, &["reduce/position"], Gradient::Zero, cases)
     };
     let ranges = |op, templates| {
         let lists: [&[usize]; 3] = [&[0, 9], &[1, 4, 4, 11, 15, 16], &[3, 700, 703, 1000]];
@@ -307,10 +319,6 @@ pub fn cards() -> Vec<Card> {
         reduce("max"),
         reduce("min"),
         reduce("product"),
-        cumulative("cumsum", Checked),
-        cumulative("cumprod", None("it is itself part of the gradient of a product")),
-        position("argmax"),
-        position("argmin"),
         softmax("softmax"),
         softmax("log_softmax"),
         entropy("sparse_softmax_cross_entropy", ENTROPY, Sparse),
@@ -347,5 +355,7 @@ pub fn cards() -> Vec<Card> {
             vec![Case::record(4, &[37]), Case::record(3, &[300, 1, 5])],
         ),
     ]);
+    all.extend(cumulative::cards());
+    all.extend(position::cards());
     all
 }
