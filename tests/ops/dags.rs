@@ -14,6 +14,8 @@ pub enum Node {
     Constant(f32),
     Unary(&'static Row, usize),
     Binary(&'static Row, usize, usize),
+    /// The index along the last axis over its extent.
+    Place,
     /// The mean over the last axis, which keeps extent 1.
     Mean(usize),
     /// A product with a square matrix.
@@ -44,6 +46,8 @@ impl Dag {
         }
         let matrix = dag.push(Node::Input, vec![cols, cols]);
         dag.push(Node::Constant(below(5) as f32 * 0.5), vec![]);
+        let place = if below(2) == 0 { vec![rows, cols] } else { vec![cols] };
+        dag.push(Node::Place, place);
         for _ in 0..len {
             // Recent nodes are likelier, so that chains grow long.
             let mut operand = |dag: &Self| loop {
@@ -87,6 +91,12 @@ impl Dag {
             v.push(match *node {
                 Node::Input => g.input(&format!("in{i}"), self.shapes[i].as_slice(), DType::F32),
                 Node::Constant(c) => g.constant(c),
+                Node::Place => {
+                    let shape = self.shapes[i].as_slice();
+                    let index = g.iota(shape, shape.len() - 1)?;
+                    let share = 1.0 / shape[shape.len() - 1] as f32;
+                    g.scale(index, share)?
+                }
                 Node::Unary(row, a) => g.unary(row.name, v[a], &[])?,
                 Node::Binary(row, a, b) => g.binary(row.name, v[a], v[b])?,
                 Node::Mean(a) => g.mean(v[a], &[1], true)?,
@@ -121,6 +131,11 @@ impl Dag {
                     feed.1.as_f32().expect("f32").iter().map(|&x| f64::from(x)).collect()
                 }
                 Node::Constant(c) => vec![f64::from(c)],
+                Node::Place => {
+                    let extent = self.shapes[i][self.shapes[i].len() - 1];
+                    let len: usize = self.shapes[i].iter().product();
+                    (0..len).map(|at| (at % extent) as f64 / extent as f64).collect()
+                }
                 Node::Unary(row, a) => {
                     v[a].iter().map(|&x| elementwise::unary(row.name, &[], x)).collect()
                 }

@@ -161,6 +161,9 @@ fn bounded_functions() -> Vec<&'static Row> {
         "clipped_linear",
         "elu",
         "hard_sigmoid",
+        "sin",
+        "cos",
+        "erf",
     ];
     names.map(|n| row(n).expect("a row of the table")).into()
 }
