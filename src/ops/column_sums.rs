@@ -124,7 +124,7 @@ impl ColumnSums {
         let mut code = RowCode::new(&self.rows, &self.reads, cx)?;
         let random = self.program.uses_index();
         let (text, values) =
-            self.program.wgsl(&code.names.clone(), &mut code.words, "        ");
+            self.program.wgsl(&code.names, &mut code.words, "        ");
         let mut body = code.columns(random);
         body.push_str(&code.row.replace("    let", "        let"));
         body.push_str(&code.loads(std::iter::once(&self.program)));

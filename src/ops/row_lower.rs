@@ -33,7 +33,7 @@ pub(super) fn lower_row_kernel(op: &RowKernel, cx: &LowerContext<'_>) -> Result<
     }
     if !op.elements.outputs.is_empty() {
         loops += 1;
-        let (text, results) = op.elements.wgsl(&code.names.clone(), &mut code.words, "        ");
+        let (text, results) = op.elements.wgsl(&code.names, &mut code.words, "        ");
         let _ = writeln!(body, "    for (var c = 4u * lane; c < cols; c += STRIDE) {{");
         body.push_str(&code.columns(op.elements.uses_index()));
         body.push_str(&code.loads(std::iter::once(&op.elements)));
@@ -123,8 +123,7 @@ fn reduce(op: &RowKernel, group: Range<usize>, code: &mut RowCode, body: &mut St
         body.push_str("        let inside = vec4<u32>(c, c + 1u, c + 2u, c + 3u) < vec4<u32>(cols);\n");
     }
     for (k, phase) in &phases {
-        let names = code.names.clone();
-        let (text, results) = phase.before.wgsl(&names, &mut code.words, "            ");
+        let (text, results) = phase.before.wgsl(&code.names, &mut code.words, "            ");
         let (value, old) = (&results[0], format!("reduced{k}"));
         let joined = match phase.reduction {
             RowReduction::First => format!("vec4<f32>(({value}).x)"),
@@ -149,8 +148,7 @@ fn reduce(op: &RowKernel, group: Range<usize>, code: &mut RowCode, body: &mut St
         };
         let _ = writeln!(body, "    var value{k} = {total};");
         if !phase.after.instrs.is_empty() {
-            let names = code.names.clone();
-            let (text, results) = phase.after.wgsl(&names, &mut code.words, "        ");
+            let (text, results) = phase.after.wgsl(&code.names, &mut code.words, "        ");
             let _ = writeln!(body, "    {{\n{text}\n        value{k} = {};\n    }}", results[0]);
         }
     }

@@ -202,11 +202,15 @@ impl RowCode {
         if vector {
             return Ok(Some(format!("from_quad(in{j}[(at{i} + c) / 4u])")));
         }
+        let columns = match self.whole {
+            true => ["c", "(c + 1u)", "(c + 2u)", "(c + 3u)"],
+            false => ["c", "c1", "c2", "c3"],
+        };
         let mut element = |c: &str| {
             let within = self.offset(&format!("within{i}"), c, &inner_axes, &inner);
             format!("in{j}[at{i} + {within}]")
         };
-        let [a, b, c, d] = ["c", "c1", "c2", "c3"].map(&mut element);
+        let [a, b, c, d] = columns.map(&mut element);
         Ok(Some(format!("vec4<f32>({a}, {b}, {c}, {d})")))
     }
 

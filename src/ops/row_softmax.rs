@@ -147,13 +147,16 @@ pub(super) fn log_sum_exp_vjp(
     outputs: &[Value],
     dy: Value,
 ) -> Result<Vec<Option<Value>>> {
-    let ones = vec![1; rows.inner().len()];
-    let per_row = [rows.outer(), &ones[..]].concat();
-    let y = graph.reshape(outputs[0], per_row.clone())?;
-    let dy = graph.reshape(dy, per_row)?;
-    // Of a row of -inf each element has no weight.
-    let y = graph.unary("clipped_linear", y, &[f32::MIN, f32::MAX])?;
-    let z = graph.sub(inputs[0], y)?;
-    let weight = graph.unary("exp", z, &[])?;
-    Ok(vec![Some(graph.mul(weight, dy)?)])
+    let mut kernel = RowBuilder::new(&rows.shape, rows.first);
+    let x = kernel.element(inputs[0]);
+    let [[y], [dy]] = [outputs[0], dy].map(|v| kernel.values(v));
+    let elements = |code: &mut Code| {
+        // In a row of -inf no element has weight.
+        let y = code.call("clipped_linear", &[y], &[f32::MIN, f32::MAX])?;
+        let z = code.sub(x, y)?;
+        let weight = code.call("exp", &[z], &[])?;
+        Ok(vec![code.mul(weight, dy)?])
+    };
+    let rule = RowRule::Gradient("log_sum_exp_gradient");
+    Ok(kernel.push(graph, rule, elements, &[])?.into_iter().map(Some).collect())
 }

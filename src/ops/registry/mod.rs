@@ -224,7 +224,7 @@ pub fn cards() -> Vec<Card> {
         masked.extend(masks.map(|(shape, mask)| Case::masked_softmax(shape, mask, kind)));
     }
     let statistic = |op| {
-        let over = |shape, axes| Case::statistic(op, shape, axes);
+        let over = |shape: &[usize], axes: &[usize]| Case::statistic(op, shape, axes);
         let cases = vec![
             over(&[5, 7], &[1]),
             over(&[3, 8], &[0]),
