@@ -417,6 +417,31 @@ fn neighbours_are_taken_in() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A residual sum, layer normalization and an activation, with all gradients: three launches. What the activation does to
+/// the gradient is computed beside it and stored for both kernels of the gradient.
+#[test]
+fn gradients_take_their_neighbours_in() -> anyhow::Result<()> {
+    let mut g = Graph::new();
+    let [x, f, dy] = ["x", "f", "dy"].map(|name| g.input(name, [64, 48], DType::F32));
+    let a = g.input("a", [48], DType::F32);
+    let h = g.add(x, f)?;
+    let y = g.layer_norm(h, Some(a), None, 1, 1e-3)?;
+    let z = g.unary("tanh", y, &[])?;
+    g.output("z", z);
+    let weighted = g.mul(z, dy)?;
+    let loss = g.sum(weighted, &[], false)?;
+    let grads = wgrad::autodiff::gradients(&mut g, loss, &[x, f, a])?;
+    for (i, d) in grads.into_iter().enumerate() {
+        g.output(&format!("d{i}"), d);
+    }
+    for caps in families() {
+        let expected = ["reduce/row_kernel", "reduce/row_kernel", "reduce/column_sums"];
+        assert_eq!(launched(&g, &caps), expected);
+        agree(&g, &caps);
+    }
+    Ok(())
+}
+
 /// Two blocks that normalise their sum, with gradients: what is taken in changes no result.
 #[test]
 fn blocks_with_neighbours_agree_with_plain_ones() -> anyhow::Result<()> {
