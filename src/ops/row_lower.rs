@@ -4,7 +4,7 @@ use super::map::to_u32;
 use super::program::Program;
 use super::row_kernel::{Phase, RowKernel, RowReduction};
 use super::row_reads::{RowCode, reads};
-use super::softmax::row_launch;
+use super::softmax::row_launch_by;
 use crate::error::Result;
 use crate::graph::{LowerContext, Lowered, Op};
 use crate::kernels::{Bind, KernelCall, RowParams};
@@ -54,9 +54,7 @@ pub(super) fn lower_row_kernel(op: &RowKernel, cx: &LowerContext<'_>) -> Result<
         }
         body.push_str("    }\n");
     }
-    to_u32(rows * cols)?;
-    let name = op.name();
-    let (mut defines, grid) = row_launch(&name, (rows, cols.div_ceil(4)), loops.max(1), cx.caps)?;
+    let (mut defines, grid) = row_launch_by(&op.name(), (rows, cols), 4, loops.max(1), cx.caps)?;
     let programs = op.phases.iter().flat_map(|p| [&p.before, &p.after]).chain([&op.elements]);
     let instrs: usize = programs.clone().map(|p| p.instrs.len().max(1)).sum();
     defines.extend([

@@ -417,6 +417,30 @@ fn neighbours_are_taken_in() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Dropout after a normalization draws the same numbers inside the row kernel as outside.
+#[test]
+fn dropout_is_taken_in() -> anyhow::Result<()> {
+    for cols in [48, 7] {
+        let mut g = Graph::new();
+        let x = g.input("x", [6, cols], DType::F32);
+        let y = g.layer_norm(x, None, None, 1, 1e-3)?;
+        let y = crate::steps::dropout(&mut g, y, 3)?;
+        g.output("y", y);
+        let data = Tensor::f32([6, cols], uniform(4, 6 * cols, -2.0, 2.0))?;
+        let words = [("seed", 11), ("step", 4)];
+        for caps in families() {
+            assert_eq!(launched(&g, &caps), ["reduce/row_kernel"]);
+            let [fused, plain] = [Passes::default(), Passes::none()]
+                .map(|p| execute(&g, &p, &caps, &[("x", data.clone())], &[&words]).f32("y"));
+            let want: Vec<f64> = plain.iter().map(|&v| f64::from(v)).collect();
+            compare("dropout", &fused, &want, 1e-6, 1e-6).unwrap_or_else(|e| panic!("{e}"));
+            let dropped = fused.iter().filter(|v| **v == 0.0).count();
+            assert!(dropped > 0 && dropped < fused.len(), "{fused:?}");
+        }
+    }
+    Ok(())
+}
+
 /// A residual sum, layer normalization and an activation, with all gradients: three launches. What the activation does to
 /// the gradient is computed beside it and stored for both kernels of the gradient.
 #[test]
