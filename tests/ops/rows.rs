@@ -60,22 +60,13 @@ fn gradients(case: &Case, x: &[Tensor], upstream: &Tensor, caps: &DeviceCaps) ->
 fn layer_norm_gradient(x: &[f64], gamma: &[f64], dy: &[f64], epsilon: f64) -> [Vec<f64>; 3] {
     let n = gamma.len();
     let unit = norm::layer_norm(x, n, None, None, epsilon);
-    let variances = norm::variance(x, n);
-    let (mut dx, mut dgamma, mut dbeta) = (Vec::new(), vec![0.0; n], vec![0.0; n]);
-    for (r, variance) in variances.iter().enumerate() {
-        let row = r * n..(r + 1) * n;
-        let (u, dy) = (&unit[row.clone()], &dy[row]);
-        let g: Vec<f64> = dy.iter().zip(gamma).map(|(d, w)| d * w).collect();
-        let mean_g = g.iter().sum::<f64>() / n as f64;
-        let mean_gu = g.iter().zip(u).map(|(g, u)| g * u).sum::<f64>() / n as f64;
-        let root = (variance + epsilon).sqrt();
-        dx.extend(g.iter().zip(u).map(|(g, u)| (g - mean_g - u * mean_gu) / root));
-        for i in 0..n {
-            dgamma[i] += dy[i] * u[i];
-            dbeta[i] += dy[i];
-        }
+    let scaled: Vec<f64> = dy.iter().zip(gamma.iter().cycle()).map(|(d, w)| d * w).collect();
+    let (mut dgamma, mut dbeta) = (vec![0.0; n], vec![0.0; n]);
+    for (i, (u, d)) in unit.iter().zip(dy).enumerate() {
+        dgamma[i % n] += u * d;
+        dbeta[i % n] += d;
     }
-    [dx, dgamma, dbeta]
+    [norm::layer_norm_grad(x, &scaled, n, epsilon), dgamma, dbeta]
 }
 
 /// An upstream gradient in [0.25, 1.75).

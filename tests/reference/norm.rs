@@ -50,3 +50,17 @@ pub fn rms_norm(x: &[f64], cols: usize, gamma: Option<&[f64]>, epsilon: f64) -> 
     };
     affine(rows(x, cols).flat_map(one).collect(), gamma, None, cols)
 }
+
+/// The gradient of `sum upstream_j layer_norm_j(x)` without gamma and beta. With `u` the result, `g` the upstream gradient
+/// and `r = sqrt(variance + epsilon)`: `(g_j - mean g - u_j mean(g u)) / r`, from `du_i/dx_j = (delta_ij - 1/n - u_i u_j
+/// / n) / r`.
+pub fn layer_norm_grad(x: &[f64], upstream: &[f64], cols: usize, epsilon: f64) -> Vec<f64> {
+    let unit = layer_norm(x, cols, None, None, epsilon);
+    let one = |((u, g), variance): ((&[f64], &[f64]), f64)| {
+        let root = (variance + epsilon).sqrt();
+        let along = mean(&u.iter().zip(g).map(|(u, g)| u * g).collect::<Vec<_>>());
+        let level = mean(g);
+        u.iter().zip(g).map(|(u, g)| (g - level - u * along) / root).collect::<Vec<_>>()
+    };
+    rows(&unit, cols).zip(rows(upstream, cols)).zip(variance(x, cols)).flat_map(one).collect()
+}
