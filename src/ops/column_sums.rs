@@ -116,15 +116,19 @@ impl Op for ColumnSums {
 
 impl ColumnSums {
     /// The launch that sums chunks of `chunk` rows into `to`.
-    fn call(&self, cx: &LowerContext<'_>, chunk: usize, to: fn(usize) -> Bind) -> Result<KernelCall> {
+    fn call(
+        &self,
+        cx: &LowerContext<'_>,
+        chunk: usize,
+        to: fn(usize) -> Bind,
+    ) -> Result<KernelCall> {
         let (lines, _) = shape_of(cx.caps);
         let (rows, cols) = (self.rows.rows(), self.rows.cols());
         let chunks = rows.div_ceil(chunk);
         to_u32(rows * cols)?;
         let mut code = RowCode::new(&self.rows, &self.reads, cx)?;
         let random = self.program.uses_index();
-        let (text, values) =
-            self.program.wgsl(&code.names, &mut code.words, "        ");
+        let (text, values) = self.program.wgsl(&code.names, &mut code.words, "        ");
         let mut body = code.columns(random);
         body.push_str(&code.row.replace("    let", "        let"));
         body.push_str(&code.loads(std::iter::once(&self.program)));
@@ -135,9 +139,13 @@ impl ColumnSums {
             code.declare(&format!("sums{o}"), "read_write", element, to(o));
             let _ = writeln!(declare, "    var total{o} = vec4<f32>(0.0);");
             let _ = writeln!(body, "        total{o} += {value};");
-            let _ =
-                writeln!(totals, "    let added{o} = add_lines(total{o}, local.x, local.y);");
-            stores.push_str(&code.store(&format!("sums{o}"), "at", &format!("added{o}"), "        "));
+            let _ = writeln!(totals, "    let added{o} = add_lines(total{o}, local.x, local.y);");
+            stores.push_str(&code.store(
+                &format!("sums{o}"),
+                "at",
+                &format!("added{o}"),
+                "        ",
+            ));
         }
         let tiles = cols.div_ceil(4 * LANES as usize);
         let params = ColumnParams {

@@ -9,7 +9,13 @@ use crate::ops::Reg;
 use crate::tensor::Shape;
 
 /// Refuses a factor or a summand of a row that has other extents than the row.
-fn check_row(op: &str, graph: &Graph, x: Value, first: usize, rows: &[Option<Value>]) -> Result<()> {
+fn check_row(
+    op: &str,
+    graph: &Graph,
+    x: Value,
+    first: usize,
+    rows: &[Option<Value>],
+) -> Result<()> {
     let row = Shape::from(&graph.shape(x).dims()[first..]);
     for v in rows.iter().flatten().map(|&v| graph.shape(v)) {
         if *v != row {
@@ -39,11 +45,7 @@ pub(super) fn centred(code: &mut Code, x: Reg, [first, offset]: [Reg; 2]) -> Res
 }
 
 /// 1 / sqrt(sum · share + epsilon).
-fn reciprocal_root(
-    code: &mut Code,
-    sum: Reg,
-    [share, epsilon, one]: [Reg; 3],
-) -> Result<Reg> {
+fn reciprocal_root(code: &mut Code, sum: Reg, [share, epsilon, one]: [Reg; 3]) -> Result<Reg> {
     let mean = code.mul(sum, share)?;
     let mean = code.add(mean, epsilon)?;
     let root = code.call("sqrt", &[mean], &[])?;

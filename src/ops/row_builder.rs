@@ -133,7 +133,8 @@ impl RowBuilder {
             Reg::Input(i) if i >= self.reads.len() => Ok(i - self.reads.len()),
             _ => Err(Error::internal("row kernel", "only a phase's value is kept")),
         };
-        let kept = kept.iter().map(|values| values.iter().map(phase).collect::<Result<Vec<usize>>>());
+        let kept =
+            kept.iter().map(|values| values.iter().map(phase).collect::<Result<Vec<usize>>>());
         let kept = kept.collect::<Result<Vec<_>>>()?;
         let Self { rows, operands, reads, phases } = self;
         let card = RowKernel { rule, rows, reads, phases, elements, kept };

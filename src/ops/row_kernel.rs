@@ -107,9 +107,8 @@ impl Op for RowKernel {
         self.rows.check(&self.name(), &self.reads, inputs)?;
         let full = TensorType::f32(&self.rows.shape);
         let mut types = vec![full; self.elements.outputs.len()];
-        let value = |values: &Vec<usize>| {
-            TensorType::f32([self.rows.outer(), &[values.len()]].concat())
-        };
+        let value =
+            |values: &Vec<usize>| TensorType::f32([self.rows.outer(), &[values.len()]].concat());
         types.extend(self.kept.iter().map(value));
         Ok(types)
     }

@@ -3,7 +3,7 @@
 use super::map::to_u32;
 use super::program::Program;
 use super::row_kernel::{Phase, RowKernel, RowReduction};
-use super::row_reads::{RowCode, reads};
+use super::row_reads::RowCode;
 use super::softmax::row_launch_by;
 use crate::error::Result;
 use crate::graph::{LowerContext, Lowered, Op};
@@ -49,8 +49,7 @@ pub(super) fn lower_row_kernel(op: &RowKernel, cx: &LowerContext<'_>) -> Result<
         body.push_str("    if live && lane == 0u {\n");
         for (place, value) in values.iter().enumerate() {
             let count = values.len();
-            let _ =
-                writeln!(body, "        kept{i}[row * {count}u + {place}u] = value{value}.x;");
+            let _ = writeln!(body, "        kept{i}[row * {count}u + {place}u] = value{value}.x;");
         }
         body.push_str("    }\n");
     }
@@ -89,7 +88,7 @@ fn loops_of(op: &RowKernel) -> Vec<Range<usize>> {
             Some(run)
                 if !first(k)
                     && !first(run.start)
-                    && !run.clone().any(|v| reads(&phase.before, op.reads.len() + v)) =>
+                    && !run.clone().any(|v| phase.before.reads(op.reads.len() + v)) =>
             {
                 run.end = k + 1;
             }
@@ -118,7 +117,9 @@ fn reduce(op: &RowKernel, group: Range<usize>, code: &mut RowCode, body: &mut St
     body.push_str(&code.columns(random));
     body.push_str(&code.loads(phases.iter().map(|(_, p)| &p.before)));
     if !code.whole && !first {
-        body.push_str("        let inside = vec4<u32>(c, c + 1u, c + 2u, c + 3u) < vec4<u32>(cols);\n");
+        body.push_str(
+            "        let inside = vec4<u32>(c, c + 1u, c + 2u, c + 3u) < vec4<u32>(cols);\n",
+        );
     }
     for (k, phase) in &phases {
         let (text, results) = phase.before.wgsl(&code.names, &mut code.words, "            ");

@@ -1,7 +1,7 @@
 //! How a kernel over rows reads its operands, as WGSL: what is read once per row, and what for each four columns.
 
 use super::layout::Layout;
-use super::program::{Program, Reg, Words, step_operand};
+use super::program::{Program, Words, step_operand};
 use crate::error::{Error, Result};
 use crate::graph::{LowerContext, TensorType};
 use crate::kernels::{Bind, Source};
@@ -255,7 +255,10 @@ impl RowCode {
             }
         }
         if random {
-            let _ = writeln!(text, "        let index = vec4<u32>(start + c) + vec4<u32>(0u, 1u, 2u, 3u);");
+            let _ = writeln!(
+                text,
+                "        let index = vec4<u32>(start + c) + vec4<u32>(0u, 1u, 2u, 3u);"
+            );
         }
         text
     }
@@ -264,7 +267,7 @@ impl RowCode {
     pub fn loads<'a>(&self, programs: impl Iterator<Item = &'a Program> + Clone) -> String {
         let mut text = String::new();
         for (i, load) in self.loads.iter().enumerate() {
-            let read = programs.clone().any(|p| reads(p, i));
+            let read = programs.clone().any(|p| p.reads(i));
             if let Some(load) = load.as_ref().filter(|_| read) {
                 let _ = writeln!(text, "        let x{i} = {load};");
             }
@@ -293,12 +296,6 @@ impl RowCode {
     pub const fn element(&self) -> &'static str {
         if self.whole { "Quad" } else { "f32" }
     }
-}
-
-/// Whether a program reads its input `i`.
-pub(super) fn reads(program: &Program, i: usize) -> bool {
-    let args = program.instrs.iter().flat_map(|instr| &instr.args);
-    args.chain(&program.outputs).any(|reg| *reg == Reg::Input(i))
 }
 
 /// Axes and strides without extents of 1, neighbours merged.

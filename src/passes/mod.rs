@@ -6,6 +6,7 @@ mod dce;
 mod fold;
 mod fuse;
 mod materialise;
+mod merge_rows;
 mod rewrite;
 mod rows;
 

@@ -84,9 +84,7 @@ fn rms_normalization_agrees_with_the_oracle_in_value_and_gradient() {
         let step = layer_step(&layer, &[&x], &[&scale], None).unwrap();
         let name = format!("rms normalization {shape:?} {given:?}");
         check_gradients(&name, &step, &[&x, &scale], |at| {
-            over(&at[0], shape, axes, |rows, cols| {
-                norm::rms_norm(rows, cols, Some(&at[1]), 1e-2)
-            })
+            over(&at[0], shape, axes, |rows, cols| norm::rms_norm(rows, cols, Some(&at[1]), 1e-2))
         });
         assert!(step.inputs[0].iter().any(|d| d.abs() > 1e-3), "{name}");
     }
@@ -156,8 +154,7 @@ fn models_with_normalization_train() -> Result<()> {
     // 6 · 16 + 16, 2 · 16, 16 · 8 + 8, 8, 8 + 1.
     assert!(summary.contains("Total params: 297"), "{summary}");
     let x = numbers(&[101, 6], 7);
-    let y: Vec<f32> =
-        x.as_f32()?.chunks(6).map(|row| row[0] * row[1] - row[2]).collect();
+    let y: Vec<f32> = x.as_f32()?.chunks(6).map(|row| row[0] * row[1] - row[2]).collect();
     let data = TensorDataset::new(x.clone(), Tensor::f32([101, 1], y)?)?;
     let compile = || Compile::new(Adam::new(1e-2), Loss::MeanSquaredError);
     let mut trainer = model()?.compile(device(), compile())?;
@@ -166,8 +163,7 @@ fn models_with_normalization_train() -> Result<()> {
     let after = trainer.evaluate(&data)?.loss;
     assert!(after < 0.2 * before, "from {before} to {after}");
     let weights = trainer.weights()?;
-    for name in
-        ["layer_normalization/gamma", "layer_normalization/beta", "rms_normalization/scale"]
+    for name in ["layer_normalization/gamma", "layer_normalization/beta", "rms_normalization/scale"]
     {
         let (_, tensor) = weights.iter().find(|w| w.0 == name).expect("a weight");
         let first = tensor.as_f32()?[0];

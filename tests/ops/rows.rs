@@ -1,7 +1,9 @@
 //! Kernels over rows: what is exact, far out, masked, in how many launches, and the same each time.
 
 use crate::gradient::gradient_graph;
-use crate::harness::{check_case, check_case_on, execute, families, feeds, operands, run_case, wide};
+use crate::harness::{
+    check_case, check_case_on, execute, families, feeds, operands, run_case, wide,
+};
 use crate::oracle;
 use crate::reference::compare::compare;
 use crate::reference::random::uniform;
@@ -151,7 +153,8 @@ fn constant_rows() {
 fn large_and_small_numbers() {
     for size in [1e15f32, 1e-15] {
         let data: Vec<f32> = uniform(6, 3 * 37, -2.0, 2.0).iter().map(|v| v * size).collect();
-        for mut case in [Case::layer_norm(&[3, 37], 1, true, true), Case::rms_norm(&[3, 37], 1, true)]
+        for mut case in
+            [Case::layer_norm(&[3, 37], 1, true, true), Case::rms_norm(&[3, 37], 1, true)]
         {
             // Tiny rows are normalized only without an epsilon.
             case.params[0] = if size > 1.0 { 1e-3 } else { 0.0 };
@@ -198,8 +201,7 @@ fn masked_rows() {
         let dy = wide(&dy);
         (r * COLS..(r + 1) * COLS).map(|i| want[i] * dy[i]).sum()
     };
-    let slope: Vec<f64> =
-        (0..3 * COLS).map(|i| want[i] * (wide(&dy)[i] - dot(i / COLS))).collect();
+    let slope: Vec<f64> = (0..3 * COLS).map(|i| want[i] * (wide(&dy)[i] - dot(i / COLS))).collect();
     assert!(slope.iter().any(|v| v.abs() > 0.01));
     for (kind, out) in [(Keep, 0.0), (Additive, f32::NEG_INFINITY), (Additive, f32::MIN)] {
         let case = Case::masked_softmax(&[3, COLS], &[3, COLS], kind);
@@ -209,8 +211,7 @@ fn masked_rows() {
         if kind == Keep {
             data.iter_mut().zip(&kept).filter(|(_, k)| **k == 0.0).for_each(|(v, _)| *v = f32::NAN);
         }
-        let inputs =
-            [data, mask].map(|v| Tensor::f32([3, COLS], v).expect("right length"));
+        let inputs = [data, mask].map(|v| Tensor::f32([3, COLS], v).expect("right length"));
         for caps in families() {
             let y = run_case(&case, &inputs, &Passes::default(), &caps).f32("out0");
             compare("masked softmax", &y, &want, 2e-6, 0.0).unwrap_or_else(|e| panic!("{e}"));
@@ -284,11 +285,7 @@ fn launches_are_few() -> anyhow::Result<()> {
             &[ROW, ROW, "reduce/column_sums"],
         ),
         (|g, x| g.layer_norm(x[0], None, None, 1, 1e-3), &[0], &[ROW, ROW]),
-        (
-            |g, x| g.rms_norm(x[0], Some(x[1]), 1, 1e-3),
-            &[0, 1],
-            &[ROW, ROW, "reduce/column_sums"],
-        ),
+        (|g, x| g.rms_norm(x[0], Some(x[1]), 1, 1e-3), &[0, 1], &[ROW, ROW, "reduce/column_sums"]),
         (|g, x| g.masked_softmax(x[0], x[3], Additive), &[0, 3], &[ROW, ROW]),
         (|g, x| g.variance(x[0], &[1], true), &[0], &[ROW, ROW]),
         (|g, x| g.log_sum_exp(x[0], &[1], true), &[0], &[ROW, ROW]),
@@ -358,8 +355,7 @@ fn fused_and_not(graph: &Graph, caps: &DeviceCaps) -> [Vec<Vec<f32>>; 2] {
                 (n.op.attrs(), Tensor::f32(shape, data).expect("right length"))
             })
             .collect();
-        let fed: Vec<(&str, Tensor)> =
-            named.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
+        let fed: Vec<(&str, Tensor)> = named.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
         let ran = execute(graph, &passes, caps, &fed, &[&[]]);
         graph.outputs().iter().map(|(name, _)| ran.f32(name)).collect()
     })

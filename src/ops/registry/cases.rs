@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::ops::table::{self, Row};
 use crate::ops::{
-    ColumnSums, CrossEntropy, CrossEntropyKind, Instr, Map, Program, Read, ReduceKind, Reg, Rows, SegmentSum,
-    SoftmaxMask,
+    ColumnSums, CrossEntropy, CrossEntropyKind, Instr, Map, Program, Read, ReduceKind, Reg, Rows,
+    SegmentSum, SoftmaxMask,
 };
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
@@ -176,9 +176,8 @@ impl Case {
     /// Division by the root mean square of the last axes. `args`: how many, whether there is a gamma. `params`: epsilon.
     #[must_use]
     pub fn rms_norm(shape: &[usize], axes: usize, gamma: bool) -> Self {
-        let build: Build = |g, c, x| {
-            Ok(vec![g.rms_norm(x[0], x.get(1).copied(), c.args[0], c.params[0])?])
-        };
+        let build: Build =
+            |g, c, x| Ok(vec![g.rms_norm(x[0], x.get(1).copied(), c.args[0], c.params[0])?]);
         let row = &shape[shape.len() - axes..];
         let mut inputs = vec![Sample::f32(shape, (-2.0, 2.0))];
         inputs.extend(gamma.then(|| Sample::f32(row, (0.5, 1.5))));

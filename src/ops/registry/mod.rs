@@ -6,8 +6,8 @@
 
 mod cases;
 
-use super::{CrossEntropyKind, SoftmaxMask};
 use super::table::{Derivative, ROWS, Row};
+use super::{CrossEntropyKind, SoftmaxMask};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
