@@ -38,7 +38,8 @@ pub(super) fn mean_of(kernel: &mut RowBuilder, x: Reg, share: Reg) -> Result<[Re
     Ok([first, offset])
 }
 
-/// x - mean, by what [`mean_of`] gives.
+/// x - mean, by what [`mean_of`] gives. The order matters: x less the first element is exact if both are near. A
+/// compiler that reorders sums, as Metal's fast math may, leaves what a rounded mean gives.
 pub(super) fn centred(code: &mut Code, x: Reg, [first, offset]: [Reg; 2]) -> Result<Reg> {
     let shifted = code.sub(x, first)?;
     code.sub(shifted, offset)

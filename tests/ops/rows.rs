@@ -315,6 +315,26 @@ fn launches_are_few() -> anyhow::Result<()> {
 }
 
 #[test]
+fn statistics_have_the_shapes_of_reductions() -> anyhow::Result<()> {
+    let mut g = Graph::new();
+    let x = g.input("x", [4, 3, 5], DType::F32);
+    for (axes, keep, shape) in [
+        (&[2usize][..], false, &[4usize, 3][..]),
+        (&[2], true, &[4, 3, 1]),
+        (&[2, 0], false, &[3]),
+        (&[0, 2], true, &[1, 3, 1]),
+        (&[], false, &[]),
+        (&[], true, &[1, 1, 1]),
+    ] {
+        let sum = g.sum(x, axes, keep)?;
+        let both = [g.variance(x, axes, keep)?, g.log_sum_exp(x, axes, keep)?];
+        assert!(both.iter().all(|&v| g.shape(v).dims() == shape), "{axes:?} {keep}");
+        assert_eq!(g.shape(sum).dims(), shape);
+    }
+    Ok(())
+}
+
+#[test]
 fn wrong_operands_are_refused() {
     let mut g = Graph::new();
     let x = g.input("x", [4, 3, 5], DType::F32);
