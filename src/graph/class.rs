@@ -1,5 +1,6 @@
 //! The structural classes that passes and the planner match on.
 
+use super::row_kernel::RowKernel;
 use super::structure::{Contraction, Map, Reduce};
 use crate::tensor::{Exact, SharedTensor};
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub enum Class<'a> {
     Reduction(&'a Reduce),
     /// Sums of products over a shared axis, with an elementwise epilogue on each result.
     Contraction(&'a Contraction),
+    /// Reductions over each row, and results that use what was reduced.
+    Rows(&'a RowKernel),
     /// Elements moved, none computed.
     Movement(Movement),
     /// A kernel that passes leave alone.
@@ -74,6 +77,7 @@ impl<'a> Class<'a> {
             Self::Leaf(_)
             | Self::Reduction(_)
             | Self::Contraction(_)
+            | Self::Rows(_)
             | Self::Movement(_)
             | Self::Opaque => None,
         }
@@ -87,6 +91,7 @@ impl<'a> Class<'a> {
             Self::Leaf(_)
             | Self::Elementwise(_)
             | Self::Reduction(_)
+            | Self::Rows(_)
             | Self::Movement(_)
             | Self::Opaque => None,
         }
@@ -99,6 +104,21 @@ impl<'a> Class<'a> {
             Self::Reduction(reduce) => Some(reduce),
             Self::Leaf(_)
             | Self::Elementwise(_)
+            | Self::Contraction(_)
+            | Self::Rows(_)
+            | Self::Movement(_)
+            | Self::Opaque => None,
+        }
+    }
+
+    /// The kernel over rows, if the op is one.
+    #[must_use]
+    pub const fn row_kernel(&self) -> Option<&'a RowKernel> {
+        match self {
+            Self::Rows(kernel) => Some(kernel),
+            Self::Leaf(_)
+            | Self::Elementwise(_)
+            | Self::Reduction(_)
             | Self::Contraction(_)
             | Self::Movement(_)
             | Self::Opaque => None,

@@ -9,6 +9,7 @@ mod node;
 mod op;
 mod program;
 mod row;
+mod row_kernel;
 mod structure;
 mod verify;
 
@@ -18,6 +19,7 @@ pub use op::{LowerContext, Lowered, Op, OpRef};
 pub use program::{Instr, Program, Reg};
 pub use row::{Applied, Derivative, IndexUse, Partials, Row};
 pub(crate) use row::{answers, computes};
+pub use row_kernel::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use structure::{Contraction, ContractionSpec, LoadMap, Map, Reduce, ReduceKind};
 
 use crate::error::{Error, Result};

@@ -56,6 +56,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
             | Class::Reduction(_)
             | Class::Contraction(_)
             | Class::Movement(_)
+            | Class::Rows(_)
             | Class::Opaque => rewrite.copy(i)?,
         }
     }

@@ -1,0 +1,92 @@
+//! The row kernel: reductions over each row, each with an elementwise program before and after it, and elementwise
+//! results that use what was reduced. One launch computes a whole normalization or a masked softmax.
+
+use super::row_lower::lower_row_kernel;
+use super::{normalize, row_softmax, row_statistics};
+use crate::error::{Error, Result};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Op, Phase, Read, RowKernel, RowRule, TensorType, Value,
+};
+
+impl Op for RowKernel {
+    fn name(&self) -> String {
+        match self.rule {
+            RowRule::LayerNorm { .. } => "layer_norm",
+            RowRule::RmsNorm { .. } => "rms_norm",
+            RowRule::MaskedSoftmax { .. } => "masked_softmax",
+            RowRule::LogSumExp => "log_sum_exp",
+            RowRule::Variance => "variance",
+            RowRule::Gradient(name) => name,
+        }
+        .into()
+    }
+
+    fn attrs(&self) -> String {
+        let phase = |p: &Phase| format!("{:?} of {} as {}", p.reduction, p.before, p.after);
+        let phases = self.phases.iter().map(phase).collect::<Vec<_>>().join("; ");
+        format!("rows of {}; {phases}; {}", self.rows.cols(), self.elements)
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Rows(self)
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        self.rows.check(&self.name(), &self.reads, inputs)?;
+        let full = TensorType::f32(&self.rows.shape);
+        let mut types = vec![full; self.elements.outputs.len()];
+        let value =
+            |values: &Vec<usize>| TensorType::f32([self.rows.outer(), &[values.len()]].concat());
+        types.extend(self.kept.iter().map(value));
+        Ok(types)
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        let mut partials = vec![None; inputs.len()];
+        let Some(dy) = upstream[0] else { return Ok(partials) };
+        let found = match self.rule {
+            RowRule::LayerNorm { gamma, beta } => {
+                normalize::layer_norm_vjp(graph, &self.rows, [gamma, beta], inputs, outputs, dy)?
+            }
+            RowRule::RmsNorm { gamma } => {
+                normalize::rms_norm_vjp(graph, &self.rows, gamma, inputs, outputs, dy)?
+            }
+            RowRule::MaskedSoftmax { additive } => {
+                row_softmax::masked_softmax_vjp(graph, &self.rows, additive, inputs, outputs, dy)?
+            }
+            RowRule::LogSumExp => {
+                row_softmax::log_sum_exp_vjp(graph, &self.rows, inputs, outputs, dy)?
+            }
+            RowRule::Variance => {
+                row_statistics::variance_vjp(graph, &self.rows, inputs, outputs, dy)?
+            }
+            RowRule::Gradient(name) => {
+                return Err(Error::NotDifferentiable {
+                    op: name.into(),
+                    layer: String::new(),
+                    detail: "the gradient of a row kernel has no gradient; build it from \
+                             elementwise functions and sums"
+                        .into(),
+                });
+            }
+        };
+        for (partial, found) in partials.iter_mut().zip(found) {
+            *partial = found;
+        }
+        Ok(partials)
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        lower_row_kernel(self, cx)
+    }
+
+    fn takes_uniform(&self, input: usize) -> bool {
+        self.reads.contains(&Read::Element(input))
+    }
+}
