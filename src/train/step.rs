@@ -5,7 +5,7 @@ use super::layout::{ArenaLayout, PlacedTensor};
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
-use crate::layers::{Model, Regularizer};
+use crate::layers::{Model, Outputs, Regularizer, WeightKind};
 use crate::optim::{ArenaGradients, GradientTransform, Optimizer, ROW, rows_of};
 use crate::tensor::{DType, Shape};
 
@@ -98,7 +98,7 @@ const TABLES: usize = 3;
 /// Builds the graph of a step over `batch`.
 ///
 /// External buffers: `{role}/x`, `{role}/y` (`x1`, `y1` and so on for further inputs and outputs),
-/// `{role}/weights`, `{role}/order` (u32 row numbers), states `params/i`, `frozen/i`, `{slot}/i` and
+/// `{role}/weights`, `{role}/order` (u32 row numbers), states `params/i`, `frozen/i`, `state/i`, `{slot}/i` and
 /// `{role}/metrics` (for each record the columns side by side, a number per sample). Step parameters: `start`
 /// (first place in the order), `record`, and while training `seed`, `step` and the optimizer's.
 ///
@@ -125,7 +125,8 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         Some(_) => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
         None => None,
     };
-    let predictions = spec.model.apply(&mut g, features, &weights, random)?;
+    let Outputs { values: predictions, state, .. } =
+        spec.model.run(&mut g, features, &[], &weights, random)?;
     if targets.is_empty() {
         for (i, &p) in predictions.iter().enumerate() {
             g.output(&format!("predictions/{i}"), p);
@@ -137,8 +138,9 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
     let penalty = g.in_layer("loss", |g| penalty(g, spec.layout, &arenas))?;
     let total = g.in_layer("loss", |g| record(g, spec, batch, penalty, &ends))?;
     if let Some(optimizer) = spec.optimizer {
+        g.in_layer("state", |g| update_state(g, spec.layout, &arenas, &weights, &state))?;
         let trained = || spec.layout.tensors.iter().zip(&weights);
-        let trained: Vec<Value> = trained().filter(|(t, _)| t.trainable).map(|(_, &w)| w).collect();
+        let trained: Vec<Value> = trained().filter(|(t, _)| t.trainable()).map(|(_, &w)| w).collect();
         let grads = gradients(&mut g, total, &trained)?;
         g.in_layer(optimizer.name(), |g| {
             let penalties = penalty_gradients(g, spec.layout, penalty, &arenas)?;
@@ -217,7 +219,7 @@ fn penalty_gradients(
         let own = layout.tensors.iter().filter(|t| t.arena == arena);
         own.map(PlacedTensor::penalty).any(|r| r != Regularizer::default())
     };
-    let trained = (0..arenas.len()).filter(|&a| layout.arenas[a].trainable && penalised(a));
+    let trained = (0..arenas.len()).filter(|&a| layout.arenas[a].trainable() && penalised(a));
     if let Some(penalty) = penalty {
         let which: Vec<usize> = trained.collect();
         let wrt: Vec<Value> = which.iter().map(|&a| arenas[a]).collect();
@@ -274,6 +276,28 @@ fn record(
     rest.iter().try_fold(first, |sum, &t| g.add(sum, t))
 }
 
+/// Gives the arenas of states the new values of their tensors. A tensor that has none keeps its value.
+fn update_state(
+    g: &mut Graph,
+    layout: &ArenaLayout,
+    arenas: &[Value],
+    present: &[Value],
+    new: &[(String, Value)],
+) -> Result<()> {
+    for (i, arena) in layout.arenas.iter().enumerate() {
+        let own = || layout.tensors.iter().zip(present).filter(|(t, _)| t.arena == i);
+        let newest = |name: &str| new.iter().find(|(known, _)| known == name).map(|(_, v)| *v);
+        if arena.kind != WeightKind::State || !own().any(|(t, _)| newest(&t.name).is_some()) {
+            continue;
+        }
+        let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
+        let values: Vec<Value> = own().map(|(t, &old)| newest(&t.name).unwrap_or(old)).collect();
+        let packed = g.pack(arena.len, &offsets, &values)?;
+        g.update(arenas[i], packed)?;
+    }
+    Ok(())
+}
+
 /// Sorts the gradients of the trained tensors by arena and builds the update.
 fn update(
     g: &mut Graph,
@@ -285,13 +309,13 @@ fn update(
 ) -> Result<()> {
     let layout = spec.layout;
     let of_arena = |(arena, &params): (usize, &Value)| {
-        let trained = layout.tensors.iter().filter(|t| t.trainable);
+        let trained = layout.tensors.iter().filter(|t| t.trainable());
         let own = || trained.clone().zip(grads).filter(|(t, _)| t.arena == arena);
         let offsets = own().map(|(t, _)| t.offset).collect();
         let gradients = own().map(|(_, &g)| g).collect();
         ArenaGradients { arena, params, offsets, gradients, penalty: penalties[arena] }
     };
-    let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable);
+    let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable());
     let arenas: Vec<ArenaGradients> = trained.map(of_arena).collect();
     spec.gradients.build(g, optimizer, &arenas)
 }
