@@ -341,9 +341,8 @@ impl Trainer {
         }
         let wanted: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
         let known: BTreeSet<&str> = wanted.iter().copied().collect();
-        let surplus = all
-            .iter()
-            .filter(|name| !known.contains(*name) && !counts_batches(name, &known));
+        let surplus =
+            all.iter().filter(|name| !known.contains(*name) && !counts_batches(name, &known));
         report.surplus = surplus.map(|&name| name.to_owned()).collect();
         if let Some(name) = report.surplus.first().filter(|_| !map.skip.surplus) {
             let detail =

@@ -118,7 +118,13 @@ impl BatchNormalization {
     }
 
     /// (x - mean) / sqrt(variance + epsilon), scaled and shifted.
-    fn normal(&self, g: &mut Graph, cx: &Context, centred: Value, variance: Value) -> Result<Value> {
+    fn normal(
+        &self,
+        g: &mut Graph,
+        cx: &Context,
+        centred: Value,
+        variance: Value,
+    ) -> Result<Value> {
         let epsilon = g.constant(self.epsilon);
         let shifted = g.add(variance, epsilon)?;
         let deviation = g.unary("sqrt", shifted, &[])?;
@@ -187,7 +193,9 @@ impl Weights {
     /// A variance divided by n as one divided by n - 1.
     fn unbiased(self, g: &mut Graph, variance: Value) -> Result<Value> {
         match self {
-            Self::All(rows) => g.scale(variance, rows as f32 / rows.saturating_sub(1).max(1) as f32),
+            Self::All(rows) => {
+                g.scale(variance, rows as f32 / rows.saturating_sub(1).max(1) as f32)
+            }
             Self::Some(_, count) => {
                 let one = g.constant(1.0);
                 let less = g.sub(count, one)?;
@@ -269,8 +277,6 @@ impl Layer for BatchNormalization {
         let new_mean = self.moved(g, mean, new_mean)?;
         let counted = if self.unbiased { weights.unbiased(g, of_batch)? } else { of_batch };
         let new_variance = self.moved(g, variance, counted)?;
-        Ok(Outputs::from(y)
-            .state("moving_mean", new_mean)
-            .state("moving_variance", new_variance))
+        Ok(Outputs::from(y).state("moving_mean", new_mean).state("moving_variance", new_variance))
     }
 }

@@ -292,9 +292,8 @@ impl Context {
         }
         for (i, (&value, declared)) in values.iter().zip(declared).enumerate() {
             let got = graph.ty(value);
-            let detail = || {
-                format!("output {i}: `apply` gave the first, the layer declares the second")
-            };
+            let detail =
+                || format!("output {i}: `apply` gave the first, the layer declares the second");
             if got.shape != declared.shape {
                 return Err(Error::shape(kind, &[&got.shape, &declared.shape], detail()));
             }

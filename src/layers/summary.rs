@@ -64,16 +64,14 @@ impl Model {
     }
 
     /// The elements of the weights and states of some layers; only of those for which `counts` says so.
-    fn params(
-        &self,
-        layers: impl Iterator<Item = usize>,
-        counts: impl Fn(bool) -> bool,
-    ) -> usize {
+    fn params(&self, layers: impl Iterator<Item = usize>, counts: impl Fn(bool) -> bool) -> usize {
         let own = layers.flat_map(|i| {
             let layer = &self.layers[i];
             layer.weights().into_iter().map(|w| (layer.trainable && w.is_trained(), w.shape.len()))
         });
-        own.filter(|&(trained, _)| counts(trained)).map(|(_, len)| len).fold(0, usize::saturating_add)
+        own.filter(|&(trained, _)| counts(trained))
+            .map(|(_, len)| len)
+            .fold(0, usize::saturating_add)
     }
 
     /// A cell of the output column: a shape, or a list of several.

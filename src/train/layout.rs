@@ -1,7 +1,9 @@
 //! The places of parameters and states in their arenas.
 
 use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
 use crate::layers::{Model, NamedLayer, Regularizer, WeightKind, WeightSpec, stream_of};
+use std::collections::HashMap;
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
 const ALIGN: usize = 64;
@@ -88,9 +90,8 @@ impl ArenaLayout {
                 });
             }
             let len = spec.shape.len().next_multiple_of(ALIGN);
-            let fits = |arena: &Arena| {
-                arena.kind == kind && ((arena.len + len) * 4) as u64 <= max_bytes
-            };
+            let fits =
+                |arena: &Arena| arena.kind == kind && ((arena.len + len) * 4) as u64 <= max_bytes;
             // Only the last arena of each kind is filled, so places follow the model's order.
             let last = layout.arenas.iter().rposition(|a| a.kind == kind);
             let arena = last.filter(|&a| fits(&layout.arenas[a])).unwrap_or_else(|| {
@@ -141,6 +142,33 @@ impl ArenaLayout {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
+    }
+
+    /// Gives the arenas of states the values `new` by name. A tensor that has none keeps its value. `arenas` and
+    /// `tensors` are the present values, in the layout's order.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    pub(crate) fn update_states(
+        &self,
+        g: &mut Graph,
+        arenas: &[Value],
+        tensors: &[Value],
+        new: &[(String, Value)],
+    ) -> Result<()> {
+        let new: HashMap<&str, Value> = new.iter().map(|(name, v)| (name.as_str(), *v)).collect();
+        for (i, arena) in self.arenas.iter().enumerate() {
+            let own = || self.tensors.iter().zip(tensors).filter(|(t, _)| t.arena == i);
+            let newest = |t: &PlacedTensor| new.get(t.name.as_str()).copied();
+            if arena.kind != WeightKind::State || !own().any(|(t, _)| newest(t).is_some()) {
+                continue;
+            }
+            let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
+            let values: Vec<Value> = own().map(|(t, &old)| newest(t).unwrap_or(old)).collect();
+            let packed = g.pack(arena.len, &offsets, &values)?;
+            g.update(arenas[i], packed)?;
+        }
+        Ok(())
     }
 
     /// The initial values of an arena, zero between tensors.

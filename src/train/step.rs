@@ -5,7 +5,7 @@ use super::layout::{ArenaLayout, PlacedTensor};
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
-use crate::layers::{Model, Outputs, Regularizer, WeightKind};
+use crate::layers::{Model, Outputs, Regularizer};
 use crate::optim::{ArenaGradients, GradientTransform, Optimizer, ROW, rows_of};
 use crate::tensor::{DType, Shape};
 
@@ -125,7 +125,7 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         Some(_) => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
         None => None,
     };
-    let Outputs { values: predictions, state, .. } =
+    let Outputs { values: predictions, state, masks } =
         spec.model.run(&mut g, features, &[], &weights, random)?;
     if targets.is_empty() {
         for (i, &p) in predictions.iter().enumerate() {
@@ -138,9 +138,15 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
     let penalty = g.in_layer("loss", |g| penalty(g, spec.layout, &arenas))?;
     let total = g.in_layer("loss", |g| record(g, spec, batch, penalty, &ends))?;
     if let Some(optimizer) = spec.optimizer {
-        g.in_layer("state", |g| update_state(g, spec.layout, &arenas, &weights, &state))?;
+        if masks.iter().flatten().any(Option::is_some) {
+            log::warn!(
+                "an output has a mask, which its loss and metrics do not heed: masked positions count"
+            );
+        }
+        g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &weights, &state))?;
         let trained = || spec.layout.tensors.iter().zip(&weights);
-        let trained: Vec<Value> = trained().filter(|(t, _)| t.trainable()).map(|(_, &w)| w).collect();
+        let trained: Vec<Value> =
+            trained().filter(|(t, _)| t.trainable()).map(|(_, &w)| w).collect();
         let grads = gradients(&mut g, total, &trained)?;
         g.in_layer(optimizer.name(), |g| {
             let penalties = penalty_gradients(g, spec.layout, penalty, &arenas)?;
@@ -274,28 +280,6 @@ fn record(
     g.update(metrics, recorded)?;
     let (first, rest) = (totals[0], &totals[1..]);
     rest.iter().try_fold(first, |sum, &t| g.add(sum, t))
-}
-
-/// Gives the arenas of states the new values of their tensors. A tensor that has none keeps its value.
-fn update_state(
-    g: &mut Graph,
-    layout: &ArenaLayout,
-    arenas: &[Value],
-    present: &[Value],
-    new: &[(String, Value)],
-) -> Result<()> {
-    for (i, arena) in layout.arenas.iter().enumerate() {
-        let own = || layout.tensors.iter().zip(present).filter(|(t, _)| t.arena == i);
-        let newest = |name: &str| new.iter().find(|(known, _)| known == name).map(|(_, v)| *v);
-        if arena.kind != WeightKind::State || !own().any(|(t, _)| newest(&t.name).is_some()) {
-            continue;
-        }
-        let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
-        let values: Vec<Value> = own().map(|(t, &old)| newest(&t.name).unwrap_or(old)).collect();
-        let packed = g.pack(arena.len, &offsets, &values)?;
-        g.update(arenas[i], packed)?;
-    }
-    Ok(())
 }
 
 /// Sorts the gradients of the trained tensors by arena and builds the update.

@@ -173,8 +173,8 @@ impl Trainer {
         let slots = self.slots();
         for (i, Slot { name, .. }) in slots.iter().enumerate() {
             let twice = slots[..i].iter().any(|slot| slot.name == *name);
-            let own =
-                ["params", "frozen", "state", "constants", "kept", "profile"].contains(name) || ROLES.contains(name);
+            let own = ["params", "frozen", "state", "constants", "kept", "profile"].contains(name)
+                || ROLES.contains(name);
             if twice || own || name.is_empty() || name.contains('/') {
                 let detail = "each slot of an optimizer has a different name, without `/`; \
                               this one is taken; rename it";

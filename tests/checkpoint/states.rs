@@ -106,7 +106,8 @@ fn files_of_weights_have_the_states() -> Result<()> {
     let linear = |module: &str| ["bias", "weight"].map(|w| format!("{module}.{w}"));
     assert_eq!(
         names,
-        [linear("0").to_vec(), of("1").to_vec(), of("4.0").to_vec(), linear("4.1").to_vec()].concat()
+        [linear("0").to_vec(), of("1").to_vec(), of("4.0").to_vec(), linear("4.1").to_vec()]
+            .concat()
     );
     let one = parts.tensors["1.bias"].clone();
     for module in ["1", "4.0"] {

@@ -18,7 +18,8 @@ fn of_batch(x: &[f64], gamma: &[f64], beta: &[f64], epsilon: f64) -> Vec<f64> {
 fn columns(shape: &[usize], seed: u32, mean: f32, spread: f32) -> Tensor {
     let width = shape[shape.len() - 1];
     let drawn = uniform(seed, shape.iter().product(), -1.0, 1.0);
-    let place = |(i, v): (usize, &f32)| mean + v * spread * (1.0 + (i % width) as f32 / width as f32);
+    let place =
+        |(i, v): (usize, &f32)| mean + v * spread * (1.0 + (i % width) as f32 / width as f32);
     Tensor::f32(shape, drawn.iter().enumerate().map(place).collect::<Vec<_>>()).unwrap()
 }
 
@@ -72,7 +73,8 @@ fn scale_and_center_may_be_left_out() {
         let layer = BatchNormalization::new().scale(scale).center(center);
         let names: Vec<String> =
             layer.weights(&samples(&[&x])).into_iter().map(|spec| spec.name).collect();
-        let own = [(scale, "gamma"), (center, "beta"), (true, "moving_mean"), (true, "moving_variance")];
+        let own =
+            [(scale, "gamma"), (center, "beta"), (true, "moving_mean"), (true, "moving_variance")];
         let own: Vec<&str> = own.iter().filter(|o| o.0).map(|o| o.1).collect();
         assert_eq!(names, own);
         let w: Vec<Tensor> = (all.iter().zip([scale, center, true, true]))
@@ -125,7 +127,10 @@ fn alone(layer: BatchNormalization, sample: &[usize]) -> Result<Trainer> {
 /// The tensors whose name ends in `name`.
 fn state(trainer: &Trainer, name: &str) -> Result<Vec<f32>> {
     let all = trainer.weights()?.into_iter();
-    Ok(all.filter(|(n, _)| n.ends_with(name)).flat_map(|(_, t)| t.as_f32().unwrap().to_vec()).collect())
+    Ok(all
+        .filter(|(n, _)| n.ends_with(name))
+        .flat_map(|(_, t)| t.as_f32().unwrap().to_vec())
+        .collect())
 }
 
 #[test]
@@ -154,7 +159,13 @@ fn moving_statistics_follow_the_rules_of_keras_and_of_torch() -> Result<()> {
             }
         }
         assert_close("moving mean", &state(&trainer, "moving_mean")?, &mean, 1e-5, 1e-6);
-        assert_close("moving variance", &state(&trainer, "moving_variance")?, &variance, 1e-5, 1e-6);
+        assert_close(
+            "moving variance",
+            &state(&trainer, "moving_variance")?,
+            &variance,
+            1e-5,
+            1e-6,
+        );
         // Prediction takes them.
         let y = trainer.predict(&x)?;
         let (ones, zeros) = (vec![1.0; 3], vec![0.0; 3]);
@@ -301,8 +312,7 @@ fn settings_and_shapes_that_do_not_suit_are_refused() {
     }
     says(&refusal(name, new(), &[]), &["an axis of features"]);
     says(&refusal(name, new().gamma_regularizer(Regularizer::l2(-1.0)), &[3]), &["l2 = -1"]);
-    let states = |specs: Vec<WeightSpec>| {
-        specs.into_iter().filter(|s| s.kind == WeightKind::State).count()
-    };
+    let states =
+        |specs: Vec<WeightSpec>| specs.into_iter().filter(|s| s.kind == WeightKind::State).count();
     assert_eq!(states(new().weights(&[[4].into()])), 2);
 }

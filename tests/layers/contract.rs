@@ -121,7 +121,12 @@ fn training_alone_writes_states_and_all_else_reads_them() -> Result<()> {
     assert_eq!(model.output_names(), ["counter", "counter_1"]);
     assert_eq!(model.output_shapes(), [Shape::from([2]), Shape::from([2])]);
     let text = model.summary();
-    for line in ["[(None, 2), (None, 2)]", "Total params: 5 ", "Trainable params: 1 ", "Non-trainable params: 4 "] {
+    for line in [
+        "[(None, 2), (None, 2)]",
+        "Total params: 5 ",
+        "Trainable params: 1 ",
+        "Non-trainable params: 4 ",
+    ] {
         assert!(text.contains(line), "{line}: {text}");
     }
     let mut trainer = model.compile(device(), compile())?;
@@ -129,7 +134,8 @@ fn training_alone_writes_states_and_all_else_reads_them() -> Result<()> {
     let fit = |epochs| Fit::new().epochs(epochs).batch_size(4).verbose(Verbose::Silent);
     for epochs in [1, 2] {
         // Ten samples in batches of four: three steps in an epoch, the last with a short batch.
-        let history = trainer.fit(&pairs(10)?, fit(epochs).initial_epoch(epochs - 1).shuffle(false));
+        let history =
+            trainer.fit(&pairs(10)?, fit(epochs).initial_epoch(epochs - 1).shuffle(false));
         assert_eq!(history?.epochs.len(), 1);
         let steps = trainer.steps() as f32;
         assert_eq!(steps, 3.0 * epochs as f32);
@@ -300,7 +306,12 @@ fn parts_of_a_layer_have_paths() -> Result<()> {
     let path = |part: &str, w: &str| format!("block_3/{part}/{w}");
     assert_eq!(
         names,
-        [path("value", "kernel"), path("value", "bias"), path("gate", "kernel"), path("gate", "bias")]
+        [
+            path("value", "kernel"),
+            path("value", "bias"),
+            path("gate", "kernel"),
+            path("gate", "bias")
+        ]
     );
     assert_ne!(before[0].1, before[2].1);
     assert!(model.summary().contains("Non-trainable params: 15 "));

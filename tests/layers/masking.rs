@@ -75,7 +75,8 @@ fn masks_travel_through_layers_that_keep_the_time() -> Result<()> {
     let x2 = Tensor::f32([3, 4, 2], x2)?;
     let or = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a.max(*b)).collect::<Vec<f32>>();
     let own = flags(&counts);
-    let side: Vec<f32> = own.chunks(4).zip(other.chunks(4)).flat_map(|(a, b)| [a, b].concat()).collect();
+    let side: Vec<f32> =
+        own.chunks(4).zip(other.chunks(4)).flat_map(|(a, b)| [a, b].concat()).collect();
     let half: Vec<f32> = own.chunks(4).flat_map(|a| [a, &[1.0; 4]].concat()).collect();
     type Build = fn(&SymbolicTensor, &SymbolicTensor, &SymbolicTensor) -> SymbolicTensor;
     // The first and the second sequence masked, and the second without its mask.
@@ -85,9 +86,11 @@ fn masks_travel_through_layers_that_keep_the_time() -> Result<()> {
         ("dropout", |a, _, _| a.then(Dropout::new(0.5)), Some(own.clone())),
         ("norm", |a, _, _| a.then(BatchNormalization::new()), Some(own.clone())),
         ("steps", |a, _, _| a.then(TimeDistributed::new(Dense::new(3))), Some(own.clone())),
-        ("inside", |a, _, _| {
-            a.then(Sequential::new([4, 2]).add(Dense::new(5)).add(Activation::Relu))
-        }, Some(own.clone())),
+        (
+            "inside",
+            |a, _, _| a.then(Sequential::new([4, 2]).add(Dense::new(5)).add(Activation::Relu)),
+            Some(own.clone()),
+        ),
         ("flat", |a, _, _| a.then(Flatten), None),
         ("turned", |a, _, _| a.then(Permute::new([2, 1])), None),
         ("both", |a, b, _| merge(Add, [a, b]), Some(or(&own, &other))),
@@ -107,7 +110,13 @@ fn masks_travel_through_layers_that_keep_the_time() -> Result<()> {
             model.weights().zip(3..).map(|((_, s), i)| numbers(s.shape.dims(), i)).collect();
         let weights: Vec<Tensor> = weights
             .into_iter()
-            .map(|w| Tensor::f32(w.shape(), w.as_f32().unwrap().iter().map(|v| v.abs()).collect::<Vec<_>>()).unwrap())
+            .map(|w| {
+                Tensor::f32(
+                    w.shape(),
+                    w.as_f32().unwrap().iter().map(|v| v.abs()).collect::<Vec<_>>(),
+                )
+                .unwrap()
+            })
             .collect();
         let (_, mask) = masked(&model, &[&x, &x2], &weights)?;
         let mask = mask.map(|mask| mask.as_f32().unwrap().to_vec());

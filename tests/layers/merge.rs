@@ -76,7 +76,8 @@ fn differences_are_of_exactly_two() {
 #[test]
 fn of_equal_elements_the_first_has_the_gradient() {
     let x = [Tensor::f32([1, 2], [1.0, 5.0]).unwrap(), Tensor::f32([1, 2], [1.0, 4.0]).unwrap()];
-    for (layer, second) in [(LayerHandle::from(Maximum), [1.0, 0.0]), (Minimum.into(), [0.0, 1.0])] {
+    for (layer, second) in [(LayerHandle::from(Maximum), [1.0, 0.0]), (Minimum.into(), [0.0, 1.0])]
+    {
         let model = merged(layer, &samples(&refs(&x))).unwrap();
         let step = model_step(&model, &refs(&x), &[], None).unwrap();
         let dy = upstream(0, 2);

@@ -13,7 +13,8 @@ fn weights_of(model: &Model) -> Vec<Tensor> {
 
 #[test]
 fn a_model_inside_gives_what_its_layers_give() -> Result<()> {
-    let inner = Sequential::new([5]).add(Dense::new(4).activation(Activation::Tanh)).add(PRelu::new());
+    let inner =
+        Sequential::new([5]).add(Dense::new(4).activation(Activation::Tanh)).add(PRelu::new());
     let outer = Sequential::new([3])
         .add(Dense::new(5))
         .add_named("encoder", &inner)
@@ -44,7 +45,8 @@ fn a_model_inside_gives_what_its_layers_give() -> Result<()> {
     let summary = outer.summary();
     assert!(summary.contains("encoder (Sequential)") && summary.contains("(None, 4)"), "{summary}");
     assert!(!summary.contains("p_re_lu"), "{summary}");
-    let total = format!("Total params: {} ", weights.iter().map(|w| w.shape().len()).sum::<usize>());
+    let total =
+        format!("Total params: {} ", weights.iter().map(|w| w.shape().len()).sum::<usize>());
     assert!(summary.contains(&total), "{summary}");
     // A path deeper.
     let deeper = Sequential::new([3]).add(&outer).build()?;

@@ -35,7 +35,13 @@ fn a_closure_is_a_layer() -> Result<()> {
     let step = model_step(&model, &refs(&x), &[], None)?;
     let want: Vec<f64> = wide(&x[0]).iter().zip(wide(&x[1])).map(|(a, b)| a * b).collect();
     assert_close("product", step.y(), &want, 1e-6, 1e-6);
-    assert_close("neg", step.outputs[1].as_f32()?, &wide(&x[0]).iter().map(|v| -v).collect::<Vec<_>>(), 0.0, 0.0);
+    assert_close(
+        "neg",
+        step.outputs[1].as_f32()?,
+        &wide(&x[0]).iter().map(|v| -v).collect::<Vec<_>>(),
+        0.0,
+        0.0,
+    );
     // What is wrong with a closure is said when the model is built.
     let over_batch = Lambda::new(|g, x| g.sum(x[0], &[0], false));
     says(&refusal("lambda", over_batch, &[3]), &["a batch of 13 samples", "[3]"]);
@@ -154,13 +160,17 @@ fn a_layer_at_every_step_agrees_with_it_step_by_step() -> Result<()> {
         let wrapped = TimeDistributed::new(&layer);
         let inner = Shape::from(&shape[2..]);
         let specs = wrapped.weights(&samples(&[&x]));
-        let w: Vec<Tensor> = specs.iter().zip(5..).map(|(s, i)| numbers(s.shape.dims(), i)).collect();
+        let w: Vec<Tensor> =
+            specs.iter().zip(5..).map(|(s, i)| numbers(s.shape.dims(), i)).collect();
         let step = layer_step(&wrapped, &[&x], &refs(&w), None)?;
         // The same rows as one batch.
         let rows = shape[0] * shape[1];
         let flat = Tensor::f32([&[rows], inner.dims()].concat(), x.as_f32()?)?;
         let alone = layer_step(layer.layer(), &[&flat], &refs(&w), None)?;
-        assert_eq!((step.y(), &step.inputs, &step.weights), (alone.y(), &alone.inputs, &alone.weights));
+        assert_eq!(
+            (step.y(), &step.inputs, &step.weights),
+            (alone.y(), &alone.inputs, &alone.weights)
+        );
         assert_eq!(&step.outputs[0].shape().dims()[..2], &shape[..2]);
         assert!(step.inputs[0].iter().any(|d| *d != 0.0));
     }
@@ -170,7 +180,10 @@ fn a_layer_at_every_step_agrees_with_it_step_by_step() -> Result<()> {
     assert_eq!(names, ["time_distributed/dense/kernel", "time_distributed/dense/bias"]);
     let error = refusal("time_distributed", TimeDistributed::new(Dense::new(2)), &[3]);
     says(&error, &["[3]", "sequences [time, ...]"]);
-    says(&refusal("time_distributed", TimeDistributed::new(Dense::new(0)), &[3, 2]), &["units = 0"]);
+    says(
+        &refusal("time_distributed", TimeDistributed::new(Dense::new(0)), &[3, 2]),
+        &["units = 0"],
+    );
     says(&refusal("time_distributed", TimeDistributed::new(Add), &[3, 2]), &["inputs = 1"]);
     Ok(())
 }

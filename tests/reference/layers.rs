@@ -25,7 +25,9 @@ pub fn column_moments(x: &[f64], width: usize, counts: &[bool]) -> (Vec<f64>, Ve
     assert_eq!(x.len(), width * counts.len(), "column_moments: a flag per row");
     let n = counts.iter().filter(|&&c| c).count() as f64;
     let mean_of = |f: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
-        let own = |c: usize| x.chunks(width).zip(counts).filter(|&(_, &k)| k).map(move |(r, _)| f(c, r[c]));
+        let own = |c: usize| {
+            x.chunks(width).zip(counts).filter(|&(_, &k)| k).map(move |(r, _)| f(c, r[c]))
+        };
         (0..width).map(|c| own(c).sum::<f64>() / n).collect()
     };
     let mean = mean_of(&|_, v| v);

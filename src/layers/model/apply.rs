@@ -47,10 +47,9 @@ impl Model {
         random: Option<(Value, Value)>,
     ) -> Result<Outputs> {
         let specs: Vec<WeightSpec> = self.weights().map(|(l, w)| w.within(&l.name)).collect();
-        for (name, given, wanted) in [
-            ("inputs", inputs.len(), self.inputs.len()),
-            ("weights", weights.len(), specs.len()),
-        ] {
+        for (name, given, wanted) in
+            [("inputs", inputs.len(), self.inputs.len()), ("weights", weights.len(), specs.len())]
+        {
             if given != wanted {
                 let detail = format!("the model has {wanted}");
                 return Err(Error::parameter(name, given, detail));

@@ -137,12 +137,7 @@ impl Builder {
     }
 
     /// Appends a use of a layer, and the layer at its first use.
-    fn call(
-        &mut self,
-        name: &str,
-        handle: &LayerHandle,
-        inputs: Vec<usize>,
-    ) -> Result<Vec<usize>> {
+    fn call(&mut self, name: &str, handle: &LayerHandle, inputs: Vec<usize>) -> Result<Vec<usize>> {
         let shapes: Vec<Shape> = inputs.iter().map(|&i| self.shapes[i].clone()).collect();
         let index = match self.layers.iter().position(|known| known.is(handle)) {
             Some(index) => index,
@@ -202,7 +197,9 @@ impl Builder {
         }
         let taken = |name: &str| {
             let inside = |l: &NamedLayer| {
-                l.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                l.name
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             };
             self.layers.iter().any(inside) || self.blocks.iter().any(|b| b.name == name)
         };

@@ -241,7 +241,8 @@ impl Model {
     /// # Errors
     /// [`Error::Parameter`] if no layer has the name.
     pub fn set_trainable(&mut self, layer: &str, trainable: bool) -> Result<()> {
-        let inside = |name: &str| name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('/'));
+        let inside =
+            |name: &str| name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('/'));
         let own = |l: &NamedLayer| l.name == layer || inside(&l.name);
         let mut places: Vec<usize> =
             (0..self.layers.len()).filter(|&i| own(&self.layers[i])).collect();
