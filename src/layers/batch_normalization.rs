@@ -163,9 +163,11 @@ impl Weights {
         let dims = g.shape(x).dims().to_vec();
         let lead = &dims[..dims.len() - 1];
         let rows: usize = lead.iter().product();
-        let Some(mask) = mask.filter(|&mask| lead.starts_with(g.shape(mask).dims())) else {
-            return Ok(Self::All(rows));
-        };
+        let Some(mask) = mask else { return Ok(Self::All(rows)) };
+        if !lead.starts_with(g.shape(mask).dims()) {
+            let detail = "a mask is over the axes before the last";
+            return Err(Error::shape("batch_normalization", &[g.shape(mask), g.shape(x)], detail));
+        }
         let mut aligned = g.shape(mask).dims().to_vec();
         aligned.resize(lead.len(), 1);
         let mask = g.reshape(mask, aligned)?;

@@ -241,6 +241,7 @@ impl Context {
     pub(super) fn run(&self, graph: &mut Graph, layer: &dyn Layer) -> Result<Outputs> {
         graph.in_layer(&self.path, |graph| {
             graph.check(layer.kind(), &self.inputs)?;
+            check_masks(graph, layer.kind(), "input", &self.masks, &self.inputs)?;
             let declared = self.declared(graph, layer)?;
             let mut outputs = layer.apply(graph, self)?;
             self.check_outputs(graph, layer.kind(), &declared, &outputs.values)?;
@@ -327,12 +328,9 @@ impl Context {
 
     /// Checks the masks that a layer gives. If it gives none, an output has the first mask whose axes it has.
     fn complete_masks(&self, graph: &Graph, kind: &str, outputs: &mut Outputs) -> Result<()> {
-        let fits = |mask: Value, value: Value| {
-            graph.shape(value).dims().starts_with(graph.shape(mask).dims())
-        };
         let Some(masks) = &outputs.masks else {
             let kept = |&value: &Value| {
-                self.masks.iter().copied().flatten().find(|&mask| fits(mask, value))
+                self.masks.iter().copied().flatten().find(|&mask| fits(graph, mask, value))
             };
             outputs.masks = Some(outputs.values.iter().map(kept).collect());
             return Ok(());
@@ -341,21 +339,37 @@ impl Context {
             let detail = format!("the layer has {} outputs", outputs.values.len());
             return Err(Error::parameter("masks", masks.len(), detail));
         }
-        for (i, (mask, &value)) in masks.iter().zip(&outputs.values).enumerate() {
-            let Some(mask) = *mask else { continue };
-            graph.check(kind, &[mask])?;
-            if !fits(mask, value) {
-                let shapes = [graph.shape(mask), graph.shape(value)];
-                let detail = format!("the mask of output {i} has its leading axes");
-                return Err(Error::shape(kind, &shapes, detail));
-            }
-            if graph.ty(mask).dtype != DType::F32 {
-                let detail = format!("the mask of output {i} is f32: 1 or 0");
-                return Err(Error::dtype(kind, &[graph.ty(mask).dtype], detail));
-            }
-        }
-        Ok(())
+        check_masks(graph, kind, "output", masks, &outputs.values)
     }
+}
+
+/// Whether a mask has the leading axes of a value.
+fn fits(graph: &Graph, mask: Value, value: Value) -> bool {
+    graph.shape(value).dims().starts_with(graph.shape(mask).dims())
+}
+
+/// Refuses a mask of another shape or type than its input or output may have.
+fn check_masks(
+    graph: &Graph,
+    kind: &str,
+    what: &str,
+    masks: &[Option<Value>],
+    values: &[Value],
+) -> Result<()> {
+    for (i, (mask, &value)) in masks.iter().zip(values).enumerate() {
+        let Some(mask) = *mask else { continue };
+        graph.check(kind, &[mask])?;
+        if !fits(graph, mask, value) {
+            let shapes = [graph.shape(mask), graph.shape(value)];
+            let detail = format!("the mask of {what} {i} has its leading axes: [batch, time]");
+            return Err(Error::shape(kind, &shapes, detail));
+        }
+        if graph.ty(mask).dtype != DType::F32 {
+            let detail = format!("the mask of {what} {i} is f32: 1 or 0");
+            return Err(Error::dtype(kind, &[graph.ty(mask).dtype], detail));
+        }
+    }
+    Ok(())
 }
 
 /// What is declared as `part/NAME`, by `NAME`.

@@ -124,3 +124,34 @@ fn masks_travel_through_layers_that_keep_the_time() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_mask_of_another_length_is_refused() -> Result<()> {
+    let model = Sequential::new([4, 2]).add(Dense::new(3)).add(Flatten).build()?;
+    let mut g = Graph::new();
+    let x = g.input("x", [3, 4, 2], DType::F32);
+    let w = [g.input("w", [2, 3], DType::F32), g.input("b", [3], DType::F32)];
+    let masks: [(&[usize], DType, &[&str]); 4] = [
+        (&[3, 5], DType::F32, &["[3, 5], [3, 4, 2]", "mask of input 0", "leading axes"]),
+        (&[2, 4], DType::F32, &["[2, 4], [3, 4, 2]"]),
+        (&[3, 4, 2, 1], DType::F32, &["[3, 4, 2, 1]"]),
+        (&[3, 4], DType::U32, &["u32", "mask of input 0 is f32"]),
+    ];
+    for (shape, dtype, words) in masks {
+        let mask = g.input("mask", shape, dtype);
+        let error = model.run(&mut g, &[x], &[Some(mask)], &w, None).unwrap_err();
+        says(&error, &["layer `dense`"]);
+        says(&error, words);
+    }
+    for shape in [&[3][..], &[3, 4], &[3, 4, 2]] {
+        let mask = g.input("mask", shape, DType::F32);
+        model.run(&mut g, &[x], &[Some(mask)], &w, None)?;
+    }
+    let norm = Sequential::new([4, 2]).add(BatchNormalization::new()).build()?;
+    let w: Vec<Value> = (0..4).map(|i| g.input(&format!("n{i}"), [2], DType::F32)).collect();
+    let mask = g.input("mask", [3, 4, 2], DType::F32);
+    let random = Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?));
+    let error = norm.run(&mut g, &[x], &[Some(mask)], &w, random).unwrap_err();
+    says(&error, &["layer `batch_normalization`", "before the last"]);
+    Ok(())
+}

@@ -91,7 +91,8 @@ fn dotted(x: &[f64], y: &[f64], [dx, dy]: [&[usize]; 2], [ax, ay]: [usize; 2]) -
 
 #[test]
 fn dot_agrees_with_the_oracle_along_every_pair_of_axes() {
-    let cases: [(&[usize], &[usize], [isize; 2], [usize; 2], &[usize]); 9] = [
+    type Case = (&'static [usize], &'static [usize], [isize; 2], [usize; 2], &'static [usize]);
+    let cases: [Case; 9] = [
         (&[3, 5], &[3, 5], [1, 1], [1, 1], &[1]),
         (&[1, 1], &[1, 1], [-1, -1], [1, 1], &[1]),
         (&[2, 3, 5], &[2, 7, 5], [2, 2], [2, 2], &[3, 7]),
