@@ -167,3 +167,30 @@ fn outputs_and_shapes_of_models_inside() -> Result<()> {
     assert_eq!(model.index_range(0), Some(9));
     Ok(())
 }
+
+#[test]
+fn layers_inside_and_their_uses_draw_different_numbers() -> Result<()> {
+    let noise = || GaussianNoise::new(1.0);
+    let inner = Sequential::new([100]).add(noise()).build()?;
+    let steps = Sequential::new([2, 100]).add(TimeDistributed::new(&inner)).build()?;
+    let x = input([100]);
+    let pair = x.then(RepeatVector::new(2)).then(&steps);
+    let ends = [x.then(noise()), x.then(&inner), x.then(&inner), pair];
+    let model = Model::new([&x], &ends)?;
+    let zeros = Tensor::f32([1, 100], vec![0.0; 100])?;
+    let step = model_step(&model, &[&zeros], &[], Some([1, 2]))?;
+    let drawn: Vec<&[f32]> =
+        step.outputs.iter().flat_map(|t| t.as_f32().unwrap().chunks(100)).collect();
+    assert_eq!(drawn.len(), 5);
+    for i in 0..5 {
+        let (mean, variance) = moments(drawn[i]);
+        assert!(mean.abs() < 0.5 && (0.5..2.0).contains(&variance), "{i}: {mean} {variance}");
+        for j in 0..i {
+            assert_ne!(drawn[i], drawn[j], "{i} and {j}");
+        }
+    }
+    // Evaluation draws none.
+    let step = model_step(&model, &[&zeros], &[], None)?;
+    assert!(step.outputs.iter().all(|t| t.as_f32().unwrap().iter().all(|v| *v == 0.0)));
+    Ok(())
+}
