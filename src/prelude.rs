@@ -19,9 +19,10 @@ pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, Layer, LayerHandle, Masking, Maximum, Minimum, Model, Multiply,
-    Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Reshape, Sequential, Subtract,
-    SymbolicTensor, TimeDistributed, input, input_named, merge,
+    Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum,
+    Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Reshape,
+    RmsNormalization, Sequential, Subtract, SymbolicTensor, TimeDistributed, input, input_named,
+    merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

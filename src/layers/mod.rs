@@ -1,5 +1,6 @@
 //! Layers: functions that build nodes of a graph. They have no kernels.
 
+mod axes;
 mod batch_normalization;
 mod concatenate;
 mod context;
@@ -9,6 +10,7 @@ mod dot;
 mod embedding;
 mod handle;
 mod lambda;
+mod layer_normalization;
 mod masking;
 mod merge;
 mod model;
@@ -31,6 +33,7 @@ pub use dot::Dot;
 pub use embedding::Embedding;
 pub use handle::LayerHandle;
 pub use lambda::Lambda;
+pub use layer_normalization::{LayerNormalization, RmsNormalization};
 pub use masking::Masking;
 pub use merge::{Add, Average, Maximum, Minimum, Multiply, Subtract};
 pub use model::{Call, Model, ModelInput, NamedLayer};

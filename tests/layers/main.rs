@@ -5,6 +5,7 @@ mod batch_normalization;
 mod contract;
 mod embedding;
 mod known;
+mod layer_normalization;
 mod masking;
 mod merge;
 mod models;
