@@ -62,8 +62,9 @@ impl Trainer {
         let caps = self.device.caps();
         let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
         if layout == self.layout {
-            // A layer without weights.
+            // A layer without trained weights may still depend on whether it is frozen.
             self.model = model;
+            self.release_plans();
             return Ok(());
         }
         let mut state = self.state_async(self.fit_state().cloned()).await?;
@@ -84,12 +85,17 @@ impl Trainer {
         fits
     }
 
-    /// Frees what depends on the layout: plans, executors, and the buffers that training changes.
-    fn release_state(&mut self, kept: &[String]) {
+    /// Frees what depends on which layers are frozen: plans and executors.
+    fn release_plans(&mut self) {
         self.executors.clear();
         self.plans.clear();
         self.pool.clear();
         self.trained = None;
+    }
+
+    /// Frees what depends on the layout: plans, executors, and the buffers that training changes.
+    fn release_state(&mut self, kept: &[String]) {
+        self.release_plans();
         for name in self.state_names(kept) {
             self.store.remove(&name);
         }

@@ -145,15 +145,18 @@ impl Trainer {
         for (name, values) in trainer.initial_state() {
             trainer.store.upload(&name, &Tensor::f32([values.len()], values)?)?;
         }
+        for (name, tensor) in trainer.model.constants() {
+            trainer.store.upload(&name, &tensor)?;
+        }
         Ok(trainer)
     }
 
-    /// The initial contents of the buffers that training changes: parameters and the optimizer's slots.
+    /// The initial contents of the buffers that training changes: parameters, states and the optimizer's slots.
     fn initial_state(&self) -> Vec<(String, Vec<f32>)> {
         let mut state = Vec::new();
         for (i, arena) in self.layout.arenas.iter().enumerate() {
             state.push((self.layout.arena_name(i), self.layout.initial(i, self.compile.seed)));
-            for slot in self.slots().iter().filter(|_| arena.trainable) {
+            for slot in self.slots().iter().filter(|_| arena.trainable()) {
                 state.push((self.layout.slot_name(slot.name, i), vec![slot.initial; arena.len]));
             }
         }
@@ -170,8 +173,8 @@ impl Trainer {
         let slots = self.slots();
         for (i, Slot { name, .. }) in slots.iter().enumerate() {
             let twice = slots[..i].iter().any(|slot| slot.name == *name);
-            let own =
-                ["params", "frozen", "kept", "profile"].contains(name) || ROLES.contains(name);
+            let own = ["params", "frozen", "state", "constants", "kept", "profile"].contains(name)
+                || ROLES.contains(name);
             if twice || own || name.is_empty() || name.contains('/') {
                 let detail = "each slot of an optimizer has a different name, without `/`; \
                               this one is taken; rename it";
@@ -209,20 +212,7 @@ impl Trainer {
 
     /// How many ids there are, if the samples of an input are ids.
     pub(super) fn index_range(&self, input: usize) -> Option<usize> {
-        // The input, and what has its elements in another shape.
-        let mut same = vec![input];
-        let mut range = None;
-        for (i, call) in self.model.calls().iter().enumerate() {
-            if call.inputs.iter().any(|tensor| same.contains(tensor)) {
-                let layer = &self.model.layers()[call.layer].layer;
-                let own = layer.takes_indices();
-                range = own.into_iter().chain(range).min();
-                if layer.keeps_elements() {
-                    same.push(self.model.inputs().len() + i);
-                }
-            }
-        }
-        range
+        self.model.index_range(input)
     }
 
     /// What `compile` found odd about the model's outputs, but may be meant. It is in the crate `log` too, and is the

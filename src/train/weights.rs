@@ -5,7 +5,8 @@ use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor};
 
 impl Trainer {
-    /// Every parameter as a host tensor with its name, in the model's order: kernels `[in, out]` as in Keras.
+    /// Every parameter and every state of a layer as a host tensor with its name, in the model's order: kernels
+    /// `[in, out]` as in Keras.
     ///
     /// # Errors
     /// [`Error::Gpu`] if the device fails.
@@ -36,7 +37,7 @@ impl Trainer {
         crate::gpu::block_on(self.weights_async())
     }
 
-    /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes if one does not fit.
+    /// Replaces every parameter and state, in the order of [`Trainer::weights`]. Nothing changes if one does not fit.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] naming the first tensor that does not fit.
