@@ -20,7 +20,7 @@ pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     Add, AlphaDropout, Average, Concatenate, Dense, Dropout, Embedding, Flatten, GaussianNoise,
     Layer, LayerHandle, Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer,
-    Reshape, Sequential, SymbolicTensor, input, input_named, merge,
+    Reshape, Sequential, SimpleRnn, SymbolicTensor, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

@@ -150,7 +150,8 @@ fn bindings_match(module: &Module, call: &KernelCall) -> Result<(), String> {
     if declared != bound {
         return Err(format!("declares {declared:?}, the host binds {bound:?}"));
     }
-    let wanted = if call.step { &[8, 9][..] } else { &[8] };
+    let read = [(8, true), (9, call.step), (10, call.iteration())];
+    let wanted: Vec<u32> = read.iter().filter(|(_, read)| *read).map(|(at, _)| *at).collect();
     if uniforms != wanted {
         return Err(format!("uniform blocks {uniforms:?}, the host binds {wanted:?}"));
     }

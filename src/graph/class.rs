@@ -1,5 +1,6 @@
 //! The structural classes that passes and the planner match on.
 
+use super::scan::{Param, Scan};
 use crate::tensor::Exact;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub enum Leaf {
     Constant(Exact),
     /// A word of the step block.
     Step(usize),
+    /// In the body of a scan: what an iteration is given.
+    Param(Param),
 }
 
 /// A node that moves elements without computing.
@@ -58,6 +61,8 @@ pub enum Class<'a> {
     Contraction,
     /// Elements moved, none computed.
     Movement(Movement),
+    /// A loop, whose body is a graph.
+    Scan(&'a Scan),
     /// A kernel that passes leave alone.
     Opaque,
 }

@@ -7,11 +7,13 @@ mod class;
 mod display;
 mod node;
 mod op;
+mod scan;
 mod verify;
 
 pub use class::{Class, Leaf, Movement};
 pub use node::{Node, NodeId, TensorType, Value};
 pub use op::{LowerContext, Lowered, Op, OpRef};
+pub use scan::{Body, Param, Scan, Table};
 
 use crate::error::{Error, Result};
 use crate::kernels::STEP_WORDS;

@@ -22,6 +22,8 @@ pub struct LowerContext<'a> {
     pub in_place: Vec<Option<usize>>,
     /// The device.
     pub caps: &'a DeviceCaps,
+    /// In the body of a scan, how often the launches are repeated in all: random numbers differ each time.
+    pub iterations: Option<u64>,
 }
 
 /// An op's launches, in order, and the scratch regions that they share.
@@ -161,6 +163,7 @@ impl Op for LeafOp {
             Leaf::State(_) => "state",
             Leaf::Constant(_) => "constant",
             Leaf::Step(_) => "step",
+            Leaf::Param(_) => "param",
         }
         .into()
     }
@@ -170,6 +173,7 @@ impl Op for LeafOp {
             Leaf::Input(name) | Leaf::State(name) => name.to_string(),
             Leaf::Constant(v) => format!("{v:?}"),
             Leaf::Step(i) => i.to_string(),
+            Leaf::Param(param) => format!("{param:?}"),
         }
     }
 

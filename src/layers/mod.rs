@@ -12,6 +12,7 @@ mod normalization;
 mod rectifier;
 mod sequential;
 mod shape;
+mod simple_rnn;
 mod summary;
 mod symbolic;
 
@@ -27,6 +28,7 @@ pub use normalization::Normalization;
 pub use rectifier::{PRelu, RRelu};
 pub use sequential::Sequential;
 pub use shape::{Permute, Reshape};
+pub use simple_rnn::SimpleRnn;
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 
 use crate::activations::Activation;
@@ -258,6 +260,7 @@ mod tests {
             ("LSTM", "lstm"),
             ("GRUCell", "gru_cell"),
             ("BatchNormalizationV2", "batch_normalization_v2"),
+            ("SimpleRNN", "simple_rnn"),
             ("My_Layer", "my__layer"),
             ("aB1Cd", "a_b1_cd"),
             ("Layer-X", "layer_x"),

@@ -242,6 +242,7 @@ pub(super) fn lower_map(
             ("WIDE", (cx.caps.wide_words && len.is_multiple_of(4)).into()),
             ("STEP", code.step.into()),
             ("RANDOM", program.uses_index().into()),
+            ("ITERATION", numbered(program, len, cx)?.into()),
             ("WORDS", words.vec4s().into()),
             ("BINDINGS", code.bindings.into()),
             ("FUNCTIONS", code.functions.into()),
@@ -257,6 +258,13 @@ pub(super) fn lower_map(
         flops: (program.instrs.len() * len) as u64,
     }
     .into())
+}
+
+/// Whether a kernel with `len` results reads the number of its iteration: if it draws random numbers in a loop, which
+/// differ each time. The results of all iterations are numbered through, so they are as many as 32 bits count.
+pub(super) fn numbered(program: &Program, len: usize, cx: &LowerContext<'_>) -> Result<bool> {
+    let Some(times) = cx.iterations.filter(|_| program.uses_index()) else { return Ok(false) };
+    to_u32((len as u64).saturating_mul(times) as usize).map(|_| true)
 }
 
 /// A count as a shader word.

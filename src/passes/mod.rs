@@ -1,5 +1,7 @@
-//! From graph to graph, one file per pass. Each can be switched off; it changes only speed and memory.
+//! From graph to graph, one file per pass. Each can be switched off; it changes only speed and memory. A pass runs in the
+//! bodies of loops too.
 
+mod bodies;
 mod column_sums;
 mod cse;
 mod dce;
@@ -8,10 +10,13 @@ mod fuse;
 mod materialise;
 mod rewrite;
 
-pub(crate) use materialise::materialise;
+pub(crate) use materialise::{materialise, materialise_body};
 
 use crate::error::Result;
 use crate::graph::Graph;
+
+/// A pass, for a graph and for the bodies of its loops.
+type Pass<'a> = &'a dyn Fn(&Graph) -> Result<Graph>;
 
 /// Which passes run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,9 +59,9 @@ impl Passes {
         let mut graph = graph.clone();
         let mut sizes = vec![("built", graph.nodes().len())];
         graph.verify("building")?;
-        let mut apply = |name: &'static str, on: bool, pass: &dyn Fn(&Graph) -> Result<Graph>| {
+        let mut apply = |name: &'static str, on: bool, pass: Pass<'_>| {
             if on {
-                graph = pass(&graph)?;
+                graph = bodies::everywhere(&graph, pass)?;
                 graph.verify(name)?;
                 sizes.push((name, graph.nodes().len()));
             }
@@ -65,7 +70,7 @@ impl Passes {
         apply("fold", self.fold, &fold::fold)?;
         apply("cse", self.cse, &cse::cse)?;
         apply("dce", self.dce, &dce::dce)?;
-        apply("fuse", self.fuse, &|g| fuse::fuse(g, max_buffers))?;
+        apply("fuse", self.fuse, &|g| fuse::fuse(&bodies::separate(g)?, max_buffers))?;
         apply("dce", self.fuse && self.dce, &dce::dce)?;
         apply("column_sums", self.column_sums, &|g| column_sums::column_sums(g, max_buffers))?;
         apply("dce", self.column_sums && self.dce, &dce::dce)?;

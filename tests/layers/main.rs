@@ -10,6 +10,7 @@ mod normalization;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod rectifier;
+mod recurrent;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod shape;

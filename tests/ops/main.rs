@@ -12,6 +12,7 @@ mod extremes;
 mod forward;
 mod gradient;
 mod harness;
+mod loops;
 mod nan;
 mod oracle;
 mod passes;

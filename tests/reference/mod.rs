@@ -21,6 +21,7 @@ pub mod losses;
 pub mod network;
 pub mod optim;
 pub mod random;
+pub mod recurrent;
 pub mod reduce;
 pub mod softmax;
 pub mod special;

@@ -1,0 +1,160 @@
+//! What must be true of every plan.
+
+use super::storage::ALIGN;
+use super::{BufferClass, Dispatch, MAX_LOOPS, Plan, Region, Repeat};
+use crate::error::{Error, Result};
+use crate::kernels::{Access, DYNAMIC_BINDINGS, DeviceCaps};
+use std::collections::{HashMap, HashSet};
+
+impl Plan {
+    /// Checks what must be true of every plan: regions inside their buffers and aligned, in every iteration; one access
+    /// mode per buffer and dispatch; loops that nest; and the device's limits.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] for a limit, [`Error::Internal`] for all else.
+    pub fn verify(&self, caps: &DeviceCaps) -> Result<()> {
+        for buffer in &self.buffers {
+            let (unit, advice) = ("bytes of one buffer", advice(buffer.class));
+            limit(&buffer.name, unit, buffer.bytes, caps.max_buffer_bytes, advice)?;
+        }
+        self.verify_loops()?;
+        for (i, d) in self.dispatches.iter().enumerate() {
+            self.verify_dispatch(i, d, caps)?;
+        }
+        Ok(())
+    }
+
+    fn verify_loops(&self) -> Result<()> {
+        for (i, repeat) in self.repeats.iter().enumerate() {
+            let broken = |what: &str| {
+                let Repeat { body, times, .. } = repeat;
+                Err(Error::internal(format!("plan: {body:?} {times} times"), what))
+            };
+            if repeat.times == 0 || repeat.body.is_empty() {
+                return broken("a loop that runs nothing");
+            }
+            if repeat.body.end > self.dispatches.len() {
+                return broken("dispatches that do not exist");
+            }
+            // Loops come in the order of their beginnings, the outer one first.
+            let nests = |outer: &Repeat| {
+                let (a, b) = (&outer.body, &repeat.body);
+                a.start <= b.start && (b.end <= a.end || a.end <= b.start)
+            };
+            if !self.repeats[..i].iter().all(nests) {
+                return broken("loops that overlap");
+            }
+            // A buffer changes places in one loop at a time.
+            let around = self.repeats[..i].iter().filter(|r| r.body.contains(&repeat.body.start));
+            let mut seen: HashSet<usize> = around.flat_map(|r| &r.swaps).flatten().copied().collect();
+            let classes = [BufferClass::Activation, BufferClass::Arena, BufferClass::State];
+            let fits = |b: &usize| {
+                self.buffers.get(*b).is_some_and(|decl| classes.contains(&decl.class))
+            };
+            if !repeat.swaps.iter().flatten().all(|b| seen.insert(*b) && fits(b)) {
+                return broken("buffers that cannot change places");
+            }
+        }
+        let depth = |i: usize| self.loops_of(i).count();
+        match (0..self.dispatches.len()).find(|&i| depth(i) > MAX_LOOPS) {
+            Some(i) => Err(Error::internal("plan", format!("{} loops around {i}", depth(i)))),
+            None => Ok(()),
+        }
+    }
+
+    fn verify_dispatch(&self, i: usize, d: &Dispatch, caps: &DeviceCaps) -> Result<()> {
+        let broken = |detail: String| Err(Error::internal(format!("plan: {}", d.label), detail));
+        let what = if d.layer.is_empty() {
+            d.label.clone()
+        } else {
+            format!("layer `{}`: {}", d.layer, d.label)
+        };
+        let count = d.bindings.len() as u64;
+        let allowed = u64::from(caps.storage_buffers());
+        let help = "give the op fewer operands: fewer metrics";
+        limit(&what, "storage buffers", count, allowed, help)?;
+        let moving = d.bindings.iter().filter(|(region, _)| region.moves()).count();
+        if moving > DYNAMIC_BINDINGS {
+            return broken(format!("{moving} bindings move"));
+        }
+        let times = self.times_of(i);
+        let mut modes: HashMap<usize, Access> = HashMap::new();
+        for (region, access) in &d.bindings {
+            let buffer = &self.buffers[region.buffer];
+            let unit = format!("bytes of the binding `{}`", buffer.name);
+            limit(&what, &unit, region.bytes, caps.max_binding_bytes, advice(buffer.class))?;
+            self.verify_region(i, &what, region, &times)?;
+            if buffer.class == BufferClass::Input && *access == Access::ReadWrite {
+                return broken(format!("writes the input `{}`", buffer.name));
+            }
+            if *modes.entry(region.buffer).or_insert(*access) != *access {
+                return broken(format!("reads and writes `{}`", buffer.name));
+            }
+        }
+        if d.call.grid.iter().any(|&g| g == 0 || g > caps.max_workgroups) {
+            return broken(format!("grid {:?}", d.call.grid));
+        }
+        Ok(())
+    }
+
+    fn verify_region(
+        &self,
+        i: usize,
+        what: &str,
+        region: &Region,
+        times: &[usize; MAX_LOOPS],
+    ) -> Result<()> {
+        let broken = |detail: String| Err(Error::internal(format!("plan: {what}"), detail));
+        let buffer = &self.buffers[region.buffer];
+        let (low, high) = region.span(times);
+        // Where the region may be while other buffers take this one's place.
+        let places = self.loops_of(i).flat_map(|repeat| &repeat.swaps);
+        let other = |swap: &&[usize; 2]| swap.contains(&region.buffer);
+        let least = places.filter(other).flatten().map(|&b| self.buffers[b].bytes).min();
+        let bytes = least.unwrap_or(buffer.bytes);
+        let aligned = |n: i64| n % ALIGN as i64 == 0;
+        let strides = region.loop_strides.iter().all(|&s| aligned(s));
+        if low < 0 || high as u64 + region.bytes > bytes || !aligned(low) || !strides {
+            return broken(format!("region {region:?} of {bytes} bytes"));
+        }
+        let record = region.loop_strides.iter().filter(|&&s| s != 0).map(|s| s.unsigned_abs()).min();
+        if record.is_some_and(|record| region.bytes > record) {
+            return broken(format!("region {region:?} leaves its row"));
+        }
+        if let Some(moves) = region.step_offset
+            && region.offset + region.bytes > moves.stride
+        {
+            return broken(format!("region {region:?} leaves its record"));
+        }
+        if region.moves() {
+            // Dynamic offsets are 32-bit: a later record would be written over an earlier one.
+            let unit = format!("bytes of the records of `{}`", buffer.name);
+            let help = match region.step_offset {
+                Some(_) => "use larger batches, or fewer samples",
+                None => "use a smaller batch, or fewer steps of time",
+            };
+            limit(what, &unit, buffer.bytes, u64::from(u32::MAX), help)?;
+        }
+        Ok(())
+    }
+}
+
+/// What helps if a buffer of this class is too large.
+const fn advice(class: BufferClass) -> &'static str {
+    match class {
+        BufferClass::Input => {
+            "keep fewer samples on the device at once, or store them as bytes; or use another adapter"
+        }
+        BufferClass::State | BufferClass::Arena => "use a smaller layer, or another adapter",
+        BufferClass::Activation | BufferClass::Uniform => {
+            "use a smaller batch, a smaller layer, or another adapter"
+        }
+    }
+}
+
+fn limit(what: &str, unit: &str, needed: u64, allowed: u64, advice: &str) -> Result<()> {
+    if needed <= allowed {
+        return Ok(());
+    }
+    Err(Error::Limit { what: format!("{what}: {unit}"), needed, allowed, detail: advice.into() })
+}

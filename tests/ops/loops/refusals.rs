@@ -1,0 +1,83 @@
+//! What a loop refuses, and how the message says so.
+
+use super::*;
+use wgrad::Error;
+
+/// The error of a loop over a sequence of this shape with a carry of `[3, 5]`.
+#[track_caller]
+fn refused(sequences: &[&[usize]], body: impl FnOnce(&mut Graph, &Iteration) -> Result<Looped>) -> Error {
+    let mut g = Graph::new();
+    let carry = g.input("carry", [3, 5], DType::F32);
+    let sequences: Vec<Value> = sequences
+        .iter()
+        .enumerate()
+        .map(|(i, s)| g.input(&format!("x{i}"), *s, DType::F32))
+        .collect();
+    let what = Loop { carries: &[carry], sequences: &sequences, ..Loop::default() };
+    g.in_layer("rnn", |g| g.scan(&what, body)).expect_err("an error")
+}
+
+#[track_caller]
+fn says(error: &Error, words: &[&str]) {
+    let text = error.to_string();
+    assert!(words.iter().all(|word| text.contains(word)), "`{text}` lacks one of {words:?}");
+}
+
+fn same(_: &mut Graph, now: &Iteration) -> Result<Looped> {
+    Ok(Looped { carries: now.carries.clone(), stacked: vec![] })
+}
+
+#[test]
+fn shapes_are_checked_by_name() {
+    let changed = refused(&[&[4, 3, 5]], |g, now| {
+        let sum = g.sum(now.carries[0], &[0], false)?;
+        Ok(Looped { carries: vec![sum], stacked: vec![] })
+    });
+    says(&changed, &["rnn", "scan", "[3, 5]", "[5]", "a carry keeps its shape"]);
+    let lengths = refused(&[&[4, 2], &[5, 2]], same);
+    says(&lengths, &["rnn", "scan", "[4, 2]", "[5, 2]", "lengths [4, 5]"]);
+    says(&refused(&[&[0, 2]], same), &["rnn", "scan", "[0, 2]", "no steps of time"]);
+    says(&refused(&[&[]], same), &["rnn", "scan", "first axis"]);
+    says(&refused(&[], same), &["rnn", "times"]);
+    let none = refused(&[&[4, 2]], |_, _| Ok(Looped::default()));
+    says(&none, &["rnn", "scan", "gives 0 carries and takes 1"]);
+    let inner = refused(&[&[4, 2]], |g, now| {
+        let sum = g.add(now.carries[0], now.slices[0])?;
+        Ok(Looped { carries: vec![sum], stacked: vec![] })
+    });
+    says(&inner, &["rnn", "add", "[3, 5]", "[2]"]);
+}
+
+#[test]
+fn values_of_another_graph_are_refused() {
+    let mut other = Graph::new();
+    let foreign = other.input("x", [3, 5], DType::F32);
+    let error = refused(&[&[4, 2]], move |_, _| Ok(Looped { carries: vec![foreign], stacked: vec![] }));
+    says(&error, &["rnn", "scan", "another graph"]);
+    let mut g = Graph::new();
+    let outer = g.input("w", [3, 5], DType::F32);
+    let what = Loop { carries: &[outer], times: Some(3), ..Loop::default() };
+    let error = g.scan(&what, |g, now| {
+        // An outer value reaches the body only if the loop is given it.
+        let sum = g.add(now.carries[0], outer)?;
+        Ok(Looped { carries: vec![sum], stacked: vec![] })
+    });
+    says(&error.expect_err("an error"), &["add", "another graph"]);
+    let what = Loop { carries: &[foreign], times: Some(3), ..Loop::default() };
+    says(&g.scan(&what, same).expect_err("an error"), &["scan", "another graph"]);
+}
+
+#[test]
+fn buffers_and_other_types_are_refused() {
+    let buffer = refused(&[&[4, 2]], |g, now| {
+        let x = g.input("hidden", [3, 5], DType::F32);
+        let sum = g.add(now.carries[0], x)?;
+        Ok(Looped { carries: vec![sum], stacked: vec![] })
+    });
+    says(&buffer, &["rnn", "hidden", "the values that the scan is given"]);
+    let mut g = Graph::new();
+    let ids = g.input("ids", [4, 3], DType::U32);
+    let what = Loop { sequences: &[ids], ..Loop::default() };
+    let error = g.scan(&what, |_, now| Ok(Looped { carries: vec![], stacked: now.slices.clone() }));
+    says(&error.expect_err("an error"), &["scan", "u32", "f32"]);
+}
