@@ -88,14 +88,15 @@ impl<'a> Lowering<'a> {
             if !node.op.class().launches() {
                 continue;
             }
-            let lowered = match node.op.class() {
-                Class::Scan(scan) => self.scan(graph, (i, at), scan, storage),
-                _ => self.node(graph, i, &schedule.placed, storage),
-            };
-            lowered.map_err(|e| match node.layer.as_deref() {
-                Some(layer) => in_limit(e, layer),
-                None => e,
-            })?;
+            match node.op.class() {
+                Class::Scan(scan) => self.scan(graph, (i, at), scan, storage)?,
+                _ => self.node(graph, i, &schedule.placed, storage).map_err(|e| {
+                    match node.layer.as_deref() {
+                        Some(layer) => in_limit(e, layer),
+                        None => e,
+                    }
+                })?,
+            }
             let values: Vec<Value> = node.inputs.iter().copied().chain(graph.values(i)).collect();
             storage.expire(graph, &values, at);
         }

@@ -19,17 +19,19 @@ impl Lowering<'_> {
         scan: &Scan,
         storage: &mut Storage,
     ) -> Result<()> {
+        let node = &graph.nodes()[i];
+        let layer = node.layer.as_deref().unwrap_or_default();
         let depth = self.times.len();
         if depth == MAX_LOOPS {
+            let layer =
+                if layer.is_empty() { String::new() } else { format!("layer `{layer}`: ") };
             return Err(Error::Limit {
-                what: "scan: scans inside each other".into(),
+                what: format!("{layer}scan: scans inside each other"),
                 needed: depth as u64 + 1,
                 allowed: MAX_LOOPS as u64,
                 detail: "compute the inner one outside".into(),
             });
         }
-        let node = &graph.nodes()[i];
-        let layer = node.layer.as_deref().unwrap_or_default();
         let results: Vec<Value> = graph.values(i).collect();
         let (finals, tables) = results.split_at(scan.carries);
         for &table in tables {
@@ -87,17 +89,17 @@ impl Lowering<'_> {
             place
         };
         let unplaced = scan.body.graph();
-        let place_of = |param: Param, v: Value| -> Result<Place> {
+        let place_of = |param: Param, ty: &TensorType| -> Result<Place> {
             let operand = || storage.place(graph, node.inputs[scan.operand_index(param)]);
             Ok(match param {
                 Param::Carry(k) => Place::of(pairs[k][0]),
-                Param::Slice(m) => row_place(operand()?, unplaced.ty(v), scan.sequences[m], 0),
+                Param::Slice(m) => row_place(operand()?, ty, scan.sequences[m], 0),
                 Param::Outer(_) => operand()?,
             })
         };
         let mut moving = Vec::new();
         for (param, v) in unplaced.params() {
-            if place_of(param, v)?.region(4).moves() {
+            if place_of(param, unplaced.ty(v))?.region(4).moves() {
                 moving.push(v);
             }
         }
@@ -106,7 +108,7 @@ impl Lowering<'_> {
         let schedule = schedule(&body);
         let mut places = Vec::new();
         for (param, v) in body.params() {
-            places.push((v, place_of(param, v)?));
+            places.push((v, place_of(param, body.ty(v))?));
         }
         let outputs: Vec<Value> = body.outputs().iter().map(|(_, v)| *v).collect();
         let (carries, rows) = outputs.split_at(scan.carries);

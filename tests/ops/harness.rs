@@ -247,18 +247,18 @@ impl Guarded {
             let word = |words: &&Words<'_>| words.iter().find(|w| w.0 == name).map_or(0, |w| w.1);
             steps.iter().map(|words| u64::from(word(words)) * place.stride).collect()
         };
-        let range = |r: &Region, moved: u64| {
+        let range = |r: &Region, moved: i64| {
             // An output that owns its region ends at its last element; others at the next 16 bytes.
             let alone = written.iter().filter(|(other, _)| *other == r).count() == 1;
             let output = plan.outputs.iter().find(|o| alone && o.region == *r);
             let bytes = output.map_or(r.bytes as usize, |o| o.shape.len() * o.dtype.size());
-            let first = (r.offset + moved) as usize;
+            let first = (r.offset as i64 + moved) as usize;
             let last = (first + bytes).min(end.max(first));
             (first + GUARD as usize) / 4..(last + GUARD as usize).div_ceil(4)
         };
-        let places = |r: &Region, loops: &[i64]| -> Vec<u64> {
+        let places = |r: &Region, loops: &[i64]| -> Vec<i64> {
             let steps = moved(r);
-            loops.iter().flat_map(|&l| steps.iter().map(move |s| s.wrapping_add_signed(l))).collect()
+            loops.iter().flat_map(|&l| steps.iter().map(move |&s| s as i64 + l)).collect()
         };
         let ranges = written.iter().flat_map(|(r, loops)| {
             places(r, loops).into_iter().map(|m| range(r, m)).collect::<Vec<_>>()

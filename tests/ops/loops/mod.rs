@@ -15,7 +15,9 @@ use wgrad::ops::{Iteration, Loop, Looped, Order};
 use wgrad::passes::Passes;
 use wgrad::tensor::{DType, Shape, Tensor};
 
-const ORDERS: [Order; 3] = [Order::Forward, Order::Reverse, Order::Flipped];
+/// Orders with numbers of steps, odd and even.
+const RUNS: [(Order, usize); 4] =
+    [(Order::Forward, 1), (Order::Forward, 5), (Order::Reverse, 4), (Order::Flipped, 3)];
 
 /// The words of the tests' steps.
 const WORDS: &[(&str, u32)] = &[("seed", 42), ("step", 7)];
@@ -104,7 +106,9 @@ fn feeds(g: &Graph) -> Vec<(String, Tensor)> {
         if node.op.name() == "input" {
             let (name, shape) = (node.op.attrs(), g.nodes()[i].outputs[0].shape.clone());
             let seed = name.bytes().fold(7u32, |h, b| h.wrapping_mul(31).wrapping_add(b.into()));
-            let x = uniform(seed, shape.len(), -1.0, 1.0);
+            // Weights that let neither values nor rounding errors grow from step to step.
+            let most = if name.starts_with("outer") { 0.25 } else { 1.0 };
+            let x = uniform(seed, shape.len(), -most, most);
             feeds.push((name, Tensor::f32(shape, x).expect("its own shape")));
         }
     }
@@ -131,20 +135,18 @@ fn differences(got: &Ran, want: &Ran) -> Vec<String> {
 #[test]
 fn scans_are_their_bodies_written_out() -> Result<()> {
     for scene in SCENES {
-        for order in ORDERS {
-            for times in [1, 2, 5] {
-                let got = graph(scene, times, order, scanned)?;
-                let want = graph(scene, times, order, unrolled)?;
-                let want = ran(&want, &Passes::default(), &families()[0]);
-                for caps in families() {
-                    let got = ran(&got, &Passes::default(), &caps);
-                    let wrong = differences(&got, &want);
-                    assert!(wrong.is_empty(), "{} {order:?} {times}: {wrong:?}", scene.name);
-                }
-                let zero = |name: &String| want.f32(name).iter().all(|&d| d == 0.0);
-                let zeros: Vec<&String> = want.outputs.keys().filter(|n| zero(n)).collect();
-                assert!(zeros.is_empty(), "{}: {zeros:?} are zero", scene.name);
+        for (order, times) in RUNS {
+            let got = graph(scene, times, order, scanned)?;
+            let want = graph(scene, times, order, unrolled)?;
+            let want = ran(&want, &Passes::default(), &families()[0]);
+            for caps in families() {
+                let got = ran(&got, &Passes::default(), &caps);
+                let wrong = differences(&got, &want);
+                assert!(wrong.is_empty(), "{} {order:?} {times}: {wrong:?}", scene.name);
             }
+            let zero = |name: &String| want.f32(name).iter().all(|&d| d == 0.0);
+            let zeros: Vec<&String> = want.outputs.keys().filter(|n| zero(n)).collect();
+            assert!(zeros.is_empty(), "{}: {zeros:?} are zero", scene.name);
         }
     }
     Ok(())
