@@ -17,6 +17,7 @@ use wgrad::graph::{Graph, Value};
 use wgrad::kernels::{
     Access, DeviceCaps, KernelCall, MatmulFamily, ParamBlock, all_param_blocks, preprocess,
 };
+use wgrad::ops::{Loop, Looped};
 use wgrad::ops::registry::{Case, Gradient, cards};
 use wgrad::ops::table::{ROWS, Row};
 use wgrad::passes::Passes;
@@ -62,12 +63,30 @@ fn graphs() -> Vec<Graph> {
             }
         }
     }
+    graphs.extend([false, true].map(|product| drawn_in_a_loop(product).expect("a loop")));
     let functions: Vec<&'static Row> =
         ROWS.iter().filter(|row| row.arity < 3 && !row.is_random()).collect();
     graphs.extend((0..200).map(|seed| {
         Dag::random(seed, &functions, 12).graph().unwrap_or_else(|e| panic!("{seed}: {e}"))
     }));
     graphs
+}
+
+/// Dropout in a loop, alone or in the epilogue of a product.
+fn drawn_in_a_loop(product: bool) -> wgrad::Result<Graph> {
+    let mut g = Graph::new();
+    let (h, w) = (g.input("h", [5, 7], DType::F32), g.input("w", [7, 7], DType::F32));
+    let (seed, step) = (g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?);
+    let what =
+        Loop { carries: &[h], outer: &[w, seed, step], times: Some(3), ..Loop::default() };
+    let result = g.scan(&what, |g, now| {
+        let [w, seed, step] = now.outer[..] else { panic!("three values") };
+        let x = if product { g.matmul(now.carries[0], w)? } else { now.carries[0] };
+        let drawn = g.random_uniform([5, 7], seed, step, 1)?;
+        Ok(Looped { carries: vec![g.mul(x, drawn)?], stacked: vec![] })
+    })?;
+    g.output("h", result.carries[0]);
+    Ok(g)
 }
 
 /// Every distinct kernel of a device, by its text.
@@ -201,6 +220,10 @@ fn check_all(caps: &DeviceCaps) {
     assert!(kernels.len() > 200, "only {} kernels", kernels.len());
     for (source, call) in &kernels {
         check(source, call, caps).unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.template));
+    }
+    for template in ["elementwise/map", "matmul/"] {
+        let numbered = |c: &&KernelCall| c.iteration() && c.template.starts_with(template);
+        assert!(kernels.values().find(numbered).is_some(), "{template} draws in no loop");
     }
     for block in all_param_blocks() {
         for template in block.templates {

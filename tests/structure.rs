@@ -18,7 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kernels", &["error"]),
     ("graph", &["error", "tensor", "kernels"]),
     ("ops", &["error", "tensor", "kernels", "graph"]),
-    ("autodiff", &["error", "tensor", "graph", "ops"]),
+    ("autodiff", &["error", "tensor", "graph"]),
     ("passes", &["error", "tensor", "kernels", "graph", "ops"]),
     ("plan", &["error", "tensor", "kernels", "graph", "ops", "passes"]),
     ("gpu", &["error", "files", "tensor", "kernels", "plan"]),

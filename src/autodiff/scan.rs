@@ -5,7 +5,7 @@
 //! those values, and all values of the carries. So no product runs twice, and memory grows by what a step keeps.
 
 use super::pullback;
-use super::sums::{Part, parts};
+use super::sums::parts;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Movement, Param, Scan, Table, Value};
 use crate::tensor::DType;
@@ -205,7 +205,7 @@ pub(super) fn vjp(
         }
     }
     let in_terms: Vec<Value> =
-        terms.iter().flat_map(|(_, parts)| parts).flat_map(|part| part.operands()).collect();
+        terms.iter().flat_map(|(_, parts)| parts).flat_map(|part| part.inputs.clone()).collect();
     // The gradient of a slice is in a table already, in the order of the loop's iterations if the loop went forward.
     let of_slice = |v: Value| slices.iter().position(|&(m, d)| d == v && !scan.sequences[m]);
     for &v in &in_terms {
@@ -339,7 +339,7 @@ pub(super) fn vjp(
         let mut total: Option<Value> = None;
         for part in parts {
             let mut all = Vec::new();
-            for v in part.operands() {
+            for &v in &part.inputs {
                 let rows = match work.rows(v) {
                     Some(rows) => table(graph, rows)?,
                     None => {
@@ -350,7 +350,7 @@ pub(super) fn vjp(
                 };
                 all.push(graph.sequence(rows, work.graph.shape(v))?);
             }
-            let sum = Part::over_all(part, graph, &all)?;
+            let sum = part.op.sum_of_runs(graph, &all)?;
             total = Some(match total {
                 Some(so_far) => graph.add(so_far, sum)?,
                 None => sum,

@@ -189,7 +189,7 @@ impl Layer for SimpleRnn {
     ) -> Result<Value> {
         graph.check(self.kind(), inputs)?;
         let shape = graph.shape(inputs[0]).clone();
-        let &[batch, _, features] = shape.dims() else {
+        let &[batch, time, features] = shape.dims() else {
             let detail = "the input is [batch, time, features]";
             return Err(Error::shape("simple_rnn", &[&shape], detail));
         };
@@ -200,11 +200,16 @@ impl Layer for SimpleRnn {
         if early {
             x = time_first(graph, x)?;
         }
+        // Rows of a matrix, so that the gradients of kernel and bias are one kernel.
+        x = graph.reshape(x, [batch * time, features])?;
         x = graph.matmul(x, weights[0])?;
         if self.use_bias {
             x = graph.add(x, weights[2])?;
         }
-        if !early {
+        if early {
+            x = graph.reshape(x, [time, batch, self.units])?;
+        } else {
+            x = graph.reshape(x, [batch, time, self.units])?;
             x = time_first(graph, x)?;
         }
         let zero = graph.constant(0.0);

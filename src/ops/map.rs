@@ -143,6 +143,10 @@ impl Op for Map {
     fn is_random(&self) -> bool {
         self.program.uses_index()
     }
+
+    fn adds_operands(&self) -> bool {
+        self.program.only().is_some_and(|instr| instr.row.name == "add" && !instr.derivative)
+    }
 }
 
 /// The gradients of functions of several operands, before summing over broadcast axes.
