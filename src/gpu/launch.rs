@@ -4,7 +4,7 @@ use super::executor::{Executor, StepBlock};
 use super::pipelines::{ITERATION_BINDING, PARAMS_BINDING, Pipeline, STEP_BINDING};
 use crate::error::{Error, Result};
 use crate::kernels::{ITERATION_BYTES, STEP_BYTES};
-use crate::plan::{MAX_LOOPS, Plan, Region};
+use crate::plan::{MAX_LOOPS, Plan, Region, Repeat, StepOffset};
 use std::sync::Arc;
 
 /// Bytes of the uniform block with an iteration's number.
@@ -31,21 +31,21 @@ impl Launch {
         let (device, plan) = (&executor.device, executor.plan());
         let dispatch = &plan.dispatches[index];
         let pipeline = device.pipelines.get(device, dispatch)?;
-        let (times, depth) = (plan.times_of(index), plan.loops_of(index).count());
+        let (times, loops) = (plan.times_of(index), plan.loops_of(index));
         let [params, steps, numbers] = executor.uniforms();
         let start = |region: &Region| region.span(&times).0 as u64;
-        let swapped = plan.loops_of(index).any(|repeat| {
+        let swapped = loops.iter().any(|repeat| {
             let buffers = || dispatch.bindings.iter().map(|(region, _)| region.buffer);
             repeat.swaps.iter().flatten().any(|&b| buffers().any(|bound| bound == b))
         });
         let numbered = dispatch.call.iteration().then(|| {
-            plan.loops_of(index).map(|repeat| (repeat.times, repeat.countdown)).collect::<Vec<_>>()
+            loops.iter().map(|repeat| (repeat.times, repeat.countdown)).collect::<Vec<_>>()
         });
         let mut groups = Vec::new();
-        for odd in 0..if swapped { 1usize << depth } else { 1 } {
+        for odd in 0..if swapped { 1usize << loops.len() } else { 1 } {
             let mut entries = Vec::new();
             for (binding, (region, _)) in (0..).zip(&dispatch.bindings) {
-                let buffer = executor.buffer(stand_in(plan, index, odd, region.buffer))?;
+                let buffer = executor.buffer(stand_in(&loops, odd, region.buffer))?;
                 entries.push(entry(binding, Some(buffer), start(region), region.bytes)?);
             }
             let bytes = dispatch.call.params.len() as u64;
@@ -81,7 +81,7 @@ impl Launch {
     ) {
         offsets.clear();
         for (region, start) in &self.moving {
-            let word = |s: crate::plan::StepOffset| block.0[s.word].wrapping_mul(s.stride as u32);
+            let word = |s: StepOffset| block.0[s.word].wrapping_mul(s.stride as u32);
             let in_loops = region.offset as i64 + region.moved(iterations) - *start as i64;
             offsets.push(region.step_offset.map_or(0, word).wrapping_add(in_loops as u32));
         }
@@ -101,13 +101,12 @@ impl Launch {
     }
 }
 
-/// The buffer that has the place of `buffer` in the iterations whose odd ones are the bits of `odd`.
-fn stand_in(plan: &Plan, dispatch: usize, odd: usize, buffer: usize) -> usize {
-    let swap = |buffer: usize, (d, repeat): (usize, &crate::plan::Repeat)| {
+/// The buffer that has the place of `buffer` in the iterations of these loops whose odd ones are the bits of `odd`.
+fn stand_in(loops: &[&Repeat], odd: usize, buffer: usize) -> usize {
+    loops.iter().enumerate().fold(buffer, |buffer, (d, repeat)| {
         let pair = repeat.swaps.iter().find(|pair| odd >> d & 1 == 1 && pair.contains(&buffer));
         pair.map_or(buffer, |&[a, b]| if buffer == a { b } else { a })
-    };
-    plan.loops_of(dispatch).enumerate().fold(buffer, swap)
+    })
 }
 
 /// The numbers of iterations, each at the beginning of a block: what kernels read that draw random numbers in a loop.

@@ -268,7 +268,8 @@ pub(super) fn lower_map(
 /// differ each time. The results of all iterations are numbered through, so they are as many as 32 bits count.
 pub(super) fn numbered(program: &Program, len: usize, cx: &LowerContext<'_>) -> Result<bool> {
     let Some(times) = cx.iterations.filter(|_| program.uses_index()) else { return Ok(false) };
-    to_u32((len as u64).saturating_mul(times) as usize).map(|_| true)
+    let all = (len as u64).saturating_mul(times);
+    to_u32(usize::try_from(all).unwrap_or(usize::MAX)).map(|_| true)
 }
 
 /// A count as a shader word.

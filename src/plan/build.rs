@@ -64,13 +64,13 @@ pub(super) struct Lowering<'a> {
     pub caps: &'a DeviceCaps,
     pub dispatches: Vec<Dispatch>,
     pub repeats: Vec<Repeat>,
-    /// Iterations of the loops around what is lowered, the outermost first.
-    pub times: Vec<usize>,
+    /// Loops around what is lowered, the outermost first.
+    pub around: Vec<usize>,
 }
 
 impl<'a> Lowering<'a> {
     const fn new(caps: &'a DeviceCaps) -> Self {
-        Self { caps, dispatches: Vec::new(), repeats: Vec::new(), times: Vec::new() }
+        Self { caps, dispatches: Vec::new(), repeats: Vec::new(), around: Vec::new() }
     }
 
     /// Lowers the nodes of a graph, or of a loop's body.
@@ -182,8 +182,8 @@ impl<'a> Lowering<'a> {
 
     /// How often what is lowered now runs in all, if it is in a loop.
     fn iterations(&self) -> Option<u64> {
-        let product = |n: u64, &times: &usize| n.saturating_mul(times as u64);
-        (!self.times.is_empty()).then(|| self.times.iter().fold(1, product))
+        let product = |n: u64, &i: &usize| n.saturating_mul(self.repeats[i].times as u64);
+        (!self.around.is_empty()).then(|| self.around.iter().fold(1, product))
     }
 
     /// Copies new states that could not be written over the old ones, after everything that reads the old ones.

@@ -58,13 +58,13 @@ impl Display for Plan {
         }
         writeln!(f, "dispatches")?;
         for (i, d) in self.dispatches.iter().enumerate() {
-            let depth = self.loops_of(i).count();
-            for (level, repeat) in self.loops_of(i).enumerate() {
+            let loops = self.loops_of(i);
+            for (level, repeat) in loops.iter().enumerate() {
                 if repeat.body.start == i {
                     writeln!(f, "  {}{}", "  ".repeat(level), head(repeat))?;
                 }
             }
-            write_dispatch(f, i, d, &"  ".repeat(depth))?;
+            write_dispatch(f, i, d, &"  ".repeat(loops.len()))?;
         }
         for o in &self.outputs {
             writeln!(

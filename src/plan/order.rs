@@ -15,6 +15,8 @@ pub struct Repeat {
     pub swaps: Vec<[usize; 2]>,
     /// Whether the number of the iteration, which random numbers depend on, counts down.
     pub countdown: bool,
+    /// The loop around it: an index into [`PlanData::repeats`].
+    pub outer: Option<usize>,
 }
 
 /// One launch of a dispatch.
@@ -56,8 +58,20 @@ impl PlanData {
     }
 
     /// The loops around a dispatch, the outermost first.
-    pub fn loops_of(&self, dispatch: usize) -> impl Iterator<Item = &Repeat> {
-        self.repeats.iter().filter(move |repeat| repeat.body.contains(&dispatch))
+    #[must_use]
+    pub fn loops_of(&self, dispatch: usize) -> Vec<&Repeat> {
+        // What is around a dispatch is the last loop that begins before it, or around that one.
+        let mut next = self.repeats.partition_point(|r| r.body.start <= dispatch).checked_sub(1);
+        let mut found = Vec::new();
+        while let Some(repeat) = next.and_then(|i| self.repeats.get(i)) {
+            if repeat.body.contains(&dispatch) {
+                found.push(repeat);
+            }
+            // An outer loop comes before those inside it, so this ends.
+            next = repeat.outer.filter(|&outer| Some(outer) < next);
+        }
+        found.reverse();
+        found
     }
 
     /// The iterations of each loop around a dispatch, the outermost first; 1 past the innermost.
@@ -71,7 +85,7 @@ impl PlanData {
     /// How often a dispatch is launched in one run.
     #[must_use]
     pub fn launches_of(&self, dispatch: usize) -> u64 {
-        self.loops_of(dispatch).fold(1u64, |n, repeat| n.saturating_mul(repeat.times as u64))
+        self.loops_of(dispatch).iter().fold(1u64, |n, repeat| n.saturating_mul(repeat.times as u64))
     }
 
     /// The sum of `of` over all launches of one run.

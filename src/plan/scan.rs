@@ -21,7 +21,7 @@ impl Lowering<'_> {
     ) -> Result<()> {
         let node = &graph.nodes()[i];
         let layer = node.layer.as_deref().unwrap_or_default();
-        let depth = self.times.len();
+        let depth = self.around.len();
         if depth == MAX_LOOPS {
             let layer =
                 if layer.is_empty() { String::new() } else { format!("layer `{layer}`: ") };
@@ -80,7 +80,7 @@ impl Lowering<'_> {
         storage: &mut Storage,
     ) -> Result<()> {
         let node = &graph.nodes()[i];
-        let depth = self.times.len();
+        let depth = self.around.len();
         let row_place = |table: Place, ty: &TensorType, backwards: bool, first: usize| {
             let stride = Scan::row(&ty.shape) as u64 * 4;
             let mut place = table;
@@ -133,10 +133,11 @@ impl Lowering<'_> {
             times: scan.times,
             swaps: pairs.to_vec(),
             countdown: scan.countdown,
+            outer: self.around.last().copied(),
         });
-        self.times.push(scan.times);
+        self.around.push(slot);
         let lowered = self.graph(&body, &schedule, &mut inner);
-        self.times.pop();
+        self.around.pop();
         self.repeats[slot].body.end = self.dispatches.len();
         storage.buffers = inner.buffers;
         lowered

@@ -5,6 +5,7 @@ use super::{BufferClass, Dispatch, MAX_LOOPS, Plan, Region, Repeat};
 use crate::error::{Error, Result};
 use crate::kernels::{Access, DYNAMIC_BINDINGS, DeviceCaps};
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 impl Plan {
     /// Checks what must be true of every plan: regions inside their buffers and aligned, in every iteration; one access
@@ -25,6 +26,8 @@ impl Plan {
     }
 
     fn verify_loops(&self) -> Result<()> {
+        // Loops around the one that is looked at.
+        let mut around: Vec<usize> = Vec::new();
         for (i, repeat) in self.repeats.iter().enumerate() {
             let broken = |what: &str| {
                 let Repeat { body, times, .. } = repeat;
@@ -37,16 +40,25 @@ impl Plan {
                 return broken("dispatches that do not exist");
             }
             // Loops come in the order of their beginnings, the outer one first.
-            let nests = |outer: &Repeat| {
-                let (a, b) = (&outer.body, &repeat.body);
-                a.start <= b.start && (b.end <= a.end || a.end <= b.start)
+            while around.last().is_some_and(|&o| self.repeats[o].body.end <= repeat.body.start) {
+                around.pop();
+            }
+            let outer = around.last().map(|&o| &self.repeats[o].body);
+            let inside = |o: &Range<usize>| {
+                o.start <= repeat.body.start && repeat.body.end <= o.end
             };
-            if !self.repeats[..i].iter().all(nests) {
+            let ordered = i.checked_sub(1).is_none_or(|before| {
+                self.repeats[before].body.start <= repeat.body.start
+            });
+            if repeat.outer != around.last().copied() || !ordered || !outer.is_none_or(inside) {
                 return broken("loops that overlap");
             }
+            if around.len() == MAX_LOOPS {
+                return broken("too many loops inside each other");
+            }
             // A buffer changes places in one loop at a time.
-            let around = self.repeats[..i].iter().filter(|r| r.body.contains(&repeat.body.start));
-            let mut seen: HashSet<usize> = around.flat_map(|r| &r.swaps).flatten().copied().collect();
+            let mut seen: HashSet<usize> =
+                around.iter().flat_map(|&o| &self.repeats[o].swaps).flatten().copied().collect();
             let classes = [BufferClass::Activation, BufferClass::Arena, BufferClass::State];
             let fits = |b: &usize| {
                 self.buffers.get(*b).is_some_and(|decl| classes.contains(&decl.class))
@@ -54,12 +66,9 @@ impl Plan {
             if !repeat.swaps.iter().flatten().all(|b| seen.insert(*b) && fits(b)) {
                 return broken("buffers that cannot change places");
             }
+            around.push(i);
         }
-        let depth = |i: usize| self.loops_of(i).count();
-        match (0..self.dispatches.len()).find(|&i| depth(i) > MAX_LOOPS) {
-            Some(i) => Err(Error::internal("plan", format!("{} loops around {i}", depth(i)))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn verify_dispatch(&self, i: usize, d: &Dispatch, caps: &DeviceCaps) -> Result<()> {
@@ -108,7 +117,8 @@ impl Plan {
         let buffer = &self.buffers[region.buffer];
         let (low, high) = region.span(times);
         // Where the region may be while other buffers take this one's place.
-        let places = self.loops_of(i).flat_map(|repeat| &repeat.swaps);
+        let loops = self.loops_of(i);
+        let places = loops.iter().flat_map(|repeat| &repeat.swaps);
         let other = |swap: &&[usize; 2]| swap.contains(&region.buffer);
         let least = places.filter(other).flatten().map(|&b| self.buffers[b].bytes).min();
         let bytes = least.unwrap_or(buffer.bytes);

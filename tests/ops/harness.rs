@@ -229,7 +229,8 @@ impl Guarded {
         for (i, dispatch) in plan.dispatches.iter().enumerate() {
             // In a loop another buffer may be in this one's place, and a region moves.
             let placed = |b: usize| {
-                let mut swaps = plan.loops_of(i).flat_map(|repeat| &repeat.swaps);
+                let loops = plan.loops_of(i);
+                let mut swaps = loops.iter().flat_map(|repeat| &repeat.swaps);
                 b == buffer || swaps.any(|swap| swap.contains(&b) && swap.contains(&buffer))
             };
             let launches = || plan.order().filter(|launch| launch.dispatch == i);

@@ -36,7 +36,7 @@ fn looped(times: usize, backwards: bool) -> Result<Plan> {
         }
     }
     let body = 0..data.dispatches.len();
-    data.repeats = vec![Repeat { body, times, swaps: vec![[h, next]], countdown: false }];
+    data.repeats = vec![Repeat { body, times, swaps: vec![[h, next]], countdown: false, outer: None }];
     data.outputs[0].region.buffer = if times.is_multiple_of(2) { h } else { next };
     plan.verify(device().caps())?;
     Ok(plan)
@@ -76,7 +76,8 @@ fn a_broken_loop_is_found() -> Result<()> {
     };
     let caps = device().caps();
     assert!(break_it(&|_, _| {})?.verify(caps).is_ok());
-    let broken: [&dyn Fn(&mut Repeat, &mut i64); 8] = [
+    let broken: [&dyn Fn(&mut Repeat, &mut i64); 9] = [
+        &|repeat, _| repeat.outer = Some(0),
         &|repeat, _| repeat.times = 0,
         &|repeat, _| repeat.times = 8,
         &|repeat, _| repeat.body = 0..0,
@@ -110,8 +111,10 @@ fn launches_come_in_the_order_of_the_loops() -> Result<()> {
     // SAFETY: the plan never runs.
     let data = unsafe { plan.data_mut() };
     data.dispatches = vec![data.dispatches[0].clone(); 5];
-    let repeat = |body, times| Repeat { body, times, swaps: vec![], countdown: false };
-    data.repeats = vec![repeat(1..4, 2), repeat(1..2, 2), repeat(2..3, 3), repeat(4..5, 1)];
+    let repeat =
+        |body, times, outer| Repeat { body, times, swaps: vec![], countdown: false, outer };
+    let inner = [repeat(1..2, 2, Some(0)), repeat(2..3, 3, Some(0))];
+    data.repeats = [vec![repeat(1..4, 2, None)], inner.to_vec(), vec![repeat(4..5, 1, None)]].concat();
     let seen: Vec<(usize, [usize; 2])> =
         plan.order().map(|Launch { dispatch: d, iterations: i }| (d, [i[0], i[1]])).collect();
     let inner = |i| {
@@ -123,6 +126,14 @@ fn launches_come_in_the_order_of_the_loops() -> Result<()> {
     assert_eq!([0, 1, 2, 3, 4].map(|d| plan.launches_of(d)), [1, 4, 6, 2, 1]);
     let each = plan.dispatches[0].call.flops;
     assert_eq!(plan.flops(), 14 * each);
+    let caps = device().caps();
+    plan.verify(caps)?;
+    for (i, body) in [(0, 1..3), (1, 1..5), (2, 3..5), (3, 0..1)] {
+        let mut wrong = plan.clone();
+        // SAFETY: the plan never runs.
+        unsafe { wrong.data_mut() }.repeats[i].body = body.clone();
+        assert!(wrong.verify(caps).is_err(), "loop {i} over {body:?}");
+    }
     let text = plan.to_string();
     assert!(text.contains("repeat 2 times") && text.contains("    repeat 3 times"), "{text}");
     Ok(())
