@@ -17,9 +17,9 @@ use wgrad::graph::{Graph, Value};
 use wgrad::kernels::{
     Access, DeviceCaps, KernelCall, MatmulFamily, ParamBlock, all_param_blocks, preprocess,
 };
-use wgrad::ops::{Loop, Looped};
 use wgrad::ops::registry::{Case, Gradient, cards};
 use wgrad::ops::table::{ROWS, Row};
+use wgrad::ops::{Loop, Looped};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::DType;
@@ -77,8 +77,7 @@ fn drawn_in_a_loop(product: bool) -> wgrad::Result<Graph> {
     let mut g = Graph::new();
     let (h, w) = (g.input("h", [5, 7], DType::F32), g.input("w", [7, 7], DType::F32));
     let (seed, step) = (g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?);
-    let what =
-        Loop { carries: &[h], outer: &[w, seed, step], times: Some(3), ..Loop::default() };
+    let what = Loop { carries: &[h], outer: &[w, seed, step], times: Some(3), ..Loop::default() };
     let result = g.scan(&what, |g, now| {
         let [w, seed, step] = now.outer[..] else { panic!("three values") };
         let x = if product { g.matmul(now.carries[0], w)? } else { now.carries[0] };

@@ -226,8 +226,7 @@ pub(super) fn vjp(
         Some(Source::Slice(rows, _)) => Some(rows),
         _ => None,
     });
-    let kept: Vec<Rows> =
-        slice_rows.chain(in_terms.iter().filter_map(|&v| work.rows(v))).collect();
+    let kept: Vec<Rows> = slice_rows.chain(in_terms.iter().filter_map(|&v| work.rows(v))).collect();
     let (wide, places) = work.widened(&kept)?;
     graph.widen_scan(index, wide)?;
     let results: Vec<Value> = graph.values(index).collect();
@@ -250,7 +249,8 @@ pub(super) fn vjp(
     for k in 0..scan.carries {
         let ty = scan.body.graph().ty(work.result(k)).clone();
         let carry = body.param(Param::Carry(k), ty.clone());
-        let leaf = work.cotangents.iter().find(|(_, s)| matches!(s, Source::Cotangent(c) if *c == k));
+        let leaf =
+            work.cotangents.iter().find(|(_, s)| matches!(s, Source::Cotangent(c) if *c == k));
         map.extend(leaf.map(|(&leaf, _)| (leaf, carry)));
         carries.push(match upstream[k] {
             Some(d) => d,

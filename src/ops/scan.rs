@@ -164,10 +164,13 @@ impl Graph {
         })?;
         lengths.extend(what.times);
         match lengths[..] {
-            [] => Err(Error::parameter("times", "None", "a scan without sequences needs its times")),
+            [] => {
+                Err(Error::parameter("times", "None", "a scan without sequences needs its times"))
+            }
             [0, ..] => Err(Error::shape("scan", &shapes, "no steps of time; there is 1 or more")),
             [first, ref rest @ ..] if rest.iter().any(|&n| n != first) => {
-                let detail = format!("lengths {lengths:?} along the first axis, that of time, differ");
+                let detail =
+                    format!("lengths {lengths:?} along the first axis, that of time, differ");
                 Err(Error::shape("scan", &shapes, detail))
             }
             [first, ..] => Ok(first),

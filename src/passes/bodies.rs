@@ -32,10 +32,7 @@ pub(super) fn everywhere(graph: &Graph, pass: Pass<'_>) -> Result<Graph> {
 
 /// A body in which no value is two outputs: an output has a place for itself. Fusion lets one kernel write all of them.
 pub(super) fn separate(graph: &Graph) -> Result<Graph> {
-    let is_body = graph
-        .nodes()
-        .iter()
-        .any(|n| matches!(n.op.class(), Class::Leaf(Leaf::Param(_))));
+    let is_body = graph.nodes().iter().any(|n| matches!(n.op.class(), Class::Leaf(Leaf::Param(_))));
     let mut graph = graph.clone();
     if !is_body {
         return Ok(graph);

@@ -23,8 +23,7 @@ impl Lowering<'_> {
         let layer = node.layer.as_deref().unwrap_or_default();
         let depth = self.around.len();
         if depth == MAX_LOOPS {
-            let layer =
-                if layer.is_empty() { String::new() } else { format!("layer `{layer}`: ") };
+            let layer = if layer.is_empty() { String::new() } else { format!("layer `{layer}`: ") };
             return Err(Error::Limit {
                 what: format!("{layer}scan: scans inside each other"),
                 needed: depth as u64 + 1,

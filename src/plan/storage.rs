@@ -71,11 +71,13 @@ impl Storage {
             if external(&class) {
                 this.external(&class, value, &node.outputs[0])?;
             } else if let Class::Movement(Movement::Pack { offsets }) = class {
-                let arena = this.buffers.declare("arena", BufferClass::Arena, node.outputs[0].bytes());
+                let arena =
+                    this.buffers.declare("arena", BufferClass::Arena, node.outputs[0].bytes());
                 this.places.insert(value, Place::of(arena));
                 for (&v, offset) in node.inputs.iter().zip(offsets) {
                     let root = graph.storage_root(v);
-                    this.places.insert(root, Place { offset: offset as u64 * 4, ..Place::of(arena) });
+                    this.places
+                        .insert(root, Place { offset: offset as u64 * 4, ..Place::of(arena) });
                 }
             } else if let Class::Movement(Movement::Record { offsets }) = class {
                 this.record(graph, value, &node.inputs, &offsets)?;
@@ -109,7 +111,8 @@ impl Storage {
         for (&v, &offset) in inputs[2..].iter().zip(offsets) {
             let root = graph.storage_root(v);
             let step = Some(StepOffset { word, stride });
-            self.places.insert(root, Place { offset: offset as u64 * 4, step, ..Place::of(buffer) });
+            self.places
+                .insert(root, Place { offset: offset as u64 * 4, step, ..Place::of(buffer) });
         }
         Ok(())
     }
@@ -166,7 +169,13 @@ impl Storage {
     }
 
     /// The buffer of a value that only the node at `at` reads, as one operand: the node may then change it.
-    pub(super) fn give_up(&mut self, graph: &Graph, node: &Node, value: Value, at: usize) -> Option<usize> {
+    pub(super) fn give_up(
+        &mut self,
+        graph: &Graph,
+        node: &Node,
+        value: Value,
+        at: usize,
+    ) -> Option<usize> {
         let roots = node.inputs.iter().map(|&v| graph.storage_root(v));
         let once = roots.filter(|&root| root == value).count() == 1;
         let dies = self.last_use.get(&value) == Some(&at);

@@ -44,12 +44,11 @@ impl Plan {
                 around.pop();
             }
             let outer = around.last().map(|&o| &self.repeats[o].body);
-            let inside = |o: &Range<usize>| {
-                o.start <= repeat.body.start && repeat.body.end <= o.end
-            };
-            let ordered = i.checked_sub(1).is_none_or(|before| {
-                self.repeats[before].body.start <= repeat.body.start
-            });
+            let inside =
+                |o: &Range<usize>| o.start <= repeat.body.start && repeat.body.end <= o.end;
+            let ordered = i
+                .checked_sub(1)
+                .is_none_or(|before| self.repeats[before].body.start <= repeat.body.start);
             if repeat.outer != around.last().copied() || !ordered || !outer.is_none_or(inside) {
                 return broken("loops that overlap");
             }
@@ -60,9 +59,8 @@ impl Plan {
             let mut seen: HashSet<usize> =
                 around.iter().flat_map(|&o| &self.repeats[o].swaps).flatten().copied().collect();
             let classes = [BufferClass::Activation, BufferClass::Arena, BufferClass::State];
-            let fits = |b: &usize| {
-                self.buffers.get(*b).is_some_and(|decl| classes.contains(&decl.class))
-            };
+            let fits =
+                |b: &usize| self.buffers.get(*b).is_some_and(|decl| classes.contains(&decl.class));
             if !repeat.swaps.iter().flatten().all(|b| seen.insert(*b) && fits(b)) {
                 return broken("buffers that cannot change places");
             }
@@ -127,7 +125,8 @@ impl Plan {
         if low < 0 || high as u64 + region.bytes > bytes || !aligned(low) || !strides {
             return broken(format!("region {region:?} of {bytes} bytes"));
         }
-        let record = region.loop_strides.iter().filter(|&&s| s != 0).map(|s| s.unsigned_abs()).min();
+        let record =
+            region.loop_strides.iter().filter(|&&s| s != 0).map(|s| s.unsigned_abs()).min();
         if record.is_some_and(|record| region.bytes > record) {
             return broken(format!("region {region:?} leaves its row"));
         }

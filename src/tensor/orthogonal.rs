@@ -53,7 +53,8 @@ mod tests {
             let m = matrix(rows, columns, 1.5, 1);
             let tall = rows >= columns;
             let short = rows.min(columns);
-            let along = |i: usize, k: usize| if tall { m[k * columns + i] } else { m[i * columns + k] };
+            let along =
+                |i: usize, k: usize| if tall { m[k * columns + i] } else { m[i * columns + k] };
             for (i, j) in (0..short).flat_map(|i| (0..short).map(move |j| (i, j))) {
                 let product: f64 = (0..rows.max(columns)).map(|k| along(i, k) * along(j, k)).sum();
                 let want = if i == j { 2.25 } else { 0.0 };

@@ -71,8 +71,7 @@ fn a_plan_with_loops_announces_what_is_allocated() -> Result<()> {
     let mut g = Graph::new();
     let h = g.state("h", [40, 64], DType::F32);
     let (seed, step) = (g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?);
-    let drawing =
-        Loop { carries: &[h], outer: &[seed, step], times: Some(200), ..Loop::default() };
+    let drawing = Loop { carries: &[h], outer: &[seed, step], times: Some(200), ..Loop::default() };
     let result = g.scan(&drawing, |g, now| {
         let drawn = g.random_normal([40, 64], now.outer[0], now.outer[1], 1)?;
         let next = g.add(now.carries[0], drawn)?;
@@ -83,9 +82,10 @@ fn a_plan_with_loops_announces_what_is_allocated() -> Result<()> {
     ensure!(plan.iteration_bytes() == 200 * 256, "{plan}");
     let held = held_at_rest(&device)?.bytes;
     let mut store = Store::new(&device);
-    plan.buffers.iter().filter(|decl| decl.class.is_external()).try_for_each(|decl| {
-        store.allocate(&decl.name, decl.bytes)
-    })?;
+    plan.buffers
+        .iter()
+        .filter(|decl| decl.class.is_external())
+        .try_for_each(|decl| store.allocate(&decl.name, decl.bytes))?;
     let sum: u64 = plan.memory().iter().map(|(_, bytes)| bytes).sum();
     let mut executor = Executor::new(&device, Arc::new(plan), &store)?;
     executor.run(&[StepBlock::default()])?;

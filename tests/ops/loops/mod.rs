@@ -75,13 +75,8 @@ fn graph(scene: &Scene, times: usize, order: Order, run: Unroll) -> Result<Graph
     let carries = operands("carry", &scene.carries());
     let sequences = operands("sequence", &scene.sequences(times));
     let outer = operands("outer", &scene.outer());
-    let what = Loop {
-        carries: &carries,
-        sequences: &sequences,
-        outer: &outer,
-        times: Some(times),
-        order,
-    };
+    let what =
+        Loop { carries: &carries, sequences: &sequences, outer: &outer, times: Some(times), order };
     let result = run(&mut g, &what, scene.body)?;
     let mut total = g.constant(0.0);
     for (i, v) in result.carries.iter().chain(&result.stacked).enumerate() {
@@ -126,9 +121,8 @@ fn differences(got: &Ran, want: &Ran) -> Vec<String> {
     let mut names: Vec<&String> = want.outputs.keys().collect();
     names.sort();
     assert_eq!(got.outputs.len(), names.len());
-    let differs = |name: &&String| {
-        compare(name, &got.f32(name), &widen(&want.f32(name)), 2e-5, 2e-6).err()
-    };
+    let differs =
+        |name: &&String| compare(name, &got.f32(name), &widen(&want.f32(name)), 2e-5, 2e-6).err();
     names.iter().filter_map(differs).collect()
 }
 
@@ -155,13 +149,8 @@ fn scans_are_their_bodies_written_out() -> Result<()> {
 #[test]
 fn scans_agree_with_each_pass_off_and_alone() -> Result<()> {
     type Switch = fn(&mut Passes) -> &mut bool;
-    let switches: [Switch; 5] = [
-        |p| &mut p.fold,
-        |p| &mut p.cse,
-        |p| &mut p.dce,
-        |p| &mut p.fuse,
-        |p| &mut p.column_sums,
-    ];
+    let switches: [Switch; 5] =
+        [|p| &mut p.fold, |p| &mut p.cse, |p| &mut p.dce, |p| &mut p.fuse, |p| &mut p.column_sums];
     for scene in SCENES {
         let g = graph(scene, 3, Order::Forward, scanned)?;
         let want = ran(&g, &Passes::default(), &families()[0]);
@@ -187,7 +176,8 @@ fn the_same_bits_come_ten_times() -> Result<()> {
         for _ in 0..10 {
             let got = ran(&g, &Passes::default(), &families()[0]);
             for name in want.outputs.keys() {
-                let bits = |ran: &Ran| ran.f32(name).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+                let bits =
+                    |ran: &Ran| ran.f32(name).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
                 assert_eq!(bits(&got), bits(&want), "{} {name}", scene.name);
             }
         }

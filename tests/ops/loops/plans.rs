@@ -22,13 +22,12 @@ fn looped(times: usize, backwards: bool) -> Result<Plan> {
     let mut plan = once()?;
     // SAFETY: the regions move from row to row, and there are as many rows as iterations.
     let data = unsafe { plan.data_mut() };
-    let (h, rows, next) = (0..data.buffers.len()).fold((0, 0, 0), |found, i| {
-        match data.buffers[i].name.as_str() {
+    let (h, rows, next) =
+        (0..data.buffers.len()).fold((0, 0, 0), |found, i| match data.buffers[i].name.as_str() {
             "h" => (i, found.1, found.2),
             "rows" => (found.0, i, found.2),
             _ => (found.0, found.1, i),
-        }
-    });
+        });
     for (region, _) in data.dispatches.iter_mut().flat_map(|d| &mut d.bindings) {
         if region.buffer == rows {
             region.offset = if backwards { 256 * (times as u64 - 1) } else { 0 };
@@ -36,7 +35,8 @@ fn looped(times: usize, backwards: bool) -> Result<Plan> {
         }
     }
     let body = 0..data.dispatches.len();
-    data.repeats = vec![Repeat { body, times, swaps: vec![[h, next]], countdown: false, outer: None }];
+    data.repeats =
+        vec![Repeat { body, times, swaps: vec![[h, next]], countdown: false, outer: None }];
     data.outputs[0].region.buffer = if times.is_multiple_of(2) { h } else { next };
     plan.verify(device().caps())?;
     Ok(plan)
@@ -45,7 +45,8 @@ fn looped(times: usize, backwards: bool) -> Result<Plan> {
 #[test]
 fn a_loop_by_hand_moves_its_regions_and_exchanges_its_buffers() -> Result<()> {
     let (h, rows) = (uniform(1, 64, -1.0, 1.0), uniform(2, 7 * 64, -1.0, 1.0));
-    let feeds = [("h", Tensor::f32([64], h.clone())?), ("rows", Tensor::f32([7 * 64], rows.clone())?)];
+    let feeds =
+        [("h", Tensor::f32([64], h.clone())?), ("rows", Tensor::f32([7 * 64], rows.clone())?)];
     for times in [1, 2, 3, 6, 7] {
         for backwards in [false, true] {
             let plan = looped(times, backwards)?;
@@ -114,7 +115,8 @@ fn launches_come_in_the_order_of_the_loops() -> Result<()> {
     let repeat =
         |body, times, outer| Repeat { body, times, swaps: vec![], countdown: false, outer };
     let inner = [repeat(1..2, 2, Some(0)), repeat(2..3, 3, Some(0))];
-    data.repeats = [vec![repeat(1..4, 2, None)], inner.to_vec(), vec![repeat(4..5, 1, None)]].concat();
+    data.repeats =
+        [vec![repeat(1..4, 2, None)], inner.to_vec(), vec![repeat(4..5, 1, None)]].concat();
     let seen: Vec<(usize, [usize; 2])> =
         plan.order().map(|Launch { dispatch: d, iterations: i }| (d, [i[0], i[1]])).collect();
     let inner = |i| {
@@ -128,7 +130,7 @@ fn launches_come_in_the_order_of_the_loops() -> Result<()> {
     assert_eq!(plan.flops(), 14 * each);
     let caps = device().caps();
     plan.verify(caps)?;
-    for (i, body) in [(0, 1..3), (1, 1..5), (2, 3..5), (3, 0..1)] {
+    for (i, body) in [(0, 1..2), (1, 1..5), (2, 3..5), (3, 0..1)] {
         let mut wrong = plan.clone();
         // SAFETY: the plan never runs.
         unsafe { wrong.data_mut() }.repeats[i].body = body.clone();

@@ -5,7 +5,10 @@ use wgrad::Error;
 
 /// The error of a loop over a sequence of this shape with a carry of `[3, 5]`.
 #[track_caller]
-fn refused(sequences: &[&[usize]], body: impl FnOnce(&mut Graph, &Iteration) -> Result<Looped>) -> Error {
+fn refused(
+    sequences: &[&[usize]],
+    body: impl FnOnce(&mut Graph, &Iteration) -> Result<Looped>,
+) -> Error {
     let mut g = Graph::new();
     let carry = g.input("carry", [3, 5], DType::F32);
     let sequences: Vec<Value> = sequences
@@ -52,7 +55,8 @@ fn shapes_are_checked_by_name() {
 fn values_of_another_graph_are_refused() {
     let mut other = Graph::new();
     let foreign = other.input("x", [3, 5], DType::F32);
-    let error = refused(&[&[4, 2]], move |_, _| Ok(Looped { carries: vec![foreign], stacked: vec![] }));
+    let error =
+        refused(&[&[4, 2]], move |_, _| Ok(Looped { carries: vec![foreign], stacked: vec![] }));
     says(&error, &["rnn", "scan", "another graph"]);
     let mut g = Graph::new();
     let outer = g.input("w", [3, 5], DType::F32);
