@@ -1,7 +1,7 @@
 //! From a graph to a plan.
 
 use super::schedule::{Schedule, schedule};
-use super::storage::{Buffers, Place, Storage};
+use super::storage::{ALIGN, Buffers, Place, Storage};
 use super::{Dispatch, OutputDecl, Plan, PlanData, Region, Repeat};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, LowerContext, TensorType, Value};
@@ -50,7 +50,8 @@ impl Plan {
             dispatch.params_at = params_bytes.next_multiple_of(u64::from(caps.uniform_alignment));
             params_bytes = dispatch.params_at + dispatch.call.params.len() as u64;
         }
-        let params_bytes = params_bytes.max(16).next_multiple_of(16);
+// As all buffers: a driver rounds other sizes up, and the plan would announce too little.
+        let params_bytes = params_bytes.max(16).next_multiple_of(ALIGN);
         let buffers = storage.buffers.decls;
         let plan =
             Self(PlanData { buffers, dispatches, repeats, outputs, step_params, params_bytes });
