@@ -3,6 +3,7 @@
 
 mod scan;
 mod sums;
+mod work;
 
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Value};

@@ -6,169 +6,100 @@
 
 use super::pullback;
 use super::sums::parts;
+use super::work::{Rows, Source, Work};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Movement, Param, Scan, Table, Value};
-use crate::tensor::DType;
+use crate::graph::{Graph, Node, Param, Scan, Table, Value};
+use crate::tensor::{DType, Shape};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Rows that the gradient's body reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Rows {
-    /// Those of a table of the outer graph.
-    Of(Value),
-    /// A carry before each iteration.
-    Before(usize),
-    /// A carry after each iteration.
-    After(usize),
-    /// A value of the loop's body.
-    Kept(Value),
+/// What the gradient's loop computes, as values of the work.
+#[derive(Default)]
+struct Wanted {
+    /// The gradient of each carry before an iteration; `None` is zero.
+    carries: Vec<Option<Value>>,
+    /// Gradients of slices.
+    slices: Vec<(usize, Value)>,
+    /// Gradients of outer values that are added up in a carry.
+    sums: Vec<(Param, Value)>,
+    /// Gradients of outer values that are sums of sums over rows: the nodes of those.
+    terms: Vec<(Param, Vec<Node>)>,
+    /// Operands of such nodes that are stacked for that.
+    stacked: Vec<Value>,
 }
 
-/// Where the gradient's body takes a value from.
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    /// The gradient of a carry.
-    Cotangent(usize),
-    /// A slice of a table; from its end, unless the loop went from its end.
-    Slice(Rows, bool),
-    /// A value of the outer graph.
-    Outer(Value),
+impl Wanted {
+    fn of(work: &Work<'_>, found: &[(Param, Value)]) -> Self {
+        let mut this = Self { carries: vec![None; work.scan.carries], ..Self::default() };
+        for &(param, d) in found {
+            match param {
+                Param::Carry(k) => this.carries[k] = Some(d),
+                Param::Slice(m) => this.slices.push((m, d)),
+                Param::Outer(_) => match parts(&work.graph, d) {
+                    Some(nodes) => {
+                        this.terms.push((param, nodes.into_iter().cloned().collect()));
+                    }
+                    None => this.sums.push((param, d)),
+                },
+            }
+        }
+        for v in this.operands() {
+            let known = work.rows(v).is_some() || this.of_slice(work, v).is_some();
+            if !known && !this.stacked.contains(&v) {
+                this.stacked.push(v);
+            }
+        }
+        this
+    }
+
+    /// The operands of sums over rows.
+    fn operands(&self) -> Vec<Value> {
+        self.terms.iter().flat_map(|(_, nodes)| nodes).flat_map(|n| n.inputs.clone()).collect()
+    }
+
+    /// The slice whose gradient a value is, if the rows of its table are in the order of the loop's iterations.
+    fn of_slice(&self, work: &Work<'_>, v: Value) -> Option<usize> {
+        self.slices.iter().position(|&(m, d)| d == v && !work.scan.sequences[m])
+    }
+
+    /// The place of an operand's rows among the tables of the gradient's loop.
+    fn table(&self, work: &Work<'_>, v: Value) -> Option<usize> {
+        let stacked = || self.stacked.iter().position(|s| *s == v);
+        self.of_slice(work, v).or_else(|| Some(self.slices.len() + stacked()?))
+    }
+
+    /// All that the body computes.
+    fn targets(&self) -> Vec<Value> {
+        let carries = self.carries.iter().flatten().copied();
+        let slices = self.slices.iter().map(|(_, d)| *d);
+        let sums = self.sums.iter().map(|(_, d)| *d);
+        carries.chain(slices).chain(sums).chain(self.stacked.iter().copied()).collect()
+    }
 }
 
-/// The loop's body with the nodes of its gradient behind it.
-struct Work<'a> {
-    scan: &'a Scan,
-    /// Operands of the loop.
-    operands: Vec<Value>,
-    graph: Graph,
-    /// Nodes of the loop's own body.
-    own: usize,
-    /// Leaves that stand for gradients from outside.
-    cotangents: HashMap<Value, Source>,
-    /// Whether the gradient's body computes a node of the loop's body again.
-    again: Vec<bool>,
+/// The tables that the loop keeps for its gradient.
+struct Kept {
+    results: Vec<Value>,
+    carries: usize,
+    times: usize,
+    places: HashMap<Rows, usize>,
 }
 
-impl<'a> Work<'a> {
-    fn new(scan: &'a Scan, operands: Vec<Value>) -> Self {
-        let graph = scan.body.graph().clone();
-        let mut again = Vec::with_capacity(graph.nodes().len());
-        for node in graph.nodes() {
-            let light = match node.op.class() {
-                Class::Leaf(_) => true,
-                Class::Elementwise
-                | Class::Movement(Movement::Alias { .. } | Movement::Strided { .. }) => {
-                    node.inputs.iter().all(|v| again[v.node.index()])
-                }
-                _ => false,
-            };
-            // Only f32 is stacked.
-            again.push(light || node.outputs.iter().any(|ty| ty.dtype != DType::F32));
+impl Kept {
+    /// The rows as a table of the outer graph.
+    fn table(&self, graph: &mut Graph, rows: Rows) -> Result<Value> {
+        if let Rows::Of(value) = rows {
+            return Ok(value);
         }
-        let own = graph.nodes().len();
-        Self { scan, operands, graph, own, cotangents: HashMap::new(), again }
-    }
-
-    /// A result of the body.
-    fn result(&self, i: usize) -> Value {
-        self.scan.body.graph().outputs()[i].1
-    }
-
-    /// Gradients from outside: of each carry, and of the tables that have one.
-    fn seeds(&mut self, upstream: &[Option<Value>]) -> Result<Vec<(Value, Value)>> {
-        let (mut seeds, carries) = (Vec::new(), self.scan.carries);
-        for i in 0..carries + self.scan.tables.len() {
-            let source = match (i.checked_sub(carries).map(|j| self.scan.tables[j]), upstream[i]) {
-                (None, _) => Source::Cotangent(i),
-                (_, None) => continue,
-                (Some(Table::Stack { backwards }), Some(dy)) => {
-                    Source::Slice(Rows::Of(dy), !backwards)
-                }
-                (Some(Table::History(_)), _) => {
-                    return Err(Error::NotDifferentiable {
-                        op: "scan".into(),
-                        layer: String::new(),
-                        detail: "second derivatives of a loop are not defined".into(),
-                    });
-                }
-            };
-            let of = self.result(i);
-            let shape = self.graph.shape(of).clone();
-            let leaf = self.graph.input(&format!("gradient of {i}"), shape, DType::F32);
-            self.cotangents.insert(leaf, source);
-            seeds.push((of, leaf));
+        let place = self.places.get(&rows).ok_or_else(|| {
+            Error::internal("autodiff", format!("the loop keeps no table of {rows:?}"))
+        })?;
+        let table = self.results[self.carries + place];
+        match rows {
+            Rows::Before(_) => graph.table_rows(table, 0, self.times),
+            Rows::After(_) => graph.table_rows(table, 1, self.times),
+            Rows::Of(_) | Rows::Kept(_) => Ok(table),
         }
-        Ok(seeds)
-    }
-
-    /// Where a value comes from; `None` if the gradient's body computes it.
-    fn source(&self, v: Value) -> Option<Source> {
-        if let Some(&source) = self.cotangents.get(&v) {
-            return Some(source);
-        }
-        if let Class::Leaf(crate::graph::Leaf::Param(param)) = self.graph.node(v).op.class() {
-            let operand = self.operands[self.scan.operand_index(*param)];
-            return Some(match *param {
-                Param::Carry(k) => Source::Slice(Rows::Before(k), true),
-                Param::Slice(m) => Source::Slice(Rows::Of(operand), !self.scan.sequences[m]),
-                Param::Outer(_) => Source::Outer(operand),
-            });
-        }
-        if v.node.index() >= self.own || self.again[v.node.index()] {
-            return None;
-        }
-        let after = (0..self.scan.carries).find(|&k| self.result(k) == v);
-        Some(Source::Slice(after.map_or(Rows::Kept(v), Rows::After), true))
-    }
-
-    /// Rows in the order of the loop's iterations, if there are such without the gradient's loop.
-    fn rows(&self, v: Value) -> Option<Rows> {
-        match self.source(v) {
-            Some(Source::Slice(rows, true)) => Some(rows),
-            _ => None,
-        }
-    }
-
-    /// What the targets need: values from outside, in order, and nodes to compute.
-    fn reach(&self, targets: &[Value]) -> (BTreeSet<Value>, Vec<bool>) {
-        let (mut read, mut computed) = (BTreeSet::new(), vec![false; self.graph.nodes().len()]);
-        let mut open = targets.to_vec();
-        while let Some(v) = open.pop() {
-            if self.source(v).is_some() {
-                read.insert(v);
-            } else if !std::mem::replace(&mut computed[v.node.index()], true) {
-                open.extend(&self.graph.node(v).inputs);
-            }
-        }
-        (read, computed)
-    }
-
-    /// The loop with tables for all these rows, and the place of each.
-    fn widened(&self, rows: &[Rows]) -> Result<(Scan, HashMap<Rows, usize>)> {
-        let mut body = self.scan.body.graph().clone();
-        // A loop inside the body may have been given tables too.
-        for i in 0..self.own {
-            if let Some(inner) = self.graph.scan_at(i) {
-                body.widen_scan(i, inner.clone())?;
-            }
-        }
-        let (mut tables, mut places) = (self.scan.tables.clone(), HashMap::new());
-        for &rows in rows {
-            let (table, of) = match rows {
-                Rows::Of(_) => continue,
-                Rows::Before(k) | Rows::After(k) => (Table::History(k), self.result(k)),
-                Rows::Kept(v) => (Table::Stack { backwards: false }, v),
-            };
-            let known = body.outputs()[self.scan.carries..].iter().zip(&tables);
-            let known = known.map(|((_, v), t)| (*v, *t)).position(|found| found == (of, table));
-            places.insert(rows, known.unwrap_or(tables.len()));
-            if known.is_none() {
-                tables.push(table);
-                body.output("kept", of);
-            }
-        }
-        Ok((Scan { tables, ..self.scan.with_body(body) }, places))
     }
 }
 
@@ -191,77 +122,88 @@ pub(super) fn vjp(
     let found = pullback(&mut work.graph, &seeds, &wrt)?;
     let found: Vec<(Param, Value)> =
         leaves.iter().zip(found).filter_map(|((param, _), d)| Some((*param, d?))).collect();
-
-    // What the gradient's loop gives: gradients of slices, sums over its iterations, and operands of sums outside.
-    let (mut slices, mut sums, mut terms, mut stacked) = (vec![], vec![], vec![], vec![]);
-    for &(param, d) in &found {
-        match param {
-            Param::Carry(_) => {}
-            Param::Slice(m) => slices.push((m, d)),
-            Param::Outer(_) => match parts(&work.graph, d) {
-                Some(parts) => terms.push((param, parts)),
-                None => sums.push((param, d)),
-            },
-        }
-    }
-    let in_terms: Vec<Value> =
-        terms.iter().flat_map(|(_, parts)| parts).flat_map(|part| part.inputs.clone()).collect();
-    // The gradient of a slice is in a table already, in the order of the loop's iterations if the loop went forward.
-    let of_slice = |v: Value| slices.iter().position(|&(m, d)| d == v && !scan.sequences[m]);
-    for &v in &in_terms {
-        if work.rows(v).is_none() && of_slice(v).is_none() && !stacked.contains(&v) {
-            stacked.push(v);
-        }
-    }
-    let targets: Vec<Value> = found
-        .iter()
-        .filter(|(param, _)| !terms.iter().any(|(of, _)| of == param))
-        .map(|(_, d)| *d)
-        .chain(stacked.iter().copied())
-        .collect();
-    let (read, computed) = work.reach(&targets);
+    let wanted = Wanted::of(&work, &found);
+    let (read, computed) = work.reach(&wanted.targets());
 
     // The loop keeps what is read of it.
-    let slice_rows = read.iter().filter_map(|&v| match work.source(v) {
+    let slices = read.iter().filter_map(|&v| match work.source(v) {
         Some(Source::Slice(rows, _)) => Some(rows),
         _ => None,
     });
-    let kept: Vec<Rows> = slice_rows.chain(in_terms.iter().filter_map(|&v| work.rows(v))).collect();
-    let (wide, places) = work.widened(&kept)?;
+    let in_terms = wanted.operands();
+    let rows: Vec<Rows> = slices.chain(in_terms.iter().filter_map(|&v| work.rows(v))).collect();
+    let (wide, places) = work.widened(&rows)?;
     graph.widen_scan(index, wide)?;
-    let results: Vec<Value> = graph.values(index).collect();
-    let table = |graph: &mut Graph, rows: Rows| -> Result<Value> {
-        let kept = places.get(&rows).map(|&j| results[scan.carries + j]);
-        let missing = || Error::internal("autodiff", format!("no table of {rows:?}"));
-        match rows {
-            Rows::Of(value) => Ok(value),
-            Rows::Kept(_) => kept.ok_or_else(missing),
-            Rows::Before(_) => graph.table_rows(kept.ok_or_else(missing)?, 0, scan.times),
-            Rows::After(_) => graph.table_rows(kept.ok_or_else(missing)?, 1, scan.times),
-        }
-    };
+    let results = graph.values(index).collect();
+    let kept = Kept { results, carries: scan.carries, times: scan.times, places };
 
-    // The body: leaves, then nodes in their order.
+    let given = backward(graph, &work, &wanted, (&read, &computed), &kept, upstream)?;
+    let tables = scan.carries + wanted.sums.len();
+    let mut gradients: Vec<Option<Value>> = vec![None; work.operands.len()];
+    gradients[..scan.carries].iter_mut().zip(&given).for_each(|(d, v)| *d = Some(*v));
+    for (i, (param, _)) in wanted.sums.iter().enumerate() {
+        gradients[scan.operand_index(*param)] = Some(given[scan.carries + i]);
+    }
+    for (i, (m, _)) in wanted.slices.iter().enumerate() {
+        gradients[scan.carries + m] = Some(given[tables + i]);
+    }
+    for (param, nodes) in &wanted.terms {
+        let mut total: Option<Value> = None;
+        for node in nodes {
+            let mut all = Vec::new();
+            for &v in &node.inputs {
+                let table = match (work.rows(v), wanted.table(&work, v)) {
+                    (Some(rows), _) => kept.table(graph, rows)?,
+                    (None, Some(place)) => given[tables + place],
+                    (None, None) => return Err(Error::internal("autodiff", "a term is missing")),
+                };
+                all.push(graph.sequence(table, work.graph.shape(v))?);
+            }
+            let sum = node.op.sum_of_runs(graph, &all)?;
+            total = Some(match total {
+                Some(so_far) => graph.add(so_far, sum)?,
+                None => sum,
+            });
+        }
+        let operand = scan.operand_index(*param);
+        let shape = graph.shape(work.operands[operand]).clone();
+        gradients[operand] = total.map(|total| graph.reshape(total, shape)).transpose()?;
+    }
+    Ok(gradients)
+}
+
+/// Appends the gradient's loop, and returns its results: gradients of carries, sums, then tables.
+fn backward(
+    graph: &mut Graph,
+    work: &Work<'_>,
+    wanted: &Wanted,
+    (read, computed): (&BTreeSet<Value>, &[bool]),
+    kept: &Kept,
+    upstream: &[Option<Value>],
+) -> Result<Vec<Value>> {
+    let scan = work.scan;
     let mut body = graph.new_body();
     let mut map: HashMap<Value, Value> = HashMap::new();
     let (mut carries, mut sequences, mut outer) = (vec![], vec![], vec![]);
     let mut from_end = Vec::new();
-    for k in 0..scan.carries {
-        let ty = scan.body.graph().ty(work.result(k)).clone();
-        let carry = body.param(Param::Carry(k), ty.clone());
-        let leaf =
-            work.cotangents.iter().find(|(_, s)| matches!(s, Source::Cotangent(c) if *c == k));
-        map.extend(leaf.map(|(&leaf, _)| (leaf, carry)));
-        carries.push(match upstream[k] {
-            Some(d) => d,
-            None => zeros(graph, &ty.shape)?,
+
+    // Leaves, then nodes in their order.
+    for (&leaf, source) in &work.cotangents {
+        if let Source::Cotangent(k) = source {
+            map.insert(leaf, body.param(Param::Carry(*k), work.graph.ty(leaf).clone()));
+        }
+    }
+    for (k, d) in upstream[..scan.carries].iter().enumerate() {
+        carries.push(match d {
+            Some(d) => *d,
+            None => zeros(graph, work.graph.shape(work.result(k)))?,
         });
     }
-    for &v in &read {
+    for &v in read {
         let ty = work.graph.ty(v).clone();
         let leaf = match work.source(v) {
             Some(Source::Slice(rows, backwards)) => {
-                sequences.push(table(graph, rows)?);
+                sequences.push(kept.table(graph, rows)?);
                 from_end.push(backwards);
                 body.param(Param::Slice(sequences.len() - 1), ty)
             }
@@ -285,85 +227,45 @@ pub(super) fn vjp(
         map.extend(values.into_iter().zip(new));
     }
 
-    // Its outputs: gradients of carries, sums, then tables.
-    for k in 0..scan.carries {
-        let d = found.iter().find(|(param, _)| *param == Param::Carry(k));
-        let shape = scan.body.graph().shape(work.result(k));
+    // Outputs.
+    for (k, d) in wanted.carries.iter().enumerate() {
         let d = match d {
-            Some((_, d)) => map[d],
-            None => zeros(&mut body, shape)?,
+            Some(d) => map[d],
+            None => zeros(&mut body, work.graph.shape(work.result(k)))?,
         };
         body.output("carry", d);
     }
-    for (i, (_, d)) in sums.iter().enumerate() {
+    for (_, d) in &wanted.sums {
         let ty = work.graph.ty(*d).clone();
-        let sum = body.param(Param::Carry(scan.carries + i), ty.clone());
+        let sum = body.param(Param::Carry(carries.len()), ty.clone());
         let total = body.add(sum, map[d])?;
         body.output("sum", total);
         carries.push(zeros(graph, &ty.shape)?);
     }
     let mut tables = Vec::new();
-    for &(m, d) in &slices {
-        body.output("slice", map[&d]);
-        tables.push(Table::Stack { backwards: !scan.sequences[m] });
+    for (m, d) in &wanted.slices {
+        body.output("slice", map[d]);
+        tables.push(Table::Stack { backwards: !scan.sequences[*m] });
     }
-    for v in &stacked {
+    for v in &wanted.stacked {
         body.output("term", map[v]);
         tables.push(Table::Stack { backwards: true });
     }
-    let mut gradients: Vec<Option<Value>> = vec![None; work.operands.len()];
-    let first_table = carries.len();
-    let given = if first_table + tables.len() == 0 {
-        Vec::new()
-    } else {
-        let back = Scan {
-            body: body.into(),
-            times: scan.times,
-            carries: first_table,
-            sequences: from_end,
-            tables,
-            countdown: !scan.countdown,
-        };
-        graph.push_all(Arc::new(back), &[carries, sequences, outer].concat())?
+    if carries.len() + tables.len() == 0 {
+        return Ok(Vec::new());
+    }
+    let back = Scan {
+        body: body.into(),
+        times: scan.times,
+        carries: carries.len(),
+        sequences: from_end,
+        tables,
+        countdown: !scan.countdown,
     };
-    for k in 0..scan.carries {
-        gradients[k] = Some(given[k]);
-    }
-    for (i, (param, _)) in sums.iter().enumerate() {
-        gradients[scan.operand_index(*param)] = Some(given[scan.carries + i]);
-    }
-    for (i, (m, _)) in slices.iter().enumerate() {
-        gradients[scan.carries + m] = Some(given[first_table + i]);
-    }
-    for (param, parts) in terms {
-        let mut total: Option<Value> = None;
-        for part in parts {
-            let mut all = Vec::new();
-            for &v in &part.inputs {
-                let rows = match work.rows(v) {
-                    Some(rows) => table(graph, rows)?,
-                    None => {
-                        let after_slices = stacked.iter().position(|s| *s == v);
-                        let after_slices = after_slices.map(|at| slices.len() + at);
-                        given[first_table + of_slice(v).or(after_slices).unwrap_or_default()]
-                    }
-                };
-                all.push(graph.sequence(rows, work.graph.shape(v))?);
-            }
-            let sum = part.op.sum_of_runs(graph, &all)?;
-            total = Some(match total {
-                Some(so_far) => graph.add(so_far, sum)?,
-                None => sum,
-            });
-        }
-        let operand = scan.operand_index(param);
-        let shape = graph.shape(work.operands[operand]).clone();
-        gradients[operand] = total.map(|total| graph.reshape(total, shape)).transpose()?;
-    }
-    Ok(gradients)
+    graph.push_all(Arc::new(back), &[carries, sequences, outer].concat())
 }
 
-fn zeros(graph: &mut Graph, shape: &crate::tensor::Shape) -> Result<Value> {
+fn zeros(graph: &mut Graph, shape: &Shape) -> Result<Value> {
     let zero = graph.constant(0.0);
     graph.broadcast_to(zero, shape.clone())
 }

@@ -95,7 +95,7 @@ impl Launch {
         let odd = (0..MAX_LOOPS).map(|d| (iterations[d] & 1) << d).sum::<usize>();
         let group = if self.groups.len() == 1 { 0 } else { odd & (self.groups.len() - 1) };
         pass.set_pipeline(&self.pipeline.pipeline);
-        pass.set_bind_group(0, &self.groups[group], &**offsets);
+        pass.set_bind_group(0, &self.groups[group], offsets);
         let [x, y, z] = self.grid;
         pass.dispatch_workgroups(x, y, z);
     }

@@ -64,9 +64,12 @@ fn a_loop_by_hand_moves_its_regions_and_exchanges_its_buffers() -> Result<()> {
     Ok(())
 }
 
+/// A change of a loop and of the stride of its region.
+type Break<'a> = &'a dyn Fn(&mut Repeat, &mut i64);
+
 #[test]
 fn a_broken_loop_is_found() -> Result<()> {
-    let break_it = |change: &dyn Fn(&mut Repeat, &mut i64)| -> Result<Plan> {
+    let break_it = |change: Break<'_>| -> Result<Plan> {
         let mut plan = looped(6, false)?;
         // SAFETY: only `verify` sees the plan.
         let data = unsafe { plan.data_mut() };
@@ -77,7 +80,7 @@ fn a_broken_loop_is_found() -> Result<()> {
     };
     let caps = device().caps();
     assert!(break_it(&|_, _| {})?.verify(caps).is_ok());
-    let broken: [&dyn Fn(&mut Repeat, &mut i64); 9] = [
+    let broken: [Break<'_>; 9] = [
         &|repeat, _| repeat.outer = Some(0),
         &|repeat, _| repeat.times = 0,
         &|repeat, _| repeat.times = 8,
