@@ -1,6 +1,7 @@
 //! Loops: a plan's own, then scans against the same body written out step by step, in value and gradient.
 
 mod bodies;
+mod passes;
 mod plans;
 mod refusals;
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use wgrad::Error;
+use wgrad::plan::Plan;
 
 /// The error of a loop over a sequence of this shape with a carry of `[3, 5]`.
 #[track_caller]
@@ -84,4 +85,36 @@ fn buffers_and_other_types_are_refused() {
     let what = Loop { sequences: &[ids], ..Loop::default() };
     let error = g.scan(&what, |_, now| Ok(Looped { carries: vec![], stacked: now.slices.clone() }));
     says(&error.expect_err("an error"), &["scan", "u32", "f32"]);
+}
+
+/// A loop in a loop, so many times.
+fn deep(g: &mut Graph, carry: Value, depth: usize) -> Result<Value> {
+    let what = Loop { carries: &[carry], times: Some(2), ..Loop::default() };
+    let result = g.scan(&what, |g, now| {
+        let next = match depth {
+            1 => g.neg(now.carries[0])?,
+            _ => deep(g, now.carries[0], depth - 1)?,
+        };
+        Ok(Looped { carries: vec![next], stacked: vec![] })
+    })?;
+    Ok(result.carries[0])
+}
+
+#[test]
+fn loops_inside_each_other_have_a_limit() -> Result<()> {
+    let plan = |depth: usize| {
+        let mut g = Graph::new();
+        let x = g.input("x", [5], DType::F32);
+        let y = g.in_layer("deep", |g| deep(g, x, depth))?;
+        g.output("y", y);
+        Plan::compile(&g, &Passes::default(), &families()[0])
+    };
+    let three = plan(3)?;
+    assert_eq!((three.repeats.len(), three.order().count() >= 8), (3, true), "{three}");
+    let x = Tensor::f32([5], vec![1.5; 5])?;
+    let ran = crate::harness::run_plan(&three, &[("x", x)], &[&[]]);
+    // Eight signs changed.
+    assert_eq!(ran.unwrap_or_else(|e| panic!("{e}\n{three}")).f32("y"), [1.5; 5]);
+    says(&plan(4).expect_err("an error"), &["deep", "scan", "inside each other", "4", "3"]);
+    Ok(())
 }
