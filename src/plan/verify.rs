@@ -19,6 +19,9 @@ impl Plan {
             limit(&buffer.name, unit, buffer.bytes, caps.max_buffer_bytes, advice)?;
         }
         self.verify_loops()?;
+        let help = "use fewer steps of time, or draw all random numbers before the loop";
+        let numbers = self.iteration_bytes();
+        limit("the numbers of iterations", "bytes", numbers, caps.max_buffer_bytes, help)?;
         for (i, d) in self.dispatches.iter().enumerate() {
             self.verify_dispatch(i, d, caps)?;
         }

@@ -118,3 +118,31 @@ fn loops_inside_each_other_have_a_limit() -> Result<()> {
     says(&plan(4).expect_err("an error"), &["deep", "scan", "inside each other", "4", "3"]);
     Ok(())
 }
+
+/// The numbers of iterations are in a buffer, which has a limit.
+#[test]
+fn iterations_that_draw_have_a_limit() -> Result<()> {
+    let plan = |times: usize, random: bool| {
+        let mut g = Graph::new();
+        let x = g.input("x", [5], DType::F32);
+        let (seed, step) = (g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?);
+        let what =
+            Loop { carries: &[x], outer: &[seed, step], times: Some(times), ..Loop::default() };
+        let result = g.scan(&what, |g, now| {
+            let next = match random {
+                true => g.random_uniform([5], now.outer[0], now.outer[1], 1)?,
+                false => g.neg(now.carries[0])?,
+            };
+            let next = g.add(now.carries[0], next)?;
+            Ok(Looped { carries: vec![next], stacked: vec![] })
+        })?;
+        g.output("y", result.carries[0]);
+        let caps =
+            wgrad::kernels::DeviceCaps { max_buffer_bytes: 1 << 19, ..families()[0].clone() };
+        Plan::compile(&g, &Passes::default(), &caps)
+    };
+    assert_eq!(plan(2048, true)?.iteration_bytes(), 1 << 19);
+    assert_eq!(plan(100_000, false)?.iteration_bytes(), 0);
+    says(&plan(2049, true).expect_err("an error"), &["numbers of iterations", "524544", "524288"]);
+    Ok(())
+}
