@@ -63,7 +63,7 @@ fn graphs() -> Vec<Graph> {
             }
         }
     }
-    graphs.extend([false, true].map(|product| drawn_in_a_loop(product).expect("a loop")));
+    graphs.extend(DRAWING.map(|template| drawn_in_a_loop(template).expect("a loop")));
     let functions: Vec<&'static Row> =
         ROWS.iter().filter(|row| row.arity < 3 && !row.is_random()).collect();
     graphs.extend((0..200).map(|seed| {
@@ -72,15 +72,22 @@ fn graphs() -> Vec<Graph> {
     graphs
 }
 
-/// Dropout in a loop, alone or in the epilogue of a product.
-fn drawn_in_a_loop(product: bool) -> wgrad::Result<Graph> {
+/// Kernels that draw random numbers in a loop.
+const DRAWING: [&str; 3] = ["elementwise/map", "matmul/", "reduce/row_kernel"];
+
+/// Dropout in a loop, in a kernel of one of [`DRAWING`].
+fn drawn_in_a_loop(template: &str) -> wgrad::Result<Graph> {
     let mut g = Graph::new();
     let (h, w) = (g.input("h", [5, 7], DType::F32), g.input("w", [7, 7], DType::F32));
     let (seed, step) = (g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?);
     let what = Loop { carries: &[h], outer: &[w, seed, step], times: Some(3), ..Loop::default() };
     let result = g.scan(&what, |g, now| {
         let [w, seed, step] = now.outer[..] else { panic!("three values") };
-        let x = if product { g.matmul(now.carries[0], w)? } else { now.carries[0] };
+        let x = match template {
+            "matmul/" => g.matmul(now.carries[0], w)?,
+            "reduce/row_kernel" => g.layer_norm(now.carries[0], None, None, 1, 1e-3)?,
+            _ => now.carries[0],
+        };
         let drawn = g.random_uniform([5, 7], seed, step, 1)?;
         Ok(Looped { carries: vec![g.mul(x, drawn)?], stacked: vec![] })
     })?;
@@ -220,7 +227,7 @@ fn check_all(caps: &DeviceCaps) {
     for (source, call) in &kernels {
         check(source, call, caps).unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.template));
     }
-    for template in ["elementwise/map", "matmul/"] {
+    for template in DRAWING {
         let numbered = |c: &&KernelCall| c.iteration() && c.template.starts_with(template);
         assert!(kernels.values().find(numbered).is_some(), "{template} draws in no loop");
     }

@@ -55,7 +55,7 @@ impl StoreCode {
     pub fn epilogue(op: &Contraction, cx: &LowerContext<'_>, sources: Vec<Bind>) -> Result<Self> {
         let mut code = Self::new(sources);
         code.random = op.epilogue.uses_index();
-        code.numbered = numbered(&op.epilogue, op.shape.len(), cx)?;
+        code.numbered = numbered(code.random, op.shape.len(), cx)?;
         let outputs = op.epilogue.outputs.len();
         for o in 0..outputs {
             code.declare(&format!("out{o}"), element(op), Bind::Output(o));

@@ -246,7 +246,7 @@ pub(super) fn lower_map(
             ("WIDE", (cx.caps.wide_words && len.is_multiple_of(4)).into()),
             ("STEP", code.step.into()),
             ("RANDOM", program.uses_index().into()),
-            ("ITERATION", numbered(program, len, cx)?.into()),
+            ("ITERATION", numbered(program.uses_index(), len, cx)?.into()),
             ("WORDS", words.vec4s().into()),
             ("BINDINGS", code.bindings.into()),
             ("FUNCTIONS", code.functions.into()),
@@ -264,10 +264,10 @@ pub(super) fn lower_map(
     .into())
 }
 
-/// Whether a kernel with `len` results reads the number of its iteration: if it draws random numbers in a loop, which
-/// differ each time. The results of all iterations are numbered through, so they are as many as 32 bits count.
-pub(super) fn numbered(program: &Program, len: usize, cx: &LowerContext<'_>) -> Result<bool> {
-    let Some(times) = cx.iterations.filter(|_| program.uses_index()) else { return Ok(false) };
+/// Whether a kernel over `len` elements reads the number of its iteration: if it draws random numbers in a loop, which
+/// differ each time. The elements of all iterations are numbered through, so they are as many as 32 bits count.
+pub(super) fn numbered(random: bool, len: usize, cx: &LowerContext<'_>) -> Result<bool> {
+    let Some(times) = cx.iterations.filter(|_| random) else { return Ok(false) };
     let all = (len as u64).saturating_mul(times);
     to_u32(usize::try_from(all).unwrap_or(usize::MAX)).map(|_| true)
 }

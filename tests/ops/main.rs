@@ -19,6 +19,7 @@ mod passes;
 mod places;
 mod products;
 mod random;
+mod rows;
 mod segments;
 mod sizes;
 mod steps;

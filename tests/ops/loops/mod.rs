@@ -210,7 +210,7 @@ fn each_iteration_draws_other_numbers_and_the_gradient_the_same() -> Result<()> 
         let rate = g.constant(0.5);
         g.binary("greater_equal", drawn, rate)
     }
-    let build = |inside: bool, order: Order, shape: [usize; 2]| -> Result<Graph> {
+    let build = |inside: bool, norm: bool, order: Order, shape: [usize; 2]| -> Result<Graph> {
         let (times, [rows, columns]) = (5, shape);
         let mut g = Graph::new();
         let x = g.input("sequence0", [times, rows, columns], DType::F32);
@@ -226,8 +226,11 @@ fn each_iteration_draws_other_numbers_and_the_gradient_the_same() -> Result<()> 
             times: None,
         };
         let result = g.scan(&what, |g, now| {
-            let product = g.matmul(now.carries[0], now.outer[0])?;
+            let mut product = g.matmul(now.carries[0], now.outer[0])?;
             let shape = g.shape(product).clone();
+            if norm {
+                product = g.layer_norm(product, None, None, 1, 0.5)?;
+            }
             let drawn = match now.slices.get(1) {
                 Some(&drawn) => drawn,
                 None => g.random_uniform(shape, now.outer[1], now.outer[2], 3)?,
@@ -246,12 +249,14 @@ fn each_iteration_draws_other_numbers_and_the_gradient_the_same() -> Result<()> 
         }
         Ok(g)
     };
-    for order in [Order::Forward, Order::Reverse] {
+    // A row kernel takes the mask in, a product, and an elementwise kernel.
+    for (order, norm) in [(Order::Forward, false), (Order::Reverse, false), (Order::Reverse, true)]
+    {
         for shape in [[3, 5], [8, 16], [7, 64]] {
-            let want = ran(&build(false, order, shape)?, &Passes::default(), &families()[0]);
+            let want = ran(&build(false, norm, order, shape)?, &Passes::default(), &families()[0]);
             for caps in families() {
                 for passes in [Passes::default(), NO_PASSES] {
-                    let got = ran(&build(true, order, shape)?, &passes, &caps);
+                    let got = ran(&build(true, norm, order, shape)?, &passes, &caps);
                     let wrong = differences(&got, &want);
                     assert!(wrong.is_empty(), "{order:?} {shape:?} {passes:?}: {wrong:?}");
                 }
