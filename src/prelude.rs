@@ -21,8 +21,8 @@ pub use crate::layers::{
     Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
     Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum,
     Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Reshape,
-    RmsNormalization, Sequential, Subtract, SymbolicTensor, TimeDistributed, input, input_named,
-    merge,
+    RmsNormalization, Sequential, SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input,
+    input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

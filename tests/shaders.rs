@@ -19,6 +19,7 @@ use wgrad::kernels::{
 };
 use wgrad::ops::registry::{Case, Gradient, cards};
 use wgrad::ops::table::{ROWS, Row};
+use wgrad::ops::{Loop, Looped};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::DType;
@@ -62,12 +63,36 @@ fn graphs() -> Vec<Graph> {
             }
         }
     }
+    graphs.extend(DRAWING.map(|template| drawn_in_a_loop(template).expect("a loop")));
     let functions: Vec<&'static Row> =
         ROWS.iter().filter(|row| row.arity < 3 && row.is_by_name()).collect();
     graphs.extend((0..200).map(|seed| {
         Dag::random(seed, &functions, 12).graph().unwrap_or_else(|e| panic!("{seed}: {e}"))
     }));
     graphs
+}
+
+/// Kernels that draw random numbers in a loop.
+const DRAWING: [&str; 3] = ["elementwise/map", "matmul/", "reduce/row_kernel"];
+
+/// Dropout in a loop, in a kernel of one of [`DRAWING`].
+fn drawn_in_a_loop(template: &str) -> wgrad::Result<Graph> {
+    let mut g = Graph::new();
+    let (h, w) = (g.input("h", [5, 7], DType::F32), g.input("w", [7, 7], DType::F32));
+    let (seed, step) = (g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?);
+    let what = Loop { carries: &[h], outer: &[w, seed, step], times: Some(3), ..Loop::default() };
+    let result = g.scan(&what, |g, now| {
+        let [w, seed, step] = now.outer[..] else { panic!("three values") };
+        let x = match template {
+            "matmul/" => g.matmul(now.carries[0], w)?,
+            "reduce/row_kernel" => g.layer_norm(now.carries[0], None, None, 1, 1e-3)?,
+            _ => now.carries[0],
+        };
+        let drawn = g.random_uniform([5, 7], seed, step, 1)?;
+        Ok(Looped { carries: vec![g.mul(x, drawn)?], stacked: vec![] })
+    })?;
+    g.output("h", result.carries[0]);
+    Ok(g)
 }
 
 /// Every distinct kernel of a device, by its text.
@@ -150,7 +175,8 @@ fn bindings_match(module: &Module, call: &KernelCall) -> Result<(), String> {
     if declared != bound {
         return Err(format!("declares {declared:?}, the host binds {bound:?}"));
     }
-    let wanted = if call.step { &[8, 9][..] } else { &[8] };
+    let read = [(8, true), (9, call.step), (10, call.iteration())];
+    let wanted: Vec<u32> = read.iter().filter(|(_, read)| *read).map(|(at, _)| *at).collect();
     if uniforms != wanted {
         return Err(format!("uniform blocks {uniforms:?}, the host binds {wanted:?}"));
     }
@@ -200,6 +226,10 @@ fn check_all(caps: &DeviceCaps) {
     assert!(kernels.len() > 200, "only {} kernels", kernels.len());
     for (source, call) in &kernels {
         check(source, call, caps).unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.template));
+    }
+    for template in DRAWING {
+        let numbered = |c: &&KernelCall| c.iteration() && c.template.starts_with(template);
+        assert!(kernels.values().find(numbered).is_some(), "{template} draws in no loop");
     }
     for block in all_param_blocks() {
         for template in block.templates {

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("graph", &["error", "tensor", "kernels"]),
     ("ops", &["error", "tensor", "kernels", "graph"]),
     ("autodiff", &["error", "tensor", "graph"]),
-    ("passes", &["error", "tensor", "graph", "ops"]),
+    ("passes", &["error", "tensor", "kernels", "graph", "ops"]),
     ("plan", &["error", "tensor", "kernels", "graph", "ops", "passes"]),
     ("gpu", &["error", "files", "tensor", "kernels", "plan"]),
     ("activations", &["error", "tensor", "graph", "ops"]),

@@ -4,6 +4,7 @@
 // an offset function over the collapsed axes. The generated parts are the bindings, the offset functions,
 // the loads, the chain of expressions and the stores.
 // Dispatch: ceil(len / 4 / WG) workgroups, folded over x and y.
+// ITERATION: the kernel is in a loop, and each iteration draws further random numbers.
 // Guards: the last vec4 is stored element by element; nothing past `len` is written. WIDE: `len` is a
 // multiple of four.
 #import lib/index
@@ -30,7 +31,11 @@ fn main(
     let i = workgroup_index(id, count) * #{WG}u + local.x;
     if i >= params.vec_len { return; }
     let e = 4u * i;
+#if ITERATION
+    let index = vec4<u32>(e, e + 1u, e + 2u, e + 3u) + iteration.number.x * params.len;
+#else
     let index = vec4<u32>(e, e + 1u, e + 2u, e + 3u);
+#endif
 #{LOADS}
 #{BODY}
 #if WIDE

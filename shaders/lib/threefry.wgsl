@@ -1,6 +1,12 @@
 // Threefry-2x32 with 13 rounds: a counter-based generator (Salmon et al., "Parallel random numbers: as easy
 // as 1, 2, 3", 2011), four counters at a time. Key (seed, stream), counter (element, step).
 
+#if ITERATION
+// The number of the iteration, for a kernel in a loop; bound with a dynamic offset.
+struct Iteration { number: vec4<u32> }
+@group(0) @binding(10) var<uniform> iteration: Iteration;
+#endif
+
 fn threefry_round(v: array<vec4<u32>, 2>, r: u32) -> array<vec4<u32>, 2> {
     let a = v[0] + v[1];
     let b = (v[1] << vec4<u32>(r)) | (v[1] >> vec4<u32>(32u - r));

@@ -1,15 +1,14 @@
 //! Replays a plan: pipelines, buffers and bind groups are made once, and one submit has many encoded steps.
 
-use super::pipelines::{PARAMS_BINDING, Pipeline, STEP_BINDING};
+use super::launch::Launch;
 use super::readback::Readback;
 use super::store::create_buffer;
-use super::{Device, Pool, Store};
+use super::{Device, Pool, Store, launch};
 use crate::error::{Error, Result};
-use crate::kernels::{STEP_BLOCKS_BYTES, STEP_BYTES, STEP_WORDS, STEPS_PER_SUBMIT};
-use crate::plan::{BufferClass, Plan, StepOffset};
+use crate::kernels::{STEP_BLOCKS_BYTES, STEP_WORDS, STEPS_PER_SUBMIT};
+use crate::plan::{self, BufferClass, Plan};
 use crate::tensor::{DType, Data, Shape, Tensor};
 use std::collections::{HashMap, VecDeque};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Submits that may be under way before the host waits.
@@ -18,7 +17,7 @@ const IN_FLIGHT: usize = 2;
 /// The words that one step reads.
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
-pub struct StepBlock([u32; STEP_WORDS]);
+pub struct StepBlock(pub(super) [u32; STEP_WORDS]);
 
 impl Default for StepBlock {
     fn default() -> Self {
@@ -79,36 +78,6 @@ impl StepBlock {
     }
 }
 
-pub(super) struct Launch {
-    pipeline: Arc<Pipeline>,
-    group: wgpu::BindGroup,
-    /// Bindings that move from step to step, in binding order.
-    step_offsets: Vec<StepOffset>,
-    step: bool,
-    grid: [u32; 3],
-}
-
-impl Launch {
-    /// Encodes the dispatch for the step whose words are the `step`-th that were uploaded. `offsets` is room for
-    /// the dynamic offsets.
-    pub(super) fn encode(
-        &self,
-        pass: &mut wgpu::ComputePass<'_>,
-        step: usize,
-        block: &StepBlock,
-        offsets: &mut Vec<u32>,
-    ) {
-        offsets.clear();
-        let moved = |s: &StepOffset| block.0[s.word].wrapping_mul(s.stride as u32);
-        offsets.extend(self.step_offsets.iter().map(moved));
-        offsets.extend(self.step.then_some((step * STEP_BYTES) as u32));
-        pass.set_pipeline(&self.pipeline.pipeline);
-        pass.set_bind_group(0, &self.group, &*offsets);
-        let [x, y, z] = self.grid;
-        pass.dispatch_workgroups(x, y, z);
-    }
-}
-
 /// A plan bound to buffers, ready to run.
 pub struct Executor {
     pub(super) device: Device,
@@ -117,11 +86,13 @@ pub struct Executor {
     owned: HashMap<usize, wgpu::Buffer>,
     params: wgpu::Buffer,
     steps: wgpu::Buffer,
+    /// The numbers of iterations, if a kernel reads them.
+    iterations: Option<wgpu::Buffer>,
     pub(super) launches: Vec<Launch>,
     /// The external buffers that the bind groups refer to.
     bound: HashMap<usize, wgpu::Buffer>,
     steps_per_submit: Option<usize>,
-    /// The end of each submit of a step, as an index into the launches; empty if a step is one submit.
+    /// The end of each submit of a step, as a position in the plan's order; empty if a step is one submit.
     submit_ends: Vec<usize>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// Room for dynamic offsets.
@@ -180,6 +151,12 @@ impl Executor {
         let params = uniform("parameters", bytes.len() as u64);
         device.queue.write_buffer(&params, 0, &bytes);
         let steps = uniform("step blocks", STEP_BLOCKS_BYTES);
+        let numbers = launch::iteration_numbers(&plan);
+        let iterations = (!numbers.is_empty()).then(|| {
+            let buffer = uniform("iterations", numbers.len() as u64);
+            device.queue.write_buffer(&buffer, 0, &numbers);
+            buffer
+        });
         device.end(scopes, "allocating uniform buffers")?;
         let mut this = Self {
             device: device.clone(),
@@ -187,6 +164,7 @@ impl Executor {
             owned,
             params,
             steps,
+            iterations,
             launches: Vec::new(),
             bound: HashMap::new(),
             steps_per_submit: None,
@@ -232,29 +210,8 @@ impl Executor {
         #[cfg(not(target_arch = "wasm32"))]
         let new = self.device.pipelines.prepare(&self.device, &plan.dispatches)?;
         let mut launches = Vec::with_capacity(plan.dispatches.len());
-        for dispatch in &plan.dispatches {
-            let pipeline = self.device.pipelines.get(&self.device, dispatch)?;
-            let mut entries = Vec::new();
-            for (binding, (region, _)) in dispatch.bindings.iter().enumerate() {
-                let buffer = self.buffer(region.buffer)?;
-                entries.push(bind(binding as u32, buffer, region.offset, region.bytes));
-            }
-            let params = dispatch.call.params.len() as u64;
-            entries.push(bind(PARAMS_BINDING, &self.params, dispatch.params_at, params));
-            if dispatch.call.step {
-                entries.push(bind(STEP_BINDING, &self.steps, 0, STEP_BYTES as u64));
-            }
-            let scopes = self.device.begin();
-            let group = self.device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(dispatch.call.template),
-                layout: &pipeline.layout,
-                entries: &entries,
-            });
-            self.device.end(scopes, &format!("binding {}", dispatch.label))?;
-            let step_offsets =
-                dispatch.bindings.iter().filter_map(|(region, _)| region.step_offset).collect();
-            let (step, grid) = (dispatch.call.step, dispatch.call.grid);
-            launches.push(Launch { pipeline, group, step_offsets, step, grid });
+        for i in 0..plan.dispatches.len() {
+            launches.push(Launch::new(self, i)?);
         }
         self.launches = launches;
         #[cfg(not(target_arch = "wasm32"))]
@@ -289,8 +246,9 @@ impl Executor {
     pub fn set_submits_per_step(&mut self, submits: usize) {
         self.submit_ends.clear();
         if submits > 1 {
-            let cost = self.plan.dispatches.iter().map(|dispatch| {
+            let cost = self.plan.order().map(|launch| {
                 // An estimate is enough: what a dispatch computes and moves, and the least that it takes.
+                let dispatch = &self.plan.dispatches[launch.dispatch];
                 dispatch.call.flops + dispatch.bytes_read + dispatch.bytes_written + 1
             });
             self.submit_ends = submit_ends(&cost.collect::<Vec<u64>>(), submits);
@@ -305,22 +263,26 @@ impl Executor {
     pub fn run(&mut self, blocks: &[StepBlock]) -> Result<()> {
         let scopes = self.device.begin();
         let together = self.steps_per_submit.unwrap_or(STEPS_PER_SUBMIT);
+        let plan = self.plan.clone();
         if self.submit_ends.is_empty() {
             for chunk in blocks.chunks(together) {
                 self.make_room()?;
                 self.upload(chunk);
-                self.submit(0..self.launches.len(), chunk);
+                let steps = chunk.iter().enumerate();
+                let all = steps.flat_map(|step| plan.order().map(move |launch| (step, launch)));
+                self.submit(all);
             }
         } else {
-            for block in blocks.chunks(1) {
-                let mut start = 0;
+            for block in blocks {
+                let (mut order, mut start) = (plan.order(), 0);
                 for part in 0..self.submit_ends.len() {
                     self.make_room()?;
                     if part == 0 {
-                        self.upload(block);
+                        self.upload(std::slice::from_ref(block));
                     }
                     let end = self.submit_ends[part];
-                    self.submit(start..end, block);
+                    let some = order.by_ref().take(end - start);
+                    self.submit(some.map(|launch| ((0, block), launch)));
                     start = end;
                 }
             }
@@ -341,14 +303,17 @@ impl Executor {
         self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(blocks));
     }
 
-    /// Submits some launches, once for each block, in one compute pass.
-    fn submit(&mut self, launches: Range<usize>, blocks: &[StepBlock]) {
+    /// Submits launches in one compute pass, each with the place and the words of its step.
+    fn submit<'a>(
+        &mut self,
+        launches: impl Iterator<Item = ((usize, &'a StepBlock), plan::Launch)>,
+    ) {
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for (step, block) in blocks.iter().enumerate() {
-            for launch in &self.launches[launches.clone()] {
-                launch.encode(&mut pass, step, block, &mut self.offsets);
-            }
+        for (step, launch) in launches {
+            let iterations = &launch.iterations;
+            let offsets = &mut self.offsets;
+            self.launches[launch.dispatch].encode(&mut pass, step, iterations, offsets);
         }
         drop(pass);
         self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
@@ -376,7 +341,13 @@ impl Executor {
         Ok(PendingOutput { readback, shape: output.shape.clone(), dtype: output.dtype })
     }
 
-    fn buffer(&self, index: usize) -> Result<&wgpu::Buffer> {
+    /// The uniform buffers: parameters, step words, numbers of iterations.
+    pub(super) const fn uniforms(&self) -> [Option<&wgpu::Buffer>; 3] {
+        [Some(&self.params), Some(&self.steps), self.iterations.as_ref()]
+    }
+
+    /// A buffer of the plan.
+    pub(super) fn buffer(&self, index: usize) -> Result<&wgpu::Buffer> {
         self.owned.get(&index).or_else(|| self.bound.get(&index)).ok_or_else(|| {
             Error::internal("executor", format!("buffer {index} of the plan is not bound"))
         })
@@ -404,17 +375,6 @@ impl PendingOutput {
             DType::U8 => Data::U8(bytes),
         };
         Tensor::new(self.shape, data)
-    }
-}
-
-fn bind(binding: u32, buffer: &wgpu::Buffer, offset: u64, size: u64) -> wgpu::BindGroupEntry<'_> {
-    wgpu::BindGroupEntry {
-        binding,
-        resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer,
-            offset,
-            size: std::num::NonZeroU64::new(size),
-        }),
     }
 }
 

@@ -4,6 +4,7 @@ mod cache;
 mod device;
 mod executor;
 mod failure;
+mod launch;
 mod memory;
 mod options;
 mod pipelines;

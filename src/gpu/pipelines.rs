@@ -13,9 +13,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Binding of the uniform parameters, and of the step block.
+/// Binding of the uniform parameters, of the step block, and of the number of the iteration.
 pub(super) const PARAMS_BINDING: u32 = MAX_STORAGE_BUFFERS;
 pub(super) const STEP_BINDING: u32 = PARAMS_BINDING + 1;
+pub(super) const ITERATION_BINDING: u32 = STEP_BINDING + 1;
 
 /// A pipeline and the layout of its only bind group.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ type Key = (String, Vec<bool>);
 
 fn key_of(dispatch: &Dispatch) -> Result<Key> {
     let source = preprocess(dispatch.call.template, &dispatch.call.defines)?;
-    Ok((source, dispatch.bindings.iter().map(|(region, _)| region.step_offset.is_some()).collect()))
+    Ok((source, dispatch.bindings.iter().map(|(region, _)| region.moves()).collect()))
 }
 
 /// The cache: shader to pipeline.
@@ -227,6 +228,9 @@ fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result
     entries.push(entry(PARAMS_BINDING, wgpu::BufferBindingType::Uniform, false));
     if call.step {
         entries.push(entry(STEP_BINDING, wgpu::BufferBindingType::Uniform, true));
+    }
+    if call.iteration() {
+        entries.push(entry(ITERATION_BINDING, wgpu::BufferBindingType::Uniform, true));
     }
     let label = Some(call.template);
     let scopes = device.begin();

@@ -2,6 +2,7 @@
 
 use super::executor::{Executor, StepBlock};
 use crate::error::Result;
+use crate::plan::Launch;
 use std::ops::Range;
 
 /// Dispatches whose times one query set holds: two stamps each.
@@ -20,7 +21,7 @@ impl Executor {
         self.device.queue.get_timestamp_period()
     }
 
-    /// Runs the plan once, each dispatch in a separate pass, and returns when each began and ended: ticks of the
+    /// Runs the plan once, each launch in a separate pass, and returns when each began and ended: ticks of the
     /// device's clock, in the plan's order. Only for a device that tells times.
     ///
     /// # Errors
@@ -28,9 +29,14 @@ impl Executor {
     pub async fn run_timed(&self, block: &StepBlock) -> Result<Vec<Range<u64>>> {
         let during = "timing a plan";
         let (device, queue) = self.device.wgpu();
-        let mut times = Vec::with_capacity(self.launches.len());
-        let mut offsets = Vec::new();
-        for launches in self.launches.chunks(AT_ONCE) {
+        let plan = self.plan().clone();
+        let mut times = Vec::with_capacity(plan.dispatches.len());
+        let (mut offsets, mut order) = (Vec::new(), plan.order());
+        loop {
+            let launches: Vec<Launch> = order.by_ref().take(AT_ONCE).collect();
+            if launches.is_empty() {
+                return Ok(times);
+            }
             let count = 2 * launches.len() as u32;
             let scopes = self.device.begin();
             self.upload(std::slice::from_ref(block));
@@ -56,7 +62,8 @@ impl Executor {
                         end_of_pass_write_index: Some(first + 1),
                     }),
                 });
-                launch.encode(&mut pass, 0, block, &mut offsets);
+                let (bound, iterations) = (&self.launches[launch.dispatch], &launch.iterations);
+                bound.encode(&mut pass, (0, block), iterations, &mut offsets);
             }
             encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
             queue.submit([encoder.finish()]);
@@ -66,6 +73,5 @@ impl Executor {
             let stamps: Vec<u64> = bytemuck::pod_collect_to_vec(&bytes);
             times.extend(stamps.chunks_exact(2).map(|s| s[0]..s[1]));
         }
-        Ok(times)
     }
 }

@@ -1,6 +1,7 @@
 //! The structural classes that passes and the planner match on.
 
 use super::row_kernel::RowKernel;
+use super::scan::{Param, Scan};
 use super::structure::{Contraction, Map, Reduce};
 use crate::tensor::{Exact, SharedTensor};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub enum Leaf {
     Tensor(SharedTensor),
     /// A word of the step block.
     Step(usize),
+    /// In the body of a scan: what an iteration is given.
+    Param(Param),
 }
 
 /// A node that moves elements without computing.
@@ -64,6 +67,8 @@ pub enum Class<'a> {
     Rows(&'a RowKernel),
     /// Elements moved, none computed.
     Movement(Movement),
+    /// A loop, whose body is a graph.
+    Scan(&'a Scan),
     /// A kernel that passes leave alone.
     Opaque,
 }
@@ -79,6 +84,7 @@ impl<'a> Class<'a> {
             | Self::Contraction(_)
             | Self::Rows(_)
             | Self::Movement(_)
+            | Self::Scan(_)
             | Self::Opaque => None,
         }
     }
@@ -93,6 +99,7 @@ impl<'a> Class<'a> {
             | Self::Reduction(_)
             | Self::Rows(_)
             | Self::Movement(_)
+            | Self::Scan(_)
             | Self::Opaque => None,
         }
     }
@@ -107,6 +114,7 @@ impl<'a> Class<'a> {
             | Self::Contraction(_)
             | Self::Rows(_)
             | Self::Movement(_)
+            | Self::Scan(_)
             | Self::Opaque => None,
         }
     }
@@ -121,6 +129,7 @@ impl<'a> Class<'a> {
             | Self::Reduction(_)
             | Self::Contraction(_)
             | Self::Movement(_)
+            | Self::Scan(_)
             | Self::Opaque => None,
         }
     }

@@ -1,6 +1,6 @@
 //! The graph as text: a line per node.
 
-use super::{Graph, Value};
+use super::{Class, Graph, Value};
 use std::fmt::{Display, Formatter, Result};
 
 impl Display for Graph {
@@ -20,6 +20,11 @@ impl Display for Graph {
                 write!(f, "  // {layer}")?;
             }
             writeln!(f)?;
+            if let Class::Scan(scan) = node.op.class() {
+                for line in scan.body.graph().to_string().lines() {
+                    writeln!(f, "    {line}")?;
+                }
+            }
         }
         for (name, value) in self.outputs() {
             writeln!(f, "output {name} = {value}")?;

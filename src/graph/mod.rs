@@ -10,6 +10,7 @@ mod op;
 mod program;
 mod row;
 mod row_kernel;
+mod scan;
 mod structure;
 mod verify;
 
@@ -20,6 +21,7 @@ pub use program::{Instr, Program, Reg};
 pub use row::{Applied, Derivative, IndexUse, Partials, Row};
 pub(crate) use row::{answers, computes};
 pub use row_kernel::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
+pub use scan::{Body, Param, Scan, Table};
 pub use structure::{Contraction, ContractionSpec, LoadMap, Map, Reduce, ReduceKind};
 
 use crate::error::{Error, Result};

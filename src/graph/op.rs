@@ -22,6 +22,8 @@ pub struct LowerContext<'a> {
     pub in_place: Vec<Option<usize>>,
     /// The device.
     pub caps: &'a DeviceCaps,
+    /// In the body of a scan, how often the launches are repeated in all: random numbers differ each time.
+    pub iterations: Option<u64>,
 }
 
 /// An op's launches, in order, and the scratch regions that they share.
@@ -119,6 +121,25 @@ pub trait Op: Identity + Debug + Send + Sync {
         false
     }
 
+    /// Whether the first result is the sum of the operands.
+    fn adds_operands(&self) -> bool {
+        false
+    }
+
+    /// Whether the first result is a sum over rows of the operands, so that its sum over many runs is one sum over the rows
+    /// of all: a gradient of a value that each iteration of a loop reads.
+    fn sums_rows(&self) -> bool {
+        false
+    }
+
+    /// The sum over all runs, if the op sums rows. The operands have a new first axis, that of the runs.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    fn sum_of_runs(&self, _graph: &mut Graph, _operands: &[Value]) -> Result<Value> {
+        Err(Error::internal(self.name(), "sums no rows"))
+    }
+
     /// Whether the op draws random numbers: two such nodes are never merged.
     fn is_random(&self) -> bool {
         false
@@ -153,6 +174,7 @@ impl Op for LeafOp {
             Leaf::State(_) => "state",
             Leaf::Constant(_) | Leaf::Tensor(_) => "constant",
             Leaf::Step(_) => "step",
+            Leaf::Param(_) => "param",
         }
         .into()
     }
@@ -163,6 +185,7 @@ impl Op for LeafOp {
             Leaf::Constant(v) => format!("{v:?}"),
             Leaf::Tensor(tensor) => tensor.name(),
             Leaf::Step(i) => i.to_string(),
+            Leaf::Param(param) => format!("{param:?}"),
         }
     }
 

@@ -24,6 +24,9 @@ impl Graph {
                 &format!("{} {}", node.op.name(), node.op.attrs()),
                 &node.outputs.iter().collect::<Vec<_>>(),
             )?;
+            if let Class::Scan(scan) = node.op.class() {
+                scan.body.graph().verify(stage)?;
+            }
             let inferred = node.op.infer(&types)?;
             if inferred != node.outputs {
                 return broken(i, format!("types {:?}, its op infers {inferred:?}", node.outputs));

@@ -14,6 +14,12 @@ pub const STEPS_PER_SUBMIT: usize = 64;
 /// Bytes of the buffer with the words of the steps that share a submit.
 pub const STEP_BLOCKS_BYTES: u64 = (STEPS_PER_SUBMIT * STEP_BYTES) as u64;
 
+/// Bytes of the block with the number of an iteration: one dynamic offset apart.
+pub const ITERATION_BYTES: u64 = 256;
+
+/// Storage bindings with a dynamic offset that every WebGPU device allows a kernel.
+pub const DYNAMIC_BINDINGS: usize = 4;
+
 /// Storage buffers that a kernel may bind, as on every WebGPU device; the uniform blocks follow them.
 pub const MAX_STORAGE_BUFFERS: u32 = 8;
 
@@ -111,6 +117,14 @@ pub struct KernelCall {
     pub grid: [u32; 3],
     /// Floating-point operations, for throughput figures.
     pub flops: u64,
+}
+
+impl KernelCall {
+    /// Whether the number of the iteration is bound at binding 10: if its text reads it.
+    #[must_use]
+    pub fn iteration(&self) -> bool {
+        self.defines.contains(&("ITERATION", Define::Int(1)))
+    }
 }
 
 /// A grid of `workgroups` in all, folded over x and y to respect the per-dimension limit. Kernels

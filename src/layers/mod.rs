@@ -19,6 +19,7 @@ mod normalization;
 mod rectifier;
 mod sequential;
 mod shape;
+mod simple_rnn;
 mod spec;
 mod summary;
 mod symbolic;
@@ -42,6 +43,7 @@ pub use normalization::Normalization;
 pub use rectifier::{PRelu, RRelu};
 pub use sequential::Sequential;
 pub use shape::{Permute, RepeatVector, Reshape};
+pub use simple_rnn::SimpleRnn;
 pub use spec::{WeightKind, WeightSpec};
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 pub use time_distributed::TimeDistributed;
@@ -228,6 +230,7 @@ mod tests {
             ("LSTM", "lstm"),
             ("GRUCell", "gru_cell"),
             ("BatchNormalizationV2", "batch_normalization_v2"),
+            ("SimpleRNN", "simple_rnn"),
             ("My_Layer", "my__layer"),
             ("aB1Cd", "a_b1_cd"),
             ("Layer-X", "layer_x"),

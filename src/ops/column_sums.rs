@@ -1,11 +1,11 @@
 //! Sums over rows of elementwise programs: the gradients of what broadcasts along rows.
 
-use super::map::to_u32;
+use super::map::{numbered, to_u32};
 use super::program::{Program, Reg};
 use super::row_reads::RowCode;
-use crate::graph::{Read, Rows};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Read, Rows};
 use crate::kernels::{Bind, ColumnParams, DeviceCaps, KernelCall, Source, grid};
 use std::fmt::Write;
 
@@ -99,6 +99,7 @@ impl Op for ColumnSums {
             outputs: cx.outputs.clone(),
             in_place: vec![None; count],
             caps: cx.caps,
+            iterations: cx.iterations,
         };
         let mut second = joined.call(&join, chunks, Bind::Output)?;
         for bind in &mut second.binds {
@@ -128,7 +129,7 @@ impl ColumnSums {
         let chunks = rows.div_ceil(chunk);
         to_u32(rows * cols)?;
         let mut code = RowCode::new(&self.rows, &self.reads, cx)?;
-        let index = self.program.uses_index();
+        let (index, random) = (self.program.uses_index(), self.program.is_random());
         let (text, values) = self.program.wgsl(&code.names, &mut code.words, "        ");
         let mut body = code.columns(index);
         body.push_str(&code.row.replace("    let", "        let"));
@@ -162,7 +163,8 @@ impl ColumnSums {
                 ("ROWS", lines.into()),
                 ("WIDE", (cx.caps.wide_words && code.whole).into()),
                 ("STEP", code.step.into()),
-                ("RANDOM", self.program.is_random().into()),
+                ("RANDOM", random.into()),
+                ("ITERATION", numbered(random, rows * cols, cx)?.into()),
                 ("WORDS", code.words.vec4s().into()),
                 ("BINDINGS", code.bindings.into()),
                 ("FUNCTIONS", code.functions.into()),

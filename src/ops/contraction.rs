@@ -154,6 +154,20 @@ impl Op for Contraction {
         ])
     }
 
+    /// A product of two operands whose lines are rows: aᵀ · b.
+    fn sums_rows(&self) -> bool {
+        let ContractionSpec { batch, a, b, .. } = self.spec;
+        let plain = self.epilogue.instrs.is_empty() && !self.b_sums;
+        plain && batch == 1 && !a.k_inner && !b.k_inner
+    }
+
+    fn sum_of_runs(&self, graph: &mut Graph, operands: &[Value]) -> Result<Value> {
+        let rows = self.spec.k * graph.shape(operands[0]).dims()[0];
+        let a = graph.reshape(operands[0], [rows, self.spec.m])?;
+        let b = graph.reshape(operands[1], [rows, self.spec.n])?;
+        graph.matmul_form(a, b, true, false)
+    }
+
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         lower_contraction(self, cx)
     }

@@ -1,6 +1,7 @@
 //! What a matrix-product kernel does with its sums: the epilogue and its stores, as WGSL.
 
 use super::contraction::Contraction;
+use super::map::numbered;
 use super::program::{Words, step_operand};
 use crate::error::{Error, Result};
 use crate::graph::LowerContext;
@@ -19,6 +20,8 @@ pub(super) struct StoreCode {
     pub step: bool,
     /// Whether random numbers are drawn.
     random: bool,
+    /// Whether they depend on the number of the iteration.
+    numbered: bool,
     /// Uniform words that the function reads.
     pub words: Words,
 }
@@ -29,6 +32,7 @@ impl StoreCode {
         vec![
             ("STEP", self.step.into()),
             ("RANDOM", self.random.into()),
+            ("ITERATION", self.numbered.into()),
             ("WORDS", self.words.vec4s().into()),
             ("BINDINGS", self.bindings.clone().into()),
             ("STORE", self.store.clone().into()),
@@ -51,6 +55,7 @@ impl StoreCode {
     pub fn epilogue(op: &Contraction, cx: &LowerContext<'_>, sources: Vec<Bind>) -> Result<Self> {
         let mut code = Self::new(sources);
         code.random = op.epilogue.is_random();
+        code.numbered = numbered(code.random, op.shape.len(), cx)?;
         let outputs = op.epilogue.outputs.len();
         for o in 0..outputs {
             code.declare(&format!("out{o}"), element(op), Bind::Output(o));
@@ -77,6 +82,7 @@ impl StoreCode {
             binds,
             step: false,
             random: false,
+            numbered: false,
             words: Words::default(),
         }
     }
@@ -137,10 +143,14 @@ impl StoreCode {
                 let _ = writeln!(stores, "    if col + {c}u < len.y {{ {store} }}");
             }
         }
+        let first = match self.numbered {
+            true => format!(" + iteration.number.x * {}", self.words.push(op.shape.len() as u32)),
+            false => String::new(),
+        };
         let text = format!(
             "fn store4(acc: vec4<f32>, batch: u32, row: u32, col: u32, len: vec2<u32>) {{\n    \
              let e = (batch * len.x + row) * len.y + col;\n    \
-             let index = vec4<u32>(e, e + 1u, e + 2u, e + 3u);\n{loads}{body}\n{stores}}}"
+             let index = vec4<u32>(e, e + 1u, e + 2u, e + 3u){first};\n{loads}{body}\n{stores}}}"
         );
         self.store = text.replace("params.words[", "store_words[");
     }

@@ -133,6 +133,10 @@ impl Op for Map {
     fn is_random(&self) -> bool {
         self.program.is_random()
     }
+
+    fn adds_operands(&self) -> bool {
+        self.program.only().is_some_and(|instr| instr.row.name == "add" && !instr.derivative)
+    }
 }
 
 /// The launch of a program over operands of any layout.
@@ -204,6 +208,7 @@ pub(super) fn lower_map(
             ("WIDE", (cx.caps.wide_words && len.is_multiple_of(4)).into()),
             ("STEP", code.step.into()),
             ("RANDOM", program.is_random().into()),
+            ("ITERATION", numbered(program.is_random(), len, cx)?.into()),
             ("WORDS", words.vec4s().into()),
             ("BINDINGS", code.bindings.into()),
             ("FUNCTIONS", code.functions.into()),
@@ -219,6 +224,14 @@ pub(super) fn lower_map(
         flops: (program.instrs.len() * len) as u64,
     }
     .into())
+}
+
+/// Whether a kernel over `len` elements reads the number of its iteration: if it draws random numbers in a loop, which
+/// differ each time. The elements of all iterations are numbered through, so they are as many as 32 bits count.
+pub(super) fn numbered(random: bool, len: usize, cx: &LowerContext<'_>) -> Result<bool> {
+    let Some(times) = cx.iterations.filter(|_| random) else { return Ok(false) };
+    let all = (len as u64).saturating_mul(times);
+    to_u32(usize::try_from(all).unwrap_or(usize::MAX)).map(|_| true)
 }
 
 /// A count as a shader word.

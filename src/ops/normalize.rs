@@ -1,10 +1,10 @@
 //! Layer normalization and normalization by the root mean square, with their gradients.
 
 use super::row_builder::{Code, RowBuilder, check_epsilon, first_of_last};
-use crate::graph::{RowReduction, RowRule};
-use crate::graph::Rows;
 use crate::error::{Error, Result};
+use crate::graph::Rows;
 use crate::graph::{Graph, Value};
+use crate::graph::{RowReduction, RowRule};
 use crate::ops::Reg;
 use crate::tensor::Shape;
 

@@ -109,6 +109,15 @@ impl Op for Reduce {
         Ok(vec![Some(dx)])
     }
 
+    fn sums_rows(&self) -> bool {
+        self.kind == ReduceKind::Sum && self.first == 0
+    }
+
+    fn sum_of_runs(&self, graph: &mut Graph, operands: &[Value]) -> Result<Value> {
+        let over_all = Self { end: self.end + 1, ..self.clone() };
+        graph.push(Arc::new(over_all), operands)
+    }
+
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let dims = cx.inputs[0].0.shape.dims();
         let product = |d: &[usize]| d.iter().product::<usize>();

@@ -3,10 +3,10 @@
 use super::column_sums::ColumnSums;
 use super::names::find;
 use super::program::{Instr, Program, Reg};
-use crate::graph::{Phase, RowKernel, RowReduction, RowRule};
-use crate::graph::{Read, Rows};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::graph::{Phase, RowKernel, RowReduction, RowRule};
+use crate::graph::{Read, Rows};
 use crate::tensor::Shape;
 use std::sync::Arc;
 

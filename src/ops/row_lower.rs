@@ -1,12 +1,12 @@
 //! The launch of a row kernel: its loops over the row, as WGSL.
 
-use super::map::to_u32;
+use super::map::{numbered, to_u32};
 use super::program::Program;
-use crate::graph::{Phase, RowKernel, RowReduction};
 use super::row_reads::RowCode;
 use super::softmax::row_launch_by;
 use crate::error::Result;
 use crate::graph::{LowerContext, Lowered, Op};
+use crate::graph::{Phase, RowKernel, RowReduction};
 use crate::kernels::{Bind, KernelCall, RowParams};
 use std::fmt::Write;
 use std::ops::Range;
@@ -56,10 +56,12 @@ pub(super) fn lower_row_kernel(op: &RowKernel, cx: &LowerContext<'_>) -> Result<
     let (mut defines, grid) = row_launch_by(&op.name(), (rows, cols), 4, loops.max(1), cx.caps)?;
     let programs = op.phases.iter().flat_map(|p| [&p.before, &p.after]).chain([&op.elements]);
     let instrs: usize = programs.clone().map(|p| p.instrs.len().max(1)).sum();
+    let random = programs.clone().any(Program::is_random);
     defines.extend([
         ("WIDE", (cx.caps.wide_words && code.whole).into()),
         ("STEP", code.step.into()),
-        ("RANDOM", programs.clone().any(Program::is_random).into()),
+        ("RANDOM", random.into()),
+        ("ITERATION", numbered(random, rows * cols, cx)?.into()),
         ("WORDS", code.words.vec4s().into()),
         ("BINDINGS", code.bindings.into()),
         ("FUNCTIONS", code.functions.into()),

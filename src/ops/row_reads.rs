@@ -83,6 +83,8 @@ pub(super) struct RowCode {
     pub step: bool,
     /// Whether a row is whole vec4s.
     pub whole: bool,
+    /// In a loop, how many elements each iteration has: the next one draws further random numbers.
+    each: Option<usize>,
     /// What is computed once per row: offsets, and inputs that are the same along it.
     pub row: String,
     /// The expression of each input.
@@ -101,6 +103,7 @@ impl RowCode {
             words: Words::default(),
             step: false,
             whole: rows.cols().is_multiple_of(4),
+            each: cx.iterations.map(|_| rows.shape.len()),
             row: String::new(),
             names: Vec::new(),
             loads: Vec::new(),
@@ -231,9 +234,13 @@ impl RowCode {
             }
         }
         if random {
+            let first = match self.each {
+                Some(len) => format!("start + c + iteration.number.x * {len}u"),
+                None => "start + c".into(),
+            };
             let _ = writeln!(
                 text,
-                "        let index = vec4<u32>(start + c) + vec4<u32>(0u, 1u, 2u, 3u);"
+                "        let index = vec4<u32>({first}) + vec4<u32>(0u, 1u, 2u, 3u);"
             );
         }
         text

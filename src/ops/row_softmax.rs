@@ -1,11 +1,11 @@
 //! Softmax under a mask and the logarithm of a sum of exponentials, as row kernels, with their gradients.
 
 use super::row_builder::{Code, RowBuilder};
-use crate::graph::{RowReduction, RowRule};
-use crate::graph::Rows;
 use super::row_statistics::last;
 use crate::error::{Error, Result};
+use crate::graph::Rows;
 use crate::graph::{Graph, Value};
+use crate::graph::{RowReduction, RowRule};
 use crate::ops::Reg;
 
 /// What a mask of [`Graph::masked_softmax`] means.

@@ -2,10 +2,10 @@
 
 use super::normalize::{centred, mean_of};
 use super::row_builder::{Code, RowBuilder};
-use crate::graph::{RowReduction, RowRule};
-use crate::graph::Rows;
 use crate::error::{Error, Result};
+use crate::graph::Rows;
 use crate::graph::{Graph, Value};
+use crate::graph::{RowReduction, RowRule};
 use crate::tensor::Shape;
 
 /// `x` with `axes` as its last ones, the first of these, and the shape of a result without them, or with extent 1 if

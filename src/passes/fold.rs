@@ -57,6 +57,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
             | Class::Contraction(_)
             | Class::Movement(_)
             | Class::Rows(_)
+            | Class::Scan(_)
             | Class::Opaque => rewrite.copy(i)?,
         }
     }

@@ -1,5 +1,7 @@
-//! From graph to graph, one file per pass. Each can be switched off; it changes only speed and memory.
+//! From graph to graph, one file per pass. Each can be switched off; it changes only speed and memory. A pass runs in the
+//! bodies of loops too.
 
+mod bodies;
 mod column_sums;
 mod cse;
 mod dce;
@@ -13,6 +15,9 @@ pub(crate) use rewrite::Rewrite;
 
 use crate::error::Result;
 use crate::graph::Graph;
+
+/// A pass, for a graph and for the bodies of its loops.
+type Pass<'a> = &'a dyn Fn(&Graph) -> Result<Graph>;
 
 /// Which passes run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +60,9 @@ impl Passes {
         let mut graph = graph.clone();
         let mut sizes = vec![("built", graph.nodes().len())];
         graph.verify("building")?;
-        let mut apply = |name: &'static str, on: bool, pass: &dyn Fn(&Graph) -> Result<Graph>| {
+        let mut apply = |name: &'static str, on: bool, pass: Pass<'_>| {
             if on {
-                graph = pass(&graph)?;
+                graph = bodies::everywhere(&graph, pass)?;
                 graph.verify(name)?;
                 sizes.push((name, graph.nodes().len()));
             }
@@ -66,7 +71,7 @@ impl Passes {
         apply("fold", self.fold, &fold::fold)?;
         apply("cse", self.cse, &cse::cse)?;
         apply("dce", self.dce, &dce::dce)?;
-        apply("fuse", self.fuse, &|g| fuse::fuse(g, max_buffers))?;
+        apply("fuse", self.fuse, &|g| fuse::fuse(&bodies::separate(g)?, max_buffers))?;
         apply("fuse_rows", self.fuse, &|g| rows::fuse_rows(g, max_buffers))?;
         apply("dce", self.fuse && self.dce, &dce::dce)?;
         apply("column_sums", self.column_sums, &|g| column_sums::column_sums(g, max_buffers))?;

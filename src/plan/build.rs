@@ -1,9 +1,9 @@
 //! From a graph to a plan.
 
 use super::materialise::materialise;
-use super::schedule::schedule;
-use super::storage::{ALIGN, Storage};
-use super::{BufferClass, Dispatch, OutputDecl, Plan, PlanData, Region};
+use super::schedule::{Schedule, schedule};
+use super::storage::{ALIGN, Buffers, Place, Storage};
+use super::{Dispatch, OutputDecl, Plan, PlanData, Region, Repeat};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, LowerContext, TensorType, Value};
 use crate::kernels::{Access, Bind, DeviceCaps, Source};
@@ -35,32 +35,17 @@ impl Plan {
         let graph = &materialise(graph)?;
         graph.verify("materialise")?;
         let schedule = schedule(graph);
-        if schedule.order.len() != graph.nodes().len() {
-            return Err(Error::internal("schedule", "the kernels cannot be ordered"));
-        }
-        let mut storage = Storage::new(graph, &schedule)?;
-        let mut dispatches = Vec::new();
-        for (at, &i) in schedule.order.iter().enumerate() {
-            let node = &graph.nodes()[i];
-            if node.op.class().launches() {
-                lower_node(graph, i, &schedule.placed, &mut storage, caps, &mut dispatches)
-                    .map_err(|e| match node.layer.as_deref() {
-                        Some(layer) => in_limit(e, layer),
-                        None => e,
-                    })?;
-            }
-            let values: Vec<Value> = node.inputs.iter().copied().chain(graph.values(i)).collect();
-            if node.op.class().launches() {
-                storage.expire(graph, &values, at);
-            }
-        }
-        finish_updates(graph, &schedule.placed, &storage, caps, &mut dispatches)?;
+        let mut storage = Storage::new(graph, &schedule, Buffers::default())?;
+        let mut lowering = Lowering::new(caps);
+        lowering.graph(graph, &schedule, &mut storage)?;
+        lowering.finish_updates(graph, &schedule.placed, &storage)?;
         let outputs = graph.outputs().iter().map(|(name, v)| {
             let (shape, dtype) = (graph.shape(*v).clone(), graph.ty(*v).dtype);
             Ok(OutputDecl { name: name.clone(), region: storage.region(graph, *v)?, shape, dtype })
         });
         let outputs = outputs.collect::<Result<Vec<_>>>()?;
         let step_params = graph.step_params().to_vec();
+        let Lowering { mut dispatches, repeats, .. } = lowering;
         let mut params_bytes = 0u64;
         for dispatch in &mut dispatches {
             dispatch.params_at = params_bytes.next_multiple_of(u64::from(caps.uniform_alignment));
@@ -68,86 +53,201 @@ impl Plan {
         }
         // As all buffers: a driver rounds other sizes up, and the plan would announce too little.
         let params_bytes = params_bytes.max(16).next_multiple_of(ALIGN);
-        let buffers = storage.buffers;
-        let plan = Self(PlanData { buffers, dispatches, outputs, step_params, params_bytes });
+        let buffers = storage.buffers.decls;
+        let plan =
+            Self(PlanData { buffers, dispatches, repeats, outputs, step_params, params_bytes });
         plan.verify(caps)?;
         Ok(plan)
     }
+}
 
-    /// Checks what must be true of every plan: regions inside their buffers and aligned, one access mode per buffer and
-    /// dispatch, and the device's limits.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] for a limit, [`Error::Internal`] for all else.
-    pub fn verify(&self, caps: &DeviceCaps) -> Result<()> {
-        for buffer in &self.buffers {
-            let (unit, advice) = ("bytes of one buffer", advice(buffer.class));
-            limit(&buffer.name, unit, buffer.bytes, caps.max_buffer_bytes, advice)?;
+/// The dispatches and loops of a plan in the making.
+pub(super) struct Lowering<'a> {
+    pub caps: &'a DeviceCaps,
+    pub dispatches: Vec<Dispatch>,
+    pub repeats: Vec<Repeat>,
+    /// Loops around what is lowered, the outermost first.
+    pub around: Vec<usize>,
+}
+
+impl<'a> Lowering<'a> {
+    const fn new(caps: &'a DeviceCaps) -> Self {
+        Self { caps, dispatches: Vec::new(), repeats: Vec::new(), around: Vec::new() }
+    }
+
+    /// Lowers the nodes of a graph, or of a loop's body.
+    pub(super) fn graph(
+        &mut self,
+        graph: &Graph,
+        schedule: &Schedule,
+        storage: &mut Storage,
+    ) -> Result<()> {
+        if schedule.order.len() != graph.nodes().len() {
+            return Err(Error::internal("schedule", "the kernels cannot be ordered"));
         }
-        for d in &self.dispatches {
-            let broken =
-                |detail: String| Err(Error::internal(format!("plan: {}", d.label), detail));
-            let what = if d.layer.is_empty() {
-                d.label.clone()
-            } else {
-                format!("layer `{}`: {}", d.layer, d.label)
-            };
-            let count = d.bindings.len() as u64;
-            let allowed = u64::from(caps.storage_buffers());
-            let help = "give the op fewer operands: fewer metrics";
-            limit(&what, "storage buffers", count, allowed, help)?;
-            let mut modes: HashMap<usize, Access> = HashMap::new();
-            for (region, access) in &d.bindings {
-                let buffer = &self.buffers[region.buffer];
-                let unit = format!("bytes of the binding `{}`", buffer.name);
-                limit(&what, &unit, region.bytes, caps.max_binding_bytes, advice(buffer.class))?;
-                if region.offset + region.bytes > buffer.bytes || region.offset % ALIGN != 0 {
-                    return broken(format!("region {region:?} of {} bytes", buffer.bytes));
-                }
-                if let Some(moves) = region.step_offset {
-                    if region.offset + region.bytes > moves.stride {
-                        return broken(format!("region {region:?} leaves its record"));
+        for (at, &i) in schedule.order.iter().enumerate() {
+            let node = &graph.nodes()[i];
+            if !node.op.class().launches() {
+                continue;
+            }
+            match node.op.class() {
+                Class::Scan(scan) => self.scan(graph, (i, at), scan, storage)?,
+                _ => self.node(graph, i, &schedule.placed, storage).map_err(|e| {
+                    match node.layer.as_deref() {
+                        Some(layer) => in_limit(e, layer),
+                        None => e,
                     }
-                    // Dynamic offsets are 32-bit: a later record would be written over an earlier one.
-                    let unit = format!("bytes of the records of `{}`", buffer.name);
-                    let help = "use larger batches, or fewer samples";
-                    limit(&what, &unit, buffer.bytes, u64::from(u32::MAX), help)?;
+                })?,
+            }
+            let values: Vec<Value> = node.inputs.iter().copied().chain(graph.values(i)).collect();
+            storage.expire(graph, &values, at);
+        }
+        Ok(())
+    }
+
+    fn node(
+        &mut self,
+        graph: &Graph,
+        i: usize,
+        placed: &HashMap<Value, Value>,
+        storage: &mut Storage,
+    ) -> Result<()> {
+        let node = &graph.nodes()[i];
+        let source = |v: Value| match graph.node(v).op.class() {
+            Class::Leaf(Leaf::Constant(c)) => Source::Constant(c.get()),
+            Class::Leaf(Leaf::Step(s)) => Source::Step(*s),
+            _ => Source::Buffer,
+        };
+        let outputs: Vec<Value> = graph.values(i).collect();
+        let in_place = outputs
+            .iter()
+            .map(|o| placed.get(o).and_then(|state| node.inputs.iter().position(|v| v == state)))
+            .collect();
+        let cx = LowerContext {
+            inputs: node.inputs.iter().map(|&v| (graph.ty(v).clone(), source(v))).collect(),
+            outputs: node.outputs.clone(),
+            in_place,
+            caps: self.caps,
+            iterations: self.iterations(),
+        };
+        let lowered = node.op.lower(&cx)?;
+        for &o in &outputs {
+            storage.allocate(o, graph.ty(o).bytes());
+        }
+        let scratch: Vec<(usize, u64)> =
+            lowered.scratch.iter().map(|&bytes| (storage.buffers.take(bytes), bytes)).collect();
+        let types = |values: &[Value]| {
+            values.iter().map(|&v| graph.ty(v).to_string()).collect::<Vec<_>>().join(", ")
+        };
+        let shapes = format!("({}) -> {}", types(&node.inputs), types(&outputs));
+        let operands: Vec<&TensorType> = cx.inputs.iter().map(|(ty, _)| ty).collect();
+        for call in lowered.calls {
+            let region = |bind: &Bind| match *bind {
+                Bind::Input(j) => storage.region(graph, node.inputs[j]),
+                Bind::Output(o) => storage.region(graph, outputs[o]),
+                Bind::ScratchRead(s) | Bind::ScratchWrite(s) => {
+                    let (buffer, bytes) = scratch[s];
+                    Ok(Place::of(buffer).region(bytes))
                 }
-                let fixed = matches!(buffer.class, BufferClass::Input | BufferClass::Constant);
-                if fixed && *access == Access::ReadWrite {
-                    return broken(format!("writes `{}`, which it may only read", buffer.name));
-                }
-                if *modes.entry(region.buffer).or_insert(*access) != *access {
-                    return broken(format!("reads and writes `{}`", buffer.name));
+            };
+            let bindings = call.binds.iter().map(|b| Ok((region(b)?, b.access())));
+            let bindings = bindings.collect::<Result<Vec<_>>>()?;
+            let (mut bytes_read, mut bytes_written) = (0, 0);
+            for (bind, (region, _)) in call.binds.iter().zip(&bindings) {
+                match *bind {
+                    Bind::Input(j) => bytes_read += node.op.bytes_read(&operands, j),
+                    Bind::ScratchRead(_) => bytes_read += region.bytes,
+                    Bind::ScratchWrite(_) => bytes_written += region.bytes,
+                    Bind::Output(o) => {
+                        bytes_written += region.bytes;
+                        // An output that takes an operand's place is read first.
+                        bytes_read += cx.in_place[o].map_or(0, |_| region.bytes);
+                    }
                 }
             }
-            if d.call.grid.iter().any(|&g| g == 0 || g > caps.max_workgroups) {
-                return broken(format!("grid {:?}", d.call.grid));
+            let attrs = node.op.attrs();
+            let attrs = if attrs.is_empty() { attrs } else { format!("[{attrs}]") };
+            self.dispatches.push(Dispatch {
+                label: format!("{}{attrs}", node.op.name()),
+                layer: node.layer.as_deref().unwrap_or_default().to_owned(),
+                shapes: shapes.clone(),
+                call,
+                params_at: 0,
+                bindings,
+                bytes_read,
+                bytes_written,
+            });
+        }
+        scratch.iter().for_each(|&(buffer, _)| storage.buffers.release(buffer));
+        Ok(())
+    }
+
+    /// How often what is lowered now runs in all, if it is in a loop.
+    fn iterations(&self) -> Option<u64> {
+        let product = |n: u64, &i: &usize| n.saturating_mul(self.repeats[i].times as u64);
+        (!self.around.is_empty()).then(|| self.around.iter().fold(1, product))
+    }
+
+    /// Copies new states that could not be written over the old ones, after everything that reads the old ones.
+    fn finish_updates(
+        &mut self,
+        graph: &Graph,
+        placed: &HashMap<Value, Value>,
+        storage: &Storage,
+    ) -> Result<()> {
+        for &(state, new) in graph.updates() {
+            if placed.get(&new) == Some(&state) || graph.storage_root(new) == state {
+                continue;
+            }
+            let ty = graph.ty(new);
+            if ty.dtype != DType::F32 {
+                let detail = "only f32 states are copied; give the new value to one state alone";
+                return Err(Error::dtype("update", &[ty.dtype], detail));
+            }
+            let (from, to) = (storage.region(graph, new)?, storage.region(graph, state)?);
+            if from != to {
+                self.copy("copy[new state]", "", ty, from, to)?;
             }
         }
         Ok(())
     }
-}
 
-/// What helps if a buffer of this class is too large.
-const fn advice(class: BufferClass) -> &'static str {
-    match class {
-        BufferClass::Input => {
-            "keep fewer samples on the device at once, or store them as bytes; or use another adapter"
+    /// Copies an f32 tensor from one region to another, of another buffer.
+    pub(super) fn copy(
+        &mut self,
+        label: &str,
+        layer: &str,
+        ty: &TensorType,
+        from: Region,
+        to: Region,
+    ) -> Result<()> {
+        let copy =
+            crate::ops::Map { program: crate::ops::Program::identity(), shape: ty.shape.clone() };
+        let cx = LowerContext {
+            inputs: vec![(ty.clone(), Source::Buffer)],
+            outputs: vec![ty.clone()],
+            in_place: vec![None],
+            caps: self.caps,
+            iterations: self.iterations(),
+        };
+        for call in crate::graph::Op::lower(&copy, &cx)?.calls {
+            let bindings = call.binds.iter().map(|b| match b {
+                Bind::Input(_) | Bind::ScratchRead(_) => (from, Access::Read),
+                Bind::Output(_) | Bind::ScratchWrite(_) => (to, Access::ReadWrite),
+            });
+            self.dispatches.push(Dispatch {
+                label: label.into(),
+                layer: layer.into(),
+                shapes: format!("({ty}) -> {ty}"),
+                bindings: bindings.collect(),
+                call,
+                params_at: 0,
+                bytes_read: from.bytes,
+                bytes_written: to.bytes,
+            });
         }
-        BufferClass::Constant => "use a smaller constant, or another adapter",
-        BufferClass::State | BufferClass::Arena => "use a smaller layer, or another adapter",
-        BufferClass::Activation | BufferClass::Uniform => {
-            "use a smaller batch, a smaller layer, or another adapter"
-        }
+        Ok(())
     }
-}
-
-fn limit(what: &str, unit: &str, needed: u64, allowed: u64, advice: &str) -> Result<()> {
-    if needed <= allowed {
-        return Ok(());
-    }
-    Err(Error::Limit { what: format!("{what}: {unit}"), needed, allowed, detail: advice.into() })
 }
 
 /// A limit error that names the layer.
@@ -158,135 +258,4 @@ fn in_limit(error: Error, layer: &str) -> Error {
         }
         other => other.in_layer(layer),
     }
-}
-
-fn lower_node(
-    graph: &Graph,
-    i: usize,
-    placed: &HashMap<Value, Value>,
-    storage: &mut Storage,
-    caps: &DeviceCaps,
-    dispatches: &mut Vec<Dispatch>,
-) -> Result<()> {
-    let node = &graph.nodes()[i];
-    let source = |v: Value| match graph.node(v).op.class() {
-        Class::Leaf(Leaf::Constant(c)) => Source::Constant(c.get()),
-        Class::Leaf(Leaf::Step(s)) => Source::Step(*s),
-        _ => Source::Buffer,
-    };
-    let outputs: Vec<Value> = graph.values(i).collect();
-    let in_place = outputs
-        .iter()
-        .map(|o| placed.get(o).and_then(|state| node.inputs.iter().position(|v| v == state)))
-        .collect();
-    let cx = LowerContext {
-        inputs: node.inputs.iter().map(|&v| (graph.ty(v).clone(), source(v))).collect(),
-        outputs: node.outputs.clone(),
-        in_place,
-        caps,
-    };
-    let lowered = node.op.lower(&cx)?;
-    for &o in &outputs {
-        storage.allocate(o, graph.ty(o).bytes());
-    }
-    let scratch: Vec<(usize, u64)> =
-        lowered.scratch.iter().map(|&bytes| (storage.take_buffer(bytes), bytes)).collect();
-    let types = |values: &[Value]| {
-        values.iter().map(|&v| graph.ty(v).to_string()).collect::<Vec<_>>().join(", ")
-    };
-    let shapes = format!("({}) -> {}", types(&node.inputs), types(&outputs));
-    let operands: Vec<&TensorType> = cx.inputs.iter().map(|(ty, _)| ty).collect();
-    for call in lowered.calls {
-        let region = |bind: &Bind| match *bind {
-            Bind::Input(j) => storage.region(graph, node.inputs[j]),
-            Bind::Output(o) => storage.region(graph, outputs[o]),
-            Bind::ScratchRead(s) | Bind::ScratchWrite(s) => {
-                let (buffer, bytes) = scratch[s];
-                Ok(Region {
-                    buffer,
-                    offset: 0,
-                    bytes: bytes.next_multiple_of(16),
-                    step_offset: None,
-                })
-            }
-        };
-        let bindings = call.binds.iter().map(|b| Ok((region(b)?, b.access())));
-        let bindings = bindings.collect::<Result<Vec<_>>>()?;
-        let (mut bytes_read, mut bytes_written) = (0, 0);
-        for (bind, (region, _)) in call.binds.iter().zip(&bindings) {
-            match *bind {
-                Bind::Input(j) => bytes_read += node.op.bytes_read(&operands, j),
-                Bind::ScratchRead(_) => bytes_read += region.bytes,
-                Bind::ScratchWrite(_) => bytes_written += region.bytes,
-                Bind::Output(o) => {
-                    bytes_written += region.bytes;
-                    // An output that takes an operand's place is read first.
-                    bytes_read += cx.in_place[o].map_or(0, |_| region.bytes);
-                }
-            }
-        }
-        let attrs = node.op.attrs();
-        let attrs = if attrs.is_empty() { attrs } else { format!("[{attrs}]") };
-        dispatches.push(Dispatch {
-            label: format!("{}{attrs}", node.op.name()),
-            layer: node.layer.as_deref().unwrap_or_default().to_owned(),
-            shapes: shapes.clone(),
-            call,
-            params_at: 0,
-            bindings,
-            bytes_read,
-            bytes_written,
-        });
-    }
-    scratch.iter().for_each(|&(buffer, _)| storage.release(buffer));
-    Ok(())
-}
-
-/// Copies new states that could not be written over the old ones, after everything that reads the old ones.
-fn finish_updates(
-    graph: &Graph,
-    placed: &HashMap<Value, Value>,
-    storage: &Storage,
-    caps: &DeviceCaps,
-    dispatches: &mut Vec<Dispatch>,
-) -> Result<()> {
-    for &(state, new) in graph.updates() {
-        if placed.get(&new) == Some(&state) || graph.storage_root(new) == state {
-            continue;
-        }
-        let ty = graph.ty(new).clone();
-        if ty.dtype != DType::F32 {
-            let detail = "only f32 states are copied; give the new value to one state alone";
-            return Err(Error::dtype("update", &[ty.dtype], detail));
-        }
-        let copy =
-            crate::ops::Map { program: crate::ops::Program::identity(), shape: ty.shape.clone() };
-        let cx = LowerContext {
-            inputs: vec![(ty.clone(), Source::Buffer)],
-            outputs: vec![ty.clone()],
-            in_place: vec![None],
-            caps,
-        };
-        let (from, to) = (storage.region(graph, new)?, storage.region(graph, state)?);
-        if from == to {
-            continue;
-        }
-        for call in crate::graph::Op::lower(&copy, &cx)?.calls {
-            let bindings = call.binds.iter().map(|b| match b {
-                Bind::Input(_) | Bind::ScratchRead(_) => (from, Access::Read),
-                Bind::Output(_) | Bind::ScratchWrite(_) => (to, Access::ReadWrite),
-            });
-            dispatches.push(Dispatch {
-                label: "copy[new state]".into(),
-                layer: String::new(),
-                shapes: format!("({ty}) -> {ty}"),
-                bindings: bindings.collect(),
-                call,
-                params_at: 0,
-                bytes_read: from.bytes,
-                bytes_written: to.bytes,
-            });
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! The plan as text.
 
-use super::Plan;
+use super::{Dispatch, Plan, Repeat};
 use crate::kernels::Access;
 use std::fmt::{Display, Formatter, Result};
 
@@ -10,6 +10,37 @@ fn bytes(n: u64) -> String {
         1024..1_048_576 => format!("{:.1} KiB", n as f64 / 1024.0),
         _ => format!("{:.2} MiB", n as f64 / 1_048_576.0),
     }
+}
+
+/// A loop's first line.
+fn head(repeat: &Repeat) -> String {
+    let swaps = repeat.swaps.iter().map(|[a, b]| format!(", b{a} and b{b} change places"));
+    format!("repeat {} times{}", repeat.times, swaps.collect::<String>())
+}
+
+fn write_dispatch(f: &mut Formatter<'_>, i: usize, d: &Dispatch, indent: &str) -> Result {
+    let layer = if d.layer.is_empty() { String::new() } else { format!("  // {}", d.layer) };
+    writeln!(f, "{indent}  {i:>3} {}{layer}", d.label)?;
+    let (template, grid, flops) = (d.call.template, d.call.grid, d.call.flops);
+    writeln!(f, "{indent}      kernel {template}  workgroups {grid:?}  {flops} FLOP")?;
+    writeln!(f, "{indent}      shapes {}", d.shapes)?;
+    for access in [Access::Read, Access::ReadWrite] {
+        let list: Vec<String> = d
+            .bindings
+            .iter()
+            .filter(|b| b.1 == access)
+            .map(|(r, _)| {
+                let step = r.step_offset.map(|s| format!("+s{}*{}", s.word, s.stride));
+                let loops = r.loop_strides.iter().enumerate().filter(|(_, stride)| **stride != 0);
+                let loops = loops.map(|(level, stride)| format!("{stride:+}*i{level}"));
+                let moves = step.into_iter().chain(loops).collect::<String>();
+                format!("b{}+{}{moves} {}", r.buffer, r.offset, bytes(r.bytes))
+            })
+            .collect();
+        let word = if access == Access::Read { "reads " } else { "writes" };
+        writeln!(f, "{indent}      {word} {}", list.join(", "))?;
+    }
+    Ok(())
 }
 
 impl Display for Plan {
@@ -27,29 +58,13 @@ impl Display for Plan {
         }
         writeln!(f, "dispatches")?;
         for (i, d) in self.dispatches.iter().enumerate() {
-            let layer =
-                if d.layer.is_empty() { String::new() } else { format!("  // {}", d.layer) };
-            writeln!(f, "  {i:>3} {}{layer}", d.label)?;
-            writeln!(
-                f,
-                "      kernel {}  workgroups {:?}  {} FLOP",
-                d.call.template, d.call.grid, d.call.flops
-            )?;
-            writeln!(f, "      shapes {}", d.shapes)?;
-            for access in [Access::Read, Access::ReadWrite] {
-                let list: Vec<String> = d
-                    .bindings
-                    .iter()
-                    .filter(|b| b.1 == access)
-                    .map(|(r, _)| {
-                        let moves = r.step_offset.map(|s| format!("+s{}*{}", s.word, s.stride));
-                        let moves = moves.unwrap_or_default();
-                        format!("b{}+{}{moves} {}", r.buffer, r.offset, bytes(r.bytes))
-                    })
-                    .collect();
-                let word = if access == Access::Read { "reads " } else { "writes" };
-                writeln!(f, "      {word} {}", list.join(", "))?;
+            let loops = self.loops_of(i);
+            for (level, repeat) in loops.iter().enumerate() {
+                if repeat.body.start == i {
+                    writeln!(f, "  {}{}", "  ".repeat(level), head(repeat))?;
+                }
             }
+            write_dispatch(f, i, d, &"  ".repeat(loops.len()))?;
         }
         for o in &self.outputs {
             writeln!(

@@ -5,14 +5,12 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Movement, Node, NodeId, Value};
+use crate::kernels::DYNAMIC_BINDINGS;
 use crate::ops::{Map, Program};
 use crate::passes::Rewrite;
 use crate::tensor::DType;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-
-/// Bindings with a dynamic offset that every WebGPU device allows a kernel.
-const DYNAMIC_BINDINGS: usize = 4;
 
 fn copy_of(graph: &mut Graph, v: Value) -> Result<Value> {
     if graph.ty(v).dtype != DType::F32 {
@@ -33,6 +31,12 @@ fn unaliased(graph: &Graph, mut v: Value) -> Value {
         v = inner;
     }
     v
+}
+
+/// Whether the planner may choose where the node's kernels write. A loop's results are in buffers of its choice.
+fn places_results(node: &Node) -> bool {
+    let class = node.op.class();
+    class.launches() && !matches!(class, Class::Scan(_))
 }
 
 /// Whether `v` is a leaf's buffer or a part of it.
@@ -87,6 +91,58 @@ impl Placed {
     }
 }
 
+/// As [`materialise`], for the body of a loop with so many carries, in which the leaves `moving` are regions that move.
+/// Each output is written by a kernel, and by no other one's result; and no kernel binds more regions that move than a
+/// device allows.
+pub(super) fn materialise_body(graph: &Graph, moving: &[Value], carries: usize) -> Result<Graph> {
+    let mut rewrite = Rewrite::new(graph);
+    let (mut rows, mut moving) = (HashMap::new(), moving.iter().copied().collect::<HashSet<_>>());
+    for (_, v) in &graph.outputs()[carries..] {
+        let root = graph.storage_root(*v);
+        *rows.entry(root.node).or_insert(0) += 1;
+        moving.insert(root);
+    }
+    for (i, node) in graph.nodes().iter().enumerate() {
+        let mut inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
+        let own = rows.get(&node.id).copied().unwrap_or(0).min(DYNAMIC_BINDINGS);
+        let mut room = DYNAMIC_BINDINGS - own;
+        let binds = places_results(node);
+        for (&old, v) in node.inputs.iter().zip(&mut inputs) {
+            if !binds || !moving.contains(&graph.storage_root(old)) {
+                continue;
+            }
+            match room.checked_sub(1) {
+                Some(left) => room = left,
+                None => *v = copy_of(&mut rewrite.to, *v)?,
+            }
+        }
+        let values = rewrite.to.push_node(node.op.clone(), &inputs, node.layer.clone())?;
+        rewrite.set(i, values);
+    }
+    let mut graph = materialise(&rewrite.finish())?;
+    let packs = graph.nodes().iter().filter(|n| {
+        matches!(n.op.class(), Class::Movement(Movement::Pack { .. } | Movement::Record { .. }))
+    });
+    let mut taken: HashSet<Value> =
+        packs.flat_map(|n| &n.inputs).map(|&v| graph.storage_root(v)).collect();
+    let (mut rows, mut outputs) = (HashMap::new(), Vec::new());
+    for (j, (name, v)) in graph.outputs().to_vec().into_iter().enumerate() {
+        let source = unaliased(&graph, v);
+        let beside = rows.entry(source.node).or_insert(0);
+        let room = j < carries || *beside < DYNAMIC_BINDINGS;
+        let v = match room && places_results(graph.node(source)) && taken.insert(source) {
+            true => v,
+            false => copy_of(&mut graph, v)?,
+        };
+        if j >= carries {
+            *rows.entry(unaliased(&graph, v).node).or_insert(0) += 1;
+        }
+        outputs.push((name, v));
+    }
+    graph.set_outputs(outputs);
+    Ok(graph)
+}
+
 pub(super) fn materialise(graph: &Graph) -> Result<Graph> {
     let mut rewrite = Rewrite::new(graph);
     let mut placed = Placed::default();
@@ -102,7 +158,7 @@ pub(super) fn materialise(graph: &Graph) -> Result<Graph> {
             let source = unaliased(&rewrite.to, *v);
             let in_place = |held: &Held| {
                 let beside = placed.of_node.get(&source.node).copied().unwrap_or(0);
-                rewrite.to.node(source).op.class().launches()
+                places_results(rewrite.to.node(source))
                     && !placed.values.contains(&source)
                     && held.times[&graph.storage_root(node.inputs[j])] == 1
                     && held.writable

@@ -1,14 +1,23 @@
-//! What will run, as plain data: buffers, and dispatches in order. It knows no wgpu; the executor adds nothing.
+//! What will run, as plain data: buffers, dispatches in order, and the loops around them. It knows no wgpu; the executor
+//! adds nothing.
 
 mod build;
 mod display;
 mod materialise;
+mod order;
+mod scan;
 mod schedule;
 mod storage;
+mod verify;
+
+pub use order::{Launch, Launches, Repeat};
 
 use crate::graph::StepParam;
-use crate::kernels::{Access, KernelCall, STEP_BLOCKS_BYTES};
+use crate::kernels::{Access, ITERATION_BYTES, KernelCall, STEP_BLOCKS_BYTES};
 use crate::tensor::{DType, Shape, SharedTensor};
+
+/// Loops that may be around a dispatch, one inside the other.
+pub const MAX_LOOPS: usize = 3;
 
 /// What a buffer holds, which decides who owns it and how long it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +75,9 @@ pub struct Region {
     pub bytes: u64,
     /// How the region moves from step to step, if it does.
     pub step_offset: Option<StepOffset>,
+    /// Bytes by which the region moves with each iteration of the loops around its dispatch, the outermost first:
+    /// multiples of 256, negative from the end to the beginning, 0 if it stays.
+    pub loop_strides: [i64; MAX_LOOPS],
 }
 
 /// A region that is `stride` bytes further on for each count of a step word.
@@ -136,13 +148,18 @@ impl Plan {
     }
 }
 
-/// What will run: buffers, launches in order, and outputs.
+/// What will run: buffers, dispatches in order, loops, and outputs.
+///
+/// Dispatches and loops are a tree, written down as its leaves in order and the ranges of its inner nodes. So whatever
+/// looks at kernels alone sees a list, and [`PlanData::order`] walks the tree.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanData {
     /// The buffers.
     pub buffers: Vec<BufferDecl>,
-    /// The launches, in order.
+    /// The dispatches, in order; those inside a loop once.
     pub dispatches: Vec<Dispatch>,
+    /// The loops, in the order of their beginnings, an outer one before those inside it.
+    pub repeats: Vec<Repeat>,
     /// Values readable after a run.
     pub outputs: Vec<OutputDecl>,
     /// Words of the step block, in order.
@@ -156,7 +173,7 @@ impl PlanData {
     /// and what the executor allocates for all else.
     #[must_use]
     pub fn memory(&self) -> Vec<(BufferClass, u64)> {
-        let uniform = self.params_bytes + STEP_BLOCKS_BYTES;
+        let uniform = self.params_bytes + STEP_BLOCKS_BYTES + self.iteration_bytes();
         let mut totals = vec![(BufferClass::Uniform, uniform)];
         for buffer in &self.buffers {
             match totals.iter_mut().find(|t| t.0 == buffer.class) {
@@ -177,7 +194,15 @@ impl PlanData {
     /// Floating-point operations of one run.
     #[must_use]
     pub fn flops(&self) -> u64 {
-        self.dispatches.iter().map(|d| d.call.flops).sum()
+        self.total(|d| d.call.flops)
+    }
+
+    /// Bytes of the buffer with the numbers of iterations, which kernels read that draw random numbers in a loop.
+    #[must_use]
+    pub fn iteration_bytes(&self) -> u64 {
+        let reads = self.dispatches.iter().enumerate().filter(|(_, d)| d.call.iteration());
+        let most = reads.map(|(i, _)| self.launches_of(i)).max().unwrap_or(0);
+        most.saturating_mul(ITERATION_BYTES)
     }
 
     /// The index of a step parameter.

@@ -90,7 +90,8 @@ impl Uses {
 fn may_place(graph: &Graph, uses: &Uses, state: Value, new: Value) -> bool {
     let node = graph.node(new);
     match node.op.class() {
-        Class::Leaf(_) | Class::Movement(_) => return false,
+        // A loop's results are in buffers of its choice.
+        Class::Leaf(_) | Class::Movement(_) | Class::Scan(_) => return false,
         _ => {}
     }
     // A tensor of a pack is written in the pack, and a buffer that is bound twice has one access mode.

@@ -1,41 +1,70 @@
 //! Buffers for values: external ones by name, arenas for packs, and buffers that values share by liveness.
 
 use super::schedule::{Schedule, external};
-use super::{BufferClass, BufferDecl, Region, StepOffset};
+use super::{BufferClass, BufferDecl, MAX_LOOPS, Region, StepOffset};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, Movement, TensorType, Value};
+use crate::graph::{Class, Graph, Leaf, Movement, Node, TensorType, Value};
 use crate::tensor::SharedTensor;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Bytes to which buffers and the tensors inside them are aligned.
 pub(super) const ALIGN: u64 = 256;
 
-/// The place of every value.
-pub(super) struct Storage {
-    pub buffers: Vec<BufferDecl>,
+/// The buffers of a plan: those of the graph, and those of the bodies of its loops.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub decls: Vec<BufferDecl>,
     /// Buffers of the caller's by class and name.
     external: HashMap<(BufferClass, Arc<str>), usize>,
     constants: HashMap<SharedTensor, usize>,
-    places: HashMap<Value, (usize, u64)>,
-    /// Values whose place moves from step to step.
-    step_offsets: HashMap<Value, StepOffset>,
     /// Buffers that are not in use at present.
     free: Vec<usize>,
+}
+
+/// Where a value is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub buffer: usize,
+    /// First byte, in the first iteration.
+    pub offset: u64,
+    /// How it moves from step to step.
+    pub step: Option<StepOffset>,
+    /// How it moves from iteration to iteration.
+    pub strides: [i64; MAX_LOOPS],
+}
+
+impl Place {
+    /// The beginning of a buffer.
+    pub const fn of(buffer: usize) -> Self {
+        Self { buffer, offset: 0, step: None, strides: [0; MAX_LOOPS] }
+    }
+
+    /// The first `bytes` from here.
+    pub const fn region(self, bytes: u64) -> Region {
+        let Self { buffer, offset, step, strides } = self;
+        let bytes = padded(bytes, 16);
+        Region { buffer, offset, bytes, step_offset: step, loop_strides: strides }
+    }
+}
+
+/// The place of every value of a graph.
+pub(super) struct Storage {
+    pub buffers: Buffers,
+    pub places: HashMap<Value, Place>,
+    /// Values whose buffer is free again after their last use.
+    owned: HashSet<Value>,
     /// The last position in the order at which each shared value is read.
     last_use: HashMap<Value, usize>,
 }
 
 impl Storage {
     /// Places everything whose storage does not depend on the order: external buffers and arenas.
-    pub(super) fn new(graph: &Graph, schedule: &Schedule) -> Result<Self> {
+    pub(super) fn new(graph: &Graph, schedule: &Schedule, buffers: Buffers) -> Result<Self> {
         let mut this = Self {
-            buffers: Vec::new(),
-            external: HashMap::new(),
-            constants: HashMap::new(),
+            buffers,
             places: HashMap::new(),
-            step_offsets: HashMap::new(),
-            free: Vec::new(),
+            owned: HashSet::new(),
             last_use: HashMap::new(),
         };
         for (i, node) in graph.nodes().iter().enumerate() {
@@ -44,11 +73,13 @@ impl Storage {
             if external(&class) {
                 this.external(&class, value, &node.outputs[0])?;
             } else if let Class::Movement(Movement::Pack { offsets }) = class {
-                let arena = this.declare("arena", BufferClass::Arena, node.outputs[0].bytes());
-                this.places.insert(value, (arena, 0));
+                let arena =
+                    this.buffers.declare("arena", BufferClass::Arena, node.outputs[0].bytes());
+                this.places.insert(value, Place::of(arena));
                 for (&v, offset) in node.inputs.iter().zip(offsets) {
                     let root = graph.storage_root(v);
-                    this.places.insert(root, (arena, offset as u64 * 4));
+                    this.places
+                        .insert(root, Place { offset: offset as u64 * 4, ..Place::of(arena) });
                 }
             } else if let Class::Movement(Movement::Record { offsets }) = class {
                 this.record(graph, value, &node.inputs, &offsets)?;
@@ -71,18 +102,19 @@ impl Storage {
         offsets: &[usize],
     ) -> Result<()> {
         let broken = |what: &str| Err(Error::internal("record", what));
-        let Some(&(buffer, 0)) = self.places.get(&inputs[0]) else {
+        let Some(&Place { buffer, offset: 0, .. }) = self.places.get(&inputs[0]) else {
             return broken("the metrics are no state");
         };
         let Class::Leaf(&Leaf::Step(word)) = graph.node(inputs[1]).op.class() else {
             return broken("the row is no step word");
         };
         let stride = graph.shape(inputs[0]).dims()[1] as u64 * 4;
-        self.places.insert(value, (buffer, 0));
+        self.places.insert(value, Place::of(buffer));
         for (&v, &offset) in inputs[2..].iter().zip(offsets) {
             let root = graph.storage_root(v);
-            self.places.insert(root, (buffer, offset as u64 * 4));
-            self.step_offsets.insert(root, StepOffset { word, stride });
+            let step = Some(StepOffset { word, stride });
+            self.places
+                .insert(root, Place { offset: offset as u64 * 4, step, ..Place::of(buffer) });
         }
         Ok(())
     }
@@ -98,39 +130,33 @@ impl Storage {
             _ => return Err(Error::internal("storage", "not an external buffer")),
         };
         let bytes = padded(ty.bytes(), ALIGN);
-        let known = self.external.get(&(class, name.clone())).copied();
-        let buffer = match known {
-            Some(b) if self.buffers[b].bytes != bytes => {
-                return Err(Error::internal(
-                    "storage",
-                    format!("`{name}` is used with {} and {bytes} bytes", self.buffers[b].bytes),
-                ));
+        let key = (class, name.clone());
+        let buffer = match self.buffers.external.get(&key).copied() {
+            Some(b) if self.buffers.decls[b].bytes != bytes => {
+                let known = self.buffers.decls[b].bytes;
+                let detail = format!("`{name}` is used with {known} and {bytes} bytes");
+                return Err(Error::internal("storage", detail));
             }
             Some(b) => b,
             None => {
-                let buffer = self.declare(name, class, bytes);
-                self.external.insert((class, name.clone()), buffer);
+                let buffer = self.buffers.declare(name, class, bytes);
+                self.buffers.external.insert(key, buffer);
                 buffer
             }
         };
-        self.places.insert(value, (buffer, 0));
+        self.places.insert(value, Place::of(buffer));
         Ok(())
     }
 
     fn constant(&mut self, tensor: &SharedTensor, value: Value, ty: &TensorType) {
-        let buffer = self.constants.get(tensor).copied().unwrap_or_else(|| {
-            let buffer = self.declare(&tensor.name(), BufferClass::Constant, ty.bytes());
-            self.buffers[buffer].content = Some(tensor.clone());
-            self.constants.insert(tensor.clone(), buffer);
+        let buffers = &mut self.buffers;
+        let buffer = buffers.constants.get(tensor).copied().unwrap_or_else(|| {
+            let buffer = buffers.declare(&tensor.name(), BufferClass::Constant, ty.bytes());
+            buffers.decls[buffer].content = Some(tensor.clone());
+            buffers.constants.insert(tensor.clone(), buffer);
             buffer
         });
-        self.places.insert(value, (buffer, 0));
-    }
-
-    fn declare(&mut self, name: &str, class: BufferClass, bytes: u64) -> usize {
-        let bytes = padded(bytes, ALIGN);
-        self.buffers.push(BufferDecl { name: name.to_owned(), class, bytes, content: None });
-        self.buffers.len() - 1
+        self.places.insert(value, Place::of(buffer));
     }
 
     fn measure_lives(&mut self, graph: &Graph, schedule: &Schedule) {
@@ -148,36 +174,32 @@ impl Storage {
     /// Gives the value a buffer unless it has a place.
     pub(super) fn allocate(&mut self, value: Value, bytes: u64) {
         if !self.places.contains_key(&value) {
-            let buffer = self.take_buffer(bytes);
-            self.places.insert(value, (buffer, 0));
+            let buffer = self.buffers.take(bytes);
+            self.own(value, buffer);
         }
     }
 
-    /// The smallest free buffer that holds `bytes`; else the largest free one, grown; else a new one.
-    pub(super) fn take_buffer(&mut self, bytes: u64) -> usize {
-        let bytes = padded(bytes, ALIGN);
-        let size = |s: &usize| self.buffers[*s].bytes;
-        let fitting = self.free.iter().copied().filter(|s| size(s) >= bytes).min_by_key(size);
-        let chosen = fitting.or_else(|| self.free.iter().copied().max_by_key(size));
-        match chosen {
-            Some(buffer) => {
-                self.free.retain(|&s| s != buffer);
-                self.buffers[buffer].bytes = self.buffers[buffer].bytes.max(bytes);
-                buffer
-            }
-            None => {
-                let shared =
-                    self.buffers.iter().filter(|b| b.class == BufferClass::Activation).count();
-                self.declare(&format!("shared{shared}"), BufferClass::Activation, bytes)
-            }
-        }
+    /// Puts the value into a buffer that was taken for it.
+    pub(super) fn own(&mut self, value: Value, buffer: usize) {
+        self.places.insert(value, Place::of(buffer));
+        self.owned.insert(value);
     }
 
-    /// Gives back a buffer.
-    pub(super) fn release(&mut self, buffer: usize) {
-        if self.buffers[buffer].class == BufferClass::Activation && !self.free.contains(&buffer) {
-            self.free.push(buffer);
-        }
+    /// The buffer of a value that only the node at `at` reads, as one operand: the node may then change it.
+    pub(super) fn give_up(
+        &mut self,
+        graph: &Graph,
+        node: &Node,
+        value: Value,
+        at: usize,
+    ) -> Option<usize> {
+        let roots = node.inputs.iter().map(|&v| graph.storage_root(v));
+        let once = roots.filter(|&root| root == value).count() == 1;
+        let dies = self.last_use.get(&value) == Some(&at);
+        let own = self.owned.contains(&value) && once && dies;
+        let buffer = self.places.get(&value).filter(|_| own)?.buffer;
+        self.owned.remove(&value);
+        Some(buffer)
     }
 
     /// Gives back the buffers of values that are read at `at` for the last time, or never.
@@ -185,32 +207,73 @@ impl Storage {
         for &v in values {
             let root = graph.storage_root(v);
             let dead = self.last_use.get(&root).is_none_or(|&last| last <= at);
-            let place = self.places.get(&root).copied();
-            if let (true, Some((buffer, _))) = (dead, place) {
-                self.release(buffer);
+            if dead && self.owned.remove(&root) {
+                self.buffers.release(self.places[&root].buffer);
             }
         }
     }
 
     /// The place of a value's elements.
-    pub(super) fn region(&self, graph: &Graph, value: Value) -> Result<Region> {
+    pub(super) fn place(&self, graph: &Graph, value: Value) -> Result<Place> {
         let mut offset = 0;
         let mut v = value;
         while let Class::Movement(Movement::Alias { offset: first }) = graph.node(v).op.class() {
             offset += (first * graph.ty(v).dtype.size()) as u64;
             v = graph.node(v).inputs[0];
         }
-        let &(buffer, start) = self
+        let &place = self
             .places
             .get(&v)
             .ok_or_else(|| Error::internal("storage", format!("{value} has no buffer")))?;
-        let bytes = padded(graph.ty(value).bytes(), 16);
-        let step_offset = self.step_offsets.get(&v).copied();
-        Ok(Region { buffer, offset: start + offset, bytes, step_offset })
+        Ok(Place { offset: place.offset + offset, ..place })
+    }
+
+    /// The region of a value's elements.
+    pub(super) fn region(&self, graph: &Graph, value: Value) -> Result<Region> {
+        Ok(self.place(graph, value)?.region(graph.ty(value).bytes()))
+    }
+}
+
+impl Buffers {
+    fn declare(&mut self, name: &str, class: BufferClass, bytes: u64) -> usize {
+        let bytes = padded(bytes, ALIGN);
+        self.decls.push(BufferDecl { name: name.to_owned(), class, bytes, content: None });
+        self.decls.len() - 1
+    }
+
+    /// The smallest free buffer that holds `bytes`; else the largest free one, grown; else a new one.
+    pub(super) fn take(&mut self, bytes: u64) -> usize {
+        let bytes = padded(bytes, ALIGN);
+        let size = |s: &usize| self.decls[*s].bytes;
+        let fitting = self.free.iter().copied().filter(|s| size(s) >= bytes).min_by_key(size);
+        let chosen = fitting.or_else(|| self.free.iter().copied().max_by_key(size));
+        match chosen {
+            Some(buffer) => {
+                self.free.retain(|&s| s != buffer);
+                self.decls[buffer].bytes = self.decls[buffer].bytes.max(bytes);
+                buffer
+            }
+            None => {
+                let shared =
+                    self.decls.iter().filter(|b| b.class == BufferClass::Activation).count();
+                self.declare(&format!("shared{shared}"), BufferClass::Activation, bytes)
+            }
+        }
+    }
+
+    /// Gives back a buffer.
+    pub(super) fn release(&mut self, buffer: usize) {
+        if self.decls[buffer].class == BufferClass::Activation && !self.free.contains(&buffer) {
+            self.free.push(buffer);
+        }
     }
 }
 
 /// `bytes` as a positive multiple of `align`, or the largest one: a limit is checked after this.
-fn padded(bytes: u64, align: u64) -> u64 {
-    bytes.max(4).checked_next_multiple_of(align).unwrap_or(u64::MAX / align * align)
+const fn padded(bytes: u64, align: u64) -> u64 {
+    let bytes = if bytes < 4 { 4 } else { bytes };
+    match bytes.checked_next_multiple_of(align) {
+        Some(padded) => padded,
+        None => u64::MAX / align * align,
+    }
 }

@@ -58,6 +58,14 @@ pub enum Initializer {
     /// Truncated normal, `stddev = sqrt(1 / fan_in)` (LeCun, Bottou, Orr and Müller, "Efficient
     /// BackProp", 1998): the start that SELU assumes.
     LecunNormal,
+    /// A matrix `[fan_in, fan_out]` with orthogonal columns of length `gain`, or such rows if it is wider than high:
+    /// repeated products with it neither grow nor vanish (Saxe, McClelland and Ganguli, "Exact solutions to the
+    /// nonlinear dynamics of learning in deep linear neural networks", 2014). The orthogonal part of a matrix of normal
+    /// numbers; its first values depend on its size.
+    Orthogonal {
+        /// The factor.
+        gain: f32,
+    },
 }
 
 impl Initializer {
@@ -75,6 +83,7 @@ impl Initializer {
         };
         match *self {
             Self::Constant(value) => finite("constant", value),
+            Self::Orthogonal { gain } => finite("gain", gain),
             Self::Uniform { low, high } => {
                 finite("low", low)?;
                 finite("high", high)?;
@@ -99,7 +108,7 @@ impl Initializer {
     }
 
     /// `len` values in row-major order, the same for the same arguments on every platform. Shorter
-    /// fills are prefixes of longer ones. Settings that [`check`](Self::check) refuses give values
+    /// fills are prefixes of longer ones, except of `Orthogonal`. Settings that [`check`](Self::check) refuses give values
     /// without meaning, never a panic.
     ///
     /// # Examples
@@ -134,6 +143,9 @@ impl Initializer {
             Self::HeUniform => symmetric(rng, len, (6.0 / fan_in).sqrt()),
             Self::HeNormal => truncated(rng, len, (2.0 / fan_in).sqrt()),
             Self::LecunNormal => truncated(rng, len, (1.0 / fan_in).sqrt()),
+            Self::Orthogonal { gain } => {
+                super::orthogonal::fill(&mut Normal::new(rng), len, fan_in as usize, gain.into())
+            }
         }
     }
 }

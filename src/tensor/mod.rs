@@ -3,6 +3,7 @@
 mod exact;
 mod host;
 pub mod init;
+mod orthogonal;
 mod shape;
 mod shared;
 

@@ -41,7 +41,7 @@ pub(super) fn set_pace(executor: &mut Executor, steps: usize, took: Duration) {
 
 /// Runs the blocks. If the executor's pace is not set yet, the first two run alone and are timed. One step is a rough
 /// measure: a caller that waits for many steps sets the pace again. Nothing is known about the first step, so each of
-/// its dispatches is a separate submit. Its time includes compilation, so the second step is divided more than necessary.
+/// its launches is a separate submit. Its time includes compilation, so the second step is divided more than necessary.
 /// Returns when the first block ended, if that was waited for.
 pub(super) async fn run_steps(
     device: &Device,

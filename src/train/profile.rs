@@ -16,7 +16,7 @@ struct Timed {
     /// The step's number.
     step: usize,
     plan: Arc<Plan>,
-    /// When each dispatch began and ended, in ticks of the device's clock; none if it tells no times.
+    /// When each launch began and ended, in ticks of the device's clock; none if it tells no times.
     times: Vec<Range<u64>>,
     /// Nanoseconds of a tick.
     tick: f32,
@@ -55,7 +55,7 @@ pub struct Kernel {
     pub shapes: String,
     /// Its shader.
     pub template: &'static str,
-    /// Dispatches in all steps.
+    /// Launches in all steps.
     pub calls: usize,
     /// Bytes that one dispatch reads and writes.
     pub bytes: u64,
@@ -84,7 +84,8 @@ impl Profile {
         let mut calls = Vec::new();
         let start = runs.iter().find_map(|run| Some(run.times.first()?.start));
         for run in runs {
-            for (i, dispatch) in run.plan.dispatches.iter().enumerate() {
+            for (i, launch) in run.plan.order().enumerate() {
+                let dispatch = &run.plan.dispatches[launch.dispatch];
                 let kernel = kernels.iter().position(|k| k.is(dispatch)).unwrap_or_else(|| {
                     kernels.push(Kernel::of(dispatch));
                     kernels.len() - 1

@@ -86,6 +86,7 @@ mod tests {
         PlanData {
             buffers: Vec::new(),
             dispatches: Vec::new(),
+            repeats: Vec::new(),
             outputs: Vec::new(),
             step_params: names.iter().map(param).collect(),
             params_bytes: 0,

@@ -15,6 +15,7 @@ mod normalization;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod rectifier;
+mod recurrent;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod shape;

@@ -3,7 +3,9 @@
 use super::*;
 use std::sync::Arc;
 use wgrad::gpu::{Executor, Pool, StepBlock, Store};
+use wgrad::graph::Graph;
 use wgrad::kernels::STEP_BLOCKS_BYTES;
+use wgrad::ops::{Loop, Looped};
 use wgrad::passes::Passes;
 use wgrad::plan::BufferClass;
 
@@ -52,19 +54,61 @@ fn check(
 fn a_plan_announces_what_is_allocated_by_class() -> Result<()> {
     let device = own_device(None)?;
     let trainer = model(37, 50).compile(&device, settings())?;
-    let plan = Arc::new(step(&trainer, 33)?);
-    let before = held_at_rest(&device)?.bytes;
-    let labels_before = by_label(&device);
+    announced(&device, step(&trainer, 33)?)
+}
+
+/// A step over 200 steps of time, and a loop that draws random numbers: the numbers of its iterations are in a buffer.
+#[test]
+fn a_plan_with_loops_announces_what_is_allocated() -> Result<()> {
+    let device = own_device(None)?;
+    let model = Sequential::new([200, 5]).add(SimpleRnn::new(48)).add(Dense::new(3));
+    let trainer = model.compile(&device, settings())?;
+    let x = TensorType { shape: [100, 200, 5].into(), dtype: DType::F32 };
+    let y = TensorType { shape: [100].into(), dtype: DType::U32 };
+    let plan = trainer.plan(&Batch::new("train", x, y, 33, 3), true)?;
+    ensure!(plan.repeats.len() == 2 && plan.iteration_bytes() == 0, "{plan}");
+    announced(&device, plan)?;
+    let mut g = Graph::new();
+    let h = g.state("h", [40, 64], DType::F32);
+    let (seed, step) = (g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?);
+    let drawing = Loop { carries: &[h], outer: &[seed, step], times: Some(200), ..Loop::default() };
+    let result = g.scan(&drawing, |g, now| {
+        let drawn = g.random_normal([40, 64], now.outer[0], now.outer[1], 1)?;
+        let next = g.add(now.carries[0], drawn)?;
+        Ok(Looped { carries: vec![next], stacked: vec![] })
+    })?;
+    g.update(h, result.carries[0])?;
+    let plan = Plan::compile(&g, &Passes::default(), device.caps())?;
+    ensure!(plan.iteration_bytes() == 200 * 256, "{plan}");
+    let held = held_at_rest(&device)?.bytes;
     let mut store = Store::new(&device);
+    plan.buffers
+        .iter()
+        .filter(|decl| decl.class.is_external())
+        .try_for_each(|decl| store.allocate(&decl.name, decl.bytes))?;
+    let sum: u64 = plan.memory().iter().map(|(_, bytes)| bytes).sum();
+    let mut executor = Executor::new(&device, Arc::new(plan), &store)?;
+    executor.run(&[StepBlock::default()])?;
+    let bytes = held_at_rest(&device)?.bytes - held;
+    ensure!(bytes as u64 == sum, "{bytes} of {sum}");
+    Ok(())
+}
+
+/// Fails unless what is allocated for a plan is what it announces, class by class.
+fn announced(device: &Device, plan: Plan) -> Result<()> {
+    let plan = Arc::new(plan);
+    let before = held_at_rest(device)?.bytes;
+    let labels_before = by_label(device);
+    let mut store = Store::new(device);
     for decl in plan.buffers.iter().filter(|decl| decl.class.is_external()) {
         store.allocate(&decl.name, decl.bytes)?;
     }
-    let mut executor = Executor::new(&device, plan.clone(), &store)?;
+    let mut executor = Executor::new(device, plan.clone(), &store)?;
     executor.run(&[StepBlock::default()])?;
-    let bytes = held_at_rest(&device)?.bytes - before;
+    let bytes = held_at_rest(device)?.bytes - before;
     let sum: u64 = plan.memory().iter().map(|(_, bytes)| bytes).sum();
     ensure!(bytes as u64 == sum, "{bytes} of {sum}");
-    let labels = by_label(&device);
+    let labels = by_label(device);
     if device.info().backend == "vulkan" {
         ensure!(labels.is_some(), "Vulkan tells which buffer takes what");
     }
@@ -76,7 +120,7 @@ fn a_plan_announces_what_is_allocated_by_class() -> Result<()> {
         };
         check(&plan.memory(), |class| {
             let found: Vec<(u64, u64)> = match class {
-                BufferClass::Uniform => vec![of("parameters"), of("step blocks")],
+                BufferClass::Uniform => vec![of("parameters"), of("step blocks"), of("iterations")],
                 BufferClass::Activation => vec![of("activation")],
                 // The plan's names identify what the store has, and the gradients.
                 _ => {
@@ -89,7 +133,7 @@ fn a_plan_announces_what_is_allocated_by_class() -> Result<()> {
         })?;
     }
     drop((executor, store));
-    ensure!(held_at_rest(&device)?.bytes == before, "something stays");
+    ensure!(held_at_rest(device)?.bytes == before, "something stays");
     Ok(())
 }
 

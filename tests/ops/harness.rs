@@ -199,8 +199,8 @@ impl Guarded {
         let sizes: Vec<u64> = new.buffers.iter().map(|b| b.bytes).collect();
         let shift = |region: &mut Region| {
             region.offset += GUARD;
-            // A region that moves from step to step would reach past the buffer in its last slot.
-            if region.step_offset.is_none() {
+            // A region that moves would reach past the buffer in its last slot.
+            if !region.moves() {
                 region.bytes = (region.bytes + GUARD).min(sizes[region.buffer] - region.offset);
             }
         };
@@ -230,29 +230,46 @@ impl Guarded {
 
     /// The words of a buffer that kernels may write.
     fn writable(&self, plan: &Plan, steps: &[&Words<'_>], buffer: usize) -> Vec<Range<usize>> {
-        let bindings = plan.dispatches.iter().flat_map(|d| &d.bindings);
-        let written: Vec<&Region> = bindings
-            .filter(|(r, access)| r.buffer == buffer && *access == Access::ReadWrite)
-            .map(|(r, _)| r)
-            .collect();
+        let mut written: Vec<(&Region, Vec<i64>)> = Vec::new();
+        for (i, dispatch) in plan.dispatches.iter().enumerate() {
+            // In a loop another buffer may be in this one's place, and a region moves.
+            let placed = |b: usize| {
+                let loops = plan.loops_of(i);
+                let mut swaps = loops.iter().flat_map(|repeat| &repeat.swaps);
+                b == buffer || swaps.any(|swap| swap.contains(&b) && swap.contains(&buffer))
+            };
+            let launches = || plan.order().filter(|launch| launch.dispatch == i);
+            for (r, access) in &dispatch.bindings {
+                if placed(r.buffer) && *access == Access::ReadWrite {
+                    written.push((r, launches().map(|l| r.moved(&l.iterations)).collect()));
+                }
+            }
+        }
         let end = self.lengths[buffer];
         // Each step's word sets the place of a region that moves.
-        let moved = |r: &&Region| -> Vec<u64> {
+        let moved = |r: &Region| -> Vec<u64> {
             let Some(place) = r.step_offset else { return vec![0] };
             let name = &plan.step_params[place.word].name;
             let word = |words: &&Words<'_>| words.iter().find(|w| w.0 == name).map_or(0, |w| w.1);
             steps.iter().map(|words| u64::from(word(words)) * place.stride).collect()
         };
-        let range = |r: &&Region, moved: u64| {
+        let range = |r: &Region, moved: i64| {
             // An output that owns its region ends at its last element; others at the next 16 bytes.
-            let alone = written.iter().filter(|other| *other == r).count() == 1;
-            let output = plan.outputs.iter().find(|o| alone && o.region == **r);
+            let alone = written.iter().filter(|(other, _)| *other == r).count() == 1;
+            let output = plan.outputs.iter().find(|o| alone && o.region == *r);
             let bytes = output.map_or(r.bytes as usize, |o| o.shape.len() * o.dtype.size());
-            let first = (r.offset + moved) as usize;
+            let first = (r.offset as i64 + moved) as usize;
             let last = (first + bytes).min(end.max(first));
             (first + GUARD as usize) / 4..(last + GUARD as usize).div_ceil(4)
         };
-        written.iter().flat_map(|r| moved(r).into_iter().map(move |m| range(r, m))).collect()
+        let places = |r: &Region, loops: &[i64]| -> Vec<i64> {
+            let steps = moved(r);
+            loops.iter().flat_map(|&l| steps.iter().map(move |&s| s as i64 + l)).collect()
+        };
+        let ranges = written.iter().flat_map(|(r, loops)| {
+            places(r, loops).into_iter().map(|m| range(r, m)).collect::<Vec<_>>()
+        });
+        ranges.collect()
     }
 }
 

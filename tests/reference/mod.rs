@@ -22,6 +22,7 @@ pub mod network;
 pub mod norm;
 pub mod optim;
 pub mod random;
+pub mod recurrent;
 pub mod reduce;
 pub mod softmax;
 pub mod special;

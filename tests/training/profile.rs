@@ -42,6 +42,22 @@ fn every_dispatch_is_counted_and_timed() -> Result<()> {
     Ok(())
 }
 
+/// A kernel in a loop is called in each iteration.
+#[test]
+fn loops_are_counted_by_their_iterations() -> Result<()> {
+    let model = Sequential::new([9, 2]).add(SimpleRnn::new(5)).add(Dense::new(3));
+    let mut trainer = compile(&model, Compile::new(Adam::new(0.01), SPARSE));
+    let (x, y) = (vec![0.5; 8 * 9 * 2], vec![1; 8]);
+    let data = TensorDataset::new(Tensor::f32([8, 9, 2], x)?, Tensor::u32([8], y)?)?;
+    trainer.fit(&data, Fit::new().batch_size(8).verbose(Verbose::Silent))?;
+    let profile = trainer.profile(2)?;
+    let of_nine = profile.kernels.iter().filter(|k| k.calls == 2 * 9 && k.layer == "simple_rnn");
+    ensure!((3..=4).contains(&of_nine.count()), "{profile}");
+    let calls: usize = profile.kernels.iter().map(|k| k.calls).sum();
+    ensure!(profile.calls.is_empty() || profile.calls.len() == calls, "{profile}");
+    Ok(())
+}
+
 #[test]
 fn the_trace_holds_every_call() -> Result<()> {
     let mut trainer = trained(1)?;

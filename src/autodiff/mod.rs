@@ -1,8 +1,12 @@
 //! Reverse-mode differentiation: a walk from the loss to the parameters that calls each card's vjp. Knows
-//! no op by name.
+//! no op by name. The gradient of a loop is a loop in the other direction (`scan`).
+
+mod scan;
+mod sums;
+mod work;
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::{Class, Graph, Value};
 use crate::tensor::DType;
 use std::collections::HashMap;
 
@@ -17,7 +21,30 @@ pub fn gradients(graph: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Va
         let detail = "a loss is one f32 number; sum or average it first";
         return Err(Error::shape("gradients", &[graph.shape(loss)], detail));
     }
-    let end = loss.node.index() + 1;
+    let one = graph.constant(1.0);
+    let shape = graph.shape(loss).clone();
+    let seed = graph.broadcast_to(one, shape)?;
+    let found = pullback(graph, &[(loss, seed)], wrt)?;
+    wrt.iter()
+        .zip(found)
+        .map(|(v, found)| match found {
+            Some(gradient) => Ok(gradient),
+            None => {
+                let zero = graph.constant(0.0);
+                let shape = graph.shape(*v).clone();
+                graph.broadcast_to(zero, shape)
+            }
+        })
+        .collect()
+}
+
+/// The gradients of Σ value · cotangent over the `seeds` with respect to each of `wrt`; `None` is zero.
+fn pullback(
+    graph: &mut Graph,
+    seeds: &[(Value, Value)],
+    wrt: &[Value],
+) -> Result<Vec<Option<Value>>> {
+    let end = seeds.iter().map(|(v, _)| v.node.index() + 1).max().unwrap_or(0);
     let mut depends = vec![false; end];
     for &v in wrt {
         if v.node.index() < end {
@@ -28,10 +55,13 @@ pub fn gradients(graph: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Va
         depends[i] |= graph.nodes()[i].inputs.iter().any(|v| depends[v.node.index()]);
     }
     let mut adjoint: HashMap<Value, Value> = HashMap::new();
-    let one = graph.constant(1.0);
-    let shape = graph.shape(loss).clone();
-    let seed = graph.broadcast_to(one, shape)?;
-    adjoint.insert(loss, seed);
+    for &(value, cotangent) in seeds {
+        let total = match adjoint.get(&value) {
+            Some(&sum) => graph.add(sum, cotangent)?,
+            None => cotangent,
+        };
+        adjoint.insert(value, total);
+    }
     for i in (0..end).rev() {
         let node = graph.nodes()[i].clone();
         let outputs: Vec<Value> = graph.values(i).collect();
@@ -43,7 +73,14 @@ pub fn gradients(graph: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Va
         }
         let layer = node.layer.clone();
         let mut build = |graph: &mut Graph| {
-            let partials = node.op.vjp(graph, &node.inputs, &outputs, &upstream)?;
+            let partials = match node.op.class() {
+                Class::Scan(of) => {
+                    let wanted: Vec<bool> =
+                        node.inputs.iter().map(|v| depends[v.node.index()]).collect();
+                    scan::vjp(graph, i, of, &wanted, &upstream)?
+                }
+                _ => node.op.vjp(graph, &node.inputs, &outputs, &upstream)?,
+            };
             for (&input, partial) in node.inputs.iter().zip(partials) {
                 let Some(partial) = partial.filter(|_| depends[input.node.index()]) else {
                     continue;
@@ -69,14 +106,5 @@ pub fn gradients(graph: &mut Graph, loss: Value, wrt: &[Value]) -> Result<Vec<Va
             None => build(graph)?,
         }
     }
-    wrt.iter()
-        .map(|v| match adjoint.get(v) {
-            Some(&g) => Ok(g),
-            None => {
-                let zero = graph.constant(0.0);
-                let shape = graph.shape(*v).clone();
-                graph.broadcast_to(zero, shape)
-            }
-        })
-        .collect()
+    Ok(wrt.iter().map(|v| adjoint.get(v).copied()).collect())
 }

@@ -1,0 +1,151 @@
+//! `SimpleRnn`.
+
+use super::*;
+use reference::recurrent::{Sizes, batch_first, simple_rnn};
+use support::device;
+use wgrad::plan::Plan;
+
+/// Kernel, recurrent kernel and bias for these sizes, small enough that tanh has a slope.
+fn weights(sizes: Sizes) -> Vec<Tensor> {
+    let Sizes { features, units, .. } = sizes;
+    let drawn = |shape: &[usize], seed| {
+        let x = uniform(seed, shape.iter().product(), -0.6, 0.6);
+        Tensor::f32(shape, x).unwrap()
+    };
+    vec![drawn(&[features, units], 11), drawn(&[units, units], 12), drawn(&[units], 13)]
+}
+
+#[test]
+fn it_agrees_with_the_oracle_in_value_and_gradient() {
+    let sizes = |[batch, time, features, units]: [usize; 4]| Sizes { batch, time, features, units };
+    let variants = [(false, false), (true, false), (false, true), (true, true)];
+    for all in [[3, 5, 4, 7], [1, 1, 1, 1], [8, 3, 5, 16], [2, 4, 9, 3], [5, 7, 1, 2]] {
+        let sizes = sizes(all);
+        let x = numbers(&[sizes.batch, sizes.time, sizes.features], 3);
+        let w = weights(sizes);
+        for (sequences, backwards) in variants {
+            for activation in [Activation::Tanh, Activation::Sigmoid] {
+                let layer = SimpleRnn::new(sizes.units)
+                    .return_sequences(sequences)
+                    .go_backwards(backwards)
+                    .activation(activation);
+                let step = layer_step(&layer, &[&x], &refs(&w), None).unwrap();
+                let name = format!("{all:?} {sequences} {backwards} {activation:?}");
+                let mut operands = vec![&x];
+                operands.extend(&w);
+                check_gradients(&name, &step, &operands, |at| {
+                    let weights = [&at[1][..], &at[2], &at[3]];
+                    let h = simple_rnn(&at[0], weights, sizes, activation.name(), backwards);
+                    match sequences {
+                        true => batch_first(&h, sizes.batch),
+                        false => h[sizes.time - 1].clone(),
+                    }
+                });
+                let zero = |d: &Vec<f32>| d.iter().all(|&d| d == 0.0);
+                assert!(!step.inputs.iter().any(zero), "{name}: no gradient of the input");
+                // With one step of time h is 0 before it, so the recurrent kernel has no gradient.
+                assert_eq!(zero(&step.weights[1]), sizes.time == 1, "{name}: recurrent kernel");
+                assert!(!zero(&step.weights[0]) && !zero(&step.weights[2]), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn it_does_without_a_bias() {
+    let sizes = Sizes { batch: 3, time: 4, features: 2, units: 5 };
+    let (x, w) = (numbers(&[3, 4, 2], 5), weights(sizes));
+    let layer = SimpleRnn::new(5).use_bias(false);
+    assert_eq!(layer.weights(&samples(&[&x])).len(), 2);
+    let step = layer_step(&layer, &[&x], &[&w[0], &w[1]], None).unwrap();
+    check_gradients("no bias", &step, &[&x, &w[0], &w[1]], |at| {
+        let weights = [&at[1][..], &at[2], &[0.0; 5]];
+        simple_rnn(&at[0], weights, sizes, "tanh", false)[3].clone()
+    });
+}
+
+#[test]
+fn weights_have_keras_names_and_start_values() -> Result<()> {
+    let model = Sequential::new([6, 3]).add(SimpleRnn::new(8)).build()?;
+    let specs = SimpleRnn::new(8).weights(&[Shape::from([6, 3])]);
+    let names: Vec<_> = specs.iter().map(|spec| (spec.name, spec.shape.dims().to_vec())).collect();
+    let want = [("kernel", vec![3, 8]), ("recurrent_kernel", vec![8, 8]), ("bias", vec![8])];
+    assert_eq!(names, want);
+    assert_eq!(model.layers()[0].name, "simple_rnn");
+    assert_eq!(specs[0].initializer, Initializer::GlorotUniform);
+    assert_eq!(specs[1].initializer, Initializer::Orthogonal { gain: 1.0 });
+    assert_eq!(specs[2].initializer, Initializer::Zeros);
+    let shape = |layer: SimpleRnn| layer.output_shape(&[Shape::from([6, 3])]);
+    assert_eq!(shape(SimpleRnn::new(8))?, [8].into());
+    assert_eq!(shape(SimpleRnn::new(8).return_sequences(true))?, [6, 8].into());
+    Ok(())
+}
+
+#[test]
+fn bad_settings_and_inputs_are_refused() {
+    says(&refusal("simple_rnn", SimpleRnn::new(0), &[4, 3]), &["units", "0"]);
+    says(&refusal("simple_rnn", SimpleRnn::new(2), &[4]), &["[4]", "[time, features]"]);
+    says(&refusal("simple_rnn", SimpleRnn::new(2), &[4, 3, 2]), &["[4, 3, 2]", "[time, features]"]);
+    let gain = Initializer::Orthogonal { gain: f32::NAN };
+    let layer = SimpleRnn::new(2).recurrent_initializer(gain);
+    says(&refusal("simple_rnn", layer, &[4, 3]), &["gain", "NaN"]);
+    let layer = SimpleRnn::new(2).recurrent_regularizer(Regularizer::l2(-1.0));
+    says(&refusal("simple_rnn", layer, &[4, 3]), &["l2", "-1"]);
+}
+
+/// Sequences of random signs; the target is the sign of the first of them, which the layer has to keep.
+fn first_signs(n: usize, time: usize) -> Result<TensorDataset> {
+    let x: Vec<f32> = uniform(5, n * time, -1.0, 1.0).iter().map(|v| v.signum()).collect();
+    let y: Vec<u32> = x.chunks(time).map(|row| u32::from(row[0] > 0.0)).collect();
+    TensorDataset::new(Tensor::f32([n, time, 1], x)?, Tensor::u32([n], y)?)
+}
+
+#[test]
+fn it_learns_to_remember() -> Result<()> {
+    let data = first_signs(256, 6)?;
+    let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+    let model = || {
+        Sequential::new([6, 1])
+            .add(SimpleRnn::new(12).return_sequences(true))
+            .add(Dropout::new(0.05))
+            .add(SimpleRnn::new(12).recurrent_regularizer(Regularizer::l2(1e-5)))
+            .add(Dense::new(2))
+    };
+    let train = || -> Result<(Trainer, f64)> {
+        let settings = Compile::new(Adam::new(0.01), loss).clip(Clip::GlobalNorm(1.0)).seed(3);
+        let mut trainer = model().compile(device(), settings)?;
+        let before = trainer.evaluate(&data)?.loss;
+        // 40 does not divide 256: the last batch has another plan.
+        trainer.fit(&data, Fit::new().epochs(12).batch_size(40).verbose(Verbose::Silent))?;
+        Ok((trainer, before))
+    };
+    let (mut trainer, before) = train()?;
+    let after = trainer.evaluate(&data)?.loss;
+    assert!(after < 0.2 * before, "from {before} to {after}");
+    let (other, _) = train()?;
+    assert_eq!(trainer.weights()?, other.weights()?, "the same seed gives the same bits");
+    Ok(())
+}
+
+#[test]
+fn nodes_and_dispatches_do_not_grow_with_time() -> Result<()> {
+    use wgrad::graph::TensorType;
+    use wgrad::train::Batch;
+    let plan = |time: usize| -> Result<Plan> {
+        let model = Sequential::new([time, 5]).add(SimpleRnn::new(16)).add(Dense::new(2));
+        let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+        let trainer = model.compile(device(), Compile::new(Adam::default(), loss))?;
+        let x = TensorType { shape: [64, time, 5].into(), dtype: DType::F32 };
+        let y = TensorType { shape: [64].into(), dtype: DType::U32 };
+        trainer.plan(&Batch::new("train", x, y, 32, 1), true)
+    };
+    let (short, long) = (plan(3)?, plan(200)?);
+    assert_eq!(short.dispatches.len(), long.dispatches.len(), "{long}");
+    assert_eq!(long.repeats.len(), 2, "one loop forward, one backward\n{long}");
+    // One kernel an iteration forward: the product with everything else in its epilogue.
+    let in_loop = |i: usize| long.repeats[i].body.len();
+    assert_eq!(in_loop(0), 1, "{long}");
+    assert!(in_loop(1) <= 3, "{long}");
+    assert_eq!(long.order().count() - long.dispatches.len(), 199 * (in_loop(0) + in_loop(1)));
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! Recurrent layers, step by step.
+
+use super::{elementwise, linalg};
+
+/// Sizes of a recurrent layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    pub batch: usize,
+    pub time: usize,
+    pub features: usize,
+    pub units: usize,
+}
+
+/// h = f(x kernel + h recurrent + bias) from h = 0, for `x` of `[batch, time, features]`: h after each step, in the order
+/// in which they are computed, each `[batch, units]`. Source: Elman 1990, with the bias of Keras' `SimpleRNN`.
+pub fn simple_rnn(
+    x: &[f64],
+    [kernel, recurrent, bias]: [&[f64]; 3],
+    Sizes { batch, time, features, units }: Sizes,
+    activation: &str,
+    backwards: bool,
+) -> Vec<Vec<f64>> {
+    let mut h = vec![0.0; batch * units];
+    let mut states = Vec::new();
+    for i in 0..time {
+        let t = if backwards { time - 1 - i } else { i };
+        let row = |b: usize| &x[(b * time + t) * features..][..features];
+        let now: Vec<f64> = (0..batch).flat_map(row).copied().collect();
+        let fed = linalg::matmul(&now, kernel, 1, batch, units, features, false, false);
+        let kept = linalg::matmul(&h, recurrent, 1, batch, units, units, false, false);
+        let sum = fed.iter().zip(&kept).enumerate().map(|(i, (a, b))| a + b + bias[i % units]);
+        h = sum.map(|z| elementwise::unary(activation, &[], z)).collect();
+        states.push(h.clone());
+    }
+    states
+}
+
+/// States as a layer returns them: `[batch, time, units]`.
+pub fn batch_first(states: &[Vec<f64>], batch: usize) -> Vec<f64> {
+    let units = states[0].len() / batch;
+    let of = |b: usize| states.iter().flat_map(move |h| &h[b * units..][..units]);
+    (0..batch).flat_map(of).copied().collect()
+}
