@@ -73,6 +73,9 @@ pub enum BatchInterval {
 ///
 /// Batch hooks run at the callback's own [`BatchInterval`]: when one runs, all batches since the last call have run.
 ///
+/// A callback is `Send`, so that a future of `fit` may move from thread to thread. What its closures share with the rest
+/// of the program is in an `Arc<Mutex<_>>` or a `&Mutex<_>`, not in an `Rc<RefCell<_>>`.
+///
 /// ```
 /// use wgrad::callbacks::HookResult;
 /// use wgrad::prelude::*;
@@ -96,7 +99,7 @@ pub enum BatchInterval {
 /// let fit = Fit::new().epochs(1000).callback(Enough(0.01));
 /// ```
 #[expect(unused_variables, reason = "the hooks' defaults do nothing")]
-pub trait Callback {
+pub trait Callback: Send {
     /// The name in messages and checkpoints.
     fn name(&self) -> String;
 

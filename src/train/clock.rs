@@ -43,19 +43,19 @@ pub(super) fn set_pace(executor: &mut Executor, steps: usize, took: Duration) {
 /// measure: a caller that waits for many steps sets the pace again. Nothing is known about the first step, so each of
 /// its dispatches is a separate submit. Its time includes compilation, so the second step is divided more than necessary.
 /// Returns when the first block ended, if that was waited for.
-pub(super) async fn run_steps(
+pub(crate) async fn run_steps(
     device: &Device,
     executor: &mut Executor,
     blocks: &[StepBlock],
 ) -> Result<Option<Instant>> {
     if executor.steps_per_submit().is_some() || blocks.is_empty() {
-        executor.run(blocks)?;
+        executor.run_async(blocks).await?;
         return Ok(None);
     }
     let (first, rest) = blocks.split_at(1);
     let began = Instant::now();
     executor.set_submits_per_step(usize::MAX);
-    executor.run(first)?;
+    executor.run_async(first).await?;
     device.wait_async().await?;
     let ended = Instant::now();
     set_pace(executor, 1, ended - began);
@@ -66,10 +66,10 @@ pub(super) async fn run_steps(
             executor.set_submits_per_step(1);
         }
     } else {
-        executor.run(second)?;
+        executor.run_async(second).await?;
         device.wait_async().await?;
         set_pace(executor, 1, ended.elapsed());
-        executor.run(rest)?;
+        executor.run_async(rest).await?;
     }
     Ok(Some(ended))
 }

@@ -191,7 +191,7 @@ impl<'a> Fit<'a> {
 
     /// Called after each epoch with its numbers.
     #[must_use]
-    pub fn on_epoch_end(self, mut hook: impl FnMut(&Epoch) + 'a) -> Self {
+    pub fn on_epoch_end(self, mut hook: impl FnMut(&Epoch) + Send + 'a) -> Self {
         self.callback(Lambda::new().on_epoch_end(move |epoch, _| {
             hook(epoch);
             Ok(())

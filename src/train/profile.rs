@@ -242,15 +242,11 @@ impl Trainer {
             let detail = "it replays the steps of the last `fit`; there was none yet";
             return Err(Error::parameter("profile", steps, detail));
         };
-        let before = self.steps;
-        let kept = self.keep_state(&sweep)?;
-        let result = self.profile_sweep(&sweep, steps).await;
-        for name in &kept {
-            self.store.copy(&copy_of(name), name)?;
-            self.store.remove(&copy_of(name));
-        }
-        self.steps = before;
-        result
+        let (before, kept) = (self.steps, self.keep_state(&sweep)?);
+        let mut kept = Kept { trainer: self, steps: before, buffers: kept };
+        let result = kept.trainer.profile_sweep(&sweep, steps).await;
+        let restored = kept.restore();
+        result.and_then(|profile| restored.map(|()| profile))
     }
 
     /// The blocking form of [`Trainer::profile_async`].
@@ -260,6 +256,33 @@ impl Trainer {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn profile(&mut self, steps: usize) -> Result<Profile> {
         crate::gpu::block_on(self.profile_async(steps))
+    }
+}
+
+/// The state from before a profile. It is taken up again when this is dropped, also if nobody waits for the profile.
+struct Kept<'t> {
+    trainer: &'t mut Trainer,
+    steps: u64,
+    /// The buffers that have copies.
+    buffers: Vec<String>,
+}
+
+impl Kept<'_> {
+    fn restore(&mut self) -> Result<()> {
+        self.trainer.steps = self.steps;
+        for name in std::mem::take(&mut self.buffers) {
+            self.trainer.store.copy(&copy_of(&name), &name)?;
+            self.trainer.store.remove(&copy_of(&name));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.restore() {
+            log::warn!("the state from before the profile is not taken up again: {error}");
+        }
     }
 }
 
@@ -292,6 +315,8 @@ impl Trainer {
         let mut runs = Vec::with_capacity(steps);
         for step in 0..steps {
             let (i, block) = self.prepared_step(sweep, step)?;
+            // Timed dispatches are no run of the executor: the step is counted here.
+            self.steps += 1;
             let executor = self.executor_at(i);
             let plan = executor.plan().clone();
             let times = match executor.tells_times() {

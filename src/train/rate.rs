@@ -12,9 +12,9 @@ impl Trainer {
         self.learning_rate.map_or_else(of_schedule, f64::from)
     }
 
-    /// The step parameters of the update that the next step makes or adds to.
-    pub(super) fn update_values(&self) -> Vec<(&'static str, f32)> {
-        self.gradients().step_values(self.optimizer(), self.steps, self.learning_rate)
+    /// The step parameters of the update that the step after `trained` steps makes or adds to.
+    pub(super) fn update_values(&self, trained: u64) -> Vec<(&'static str, f32)> {
+        self.gradients().step_values(self.optimizer(), trained, self.learning_rate)
     }
 
     /// Sets the learning rate of all coming steps, in place of the optimizer's.

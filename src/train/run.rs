@@ -138,15 +138,17 @@ impl Trainer {
             }
             None => None,
         };
-        let mut sweeps = vec![Wanted { sweep: &sweep, resized: &sized }];
-        let sized = validation.as_ref().map(|(data, scale, _)| {
+        let validated = validation.as_ref().map(|(data, scale, _)| {
             |this: &Self, size: usize| this.validation_sweep(data, *scale, size)
         });
-        if let (Some((.., sweep)), Some(resized)) = (&validation, &sized) {
-            sweeps.push(Wanted { sweep, resized });
-        }
         self.check_callbacks(&fit, validation.is_some())?;
-        self.admit(&sweeps)?;
+        {
+            let mut sweeps = vec![Wanted { sweep: &sweep, resized: &sized }];
+            if let (Some((.., sweep)), Some(resized)) = (&validation, &validated) {
+                sweeps.push(Wanted { sweep, resized });
+            }
+            self.admit(&sweeps)?;
+        }
         // By now, everything that can be refused is refused; then the first byte is uploaded.
         self.trained = None;
         let feed = self.feed(&data, &sweep)?;
@@ -378,7 +380,7 @@ impl Trainer {
             if wanted {
                 self.batch_begins(run)?;
             }
-            self.bring(&mut run.feed, sweep, step)?;
+            self.bring(&mut run.feed, sweep, step).await?;
             // If earlier steps are still under way, the wait takes longer than these steps do.
             let (began, alone) = (Instant::now(), read == step);
             let ended = self.run_sweep(sweep, step..end).await?;

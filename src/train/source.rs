@@ -161,11 +161,16 @@ impl Trainer {
         target_arch = "wasm32",
         expect(unused_variables, reason = "nothing is streamed there")
     )]
-    pub(super) fn bring(&mut self, feed: &mut Feed, sweep: &Sweep, step: usize) -> Result<()> {
+    pub(super) async fn bring(
+        &mut self,
+        feed: &mut Feed,
+        sweep: &Sweep,
+        step: usize,
+    ) -> Result<()> {
         match feed {
             Feed::Resident => Ok(()),
             #[cfg(not(target_arch = "wasm32"))]
-            Feed::Streamed(stream) => self.bring_window(stream, sweep, step),
+            Feed::Streamed(stream) => self.bring_window(stream, sweep, step).await,
         }
     }
 }

@@ -105,7 +105,7 @@ impl Trainer {
 
     /// Brings the window of a step to the device. Steps submitted before still read the old one: the
     /// queue writes after they ran.
-    pub(super) fn bring_window(
+    pub(super) async fn bring_window(
         &mut self,
         stream: &mut Stream,
         sweep: &Sweep,
@@ -115,8 +115,11 @@ impl Trainer {
         if stream.present == Some(window) {
             return Ok(());
         }
-        let next = stream.loader.as_mut().and_then(Iterator::next);
-        let Some(samples) = next.transpose()? else {
+        let next = match &mut stream.loader {
+            Some(loader) => loader.next_async().await.transpose()?,
+            None => None,
+        };
+        let Some(samples) = next else {
             return Err(Error::internal("stream", format!("there is no window {window}")));
         };
         self.check_window(&stream.dataset.spec(), &samples)?;

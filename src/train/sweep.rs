@@ -7,7 +7,7 @@ use super::trainer::Trainer;
 use super::words::Words;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
-use crate::gpu::StepBlock;
+use crate::gpu::{Executor, StepBlock};
 use crate::graph::TensorType;
 use crate::tensor::Tensor;
 use std::ops::Range;
@@ -70,6 +70,23 @@ impl Sweep {
     pub fn batch(&self, step: usize) -> &Batch {
         let last = step % self.steps + 1 == self.steps;
         self.short.as_ref().filter(|_| last).unwrap_or(&self.full)
+    }
+}
+
+/// Counts the steps of a sweep that trains when they were submitted, also if the future that submits them is dropped.
+struct Counted<'t> {
+    steps: &'t mut u64,
+    executor: &'t mut Executor,
+    /// Runs of the executor before.
+    from: u64,
+    sweep: &'t Sweep,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if self.sweep.train {
+            *self.steps += self.executor.runs() - self.from;
+        }
     }
 }
 
@@ -177,10 +194,14 @@ impl Trainer {
             let mut words = Words::of(&plan);
             let mut blocks = std::mem::take(&mut self.blocks);
             blocks.clear();
-            for step in next..end {
-                blocks.push(self.step_block(&mut words, &plan, sweep, step)?);
+            for (step, trained) in (next..end).zip(self.steps..) {
+                blocks.push(self.step_block(&mut words, &plan, sweep, step, trained)?);
             }
-            let ended = run_steps(&device, self.executor_at(i), &blocks).await;
+            let executor = &mut self.executors[i].1;
+            let from = executor.runs();
+            let mut counted = Counted { steps: &mut self.steps, executor, from, sweep };
+            let ended = run_steps(&device, counted.executor, &blocks).await;
+            drop(counted);
             self.blocks = blocks;
             let ended = ended?;
             first = first.or(ended);
@@ -197,7 +218,7 @@ impl Trainer {
     ) -> Result<(usize, StepBlock)> {
         let i = self.executor(sweep.batch(step), sweep.train)?;
         let plan = self.executor_at(i).plan().clone();
-        Ok((i, self.step_block(&mut Words::of(&plan), &plan, sweep, step)?))
+        Ok((i, self.step_block(&mut Words::of(&plan), &plan, sweep, step, self.steps)?))
     }
 
     /// Sets how steps are spread over submits, if `steps` of the sweep took so long.

@@ -45,13 +45,14 @@ fn set(block: &mut StepBlock, place: Option<usize>, value: u32) -> Result<()> {
 }
 
 impl Trainer {
-    /// The words of the next step, which counts if the sweep trains.
+    /// The words of a step of a sweep. If the sweep trains, `trained` steps were trained before it.
     pub(super) fn step_block(
-        &mut self,
+        &self,
         words: &mut Words,
         plan: &Plan,
         sweep: &Sweep,
         step: usize,
+        trained: u64,
     ) -> Result<StepBlock> {
         let mut block = StepBlock::default();
         let place = step % sweep.steps % sweep.window;
@@ -60,18 +61,17 @@ impl Trainer {
         if sweep.train {
             set(&mut block, words.seed, fold_seed(self.seed()))?;
             // The counter may wrap after 2^32 steps: masks repeat, but nothing breaks.
-            set(&mut block, words.step, self.steps as u32)?;
-            for (i, (name, value)) in self.update_values().into_iter().enumerate() {
+            set(&mut block, words.step, trained as u32)?;
+            for (i, (name, value)) in self.update_values(trained).into_iter().enumerate() {
                 set(&mut block, words.update(plan, i, name), value.to_bits())?;
             }
-            self.steps += 1;
         }
         Ok(block)
     }
 }
 
 /// A 64-bit seed in the generator's 32-bit key word.
-fn fold_seed(seed: u64) -> u32 {
+pub(crate) fn fold_seed(seed: u64) -> u32 {
     (seed ^ (seed >> 32)) as u32
 }
 

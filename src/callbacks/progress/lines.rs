@@ -10,7 +10,7 @@ use std::io::Write;
 #[derive(Default)]
 pub struct ProgressLines {
     /// `None` for standard output.
-    out: Option<Box<dyn Write>>,
+    out: Option<Box<dyn Write + Send>>,
 }
 
 impl std::fmt::Debug for ProgressLines {
@@ -28,7 +28,7 @@ impl ProgressLines {
 
     /// Writes to `out`: a file, a pipe. If a write fails, training ends with an error.
     #[must_use]
-    pub fn to(out: impl Write + 'static) -> Self {
+    pub fn to(out: impl Write + Send + 'static) -> Self {
         Self { out: Some(Box::new(out)) }
     }
 
