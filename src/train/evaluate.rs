@@ -2,12 +2,13 @@
 
 use super::history::Evaluation;
 use super::memory::Wanted;
+use super::samples;
 use super::scaling::Scaling;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
-use crate::tensor::{DType, Data, Shape, Tensor};
+use crate::tensor::{DType, Data, Shape};
 
 impl Trainer {
     /// Loss and metrics over `data`, without training.
@@ -47,60 +48,9 @@ impl Trainer {
         crate::gpu::block_on(self.evaluate_async(data))
     }
 
-    /// Refuses samples that do not suit the model's inputs.
-    pub(super) fn check_features(&self, features: &[Tensor]) -> Result<()> {
-        let inputs = self.model.inputs();
-        if features.len() != inputs.len() {
-            let detail =
-                format!("the model has {} inputs; a tensor for each is expected", inputs.len());
-            return Err(Error::parameter("inputs", features.len(), detail));
-        }
-        for (i, (x, input)) in features.iter().zip(inputs).enumerate() {
-            let dims = x.shape().dims();
-            if dims.is_empty() || dims[1..] != *input.shape.dims() {
-                let detail = samples_expected(&input.shape, dims);
-                return Err(Error::shape(&input.name, &[x.shape()], detail));
-            }
-            if dims[0] == 0 {
-                return Err(Error::data("x", "there are no samples"));
-            }
-            if dims[0] != features[0].shape().dims()[0] {
-                let detail = "all inputs have the same number of samples";
-                return Err(Error::shape(&input.name, &[features[0].shape(), x.shape()], detail));
-            }
-            self.check_indices(i, x)?;
-        }
-        Ok(())
-    }
-
-    /// Refuses ids if an input takes quantities, quantities if it takes ids, and ids past the end of the embedding.
-    fn check_indices(&self, input: usize, x: &Tensor) -> Result<()> {
-        let name = &self.model.inputs()[input].name;
-        match (self.index_range(input), x.data()) {
-            (None, Data::U32(_)) => {
-                let detail = "samples are f32 or u8; convert them to f32";
-                Err(Error::dtype(name, &[x.dtype()], detail))
-            }
-            (Some(rows), Data::U32(ids)) => match ids.iter().position(|&id| id as usize >= rows) {
-                Some(i) => {
-                    let detail = format!(
-                        "element {i} is {}; the embedding has the {rows} ids 0..{rows}",
-                        ids[i]
-                    );
-                    Err(Error::data(name, detail))
-                }
-                None => Ok(()),
-            },
-            (Some(_), _) => {
-                Err(Error::dtype(name, &[x.dtype()], "an embedding takes ids: convert them to u32"))
-            }
-            (None, _) => Ok(()),
-        }
-    }
-
     /// Refuses data that does not suit the model.
     pub(super) fn check_data(&self, data: &TensorDataset) -> Result<()> {
-        self.check_features(data.features())?;
+        samples::check(&self.model, data.features())?;
         if data.targets().len() != self.outputs.len() {
             let detail = format!(
                 "the model has {} outputs; a tensor for each is expected",
@@ -130,28 +80,6 @@ impl Trainer {
             }
         }
         Ok(())
-    }
-}
-
-/// The error text for features `[n, ...]` that a model of samples `wanted` does not take.
-fn samples_expected(wanted: &Shape, features: &[usize]) -> String {
-    let expected = format!("the model takes samples of shape {wanted}: [n, ...] is expected");
-    let Some((_, sample)) = features.split_first() else { return expected };
-    let dims = wanted.dims();
-    let shown = Shape::from(sample);
-    let flat = Shape::from([&[features[0]], dims].concat());
-    if !sample.is_empty() && dims.get(1..) == Some(sample) {
-        format!("{expected}. A model's shape has no batch axis: build the model on {shown}")
-    } else if features == dims {
-        format!("{expected}. A single sample is [1, ...]")
-    } else if shown.len() == wanted.len() && dims.len() < sample.len() {
-        format!(
-            "{expected}. Build the model on {shown} and add a Flatten layer first, or reshape the data to {flat}"
-        )
-    } else if shown.len() == wanted.len() {
-        format!("{expected}. Reshape the data to {flat}")
-    } else {
-        expected
     }
 }
 

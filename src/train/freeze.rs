@@ -59,8 +59,7 @@ impl Trainer {
         for layer in layers {
             model.set_trainable(layer.as_ref(), trainable)?;
         }
-        let caps = self.device.caps();
-        let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
+        let layout = ArenaLayout::of(self.device.caps(), &model)?;
         if layout == self.layout {
             // A layer without weights.
             self.model = model;

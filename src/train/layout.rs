@@ -1,6 +1,7 @@
 //! The places of parameters in their arenas.
 
 use crate::error::{Error, Result};
+use crate::kernels::DeviceCaps;
 use crate::layers::{Model, NamedLayer, Regularizer, WeightSpec, stream_of};
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
@@ -52,6 +53,14 @@ pub struct ArenaLayout {
 }
 
 impl ArenaLayout {
+    /// Places the parameters of `model` in arenas that a device can bind.
+    ///
+    /// # Errors
+    /// As [`ArenaLayout::new`].
+    pub fn of(caps: &DeviceCaps, model: &Model) -> Result<Self> {
+        Self::new(model, caps.max_binding_bytes.min(caps.max_buffer_bytes))
+    }
+
     /// Places the parameters of `model` in arenas of at most `max_bytes`.
     ///
     /// # Errors

@@ -15,9 +15,11 @@ mod memory;
 mod numbers;
 mod on_batch;
 mod predict;
+mod predictor;
 mod profile;
 mod rate;
 mod run;
+mod samples;
 mod scaling;
 mod source;
 #[cfg(not(target_arch = "wasm32"))]
@@ -31,6 +33,7 @@ mod trainer;
 mod weights;
 mod words;
 
+pub(crate) use clock::run_steps;
 pub use compile::{Compile, OutputSpec};
 pub use fit::{Fit, Verbose};
 pub(crate) use history::short;
@@ -39,14 +42,17 @@ pub use layout::{Arena, ArenaLayout, PlacedTensor};
 pub(crate) use numbers::LARGEST_COUNT;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use numbers::Numbers;
-pub use predict::Features;
+pub use predictor::Predictor;
 pub use profile::{Call, Kernel, Profile};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use run::{Batches, FitState};
+pub use samples::Features;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use scaling::Scaling;
 pub use source::TrainingData;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state::TrainerState;
 pub use step::{Batch, StepSpec, step_graph};
+pub(crate) use step::{penalty, penalty_gradients};
 pub use trainer::Trainer;
+pub(crate) use words::fold_seed;

@@ -1,7 +1,8 @@
 //! Single batches, for the user's own loops.
 
 use super::history::Evaluation;
-use super::predict::Features;
+use super::predict::check_one_output;
+use super::samples::Features;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::Result;
@@ -54,7 +55,7 @@ impl Trainer {
         &mut self,
         samples: impl Into<Features<'a>>,
     ) -> Result<Tensor> {
-        self.check_one_output()?;
+        check_one_output(self.outputs.len())?;
         Ok(self.predict_sized(samples.into(), usize::MAX, |size| size).await?.swap_remove(0))
     }
 }

@@ -56,6 +56,18 @@ impl Scaling {
         Self::resolve(known, &dtypes, data.given_scale())
     }
 
+    /// The factor on samples without targets. Bytes are refused if nothing says what they mean.
+    pub fn for_features(known: Option<&Self>, x: &[Tensor], given: Option<f32>) -> Result<f32> {
+        let dtypes = quantities(x.iter().map(Tensor::dtype));
+        if known.is_none() && given.is_none() && dtypes.contains(&DType::U8) {
+            return Err(unknown(
+                &dtypes,
+                "it was not trained yet, or its weights came from elsewhere",
+            ));
+        }
+        Self::resolve(known, &dtypes, given)
+    }
+
     /// Warns if the samples of continued training have another factor than those before.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn compare(known: Option<&Self>, now: &Self) {
@@ -82,18 +94,6 @@ impl Trainer {
     /// The factor on the features of a dataset.
     pub(super) fn scale_of(&self, data: &TensorDataset) -> Result<f32> {
         Scaling::for_dataset(self.scaling.as_ref(), data)
-    }
-
-    /// The factor on samples without targets. Bytes are refused if nothing says what they mean.
-    pub(super) fn scale_of_features(&self, x: &[Tensor], given: Option<f32>) -> Result<f32> {
-        let dtypes = quantities(x.iter().map(Tensor::dtype));
-        if self.scaling.is_none() && given.is_none() && dtypes.contains(&DType::U8) {
-            return Err(unknown(
-                &dtypes,
-                "it was not trained yet, or its weights came from elsewhere",
-            ));
-        }
-        Scaling::resolve(self.scaling.as_ref(), &dtypes, given)
     }
 
     /// How the samples came that the model was trained on, if that is known.

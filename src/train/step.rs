@@ -179,7 +179,7 @@ struct Ends<'a> {
 }
 
 /// The penalties of all trained parameters as a scalar, over whole arenas: many tensors take as many dispatches as one.
-fn penalty(g: &mut Graph, layout: &ArenaLayout, arenas: &[Value]) -> Result<Option<Value>> {
+pub(crate) fn penalty(g: &mut Graph, layout: &ArenaLayout, arenas: &[Value]) -> Result<Option<Value>> {
     let mut total = None;
     for (arena, &params) in arenas.iter().enumerate() {
         let len = g.shape(params).len();
@@ -206,7 +206,7 @@ fn penalty(g: &mut Graph, layout: &ArenaLayout, arenas: &[Value]) -> Result<Opti
 }
 
 /// What the penalties add to the gradients of each arena that has any.
-fn penalty_gradients(
+pub(crate) fn penalty_gradients(
     g: &mut Graph,
     layout: &ArenaLayout,
     penalty: Option<Value>,

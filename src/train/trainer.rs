@@ -5,6 +5,7 @@ use super::heads;
 use super::layout::ArenaLayout;
 use super::memory::ROLES;
 use super::run::FitState;
+use super::samples;
 use super::scaling::Scaling;
 use super::step::{Batch, StepSpec, step_graph};
 use super::sweep::Sweep;
@@ -117,8 +118,7 @@ impl Trainer {
             return Err(Error::parameter("evaluation_batch_size", 0, detail));
         }
         let device = device.of_another_owner();
-        let caps = device.caps();
-        let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
+        let layout = ArenaLayout::of(device.caps(), &model)?;
         let mut trainer = Self {
             store: Store::new(&device),
             pool: Pool::default(),
@@ -191,7 +191,7 @@ impl Trainer {
             _ => TensorType::f32(one(shape.dims())),
         };
         let x = self.model.inputs().iter().enumerate().map(|(i, input)| {
-            let dtype = if self.index_range(i).is_some() { DType::U32 } else { DType::F32 };
+            let dtype = if samples::ids(&self.model, i).is_some() { DType::U32 } else { DType::F32 };
             TensorType { shape: one(input.shape.dims()), dtype }
         });
         let batch = Batch {
@@ -205,24 +205,6 @@ impl Trainer {
             capacity: 1,
         };
         self.admit_model(&Arc::new(self.plan(&batch, true)?))
-    }
-
-    /// How many ids there are, if the samples of an input are ids.
-    pub(super) fn index_range(&self, input: usize) -> Option<usize> {
-        // The input, and what has its elements in another shape.
-        let mut same = vec![input];
-        let mut range = None;
-        for (i, call) in self.model.calls().iter().enumerate() {
-            if call.inputs.iter().any(|tensor| same.contains(tensor)) {
-                let layer = &self.model.layers()[call.layer].layer;
-                let own = layer.takes_indices();
-                range = own.into_iter().chain(range).min();
-                if layer.keeps_elements() {
-                    same.push(self.model.inputs().len() + i);
-                }
-            }
-        }
-        range
     }
 
     /// What `compile` found odd about the model's outputs, but may be meant. It is in the crate `log` too, and is the

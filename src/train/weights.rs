@@ -1,7 +1,10 @@
 //! The host reads and writes parameters.
 
+use super::layout::ArenaLayout;
+use super::predictor::Predictor;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
+use crate::gpu::Store;
 use crate::tensor::{DType, Tensor};
 
 impl Trainer {
@@ -14,11 +17,7 @@ impl Trainer {
         for i in 0..self.layout.arenas.len() {
             arenas.push(self.read_arena(i, &self.layout.arena_name(i)).await?);
         }
-        let tensors = self.layout.tensors.iter().map(|t| {
-            let values = &arenas[t.arena][t.offset..t.offset + t.spec.shape.len()];
-            Ok((t.name.clone(), Tensor::f32(t.spec.shape.clone(), values)?))
-        });
-        tensors.collect()
+        self.layout.split(&arenas)
     }
 
     /// The elements of a buffer that is laid out as an arena.
@@ -36,34 +35,30 @@ impl Trainer {
         crate::gpu::block_on(self.weights_async())
     }
 
+    /// A model with a copy of the present weights that only predicts, for any number of threads. It stays as it is while
+    /// this trainer goes on.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] and [`Error::Gpu`] if the device has no room.
+    pub fn predictor(&self) -> Result<Predictor> {
+        let bytes = self.layout.arenas.iter().map(|arena| arena.len as u64 * 4).sum();
+        self.admit_extra("a copy of the weights", bytes, &[])?;
+        let mut weights = Store::new(&self.device);
+        for i in 0..self.layout.arenas.len() {
+            let name = self.layout.arena_name(i);
+            weights.copy_from(&self.store, &name, &name)?;
+        }
+        let (layout, scaling) = (self.layout.clone(), self.scaling.clone());
+        let predictor = Predictor::assemble(&self.device, &self.model, layout, weights, scaling);
+        Ok(predictor.batch_size(self.evaluation_batch()))
+    }
+
     /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes if one does not fit.
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] naming the first tensor that does not fit.
     pub fn set_weights(&mut self, tensors: &[Tensor]) -> Result<()> {
-        if tensors.len() != self.layout.tensors.len() {
-            let detail = format!("the model has {} tensors", self.layout.tensors.len());
-            return Err(Error::parameter("weights", tensors.len(), detail));
-        }
-        let mut arenas: Vec<Vec<f32>> =
-            self.layout.arenas.iter().map(|arena| vec![0.0; arena.len]).collect();
-        for (placed, tensor) in self.layout.tensors.iter().zip(tensors) {
-            if tensor.shape() != &placed.spec.shape {
-                let detail = format!("`{}` has the second shape", placed.name);
-                return Err(Error::shape(
-                    "set_weights",
-                    &[tensor.shape(), &placed.spec.shape],
-                    detail,
-                ));
-            }
-            if tensor.dtype() != DType::F32 {
-                let detail = format!("`{}` is f32", placed.name);
-                return Err(Error::dtype("set_weights", &[tensor.dtype()], detail));
-            }
-            let values = tensor.as_f32()?;
-            arenas[placed.arena][placed.offset..placed.offset + values.len()]
-                .copy_from_slice(values);
-        }
+        let arenas = self.layout.fill(tensors)?;
         for (i, values) in arenas.into_iter().enumerate() {
             let len = values.len();
             self.store.upload(&self.layout.arena_name(i), &Tensor::f32([len], values)?)?;
@@ -129,6 +124,45 @@ impl Trainer {
         for i in 0..self.layout.arenas.len() {
             self.store.remove(&kept(name, &self.layout.arena_name(i)));
         }
+    }
+}
+
+impl ArenaLayout {
+    /// Each weight with its name, from the contents of every arena.
+    pub(crate) fn split(&self, arenas: &[Vec<f32>]) -> Result<Vec<(String, Tensor)>> {
+        let tensors = self.tensors.iter().map(|t| {
+            let values = &arenas[t.arena][t.offset..t.offset + t.spec.shape.len()];
+            Ok((t.name.clone(), Tensor::f32(t.spec.shape.clone(), values)?))
+        });
+        tensors.collect()
+    }
+
+    /// The contents of every arena, from a tensor for each weight in order; zero between them.
+    pub(crate) fn fill(&self, tensors: &[Tensor]) -> Result<Vec<Vec<f32>>> {
+        if tensors.len() != self.tensors.len() {
+            let detail = format!("the model has {} tensors", self.tensors.len());
+            return Err(Error::parameter("weights", tensors.len(), detail));
+        }
+        let mut arenas: Vec<Vec<f32>> =
+            self.arenas.iter().map(|arena| vec![0.0; arena.len]).collect();
+        for (placed, tensor) in self.tensors.iter().zip(tensors) {
+            if tensor.shape() != &placed.spec.shape {
+                let detail = format!("`{}` has the second shape", placed.name);
+                return Err(Error::shape(
+                    "set_weights",
+                    &[tensor.shape(), &placed.spec.shape],
+                    detail,
+                ));
+            }
+            if tensor.dtype() != DType::F32 {
+                let detail = format!("`{}` is f32", placed.name);
+                return Err(Error::dtype("set_weights", &[tensor.dtype()], detail));
+            }
+            let values = tensor.as_f32()?;
+            arenas[placed.arena][placed.offset..placed.offset + values.len()]
+                .copy_from_slice(values);
+        }
+        Ok(arenas)
     }
 }
 
