@@ -99,6 +99,7 @@ pub mod plan;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod prelude;
+pub mod session;
 pub mod tensor;
 pub mod train;
 
