@@ -100,6 +100,7 @@ pub mod plan;
 pub mod plot;
 pub mod prelude;
 pub mod session;
+mod step;
 pub mod tensor;
 pub mod train;
 

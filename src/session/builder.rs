@@ -7,8 +7,8 @@ use crate::graph::{Graph, TensorType, Value};
 use crate::layers::stream_of;
 use crate::losses::Loss;
 use crate::optim::ArenaGradients;
+use crate::step::{penalty, penalty_gradients};
 use crate::tensor::{DType, Shape};
-use crate::train::{penalty, penalty_gradients};
 
 /// A step under construction: the graph's values, with the session's models and optimizers.
 ///

@@ -12,8 +12,9 @@ use crate::layers::Model;
 use crate::optim::{GradientTransform, Optimizer};
 use crate::passes::Passes;
 use crate::plan::{BufferClass, Plan};
+use crate::step::ArenaLayout;
 use crate::tensor::Tensor;
-use crate::train::{ArenaLayout, Predictor};
+use crate::train::Predictor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,11 +1,11 @@
 //! Turns weights of classes into weights of samples.
 
-use super::compile::OutputSpec;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::metrics::predicted_class;
 use crate::tensor::{Data, Tensor};
+use crate::step::OutputSpec;
 
 /// `data`, with each sample's weight multiplied by the weight of its class in `class_weight`.
 ///

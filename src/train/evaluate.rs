@@ -1,6 +1,5 @@
 //! Loss and metrics without training, and the checks that data must pass.
 
-use super::history::Evaluation;
 use super::memory::Wanted;
 use super::samples;
 use super::scaling::Scaling;
@@ -9,6 +8,7 @@ use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::tensor::{DType, Data, Shape};
+use crate::step::Evaluation;
 
 impl Trainer {
     /// Loss and metrics over `data`, without training.

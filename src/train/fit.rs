@@ -1,13 +1,13 @@
 //! How to train: the options of `fit`.
 
 use super::class_weight::weigh_classes;
-use super::compile::OutputSpec;
 use super::history::Epoch;
 use super::source::TrainingData;
 use crate::callbacks::{Callback, Lambda};
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::tensor::Tensor;
+use crate::step::OutputSpec;
 
 /// What `fit` shows while it trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,10 +1,10 @@
 //! Layers frozen and unfrozen between two `fit`s.
 
-use super::layout::ArenaLayout;
 use super::state::TrainerState;
 use super::trainer::Trainer;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::step::ArenaLayout;
 use std::collections::HashMap;
 
 impl Trainer {

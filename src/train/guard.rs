@@ -1,10 +1,10 @@
 //! What callbacks must be before a `fit`, and what their hooks may not do to it.
 
 use super::fit::Fit;
-use super::numbers::Numbers;
 use super::trainer::Trainer;
 use crate::callbacks::{Callback, Control, HookResult};
 use crate::error::{Error, Result};
+use crate::step::Numbers;
 use std::sync::{Arc, Weak};
 
 /// A `fit` under way. Its trainer has the weak half: a `fit` that was dropped before its end, or that panicked, is no

@@ -1,12 +1,12 @@
 //! Single batches, for the user's own loops.
 
-use super::history::Evaluation;
 use super::predict::check_one_output;
 use super::samples::Features;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::step::Evaluation;
 
 impl Trainer {
     /// One step of training with all samples of `data` as the batch, as Keras' `train_on_batch`. Gives loss and metrics

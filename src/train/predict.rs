@@ -2,13 +2,13 @@
 
 use super::memory::Wanted;
 use super::samples::{self, Features};
-use super::step::Batch;
 use super::sweep::{Sweep, ty};
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use crate::gpu::{Executor, PendingOutput, StepBlock, Store};
 use crate::graph::TensorType;
 use crate::tensor::{Shape, Tensor};
+use crate::step::Batch;
 
 /// Batches of `size` samples.
 pub(super) fn batch_of(x: &[Tensor], scale: f32, size: usize) -> Batch {

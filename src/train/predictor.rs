@@ -1,10 +1,8 @@
 //! A model that only predicts.
 
-use super::layout::ArenaLayout;
 use super::predict::{batch_of, check_one_output, make_room, outputs};
 use super::samples::{self, Features};
 use super::scaling::Scaling;
-use super::step::{Batch, StepSpec, step_graph};
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Store};
 use crate::layers::Model;
@@ -12,6 +10,7 @@ use crate::optim::GradientTransform;
 use crate::passes::Passes;
 use crate::plan::{BufferClass, Plan};
 use crate::tensor::Tensor;
+use crate::step::{ArenaLayout, Batch, StepSpec, step_graph};
 use futures_intrusive::sync::Semaphore;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

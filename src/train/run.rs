@@ -5,7 +5,6 @@ use super::fit::Fit;
 use super::guard::UnderWay;
 use super::history::{BatchEnd, Epoch, FitInfo, History};
 use super::memory::Wanted;
-use super::numbers::Numbers;
 use super::scaling::Scaling;
 use super::source::{Feed, TrainingData};
 use super::stops::Stops;
@@ -14,6 +13,7 @@ use super::trainer::Trainer;
 use crate::callbacks::{BatchInterval, Callback, Control, HookResult, Requests};
 use crate::data::{TensorDataset, permutation};
 use crate::error::{Error, Result};
+use crate::step::Numbers;
 use serde_json::Value;
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! The factor on samples. It belongs to the trained model: a model that learned on bytes times 1/255 needs it for all
 //! other samples.
 
-use super::step::Batch;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor};
+use crate::step::Batch;
 
 /// How the samples came that a model was trained on.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,13 +1,13 @@
 //! Training data that is larger than the device: a thread reads windows of it ahead.
 
 use super::evaluate::{check_labels, check_probabilities};
-use super::step::Batch;
 use super::sweep::Sweep;
 use super::trainer::Trainer;
 use crate::data::{Dataset, Loader, SampleSpec, Window};
 use crate::error::{Error, Result};
 use crate::graph::TensorType;
 use crate::tensor::{DType, Data, Shape, Tensor};
+use crate::step::Batch;
 use std::sync::Arc;
 
 /// Bytes of samples that are uploaded at once, if the user sets no window.

@@ -1,8 +1,6 @@
 //! A sweep over data: its batches, and the steps that run them.
 
 use super::clock::{Instant, run_steps, set_pace};
-use super::numbers::Numbers;
-use super::step::Batch;
 use super::trainer::Trainer;
 use super::words::Words;
 use crate::data::TensorDataset;
@@ -10,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Executor, StepBlock};
 use crate::graph::TensorType;
 use crate::tensor::Tensor;
+use crate::step::{Batch, Numbers};
 use std::ops::Range;
 use std::time::Duration;
 

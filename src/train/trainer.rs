@@ -1,13 +1,9 @@
 //! A compiled model: its device, parameters and plans.
 
-use super::compile::{Compile, OutputSpec};
-use super::heads;
-use super::layout::ArenaLayout;
 use super::memory::ROLES;
 use super::run::FitState;
 use super::samples;
 use super::scaling::Scaling;
-use super::step::{Batch, StepSpec, step_graph};
 use super::sweep::Sweep;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Pool, StepBlock, Store};
@@ -16,6 +12,7 @@ use crate::layers::{Model, Sequential};
 use crate::optim::{GradientTransform, Optimizer, Slot};
 use crate::plan::Plan;
 use crate::tensor::{DType, Shape, Tensor};
+use crate::step::{ArenaLayout, Batch, Compile, OutputSpec, StepSpec, check_heads, step_graph};
 use std::sync::{Arc, Weak};
 
 /// Plans and executors kept for another use.
@@ -111,7 +108,7 @@ impl Trainer {
         compile.optimizer.check()?;
         compile.gradients.check()?;
         let outputs = compile.outputs(&model)?;
-        let warnings = heads::check(&model, &outputs)?;
+        let warnings = check_heads(&model, &outputs)?;
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         if compile.evaluation_batch == 0 {
             let detail = "a batch has at least one sample";

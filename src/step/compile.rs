@@ -36,15 +36,15 @@ pub struct OutputSpec {
 /// ```
 #[derive(Debug)]
 pub struct Compile {
-    pub(super) optimizer: Box<dyn Optimizer>,
+    pub(crate) optimizer: Box<dyn Optimizer>,
     loss: Loss,
     metrics: Vec<Metric>,
     losses: Vec<(String, Loss, f32)>,
     output_metrics: Vec<(String, Vec<Metric>)>,
-    pub(super) gradients: GradientTransform,
-    pub(super) seed: u64,
-    pub(super) evaluation_batch: usize,
-    pub(super) passes: Passes,
+    pub(crate) gradients: GradientTransform,
+    pub(crate) seed: u64,
+    pub(crate) evaluation_batch: usize,
+    pub(crate) passes: Passes,
 }
 
 impl Compile {
@@ -127,7 +127,7 @@ impl Compile {
     /// # Errors
     /// [`Error::Parameter`] for an output that the model does not have and for settings outside their domain;
     /// [`Error::Shape`] for labels if there is no class axis.
-    pub(super) fn outputs(&self, model: &Model) -> Result<Vec<OutputSpec>> {
+    pub(crate) fn outputs(&self, model: &Model) -> Result<Vec<OutputSpec>> {
         let names = model.output_names();
         let chosen = self.losses.iter().map(|(name, ..)| name);
         for name in chosen.chain(self.output_metrics.iter().map(|(name, _)| name)) {

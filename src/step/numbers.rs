@@ -1,8 +1,8 @@
 //! Losses and metrics of the steps so far, added up from what the device recorded.
 
 use super::compile::OutputSpec;
-use super::history::Evaluation;
-use super::step::{Batch, StepSpec};
+use super::evaluation::Evaluation;
+use super::graph::{Batch, StepSpec};
 
 /// The largest count that a file may hold: no sum of it with other counts overflows, and f64 has it exactly.
 pub(crate) const LARGEST_COUNT: u64 = 1 << 53;

@@ -31,7 +31,7 @@ fn of_one_unit(activation: Activation, shape: &Shape) -> bool {
 ///
 /// # Errors
 /// [`Error::Parameter`] with the remedy, for an output that cannot learn what its loss asks for.
-pub(super) fn check(model: &Model, outputs: &[OutputSpec]) -> Result<Vec<String>> {
+pub(crate) fn check(model: &Model, outputs: &[OutputSpec]) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     for (&tensor, output) in model.output_tensors().iter().zip(outputs) {
         let loss = &output.loss;
