@@ -1,49 +1,41 @@
-//! Training: a model, its loss, gradients and optimizer compiled once into plans, replayed over resident data.
+//! Training: `fit`, `evaluate` and `predict` over a compiled model, and the contract of the callbacks that they call.
 
-mod class_weight;
-mod clock;
+mod callback;
+mod control;
 mod evaluate;
 mod fit;
 #[cfg(not(target_arch = "wasm32"))]
 mod freeze;
 mod guard;
 mod history;
-mod memory;
 mod on_batch;
+mod place;
 mod predict;
-mod predictor;
 mod profile;
-mod rate;
+mod progress;
 mod run;
-mod samples;
-mod scaling;
-mod source;
 #[cfg(not(target_arch = "wasm32"))]
 mod state;
 mod stops;
-#[cfg(not(target_arch = "wasm32"))]
-mod stream;
-mod sweep;
 mod trainer;
 mod weights;
-mod words;
 
+pub use crate::feed::TrainingData;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::session::Scaling;
+pub use crate::session::{Call, Features, Kernel, Predictor, Profile};
 pub use crate::step::{
     Arena, ArenaLayout, Batch, Compile, Evaluation, OutputSpec, PlacedTensor, StepSpec, step_graph,
 };
-pub(crate) use clock::run_steps;
+pub use callback::{BatchInterval, Callback, HookResult};
+pub use control::Control;
 pub use fit::{Fit, Verbose};
-pub(crate) use history::short;
 pub use history::{BatchEnd, Epoch, FitInfo, History};
-pub use predictor::Predictor;
-pub use profile::{Call, Kernel, Profile};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use run::{Batches, FitState};
-pub use samples::Features;
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use scaling::Scaling;
-pub use source::TrainingData;
+pub(crate) use place::{Batches, FitState};
+#[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
+pub use progress::ProgressBar;
+pub use progress::ProgressLines;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state::TrainerState;
 pub use trainer::Trainer;
-pub(crate) use words::fold_seed;

@@ -1,11 +1,10 @@
 //! Single batches, for the user's own loops.
 
-use super::predict::check_one_output;
-use super::samples::Features;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::Result;
 use crate::tensor::Tensor;
+use crate::session::{Features, check_one_output};
 use crate::step::Evaluation;
 
 impl Trainer {
@@ -55,8 +54,8 @@ impl Trainer {
         &mut self,
         samples: impl Into<Features<'a>>,
     ) -> Result<Tensor> {
-        check_one_output(self.outputs.len())?;
-        Ok(self.predict_sized(samples.into(), usize::MAX, |size| size).await?.swap_remove(0))
+        check_one_output(self.core.outputs.len())?;
+        Ok(self.core.predict_sized(samples.into(), usize::MAX, |size| size).await?.swap_remove(0))
     }
 }
 

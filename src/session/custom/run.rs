@@ -1,11 +1,12 @@
 //! Runs a session's steps and reads what they computed.
 
 use super::builder::{WORDS, prefix};
+use super::super::clock::run_steps;
+use super::super::words::fold_seed;
 use super::{Input, ModelId, Session, StepId, input_buffer};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
 use crate::tensor::Tensor;
-use crate::train::{fold_seed, run_steps};
 
 impl Session {
     /// Runs a step on these inputs: name and tensor. An input that is not given keeps its tensor of the run before. The

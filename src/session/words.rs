@@ -1,14 +1,14 @@
 //! The words of a step: what changes from one step to the next.
 
 use super::sweep::Sweep;
-use super::trainer::Trainer;
+use super::compiled::Compiled;
 use crate::error::Result;
 use crate::gpu::StepBlock;
 use crate::plan::{Plan, PlanData};
 
 /// The places of the words of a plan's steps in their blocks, looked up once for many steps.
 #[derive(Debug)]
-pub(super) struct Words {
+pub(crate) struct Words {
     start: Option<usize>,
     record: Option<usize>,
     seed: Option<usize>,
@@ -44,9 +44,9 @@ fn set(block: &mut StepBlock, place: Option<usize>, value: u32) -> Result<()> {
     place.map_or(Ok(()), |place| block.set_word(place, value))
 }
 
-impl Trainer {
+impl Compiled {
     /// The words of a step of a sweep. If the sweep trains, `trained` steps were trained before it.
-    pub(super) fn step_block(
+    pub(crate) fn step_block(
         &self,
         words: &mut Words,
         plan: &Plan,

@@ -1,8 +1,9 @@
 //! A bar on a terminal.
 
-use super::super::{BatchInterval, Callback, Control, HookResult};
+use super::super::callback::{BatchInterval, Callback, HookResult};
+use super::super::control::Control;
 use super::text;
-use crate::train::{BatchEnd, Epoch, FitInfo};
+use super::super::history::{BatchEnd, Epoch, FitInfo};
 use console::Term;
 use indicatif::{HumanDuration, ProgressDrawTarget, ProgressFinish, ProgressStyle, TermLike};
 use std::fmt::Debug;

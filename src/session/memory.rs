@@ -1,23 +1,21 @@
 //! The device memory of training: it is known, and refused if it is too much, before anything is allocated.
 
-use super::sweep::Sweep;
-use super::trainer::Trainer;
+use super::sweep::{ROLES, Sweep};
+use super::compiled::Compiled;
 use crate::error::{Error, Result};
 use crate::plan::{BufferClass, BufferDecl, Plan};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The roles of batches whose buffers every call fills anew, and the roles that a `fit` uses until its end.
-pub(super) const ROLES: [&str; 6] =
-    ["train", "validate", "evaluate", "predict", "train_on_batch", "test_on_batch"];
-const OF_FIT: [&str; 2] = ["train", "validate"];
+/// The roles whose buffers stay in use while [`Compiled::held`] is.
+pub(crate) const HELD: [&str; 2] = ["train", "validate"];
 
 /// A sweep that will run.
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     /// The sweep.
     pub sweep: &'a Sweep,
     /// The same sweep with batches of another size.
-    pub resized: &'a dyn Fn(&Trainer, usize) -> Result<Sweep>,
+    pub resized: &'a dyn Fn(&Compiled, usize) -> Result<Sweep>,
 }
 
 /// The buffers of plans that the store holds.
@@ -27,13 +25,13 @@ fn external<'p>(
     plans.into_iter().flat_map(|plan| &plan.buffers).filter(|decl| decl.class.is_external())
 }
 
-impl Trainer {
+impl Compiled {
     /// Compiles the batches of sweeps that take turns, refuses what the device cannot hold together, and frees what
     /// they will replace.
     ///
     /// # Errors
     /// [`Error::Limit`] with the largest batch of the first sweep that fits; those of [`Plan::compile`].
-    pub(super) fn admit(&mut self, sweeps: &[Wanted<'_>]) -> Result<()> {
+    pub(crate) fn admit(&mut self, sweeps: &[Wanted<'_>]) -> Result<()> {
         let mut plans = Vec::new();
         // Plans of the sweeps after the first begin here.
         let mut rest = 0;
@@ -81,7 +79,7 @@ impl Trainer {
     }
 
     /// Refuses a model that does not fit with a single sample.
-    pub(super) fn admit_model(&self, plan: &Arc<Plan>) -> Result<()> {
+    pub(crate) fn admit_model(&self, plan: &Arc<Plan>) -> Result<()> {
         let detail = "use a smaller model, or another adapter; no batch fits";
         self.within("model and optimizer", self.bytes_with(std::slice::from_ref(plan)), detail)
     }
@@ -90,7 +88,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Limit`], which says that `what` takes the bytes.
-    pub(super) fn admit_extra(&self, what: &str, bytes: u64, plans: &[Arc<Plan>]) -> Result<()> {
+    pub(crate) fn admit_extra(&self, what: &str, bytes: u64, plans: &[Arc<Plan>]) -> Result<()> {
         let detail = "it comes on top of model, optimizer and batches; use smaller batches";
         self.within(what, self.bytes_with(plans).saturating_add(bytes), detail)
     }
@@ -108,12 +106,12 @@ impl Trainer {
     }
 
     /// The plans of a sweep. Those not compiled yet are compiled.
-    pub(super) fn plans_of(&mut self, sweep: &Sweep) -> Result<Vec<Arc<Plan>>> {
+    pub(crate) fn plans_of(&mut self, sweep: &Sweep) -> Result<Vec<Arc<Plan>>> {
         sweep.batches().map(|batch| self.planned(batch, sweep.train)).collect()
     }
 
     /// Device bytes with executors of these plans: what each takes for itself, the activations that they use in turn,
-    /// the buffers that they share, and what else is allocated after [`Trainer::make_way`] made way for them. The
+    /// the buffers that they share, and what else is allocated after [`Compiled::make_way`] made way for them. The
     /// staging memory of uploads and readbacks, between host and device, is not counted.
     fn bytes_with(&self, plans: &[Arc<Plan>]) -> u64 {
         let mut shared: HashMap<&str, u64> = self.store.sizes().collect();
@@ -150,10 +148,10 @@ impl Trainer {
         }
     }
 
-    /// Frees what earlier calls left for later ones of other batches, but nothing that a `fit` under way still uses.
+    /// Frees what earlier calls left for later ones of other batches, but nothing that is held.
     fn release_all_but(&mut self, sweeps: &[Wanted<'_>]) {
-        let fitting = self.is_fitting();
-        let in_use = |role: &str| fitting && OF_FIT.contains(&role);
+        let held = self.held.strong_count() > 0;
+        let in_use = |role: &str| held && HELD.contains(&role);
         self.executors.retain(|((batch, _), _)| in_use(batch.role));
         // Executors hold their activations. If the pool forgot them, they would still exist and not be counted.
         if self.executors.is_empty() {

@@ -41,7 +41,7 @@ impl<'a> From<&'a TensorDataset> for Features<'a> {
 ///
 /// # Errors
 /// As [`check`] and [`Scaling::for_features`], and for a factor that is not finite.
-pub(super) fn scale(
+pub(crate) fn scale(
     model: &Model,
     known: Option<&Scaling>,
     Features { x, scale }: Features<'_>,
@@ -54,7 +54,7 @@ pub(super) fn scale(
 }
 
 /// Refuses samples that do not suit the model's inputs.
-pub(super) fn check(model: &Model, features: &[Tensor]) -> Result<()> {
+pub(crate) fn check(model: &Model, features: &[Tensor]) -> Result<()> {
     let inputs = model.inputs();
     if features.len() != inputs.len() {
         let detail =
@@ -105,7 +105,7 @@ fn check_ids(model: &Model, input: usize, x: &Tensor) -> Result<()> {
 }
 
 /// How many ids there are, if the samples of an input are ids.
-pub(super) fn ids(model: &Model, input: usize) -> Option<usize> {
+pub(crate) fn ids(model: &Model, input: usize) -> Option<usize> {
     // The input, and what has its elements in another shape.
     let mut same = vec![input];
     let mut range = None;

@@ -1,6 +1,6 @@
 //! The words of progress.
 
-use crate::train::{Epoch, short};
+use super::super::history::{Epoch, short};
 
 /// `epoch  3/20`, as wide for each epoch.
 pub(super) fn counter(epoch: usize, epochs: usize) -> String {

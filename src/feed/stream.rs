@@ -1,12 +1,11 @@
 //! Training data that is larger than the device: a thread reads windows of it ahead.
 
-use super::evaluate::{check_labels, check_probabilities};
-use super::sweep::Sweep;
-use super::trainer::Trainer;
+use super::check::{check_labels, check_probabilities};
 use crate::data::{Dataset, Loader, SampleSpec, Window};
 use crate::error::{Error, Result};
 use crate::graph::TensorType;
 use crate::tensor::{DType, Data, Shape, Tensor};
+use crate::session::{Compiled, Sweep};
 use crate::step::Batch;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ const WINDOW_BYTES: usize = 16 << 20;
 const QUEUE: usize = 2;
 
 /// A dataset on its way to the device.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     dataset: Arc<dyn Dataset>,
     loader: Option<Loader>,
     /// The window on the device.
@@ -56,10 +55,10 @@ impl Stream {
     }
 }
 
-impl Trainer {
+impl Compiled {
     /// The sweep over a streamed dataset: batches of `size`, at most `limit` of them, `window` on the device at
     /// once.
-    pub(super) fn streamed_sweep(
+    pub(crate) fn streamed_sweep(
         &self,
         dataset: &dyn Dataset,
         size: usize,
@@ -86,13 +85,13 @@ impl Trainer {
                 0,
             )
         };
-        let mut sweep = self.sweep(full, dataset.len(), limit, true)?;
+        let mut sweep = Sweep::over(full, dataset.len(), limit, true)?;
         sweep.window = window;
         Ok(sweep)
     }
 
     /// Makes room for the window, whose rows are taken in order.
-    pub(super) fn make_room(&mut self, sweep: &Sweep) -> Result<()> {
+    pub(crate) fn make_room(&mut self, sweep: &Sweep) -> Result<()> {
         let batch = &sweep.full;
         for (part, ty) in [("x", &batch.x[0]), ("y", &batch.y[0])] {
             let bytes = ty.shape.len() * ty.dtype.size();
@@ -105,7 +104,7 @@ impl Trainer {
 
     /// Brings the window of a step to the device. Steps submitted before still read the old one: the
     /// queue writes after they ran.
-    pub(super) async fn bring_window(
+    pub(crate) async fn bring_window(
         &mut self,
         stream: &mut Stream,
         sweep: &Sweep,
@@ -150,7 +149,7 @@ impl Trainer {
     }
 
     /// Refuses a dataset whose samples do not suit the model.
-    pub(super) fn check_stream(&self, dataset: &dyn Dataset) -> Result<()> {
+    pub(crate) fn check_stream(&self, dataset: &dyn Dataset) -> Result<()> {
         dataset.check()?;
         let spec = dataset.spec();
         spec.check()?;

@@ -11,7 +11,7 @@ use crate::step::OutputSpec;
 ///
 /// # Errors
 /// Targets that are no classes; a weight that is negative or not finite, is given twice, or belongs to no sample.
-pub(super) fn weigh_classes(
+pub(crate) fn weigh_classes(
     class_weight: &[(u32, f32)],
     outputs: &[OutputSpec],
     data: TensorDataset,

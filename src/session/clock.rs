@@ -6,9 +6,9 @@ use crate::gpu::{Device, Executor, StepBlock};
 use std::time::Duration;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) use std::time::Instant;
+pub(crate) use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
-pub(super) use stopped::Instant;
+pub(crate) use stopped::Instant;
 
 /// The time that one submit may take.
 const SUBMIT: Duration = Duration::from_millis(50);
@@ -34,7 +34,7 @@ fn submits_per_step(steps: usize, took: Duration) -> usize {
 }
 
 /// Spreads coming steps over submits as it suits, if so many took so long.
-pub(super) fn set_pace(executor: &mut Executor, steps: usize, took: Duration) {
+pub(crate) fn set_pace(executor: &mut Executor, steps: usize, took: Duration) {
     executor.set_steps_per_submit(steps_per_submit(steps, took));
     executor.set_submits_per_step(submits_per_step(steps, took));
 }

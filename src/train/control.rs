@@ -1,9 +1,10 @@
 //! What a hook may do to the training that calls it.
 
 use crate::error::{Error, Result};
-use crate::train::{FitInfo, Trainer};
-#[cfg(not(target_arch = "wasm32"))]
-use std::path::PathBuf;
+use super::history::FitInfo;
+use super::place::FitState;
+use super::trainer::Trainer;
+use std::pin::Pin;
 
 /// What hooks ask of the loop.
 #[derive(Debug, Default)]
@@ -12,9 +13,30 @@ pub(crate) struct Requests {
     pub stop: bool,
     /// To show lines.
     pub lines: Vec<String>,
-    /// To write checkpoints.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub checkpoints: Vec<PathBuf>,
+    /// To keep the place of training.
+    pub keep: Vec<Keep>,
+}
+
+/// Keeps the place of training, beside what the trainer holds. The loop calls it after every callback has seen the end
+/// of the batch or epoch.
+pub(crate) struct Keep(Box<dyn FnOnce(&Trainer, FitState) -> Kept<'_> + Send>);
+
+/// The end of keeping a place.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) type Kept<'t> = Pin<Box<dyn Future<Output = Result<()>> + Send + 't>>;
+#[cfg(target_arch = "wasm32")]
+pub(crate) type Kept<'t> = Pin<Box<dyn Future<Output = Result<()>> + 't>>;
+
+impl std::fmt::Debug for Keep {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keep")
+    }
+}
+
+impl Keep {
+    pub(crate) fn call(self, trainer: &Trainer, place: FitState) -> Kept<'_> {
+        (self.0)(trainer, place)
+    }
 }
 
 /// A hook's access to training.
@@ -53,11 +75,13 @@ impl Control<'_> {
         self.requests.stop = true;
     }
 
-    /// Asks for a checkpoint at `path`; see [`Trainer::save_checkpoint`]. It is written at the end of the batch or
-    /// epoch under way, after every callback has seen that end, so that all their states agree.
+    /// Has the place of training kept when the batch or epoch under way has ended for every callback.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn save_checkpoint(&mut self, path: impl Into<PathBuf>) {
-        self.requests.checkpoints.push(path.into());
+    pub(crate) fn keep_place(
+        &mut self,
+        keep: impl FnOnce(&Trainer, FitState) -> Kept<'_> + Send + 'static,
+    ) {
+        self.requests.keep.push(Keep(Box::new(keep)));
     }
 
     /// Shows a line with the progress of training, if progress is shown at all.

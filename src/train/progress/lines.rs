@@ -1,8 +1,9 @@
 //! A line per epoch.
 
-use super::super::{Callback, Control, HookResult};
+use super::super::callback::{Callback, HookResult};
+use super::super::control::Control;
 use super::text;
-use crate::train::Epoch;
+use super::super::history::Epoch;
 use std::io::Write;
 
 /// Writes a line per epoch, as [`Verbose::Lines`](crate::train::Verbose::Lines) does. Add it to write to another place

@@ -23,7 +23,7 @@ const KEPT: usize = 16;
 /// A model with its weights on a device, to be used by any number of threads: no optimizer, no loss, and only the memory
 /// that predictions take.
 ///
-/// Every call gives the bits that [`Trainer::predict`](super::Trainer::predict) gives, whatever other threads do. Up to
+/// Every call gives the bits that [`Trainer::predict`](crate::train::Trainer::predict) gives, whatever other threads do. Up to
 /// four calls are under way at once; further ones wait. Where a task must not block, as in a server, use the async forms.
 ///
 /// ```no_run
@@ -116,7 +116,7 @@ impl std::fmt::Debug for Predictor {
 }
 
 impl Predictor {
-    /// A model with these weights, in the order of [`Trainer::weights`](super::Trainer::weights).
+    /// A model with these weights, in the order of [`Trainer::weights`](crate::train::Trainer::weights).
     ///
     /// # Errors
     /// [`Error::Parameter`], [`Error::Shape`] or [`Error::DType`] for weights that do not suit the model, naming the

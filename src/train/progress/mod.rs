@@ -9,8 +9,8 @@ mod text;
 pub use bar::ProgressBar;
 pub use lines::ProgressLines;
 
-use super::Callback;
-use crate::train::Verbose;
+use super::callback::Callback;
+use super::fit::Verbose;
 
 /// The callback that shows what `verbose` asks for.
 pub(crate) fn shown(verbose: Verbose) -> Option<Box<dyn Callback>> {

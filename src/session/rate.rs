@@ -1,11 +1,10 @@
 //! The learning rate while training.
 
-use super::trainer::Trainer;
+use super::compiled::Compiled;
 use crate::error::{Error, Result};
 
-impl Trainer {
+impl Compiled {
     /// The learning rate of the next step: the one set by hand, or its schedule's.
-    #[must_use]
     pub fn learning_rate(&self) -> f64 {
         let updates = self.gradients().updates(self.steps);
         let of_schedule = || self.optimizer().learning_rate().at(updates);
@@ -13,14 +12,11 @@ impl Trainer {
     }
 
     /// The step parameters of the update that the step after `trained` steps makes or adds to.
-    pub(super) fn update_values(&self, trained: u64) -> Vec<(&'static str, f32)> {
+    pub(crate) fn update_values(&self, trained: u64) -> Vec<(&'static str, f32)> {
         self.gradients().step_values(self.optimizer(), trained, self.learning_rate)
     }
 
-    /// Sets the learning rate of all coming steps, in place of the optimizer's.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for a rate that is negative or not finite.
+    /// Sets the learning rate of all coming steps.
     pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
         if !(rate.is_finite() && rate >= 0.0) {
             return Err(Error::parameter("learning_rate", rate, "a finite number, 0 or more"));

@@ -1,14 +1,12 @@
 //! What a model is trained on: data on the device, or data on its way there.
 
-use super::fit::Fit;
 #[cfg(not(target_arch = "wasm32"))]
 use super::stream::Stream;
-use super::sweep::Sweep;
-use super::trainer::Trainer;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::data::Dataset;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
+use crate::session::{Compiled, Sweep};
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::Arc;
 
@@ -56,7 +54,7 @@ impl From<Arc<dyn Dataset>> for TrainingData<'_> {
 
 impl TrainingData<'_> {
     /// How many samples there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Resident(data) => data.len(),
             #[cfg(not(target_arch = "wasm32"))]
@@ -65,9 +63,22 @@ impl TrainingData<'_> {
     }
 }
 
+/// How training data is cut into steps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cut {
+    /// Samples of a batch; all of them if there are fewer.
+    pub size: usize,
+    /// The most steps of an epoch.
+    pub steps_per_epoch: Option<usize>,
+    /// Batches of a stream that are on the device at once.
+    pub window_batches: Option<usize>,
+    /// Epochs whose numbers the device may keep, because nobody looks between them.
+    pub sweeps: usize,
+}
+
 /// Where the steps of an epoch find their samples.
 #[derive(Debug)]
-pub(super) enum Feed {
+pub(crate) enum Feed {
     /// All on the device: an epoch's order is uploaded.
     Resident,
     /// In windows, each in order.
@@ -75,9 +86,9 @@ pub(super) enum Feed {
     Streamed(Stream),
 }
 
-impl Trainer {
+impl Compiled {
     /// Refuses training data that does not suit the model.
-    pub(super) fn check_training(&self, data: &TrainingData<'_>) -> Result<()> {
+    pub(crate) fn check_training(&self, data: &TrainingData<'_>) -> Result<()> {
         match data {
             TrainingData::Resident(data) => self.check_data(data),
             #[cfg(not(target_arch = "wasm32"))]
@@ -85,15 +96,9 @@ impl Trainer {
         }
     }
 
-    /// The sweep over training data in batches of `size`, or of all samples if there are fewer. If nobody looks between
-    /// epochs, the device keeps the numbers of several.
-    pub(super) fn training_sweep(
-        &self,
-        data: &TrainingData<'_>,
-        fit: &Fit<'_>,
-        size: usize,
-        unwatched: bool,
-    ) -> Result<Sweep> {
+    /// The sweep over training data.
+    pub(crate) fn training_sweep(&self, data: &TrainingData<'_>, cut: &Cut) -> Result<Sweep> {
+        let &Cut { size, steps_per_epoch, sweeps, .. } = cut;
         let n = data.len();
         if size == 0 {
             return Err(Error::parameter("batch_size", size, "a batch has at least one sample"));
@@ -101,22 +106,22 @@ impl Trainer {
         let size = size.min(n);
         match data {
             TrainingData::Resident(data) => {
-                let (scale, limit) = (self.scale_of(data)?, fit.steps_per_epoch);
-                let mut sweep = self.resident_sweep("train", data, scale, size, limit)?;
-                if unwatched {
-                    sweep.keep_sweeps(fit.epochs, self.columns());
+                let scale = self.scale_of(data)?;
+                let mut sweep = self.resident_sweep("train", data, scale, size, steps_per_epoch)?;
+                if sweeps > 1 {
+                    sweep.keep_sweeps(sweeps, self.columns());
                 }
                 Ok(sweep)
             }
             #[cfg(not(target_arch = "wasm32"))]
             TrainingData::Streamed(data) => {
-                self.streamed_sweep(&**data, size, fit.steps_per_epoch, fit.window_batches)
+                self.streamed_sweep(&**data, size, steps_per_epoch, cut.window_batches)
             }
         }
     }
 
     /// Brings data that stays on the device there.
-    pub(super) fn feed(&mut self, data: &TrainingData<'_>, sweep: &Sweep) -> Result<Feed> {
+    pub(crate) fn feed(&mut self, data: &TrainingData<'_>, sweep: &Sweep) -> Result<Feed> {
         match data {
             TrainingData::Resident(data) => {
                 self.make_resident(data, sweep)?;
@@ -135,7 +140,7 @@ impl Trainer {
         target_arch = "wasm32",
         expect(unused_variables, reason = "nothing is streamed there")
     )]
-    pub(super) fn begin_epoch(
+    pub(crate) fn begin_epoch(
         &mut self,
         feed: &mut Feed,
         sweep: &Sweep,
@@ -161,7 +166,7 @@ impl Trainer {
         target_arch = "wasm32",
         expect(unused_variables, reason = "nothing is streamed there")
     )]
-    pub(super) async fn bring(
+    pub(crate) async fn bring(
         &mut self,
         feed: &mut Feed,
         sweep: &Sweep,

@@ -1,7 +1,6 @@
 //! The factor on samples. It belongs to the trained model: a model that learned on bytes times 1/255 needs it for all
 //! other samples.
 
-use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Tensor};
@@ -69,7 +68,6 @@ impl Scaling {
     }
 
     /// Warns if the samples of continued training have another factor than those before.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn compare(known: Option<&Self>, now: &Self) {
         // A given factor is never refused.
         let _ = Self::resolve(known, &now.dtypes, Some(now.scale));
@@ -88,23 +86,4 @@ fn unknown(dtypes: &[DType], why: &str) -> Error {
 
 fn listed(dtypes: &[DType]) -> String {
     dtypes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-impl Trainer {
-    /// The factor on the features of a dataset.
-    pub(super) fn scale_of(&self, data: &TensorDataset) -> Result<f32> {
-        Scaling::for_dataset(self.scaling.as_ref(), data)
-    }
-
-    /// How the samples came that the model was trained on, if that is known.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) const fn scaling(&self) -> Option<&Scaling> {
-        self.scaling.as_ref()
-    }
-
-    /// Takes over the information how the samples came that weights from a file were trained on.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn set_scaling(&mut self, scaling: Scaling) {
-        self.scaling = Some(scaling);
-    }
 }
