@@ -120,11 +120,11 @@ fn other_tasks_run_while_a_model_trains() -> Result<()> {
     // Kernels are compiled first: that is work of the host.
     trainer.fit(&data, quiet())?;
     let began = Instant::now();
-    let (trained, ticks) = runtime().block_on(beside(trainer.fit_async(&data, quiet().epochs(4))));
+    let (trained, ticks) = runtime().block_on(beside(trainer.fit_async(&data, quiet().epochs(8))));
     let took = began.elapsed();
     trained?;
     // A tick takes a millisecond at least; a `fit` that blocks its thread leaves none.
-    assert!(ticks >= 10, "{ticks} ticks in {took:?}");
+    assert!(ticks >= 15, "{ticks} ticks in {took:?} and 32 submits");
     // Negative control: the blocking form lets no other task run.
     let (trained, ticks) =
         runtime().block_on(beside(async { trainer.fit(&data, quiet().epochs(2)) }));
@@ -194,13 +194,13 @@ fn a_fit_may_be_dropped_anywhere() -> Result<()> {
     let data = data(160);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let mut seen = std::collections::BTreeSet::new();
-    for polls in 0..14 {
+    for polls in (0..64).step_by(5) {
         let mut trainer = trainer();
         let mut fit = Box::pin(trainer.fit_async(&data, quiet().epochs(50)));
         for _ in 0..polls {
             assert!(fit.as_mut().poll(&mut context).is_pending());
             // The device goes on, so that the next poll comes further.
-            std::thread::sleep(Duration::from_millis(15));
+            std::thread::sleep(Duration::from_millis(5));
         }
         drop(fit);
         let steps = trainer.steps();

@@ -76,8 +76,10 @@ impl Executor {
         self.runs
     }
 
-    /// Waits until another submit may be under way.
+    /// Waits until another submit may be under way. Encoding takes the host's time, so other tasks run first.
     async fn make_room(&mut self) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        super::wait::give_way().await;
         while self.in_flight.len() >= IN_FLIGHT {
             // It stays in the queue until it has run: the future may be dropped before.
             self.device.finish(self.in_flight.front().cloned(), RUNNING).await?;

@@ -29,6 +29,20 @@ impl Device {
     }
 }
 
+/// Lets other tasks of the thread run, unless it may block.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) async fn give_way() {
+    let mut first = !native::blocks();
+    std::future::poll_fn(|context| {
+        if std::mem::take(&mut first) {
+            context.waker().wake_by_ref();
+            return std::task::Poll::Pending;
+        }
+        std::task::Poll::Ready(())
+    })
+    .await;
+}
+
 #[cfg(not(target_arch = "wasm32"))]
 mod native {
     use crate::error::{Error, Result};
@@ -40,6 +54,11 @@ mod native {
     thread_local! {
         /// Whether this thread is inside `block_on`, and so may wait in place.
         static BLOCKS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether this thread may wait in place.
+    pub fn blocks() -> bool {
+        BLOCKS.get()
     }
 
     /// Runs a future to its end on this thread: the blocking form of the asynchronous calls.
@@ -78,7 +97,7 @@ mod native {
             device: &wgpu::Device,
             submission: Option<wgpu::SubmissionIndex>,
         ) -> Result<Polled> {
-            if BLOCKS.get() {
+            if blocks() {
                 return Ok(wait(device, submission));
             }
             let (done, receiver) = oneshot_channel();

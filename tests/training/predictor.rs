@@ -22,7 +22,7 @@ fn trained() -> Result<Trainer> {
 }
 
 fn samples(n: usize) -> Tensor {
-    Tensor::f32([n, 5], random::uniform(n as u64 + 50, n * 5, -2.0, 2.0)).unwrap()
+    Tensor::f32([n, 5], random::uniform(n as u32 + 50, n * 5, -2.0, 2.0)).unwrap()
 }
 
 fn bits(tensor: &Tensor) -> Vec<u32> {

@@ -16,7 +16,7 @@ fn net() -> Result<Model> {
         .build()
 }
 
-fn batch(seed: u64) -> (Tensor, Tensor) {
+fn batch(seed: u32) -> (Tensor, Tensor) {
     let x = random::uniform(seed, BATCH * 3, -1.0, 1.0);
     let y: Vec<f32> = x.chunks(3).map(|x| (x[0] + 2.0 * x[1]).sin() - x[2]).collect();
     (Tensor::f32([BATCH, 3], x).unwrap(), Tensor::f32([BATCH, 1], y).unwrap())
