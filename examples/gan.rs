@@ -110,7 +110,8 @@ fn run(args: &Args) -> Result<()> {
     let noise = noise.fill(POINTS * NOISE, 1, 1, seed, 1);
     let noise = Tensor::f32([POINTS, NOISE], noise)?;
     let fake = session.predictor(generator)?.predict(&noise)?;
-    let (points, curves) = (common::picture("gan", args.svg), common::picture("gan_loss", args.svg));
+    let (points, curves) =
+        (common::picture("gan", args.svg), common::picture("gan_loss", args.svg));
     Scatter::new("Real and generated points")
         .class("real", real)
         .class("generated", fake.as_f32()?)

@@ -33,6 +33,5 @@ pub use crate::session::Session;
 pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
 pub use crate::train::{
     BatchEnd, Compile, Epoch, Evaluation, Features, Fit, FitInfo, History, Predictor, Profile,
-    Trainer,
-    Verbose,
+    Trainer, Verbose,
 };

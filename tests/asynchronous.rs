@@ -29,7 +29,8 @@ fn data(n: u32) -> TensorDataset {
     let x: Vec<f32> = (0..n).flat_map(row).collect();
     let y = (0..n).map(|i| row(i).iter().sum::<f32>().sin()).collect::<Vec<f32>>();
     let n = n as usize;
-    TensorDataset::new(Tensor::f32([n, WIDTH], x).unwrap(), Tensor::f32([n, 1], y).unwrap()).unwrap()
+    TensorDataset::new(Tensor::f32([n, WIDTH], x).unwrap(), Tensor::f32([n, 1], y).unwrap())
+        .unwrap()
 }
 
 fn trainer() -> Trainer {
@@ -46,7 +47,8 @@ fn quiet<'a>() -> Fit<'a> {
 
 fn bits(trainer: &Trainer) -> Vec<u32> {
     let all = trainer.weights().unwrap().into_iter();
-    all.flat_map(|(_, w)| w.as_f32().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>()).collect()
+    all.flat_map(|(_, w)| w.as_f32().unwrap().iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// How often another task ran while `future` did.
@@ -157,7 +159,7 @@ fn uninterrupted(data: &TensorDataset, steps: u64) -> Result<Vec<u32>> {
     if steps >= epoch {
         trainer.fit(data, quiet().epochs((steps / epoch) as usize))?;
     }
-    if steps % epoch > 0 {
+    if !steps.is_multiple_of(epoch) {
         trainer.fit(data, quiet().steps_per_epoch((steps % epoch) as usize))?;
     }
     assert_eq!(trainer.steps(), steps);

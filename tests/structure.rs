@@ -49,8 +49,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 /// What a step is made of.
 const STEP: [&str; 11] = [
-    "error", "tensor", "kernels", "graph", "autodiff", "passes", "activations", "layers", "losses",
-    "metrics", "optim",
+    "error",
+    "tensor",
+    "kernels",
+    "graph",
+    "autodiff",
+    "passes",
+    "activations",
+    "layers",
+    "losses",
+    "metrics",
+    "optim",
 ];
 
 const SESSION: [&str; 14] = [
@@ -169,8 +178,7 @@ fn siblings(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (at, _) in code.match_indices("super::") {
         let rest = &code[at + "super::".len()..];
-        let name: String =
-            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         names.push(name);
     }
     names
@@ -380,10 +388,10 @@ fn wrong_sources_are_noticed() {
     assert_eq!(wrong("ops", nested), ["ops -> train"]);
     assert!(wrong("train", "use crate::gpu::Device;").is_empty());
     assert_eq!(wrong("train", "use crate::callbacks::Lambda;"), ["train -> callbacks"]);
-    assert_eq!(wrong("train", "use crate::{checkpoint::load, files};"), [
-        "train -> checkpoint",
-        "train -> files"
-    ]);
+    assert_eq!(
+        wrong("train", "use crate::{checkpoint::load, files};"),
+        ["train -> checkpoint", "train -> files"]
+    );
     assert_eq!(wrong("step", "use crate::gpu::Device;"), ["step -> gpu"]);
     assert_eq!(wrong("session", "use crate::train::Fit;"), ["session -> train"]);
     assert_eq!(wrong("feed", "use crate::train::Callback;"), ["feed -> train"]);

@@ -41,14 +41,20 @@ impl<'a> Lambda<'a> {
 
     /// Called before the first epoch.
     #[must_use]
-    pub fn on_train_begin(mut self, hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a) -> Self {
+    pub fn on_train_begin(
+        mut self,
+        hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a,
+    ) -> Self {
         self.train_begin = Some(Box::new(hook));
         self
     }
 
     /// Called after the last epoch.
     #[must_use]
-    pub fn on_train_end(mut self, hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a) -> Self {
+    pub fn on_train_end(
+        mut self,
+        hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a,
+    ) -> Self {
         self.train_end = Some(Box::new(hook));
         self
     }
@@ -105,14 +111,20 @@ impl<'a> Lambda<'a> {
 
     /// Called before the validation of each epoch.
     #[must_use]
-    pub fn on_test_begin(mut self, hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a) -> Self {
+    pub fn on_test_begin(
+        mut self,
+        hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a,
+    ) -> Self {
         self.test_begin = Some(Box::new(hook));
         self
     }
 
     /// Called after the validation of each epoch.
     #[must_use]
-    pub fn on_test_end(mut self, hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a) -> Self {
+    pub fn on_test_end(
+        mut self,
+        hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a,
+    ) -> Self {
         self.test_end = Some(Box::new(hook));
         self
     }

@@ -2,8 +2,8 @@
 
 use super::file::wrong;
 use crate::error::Result;
-use crate::tensor::DType;
 use crate::step::{LARGEST_COUNT, Numbers};
+use crate::tensor::DType;
 use crate::train::{Batches, Epoch, FitState, History, Scaling};
 use serde::de::{Error as _, IntoDeserializer, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

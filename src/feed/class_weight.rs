@@ -4,8 +4,8 @@ use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::losses::Loss;
 use crate::metrics::predicted_class;
-use crate::tensor::{Data, Tensor};
 use crate::step::OutputSpec;
+use crate::tensor::{Data, Tensor};
 
 /// `data`, with each sample's weight multiplied by the weight of its class in `class_weight`.
 ///

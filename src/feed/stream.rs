@@ -4,9 +4,9 @@ use super::check::{check_labels, check_probabilities};
 use crate::data::{Dataset, Loader, SampleSpec, Window};
 use crate::error::{Error, Result};
 use crate::graph::TensorType;
-use crate::tensor::{DType, Data, Shape, Tensor};
 use crate::session::{Compiled, Sweep};
 use crate::step::Batch;
+use crate::tensor::{DType, Data, Shape, Tensor};
 use std::sync::Arc;
 
 /// Bytes of samples that are uploaded at once, if the user sets no window.

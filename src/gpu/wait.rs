@@ -5,9 +5,9 @@ use super::Device;
 use crate::error::{Error, GpuErrorKind, Result};
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::block_on;
-#[cfg(not(target_arch = "wasm32"))]
 pub(super) use native::Helper;
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::block_on;
 
 impl Device {
     /// Waits until a submission has run, or everything submitted if none is given. In a browser the callbacks of a
@@ -20,7 +20,8 @@ impl Device {
         #[cfg(not(target_arch = "wasm32"))]
         let polled = self.helper.poll(&self.device, submission).await?;
         #[cfg(target_arch = "wasm32")]
-        let polled = self.device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+        let polled =
+            self.device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
         let Err(e) = polled else { return Ok(()) };
         // What cannot be waited for was refused.
         self.settle(during).await?;

@@ -10,8 +10,8 @@ use crate::graph::{Graph, TensorType};
 use crate::layers::Model;
 use crate::optim::{GradientTransform, Optimizer, Slot};
 use crate::plan::Plan;
-use crate::tensor::{DType, Shape, Tensor};
 use crate::step::{ArenaLayout, Batch, Compile, OutputSpec, StepSpec, check_heads, step_graph};
+use crate::tensor::{DType, Shape, Tensor};
 use std::sync::{Arc, Weak};
 
 /// Plans and executors kept for another use.
@@ -136,7 +136,8 @@ impl Compiled {
             _ => TensorType::f32(one(shape.dims())),
         };
         let x = self.model.inputs().iter().enumerate().map(|(i, input)| {
-            let dtype = if samples::ids(&self.model, i).is_some() { DType::U32 } else { DType::F32 };
+            let dtype =
+                if samples::ids(&self.model, i).is_some() { DType::U32 } else { DType::F32 };
             TensorType { shape: one(input.shape.dims()), dtype }
         });
         let batch = Batch {

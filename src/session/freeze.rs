@@ -1,10 +1,10 @@
 //! Layers frozen and unfrozen between two `fit`s.
 
-use super::state::ModelState;
 use super::compiled::Compiled;
+use super::state::ModelState;
 use crate::error::Result;
-use crate::tensor::Tensor;
 use crate::step::ArenaLayout;
+use crate::tensor::Tensor;
 use std::collections::HashMap;
 
 impl Compiled {

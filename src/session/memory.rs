@@ -1,7 +1,7 @@
 //! The device memory of training: it is known, and refused if it is too much, before anything is allocated.
 
-use super::sweep::{ROLES, Sweep};
 use super::compiled::Compiled;
+use super::sweep::{ROLES, Sweep};
 use crate::error::{Error, Result};
 use crate::plan::{BufferClass, BufferDecl, Plan};
 use std::collections::HashMap;

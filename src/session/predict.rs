@@ -1,14 +1,14 @@
 //! A model's outputs for samples.
 
+use super::compiled::Compiled;
 use super::memory::Wanted;
 use super::samples::{self, Features};
 use super::sweep::{Sweep, ty};
-use super::compiled::Compiled;
 use crate::error::{Error, Result};
 use crate::gpu::{Executor, PendingOutput, StepBlock, Store};
 use crate::graph::TensorType;
-use crate::tensor::{Shape, Tensor};
 use crate::step::Batch;
+use crate::tensor::{Shape, Tensor};
 
 /// Batches of `size` samples.
 pub(crate) fn batch_of(x: &[Tensor], scale: f32, size: usize) -> Batch {

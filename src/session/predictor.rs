@@ -9,8 +9,8 @@ use crate::layers::Model;
 use crate::optim::GradientTransform;
 use crate::passes::Passes;
 use crate::plan::{BufferClass, Plan};
-use crate::tensor::Tensor;
 use crate::step::{ArenaLayout, Batch, StepSpec, step_graph};
+use crate::tensor::Tensor;
 use futures_intrusive::sync::Semaphore;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

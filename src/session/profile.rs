@@ -1,8 +1,8 @@
 //! Where the time of a step goes.
 
 use super::clock::Instant;
-use super::sweep::Sweep;
 use super::compiled::Compiled;
+use super::sweep::Sweep;
 use crate::error::{Error, Result};
 use crate::plan::{BufferClass, Dispatch, Plan};
 use std::collections::BTreeMap;

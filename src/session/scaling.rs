@@ -3,8 +3,8 @@
 
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
-use crate::tensor::{DType, Tensor};
 use crate::step::Batch;
+use crate::tensor::{DType, Tensor};
 
 /// How the samples came that a model was trained on.
 #[derive(Debug, Clone, PartialEq)]

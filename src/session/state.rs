@@ -1,7 +1,7 @@
 //! All that training changes, as plain data.
 
-use super::scaling::Scaling;
 use super::compiled::Compiled;
+use super::scaling::Scaling;
 use super::weights::kept;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};

@@ -38,12 +38,7 @@ impl Sweep {
     }
 
     /// The sweep over `samples` samples in batches of `full.size`, at most `limit` of them.
-    pub fn over(
-        full: Batch,
-        samples: usize,
-        limit: Option<usize>,
-        train: bool,
-    ) -> Result<Self> {
+    pub fn over(full: Batch, samples: usize, limit: Option<usize>, train: bool) -> Result<Self> {
         let all = samples.div_ceil(full.size);
         let steps = limit.unwrap_or(all);
         if steps == 0 || steps > all {

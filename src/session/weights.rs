@@ -1,7 +1,7 @@
 //! The host reads and writes parameters.
 
-use super::predictor::Predictor;
 use super::compiled::Compiled;
+use super::predictor::Predictor;
 use crate::error::{Error, Result};
 use crate::gpu::Store;
 use crate::tensor::Tensor;

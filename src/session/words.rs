@@ -1,7 +1,7 @@
 //! The words of a step: what changes from one step to the next.
 
-use super::sweep::Sweep;
 use super::compiled::Compiled;
+use super::sweep::Sweep;
 use crate::error::Result;
 use crate::gpu::StepBlock;
 use crate::plan::{Plan, PlanData};

@@ -179,7 +179,11 @@ struct Ends<'a> {
 }
 
 /// The penalties of all trained parameters as a scalar, over whole arenas: many tensors take as many dispatches as one.
-pub(crate) fn penalty(g: &mut Graph, layout: &ArenaLayout, arenas: &[Value]) -> Result<Option<Value>> {
+pub(crate) fn penalty(
+    g: &mut Graph,
+    layout: &ArenaLayout,
+    arenas: &[Value],
+) -> Result<Option<Value>> {
     let mut total = None;
     for (arena, &params) in arenas.iter().enumerate() {
         let len = g.shape(params).len();

@@ -1,9 +1,9 @@
 //! What a hook may do to the training that calls it.
 
-use crate::error::{Error, Result};
 use super::history::FitInfo;
 use super::place::FitState;
 use super::trainer::Trainer;
+use crate::error::{Error, Result};
 use std::pin::Pin;
 
 /// What hooks ask of the loop.
@@ -19,7 +19,9 @@ pub(crate) struct Requests {
 
 /// Keeps the place of training, beside what the trainer holds. The loop calls it after every callback has seen the end
 /// of the batch or epoch.
-pub(crate) struct Keep(Box<dyn FnOnce(&Trainer, FitState) -> Kept<'_> + Send>);
+pub(crate) struct Keep(Box<Keeping>);
+
+type Keeping = dyn FnOnce(&Trainer, FitState) -> Kept<'_> + Send;
 
 /// The end of keeping a place.
 #[cfg(not(target_arch = "wasm32"))]

@@ -5,9 +5,9 @@ use super::control::Control;
 use super::history::Epoch;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
-use crate::tensor::Tensor;
 use crate::feed::{TrainingData, weigh_classes};
 use crate::step::OutputSpec;
+use crate::tensor::Tensor;
 
 /// What `fit` shows while it trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,9 +3,9 @@
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::Result;
-use crate::tensor::Tensor;
 use crate::session::{Features, check_one_output};
 use crate::step::Evaluation;
+use crate::tensor::Tensor;
 
 impl Trainer {
     /// One step of training with all samples of `data` as the batch, as Keras' `train_on_batch`. Gives loss and metrics

@@ -26,4 +26,3 @@ impl Trainer {
         crate::gpu::block_on(self.profile_async(steps))
     }
 }
-

@@ -252,7 +252,9 @@ impl Trainer {
             self.epochs += 1;
             if let Some(sweep) = validation {
                 self.call(run, "on_test_begin", |c, control| c.on_test_begin(control))?;
-                logs.extend(self.core.run_whole(sweep).await?.evaluation(&self.core.outputs).logs("val_"));
+                logs.extend(
+                    self.core.run_whole(sweep).await?.evaluation(&self.core.outputs).logs("val_"),
+                );
                 self.call(run, "on_test_end", |c, control| c.on_test_end(control))?;
             }
             let mut report = Epoch { epoch, logs, duration, samples_per_second };

@@ -7,11 +7,7 @@ use support::options;
 use wgrad::gpu::block_on;
 
 /// A callback that notes every call, with the letter `who`.
-fn noting<'a>(
-    who: &'a str,
-    interval: BatchInterval,
-    calls: &'a Mutex<Vec<String>>,
-) -> Lambda<'a> {
+fn noting<'a>(who: &'a str, interval: BatchInterval, calls: &'a Mutex<Vec<String>>) -> Lambda<'a> {
     let note = move |what: String| {
         calls.lock().unwrap().push(format!("{who}{what}"));
         Ok(())
@@ -36,7 +32,10 @@ fn hooks_come_in_order() -> Result<()> {
     let epoch = |e: usize| {
         format!("epoch{e}[ batch0[ ]batch1 batch2[ ]batch3 batch4[ ]batch4 test[ ]test ]epoch{e}")
     };
-    assert_eq!(calls.into_inner().unwrap().join(" "), format!("train[ {} {} ]train", epoch(0), epoch(1)));
+    assert_eq!(
+        calls.into_inner().unwrap().join(" "),
+        format!("train[ {} {} ]train", epoch(0), epoch(1))
+    );
     Ok(())
 }
 

@@ -313,7 +313,8 @@ fn batch_hooks_do_not_change_what_is_learned() -> Result<()> {
     let logged = watched.fit(&data, quiet().epochs(2).batch_size(8).callback(hook))?;
     assert_eq!(bits(&plain), bits(&watched));
     assert_eq!(alone.get("loss"), logged.get("loss"));
-    let places: Vec<_> = seen.lock().unwrap().iter().map(|(epoch, batch, _)| (*epoch, *batch)).collect();
+    let places: Vec<_> =
+        seen.lock().unwrap().iter().map(|(epoch, batch, _)| (*epoch, *batch)).collect();
     assert_eq!(places, [(0, 4), (0, 9), (0, 11), (1, 4), (1, 9), (1, 11)]);
     assert_eq!(seen.lock().unwrap()[2].2, logged.get("loss")[0], "the last number is the epoch's");
     Ok(())

@@ -132,10 +132,8 @@ fn memory_is_that_of_predictions_and_is_refused_before_it_is_taken() -> Result<(
     let trainer = trained()?;
     let (model, weights) = (net().build()?, tensors(&trainer));
     let limited = |bytes: u64| -> Result<Device> {
-        let caps = wgrad::kernels::DeviceCaps {
-            memory_bytes: Some(bytes),
-            ..device().caps().clone()
-        };
+        let caps =
+            wgrad::kernels::DeviceCaps { memory_bytes: Some(bytes), ..device().caps().clone() };
         Ok(device().with_caps(caps))
     };
     says(&Predictor::new(&limited(100)?, &model, &weights).unwrap_err(), &["weights", "100"]);

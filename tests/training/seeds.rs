@@ -143,7 +143,8 @@ fn validation_is_logged_after_each_epoch() -> Result<()> {
     let mut trainer = compile(&small(6, 3), settings);
     let seen = Mutex::new(Vec::new());
     let fit = Fit::new().epochs(3).validation_data(&validation);
-    let history = trainer.fit(&train, fit.on_epoch_end(|e| seen.lock().unwrap().push(e.clone())))?;
+    let history =
+        trainer.fit(&train, fit.on_epoch_end(|e| seen.lock().unwrap().push(e.clone())))?;
     assert_eq!(history.epochs, seen.into_inner().unwrap());
     for epoch in &history.epochs {
         let names: Vec<&str> = epoch.logs.iter().map(|(name, _)| name.as_str()).collect();

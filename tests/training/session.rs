@@ -61,7 +61,8 @@ fn a_session_trains_as_fit_does() -> Result<()> {
         let before = bits(&trainer.weights()?);
         let adam = session.optimizer_with(Adam::new(0.01), transform, [model])?;
         let step = session.step("fit", |s| {
-            let (x, y) = (s.input("x", [BATCH, 3], DType::F32), s.input("y", [BATCH, 1], DType::F32));
+            let (x, y) =
+                (s.input("x", [BATCH, 3], DType::F32), s.input("y", [BATCH, 1], DType::F32));
             let p = s.apply(model, &[x], true)?[0];
             let loss = s.loss(&Loss::MeanSquaredError, y, p)?;
             s.minimize(loss, adam)

@@ -36,6 +36,14 @@ struct Weights {
     tensors: Vec<Value>,
 }
 
+/// A finished step.
+pub(super) struct Built {
+    pub graph: Graph,
+    /// The buffer and the type of each input.
+    pub inputs: Vec<(String, TensorType)>,
+    pub optimizers: Vec<usize>,
+}
+
 /// The words that a session sets itself.
 pub(super) const WORDS: [&str; 2] = ["seed", "step"];
 
@@ -182,12 +190,14 @@ impl<'s> StepBuilder<'s> {
             let trained = || tensors().filter(|(t, _)| t.trainable);
             let wrt: Vec<Value> = trained().map(|(_, &w)| w).collect();
             if !self.depends(loss, &wrt) {
-                let detail = format!("the loss does not depend on the weights of `{}`", placed.name);
+                let detail =
+                    format!("the loss does not depend on the weights of `{}`", placed.name);
                 return Err(Error::parameter("minimize", own.rule.name(), detail));
             }
             let gradients = gradients(&mut self.graph, loss, &wrt)?;
             let penalty = penalty(&mut self.graph, &placed.layout, &weights.arenas)?;
-            let added = penalty_gradients(&mut self.graph, &placed.layout, penalty, &weights.arenas)?;
+            let added =
+                penalty_gradients(&mut self.graph, &placed.layout, penalty, &weights.arenas)?;
             for arena in placed.trained() {
                 let own = || trained().zip(&gradients).filter(|((t, _), _)| t.arena == arena);
                 arenas.push(ArenaGradients {
@@ -208,7 +218,7 @@ impl<'s> StepBuilder<'s> {
     }
 
     /// The finished graph, its inputs and its optimizers.
-    pub(super) fn end(self) -> Result<(Graph, Vec<(String, TensorType)>, Vec<usize>)> {
+    pub(super) fn end(self) -> Result<Built> {
         self.check_words()?;
         let Self { graph, inputs, optimizers, .. } = self;
         for (i, (name, ty)) in inputs.iter().enumerate() {
@@ -217,7 +227,7 @@ impl<'s> StepBuilder<'s> {
                 return Err(Error::shape(name, &shapes, "an input has one shape and one type"));
             }
         }
-        Ok((graph, inputs, optimizers))
+        Ok(Built { graph, inputs, optimizers })
     }
 
     fn placed(&mut self, model: ModelId) -> Result<(usize, Weights)> {

@@ -3,6 +3,7 @@
 mod builder;
 mod run;
 
+use builder::Built;
 pub use builder::StepBuilder;
 
 use super::predictor::Predictor;
@@ -259,7 +260,7 @@ impl Session {
         self.check_name("step", name, self.steps.iter().any(|step| step.name == name))?;
         let mut builder = StepBuilder::new(self, name);
         build(&mut builder)?;
-        let (graph, inputs, optimizers) = builder.end()?;
+        let Built { graph, inputs, optimizers } = builder.end()?;
         let plan = Plan::compile(&graph, &Passes::default(), self.device.caps())?;
         for (name, ty) in &inputs {
             let bytes = (ty.shape.len() * ty.dtype.size()) as u64;
@@ -267,7 +268,8 @@ impl Session {
         }
         let external = plan.buffers.iter().filter(|b| b.class.is_external());
         if let Some(other) = external.into_iter().find(|b| !self.store.contains(&b.name)) {
-            let detail = "a step reads weights and what `StepBuilder::input` gives; make it an input";
+            let detail =
+                "a step reads weights and what `StepBuilder::input` gives; make it an input";
             return Err(Error::parameter("buffer of a step", &other.name, detail));
         }
         let of = |class| plan.bytes_of(class);

@@ -1,8 +1,8 @@
 //! Runs a session's steps and reads what they computed.
 
-use super::builder::{WORDS, prefix};
 use super::super::clock::run_steps;
 use super::super::words::fold_seed;
+use super::builder::{WORDS, prefix};
 use super::{Input, ModelId, Session, StepId, input_buffer};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;

@@ -2,8 +2,8 @@
 
 use super::super::callback::{BatchInterval, Callback, HookResult};
 use super::super::control::Control;
-use super::text;
 use super::super::history::{BatchEnd, Epoch, FitInfo};
+use super::text;
 use console::Term;
 use indicatif::{HumanDuration, ProgressDrawTarget, ProgressFinish, ProgressStyle, TermLike};
 use std::fmt::Debug;

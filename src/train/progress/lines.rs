@@ -2,8 +2,8 @@
 
 use super::super::callback::{Callback, HookResult};
 use super::super::control::Control;
-use super::text;
 use super::super::history::Epoch;
+use super::text;
 use std::io::Write;
 
 /// Writes a line per epoch, as [`Verbose::Lines`](crate::train::Verbose::Lines) does. Add it to write to another place
