@@ -40,10 +40,10 @@ const KEPT: usize = 16;
 /// std::thread::scope(|scope| {
 ///     for i in 0..8 {
 ///         let predictor = &predictor;
-///         scope.spawn(move || {
+///         scope.spawn(move || -> wgrad::Result<()> {
 ///             let x = Tensor::f32([1, 2], [i as f32, 1.0])?;
 ///             println!("{:?}", predictor.predict(&x)?.as_f32()?);
-///             wgrad::Result::Ok(())
+///             Ok(())
 ///         });
 ///     }
 /// });
