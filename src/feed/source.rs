@@ -71,6 +71,7 @@ pub(crate) struct Cut {
     /// The most steps of an epoch.
     pub steps_per_epoch: Option<usize>,
     /// Batches of a stream that are on the device at once.
+    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "nothing is streamed there"))]
     pub window_batches: Option<usize>,
     /// Epochs whose numbers the device may keep, because nobody looks between them.
     pub sweeps: usize,

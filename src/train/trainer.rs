@@ -5,10 +5,15 @@ use crate::error::Result;
 use crate::gpu::Device;
 use crate::graph::Graph;
 use crate::layers::{Model, Sequential};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::optim::{GradientTransform, Optimizer};
 use crate::plan::Plan;
-use crate::session::{Compiled, Scaling};
-use crate::step::{ArenaLayout, Batch, Compile, OutputSpec};
+use crate::session::Compiled;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::session::Scaling;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::step::OutputSpec;
+use crate::step::{ArenaLayout, Batch, Compile};
 
 /// A model on a device, ready to train.
 ///
@@ -136,14 +141,17 @@ impl Trainer {
     }
 
     /// What each output is trained towards.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn outputs(&self) -> &[OutputSpec] {
         &self.core.outputs
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn optimizer(&self) -> &dyn Optimizer {
         self.core.optimizer()
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) const fn gradients(&self) -> &GradientTransform {
         self.core.gradients()
     }

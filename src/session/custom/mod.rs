@@ -324,6 +324,15 @@ impl Session {
         placed.layout.split(&arenas)
     }
 
+    /// The blocking form of [`Session::weights_async`].
+    ///
+    /// # Errors
+    /// As [`Session::weights_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weights(&self, model: ModelId) -> Result<Vec<(String, Tensor)>> {
+        crate::gpu::block_on(self.weights_async(model))
+    }
+
     /// Replaces every weight of a model, in the order of [`Session::weights`]. Nothing changes if one does not fit.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use super::super::clock::run_steps;
 use super::super::words::fold_seed;
 use super::builder::{WORDS, prefix};
-use super::{Input, ModelId, Session, StepId, input_buffer};
+use super::{Input, Session, StepId, input_buffer};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
 use crate::tensor::Tensor;
@@ -65,15 +65,6 @@ impl Session {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self, step: StepId, output: &str) -> Result<Tensor> {
         crate::gpu::block_on(self.read_async(step, output))
-    }
-
-    /// The blocking form of [`Session::weights_async`].
-    ///
-    /// # Errors
-    /// As [`Session::weights_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn weights(&self, model: ModelId) -> Result<Vec<(String, Tensor)>> {
-        crate::gpu::block_on(self.weights_async(model))
     }
 
     /// The place of each input among those of the step, if all fit and none is missing.
