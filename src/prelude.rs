@@ -18,9 +18,11 @@ pub use crate::data::{
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, Concatenate, Dense, Dropout, Embedding, Flatten, GaussianNoise,
-    Layer, LayerHandle, LayerNormalization, Model, Multiply, Normalization, PRelu, Permute, RRelu,
-    Regularizer, Reshape, RmsNormalization, Sequential, SymbolicTensor, input, input_named, merge,
+    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
+    Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum,
+    Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Reshape,
+    RmsNormalization, Sequential, Subtract, SymbolicTensor, TimeDistributed, input, input_named,
+    merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

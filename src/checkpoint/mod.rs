@@ -7,7 +7,7 @@
 //!
 //! | tensor | type | what |
 //! |---|---|---|
-//! | `dense/kernel` | F32 `[in, out]` | a parameter: layer and weight, in Keras' layout |
+//! | `dense/kernel` | F32 `[in, out]` | a parameter or a state of a layer: layer and name, in Keras' layout |
 //! | `optimizer/velocity/dense/kernel` | F32, as its parameter | what the optimizer keeps for a trained parameter |
 //! | `kept/best/dense/kernel` | F32, as its parameter | weights kept under a name, here `best` |
 //! | `numbers/losses`, `numbers/metrics/0` | F64 `[n]` | sums over the batches of an epoch left in its middle |

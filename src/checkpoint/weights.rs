@@ -23,7 +23,12 @@ use std::path::Path;
 /// |---|---|
 /// | `kernel` `[in, out]` | `weight` `[out, in]`: transposed |
 /// | `bias` `[out]` | `bias` `[out]` |
+/// | `gamma`, `beta` | `weight`, `bias` |
+/// | `moving_mean`, `moving_variance` | `running_mean`, `running_var` |
 /// | any other weight | `weight`, as it is |
+///
+/// A layer that consists of others is a module for each of them that has weights. PyTorch counts batches in
+/// `num_batches_tracked`; with a fixed momentum nothing needs the count, so it is skipped and not written.
 ///
 /// ```
 /// use wgrad::checkpoint::WeightMap;
@@ -138,7 +143,7 @@ impl WeightMap {
             let detail = format!("the model has no such weight; there are {}", listed(&names));
             return Err(Error::parameter("weight", weight, detail));
         }
-        let mut layers: Vec<&str> = tensors.iter().map(|t| t.layer.as_str()).collect();
+        let mut layers: Vec<&str> = tensors.iter().map(owner).collect();
         layers.dedup();
         if let Some(modules) = self.modules.as_ref().filter(|m| m.len() != layers.len()) {
             let detail =
@@ -149,14 +154,19 @@ impl WeightMap {
             if let Some((_, place)) = self.pairs.iter().find(|(weight, _)| *weight == t.name) {
                 return place.clone();
             }
-            let layer = layers.iter().position(|l| *l == t.layer);
+            let layer = layers.iter().position(|l| *l == owner(t));
             let Some((modules, layer)) = self.modules.as_ref().zip(layer) else {
                 return Place { name: format!("{}{}", self.prefix, t.name), transposed: false };
             };
-            let bias = matches!(t.spec.name, "bias" | "beta");
-            let kind = if bias { "bias" } else { "weight" };
+            let own = &t.name[owner(t).len() + 1..];
+            let kind = match own {
+                "bias" | "beta" => "bias",
+                "moving_mean" => "running_mean",
+                "moving_variance" => "running_var",
+                _ => "weight",
+            };
             let name = format!("{}{}.{kind}", self.prefix, modules[layer]);
-            Place { name, transposed: t.spec.name == "kernel" }
+            Place { name, transposed: own == "kernel" }
         };
         let places: Vec<Place> = tensors.iter().map(own).collect();
         let wide =
@@ -225,7 +235,8 @@ impl WeightMap {
         }
         let wanted: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
         let known: BTreeSet<&str> = wanted.iter().copied().collect();
-        let surplus = all.iter().filter(|name| !known.contains(*name));
+        let surplus =
+            all.iter().filter(|name| !known.contains(*name) && !counts_batches(name, &known));
         report.surplus = surplus.map(|&name| name.to_owned()).collect();
         if let Some(name) = report.surplus.first().filter(|_| !self.skip.surplus) {
             let detail =
@@ -302,6 +313,17 @@ impl Default for WeightMap {
     fn default() -> Self {
         Self::keras()
     }
+}
+
+/// The layer, or the part of a layer, that a tensor is of: its name without the last segment.
+fn owner(t: &PlacedTensor) -> &str {
+    t.name.rsplit_once('/').map_or("", |(owner, _)| owner)
+}
+
+/// Whether a tensor of a file counts the batches of running statistics that are loaded from it.
+fn counts_batches(name: &str, wanted: &BTreeSet<&str>) -> bool {
+    let module = name.strip_suffix(".num_batches_tracked");
+    module.is_some_and(|module| wanted.contains(format!("{module}.running_mean").as_str()))
 }
 
 /// The shape of a matrix' transpose.

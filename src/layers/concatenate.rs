@@ -1,7 +1,7 @@
 //! The layer that puts tensors side by side.
 
-use super::merge::at_least_two;
-use super::{Layer, Mode};
+use super::merge::{any_mask, at_least_two};
+use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
@@ -43,6 +43,29 @@ impl Concatenate {
     }
 }
 
+impl Concatenate {
+    /// Masks side by side if they have the axis, with ones for a tensor without a mask; otherwise what counts in any.
+    fn mask(&self, graph: &mut Graph, cx: &Context, axis: usize) -> Result<Option<Value>> {
+        let rank = cx.masks().iter().flatten().map(|&mask| graph.shape(mask).rank()).min();
+        let Some(rank) = rank else { return Ok(None) };
+        if axis >= rank {
+            return any_mask(graph, cx);
+        }
+        let mut masks = Vec::new();
+        for (&input, mask) in cx.inputs().iter().zip(cx.masks()) {
+            let lead = graph.shape(input).dims()[..rank].to_vec();
+            masks.push(match mask.filter(|&mask| *graph.shape(mask).dims() == lead[..]) {
+                Some(mask) => mask,
+                None => {
+                    let one = graph.constant(1.0);
+                    graph.broadcast_to(one, lead)?
+                }
+            });
+        }
+        graph.concatenate(&masks, axis).map(Some)
+    }
+}
+
 impl Layer for Concatenate {
     fn kind(&self) -> &'static str {
         "Concatenate"
@@ -67,16 +90,12 @@ impl Layer for Concatenate {
         Ok(dims.into())
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
         // The first axis in the graph is the batch.
-        let axis = 1 + self.sample_axis(graph.shape(inputs[0]).rank() - 1)?;
-        graph.concatenate(inputs, axis)
+        let axis = 1 + self.sample_axis(graph.shape(cx.input()).rank() - 1)?;
+        let y = graph.concatenate(cx.inputs(), axis)?;
+        let mask = self.mask(graph, cx, axis)?;
+        Ok(Outputs::from(y).mask(mask))
     }
 }

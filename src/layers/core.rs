@@ -1,9 +1,9 @@
 //! Layers without weights.
 
-use super::{Layer, Mode};
+use super::{Context, Layer, Outputs};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::tensor::Shape;
 
 impl Layer for Activation {
@@ -28,14 +28,8 @@ impl Layer for Activation {
         Ok(inputs[0].clone())
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        Self::apply(self, graph, inputs[0])
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        Ok(Self::apply(self, graph, cx.input())?.into())
     }
 }
 
@@ -68,22 +62,16 @@ impl Layer for Dropout {
         Ok(inputs[0].clone())
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let x = inputs[0];
-        let Some((seed, step)) = mode.random.filter(|_| self.rate > 0.0) else { return Ok(x) };
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let x = cx.input();
+        let Some(random) = cx.random().filter(|_| self.rate > 0.0) else { return Ok(x.into()) };
         let shape = graph.shape(x).clone();
-        let drawn = graph.random_uniform(shape, seed, step, mode.stream)?;
+        let drawn = random.uniform(graph, shape)?;
         let rate = graph.constant(self.rate);
         let kept = graph.binary("greater_equal", drawn, rate)?;
         let mask = graph.scale(kept, 1.0 / (1.0 - self.rate))?;
-        graph.mul(x, mask)
+        Ok(graph.mul(x, mask)?.into())
     }
 }
 
@@ -104,17 +92,12 @@ impl Layer for Flatten {
         Ok(Shape::from([inputs[0].len()]))
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let shape = graph.shape(inputs[0]);
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let shape = graph.shape(cx.input());
         let batch = shape.dims()[0];
         let width = shape.len() / batch;
-        graph.reshape(inputs[0], [batch, width])
+        // A mask has no place on the joined axis.
+        Ok(Outputs::from(graph.reshape(cx.input(), [batch, width])?).mask(None))
     }
 }

@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use super::{Layer, Mode, WeightSpec};
+use super::{Context, Layer, Outputs, WeightSpec};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -182,17 +182,11 @@ impl Layer for Dense {
         specs
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        let mut y = graph.matmul(inputs[0], weights[0])?;
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        let mut y = graph.matmul(cx.input(), cx.weight("kernel")?)?;
         if self.use_bias {
-            y = graph.add(y, weights[1])?;
+            y = graph.add(y, cx.weight("bias")?)?;
         }
-        self.activation.apply(graph, y)
+        Ok(self.activation.apply(graph, y)?.into())
     }
 }

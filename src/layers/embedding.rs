@@ -1,8 +1,8 @@
 //! Rows of a learned table.
 
-use super::{Layer, Mode, Regularizer, WeightSpec};
+use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::tensor::{DType, Initializer, Shape};
 
 /// A learned vector for each of `input_dim` ids: words, categories.
@@ -73,20 +73,14 @@ impl Layer for Embedding {
         vec![WeightSpec::new("embeddings", shape, initializer, regularizer)]
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let ids = graph.ty(inputs[0]).clone();
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let ids = graph.ty(cx.input()).clone();
         if ids.dtype != DType::U32 {
             return Err(Error::dtype("embedding", &[ids.dtype], "ids are u32 numbers of rows"));
         }
-        let flat = graph.reshape(inputs[0], [ids.shape.len()])?;
-        let rows = graph.gather(weights[0], flat)?;
-        graph.reshape(rows, [ids.shape.dims(), &[self.output_dim]].concat())
+        let flat = graph.reshape(cx.input(), [ids.shape.len()])?;
+        let rows = graph.gather(cx.weight("embeddings")?, flat)?;
+        Ok(graph.reshape(rows, [ids.shape.dims(), &[self.output_dim]].concat())?.into())
     }
 }

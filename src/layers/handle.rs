@@ -1,6 +1,7 @@
 //! A layer with what a model needs to know about it.
 
-use super::Layer;
+use super::{Layer, WeightSpec, snake_case};
+use crate::tensor::Shape;
 use std::sync::Arc;
 
 /// A layer, its name if it was given one, and whether it trains. Every use of one handle shares its weights.
@@ -37,11 +38,30 @@ impl LayerHandle {
         self
     }
 
-    /// The layer with weights that training leaves as they are.
+    /// The layer with weights that training leaves as they are; of a model, all of its layers.
     #[must_use]
     pub const fn frozen(mut self) -> Self {
         self.trainable = false;
         self
+    }
+
+    /// Its weights and states as those of the part `part` of a layer: frozen, if it is frozen.
+    #[must_use]
+    pub fn weights_within(&self, part: &str, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let own = self.layer.weights(inputs).into_iter().map(|spec| spec.within(part));
+        own.map(|spec| if self.trainable { spec } else { spec.frozen() }).collect()
+    }
+
+    /// The layer.
+    #[must_use]
+    pub fn layer(&self) -> &dyn Layer {
+        &*self.layer
+    }
+
+    /// The name that it was given, or its type's as Keras names layers: its name as a part of another layer.
+    #[must_use]
+    pub fn part_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| snake_case(self.layer.kind()))
     }
 
     /// Whether both are the same layer, with the same weights.

@@ -1,7 +1,7 @@
 //! Normalization of each sample: to mean 0 and variance 1, or to a root mean square of 1.
 
 use super::axes::{axes_of, extents};
-use super::{Layer, Mode, Regularizer, WeightSpec};
+use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::{Initializer, Shape};
@@ -170,22 +170,16 @@ impl Layer for LayerNormalization {
         gamma.into_iter().chain(self.center.then_some(beta)).collect()
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let sample = Shape::from(&graph.shape(inputs[0]).dims()[1..]);
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let sample = Shape::from(&graph.shape(cx.input()).dims()[1..]);
         let axes = axes_of(&self.axes, &sample)?;
-        let mut weights = weights.iter().copied();
-        let gamma = if self.scale { weights.next() } else { None };
-        let beta = if self.center { weights.next() } else { None };
-        over_last(graph, inputs[0], &axes, |graph, x| {
+        let gamma = self.scale.then(|| cx.weight("gamma")).transpose()?;
+        let beta = self.center.then(|| cx.weight("beta")).transpose()?;
+        let y = over_last(graph, cx.input(), &axes, |graph, x| {
             graph.layer_norm(x, gamma, beta, axes.len(), self.epsilon)
-        })
+        })?;
+        Ok(y.into())
     }
 }
 
@@ -243,18 +237,14 @@ impl Layer for RmsNormalization {
         vec![WeightSpec::new("scale", shape, Initializer::Constant(1.0), Regularizer::default())]
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let sample = Shape::from(&graph.shape(inputs[0]).dims()[1..]);
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let sample = Shape::from(&graph.shape(cx.input()).dims()[1..]);
         let axes = axes_of(&self.axes, &sample)?;
-        over_last(graph, inputs[0], &axes, |graph, x| {
-            graph.rms_norm(x, Some(weights[0]), axes.len(), self.epsilon)
-        })
+        let scale = cx.weight("scale")?;
+        let y = over_last(graph, cx.input(), &axes, |graph, x| {
+            graph.rms_norm(x, Some(scale), axes.len(), self.epsilon)
+        })?;
+        Ok(y.into())
     }
 }

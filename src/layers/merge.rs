@@ -1,6 +1,6 @@
 //! Layers that join tensors.
 
-use super::{Layer, Mode};
+use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
@@ -48,9 +48,28 @@ fn fold(
     inputs[1..].iter().try_fold(inputs[0], |sum, &x| f(graph, sum, x))
 }
 
+/// Refuses another number of tensors than two.
+pub(super) fn exactly_two(kind: &str, count: usize) -> Result<()> {
+    match count {
+        2 => Ok(()),
+        _ => {
+            let detail = format!("{kind} takes exactly two tensors");
+            Err(Error::parameter("inputs", count, detail))
+        }
+    }
+}
+
+/// What counts in any of the tensors: none, if one of them has no mask. Keras' rule for layers that merge.
+pub(super) fn any_mask(graph: &mut Graph, cx: &Context) -> Result<Option<Value>> {
+    let masks: Option<Vec<Value>> = cx.masks().iter().copied().collect();
+    let Some(masks) = masks.filter(|masks| !masks.is_empty()) else { return Ok(None) };
+    let larger = |g: &mut Graph, a, b| g.binary("maximum", a, b);
+    fold(graph, &masks, larger).map(Some)
+}
+
 /// A layer that combines broadcast samples elementwise.
 macro_rules! elementwise_merge {
-    ($(#[$doc:meta])* $name:ident, $build:expr) => {
+    ($(#[$doc:meta])* $name:ident, $count:ident, $build:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct $name;
@@ -61,22 +80,17 @@ macro_rules! elementwise_merge {
             }
 
             fn check_inputs(&self, count: usize) -> Result<()> {
-                at_least_two(self.kind(), count)
+                $count(self.kind(), count)
             }
 
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
                 broadcast(stringify!($name), inputs)
             }
 
-            fn apply(
-                &self,
-                graph: &mut Graph,
-                inputs: &[Value],
-                _weights: &[Value],
-                _mode: &Mode,
-            ) -> Result<Value> {
+            fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
                 let build: fn(&mut Graph, &[Value]) -> Result<Value> = $build;
-                build(graph, inputs)
+                let y = build(graph, cx.inputs())?;
+                Ok(Outputs::from(y).mask(any_mask(graph, cx)?))
             }
         }
     };
@@ -85,20 +99,44 @@ macro_rules! elementwise_merge {
 elementwise_merge!(
     /// The sum of tensors whose samples broadcast: residual connections.
     Add,
+    at_least_two,
     |graph, inputs| fold(graph, inputs, Graph::add)
+);
+
+elementwise_merge!(
+    /// The first of two tensors less the second; their samples broadcast.
+    Subtract,
+    exactly_two,
+    |graph, inputs| graph.sub(inputs[0], inputs[1])
 );
 
 elementwise_merge!(
     /// The product of tensors whose samples broadcast.
     Multiply,
+    at_least_two,
     |graph, inputs| fold(graph, inputs, Graph::mul)
 );
 
 elementwise_merge!(
     /// The mean of tensors whose samples broadcast.
     Average,
+    at_least_two,
     |graph, inputs| {
         let sum = fold(graph, inputs, Graph::add)?;
         graph.scale(sum, 1.0 / inputs.len() as f32)
     }
+);
+
+elementwise_merge!(
+    /// The largest element of tensors whose samples broadcast. Of equal ones the first has the gradient.
+    Maximum,
+    at_least_two,
+    |graph, inputs| fold(graph, inputs, |g, a, b| g.binary("maximum", a, b))
+);
+
+elementwise_merge!(
+    /// The smallest element of tensors whose samples broadcast. Of equal ones the first has the gradient.
+    Minimum,
+    at_least_two,
+    |graph, inputs| fold(graph, inputs, |g, a, b| g.binary("minimum", a, b))
 );

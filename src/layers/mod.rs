@@ -1,12 +1,17 @@
 //! Layers: functions that build nodes of a graph. They have no kernels.
 
 mod axes;
+mod batch_normalization;
 mod concatenate;
+mod context;
 mod core;
 mod dense;
+mod dot;
 mod embedding;
 mod handle;
+mod lambda;
 mod layer_normalization;
+mod masking;
 mod merge;
 mod model;
 mod noise;
@@ -14,106 +19,56 @@ mod normalization;
 mod rectifier;
 mod sequential;
 mod shape;
+mod spec;
 mod summary;
 mod symbolic;
+mod time_distributed;
 
 pub use self::core::{Dropout, Flatten};
+pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
+pub use context::{Context, Outputs, Random};
 pub use dense::{Dense, Regularizer};
+pub use dot::Dot;
 pub use embedding::Embedding;
 pub use handle::LayerHandle;
+pub use lambda::Lambda;
 pub use layer_normalization::{LayerNormalization, RmsNormalization};
-pub use merge::{Add, Average, Multiply};
+pub use masking::Masking;
+pub use merge::{Add, Average, Maximum, Minimum, Multiply, Subtract};
 pub use model::{Call, Model, ModelInput, NamedLayer};
 pub use noise::{AlphaDropout, GaussianNoise};
 pub use normalization::Normalization;
 pub use rectifier::{PRelu, RRelu};
 pub use sequential::Sequential;
-pub use shape::{Permute, Reshape};
+pub use shape::{Permute, RepeatVector, Reshape};
+pub use spec::{WeightKind, WeightSpec};
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
+pub use time_distributed::TimeDistributed;
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::tensor::{Initializer, Shape};
+use crate::graph::{Graph, TensorType};
+use crate::tensor::{Shape, Tensor};
 use std::fmt::Debug;
-use std::sync::Arc;
-
-/// A tensor that a layer asks for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WeightSpec {
-    /// Its name inside the layer: `kernel`, `bias`.
-    pub name: &'static str,
-    /// Its shape.
-    pub shape: Shape,
-    /// Its initial values.
-    pub initializer: Initializer,
-    /// Units that feed one output unit, for the variance-scaling initializers.
-    pub fan_in: usize,
-    /// Units that one input unit feeds.
-    pub fan_out: usize,
-    /// The penalty that its values add to the loss.
-    pub regularizer: Regularizer,
-    /// Whether training may change it, unless its layer is frozen.
-    pub trainable: bool,
-    /// Its initial values in row-major order, in place of the initializer's.
-    pub values: Option<Arc<[f32]>>,
-}
-
-impl WeightSpec {
-    /// A weight with Keras' fans. Both fans of a vector are its length, a matrix is `[fan_in, fan_out]`. With more
-    /// axes, the leading ones count as the receptive field of a convolution, a factor on both.
-    #[must_use]
-    pub fn new(
-        name: &'static str,
-        shape: impl Into<Shape>,
-        initializer: Initializer,
-        regularizer: Regularizer,
-    ) -> Self {
-        let shape = shape.into();
-        let (fan_in, fan_out) = match shape.dims() {
-            [] => (1, 1),
-            &[len] => (len, len),
-            [field @ .., fan_in, fan_out] => {
-                let field = Shape::from(field).len();
-                (fan_in.saturating_mul(field), fan_out.saturating_mul(field))
-            }
-        };
-        let (trainable, values) = (true, None);
-        Self { name, shape, initializer, fan_in, fan_out, regularizer, trainable, values }
-    }
-
-    /// A weight that training never changes: it is saved with the others, and no gradient moves it.
-    #[must_use]
-    pub const fn frozen(mut self) -> Self {
-        self.trainable = false;
-        self
-    }
-
-    /// A weight with these initial values, one for each element; a model refuses another number of them.
-    #[must_use]
-    pub fn values(mut self, values: impl Into<Arc<[f32]>>) -> Self {
-        self.values = Some(values.into());
-        self
-    }
-}
-
-/// What a layer may depend on besides its input and weights.
-#[derive(Debug, Clone, Copy)]
-pub struct Mode {
-    /// Training: seed and step of the random numbers. `None` at evaluation and prediction.
-    pub random: Option<(Value, Value)>,
-    /// The layer's random stream: a function of its name.
-    pub stream: u32,
-}
 
 /// A layer of a network.
 ///
-/// A layer takes one tensor, or several if it merges them: [`Layer::check_inputs`] says how many.
+/// A layer takes one tensor, or several if it merges them: [`Layer::check_inputs`] says how many. It declares what it
+/// gives and what it holds, and builds its nodes from a [`Context`]:
+///
+/// | what | declared by | read with |
+/// |---|---|---|
+/// | outputs | [`Layer::output_shape`]; [`Layer::outputs`] for several, or for ids | |
+/// | weights, which gradients change | [`Layer::weights`] | [`Context::weight`] |
+/// | states, which the layer changes while training | [`Layer::weights`], by [`WeightSpec::state`] | [`Context::state`] |
+/// | constants, which nothing changes or saves | [`Layer::constants`] | [`Context::constant`] |
+///
+/// What `apply` gives is checked against what the layer declares.
 ///
 /// ```
-/// use wgrad::graph::{Graph, Value};
-/// use wgrad::layers::{Layer, Mode};
+/// use wgrad::graph::Graph;
+/// use wgrad::layers::{Context, Layer, Outputs};
 /// use wgrad::prelude::{Dense, Sequential, Shape};
 ///
 /// /// x · tanh(softplus(x)). Misra 2019.
@@ -129,16 +84,10 @@ pub struct Mode {
 ///         Ok(inputs[0].clone())
 ///     }
 ///
-///     fn apply(
-///         &self,
-///         graph: &mut Graph,
-///         inputs: &[Value],
-///         _weights: &[Value],
-///         _mode: &Mode,
-///     ) -> wgrad::Result<Value> {
-///         let soft = graph.unary("softplus", inputs[0], &[])?;
+///     fn apply(&self, graph: &mut Graph, cx: &Context) -> wgrad::Result<Outputs> {
+///         let soft = graph.unary("softplus", cx.input(), &[])?;
 ///         let gate = graph.unary("tanh", soft, &[])?;
-///         graph.mul(inputs[0], gate)
+///         Ok(graph.mul(cx.input(), gate)?.into())
 ///     }
 /// }
 ///
@@ -180,28 +129,46 @@ pub trait Layer: Debug + Send + Sync {
         None
     }
 
-    /// The shape of one output sample (without the batch axis) from those of one sample of each input.
+    /// The shape of one output sample (without the batch axis) from those of one sample of each input; of several
+    /// outputs, that of the first.
     ///
     /// # Errors
     /// Settings outside their domain, or inputs that do not suit.
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape>;
 
-    /// The tensors for inputs of these sample shapes.
+    /// Shape and element type of one sample of each output. A layer with several outputs, or with ids as output,
+    /// defines this; otherwise there is one f32 output of [`Layer::output_shape`].
+    ///
+    /// # Errors
+    /// As [`Layer::output_shape`].
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
+        Ok(vec![TensorType::f32(self.output_shape(inputs)?)])
+    }
+
+    /// The weights and states for inputs of these sample shapes, in the order in which they are saved. It is called
+    /// only for inputs that [`Layer::outputs`] takes.
     fn weights(&self, _inputs: &[Shape]) -> Vec<WeightSpec> {
         Vec::new()
     }
 
-    /// Builds the layer: each input is `[batch, ...]`, `weights` in the order of [`Layer::weights`].
+    /// Tensors that nothing changes, by name: tables and fixed filters. They are on the device once, and in no file.
+    fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+
+    /// The layers that this layer consists of, if it is a model: a model around it takes them up one by one.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    fn as_model(&self) -> Result<Option<Model>> {
+        Ok(None)
+    }
+
+    /// Builds the layer on the inputs of `cx`, each `[batch, ...]`: outputs, and new values of states.
     ///
     /// # Errors
     /// Those of the ops it builds.
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        weights: &[Value],
-        mode: &Mode,
-    ) -> Result<Value>;
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs>;
 
     /// The layer with this name.
     fn named(self, name: &str) -> LayerHandle

@@ -1,8 +1,8 @@
 //! Layers that disturb their input while training.
 
-use super::{Layer, Mode};
+use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::tensor::Shape;
 
 /// The value far left of SELU, -1.0507 · 1.6733: what dropped elements become.
@@ -40,27 +40,21 @@ impl Layer for AlphaDropout {
         Ok(inputs[0].clone())
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let x = inputs[0];
-        let Some((seed, step)) = mode.random.filter(|_| self.rate > 0.0) else { return Ok(x) };
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let x = cx.input();
+        let Some(random) = cx.random().filter(|_| self.rate > 0.0) else { return Ok(x.into()) };
         let q = f64::from(self.rate);
         let a = ((1.0 - q) * (1.0 + q * ALPHA_PRIME * ALPHA_PRIME)).powf(-0.5);
         let shape = graph.shape(x).clone();
-        let drawn = graph.random_uniform(shape, seed, step, mode.stream)?;
+        let drawn = random.uniform(graph, shape)?;
         let rate = graph.constant(self.rate);
         let kept = graph.binary("greater_equal", drawn, rate)?;
         let floor = graph.constant(ALPHA_PRIME as f32);
         let y = graph.select(kept, x, floor)?;
         let y = graph.scale(y, a as f32)?;
         let b = graph.constant((-a * q * ALPHA_PRIME) as f32);
-        graph.add(y, b)
+        Ok(graph.add(y, b)?.into())
     }
 }
 
@@ -93,19 +87,13 @@ impl Layer for GaussianNoise {
         Ok(inputs[0].clone())
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let x = inputs[0];
-        let Some((seed, step)) = mode.random.filter(|_| self.stddev > 0.0) else { return Ok(x) };
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let x = cx.input();
+        let Some(random) = cx.random().filter(|_| self.stddev > 0.0) else { return Ok(x.into()) };
         let shape = graph.shape(x).clone();
-        let drawn = graph.random_normal(shape, seed, step, mode.stream)?;
+        let drawn = random.normal(graph, shape)?;
         let noise = graph.scale(drawn, self.stddev)?;
-        graph.add(x, noise)
+        Ok(graph.add(x, noise)?.into())
     }
 }

@@ -1,9 +1,9 @@
 //! Features of mean 0 and variance 1, with numbers found before training.
 
 use super::axes::{axes_of, extents};
-use super::{Layer, Mode, Regularizer, WeightSpec};
+use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::tensor::{Data, Initializer, Shape, Tensor};
 use std::sync::Arc;
 
@@ -243,14 +243,8 @@ impl Layer for Normalization {
         vec![spec("mean", 0.0, |s| &s.mean), spec("variance", 1.0, |s| &s.variance)]
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        let x = inputs[0];
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        let x = cx.input();
         let mut dims = graph.shape(x).dims().to_vec();
         let kept = self.kept(&dims[1..].into())?;
         for (axis, dim) in dims.iter_mut().enumerate() {
@@ -258,16 +252,16 @@ impl Layer for Normalization {
                 *dim = 1;
             }
         }
-        let mean = graph.reshape(weights[0], dims.clone())?;
-        let variance = graph.reshape(weights[1], dims)?;
+        let mean = graph.reshape(cx.weight("mean")?, dims.clone())?;
+        let variance = graph.reshape(cx.weight("variance")?, dims)?;
         let deviation = graph.unary("sqrt", variance, &[])?;
         let least = graph.constant(LEAST);
         let deviation = graph.binary("maximum", deviation, least)?;
         if self.invert {
             let wide = graph.mul(x, deviation)?;
-            return graph.add(wide, mean);
+            return Ok(graph.add(wide, mean)?.into());
         }
         let centred = graph.sub(x, mean)?;
-        graph.div(centred, deviation)
+        Ok(graph.div(centred, deviation)?.into())
     }
 }

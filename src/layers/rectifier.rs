@@ -1,8 +1,8 @@
 //! Rectifiers whose slope left of zero is learned or random.
 
-use super::{Layer, Mode, Regularizer, WeightSpec};
+use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::tensor::{Initializer, Shape};
 
 /// max(x, 0) - alpha · max(-x, 0), with a learned `alpha`. He, Zhang, Ren and Sun, "Delving deep into
@@ -84,18 +84,12 @@ impl Layer for PRelu {
         vec![WeightSpec::new("alpha", shape, self.alpha_initializer, self.alpha_regularizer)]
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        let right = graph.unary("relu", inputs[0], &[])?;
-        let mirrored = graph.neg(inputs[0])?;
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        let right = graph.unary("relu", cx.input(), &[])?;
+        let mirrored = graph.neg(cx.input())?;
         let left = graph.unary("relu", mirrored, &[])?;
-        let left = graph.mul(weights[0], left)?;
-        graph.sub(right, left)
+        let left = graph.mul(cx.weight("alpha")?, left)?;
+        Ok(graph.sub(right, left)?.into())
     }
 }
 
@@ -139,24 +133,19 @@ impl Layer for RRelu {
         Ok(inputs[0].clone())
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let x = inputs[0];
-        let Some((seed, step)) = mode.random else {
-            return graph.unary("leaky_relu", x, &[0.5 * (self.lower + self.upper)]);
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let x = cx.input();
+        let Some(random) = cx.random() else {
+            let slope = 0.5 * (self.lower + self.upper);
+            return Ok(graph.unary("leaky_relu", x, &[slope])?.into());
         };
         let shape = graph.shape(x).clone();
-        let drawn = graph.random_uniform(shape, seed, step, mode.stream)?;
+        let drawn = random.uniform(graph, shape)?;
         let slope = graph.scale(drawn, self.upper - self.lower)?;
         let lower = graph.constant(self.lower);
         let slope = graph.add(slope, lower)?;
         let left = graph.mul(x, slope)?;
-        graph.select(x, x, left)
+        Ok(graph.select(x, x, left)?.into())
     }
 }

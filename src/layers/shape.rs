@@ -1,6 +1,6 @@
 //! Layers that give a sample another shape.
 
-use super::{Layer, Mode};
+use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
@@ -51,17 +51,12 @@ impl Layer for Reshape {
         self.target(&inputs[0])
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        graph.check(self.kind(), inputs)?;
-        let (batch, sample) = batch_and_sample(graph, inputs[0]);
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let (batch, sample) = batch_and_sample(graph, cx.input());
         let to = self.target(&sample)?;
-        graph.reshape(inputs[0], [&[batch], to.dims()].concat())
+        let y = graph.reshape(cx.input(), [&[batch], to.dims()].concat())?;
+        Ok(Outputs::from(y).mask(None))
     }
 }
 
@@ -96,14 +91,50 @@ impl Layer for Permute {
         Ok(self.dims.iter().map(|&d| from[d - 1]).collect::<Vec<_>>().into())
     }
 
-    fn apply(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        _mode: &Mode,
-    ) -> Result<Value> {
-        graph.transpose(inputs[0], &[&[0], self.dims.as_slice()].concat())
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        let y = graph.transpose(cx.input(), &[&[0], self.dims.as_slice()].concat())?;
+        Ok(Outputs::from(y).mask(None))
+    }
+}
+
+/// Each sample `n` times, one after the other: `[batch, d]` becomes `[batch, n, d]`. Keras' `RepeatVector`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepeatVector {
+    n: usize,
+}
+
+impl RepeatVector {
+    /// `n` times, 1 or more.
+    #[must_use]
+    pub const fn new(n: usize) -> Self {
+        Self { n }
+    }
+}
+
+impl Layer for RepeatVector {
+    fn kind(&self) -> &'static str {
+        "RepeatVector"
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        if self.n == 0 {
+            return Err(Error::parameter("n", 0, "a vector is repeated once or more"));
+        }
+        match inputs[0].dims() {
+            &[width] => Ok([self.n, width].into()),
+            _ => {
+                let detail = "samples are vectors [d]; flatten them first";
+                Err(Error::shape("repeat_vector", &[&inputs[0]], detail))
+            }
+        }
+    }
+
+    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        graph.check(self.kind(), cx.inputs())?;
+        let (batch, sample) = batch_and_sample(graph, cx.input());
+        let row = graph.reshape(cx.input(), [batch, 1, sample.len()])?;
+        let y = graph.broadcast_to(row, [batch, self.n, sample.len()])?;
+        Ok(Outputs::from(y).mask(None))
     }
 }
 

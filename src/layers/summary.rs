@@ -48,41 +48,61 @@ impl Model {
                 rows.push(vec![name, output_cell(&i.shape), "0".into(), "-".into()]);
             }
         }
-        let [mut total, mut trained] = [0, 0];
-        for (i, layer) in self.layers.iter().enumerate() {
-            let mut params = 0;
-            for weight in layer.weights() {
-                let len = weight.shape.len();
-                params = usize::saturating_add(params, len);
-                let trains = layer.trainable && weight.trainable;
-                trained = usize::saturating_add(trained, if trains { len } else { 0 });
-            }
-            total = usize::saturating_add(total, params);
-            let mut uses = self.calls.iter().filter(|call| call.layer == i).peekable();
-            let shape = uses.peek().map(|call| output_cell(&call.shape)).unwrap_or_default();
+        for block in &self.blocks {
+            let uses = &block.uses;
+            let shape = uses.first().map(|(_, outputs)| self.outputs_cell(outputs));
             let sources: Vec<String> =
-                uses.flat_map(|c| &c.inputs).map(|&t| self.source(t)).collect();
-            let name = format!("{} ({})", layer.name, layer.layer.kind());
-            rows.push(vec![name, shape, grouped(params), sources.join(", ")]);
+                uses.iter().flat_map(|(inputs, _)| inputs).map(|&t| self.origin(t)).collect();
+            let name = format!("{} ({})", block.name, block.kind);
+            let params = grouped(self.params(block.layers.iter().copied(), |_| true));
+            rows.push(vec![name, shape.unwrap_or_default(), params, sources.join(", ")]);
         }
+        let total = self.params(0..self.layers.len(), |_| true);
+        let trained = self.params(0..self.layers.len(), |is_trained| is_trained);
         let columns = if functional && !self.is_chain() { 4 } else { 3 };
         table(&format!("Model: \"{}\"\n", self.kind), &rows, columns, total, trained)
     }
 
-    /// Whether each layer takes the output of the one before it, once.
-    fn is_chain(&self) -> bool {
-        let chained = self.calls.iter().enumerate().all(|(i, call)| call.inputs == [i]);
-        self.inputs.len() == 1 && self.layers.len() == self.calls.len() && chained
+    /// The elements of the weights and states of some layers; only of those for which `counts` says so.
+    fn params(&self, layers: impl Iterator<Item = usize>, counts: impl Fn(bool) -> bool) -> usize {
+        let own = layers.flat_map(|i| {
+            let layer = &self.layers[i];
+            layer.weights().into_iter().map(|w| (layer.trainable && w.is_trained(), w.shape.len()))
+        });
+        own.filter(|&(trained, _)| counts(trained))
+            .map(|(_, len)| len)
+            .fold(0, usize::saturating_add)
     }
 
-    /// The source of a tensor, as Keras names it: the layer, which of its uses, which output of that use.
-    fn source(&self, tensor: usize) -> String {
-        let Some(call) = tensor.checked_sub(self.inputs.len()) else {
-            return format!("{}[0][0]", self.inputs[tensor].name);
-        };
-        let layer = self.calls[call].layer;
-        let uses = self.calls[..call].iter().filter(|c| c.layer == layer).count();
-        format!("{}[{uses}][0]", self.layers[layer].name)
+    /// A cell of the output column: a shape, or a list of several.
+    fn outputs_cell(&self, tensors: &[usize]) -> String {
+        let shapes = tensors.iter().filter_map(|&t| self.source(t));
+        let cells: Vec<String> = shapes.map(|(call, o)| output_cell(&call.shapes[o])).collect();
+        match cells.as_slice() {
+            [one] => one.clone(),
+            several => format!("[{}]", several.join(", ")),
+        }
+    }
+
+    /// Whether each layer takes the output of the one before it, once.
+    fn is_chain(&self) -> bool {
+        let mut last = vec![0];
+        self.inputs.len() == 1
+            && self.blocks.iter().all(|block| {
+                let [(inputs, outputs)] = block.uses.as_slice() else { return false };
+                std::mem::replace(&mut last, outputs.clone()) == *inputs
+            })
+    }
+
+    /// The origin of a tensor, as Keras names it: the layer, which of its uses, which output of that use.
+    fn origin(&self, tensor: usize) -> String {
+        if let Some(input) = self.inputs.get(tensor) {
+            return format!("{}[0][0]", input.name);
+        }
+        match self.block_of(tensor) {
+            Some((block, i, output)) => format!("{}[{i}][{output}]", block.name),
+            None => String::new(),
+        }
     }
 }
 

@@ -17,7 +17,11 @@ use std::sync::Arc;
 /// # Ok::<(), wgrad::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct SymbolicTensor(pub(super) Arc<Node>);
+pub struct SymbolicTensor {
+    pub(super) node: Arc<Node>,
+    /// Which output of the layer it is.
+    pub(super) output: usize,
+}
 
 /// The source of a symbolic tensor.
 #[derive(Debug)]
@@ -28,26 +32,32 @@ pub(super) enum Node {
     Call { layer: LayerHandle, inputs: Vec<SymbolicTensor> },
 }
 
+impl Node {
+    fn tensor(self) -> SymbolicTensor {
+        SymbolicTensor { node: Arc::new(self), output: 0 }
+    }
+}
+
 /// An input of samples of this shape (without the batch axis), as Keras' `Input`.
 #[must_use]
 pub fn input(shape: impl Into<Shape>) -> SymbolicTensor {
-    SymbolicTensor(Arc::new(Node::Input { name: None, shape: shape.into() }))
+    Node::Input { name: None, shape: shape.into() }.tensor()
 }
 
 /// An input with this name.
 #[must_use]
 pub fn input_named(name: &str, shape: impl Into<Shape>) -> SymbolicTensor {
-    SymbolicTensor(Arc::new(Node::Input { name: Some(name.into()), shape: shape.into() }))
+    Node::Input { name: Some(name.into()), shape: shape.into() }.tensor()
 }
 
-/// A layer applied to several tensors.
+/// A layer applied to several tensors: its first output; [`SymbolicTensor::output`] gives the others.
 #[must_use]
 pub fn merge<'a>(
     layer: impl Into<LayerHandle>,
     inputs: impl IntoIterator<Item = &'a SymbolicTensor>,
 ) -> SymbolicTensor {
     let inputs = inputs.into_iter().cloned().collect();
-    SymbolicTensor(Arc::new(Node::Call { layer: layer.into(), inputs }))
+    Node::Call { layer: layer.into(), inputs }.tensor()
 }
 
 impl SymbolicTensor {
@@ -57,8 +67,10 @@ impl SymbolicTensor {
         merge(layer, [self])
     }
 
-    /// Whether both are the same tensor.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// Another output of the layer that gives this tensor, counted from 0. A model refuses one that the layer does not
+    /// have.
+    #[must_use]
+    pub fn output(&self, output: usize) -> Self {
+        Self { node: self.node.clone(), output }
     }
 }

@@ -1,6 +1,5 @@
 //! A compiled model: its device, parameters and plans.
 
-use super::samples;
 use super::scaling::Scaling;
 use super::sweep::{ROLES, Sweep};
 use crate::data::TensorDataset;
@@ -90,15 +89,18 @@ impl Compiled {
         for (name, values) in this.initial_state() {
             this.store.upload(&name, &Tensor::f32([values.len()], values)?)?;
         }
+        for (name, tensor) in this.model.constants() {
+            this.store.upload(&name, &tensor)?;
+        }
         Ok(this)
     }
 
-    /// The initial contents of the buffers that training changes: parameters and the optimizer's slots.
+    /// The initial contents of the buffers that training changes: parameters, states and the optimizer's slots.
     fn initial_state(&self) -> Vec<(String, Vec<f32>)> {
         let mut state = Vec::new();
         for (i, arena) in self.layout.arenas.iter().enumerate() {
             state.push((self.layout.arena_name(i), self.layout.initial(i, self.compile.seed)));
-            for slot in self.slots().iter().filter(|_| arena.trainable) {
+            for slot in self.slots().iter().filter(|_| arena.trainable()) {
                 state.push((self.layout.slot_name(slot.name, i), vec![slot.initial; arena.len]));
             }
         }
@@ -115,8 +117,8 @@ impl Compiled {
         let slots = self.slots();
         for (i, Slot { name, .. }) in slots.iter().enumerate() {
             let twice = slots[..i].iter().any(|slot| slot.name == *name);
-            let own =
-                ["params", "frozen", "kept", "profile"].contains(name) || ROLES.contains(name);
+            let own = ["params", "frozen", "state", "constants", "kept", "profile"].contains(name)
+                || ROLES.contains(name);
             if twice || own || name.is_empty() || name.contains('/') {
                 let detail = "each slot of an optimizer has a different name, without `/`; \
                               this one is taken; rename it";
@@ -137,7 +139,7 @@ impl Compiled {
         };
         let x = self.model.inputs().iter().enumerate().map(|(i, input)| {
             let dtype =
-                if samples::ids(&self.model, i).is_some() { DType::U32 } else { DType::F32 };
+                if self.model.index_range(i).is_some() { DType::U32 } else { DType::F32 };
             TensorType { shape: one(input.shape.dims()), dtype }
         });
         let batch = Batch {

@@ -20,8 +20,9 @@ impl Compiled {
         }
         let layout = ArenaLayout::of(self.device.caps(), &model)?;
         if layout == self.layout {
-            // A layer without weights.
+            // A layer without trained weights may still depend on whether it is frozen.
             self.model = model;
+            self.release_plans();
             return Ok(());
         }
         let mut state = self.state().await?;
@@ -40,12 +41,17 @@ impl Compiled {
         fits
     }
 
-    /// Frees what depends on the layout: plans, executors, and the buffers that training changes.
-    fn release_state(&mut self, kept: &[String]) {
+    /// Frees what depends on which layers are frozen: plans and executors.
+    fn release_plans(&mut self) {
         self.executors.clear();
         self.plans.clear();
         self.pool.clear();
         self.trained = None;
+    }
+
+    /// Frees what depends on the layout: plans, executors, and the buffers that training changes.
+    fn release_state(&mut self, kept: &[String]) {
+        self.release_plans();
         for name in self.state_names(kept) {
             self.store.remove(&name);
         }

@@ -54,7 +54,7 @@ pub struct Predictor {
     device: Device,
     model: Model,
     layout: ArenaLayout,
-    /// The weights. Nothing writes them.
+    /// The weights, states and constants. Nothing writes them.
     weights: Store,
     scaling: Option<Scaling>,
     batch_size: usize,
@@ -130,18 +130,24 @@ impl Predictor {
         for (i, values) in arenas.iter().enumerate() {
             store.upload_bytes(&layout.arena_name(i), bytemuck::cast_slice(values))?;
         }
-        Ok(Self::assemble(device, model, layout, store, None))
+        Self::assemble(device, model, layout, store, None)
     }
 
-    /// A model whose weights are in `weights`, laid out as `layout` says.
+    /// A model whose weights are in `weights`, laid out as `layout` says. Its constants are added.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] if the device has no room.
     pub(crate) fn assemble(
         device: &Device,
         model: &Model,
         layout: ArenaLayout,
-        weights: Store,
+        mut weights: Store,
         scaling: Option<Scaling>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        for (name, tensor) in model.constants() {
+            weights.upload(&name, &tensor)?;
+        }
+        Ok(Self {
             device: device.of_another_owner(),
             model: model.clone(),
             layout,
@@ -151,7 +157,7 @@ impl Predictor {
             plans: Mutex::default(),
             lanes: Mutex::default(),
             turns: Semaphore::new(true, TURNS),
-        }
+        })
     }
 
     /// The most samples of a step, 256 unless set. A call with fewer samples takes a smaller step.
@@ -292,8 +298,8 @@ impl Predictor {
 
     fn make(&self, batch: &Batch, plan: Arc<Plan>, bytes: u64) -> Result<Lane> {
         let mut store = Store::new(&self.device);
-        for (i, _) in self.layout.arenas.iter().enumerate() {
-            store.share(&self.weights, &self.layout.arena_name(i))?;
+        for name in self.weights.names() {
+            store.share(&self.weights, name)?;
         }
         make_room(&mut store, batch)?;
         let executor = Executor::new(&self.device, plan, &store)?;

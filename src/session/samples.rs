@@ -82,7 +82,7 @@ pub(crate) fn check(model: &Model, features: &[Tensor]) -> Result<()> {
 /// Refuses ids if an input takes quantities, quantities if it takes ids, and ids past the end of the embedding.
 fn check_ids(model: &Model, input: usize, x: &Tensor) -> Result<()> {
     let name = &model.inputs()[input].name;
-    match (ids(model, input), x.data()) {
+    match (model.index_range(input), x.data()) {
         (None, Data::U32(_)) => {
             let detail = "samples are f32 or u8; convert them to f32";
             Err(Error::dtype(name, &[x.dtype()], detail))
@@ -102,24 +102,6 @@ fn check_ids(model: &Model, input: usize, x: &Tensor) -> Result<()> {
         }
         (None, _) => Ok(()),
     }
-}
-
-/// How many ids there are, if the samples of an input are ids.
-pub(crate) fn ids(model: &Model, input: usize) -> Option<usize> {
-    // The input, and what has its elements in another shape.
-    let mut same = vec![input];
-    let mut range = None;
-    for (i, call) in model.calls().iter().enumerate() {
-        if call.inputs.iter().any(|tensor| same.contains(tensor)) {
-            let layer = &model.layers()[call.layer].layer;
-            let own = layer.takes_indices();
-            range = own.into_iter().chain(range).min();
-            if layer.keeps_elements() {
-                same.push(model.inputs().len() + i);
-            }
-        }
-    }
-    range
 }
 
 /// The error text for features `[n, ...]` that a model of samples `wanted` does not take.

@@ -38,7 +38,7 @@ impl Compiled {
         let mut buffers = Vec::new();
         for (arena, place) in self.layout.arenas.iter().enumerate() {
             let params = self.layout.arena_name(arena);
-            for slot in self.slots().iter().filter(|_| place.trainable) {
+            for slot in self.slots().iter().filter(|_| place.trainable()) {
                 let prefix = format!("optimizer/{}/", slot.name);
                 let name = self.layout.slot_name(slot.name, arena);
                 buffers.push(StateBuffer { name, arena, prefix, padding: slot.initial });

@@ -33,7 +33,7 @@ impl Compiled {
             weights.copy_from(&self.store, &name, &name)?;
         }
         let (layout, scaling) = (self.layout.clone(), self.scaling.clone());
-        let predictor = Predictor::assemble(&self.device, &self.model, layout, weights, scaling);
+        let predictor = Predictor::assemble(&self.device, &self.model, layout, weights, scaling)?;
         Ok(predictor.batch_size(self.evaluation_batch()))
     }
 

@@ -5,7 +5,7 @@ use super::layout::{ArenaLayout, PlacedTensor};
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
-use crate::layers::{Model, Regularizer};
+use crate::layers::{Model, Outputs, Regularizer};
 use crate::optim::{ArenaGradients, GradientTransform, Optimizer, ROW, rows_of};
 use crate::tensor::{DType, Shape};
 
@@ -98,7 +98,7 @@ const TABLES: usize = 3;
 /// Builds the graph of a step over `batch`.
 ///
 /// External buffers: `{role}/x`, `{role}/y` (`x1`, `y1` and so on for further inputs and outputs),
-/// `{role}/weights`, `{role}/order` (u32 row numbers), states `params/i`, `frozen/i`, `{slot}/i` and
+/// `{role}/weights`, `{role}/order` (u32 row numbers), states `params/i`, `frozen/i`, `state/i`, `{slot}/i` and
 /// `{role}/metrics` (for each record the columns side by side, a number per sample). Step parameters: `start`
 /// (first place in the order), `record`, and while training `seed`, `step` and the optimizer's.
 ///
@@ -125,7 +125,8 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         Some(_) => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
         None => None,
     };
-    let predictions = spec.model.apply(&mut g, features, &weights, random)?;
+    let Outputs { values: predictions, state, masks } =
+        spec.model.run(&mut g, features, &[], &weights, random)?;
     if targets.is_empty() {
         for (i, &p) in predictions.iter().enumerate() {
             g.output(&format!("predictions/{i}"), p);
@@ -137,8 +138,15 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
     let penalty = g.in_layer("loss", |g| penalty(g, spec.layout, &arenas))?;
     let total = g.in_layer("loss", |g| record(g, spec, batch, penalty, &ends))?;
     if let Some(optimizer) = spec.optimizer {
+        if masks.iter().flatten().any(Option::is_some) {
+            log::warn!(
+                "an output has a mask, which its loss and metrics do not heed: masked positions count"
+            );
+        }
+        g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &weights, &state))?;
         let trained = || spec.layout.tensors.iter().zip(&weights);
-        let trained: Vec<Value> = trained().filter(|(t, _)| t.trainable).map(|(_, &w)| w).collect();
+        let trained: Vec<Value> =
+            trained().filter(|(t, _)| t.trainable()).map(|(_, &w)| w).collect();
         let grads = gradients(&mut g, total, &trained)?;
         g.in_layer(optimizer.name(), |g| {
             let penalties = penalty_gradients(g, spec.layout, penalty, &arenas)?;
@@ -221,7 +229,7 @@ pub(crate) fn penalty_gradients(
         let own = layout.tensors.iter().filter(|t| t.arena == arena);
         own.map(PlacedTensor::penalty).any(|r| r != Regularizer::default())
     };
-    let trained = (0..arenas.len()).filter(|&a| layout.arenas[a].trainable && penalised(a));
+    let trained = (0..arenas.len()).filter(|&a| layout.arenas[a].trainable() && penalised(a));
     if let Some(penalty) = penalty {
         let which: Vec<usize> = trained.collect();
         let wrt: Vec<Value> = which.iter().map(|&a| arenas[a]).collect();
@@ -289,13 +297,13 @@ fn update(
 ) -> Result<()> {
     let layout = spec.layout;
     let of_arena = |(arena, &params): (usize, &Value)| {
-        let trained = layout.tensors.iter().filter(|t| t.trainable);
+        let trained = layout.tensors.iter().filter(|t| t.trainable());
         let own = || trained.clone().zip(grads).filter(|(t, _)| t.arena == arena);
         let offsets = own().map(|(t, _)| t.offset).collect();
         let gradients = own().map(|(_, &g)| g).collect();
         ArenaGradients { arena, params, offsets, gradients, penalty: penalties[arena] }
     };
-    let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable);
+    let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable());
     let arenas: Vec<ArenaGradients> = trained.map(of_arena).collect();
     spec.gradients.build(g, optimizer, &arenas)
 }

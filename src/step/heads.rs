@@ -12,10 +12,11 @@ use crate::tensor::Shape;
 /// `None` for an input, and if a layer does not tell.
 fn last_activation(model: &Model, mut tensor: usize) -> Option<(Activation, &str, &Shape)> {
     loop {
-        let call = model.calls().get(tensor.checked_sub(model.inputs().len())?)?;
+        let (call, output) = model.source(tensor)?;
         let layer = &model.layers()[call.layer];
         if !layer.layer.keeps_elements() {
-            return layer.layer.activation().map(|a| (a, layer.name.as_str(), &call.shape));
+            let shape = &call.shapes[output];
+            return layer.layer.activation().map(|a| (a, layer.name.as_str(), shape));
         }
         tensor = *call.inputs.first()?;
     }
@@ -50,7 +51,7 @@ pub(crate) fn check(model: &Model, outputs: &[OutputSpec]) -> Result<Vec<String>
     }
     for call in model.calls() {
         let layer = &model.layers()[call.layer];
-        if layer.layer.activation().is_some_and(|a| of_one_unit(a, &call.shape)) {
+        if layer.layer.activation().is_some_and(|a| of_one_unit(a, &call.shapes[0])) {
             let name = &layer.name;
             warnings.push(format!(
                 "layer `{name}`: a softmax of one unit is the same number for every sample"

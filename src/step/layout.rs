@@ -1,13 +1,15 @@
-//! The places of parameters in their arenas.
+//! The places of parameters and states in their arenas.
 
 use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
 use crate::kernels::DeviceCaps;
-use crate::layers::{Model, NamedLayer, Regularizer, WeightSpec, stream_of};
+use crate::layers::{Model, NamedLayer, Regularizer, WeightKind, WeightSpec, stream_of};
+use std::collections::HashMap;
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
 const ALIGN: usize = 64;
 
-/// A parameter and its place.
+/// A parameter or a state, and its place.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlacedTensor {
     /// `layer/weight`.
@@ -16,8 +18,8 @@ pub struct PlacedTensor {
     pub layer: String,
     /// What the layer asks for.
     pub spec: WeightSpec,
-    /// Whether training changes it.
-    pub trainable: bool,
+    /// What changes it: a weight of a frozen layer is frozen.
+    pub kind: WeightKind,
     /// Which arena.
     pub arena: usize,
     /// First element in the arena.
@@ -27,26 +29,40 @@ pub struct PlacedTensor {
 }
 
 impl PlacedTensor {
+    /// Whether the optimizer changes it.
+    #[must_use]
+    pub fn trainable(&self) -> bool {
+        self.kind == WeightKind::Trained
+    }
+
     /// The penalty that its values add to the loss. A frozen tensor adds none, as in Keras: no step could lower it.
     #[must_use]
     pub fn penalty(&self) -> Regularizer {
-        if self.trainable { self.spec.regularizer } else { Regularizer::default() }
+        if self.trainable() { self.spec.regularizer } else { Regularizer::default() }
     }
 }
 
-/// A flat buffer of parameters.
+/// A flat buffer of parameters or states of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arena {
     /// Elements, a multiple of 64.
     pub len: usize,
-    /// Whether the optimizer updates it: trained and frozen parameters are kept apart.
-    pub trainable: bool,
+    /// What changes it: trained parameters, frozen ones and states are kept apart.
+    pub kind: WeightKind,
 }
 
-/// Parameters in flat arenas, divided only if one arena would exceed what the device binds.
+impl Arena {
+    /// Whether the optimizer updates it.
+    #[must_use]
+    pub fn trainable(&self) -> bool {
+        self.kind == WeightKind::Trained
+    }
+}
+
+/// Parameters and states in flat arenas, divided only if one arena would exceed what the device binds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArenaLayout {
-    /// Every parameter, in the model's order.
+    /// Every parameter and state, in the model's order.
     pub tensors: Vec<PlacedTensor>,
     /// The arenas.
     pub arenas: Vec<Arena>,
@@ -61,14 +77,17 @@ impl ArenaLayout {
         Self::new(model, caps.max_binding_bytes.min(caps.max_buffer_bytes))
     }
 
-    /// Places the parameters of `model` in arenas of at most `max_bytes`.
+    /// Places the parameters and states of `model` in arenas of at most `max_bytes`.
     ///
     /// # Errors
     /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself.
     pub fn new(model: &Model, max_bytes: u64) -> Result<Self> {
         let mut layout = Self::default();
         for (NamedLayer { name: layer, trainable, .. }, spec) in model.weights() {
-            let trainable = *trainable && spec.trainable;
+            let kind = match spec.kind {
+                WeightKind::Trained if !*trainable => WeightKind::Frozen,
+                kind => kind,
+            };
             let name = format!("{layer}/{}", spec.name);
             let bytes = (spec.shape.len() as u64).saturating_mul(4);
             if bytes > max_bytes / 256 * 256 {
@@ -80,13 +99,12 @@ impl ArenaLayout {
                 });
             }
             let len = spec.shape.len().next_multiple_of(ALIGN);
-            let fits = |arena: &Arena| {
-                arena.trainable == trainable && ((arena.len + len) * 4) as u64 <= max_bytes
-            };
+            let fits =
+                |arena: &Arena| arena.kind == kind && ((arena.len + len) * 4) as u64 <= max_bytes;
             // Only the last arena of each kind is filled, so places follow the model's order.
-            let last = layout.arenas.iter().rposition(|a| a.trainable == trainable);
+            let last = layout.arenas.iter().rposition(|a| a.kind == kind);
             let arena = last.filter(|&a| fits(&layout.arenas[a])).unwrap_or_else(|| {
-                layout.arenas.push(Arena { len: 0, trainable });
+                layout.arenas.push(Arena { len: 0, kind });
                 layout.arenas.len() - 1
             });
             let offset = layout.arenas[arena].len;
@@ -97,7 +115,7 @@ impl ArenaLayout {
                 name,
                 layer: layer.clone(),
                 spec,
-                trainable,
+                kind,
                 arena,
                 offset,
                 stream,
@@ -106,10 +124,14 @@ impl ArenaLayout {
         Ok(layout)
     }
 
-    /// The name of an arena's buffer: `params/0`, `frozen/1`.
+    /// The name of an arena's buffer: `params/0`, `frozen/1`, `state/2`.
     #[must_use]
     pub fn arena_name(&self, arena: usize) -> String {
-        let kind = if self.arenas[arena].trainable { "params" } else { "frozen" };
+        let kind = match self.arenas[arena].kind {
+            WeightKind::Trained => "params",
+            WeightKind::Frozen => "frozen",
+            WeightKind::State => "state",
+        };
         format!("{kind}/{arena}")
     }
 
@@ -119,16 +141,43 @@ impl ArenaLayout {
         format!("{slot}/{arena}")
     }
 
-    /// The number of all parameters.
+    /// The number of all parameters and elements of states.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tensors.iter().map(|t| t.spec.shape.len()).sum()
     }
 
-    /// Whether the model has no parameters.
+    /// Whether the model has no parameters and no states.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
+    }
+
+    /// Gives the arenas of states the values `new` by name. A tensor that has none keeps its value. `arenas` and
+    /// `tensors` are the present values, in the layout's order.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    pub(crate) fn update_states(
+        &self,
+        g: &mut Graph,
+        arenas: &[Value],
+        tensors: &[Value],
+        new: &[(String, Value)],
+    ) -> Result<()> {
+        let new: HashMap<&str, Value> = new.iter().map(|(name, v)| (name.as_str(), *v)).collect();
+        for (i, arena) in self.arenas.iter().enumerate() {
+            let own = || self.tensors.iter().zip(tensors).filter(|(t, _)| t.arena == i);
+            let newest = |t: &PlacedTensor| new.get(t.name.as_str()).copied();
+            if arena.kind != WeightKind::State || !own().any(|(t, _)| newest(t).is_some()) {
+                continue;
+            }
+            let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
+            let values: Vec<Value> = own().map(|(t, &old)| newest(t).unwrap_or(old)).collect();
+            let packed = g.pack(arena.len, &offsets, &values)?;
+            g.update(arenas[i], packed)?;
+        }
+        Ok(())
     }
 
     /// The initial values of an arena, zero between tensors.

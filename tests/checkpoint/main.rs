@@ -11,6 +11,7 @@ mod others;
 mod partial;
 mod replaced;
 mod resume;
+mod states;
 #[path = "../support/mod.rs"]
 mod support;
 mod weights;

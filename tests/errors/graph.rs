@@ -62,8 +62,7 @@ const BUILDERS: &[(&str, Build)] = &[
     }),
     ("Model::apply", |g, _, v| Ok(model()?.apply(g, &[v], &[], None)?[0])),
     ("Flatten::apply", |g, _, v| {
-        let mode = wgrad::layers::Mode { random: None, stream: 0 };
-        Layer::apply(&Flatten, g, &[v], &[], &mode)
+        Ok(Layer::apply(&Flatten, g, &wgrad::layers::Context::new("flatten", &[v]))?.values[0])
     }),
 ];
 
@@ -228,11 +227,9 @@ impl Layer for Nothing {
     fn apply(
         &self,
         _graph: &mut Graph,
-        inputs: &[Value],
-        _weights: &[Value],
-        _mode: &wgrad::layers::Mode,
-    ) -> Result<Value> {
-        Ok(inputs[0])
+        cx: &wgrad::layers::Context,
+    ) -> Result<wgrad::layers::Outputs> {
+        Ok(cx.input().into())
     }
 }
 

@@ -20,15 +20,22 @@ def array(values):
     return {"shape": list(values.shape), "data": short(values)}
 
 
-def record(name, layer, inputs, weights=()):
-    """A layer with its inputs: one array, or a list for layers that join several."""
+def record(name, layer, inputs, weights=(), training=None):
+    """A layer with its inputs: one array, or a list for layers that join several.
+
+    Layers that train otherwise than they evaluate say which; then new values of states are recorded too."""
     several = len(inputs) > 1
     layer.build([x.shape for x in inputs] if several else inputs[0].shape)
     layer.set_weights(list(weights))
     values = [v.value for v in layer.trainable_variables]
+    states = [v.value for v in layer.non_trainable_variables]
+    how = {} if training is None else {"training": training}
+
+    def call(trainable, xs):
+        return layer.stateless_call(trainable, states, list(xs) if several else xs[0], **how)
 
     def forward(trainable, xs):
-        return layer.stateless_call(trainable, [], list(xs) if several else xs[0])[0]
+        return call(trainable, xs)[0]
 
     y = forward(values, inputs)
     upstream = Inputs(42).normal(*y.shape)
@@ -47,6 +54,9 @@ def record(name, layer, inputs, weights=()):
     if all(x.dtype == np.float32 for x in inputs):  # numbers of rows have no gradient
         grads = jax.grad(total, argnums=1)(values, list(inputs))
         entry["input_grads"] = [array(g) for g in grads]
+    if training is not None:
+        entry["training"] = training
+        entry["states"] = [array(s) for s in call(values, inputs)[1]]
     if weights:
         entry["weight_grads"] = [array(g) for g in jax.grad(total)(values, list(inputs))]
     return entry
@@ -59,7 +69,10 @@ def record_layers():
     joined = inputs.normal(2, 2, 3), inputs.normal(2, 4, 3)
     ids = np.asarray([[3, 0, 3], [1, 3, 0]], dtype=np.int32)
     layers = keras.layers
-    return [
+    padded = np.where(np.asarray([[[1], [0], [1]], [[0], [1], [0]]]) == 1, joined[1][:, :3], 0.5)
+    padded = padded.astype(np.float32)
+    rows = Inputs(43).normal(5, 3) + np.asarray([0.0, 2.0, -3.0], np.float32)
+    first = [
         record("prelu", layers.PReLU(), [inputs.normal(3, 4)], [inputs.uniform(4, high=0.5)]),
         record(
             "prelu, a slope per element of [2, 3]",
@@ -78,6 +91,38 @@ def record_layers():
         record("permute [3, 1, 2]", layers.Permute((3, 1, 2)), [cube]),
         record("reshape [4, 6]", layers.Reshape((4, 6)), [cube]),
         record("reshape [-1, 8]", layers.Reshape((-1, 8)), [cube]),
+    ]
+    return first + [
+        record("subtract", layers.Subtract(), [a, b]),
+        record("maximum", layers.Maximum(), [a, b, c]),
+        record("minimum", layers.Minimum(), [a, b, c]),
+        record(
+            "dot, axes 2 and 1",
+            layers.Dot((2, 1)),
+            [inputs.normal(2, 4, 3), inputs.normal(2, 3, 5)],
+        ),
+        record("dot, normalised", layers.Dot((1, 2), normalize=True), [a, inputs.normal(2, 4, 3)]),
+        record("repeat_vector", layers.RepeatVector(3), [a]),
+        record("masking", layers.Masking(0.5), [padded]),
+        record(
+            "time_distributed",
+            layers.TimeDistributed(layers.Dense(2)),
+            [joined[1]],
+            [inputs.normal(3, 2), inputs.normal(2)],
+        ),
+    ] + [
+        record(
+            f"batch_normalization, {'training' if training else 'evaluation'}, {name}",
+            layers.BatchNormalization(**settings),
+            [x],
+            [inputs.uniform(x.shape[-1], low=0.5, high=2.0) for _ in range(4)],
+            training,
+        )
+        for training in [True, False]
+        for name, settings, x in [
+            ("defaults", {}, rows),
+            ("momentum 0.5, epsilon 0.1", {"momentum": 0.5, "epsilon": 0.1}, joined[1]),
+        ]
     ]
 
 

@@ -57,7 +57,7 @@ fn ids_past_the_table_are_its_last_row() {
 #[test]
 fn the_table_starts_uniform_as_in_keras() {
     let spec = Embedding::new(1000, 30).weights(&[Shape::from([7])]).remove(0);
-    assert_eq!((spec.name, spec.shape.dims()), ("embeddings", &[1000, 30][..]));
+    assert_eq!((&*spec.name, spec.shape.dims()), ("embeddings", &[1000, 30][..]));
     assert_eq!((spec.fan_in, spec.fan_out), (1000, 30));
     let values = spec.initializer.fill(30_000, spec.fan_in, spec.fan_out, 0, 0);
     assert!(values.iter().all(|v| (-0.05..0.05).contains(v)));

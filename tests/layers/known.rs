@@ -35,17 +35,51 @@ fn layer(entry: &Json) -> anyhow::Result<LayerHandle> {
         ("Concatenate", "concatenate, axis 1") => Concatenate::new(1).into(),
         ("Permute", "permute [2, 1]") => Permute::new([2, 1]).into(),
         ("Permute", "permute [3, 1, 2]") => Permute::new([3, 1, 2]).into(),
+        ("Subtract", _) => Subtract.into(),
+        ("Maximum", _) => Maximum.into(),
+        ("Minimum", _) => Minimum.into(),
+        ("Dot", "dot, axes 2 and 1") => Dot::new([2, 1]).into(),
+        ("Dot", "dot, normalised") => Dot::new([1, 2]).normalize(true).into(),
+        ("RepeatVector", _) => RepeatVector::new(3).into(),
+        ("Masking", _) => Masking::new(0.5).into(),
+        ("TimeDistributed", _) => TimeDistributed::new(Dense::new(2)).into(),
+        ("BatchNormalization", name) if name.ends_with("defaults") => {
+            BatchNormalization::new().into()
+        }
+        ("BatchNormalization", _) => BatchNormalization::new().momentum(0.5).epsilon(0.1).into(),
         ("Reshape", "reshape [4, 6]") => Reshape::new([4, 6]).into(),
         ("Reshape", "reshape [-1, 8]") => Reshape::new([-1, 8]).into(),
         other => bail!("no layer {other:?}"),
     })
 }
 
+/// Seed and step of a training step.
+fn words(g: &mut Graph, trains: bool) -> Result<Option<(Value, Value)>> {
+    let mut word = |name| g.step_param(name, DType::U32);
+    Ok(if trains { Some((word("seed")?, word("step")?)) } else { None })
+}
+
+/// The new states that a training step of one layer gives.
+fn new_states(model: &Model, x: &Tensor, w: &[Tensor]) -> Result<Vec<Tensor>> {
+    let mut g = Graph::new();
+    let input = g.input("x", x.shape(), DType::F32);
+    let names: Vec<String> = (0..w.len()).map(|i| format!("w{i}")).collect();
+    let values: Vec<Value> =
+        names.iter().zip(w).map(|(name, t)| g.input(name, t.shape(), DType::F32)).collect();
+    let random = words(&mut g, true)?;
+    for (name, value) in model.run(&mut g, &[input], &[], &values, random)?.state {
+        g.output(&name, value);
+    }
+    let fed: Vec<(&str, &Tensor)> =
+        names.iter().map(String::as_str).zip(w).chain([("x", x)]).collect();
+    run(&g, &fed, &[])
+}
+
 #[test]
 fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
     let all = recorded()?;
     let entries = list(&all, "layers")?;
-    ensure!(entries.len() >= 12, "{} layers are recorded", entries.len());
+    ensure!(entries.len() >= 24, "{} layers are recorded", entries.len());
     for entry in entries {
         let name = text(entry, "name")?;
         let ids = text(entry, "layer")? == "Embedding";
@@ -63,20 +97,36 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
         let model = Model::new(&inputs, [&merge(layer(entry)?, &inputs)])?;
         ensure!(model.layers()[0].layer.kind() == text(entry, "layer")?, "{name}: its kind");
 
-        let build = |g: &mut Graph, x: &[Value], w: &[Value]| model.apply(g, x, w, None);
+        let trains = entry["training"] == true;
+        let build = |g: &mut Graph, x: &[Value], w: &[Value]| {
+            let random = words(g, trains)?;
+            Ok(model.run(g, x, &[], w, random)?.values)
+        };
         let got = differentiate(&refs(&x), &refs(&w), [0; 2], Some(&dy), build)?;
+        if trains {
+            let new = new_states(&model, &x[0], &w)?;
+            let want = list(entry, "states")?;
+            ensure!(new.len() == want.len() && !new.is_empty(), "{name}: states");
+            for (new, want) in new.iter().zip(want) {
+                agree(&format!("{name}, state"), new.as_f32()?, &widen(&data(want)?), 1e-6, 2e-7);
+            }
+        }
         let y = &got.outputs[0];
         ensure!(*y.shape() == shape(&entry["y"])?, "{name}: shape {}", y.shape());
         let none = vec![];
         let grads = |key: &str| entry[key].as_array().unwrap_or(&none).clone();
         let want = [vec![entry["y"].clone()], grads("input_grads"), grads("weight_grads")].concat();
         let numbers = got.inputs.iter().filter(|d| !d.is_empty()).map(Vec::as_slice);
-        let weights = got.weights.iter().map(Vec::as_slice);
+        // States have no gradient.
+        let trained = grads("weight_grads").len();
+        let weights = got.weights.iter().map(Vec::as_slice).take(trained);
         let got: Vec<&[f32]> = std::iter::once(got.y()).chain(numbers).chain(weights).collect();
         ensure!(want.len() == got.len(), "{name}: {} tensors are recorded", want.len());
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-            // Sums of a few products of numbers near 1, each rounded to 6e-8.
-            agree(&format!("{name}, {i}"), got, &widen(&data(want)?), 1e-6, 2e-7);
+            // Sums of a few products of numbers near 1, each rounded to 6e-8. Keras normalises by x · s + (beta - mean · s)
+            // with s = gamma / sqrt(variance + epsilon): terms of up to 8, which cancel.
+            let atol = if text(entry, "layer")? == "BatchNormalization" { 2e-6 } else { 2e-7 };
+            agree(&format!("{name}, {i}"), got, &widen(&data(want)?), 1e-6, atol);
         }
     }
     Ok(())

@@ -49,7 +49,7 @@ fn layer_normalization_agrees_with_the_oracle_in_value_and_gradient() {
             let layer = layer.scale(scale).center(center);
             let x = numbers(shape, 1);
             let specs = layer.weights(&samples(&[&x]));
-            let names: Vec<&str> = specs.iter().map(|s| s.name).collect();
+            let names: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
             let all = [("gamma", scale), ("beta", center)];
             let expected: Vec<&str> = all.iter().filter(|a| a.1).map(|a| a.0).collect();
             assert_eq!(names, expected);
@@ -80,7 +80,7 @@ fn rms_normalization_agrees_with_the_oracle_in_value_and_gradient() {
         let layer = RmsNormalization::new().axes(given).epsilon(1e-2);
         let (x, scale) = (numbers(shape, 4), numbers(&row(shape, axes), 5));
         let specs = layer.weights(&samples(&[&x]));
-        assert_eq!((specs.len(), specs[0].name), (1, "scale"));
+        assert_eq!((specs.len(), specs[0].name.as_str()), (1, "scale"));
         let step = layer_step(&layer, &[&x], &[&scale], None).unwrap();
         let name = format!("rms normalization {shape:?} {given:?}");
         check_gradients(&name, &step, &[&x, &scale], |at| {

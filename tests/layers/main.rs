@@ -1,11 +1,15 @@
 //! Layers and models on a graph: values and gradients against the oracle, random layers against its numbers, and
 //! what is refused.
 
+mod batch_normalization;
+mod contract;
 mod embedding;
 mod known;
 mod layer_normalization;
+mod masking;
 mod merge;
 mod models;
+mod nested;
 mod noise;
 mod normalization;
 #[path = "../recording/mod.rs"]
@@ -14,6 +18,7 @@ mod rectifier;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod shape;
+mod small;
 #[path = "../support/mod.rs"]
 mod support;
 mod training;
@@ -24,7 +29,7 @@ use reference::random::{box_muller, threefry2x32, uniform, unit_interval};
 use support::{run, says};
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Graph, Value};
-use wgrad::layers::Mode;
+use wgrad::layers::{Context, Outputs, Random};
 use wgrad::prelude::*;
 use wgrad::{Error, Result};
 
@@ -106,13 +111,20 @@ fn layer_step(
     let [stream, seed, step] = random.unwrap_or_default();
     differentiate(inputs, weights, [seed, step], None, |g, x, w| {
         let random = match random {
-            Some(_) => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
+            Some(_) => {
+                let [seed, step] = ["seed", "step"].map(|word| g.step_param(word, DType::U32));
+                Some(Random { seed: seed?, step: step?, stream })
+            }
             None => None,
         };
-        let shape = layer.output_shape(&samples(inputs))?;
-        let y = layer.apply(g, x, w, &Mode { random, stream })?;
-        assert_eq!(&g.shape(y).dims()[1..], shape.dims(), "{layer:?} says its shape");
-        Ok(vec![y])
+        let declared = layer.outputs(&samples(inputs))?;
+        let cx = Context::new("layer", x).tensors(&layer.weights(&samples(inputs)), w);
+        let outputs = layer.apply(g, &cx.training_with(random))?;
+        assert_eq!(outputs.values.len(), declared.len(), "{layer:?} says its outputs");
+        for (&y, ty) in outputs.values.iter().zip(&declared) {
+            assert_eq!(&g.shape(y).dims()[1..], ty.shape.dims(), "{layer:?} says its shape");
+        }
+        Ok(outputs.values)
     })
 }
 

@@ -1,4 +1,4 @@
-//! Add, Multiply, Average and Concatenate.
+//! Add, Subtract, Multiply, Average, Maximum, Minimum and Concatenate.
 
 use super::*;
 use reference::linalg::{broadcast_shape, broadcast_to, concatenate};
@@ -7,11 +7,13 @@ use reference::linalg::{broadcast_shape, broadcast_to, concatenate};
 type Fold = fn(f64, f64) -> f64;
 
 /// Each layer with the same in f64, and whether the result is then divided by the count.
-fn elementwise() -> [(LayerHandle, Fold, bool); 3] {
+fn elementwise() -> [(LayerHandle, Fold, bool); 5] {
     [
         (Add.into(), |a, b| a + b, false),
         (Multiply.into(), |a, b| a * b, false),
         (Average.into(), |a, b| a + b, true),
+        (Maximum.into(), f64::max, false),
+        (Minimum.into(), f64::min, false),
     ]
 }
 
@@ -49,6 +51,38 @@ fn sums_products_and_means_agree_with_the_oracle() {
                 total.iter().map(|v| v / count).collect()
             });
         }
+    }
+}
+
+#[test]
+fn differences_are_of_exactly_two() {
+    for shapes in [[&[3, 7][..], &[3, 7]], [&[3, 5, 7], &[3, 1, 7]], [&[1, 1], &[1, 4]]] {
+        let x: Vec<Tensor> = shapes.iter().zip(1..).map(|(s, i)| numbers(s, i)).collect();
+        let model = merged(Subtract, &samples(&refs(&x))).unwrap();
+        let step = model_step(&model, &refs(&x), &[], None).unwrap();
+        let to = broadcast_shape(shapes[0], shapes[1]).unwrap();
+        check_gradients(&format!("difference of {shapes:?}"), &step, &refs(&x), |at| {
+            let spread = |i: usize| broadcast_to(&at[i], shapes[i], &to);
+            spread(0).iter().zip(spread(1)).map(|(a, b)| a - b).collect()
+        });
+    }
+    let three: &[&[usize]] = &[&[3], &[3], &[3]];
+    refused(Subtract, &three[..1], &["layer `subtract`", "inputs = 1", "exactly two"]);
+    refused(Subtract, three, &["layer `subtract`", "inputs = 3", "exactly two"]);
+    refused(Subtract, &[&[3], &[4]], &["layer `subtract`", "[3], [4]", "equal or 1"]);
+}
+
+/// A derivative at a tie is each library's own choice.
+#[test]
+fn of_equal_elements_the_first_has_the_gradient() {
+    let x = [Tensor::f32([1, 2], [1.0, 5.0]).unwrap(), Tensor::f32([1, 2], [1.0, 4.0]).unwrap()];
+    for (layer, second) in [(LayerHandle::from(Maximum), [1.0, 0.0]), (Minimum.into(), [0.0, 1.0])]
+    {
+        let model = merged(layer, &samples(&refs(&x))).unwrap();
+        let step = model_step(&model, &refs(&x), &[], None).unwrap();
+        let dy = upstream(0, 2);
+        assert_eq!(step.inputs[0], [dy[0], second[0] * dy[1]]);
+        assert_eq!(step.inputs[1], [0.0, second[1] * dy[1]]);
     }
 }
 
@@ -106,6 +140,8 @@ fn shapes_that_do_not_fit_name_the_layer_and_all_shapes() {
         (LayerHandle::from(Add), "add"),
         (Multiply.into(), "multiply"),
         (Average.into(), "average"),
+        (Maximum.into(), "maximum"),
+        (Minimum.into(), "minimum"),
     ] {
         let layer = || layer.clone();
         let prefix = format!("layer `{name}`");

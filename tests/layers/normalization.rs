@@ -65,8 +65,8 @@ fn it_agrees_with_the_oracle_in_value_and_gradient() {
             let x = numbers(dims, 1);
             let specs = layer.weights(&samples(&[&x]));
             let shape: Vec<usize> = kept.iter().map(|&axis| dims[axis]).collect();
-            assert_eq!([specs[0].name, specs[1].name], ["mean", "variance"]);
-            assert!(specs.iter().all(|s| s.shape.dims() == shape && !s.trainable));
+            assert_eq!([&*specs[0].name, &*specs[1].name], ["mean", "variance"]);
+            assert!(specs.iter().all(|s| s.shape.dims() == shape && !s.is_trained()));
             let mean = numbers(&shape, 2);
             let variance =
                 Tensor::f32(&shape[..], uniform(3, mean.shape().len(), 0.5, 2.0)).unwrap();
@@ -240,8 +240,8 @@ impl Layer for Miscounted {
             wgrad::layers::WeightSpec::new("w", [3], Initializer::Zeros, Regularizer::default());
         vec![spec.values(vec![1.0; self.0])]
     }
-    fn apply(&self, g: &mut Graph, x: &[Value], w: &[Value], _mode: &Mode) -> Result<Value> {
-        g.add(x[0], w[0])
+    fn apply(&self, g: &mut Graph, cx: &Context) -> Result<Outputs> {
+        Ok(g.add(cx.input(), cx.weight("w")?)?.into())
     }
 }
 

@@ -24,7 +24,7 @@ fn prelu_agrees_with_the_oracle_in_value_and_gradient() {
         let x = numbers(shape, 1);
         let specs = layer.weights(&samples(&[&x]));
         assert_eq!(specs.len(), 1);
-        assert_eq!((specs[0].name, specs[0].shape.dims()), ("alpha", alpha));
+        assert_eq!((&*specs[0].name, specs[0].shape.dims()), ("alpha", alpha));
         let slopes = numbers(alpha, 2);
         let step = layer_step(&layer, &[&x], &[&slopes], None).unwrap();
         check_gradients(&format!("PReLU {shape:?} {shared:?}"), &step, &[&x, &slopes], |at| {

@@ -81,7 +81,7 @@ fn a_dense_layer_takes_the_last_of_many_axes() -> Result<()> {
         .add(Flatten)
         .add(Dense::new(2));
     let built = model.build()?;
-    let shapes: Vec<Shape> = built.calls().iter().map(|call| call.shape.clone()).collect();
+    let shapes: Vec<Shape> = built.calls().iter().map(|call| call.shapes[0].clone()).collect();
     assert_eq!(shapes, [[4, 3].into(), [12].into(), Shape::from([2])]);
     let mut trainer = compile(&model, Compile::new(Sgd::new(0.2), Loss::MeanSquaredError));
     let predict = |w: &[Vec<f64>]| {

@@ -6,7 +6,7 @@ use support::run;
 use wgrad::Result;
 use wgrad::autodiff::gradients;
 use wgrad::graph::Graph;
-use wgrad::layers::Mode;
+use wgrad::layers::{Context, Random};
 
 /// Shuffling, dropout and a short batch: everything that draws numbers.
 fn trained(seed: u64, rate: f32) -> Trainer {
@@ -71,8 +71,9 @@ fn dropped(rate: f32, stream: u32, step: u32, x: &Tensor) -> (Vec<f32>, Vec<f32>
     let input = g.input("x", x.shape(), DType::F32);
     let seed = g.step_param("seed", DType::U32).unwrap();
     let counter = g.step_param("step", DType::U32).unwrap();
-    let mode = Mode { random: Some((seed, counter)), stream };
-    let y = Dropout::new(rate).apply(&mut g, &[input], &[], &mode).unwrap();
+    let cx = Context::new("dropout", &[input]);
+    let cx = cx.training_with(Some(Random { seed, step: counter, stream }));
+    let y = Dropout::new(rate).apply(&mut g, &cx).unwrap().values[0];
     let upstream = g.input("upstream", x.shape(), DType::F32);
     let weighted = g.mul(y, upstream).unwrap();
     let total = g.sum(weighted, &[], false).unwrap();

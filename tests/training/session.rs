@@ -290,3 +290,33 @@ fn memory_is_refused_before_it_is_taken() -> Result<()> {
     says(&error.unwrap_err(), &["large", "memory"]);
     Ok(())
 }
+
+#[test]
+fn states_follow_the_batches_of_a_session() -> Result<()> {
+    let model = Sequential::new([3])
+        .add(Dense::new(6))
+        .add(BatchNormalization::default())
+        .add(Dense::new(1))
+        .build()?;
+    let mut trainer =
+        model.compile(device(), Compile::new(Sgd::new(0.05), Loss::MeanSquaredError))?;
+    let mut session = Session::new(device(), 0);
+    let own = session.add("net", &model)?;
+    let before = bits(&session.weights(own)?);
+    let step = regress(&mut session, "train", own, Sgd::new(0.05))?;
+    for i in 0..4 {
+        let (x, y) = batch(i);
+        session.run(step, &[("x", &x), ("y", &y)])?;
+        trainer.train_on_batch(&TensorDataset::new(x, y)?)?;
+    }
+    assert_eq!(session.weights(own)?, trainer.weights()?);
+    let names: Vec<String> = trainer.weights()?.into_iter().map(|(name, _)| name).collect();
+    assert!(names.iter().any(|name| name.contains("moving_mean")), "{names:?}");
+    assert_ne!(bits(&session.weights(own)?), before);
+    // The statistics are part of what predicts.
+    let (x, _) = batch(9);
+    let wanted = trainer.predict(&x)?;
+    assert_eq!(trainer.predictor()?.predict(&x)?, wanted);
+    assert_eq!(session.predictor(own)?.predict(&x)?, wanted);
+    Ok(())
+}

@@ -1,10 +1,10 @@
 //! Builds a step of a session.
 
-use super::{ModelId, OptimizerId, Session, input_buffer};
+use super::{ModelId, OptimizerId, Placed, Session, input_buffer};
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
-use crate::layers::stream_of;
+use crate::layers::{Outputs, stream_of};
 use crate::losses::Loss;
 use crate::optim::ArenaGradients;
 use crate::step::{penalty, penalty_gradients};
@@ -23,6 +23,8 @@ pub struct StepBuilder<'s> {
     models: Vec<Option<Weights>>,
     /// The optimizer that updates each model.
     updated: Vec<Option<usize>>,
+    /// Whether the states of each model change.
+    changed: Vec<bool>,
     optimizers: Vec<usize>,
     /// Random tensors so far.
     draws: u32,
@@ -62,6 +64,7 @@ impl<'s> StepBuilder<'s> {
             inputs: Vec::new(),
             models: vec![None; count],
             updated: vec![None; count],
+            changed: vec![false; count],
             optimizers: Vec::new(),
             draws: 0,
         }
@@ -131,8 +134,17 @@ impl<'s> StepBuilder<'s> {
             true => Some(self.random()?),
             false => None,
         };
-        let model = &self.session.models[i].model;
-        model.apply(&mut self.graph, inputs, &weights.tensors, random)
+        let Placed { model, layout, name } = &self.session.models[i];
+        let Outputs { values, state, .. } =
+            model.run(&mut self.graph, inputs, &[], &weights.tensors, random)?;
+        if training && !state.is_empty() {
+            if std::mem::replace(&mut self.changed[i], true) {
+                let detail = "it changes its state in this step already; apply it once with `training`";
+                return Err(Error::parameter("training", name, detail));
+            }
+            layout.update_states(&mut self.graph, &weights.arenas, &weights.tensors, &state)?;
+        }
+        Ok(values)
     }
 
     /// The weights of a model, in the order of [`Session::weights`].
@@ -187,7 +199,7 @@ impl<'s> StepBuilder<'s> {
             }
             let weights = self.placed_at(m)?;
             let tensors = || placed.layout.tensors.iter().zip(&weights.tensors);
-            let trained = || tensors().filter(|(t, _)| t.trainable);
+            let trained = || tensors().filter(|(t, _)| t.trainable());
             let wrt: Vec<Value> = trained().map(|(_, &w)| w).collect();
             if !self.depends(loss, &wrt) {
                 let detail =

@@ -116,7 +116,7 @@ impl Placed {
     /// The arenas that training changes.
     fn trained(&self) -> impl Iterator<Item = usize> + '_ {
         let arenas = self.layout.arenas.iter().enumerate();
-        arenas.filter(|(_, arena)| arena.trainable).map(|(i, _)| i)
+        arenas.filter(|(_, arena)| arena.trainable()).map(|(i, _)| i)
     }
 }
 
@@ -180,6 +180,14 @@ impl Session {
         for i in 0..placed.layout.arenas.len() {
             let values = placed.layout.initial(i, self.seed);
             self.store.upload_bytes(&placed.buffer(i), bytemuck::cast_slice(&values))?;
+        }
+        for (constant, tensor) in model.constants() {
+            let others = self.models.iter().flat_map(|other| other.model.constants());
+            if others.into_iter().any(|(own, other)| own == constant && other != tensor) {
+                let detail = "another model has another constant of this name; rename its layer";
+                return Err(Error::parameter("constant", constant, detail));
+            }
+            self.store.upload(&constant, &tensor)?;
         }
         self.models.push(placed);
         Ok(ModelId(self.new_id(self.models.len())))
@@ -390,7 +398,7 @@ impl Session {
             weights.copy_from(&self.store, &placed.buffer(i), &placed.layout.arena_name(i))?;
         }
         let layout = placed.layout.clone();
-        Ok(Predictor::assemble(&self.device, &placed.model, layout, weights, None))
+        Predictor::assemble(&self.device, &placed.model, layout, weights, None)
     }
 
     /// The id of the last of `count` things.
