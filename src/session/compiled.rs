@@ -138,8 +138,7 @@ impl Compiled {
             _ => TensorType::f32(one(shape.dims())),
         };
         let x = self.model.inputs().iter().enumerate().map(|(i, input)| {
-            let dtype =
-                if self.model.index_range(i).is_some() { DType::U32 } else { DType::F32 };
+            let dtype = if self.model.index_range(i).is_some() { DType::U32 } else { DType::F32 };
             TensorType { shape: one(input.shape.dims()), dtype }
         });
         let batch = Batch {

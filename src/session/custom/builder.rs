@@ -139,7 +139,8 @@ impl<'s> StepBuilder<'s> {
             model.run(&mut self.graph, inputs, &[], &weights.tensors, random)?;
         if training && !state.is_empty() {
             if std::mem::replace(&mut self.changed[i], true) {
-                let detail = "it changes its state in this step already; apply it once with `training`";
+                let detail =
+                    "it changes its state in this step already; apply it once with `training`";
                 return Err(Error::parameter("training", name, detail));
             }
             layout.update_states(&mut self.graph, &weights.arenas, &weights.tensors, &state)?;
