@@ -35,6 +35,7 @@
 //! | [`layers`], [`activations`] | layers, and the models that are made of them |
 //! | [`losses`], [`metrics`], [`optim`] | what [`Compile`](train::Compile) takes |
 //! | [`train`] | [`Compile`](train::Compile), [`Trainer`](train::Trainer), [`Fit`](train::Fit) and the numbers that they give |
+//! | [`session`] | [`Session`](session::Session): several models and optimizers in a loop of one's own; [`Predictor`](session::Predictor) |
 //! | [`callbacks`] | early stopping, schedules, logs, checkpoints while training |
 //! | `checkpoint` | weights by name, from other libraries too (not on wasm32) |
 //! | `plot` | pictures (feature `plot`) |
@@ -52,8 +53,8 @@
 //! | [`data::Dataset`] | samples that are read when they are needed |
 //!
 //! Layers and optimizers build nodes of a [`graph::Graph`]; [`graph::Graph::unary`] lists the elementwise functions.
-//! [`autodiff`] gives the gradients. A training loop by hand uses these, and [`passes`], [`plan`] and
-//! [`gpu::Executor`]: the example `custom_loop` has one.
+//! [`autodiff`] gives the gradients. A training loop by hand uses [`session::Session`]: the examples `gan` and
+//! `custom_loop` have one.
 //!
 //! # Inside
 //!
@@ -84,6 +85,7 @@ pub mod callbacks;
 pub mod checkpoint;
 pub mod data;
 pub mod error;
+mod feed;
 #[cfg(not(target_arch = "wasm32"))]
 mod files;
 pub mod gpu;
@@ -99,6 +101,8 @@ pub mod plan;
 #[cfg(feature = "plot")]
 pub mod plot;
 pub mod prelude;
+pub mod session;
+mod step;
 pub mod tensor;
 pub mod train;
 

@@ -31,8 +31,9 @@ pub use crate::optim::schedule::{
     PiecewiseConstantDecay, PolynomialDecay,
 };
 pub use crate::optim::{Adagrad, Adam, AdamW, Clip, Optimizer, RmsProp, Schedule, Sgd};
+pub use crate::session::Session;
 pub use crate::tensor::{DType, Data, Initializer, Shape, Tensor};
 pub use crate::train::{
-    BatchEnd, Compile, Epoch, Evaluation, Features, Fit, FitInfo, History, Profile, Trainer,
-    Verbose,
+    BatchEnd, Compile, Epoch, Evaluation, Features, Fit, FitInfo, History, Predictor, Profile,
+    Trainer, Verbose,
 };

@@ -98,6 +98,15 @@ fn the_hand_written_loop_agrees_with_fit() -> Result<()> {
 }
 
 #[test]
+fn generated_points_lie_where_real_ones_do() -> Result<()> {
+    let result = run("gan", &["--epochs", "100", "--svg"])?;
+    for (real, fake) in [("real_x", "fake_x"), ("real_y", "fake_y")] {
+        ensure!((result[real] - result[fake]).abs() <= 0.2, "{result:?}");
+    }
+    Ok(())
+}
+
+#[test]
 fn activations_take_what_every_example_takes() -> Result<()> {
     let result = run("activations", &["--seed", "1", "--epochs", "2", "--svg"])?;
     ensure!(result["activations"] == 17.0, "{result:?}");

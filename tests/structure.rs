@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 
 /// Each module of `src/`, and the modules that its code may name beside itself. Dependencies point one way:
 ///
-/// error < tensor < kernels < graph < ops < {autodiff, passes} < plan < gpu < train
+/// error < tensor < kernels < graph < ops < {autodiff, passes} < plan < gpu
+///
+/// and over these the rooms of training:
+///
+/// step < session < feed < train < checkpoint < callbacks
 ///
 /// `data` is beside the graph and only uses tensors; layers, losses, metrics and optimizers are composites over the
 /// graph builder.
@@ -27,14 +31,48 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("losses", &["error", "tensor", "graph", "ops"]),
     ("metrics", &["error", "tensor", "graph", "ops", "losses"]),
     ("optim", &["error", "tensor", "graph", "ops", "autodiff"]),
-    // Files for the trainer, which reads and writes them through its own methods; `gpu` for `block_on`.
-    ("checkpoint", &["error", "files", "tensor", "data", "gpu", "layers", "train"]),
+    // What a step computes. It knows no devices.
+    ("step", &STEP),
+    // Plans, executors, memory and weights on a device. It knows no epochs and no callbacks.
+    ("session", &SESSION),
+    // Samples on their way to the device.
+    ("feed", &["error", "tensor", "graph", "data", "losses", "metrics", "step", "session"]),
+    // The loop, and the contract of callbacks. It knows no files.
+    ("train", &TRAIN),
+    // Files for the trainer, which knows nothing of them; `gpu` for `block_on`.
+    ("checkpoint", &["error", "files", "tensor", "data", "gpu", "layers", "step", "train"]),
+    // What the loop calls, by its contract alone.
+    ("callbacks", &["error", "files", "tensor", "step", "train"]),
     // Pictures of plain data; they know nothing of training.
     ("plot", &["error", "files"]),
 ];
 
-/// Modules that may name every other.
-const ABOVE_ALL: &[&str] = &["lib", "prelude", "train", "callbacks"];
+/// What a step is made of.
+const STEP: [&str; 11] = [
+    "error",
+    "tensor",
+    "kernels",
+    "graph",
+    "autodiff",
+    "passes",
+    "activations",
+    "layers",
+    "losses",
+    "metrics",
+    "optim",
+];
+
+const SESSION: [&str; 14] = [
+    "error", "files", "tensor", "kernels", "graph", "autodiff", "passes", "plan", "gpu", "data",
+    "layers", "losses", "optim", "step",
+];
+
+const TRAIN: [&str; 11] = [
+    "error", "tensor", "graph", "plan", "gpu", "data", "layers", "optim", "step", "session", "feed",
+];
+
+/// Modules that may name every other: they have no code.
+const ABOVE_ALL: &[&str] = &["lib", "prelude"];
 
 /// The longest file, in lines.
 const LONGEST: usize = 500;
@@ -134,6 +172,64 @@ fn wrong_arrows(module: &str, code: &str) -> Vec<String> {
     wrong
 }
 
+/// The files of a room that a file of it names: `super::` and the name of a file or folder, from the room's own folder
+/// or one below.
+fn siblings(code: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices("super::") {
+        let rest = &code[at + "super::".len()..];
+        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        names.push(name);
+    }
+    names
+}
+
+/// The files of a room that name one another in a circle, and those that name such files; none if there is an order in
+/// which each names only earlier ones. Every file is given with the names in its code.
+fn circle(files: &[(String, Vec<String>)]) -> Vec<String> {
+    let mut open: Vec<&(String, Vec<String>)> = files.iter().collect();
+    loop {
+        let names = |file: &(String, Vec<String>), other: &str| {
+            file.0 != other && file.1.iter().any(|name| name == other)
+        };
+        let free = open.iter().position(|file| !open.iter().any(|other| names(file, &other.0)));
+        match free {
+            Some(i) => _ = open.remove(i),
+            None => return open.into_iter().map(|file| file.0.clone()).collect(),
+        }
+    }
+}
+
+/// The second part of a file's path: the file of a room, or a folder of it, which counts as one file.
+fn part(path: &Path) -> String {
+    let second = path.iter().nth(1).unwrap_or_default().to_string_lossy();
+    second.trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn files_of_a_room_have_no_circle() -> Result<()> {
+    for room in ["step", "session", "feed", "train"] {
+        let mut files: Vec<(String, Vec<String>)> = Vec::new();
+        for (path, text) in sources()?.iter().filter(|(path, _)| module(path) == room) {
+            let (name, text) = (part(path), code(text));
+            if name == "mod" {
+                continue;
+            }
+            // A file that names its room's root could name any file.
+            let root = named(&text).iter().any(|n| n == room);
+            ensure!(!root, "{}: name the file, not `crate::{room}`", path.display());
+            match files.iter_mut().find(|file| file.0 == name) {
+                Some(file) => file.1.extend(siblings(&text)),
+                None => files.push((name, siblings(&text))),
+            }
+        }
+        ensure!(files.len() > 2, "{room}: {files:?}");
+        let circle = circle(&files);
+        ensure!(circle.is_empty(), "{room}: these files name one another: {}", circle.join(", "));
+    }
+    Ok(())
+}
+
 /// Whether code names wgpu as a word.
 fn names_wgpu(code: &str) -> bool {
     let mut words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
@@ -151,7 +247,7 @@ fn arrows_point_one_way() -> Result<()> {
 
 #[test]
 fn the_order_has_no_cycle() {
-    // Only the pair of errors and tensors name each other: an error shows shapes.
+    // Errors and tensors name each other: an error shows shapes.
     let names =
         |a: &str, b: &str| ALLOWED.iter().any(|(name, allowed)| *name == a && allowed.contains(&b));
     let mut open: Vec<&str> = ALLOWED.iter().map(|a| a.0).filter(|n| *n != "error").collect();
@@ -211,6 +307,8 @@ const CENTRAL: &[&str] = &[
     "struct Trainer",
     "struct Fit<",
     "struct Compile",
+    "struct Session",
+    "struct Predictor",
     "struct Sequential",
     "struct Model ",
     "struct Device ",
@@ -289,6 +387,21 @@ fn wrong_sources_are_noticed() {
     let nested = "mod files {\n    #[cfg(test)]\n    mod tests {\n        use crate::gpu::A;\n    }\n}\nuse crate::train::B;";
     assert_eq!(wrong("ops", nested), ["ops -> train"]);
     assert!(wrong("train", "use crate::gpu::Device;").is_empty());
+    assert_eq!(wrong("train", "use crate::callbacks::Lambda;"), ["train -> callbacks"]);
+    assert_eq!(
+        wrong("train", "use crate::{checkpoint::load, files};"),
+        ["train -> checkpoint", "train -> files"]
+    );
+    assert_eq!(wrong("step", "use crate::gpu::Device;"), ["step -> gpu"]);
+    assert_eq!(wrong("session", "use crate::train::Fit;"), ["session -> train"]);
+    assert_eq!(wrong("feed", "use crate::train::Callback;"), ["feed -> train"]);
+    assert_eq!(siblings("use super::a::B; use super::super::c::D;"), ["a", "super", "c"]);
+    let files = |arrows: &[(&str, &[&str])]| {
+        let own = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        circle(&arrows.iter().map(|(file, to)| ((*file).to_owned(), own(to))).collect::<Vec<_>>())
+    };
+    assert!(files(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &["c", "elsewhere"])]).is_empty());
+    assert_eq!(files(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]), ["a", "b", "c"]);
     assert!(names_wgpu(&code("fn f(d: &wgpu::Device) {}")));
     assert!(!names_wgpu(&code("/// Knows no wgpu.\nfn from_wgpu() {}")));
     assert!(writes_files(&code("fn f() { std::fs::write(path, bytes); }")));

@@ -5,7 +5,7 @@ use super::proof::{make_folder_of, prove_replaced};
 use super::{BatchInterval, Callback, Control, HookResult, state};
 use crate::error::Result;
 use crate::files::io;
-use crate::train::{BatchEnd, Epoch};
+use crate::train::{BatchEnd, Epoch, Trainer};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -84,8 +84,13 @@ impl Callback for BackupAndRestore {
         self.every.interval()
     }
 
-    fn resume_from(&self) -> Option<PathBuf> {
-        Some(self.path()).filter(|path| path.exists())
+    fn resume(&mut self, trainer: &mut Trainer) -> Result<bool> {
+        let path = self.path();
+        let there = path.exists();
+        if there {
+            trainer.load_checkpoint(path)?;
+        }
+        Ok(there)
     }
 
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {

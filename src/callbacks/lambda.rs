@@ -3,10 +3,10 @@
 use super::{BatchInterval, Callback, Control, HookResult};
 use crate::train::{BatchEnd, Epoch};
 
-type Hook<'a> = Box<dyn FnMut(&mut Control<'_>) -> HookResult + 'a>;
-type NumberHook<'a> = Box<dyn FnMut(usize, &mut Control<'_>) -> HookResult + 'a>;
-type EpochHook<'a> = Box<dyn FnMut(&mut Epoch, &mut Control<'_>) -> HookResult + 'a>;
-type BatchHook<'a> = Box<dyn FnMut(&BatchEnd<'_>, &mut Control<'_>) -> HookResult + 'a>;
+type Hook<'a> = Box<dyn FnMut(&mut Control<'_>) -> HookResult + Send + 'a>;
+type NumberHook<'a> = Box<dyn FnMut(usize, &mut Control<'_>) -> HookResult + Send + 'a>;
+type EpochHook<'a> = Box<dyn FnMut(&mut Epoch, &mut Control<'_>) -> HookResult + Send + 'a>;
+type BatchHook<'a> = Box<dyn FnMut(&BatchEnd<'_>, &mut Control<'_>) -> HookResult + Send + 'a>;
 
 /// A user's closures, as Keras' `LambdaCallback`.
 #[derive(Default)]
@@ -41,14 +41,20 @@ impl<'a> Lambda<'a> {
 
     /// Called before the first epoch.
     #[must_use]
-    pub fn on_train_begin(mut self, hook: impl FnMut(&mut Control<'_>) -> HookResult + 'a) -> Self {
+    pub fn on_train_begin(
+        mut self,
+        hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a,
+    ) -> Self {
         self.train_begin = Some(Box::new(hook));
         self
     }
 
     /// Called after the last epoch.
     #[must_use]
-    pub fn on_train_end(mut self, hook: impl FnMut(&mut Control<'_>) -> HookResult + 'a) -> Self {
+    pub fn on_train_end(
+        mut self,
+        hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a,
+    ) -> Self {
         self.train_end = Some(Box::new(hook));
         self
     }
@@ -57,7 +63,7 @@ impl<'a> Lambda<'a> {
     #[must_use]
     pub fn on_epoch_begin(
         mut self,
-        hook: impl FnMut(usize, &mut Control<'_>) -> HookResult + 'a,
+        hook: impl FnMut(usize, &mut Control<'_>) -> HookResult + Send + 'a,
     ) -> Self {
         self.epoch_begin = Some(Box::new(hook));
         self
@@ -67,7 +73,7 @@ impl<'a> Lambda<'a> {
     #[must_use]
     pub fn on_epoch_end(
         mut self,
-        hook: impl FnMut(&mut Epoch, &mut Control<'_>) -> HookResult + 'a,
+        hook: impl FnMut(&mut Epoch, &mut Control<'_>) -> HookResult + Send + 'a,
     ) -> Self {
         self.epoch_end = Some(Box::new(hook));
         self
@@ -79,7 +85,7 @@ impl<'a> Lambda<'a> {
     pub fn on_batch_begin(
         mut self,
         interval: BatchInterval,
-        hook: impl FnMut(usize, &mut Control<'_>) -> HookResult + 'a,
+        hook: impl FnMut(usize, &mut Control<'_>) -> HookResult + Send + 'a,
     ) -> Self {
         self.batch_begin = Some(Box::new(hook));
         self.batch_interval(interval)
@@ -90,7 +96,7 @@ impl<'a> Lambda<'a> {
     pub fn on_batch_end(
         mut self,
         interval: BatchInterval,
-        hook: impl FnMut(&BatchEnd<'_>, &mut Control<'_>) -> HookResult + 'a,
+        hook: impl FnMut(&BatchEnd<'_>, &mut Control<'_>) -> HookResult + Send + 'a,
     ) -> Self {
         self.batch_end = Some(Box::new(hook));
         self.batch_interval(interval)
@@ -105,14 +111,20 @@ impl<'a> Lambda<'a> {
 
     /// Called before the validation of each epoch.
     #[must_use]
-    pub fn on_test_begin(mut self, hook: impl FnMut(&mut Control<'_>) -> HookResult + 'a) -> Self {
+    pub fn on_test_begin(
+        mut self,
+        hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a,
+    ) -> Self {
         self.test_begin = Some(Box::new(hook));
         self
     }
 
     /// Called after the validation of each epoch.
     #[must_use]
-    pub fn on_test_end(mut self, hook: impl FnMut(&mut Control<'_>) -> HookResult + 'a) -> Self {
+    pub fn on_test_end(
+        mut self,
+        hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a,
+    ) -> Self {
         self.test_end = Some(Box::new(hook));
         self
     }

@@ -13,7 +13,7 @@ pub(super) fn log(epoch: &mut Epoch, rate: f64) {
     }
 }
 
-type Schedule<'a> = Box<dyn FnMut(usize, f64) -> f64 + 'a>;
+type Schedule<'a> = Box<dyn FnMut(usize, f64) -> f64 + Send + 'a>;
 
 /// Sets the learning rate before each epoch: a closure computes it from the epoch's number, from 0, and the present
 /// rate, as in Keras' `LearningRateScheduler`. The epoch's logs get the rate as `learning_rate`. Rates are f32 on the
@@ -32,7 +32,7 @@ impl<'a> LearningRateScheduler<'a> {
     /// Calls `schedule(epoch, rate)` before each epoch. A rate that is negative or not finite ends training with an
     /// error.
     #[must_use]
-    pub fn new(schedule: impl FnMut(usize, f64) -> f64 + 'a) -> Self {
+    pub fn new(schedule: impl FnMut(usize, f64) -> f64 + Send + 'a) -> Self {
         Self { schedule: Box::new(schedule) }
     }
 }

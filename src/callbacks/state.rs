@@ -1,7 +1,7 @@
 //! Numbers in the state of callbacks.
 
 use crate::error::{Error, Result};
-use crate::train::LARGEST_COUNT;
+use crate::step::LARGEST_COUNT;
 use serde_json::Value;
 
 /// A number as text. JSON has no NaN and no infinities, and its readers may round decimals; Rust's own form reads back

@@ -35,7 +35,7 @@ pub(super) fn config(trainer: &Trainer) -> Value {
         "inputs": model.inputs().iter().map(input).collect::<Vec<_>>(),
         "layers": model.layers().iter().map(layer).collect::<Vec<_>>(),
         "calls": model.calls().iter().map(call).collect::<Vec<_>>(),
-        "outputs": trainer.outputs.iter().map(output).collect::<Vec<_>>(),
+        "outputs": trainer.outputs().iter().map(output).collect::<Vec<_>>(),
         "optimizer": {
             "name": trainer.optimizer().name(),
             "settings": format!("{:?}", trainer.optimizer()),

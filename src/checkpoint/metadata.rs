@@ -2,8 +2,9 @@
 
 use super::file::wrong;
 use crate::error::Result;
+use crate::step::{LARGEST_COUNT, Numbers};
 use crate::tensor::DType;
-use crate::train::{Batches, Epoch, FitState, History, LARGEST_COUNT, Numbers, Scaling};
+use crate::train::{Batches, Epoch, FitState, History, Scaling};
 use serde::de::{Error as _, IntoDeserializer, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;

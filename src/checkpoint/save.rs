@@ -6,8 +6,8 @@ use super::metadata::{Fit, Metadata, Samples};
 use super::{FORMAT_VERSION, KEY};
 use crate::error::Result;
 use crate::files;
-use crate::train::{FitState, Trainer};
-use std::path::Path;
+use crate::train::{Control, FitState, Trainer};
+use std::path::{Path, PathBuf};
 
 impl Trainer {
     /// Writes all that training changes to `path`: weights, optimizer state, kept weights, counters, and where the last
@@ -61,5 +61,16 @@ impl Trainer {
         let mut bytes = encode(path, &tensors, Some((KEY, text)))?;
         seal(&mut bytes)?;
         files::write(path, &bytes)
+    }
+}
+
+impl Control<'_> {
+    /// Asks for a checkpoint at `path`; see [`Trainer::save_checkpoint`]. It is written at the end of the batch or
+    /// epoch under way, after every callback has seen that end, so that all their states agree.
+    pub fn save_checkpoint(&mut self, path: impl Into<PathBuf>) {
+        let path = path.into();
+        self.keep_place(move |trainer, place| {
+            Box::pin(async move { trainer.write_checkpoint(&path, Some(place)).await })
+        });
     }
 }

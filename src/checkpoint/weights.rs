@@ -7,8 +7,10 @@ use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::gpu::Device;
+use crate::layers::Model;
 use crate::tensor::{Shape, Tensor};
-use crate::train::{PlacedTensor, Trainer};
+use crate::train::{ArenaLayout, PlacedTensor, Predictor, Scaling, Trainer};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -134,9 +136,8 @@ impl WeightMap {
         self
     }
 
-    /// The place of each weight of `trainer`, in order.
-    fn places(&self, trainer: &Trainer) -> Result<Vec<Place>> {
-        let tensors = &trainer.layout().tensors;
+    /// The place of each weight, in order.
+    fn places(&self, tensors: &[PlacedTensor]) -> Result<Vec<Place>> {
         let names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
         if let Some((weight, _)) = self.pairs.iter().find(|(w, _)| !names.contains(&w.as_str())) {
             let detail = format!("the model has no such weight; there are {}", listed(&names));
@@ -200,6 +201,57 @@ impl WeightMap {
         Ok(Some(if place.transposed { transpose(&tensor)? } else { tensor }))
     }
 
+    /// The weights `tensors` of a model that a file has.
+    fn find(&self, path: &Path, tensors: &[PlacedTensor]) -> Result<Found> {
+        let mut places = self.places(tensors)?;
+        let bytes = read(path)?;
+        let contents = Contents::new(path, &bytes)?;
+        let checkpoint = contents.metadata.is_some();
+        if checkpoint {
+            metadata(path, &contents)?;
+        }
+        let state = |name: &str| {
+            checkpoint && ["optimizer/", "kept/", "numbers/"].iter().any(|p| name.starts_with(p))
+        };
+        let all: Vec<&str> = contents.names().into_iter().filter(|name| !state(name)).collect();
+        let segments = self.segments(&places, &all);
+        let own = |weight: &str| self.pairs.iter().any(|(known, _)| known == weight);
+        for (t, place) in tensors.iter().zip(&mut places) {
+            if !own(&t.name) {
+                place.name.insert_str(0, &segments);
+            }
+        }
+        let mut report = WeightReport::default();
+        let mut taken = Vec::new();
+        for (t, place) in tensors.iter().zip(&places) {
+            let there = !self.skip.missing || all.binary_search(&place.name.as_str()).is_ok();
+            taken.push(match there {
+                true => self.take(path, &contents, t, place, &mut report)?,
+                false => {
+                    report.missing.push(t.name.clone());
+                    None
+                }
+            });
+        }
+        let wanted: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
+        let known: BTreeSet<&str> = wanted.iter().copied().collect();
+        let surplus =
+            all.iter().filter(|name| !known.contains(*name) && !counts_batches(name, &known));
+        report.surplus = surplus.map(|&name| name.to_owned()).collect();
+        if let Some(name) = report.surplus.first().filter(|_| !self.skip.surplus) {
+            let detail =
+                format!("belongs to no weight of the model; there are {}", listed(&wanted));
+            return Err(wrong(path, name, detail));
+        }
+        if report.loaded.is_empty() && !wanted.is_empty() {
+            let (there, wanted) = (listed(&all), listed(&wanted));
+            let detail = format!("none fits the model: there are {there}; {wanted} are looked for");
+            return Err(wrong(path, "tensors", detail));
+        }
+        let scaling = samples::read(path, &contents)?;
+        Ok(Found { taken, report, scaling })
+    }
+
     /// The segments before the names of `places` in Keras' full paths, if a file with these `names` has any.
     fn segments(&self, places: &[Place], names: &[&str]) -> String {
         let has = |start: &str, place: &Place| {
@@ -212,6 +264,48 @@ impl WeightMap {
         let shared = starts.take_while(|start| names.iter().all(|name| name.starts_with(*start)));
         let mut found = shared.filter(|start| places.iter().any(|place| has(start, place)));
         found.next().unwrap_or_default().to_owned()
+    }
+}
+
+/// What a file has for a model.
+struct Found {
+    /// Each weight of the model, in order; `None` for one that is skipped.
+    taken: Vec<Option<Tensor>>,
+    report: WeightReport,
+    scaling: Option<Scaling>,
+}
+
+impl Predictor {
+    /// A model with the weights of a safetensors file that has the model's own names and Keras' layout, or of a
+    /// checkpoint.
+    ///
+    /// # Errors
+    /// As [`Predictor::load_as`].
+    pub fn load(device: &Device, model: &Model, path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_as(device, model, path, &WeightMap::keras())
+    }
+
+    /// A model with the weights of a safetensors file, found as `map` says. The file has every weight of the model.
+    ///
+    /// # Errors
+    /// As [`Trainer::load_weights_as`]; [`Error::File`] naming a weight that the map skips; as [`Predictor::new`].
+    pub fn load_as(
+        device: &Device,
+        model: &Model,
+        path: impl AsRef<Path>,
+        map: &WeightMap,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        let tensors = ArenaLayout::of(device.caps(), model)?.tensors;
+        let Found { taken, scaling, .. } = map.find(path, &tensors)?;
+        let mut weights = Vec::new();
+        for (t, weight) in tensors.iter().zip(taken) {
+            let detail = "is skipped, and a predictor has no other weights";
+            weights.push(weight.ok_or_else(|| wrong(path, &t.name, detail))?);
+        }
+        let mut predictor = Self::new(device, model, &weights)?;
+        predictor.set_scaling(scaling);
+        Ok(predictor)
     }
 }
 
@@ -270,7 +364,7 @@ impl Trainer {
     /// As [`Trainer::save_weights_as`].
     pub async fn save_weights_async(&self, path: impl AsRef<Path>, map: &WeightMap) -> Result<()> {
         let path = path.as_ref();
-        let places = map.places(self)?;
+        let places = map.places(&self.layout().tensors)?;
         let mut weights = Vec::new();
         for ((_, weight), place) in self.weights_async().await?.into_iter().zip(&places) {
             weights.push(if place.transposed { transpose(&weight)? } else { weight });
@@ -308,59 +402,14 @@ impl Trainer {
         path: impl AsRef<Path>,
         map: &WeightMap,
     ) -> Result<WeightReport> {
-        let path = path.as_ref();
-        let mut places = map.places(self)?;
-        let bytes = read(path)?;
-        let contents = Contents::new(path, &bytes)?;
-        let checkpoint = contents.metadata.is_some();
-        if checkpoint {
-            metadata(path, &contents)?;
-        }
-        let state = |name: &str| {
-            checkpoint && ["optimizer/", "kept/", "numbers/"].iter().any(|p| name.starts_with(p))
-        };
-        let all: Vec<&str> = contents.names().into_iter().filter(|name| !state(name)).collect();
-        let segments = map.segments(&places, &all);
-        let own = |weight: &str| map.pairs.iter().any(|(known, _)| known == weight);
-        for (t, place) in self.layout().tensors.iter().zip(&mut places) {
-            if !own(&t.name) {
-                place.name.insert_str(0, &segments);
-            }
-        }
-        let mut report = WeightReport::default();
-        let mut taken = Vec::new();
-        for (t, place) in self.layout().tensors.iter().zip(&places) {
-            let there = !map.skip.missing || all.binary_search(&place.name.as_str()).is_ok();
-            taken.push(match there {
-                true => map.take(path, &contents, t, place, &mut report)?,
-                false => {
-                    report.missing.push(t.name.clone());
-                    None
-                }
-            });
-        }
-        let wanted: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
-        let known: BTreeSet<&str> = wanted.iter().copied().collect();
-        let surplus =
-            all.iter().filter(|name| !known.contains(*name) && !counts_batches(name, &known));
-        report.surplus = surplus.map(|&name| name.to_owned()).collect();
-        if let Some(name) = report.surplus.first().filter(|_| !map.skip.surplus) {
-            let detail =
-                format!("belongs to no weight of the model; there are {}", listed(&wanted));
-            return Err(wrong(path, name, detail));
-        }
-        if report.loaded.is_empty() && !wanted.is_empty() {
-            let (there, wanted) = (listed(&all), listed(&wanted));
-            let detail = format!("none fits the model: there are {there}; {wanted} are looked for");
-            return Err(wrong(path, "tensors", detail));
-        }
+        let Found { mut taken, report, scaling } =
+            map.find(path.as_ref(), &self.layout().tensors)?;
         // A weight that was not taken stays as it is.
         if taken.iter().any(Option::is_none) {
             for (weight, (_, present)) in taken.iter_mut().zip(self.weights()?) {
                 weight.get_or_insert(present);
             }
         }
-        let scaling = samples::read(path, &contents)?;
         self.set_weights(&taken.into_iter().flatten().collect::<Vec<_>>())?;
         if let Some(scaling) = scaling {
             self.set_scaling(scaling);

@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use super::Dataset;
 use super::source::check_rows;
 use crate::error::{Error, Result};
+use futures_intrusive::channel::shared::{Receiver, Sender, channel};
+use pollster::block_on;
 
 /// Consecutive samples of an order, ready for upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +76,7 @@ impl Loader {
         }
         check_rows(&order, dataset.len())?;
         dataset.spec().check()?;
-        let (sender, windows) = sync_channel(queue_depth);
+        let (sender, windows) = channel(queue_depth);
         let thread = Builder::new()
             .name("wgrad-loader".into())
             .spawn(move || feed(&*dataset, &order, window, &sender))
@@ -84,12 +85,19 @@ impl Loader {
     }
 }
 
+impl Loader {
+    /// The next window, as [`next`](Iterator::next) gives it. A future that is dropped takes no window.
+    pub async fn next_async(&mut self) -> Option<Result<Window>> {
+        // A closed channel means the end of the order, or an error before.
+        self.windows.as_ref()?.receive().await
+    }
+}
+
 impl Iterator for Loader {
     type Item = Result<Window>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // A closed channel means the end of the order, or an error before.
-        self.windows.as_ref()?.recv().ok()
+        block_on(self.next_async())
     }
 }
 
@@ -104,14 +112,14 @@ impl Drop for Loader {
 }
 
 /// Sends the windows of `order` until its end, the first error, or the receiver's drop.
-fn feed(dataset: &dyn Dataset, order: &[u32], window: usize, out: &SyncSender<Result<Window>>) {
+fn feed(dataset: &dyn Dataset, order: &[u32], window: usize, out: &Sender<Result<Window>>) {
     for rows in order.chunks(window) {
         let read = match catch_unwind(AssertUnwindSafe(|| read(dataset, rows))) {
             Ok(read) => read,
             Err(panic) => Err(failed(rows, format!("the dataset panicked: {}", words(&*panic)))),
         };
         let last = read.is_err();
-        if out.send(read).is_err() || last {
+        if block_on(out.send(read)).is_err() || last {
             return;
         }
     }

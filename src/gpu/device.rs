@@ -7,13 +7,14 @@ use super::options::{DeviceOptions, checked_from_env};
 use super::pipelines::Pipelines;
 #[cfg(not(target_arch = "wasm32"))]
 use super::vulkan_cache::CacheKey;
+#[cfg(not(target_arch = "wasm32"))]
+use super::wait::Helper;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::kernels::MatmulRule;
 use crate::kernels::{DeviceCaps, MatmulFamily};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
 
 /// What an adapter says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,9 @@ pub struct Device {
     pub(super) pipelines: Arc<Pipelines>,
     /// How many times the host waited.
     waits: Arc<AtomicU64>,
+    /// Waits for futures.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) helper: Arc<Helper>,
     /// Whether shaders run with bounds, loop and division checks.
     pub(super) checked: bool,
     info: AdapterInfo,
@@ -204,7 +208,19 @@ impl Device {
         checked: bool,
     ) -> Self {
         let (pipelines, waits, late) = (Arc::new(pipelines), Arc::default(), Late::default());
-        Self { device, queue, failures, late, pipelines, waits, checked, info, caps }
+        Self {
+            device,
+            queue,
+            failures,
+            late,
+            pipelines,
+            waits,
+            #[cfg(not(target_arch = "wasm32"))]
+            helper: Arc::default(),
+            checked,
+            info,
+            caps,
+        }
     }
 
     /// Which adapter was taken.
@@ -332,7 +348,7 @@ impl Device {
             drop(sender.send(()));
         });
         self.count_wait();
-        self.poll("waiting")?;
+        self.finish(None, "waiting").await?;
         receiver.receive().await;
         self.settle("waiting").await
     }
@@ -344,35 +360,6 @@ impl Device {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn wait(&self) -> Result<()> {
         super::block_on(self.wait_async())
-    }
-
-    /// Lets wgpu finish what is submitted, if the platform needs the host to wait for that.
-    pub(super) fn poll(&self, during: &str) -> Result<()> {
-        self.poll_until(None, during)
-    }
-
-    /// As [`Device::poll`], up to one submission.
-    pub(super) fn poll_until(
-        &self,
-        submission_index: Option<wgpu::SubmissionIndex>,
-        during: &str,
-    ) -> Result<()> {
-        match self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None }) {
-            Ok(_) => Ok(()),
-            Err(e) => {
-                // What cannot be waited for was refused. If the platform can wait at all, errors are known by now.
-                let mut settled = std::pin::pin!(self.settle(during));
-                let mut known = Context::from_waker(Waker::noop());
-                if let Poll::Ready(Err(refused)) = settled.as_mut().poll(&mut known) {
-                    return Err(refused);
-                }
-                Err(Error::Gpu {
-                    kind: crate::error::GpuErrorKind::Internal,
-                    during: during.into(),
-                    detail: e.to_string(),
-                })
-            }
-        }
     }
 }
 

@@ -5,14 +5,11 @@ use super::readback::Readback;
 use super::store::create_buffer;
 use super::{Device, Pool, Store, launch};
 use crate::error::{Error, Result};
-use crate::kernels::{STEP_BLOCKS_BYTES, STEP_WORDS, STEPS_PER_SUBMIT};
-use crate::plan::{self, BufferClass, Plan};
+use crate::kernels::{STEP_BLOCKS_BYTES, STEP_WORDS};
+use crate::plan::{BufferClass, Plan};
 use crate::tensor::{DType, Data, Shape, Tensor};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-
-/// Submits that may be under way before the host waits.
-const IN_FLIGHT: usize = 2;
 
 /// The words that one step reads.
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -81,22 +78,24 @@ impl StepBlock {
 /// A plan bound to buffers, ready to run.
 pub struct Executor {
     pub(super) device: Device,
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     /// Its own arenas, and activations from a pool, by plan index.
     owned: HashMap<usize, wgpu::Buffer>,
     params: wgpu::Buffer,
-    steps: wgpu::Buffer,
+    pub(super) steps: wgpu::Buffer,
     /// The numbers of iterations, if a kernel reads them.
     iterations: Option<wgpu::Buffer>,
     pub(super) launches: Vec<Launch>,
     /// The external buffers that the bind groups refer to.
     bound: HashMap<usize, wgpu::Buffer>,
-    steps_per_submit: Option<usize>,
+    pub(super) steps_per_submit: Option<usize>,
     /// The end of each submit of a step, as a position in the plan's order; empty if a step is one submit.
-    submit_ends: Vec<usize>,
-    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    pub(super) submit_ends: Vec<usize>,
+    pub(super) in_flight: VecDeque<wgpu::SubmissionIndex>,
+    /// Steps submitted.
+    pub(super) runs: u64,
     /// Room for dynamic offsets.
-    offsets: Vec<u32>,
+    pub(super) offsets: Vec<u32>,
 }
 
 impl std::fmt::Debug for Executor {
@@ -170,6 +169,7 @@ impl Executor {
             steps_per_submit: None,
             submit_ends: Vec::new(),
             in_flight: VecDeque::new(),
+            runs: 0,
             offsets: Vec::new(),
         };
         this.bind(store)?;
@@ -229,96 +229,6 @@ impl Executor {
         !self.launches.is_empty() && self.bound.iter().all(|(&i, b)| same(i, b))
     }
 
-    /// How many steps share a submit, if that was set.
-    #[must_use]
-    pub const fn steps_per_submit(&self) -> Option<usize> {
-        self.steps_per_submit
-    }
-
-    /// Sets how many steps share a submit: 1 to 64. A submit should stay well under a driver's watchdog.
-    pub fn set_steps_per_submit(&mut self, steps: usize) {
-        self.steps_per_submit = Some(steps.clamp(1, STEPS_PER_SUBMIT));
-    }
-
-    /// Divides each step over this many submits, but over no more than it has dispatches: each submit has at least one.
-    /// For steps that take so long by themselves that a driver's watchdog might take a single submit for a hang.
-    /// Several steps share a submit only if they are not divided.
-    pub fn set_submits_per_step(&mut self, submits: usize) {
-        self.submit_ends.clear();
-        if submits > 1 {
-            let cost = self.plan.order().map(|launch| {
-                // An estimate is enough: what a dispatch computes and moves, and the least that it takes.
-                let dispatch = &self.plan.dispatches[launch.dispatch];
-                dispatch.call.flops + dispatch.bytes_read + dispatch.bytes_written + 1
-            });
-            self.submit_ends = submit_ends(&cost.collect::<Vec<u64>>(), submits);
-        }
-    }
-
-    /// Runs the plan once for each block. Several steps share an upload, a pass and a submit; the host waits
-    /// only for the submit before the last, so that work neither piles up nor runs dry.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] for any failure reported by now.
-    pub fn run(&mut self, blocks: &[StepBlock]) -> Result<()> {
-        let scopes = self.device.begin();
-        let together = self.steps_per_submit.unwrap_or(STEPS_PER_SUBMIT);
-        let plan = self.plan.clone();
-        if self.submit_ends.is_empty() {
-            for chunk in blocks.chunks(together) {
-                self.make_room()?;
-                self.upload(chunk);
-                let steps = chunk.iter().enumerate();
-                let all = steps.flat_map(|step| plan.order().map(move |launch| (step, launch)));
-                self.submit(all);
-            }
-        } else {
-            for block in blocks {
-                let (mut order, mut start) = (plan.order(), 0);
-                for part in 0..self.submit_ends.len() {
-                    self.make_room()?;
-                    if part == 0 {
-                        self.upload(std::slice::from_ref(block));
-                    }
-                    let end = self.submit_ends[part];
-                    let some = order.by_ref().take(end - start);
-                    self.submit(some.map(|launch| ((0, block), launch)));
-                    start = end;
-                }
-            }
-        }
-        self.device.end(scopes, "running a plan")
-    }
-
-    /// Waits until another submit may be under way.
-    fn make_room(&mut self) -> Result<()> {
-        match self.in_flight.len() {
-            0..IN_FLIGHT => Ok(()),
-            _ => self.device.poll_until(self.in_flight.pop_front(), "running a plan"),
-        }
-    }
-
-    /// Uploads the words of the steps that come next.
-    pub(super) fn upload(&self, blocks: &[StepBlock]) {
-        self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(blocks));
-    }
-
-    /// Submits launches in one compute pass, each with the place and the words of its step.
-    fn submit<'a>(
-        &mut self,
-        launches: impl Iterator<Item = ((usize, &'a StepBlock), plan::Launch)>,
-    ) {
-        let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for (step, launch) in launches {
-            let iterations = &launch.iterations;
-            let offsets = &mut self.offsets;
-            self.launches[launch.dispatch].encode(&mut pass, step, iterations, offsets);
-        }
-        drop(pass);
-        self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
-    }
-
     /// Reads an output of the last run.
     ///
     /// # Errors
@@ -375,41 +285,5 @@ impl PendingOutput {
             DType::U8 => Data::U8(bytes),
         };
         Tensor::new(self.shape, data)
-    }
-}
-
-/// Cuts dispatches of these costs into at most `parts` runs of about the same cost: the end of each.
-fn submit_ends(cost: &[u64], parts: usize) -> Vec<usize> {
-    let total: u64 = cost.iter().sum();
-    let mut ends = Vec::new();
-    let mut done = 0;
-    for (i, cost) in cost.iter().enumerate() {
-        done += cost;
-        let due = (ends.len() as u128 + 1) * u128::from(total);
-        if u128::from(done) * parts as u128 >= due {
-            ends.push(i + 1);
-        }
-    }
-    ends
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_is_divided_by_its_cost() {
-        assert_eq!(submit_ends(&[1, 1, 1, 1], 2), [2, 4]);
-        assert_eq!(submit_ends(&[1, 1, 1, 1], usize::MAX), [1, 2, 3, 4]);
-        assert_eq!(submit_ends(&[5], 3), [1]);
-        assert!(submit_ends(&[], 3).is_empty());
-        // One long dispatch is a part by itself, and short ones go with their neighbours.
-        assert_eq!(submit_ends(&[1, 100, 1, 1], 2), [2, 4]);
-        assert_eq!(submit_ends(&[100, 1, 1, 1, 100], 2), [3, 5]);
-        for parts in 2..9 {
-            let ends = submit_ends(&[3, 1, 4, 1, 5, 9, 2, 6], parts);
-            assert!(ends.len() <= parts && ends.last() == Some(&8), "{parts}: {ends:?}");
-            assert!(ends.windows(2).all(|w| w[0] < w[1]), "{parts}: {ends:?}");
-        }
     }
 }

@@ -46,7 +46,7 @@ impl Readback {
     /// Waits for the bytes; work submitted later goes on.
     pub async fn bytes(self) -> Result<Vec<u8>> {
         self.device.count_wait();
-        self.device.poll_until(Some(self.submitted), DURING)?;
+        self.device.finish(Some(self.submitted), DURING).await?;
         match self.mapped.receive().await {
             Some(Ok(())) => {}
             Some(Err(e)) => {

@@ -121,13 +121,33 @@ impl Store {
     /// # Errors
     /// As [`Store::allocate`]; [`Error::Internal`] for an unknown name.
     pub fn copy(&mut self, from: &str, to: &str) -> Result<()> {
-        let source = self.buffer(from)?.clone();
+        self.copy_buffer(self.buffer(from)?.clone(), from, to)
+    }
+
+    fn copy_buffer(&mut self, source: wgpu::Buffer, from: &str, to: &str) -> Result<()> {
         self.reserve(to, source.size())?;
         let scopes = self.device.begin();
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(&source, 0, self.buffer(to)?, 0, source.size());
         self.device.queue.submit([encoder.finish()]);
         self.device.end(scopes, &format!("copying `{from}`"))
+    }
+
+    /// Takes up a buffer of another store under its own name: both stores have the same memory then.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for an unknown name.
+    pub fn share(&mut self, other: &Self, name: &str) -> Result<()> {
+        self.buffers.insert(name.into(), other.buffer(name)?.clone());
+        Ok(())
+    }
+
+    /// Copies a buffer of another store on the same device, under the name `to`. Work submitted before is seen.
+    ///
+    /// # Errors
+    /// As [`Store::copy`].
+    pub fn copy_from(&mut self, other: &Self, from: &str, to: &str) -> Result<()> {
+        self.copy_buffer(other.buffer(from)?.clone(), from, to)
     }
 
     /// Whether there is a buffer of this name.

@@ -319,6 +319,14 @@ impl Graph {
         Ok(self.leaf(Leaf::Step(index), TensorType { shape: Shape::scalar(), dtype }))
     }
 
+    /// Puts `prefix` before the names of the step words from the `first`-th on, so that two rules in one graph may have
+    /// words of one name.
+    pub(crate) fn prefix_step_params(&mut self, first: usize, prefix: &str) {
+        for param in &mut self.step_params[first..] {
+            param.name.insert_str(0, prefix);
+        }
+    }
+
     /// Marks `value` as readable after a run. A value of another graph is refused when the graph is compiled.
     pub fn output(&mut self, name: &str, value: Value) {
         self.outputs.push((name.into(), value));

@@ -1,22 +1,19 @@
-//! Loss and metrics without training, and the checks that data must pass.
+//! Loss and metrics without training.
 
-use super::history::Evaluation;
-use super::memory::Wanted;
-use super::scaling::Scaling;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
-use crate::error::{Error, Result};
-use crate::losses::Loss;
-use crate::tensor::{DType, Data, Shape, Tensor};
+use crate::error::Result;
+use crate::session::{Compiled, Scaling, Wanted};
+use crate::step::Evaluation;
 
 impl Trainer {
     /// Loss and metrics over `data`, without training.
     ///
     /// # Errors
-    /// Data that does not suit the model; [`Error::Limit`] if the device has no room, with the largest batch that fits;
+    /// Data that does not suit the model; [`Error::Limit`](crate::Error::Limit) if the device has no room, with the largest batch that fits;
     /// a device failure.
     pub async fn evaluate_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
-        self.sweep_over("evaluate", data, self.evaluation_batch()).await
+        self.sweep_over("evaluate", data, self.core.evaluation_batch()).await
     }
 
     /// The numbers of one sweep over `data` in batches of `size`, by the plans of `role`.
@@ -26,16 +23,17 @@ impl Trainer {
         data: &TensorDataset,
         size: usize,
     ) -> Result<Evaluation> {
-        self.check_data(data)?;
-        let scale = self.scale_of(data)?;
-        let sized = |this: &Self, size: usize| this.resident_sweep(role, data, scale, size, None);
-        let sweep = sized(self, size)?;
-        self.admit(&[Wanted { sweep: &sweep, resized: &sized }])?;
-        self.make_resident(data, &sweep)?;
+        let core = &mut self.core;
+        core.check_data(data)?;
+        let scale = core.scale_of(data)?;
+        let sized = |core: &Compiled, size| core.resident_sweep(role, data, scale, size, None);
+        let sweep = sized(core, size)?;
+        core.admit(&[Wanted { sweep: &sweep, resized: &sized }])?;
+        core.make_resident(data, &sweep)?;
         if sweep.train {
-            self.scaling = Some(Scaling::of(&sweep.full));
+            core.scaling = Some(Scaling::of(&sweep.full));
         }
-        Ok(self.run_whole(&sweep).await?.evaluation(&self.outputs))
+        Ok(core.run_whole(&sweep).await?.evaluation(&core.outputs))
     }
 
     /// The blocking form of [`Trainer::evaluate_async`].
@@ -45,151 +43,5 @@ impl Trainer {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn evaluate(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         crate::gpu::block_on(self.evaluate_async(data))
-    }
-
-    /// Refuses samples that do not suit the model's inputs.
-    pub(super) fn check_features(&self, features: &[Tensor]) -> Result<()> {
-        let inputs = self.model.inputs();
-        if features.len() != inputs.len() {
-            let detail =
-                format!("the model has {} inputs; a tensor for each is expected", inputs.len());
-            return Err(Error::parameter("inputs", features.len(), detail));
-        }
-        for (i, (x, input)) in features.iter().zip(inputs).enumerate() {
-            let dims = x.shape().dims();
-            if dims.is_empty() || dims[1..] != *input.shape.dims() {
-                let detail = samples_expected(&input.shape, dims);
-                return Err(Error::shape(&input.name, &[x.shape()], detail));
-            }
-            if dims[0] == 0 {
-                return Err(Error::data("x", "there are no samples"));
-            }
-            if dims[0] != features[0].shape().dims()[0] {
-                let detail = "all inputs have the same number of samples";
-                return Err(Error::shape(&input.name, &[features[0].shape(), x.shape()], detail));
-            }
-            self.check_indices(i, x)?;
-        }
-        Ok(())
-    }
-
-    /// Refuses ids if an input takes quantities, quantities if it takes ids, and ids past the end of the embedding.
-    fn check_indices(&self, input: usize, x: &Tensor) -> Result<()> {
-        let name = &self.model.inputs()[input].name;
-        match (self.index_range(input), x.data()) {
-            (None, Data::U32(_)) => {
-                let detail = "samples are f32 or u8; convert them to f32";
-                Err(Error::dtype(name, &[x.dtype()], detail))
-            }
-            (Some(rows), Data::U32(ids)) => match ids.iter().position(|&id| id as usize >= rows) {
-                Some(i) => {
-                    let detail = format!(
-                        "element {i} is {}; the embedding has the {rows} ids 0..{rows}",
-                        ids[i]
-                    );
-                    Err(Error::data(name, detail))
-                }
-                None => Ok(()),
-            },
-            (Some(_), _) => {
-                Err(Error::dtype(name, &[x.dtype()], "an embedding takes ids: convert them to u32"))
-            }
-            (None, _) => Ok(()),
-        }
-    }
-
-    /// Refuses data that does not suit the model.
-    pub(super) fn check_data(&self, data: &TensorDataset) -> Result<()> {
-        self.check_features(data.features())?;
-        if data.targets().len() != self.outputs.len() {
-            let detail = format!(
-                "the model has {} outputs; a tensor for each is expected",
-                self.outputs.len()
-            );
-            return Err(Error::parameter("targets", data.targets().len(), detail));
-        }
-        let shapes = self.model.output_shapes();
-        for (i, (y, output)) in data.targets().iter().zip(&self.outputs).enumerate() {
-            let dtype = if y.dtype() == DType::U8 { DType::F32 } else { y.dtype() };
-            let predictions = Shape::from([&[data.len()], shapes[i].dims()].concat());
-            let checked = output.loss.target_shape(y.shape(), dtype, &predictions);
-            let layer =
-                self.model.output_calls().nth(i).map(|call| &self.model.layers()[call.layer]);
-            checked.map_err(|e| e.in_layer(layer.map_or("", |layer| &layer.name)))?;
-            match y.data() {
-                Data::U32(_) if output.loss.takes_labels() => {
-                    data.check_labels_of(i, shapes[i].dims().last().copied().unwrap_or(0))?;
-                }
-                Data::U32(labels) => check_labels(&output.loss, &shapes[i], labels, |i| i)?,
-                _ if !output.loss.takes_probabilities() => {}
-                Data::F32(y) => check_probabilities(&output.loss, y)?,
-                Data::U8(y) => {
-                    let y: Vec<f32> = y.iter().copied().map(f32::from).collect();
-                    check_probabilities(&output.loss, &y)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The error text for features `[n, ...]` that a model of samples `wanted` does not take.
-fn samples_expected(wanted: &Shape, features: &[usize]) -> String {
-    let expected = format!("the model takes samples of shape {wanted}: [n, ...] is expected");
-    let Some((_, sample)) = features.split_first() else { return expected };
-    let dims = wanted.dims();
-    let shown = Shape::from(sample);
-    let flat = Shape::from([&[features[0]], dims].concat());
-    if !sample.is_empty() && dims.get(1..) == Some(sample) {
-        format!("{expected}. A model's shape has no batch axis: build the model on {shown}")
-    } else if features == dims {
-        format!("{expected}. A single sample is [1, ...]")
-    } else if shown.len() == wanted.len() && dims.len() < sample.len() {
-        format!(
-            "{expected}. Build the model on {shown} and add a Flatten layer first, or reshape the data to {flat}"
-        )
-    } else if shown.len() == wanted.len() {
-        format!("{expected}. Reshape the data to {flat}")
-    } else {
-        expected
-    }
-}
-
-/// Refuses labels outside the classes of a loss; `row` gives the sample of each place.
-pub(super) fn check_labels(
-    loss: &Loss,
-    sample: &Shape,
-    labels: &[u32],
-    row: impl Fn(usize) -> usize,
-) -> Result<()> {
-    let Some(classes) = loss.label_classes(sample) else { return Ok(()) };
-    match labels.iter().position(|&label| label as usize >= classes) {
-        Some(i) => {
-            let remedy = match loss.takes_labels() {
-                true => "",
-                false => "; more classes need SparseCategoricalCrossentropy and a unit each",
-            };
-            let (row, label, name) = (row(i), labels[i], loss.name());
-            let detail = format!(
-                "row {row} has label {label}, outside the {classes} classes 0..{classes} of {name}{remedy}"
-            );
-            Err(Error::data("y", detail))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Refuses targets that are no probabilities.
-pub(super) fn check_probabilities(loss: &Loss, targets: &[f32]) -> Result<()> {
-    match targets.iter().position(|p| !(0.0..=1.0).contains(p)) {
-        Some(i) => {
-            let detail = format!(
-                "element {i} is {}; targets of {} are probabilities from 0 to 1",
-                targets[i],
-                loss.name()
-            );
-            Err(Error::data("y", detail))
-        }
-        None => Ok(()),
     }
 }

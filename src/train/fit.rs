@@ -1,12 +1,12 @@
 //! How to train: the options of `fit`.
 
-use super::class_weight::weigh_classes;
-use super::compile::OutputSpec;
+use super::callback::{Callback, HookResult};
+use super::control::Control;
 use super::history::Epoch;
-use super::source::TrainingData;
-use crate::callbacks::{Callback, Lambda};
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
+use crate::feed::{TrainingData, weigh_classes};
+use crate::step::OutputSpec;
 use crate::tensor::Tensor;
 
 /// What `fit` shows while it trains.
@@ -191,11 +191,8 @@ impl<'a> Fit<'a> {
 
     /// Called after each epoch with its numbers.
     #[must_use]
-    pub fn on_epoch_end(self, mut hook: impl FnMut(&Epoch) + 'a) -> Self {
-        self.callback(Lambda::new().on_epoch_end(move |epoch, _| {
-            hook(epoch);
-            Ok(())
-        }))
+    pub fn on_epoch_end(self, hook: impl FnMut(&Epoch) + Send + 'a) -> Self {
+        self.callback(AfterEpoch(hook))
     }
 
     /// The place of each callback among those of its name. It is the same after a resume with other callbacks beside
@@ -269,6 +266,20 @@ impl<'a> Fit<'a> {
             train = Some(weigh_classes(&self.class_weight, outputs, data)?);
         }
         Ok(Sides { train, validation })
+    }
+}
+
+/// The callback of [`Fit::on_epoch_end`].
+struct AfterEpoch<F>(F);
+
+impl<F: FnMut(&Epoch) + Send> Callback for AfterEpoch<F> {
+    fn name(&self) -> String {
+        "on_epoch_end".into()
+    }
+
+    fn on_epoch_end(&mut self, epoch: &mut Epoch, _control: &mut Control<'_>) -> HookResult {
+        (self.0)(epoch);
+        Ok(())
     }
 }
 

@@ -1,11 +1,7 @@
 //! Layers frozen and unfrozen between two `fit`s.
 
-use super::layout::ArenaLayout;
-use super::state::TrainerState;
 use super::trainer::Trainer;
 use crate::error::Result;
-use crate::tensor::Tensor;
-use std::collections::HashMap;
 
 impl Trainer {
     /// From the next `fit` on, training leaves the weights of these layers as they are: Keras'
@@ -15,8 +11,8 @@ impl Trainer {
     /// A checkpoint says which layers are frozen. To load it, freeze the same ones first.
     ///
     /// # Errors
-    /// [`crate::Error::Parameter`] for a layer that the model does not have, and while a `fit` is under way;
-    /// [`crate::Error::Gpu`] if the device fails. The trainer stays as it was.
+    /// [`Error::Parameter`](crate::Error::Parameter) for a layer that the model does not have, and while a `fit` is under way;
+    /// [`Error::Gpu`](crate::Error::Gpu) if the device fails. The trainer stays as it was.
     ///
     /// # Examples
     /// ```no_run
@@ -39,7 +35,7 @@ impl Trainer {
     /// for the first steps.
     ///
     /// # Errors
-    /// As [`Trainer::freeze`]; [`crate::Error::Limit`] if the optimizer state does not fit into the device's memory.
+    /// As [`Trainer::freeze`]; [`Error::Limit`](crate::Error::Limit) if the optimizer state does not fit into the device's memory.
     pub fn unfreeze<S: AsRef<str>>(&mut self, layers: impl IntoIterator<Item = S>) -> Result<()> {
         crate::gpu::block_on(self.set_trainable_async(layers, true))
     }
@@ -55,49 +51,6 @@ impl Trainer {
     ) -> Result<()> {
         let call = if trainable { "unfreeze" } else { "freeze" };
         self.refuse_in_fit(call, "freeze and unfreeze between two `fit`s")?;
-        let mut model = self.model.clone();
-        for layer in layers {
-            model.set_trainable(layer.as_ref(), trainable)?;
-        }
-        let caps = self.device.caps();
-        let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
-        if layout == self.layout {
-            // A layer without trained weights may still depend on whether it is frozen.
-            self.model = model;
-            self.release_plans();
-            return Ok(());
-        }
-        let mut state = self.state_async(self.fit_state().cloned()).await?;
-        let names = self.state_tensors(&state.kept).into_iter().map(|(name, _)| name);
-        let saved: HashMap<String, Tensor> = names.zip(state.tensors.drain(..)).collect();
-        // All old buffers are freed before those of the new layout are made; the host has their contents.
-        self.release_state(&state.kept);
-        let model = std::mem::replace(&mut self.model, model);
-        let layout = std::mem::replace(&mut self.layout, layout);
-        let fits = self.probe();
-        if fits.is_err() {
-            (self.model, self.layout) = (model, layout);
-        }
-        let resume = self.resume;
-        let tensors = self.state_from(&state.kept, saved)?;
-        self.set_state(TrainerState { tensors, ..state })?;
-        self.resume = resume;
-        fits
-    }
-
-    /// Frees what depends on which layers are frozen: plans and executors.
-    fn release_plans(&mut self) {
-        self.executors.clear();
-        self.plans.clear();
-        self.pool.clear();
-        self.trained = None;
-    }
-
-    /// Frees what depends on the layout: plans, executors, and the buffers that training changes.
-    fn release_state(&mut self, kept: &[String]) {
-        self.release_plans();
-        for name in self.state_names(kept) {
-            self.store.remove(&name);
-        }
+        self.core.set_trainable(layers, trainable).await
     }
 }

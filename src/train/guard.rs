@@ -1,10 +1,11 @@
 //! What callbacks must be before a `fit`, and what their hooks may not do to it.
 
+use super::callback::{Callback, HookResult};
+use super::control::Control;
 use super::fit::Fit;
-use super::numbers::Numbers;
 use super::trainer::Trainer;
-use crate::callbacks::{Callback, Control, HookResult};
 use crate::error::{Error, Result};
+use crate::step::Numbers;
 use std::sync::{Arc, Weak};
 
 /// A `fit` under way. Its trainer has the weak half: a `fit` that was dropped before its end, or that panicked, is no
@@ -27,7 +28,7 @@ impl UnderWay {
         call: impl FnOnce(&mut dyn Callback, &mut Control<'_>) -> HookResult,
     ) -> Result<()> {
         let result = call(callback, control);
-        if !control.trainer.fitting.ptr_eq(&self.mark()) {
+        if !control.trainer.core.held.ptr_eq(&self.mark()) {
             let cause = "it put another trainer in the place of the one that trains; \
                          set_weights gives a model other weights";
             return Err(Error::callback(callback.name(), hook, &*HookError::from(cause)));
@@ -42,7 +43,7 @@ type HookError = Box<dyn std::error::Error + Send + Sync>;
 impl Trainer {
     /// Whether a `fit` is under way, whose callbacks may use the trainer too.
     pub(super) fn is_fitting(&self) -> bool {
-        self.fitting.strong_count() > 0
+        self.core.held.strong_count() > 0
     }
 
     /// Refuses a call that would change what a `fit` under way trains on; `instead` says what to do.
@@ -58,7 +59,7 @@ impl Trainer {
 
     /// Names of the logs at the end of an epoch.
     fn log_names(&self, validation: bool) -> Vec<String> {
-        let own = Numbers::empty(&self.spec(false)).evaluation(&self.outputs);
+        let own = Numbers::empty(&self.core.spec(false)).evaluation(&self.core.outputs);
         let mut names: Vec<String> = own.logs("").into_iter().map(|(name, _)| name).collect();
         if validation {
             names.extend(own.logs("val_").into_iter().map(|(name, _)| name));

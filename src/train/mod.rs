@@ -1,52 +1,41 @@
-//! Training: a model, its loss, gradients and optimizer compiled once into plans, replayed over resident data.
+//! Training: `fit`, `evaluate` and `predict` over a compiled model, and the contract of the callbacks that they call.
 
-mod class_weight;
-mod clock;
-mod compile;
+mod callback;
+mod control;
 mod evaluate;
 mod fit;
 #[cfg(not(target_arch = "wasm32"))]
 mod freeze;
 mod guard;
-mod heads;
 mod history;
-mod layout;
-mod memory;
-mod numbers;
 mod on_batch;
+mod place;
 mod predict;
 mod profile;
-mod rate;
+mod progress;
 mod run;
-mod scaling;
-mod source;
 #[cfg(not(target_arch = "wasm32"))]
 mod state;
-mod step;
 mod stops;
-#[cfg(not(target_arch = "wasm32"))]
-mod stream;
-mod sweep;
 mod trainer;
 mod weights;
-mod words;
 
-pub use compile::{Compile, OutputSpec};
+pub use crate::feed::TrainingData;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::session::Scaling;
+pub use crate::session::{Call, Features, Kernel, Predictor, Profile};
+pub use crate::step::{
+    Arena, ArenaLayout, Batch, Compile, Evaluation, OutputSpec, PlacedTensor, StepSpec, step_graph,
+};
+pub use callback::{BatchInterval, Callback, HookResult};
+pub use control::Control;
 pub use fit::{Fit, Verbose};
-pub(crate) use history::short;
-pub use history::{BatchEnd, Epoch, Evaluation, FitInfo, History};
-pub use layout::{Arena, ArenaLayout, PlacedTensor};
-pub(crate) use numbers::LARGEST_COUNT;
+pub use history::{BatchEnd, Epoch, FitInfo, History};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use numbers::Numbers;
-pub use predict::Features;
-pub use profile::{Call, Kernel, Profile};
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use run::{Batches, FitState};
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use scaling::Scaling;
-pub use source::TrainingData;
+pub(crate) use place::{Batches, FitState};
+#[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
+pub use progress::ProgressBar;
+pub use progress::ProgressLines;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state::TrainerState;
-pub use step::{Batch, StepSpec, step_graph};
 pub use trainer::Trainer;

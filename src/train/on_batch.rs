@@ -1,10 +1,10 @@
 //! Single batches, for the user's own loops.
 
-use super::history::Evaluation;
-use super::predict::Features;
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::Result;
+use crate::session::{Features, check_one_output};
+use crate::step::Evaluation;
 use crate::tensor::Tensor;
 
 impl Trainer {
@@ -54,8 +54,8 @@ impl Trainer {
         &mut self,
         samples: impl Into<Features<'a>>,
     ) -> Result<Tensor> {
-        self.check_one_output()?;
-        Ok(self.predict_sized(samples.into(), usize::MAX, |size| size).await?.swap_remove(0))
+        check_one_output(self.core.outputs.len())?;
+        Ok(self.core.predict_sized(samples.into(), usize::MAX, |size| size).await?.swap_remove(0))
     }
 }
 

@@ -1,63 +1,19 @@
 //! The training loop.
 
-use super::clock::Instant;
+use super::callback::{BatchInterval, Callback, HookResult};
+use super::control::{Control, Requests};
 use super::fit::Fit;
 use super::guard::UnderWay;
 use super::history::{BatchEnd, Epoch, FitInfo, History};
-use super::memory::Wanted;
-use super::numbers::Numbers;
-use super::scaling::Scaling;
-use super::source::{Feed, TrainingData};
+use super::place::{Batches, FitState};
+use super::progress::shown;
 use super::stops::Stops;
-use super::sweep::Sweep;
 use super::trainer::Trainer;
-use crate::callbacks::{BatchInterval, Callback, Control, HookResult, Requests};
-use crate::data::{TensorDataset, permutation};
+use crate::data::permutation;
 use crate::error::{Error, Result};
-use serde_json::Value;
+use crate::feed::{Cut, Feed, TrainingData};
+use crate::session::{Compiled, Instant, Scaling, Sweep, Wanted};
 use std::time::Duration;
-
-/// What decides which samples each batch of an epoch has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Batches {
-    /// Samples to choose from.
-    pub samples: usize,
-    /// Samples of a batch.
-    pub size: usize,
-    /// Batches of an epoch.
-    pub steps: usize,
-    /// Whether the order is drawn anew for each epoch.
-    pub shuffle: bool,
-}
-
-impl std::fmt::Display for Batches {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { samples, size, steps, shuffle } = self;
-        let order = if *shuffle { "shuffled" } else { "in order" };
-        write!(f, "{steps} of {size} from {samples} samples {order}")
-    }
-}
-
-/// The place of training, beside what the trainer holds: with it, training goes on as if it had never stopped.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct FitState {
-    /// The epoch under way.
-    pub epoch: usize,
-    /// Its next batch.
-    pub batch: usize,
-    /// Its batches.
-    pub batches: Batches,
-    /// The numbers of its batches so far.
-    pub numbers: Numbers,
-    /// Time spent on its batches before this `fit` took it up.
-    pub elapsed: Duration,
-    /// Whether a callback has ended training after this epoch.
-    pub stop: bool,
-    /// The epochs before it.
-    pub history: History,
-    /// What each callback keeps, by its name.
-    pub callbacks: Vec<(String, Value)>,
-}
 
 /// What a `fit` trains with.
 struct Run<'f, 'a> {
@@ -122,37 +78,48 @@ impl Trainer {
             return Err(Error::parameter("epochs", 0, "at least one epoch"));
         }
         let data = data.into();
-        let split = fit.split(&data, &self.outputs)?;
+        let core = &mut self.core;
+        let split = fit.split(&data, &core.outputs)?;
         let data = split.train.as_ref().map_or(data, TrainingData::Resident);
-        self.check_training(&data)?;
-        fit.callbacks.extend(crate::callbacks::shown(fit.verbose));
+        core.check_training(&data)?;
+        fit.callbacks.extend(shown(fit.verbose));
         let unwatched = fit.alone() && split.validation.data().is_none();
-        let sized = |this: &Self, size: usize| this.training_sweep(&data, &fit, size, unwatched);
-        let sweep = sized(self, fit.batch_size.unwrap_or(data.len()))?;
+        let cut = Cut {
+            size: fit.batch_size.unwrap_or(data.len()),
+            steps_per_epoch: fit.steps_per_epoch,
+            window_batches: fit.window_batches,
+            sweeps: if unwatched { fit.epochs } else { 1 },
+        };
+        let sized = |core: &Compiled, size| core.training_sweep(&data, &Cut { size, ..cut });
+        let sweep = sized(core, cut.size)?;
         let scaling = Scaling::of(&sweep.full);
         let validation = match split.validation.data() {
             Some(data) => {
-                self.check_data(data)?;
+                core.check_data(data)?;
                 let scale = Scaling::for_dataset(Some(&scaling), data)?;
-                Some((data, scale, self.validation_sweep(data, scale, self.evaluation_batch())?))
+                let size = core.evaluation_batch();
+                Some((data, scale, core.resident_sweep("validate", data, scale, size, None)?))
             }
             None => None,
         };
-        let mut sweeps = vec![Wanted { sweep: &sweep, resized: &sized }];
-        let sized = validation.as_ref().map(|(data, scale, _)| {
-            |this: &Self, size: usize| this.validation_sweep(data, *scale, size)
+        let validated = validation.as_ref().map(|(data, scale, _)| {
+            |core: &Compiled, size| core.resident_sweep("validate", data, *scale, size, None)
         });
-        if let (Some((.., sweep)), Some(resized)) = (&validation, &sized) {
-            sweeps.push(Wanted { sweep, resized });
-        }
         self.check_callbacks(&fit, validation.is_some())?;
-        self.admit(&sweeps)?;
+        let core = &mut self.core;
+        {
+            let mut sweeps = vec![Wanted { sweep: &sweep, resized: &sized }];
+            if let (Some((.., sweep)), Some(resized)) = (&validation, &validated) {
+                sweeps.push(Wanted { sweep, resized });
+            }
+            core.admit(&sweeps)?;
+        }
         // By now, everything that can be refused is refused; then the first byte is uploaded.
-        self.trained = None;
-        let feed = self.feed(&data, &sweep)?;
-        self.trained = Some(sweep.clone());
+        core.trained = None;
+        let feed = core.feed(&data, &sweep)?;
+        core.trained = Some(sweep.clone());
         if let Some((data, _, sweep)) = &validation {
-            self.make_resident(data, sweep)?;
+            core.make_resident(data, sweep)?;
         }
         let info = FitInfo {
             epochs: fit.epochs,
@@ -178,8 +145,8 @@ impl Trainer {
         self.take_up(&mut run, &scaling)?;
         // While training runs, and after it failed, the trainer has no place to go on from.
         self.fit_state = None;
-        self.scaling = Some(scaling);
-        self.fitting = run.under_way.mark();
+        self.core.scaling = Some(scaling);
+        self.core.held = run.under_way.mark();
         let validation = validation.as_ref().map(|(.., sweep)| sweep);
         self.epochs_of(&mut run, &sweep, validation, began).await?;
         // Training that has ended may go on for more epochs if a checkpoint says so.
@@ -197,17 +164,13 @@ impl Trainer {
         crate::gpu::block_on(self.fit_async(data, fit))
     }
 
-    fn validation_sweep(&self, data: &TensorDataset, scale: f32, size: usize) -> Result<Sweep> {
-        self.resident_sweep("validate", data, scale, size, None)
-    }
-
     /// Takes up the state of a checkpoint, if one was loaded or a callback has one.
-    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "there are no files"))]
     fn take_up(&mut self, run: &mut Run<'_, '_>, scaling: &Scaling) -> Result<()> {
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Some(path) = run.fit.callbacks.iter().find_map(|c| c.resume_from()) {
-            self.load_checkpoint(path)?;
-            Scaling::compare(self.scaling(), scaling);
+        for callback in &mut run.fit.callbacks {
+            if callback.resume(self)? {
+                Scaling::compare(self.core.scaling.as_ref(), scaling);
+                break;
+            }
         }
         let Some(state) = self.fit_state.clone().filter(|_| self.resume) else { return Ok(()) };
         let own = run.state.batches;
@@ -238,12 +201,10 @@ impl Trainer {
         Ok(())
     }
 
-    /// Writes the checkpoints that hooks asked for.
-    #[cfg_attr(target_arch = "wasm32", expect(unused_variables, reason = "there are no files"))]
-    async fn write_checkpoints(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
-        #[cfg(not(target_arch = "wasm32"))]
-        for path in std::mem::take(&mut run.requests.checkpoints) {
-            self.write_checkpoint(&path, Some(run.snapshot())).await?;
+    /// Keeps the place of training where hooks asked for that.
+    async fn keep_place(&mut self, run: &mut Run<'_, '_>) -> Result<()> {
+        for keep in std::mem::take(&mut run.requests.keep) {
+            keep.call(self, run.snapshot()).await?;
         }
         Ok(())
     }
@@ -257,9 +218,9 @@ impl Trainer {
     ) -> Result<()> {
         run.requests
             .lines
-            .extend(self.warnings.iter().map(|warning| format!("warning: {warning}")));
+            .extend(self.core.warnings.iter().map(|warning| format!("warning: {warning}")));
         self.call(run, "on_train_begin", |c, control| c.on_train_begin(control))?;
-        self.write_checkpoints(run).await?;
+        self.keep_place(run).await?;
         // An epoch that was stopped in its middle still gets its end.
         while run.state.epoch < run.fit.epochs && (!run.requests.stop || run.state.batch > 0) {
             let together = sweep.full.records / sweep.steps;
@@ -271,7 +232,7 @@ impl Trainer {
             let epoch = run.state.epoch;
             run.epoch_began = Instant::now();
             let order = self.epoch_order(run)?;
-            self.begin_epoch(&mut run.feed, sweep, order.as_deref(), run.state.batch)?;
+            self.core.begin_epoch(&mut run.feed, sweep, order.as_deref(), run.state.batch)?;
             if run.state.batch == 0 {
                 self.call(run, "on_epoch_begin", |c, control| c.on_epoch_begin(epoch, control))?;
                 if run.requests.stop {
@@ -286,12 +247,14 @@ impl Trainer {
             let before = std::mem::take(&mut run.state.elapsed);
             let duration = before.saturating_add(run.epoch_began.elapsed());
             let numbers = std::mem::take(&mut run.state.numbers);
-            let mut logs = numbers.evaluation(&self.outputs).logs("");
+            let mut logs = numbers.evaluation(&self.core.outputs).logs("");
             let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
             self.epochs += 1;
             if let Some(sweep) = validation {
                 self.call(run, "on_test_begin", |c, control| c.on_test_begin(control))?;
-                logs.extend(self.run_whole(sweep).await?.evaluation(&self.outputs).logs("val_"));
+                logs.extend(
+                    self.core.run_whole(sweep).await?.evaluation(&self.core.outputs).logs("val_"),
+                );
                 self.call(run, "on_test_end", |c, control| c.on_test_end(control))?;
             }
             let mut report = Epoch { epoch, logs, duration, samples_per_second };
@@ -301,10 +264,10 @@ impl Trainer {
             run.state.history.epochs.push(report);
             // If nothing is shown, nobody took the lines.
             run.requests.lines.clear();
-            self.write_checkpoints(run).await?;
+            self.keep_place(run).await?;
         }
         self.call(run, "on_train_end", |c, control| c.on_train_end(control))?;
-        self.write_checkpoints(run).await
+        self.keep_place(run).await
     }
 
     /// The order in which the epoch under way takes the samples; `None` for their own order.
@@ -345,15 +308,15 @@ impl Trainer {
         began: Instant,
     ) -> Result<()> {
         let start = Instant::now();
-        let first = self.run_sweep(sweep, 0..epochs * sweep.steps).await?;
-        let numbers = self.numbers_of_sweeps(sweep, epochs).await?;
+        let first = self.core.run_sweep(sweep, 0..epochs * sweep.steps).await?;
+        let numbers = self.core.numbers_of_sweeps(sweep, epochs).await?;
         let duration = start.elapsed() / epochs as u32;
         let history = &mut run.state.history;
         if let Some(ended) = first.filter(|_| history.epochs.is_empty()) {
             history.first_step = Some(ended - began);
         }
         for numbers in numbers {
-            let logs = numbers.evaluation(&self.outputs).logs("");
+            let logs = numbers.evaluation(&self.core.outputs).logs("");
             let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
             let epoch = run.state.epoch;
             history.epochs.push(Epoch { epoch, logs, duration, samples_per_second });
@@ -378,25 +341,25 @@ impl Trainer {
             if wanted {
                 self.batch_begins(run)?;
             }
-            self.bring(&mut run.feed, sweep, step)?;
+            self.core.bring(&mut run.feed, sweep, step).await?;
             // If earlier steps are still under way, the wait takes longer than these steps do.
             let (began, alone) = (Instant::now(), read == step);
-            let ended = self.run_sweep(sweep, step..end).await?;
+            let ended = self.core.run_sweep(sweep, step..end).await?;
             first = first.or(ended);
             run.state.batch = end;
             if wanted || end == sweep.steps || end - read == sweep.full.records {
-                self.add_numbers(sweep, read..end, &mut run.state.numbers).await?;
+                self.core.add_numbers(sweep, read..end, &mut run.state.numbers).await?;
                 read = end;
                 // The first steps include compilation, so they are no measure of the others.
                 if ended.is_none() && alone {
                     let took = began.elapsed();
                     run.stops.step_seconds = Some(took.as_secs_f64() / (end - step) as f64);
-                    self.pace(sweep, end - step, took);
+                    self.core.pace(sweep, end - step, took);
                 }
             }
             if wanted {
                 self.batch_ends(run, sweep)?;
-                self.write_checkpoints(run).await?;
+                self.keep_place(run).await?;
             }
         }
         Ok(first)
@@ -426,7 +389,7 @@ impl Trainer {
 
     /// Gives the numbers so far to callbacks that want them now.
     fn batch_ends(&mut self, run: &mut Run<'_, '_>, sweep: &Sweep) -> Result<()> {
-        let logs = run.state.numbers.evaluation(&self.outputs).logs("");
+        let logs = run.state.numbers.evaluation(&self.core.outputs).logs("");
         let Run { fit, under_way, info, requests, batch_hooks, places, state, .. } = run;
         let last = state.batch == sweep.steps;
         let end = BatchEnd { epoch: state.epoch, batch: state.batch - 1, logs: &logs };

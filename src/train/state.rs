@@ -1,12 +1,10 @@
 //! All that training changes, as plain data.
 
-use super::run::FitState;
-use super::scaling::Scaling;
+use super::place::FitState;
 use super::trainer::Trainer;
-use super::weights::kept;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::session::{ModelState, Scaling};
 use crate::tensor::{Shape, Tensor};
-use std::collections::HashMap;
 
 /// All that training changes, as data. If a trainer of the same model and settings takes it up, it goes on as if
 /// training had never stopped.
@@ -28,86 +26,17 @@ pub(crate) struct TrainerState {
     pub fit: Option<FitState>,
 }
 
-/// A buffer that is laid out as an arena.
-struct StateBuffer {
-    name: String,
-    arena: usize,
-    /// The text before the names of its tensors.
-    prefix: String,
-    /// The value between them.
-    padding: f32,
-}
-
 impl Trainer {
-    /// The buffers that training changes, with weights kept under the names `names`.
-    fn state_buffers(&self, names: &[String]) -> Vec<StateBuffer> {
-        let mut buffers = Vec::new();
-        for (arena, place) in self.layout.arenas.iter().enumerate() {
-            let params = self.layout.arena_name(arena);
-            for slot in self.slots().iter().filter(|_| place.trainable()) {
-                let prefix = format!("optimizer/{}/", slot.name);
-                let name = self.layout.slot_name(slot.name, arena);
-                buffers.push(StateBuffer { name, arena, prefix, padding: slot.initial });
-            }
-            for name in names {
-                let prefix = format!("kept/{name}/");
-                let name = kept(name, &params);
-                buffers.push(StateBuffer { name, arena, prefix, padding: 0.0 });
-            }
-            buffers.push(StateBuffer { name: params, arena, prefix: String::new(), padding: 0.0 });
-        }
-        buffers
-    }
-
     /// Name and shape of every tensor that training changes, with weights kept under the names `names`:
     /// `dense/kernel`, `optimizer/velocity/dense/kernel`, `kept/NAME/dense/kernel`.
     pub(crate) fn state_tensors(&self, names: &[String]) -> Vec<(String, Shape)> {
-        let mut tensors = Vec::new();
-        for StateBuffer { arena, prefix, .. } in self.state_buffers(names) {
-            for t in self.layout.tensors.iter().filter(|t| t.arena == arena) {
-                tensors.push((format!("{prefix}{}", t.name), t.spec.shape.clone()));
-            }
-        }
-        tensors
-    }
-
-    /// The names of the buffers that training changes.
-    pub(super) fn state_names(&self, kept: &[String]) -> Vec<String> {
-        self.state_buffers(kept).into_iter().map(|buffer| buffer.name).collect()
-    }
-
-    /// The tensors of a state by their names, in order; tensors that are missing begin anew.
-    pub(super) fn state_from(
-        &self,
-        kept: &[String],
-        mut saved: HashMap<String, Tensor>,
-    ) -> Result<Vec<Tensor>> {
-        let mut tensors = Vec::new();
-        for StateBuffer { arena, prefix, padding, .. } in self.state_buffers(kept) {
-            for t in self.layout.tensors.iter().filter(|t| t.arena == arena) {
-                let shape = &t.spec.shape;
-                tensors.push(match saved.remove(&format!("{prefix}{}", t.name)) {
-                    Some(tensor) => tensor,
-                    None => Tensor::f32(shape.clone(), vec![padding; shape.len()])?,
-                });
-            }
-        }
-        Ok(tensors)
+        self.core.state_tensors(names)
     }
 
     /// All that training changes, read from the device, together with `fit`.
     pub(crate) async fn state_async(&self, fit: Option<FitState>) -> Result<TrainerState> {
-        let kept = self.kept_names();
-        let mut tensors = Vec::new();
-        for StateBuffer { name, arena, .. } in self.state_buffers(&kept) {
-            let values = self.read_arena(arena, &name).await?;
-            for t in self.layout.tensors.iter().filter(|t| t.arena == arena) {
-                let own = &values[t.offset..t.offset + t.spec.shape.len()];
-                tensors.push(Tensor::f32(t.spec.shape.clone(), own)?);
-            }
-        }
-        let (steps, epochs, learning_rate) = (self.steps, self.epochs, self.learning_rate);
-        let scaling = self.scaling.clone();
+        let ModelState { steps, learning_rate, scaling, kept, tensors } = self.core.state().await?;
+        let epochs = self.epochs;
         Ok(TrainerState { steps, epochs, learning_rate, scaling, kept, tensors, fit })
     }
 
@@ -118,31 +47,11 @@ impl Trainer {
 
     /// Takes up a state; the next `fit` goes on from its place. Nothing changes if a tensor does not fit.
     pub(crate) fn set_state(&mut self, state: TrainerState) -> Result<()> {
-        let mut tensors = state.tensors.iter();
-        let mut uploads = Vec::new();
-        for StateBuffer { name, arena, padding, .. } in self.state_buffers(&state.kept) {
-            let mut values = vec![padding; self.layout.arenas[arena].len];
-            for t in self.layout.tensors.iter().filter(|t| t.arena == arena) {
-                let own = tensors.next().filter(|own| own.shape() == &t.spec.shape);
-                let own = own.ok_or_else(|| Error::internal("state", t.name.clone()))?.as_f32()?;
-                values[t.offset..t.offset + own.len()].copy_from_slice(own);
-            }
-            uploads.push((name, Tensor::f32([values.len()], values)?));
-        }
-        for (name, values) in uploads {
-            self.store.upload(&name, &values)?;
-        }
-        for name in self.kept_names().iter().filter(|name| !state.kept.contains(name)) {
-            for arena in 0..self.layout.arenas.len() {
-                self.store.remove(&kept(name, &self.layout.arena_name(arena)));
-            }
-        }
-        self.steps = state.steps;
-        self.epochs = state.epochs;
-        self.learning_rate = state.learning_rate;
-        self.scaling = state.scaling;
-        self.resume = state.fit.is_some();
-        self.fit_state = state.fit;
+        let TrainerState { steps, epochs, learning_rate, scaling, kept, tensors, fit } = state;
+        self.core.set_state(ModelState { steps, learning_rate, scaling, kept, tensors })?;
+        self.epochs = epochs;
+        self.resume = fit.is_some();
+        self.fit_state = fit;
         Ok(())
     }
 }

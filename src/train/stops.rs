@@ -1,7 +1,7 @@
 //! The steps after which the host stops submitting and waits for their numbers.
 
-use super::sweep::Sweep;
-use crate::callbacks::BatchInterval;
+use super::callback::BatchInterval;
+use crate::session::Sweep;
 use std::time::Duration;
 
 /// The bounds of the steps that run without a wait.

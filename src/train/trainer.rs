@@ -1,27 +1,19 @@
-//! A compiled model: its device, parameters and plans.
+//! A compiled model that trains.
 
-use super::compile::{Compile, OutputSpec};
-use super::heads;
-use super::layout::ArenaLayout;
-use super::memory::ROLES;
-use super::run::FitState;
-use super::scaling::Scaling;
-use super::step::{Batch, StepSpec, step_graph};
-use super::sweep::Sweep;
-use crate::error::{Error, Result};
-use crate::gpu::{Device, Executor, Pool, StepBlock, Store};
-use crate::graph::{Graph, TensorType};
+use super::place::FitState;
+use crate::error::Result;
+use crate::gpu::Device;
+use crate::graph::Graph;
 use crate::layers::{Model, Sequential};
-use crate::optim::{GradientTransform, Optimizer, Slot};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::optim::{GradientTransform, Optimizer};
 use crate::plan::Plan;
-use crate::tensor::{DType, Shape, Tensor};
-use std::sync::{Arc, Weak};
-
-/// Plans and executors kept for another use.
-const KEPT: usize = 16;
-
-/// Which plan: the batch it reads and whether it trains.
-type Key = (Batch, bool);
+use crate::session::Compiled;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::session::Scaling;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::step::OutputSpec;
+use crate::step::{ArenaLayout, Batch, Compile};
 
 /// A model on a device, ready to train.
 ///
@@ -47,41 +39,13 @@ type Key = (Batch, bool);
 /// ```
 #[derive(Debug)]
 pub struct Trainer {
-    pub(super) device: Device,
-    pub(super) store: Store,
-    /// Activations: the plans take turns.
-    pub(super) pool: Pool,
-    pub(super) model: Model,
-    pub(super) layout: ArenaLayout,
-    compile: Compile,
-    pub(crate) outputs: Vec<OutputSpec>,
-    /// What is odd about the outputs.
-    pub(super) warnings: Vec<String>,
-    pub(super) plans: Vec<(Key, Arc<Plan>)>,
-    pub(super) executors: Vec<(Key, Executor)>,
-    /// Room for the words of the steps that are submitted next.
-    pub(super) blocks: Vec<StepBlock>,
-    /// Steps trained so far.
-    pub(super) steps: u64,
+    pub(super) core: Compiled,
     /// Epochs trained so far: the shuffle's counter.
     pub(super) epochs: u64,
-    /// The learning rate of the coming steps, if it was set by hand.
-    pub(super) learning_rate: Option<f32>,
     /// Where the last `fit` ended, or the place of the one that a checkpoint holds.
     pub(super) fit_state: Option<FitState>,
     /// Whether the next `fit` goes on from there.
     pub(super) resume: bool,
-    /// The steps of the last `fit`, whose samples are on the device.
-    pub(super) trained: Option<Sweep>,
-    /// How the samples came that the model was trained on, if that is known.
-    pub(super) scaling: Option<Scaling>,
-    /// The `fit` under way; see [`Trainer::is_fitting`].
-    pub(super) fitting: Weak<()>,
-}
-
-/// Whether a plan is this one.
-fn is((known, trains): &Key, batch: &Batch, train: bool) -> bool {
-    *trains == train && known == batch
 }
 
 impl Sequential {
@@ -99,7 +63,7 @@ impl Model {
     ///
     /// # Errors
     /// Settings outside their domain and shapes that do not fit, naming layer and op; a loss that the last activation
-    /// does not suit, as one of logits after a softmax; [`Error::Limit`] for a tensor that the device cannot bind.
+    /// does not suit, as one of logits after a softmax; [`Error::Limit`](crate::Error::Limit) for a tensor that the device cannot bind.
     pub fn compile(&self, device: &Device, compile: Compile) -> Result<Trainer> {
         Trainer::new(device, self.clone(), compile)
     }
@@ -107,233 +71,100 @@ impl Model {
 
 impl Trainer {
     fn new(device: &Device, model: Model, compile: Compile) -> Result<Self> {
-        compile.optimizer.check()?;
-        compile.gradients.check()?;
-        let outputs = compile.outputs(&model)?;
-        let warnings = heads::check(&model, &outputs)?;
-        warnings.iter().for_each(|warning| log::warn!("{warning}"));
-        if compile.evaluation_batch == 0 {
-            let detail = "a batch has at least one sample";
-            return Err(Error::parameter("evaluation_batch_size", 0, detail));
-        }
-        let device = device.of_another_owner();
-        let caps = device.caps();
-        let layout = ArenaLayout::new(&model, caps.max_binding_bytes.min(caps.max_buffer_bytes))?;
-        let mut trainer = Self {
-            store: Store::new(&device),
-            pool: Pool::default(),
-            device,
-            model,
-            layout,
-            compile,
-            outputs,
-            warnings,
-            plans: Vec::new(),
-            executors: Vec::new(),
-            blocks: Vec::new(),
-            steps: 0,
-            epochs: 0,
-            learning_rate: None,
-            fit_state: None,
-            resume: false,
-            trained: None,
-            scaling: None,
-            fitting: Weak::new(),
-        };
-        trainer.check_slots()?;
-        trainer.probe()?;
-        for (name, values) in trainer.initial_state() {
-            trainer.store.upload(&name, &Tensor::f32([values.len()], values)?)?;
-        }
-        for (name, tensor) in trainer.model.constants() {
-            trainer.store.upload(&name, &tensor)?;
-        }
-        Ok(trainer)
-    }
-
-    /// The initial contents of the buffers that training changes: parameters, states and the optimizer's slots.
-    fn initial_state(&self) -> Vec<(String, Vec<f32>)> {
-        let mut state = Vec::new();
-        for (i, arena) in self.layout.arenas.iter().enumerate() {
-            state.push((self.layout.arena_name(i), self.layout.initial(i, self.compile.seed)));
-            for slot in self.slots().iter().filter(|_| arena.trainable()) {
-                state.push((self.layout.slot_name(slot.name, i), vec![slot.initial; arena.len]));
-            }
-        }
-        state
-    }
-
-    /// What training keeps for each trained parameter.
-    pub(super) fn slots(&self) -> Vec<Slot> {
-        self.compile.gradients.slots(&*self.compile.optimizer)
-    }
-
-    /// Refuses slots whose buffers, or whose tensors in a checkpoint, would have a name that is taken.
-    fn check_slots(&self) -> Result<()> {
-        let slots = self.slots();
-        for (i, Slot { name, .. }) in slots.iter().enumerate() {
-            let twice = slots[..i].iter().any(|slot| slot.name == *name);
-            let own = ["params", "frozen", "state", "constants", "kept", "profile"].contains(name)
-                || ROLES.contains(name);
-            if twice || own || name.is_empty() || name.contains('/') {
-                let detail = "each slot of an optimizer has a different name, without `/`; \
-                              this one is taken; rename it";
-                return Err(Error::parameter("slot", name, detail));
-            }
-        }
-        Ok(())
-    }
-
-    /// Plans a step of one sample, so that anything that does not fit is refused before anything is allocated.
-    pub(super) fn probe(&self) -> Result<()> {
-        let one = |dims: &[usize]| Shape::from([&[1], dims].concat());
-        let target = |(output, shape): (&OutputSpec, Shape)| match shape.dims().split_last() {
-            Some((_, rest)) if output.loss.takes_labels() => {
-                TensorType { shape: one(rest), dtype: DType::U32 }
-            }
-            _ => TensorType::f32(one(shape.dims())),
-        };
-        let x = self.model.inputs().iter().enumerate().map(|(i, input)| {
-            let dtype = if self.index_range(i).is_some() { DType::U32 } else { DType::F32 };
-            TensorType { shape: one(input.shape.dims()), dtype }
-        });
-        let batch = Batch {
-            role: "train",
-            x: x.collect(),
-            y: self.outputs.iter().zip(self.model.output_shapes()).map(target).collect(),
-            weighted: false,
-            scale: 1.0,
-            size: 1,
-            records: 1,
-            capacity: 1,
-        };
-        self.admit_model(&Arc::new(self.plan(&batch, true)?))
-    }
-
-    /// How many ids there are, if the samples of an input are ids.
-    pub(super) fn index_range(&self, input: usize) -> Option<usize> {
-        self.model.index_range(input)
+        let core = Compiled::new(device, model, compile)?;
+        Ok(Self { core, epochs: 0, fit_state: None, resume: false })
     }
 
     /// What `compile` found odd about the model's outputs, but may be meant. It is in the crate `log` too, and is the
     /// first line that `fit` shows.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
-        &self.warnings
+        &self.core.warnings
     }
 
     /// The network.
     #[must_use]
     pub const fn model(&self) -> &Model {
-        &self.model
+        &self.core.model
     }
 
     /// The places of the parameters.
     #[must_use]
     pub const fn layout(&self) -> &ArenaLayout {
-        &self.layout
+        &self.core.layout
     }
 
     /// The device.
     #[must_use]
     pub const fn device(&self) -> &Device {
-        &self.device
+        &self.core.device
     }
 
     /// Steps trained so far.
     #[must_use]
     pub const fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    pub(super) fn spec(&self, train: bool) -> StepSpec<'_> {
-        StepSpec {
-            model: &self.model,
-            layout: &self.layout,
-            outputs: &self.outputs,
-            gradients: self.compile.gradients,
-            optimizer: train.then_some(&*self.compile.optimizer),
-        }
-    }
-
-    pub(super) fn columns(&self) -> usize {
-        self.spec(false).columns()
-    }
-
-    pub(super) const fn evaluation_batch(&self) -> usize {
-        self.compile.evaluation_batch
-    }
-
-    pub(crate) const fn seed(&self) -> u64 {
-        self.compile.seed
-    }
-
-    pub(crate) fn optimizer(&self) -> &dyn Optimizer {
-        &*self.compile.optimizer
-    }
-
-    pub(crate) const fn gradients(&self) -> &GradientTransform {
-        &self.compile.gradients
+        self.core.steps
     }
 
     /// The graph of a step over `batch`, before any pass.
     ///
     /// # Errors
-    /// As [`step_graph`].
+    /// As [`step_graph`](super::step_graph).
     pub fn graph(&self, batch: &Batch, train: bool) -> Result<Graph> {
-        step_graph(&self.spec(train), batch)
+        self.core.graph(batch, train)
     }
 
     /// The plan of a step over `batch`.
     ///
     /// # Errors
-    /// As [`step_graph`] and [`Plan::compile`].
+    /// As [`step_graph`](super::step_graph) and [`Plan::compile`].
     pub fn plan(&self, batch: &Batch, train: bool) -> Result<Plan> {
-        Plan::compile(&self.graph(batch, train)?, &self.compile.passes, self.device.caps())
+        self.core.plan(batch, train)
     }
 
-    /// The plan of a step over `batch`, compiled at its first use.
-    pub(super) fn planned(&mut self, batch: &Batch, train: bool) -> Result<Arc<Plan>> {
-        if let Some(i) = self.executor_of(batch, train) {
-            return Ok(self.executors[i].1.plan().clone());
-        }
-        if let Some((_, plan)) = self.plans.iter().find(|(key, _)| is(key, batch, train)) {
-            return Ok(plan.clone());
-        }
-        let plan = Arc::new(self.plan(batch, train)?);
-        // Datasets of many sizes leave plans behind; the oldest are removed first.
-        if self.plans.len() == KEPT {
-            self.plans.remove(0);
-        }
-        self.plans.push(((batch.clone(), train), plan.clone()));
-        Ok(plan)
+    /// The learning rate of the next step: the one set by hand, or its schedule's.
+    #[must_use]
+    pub fn learning_rate(&self) -> f64 {
+        self.core.learning_rate()
     }
 
-    /// The index of the executor for `batch`, if there is one.
-    fn executor_of(&self, batch: &Batch, train: bool) -> Option<usize> {
-        self.executors.iter().position(|(key, _)| is(key, batch, train))
+    /// Sets the learning rate of all coming steps, in place of the optimizer's.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`](crate::Error::Parameter) for a rate that is negative or not finite.
+    pub fn set_learning_rate(&mut self, rate: f32) -> Result<()> {
+        self.core.set_learning_rate(rate)
     }
 
-    /// The index of the executor for `batch`, made at its first use and bound to the present buffers.
-    pub(super) fn executor(&mut self, batch: &Batch, train: bool) -> Result<usize> {
-        let i = match self.executor_of(batch, train) {
-            Some(i) => i,
-            None => {
-                let plan = self.planned(batch, train)?;
-                let (store, pool) = (&self.store, &mut self.pool);
-                let executor = Executor::with_pool(&self.device, plan, store, pool)?;
-                if self.executors.len() == KEPT {
-                    self.executors.remove(0);
-                }
-                self.executors.push(((batch.clone(), train), executor));
-                self.executors.len() - 1
-            }
-        };
-        self.executors[i].1.bind(&self.store)?;
-        Ok(i)
+    pub(crate) const fn seed(&self) -> u64 {
+        self.core.seed()
     }
 
-    pub(super) fn executor_at(&mut self, i: usize) -> &mut Executor {
-        &mut self.executors[i].1
+    /// What each output is trained towards.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn outputs(&self) -> &[OutputSpec] {
+        &self.core.outputs
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn optimizer(&self) -> &dyn Optimizer {
+        self.core.optimizer()
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) const fn gradients(&self) -> &GradientTransform {
+        self.core.gradients()
+    }
+
+    /// How the samples came that the model was trained on, if that is known.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) const fn scaling(&self) -> Option<&Scaling> {
+        self.core.scaling.as_ref()
+    }
+
+    /// Takes over the information how the samples came that weights from a file were trained on.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn set_scaling(&mut self, scaling: Scaling) {
+        self.core.scaling = Some(scaling);
     }
 }

@@ -1,31 +1,17 @@
-//! The host reads and writes parameters.
+//! The host reads, writes and copies a trainer's weights.
 
 use super::trainer::Trainer;
-use crate::error::{Error, Result};
-use crate::tensor::{DType, Tensor};
+use crate::error::Result;
+use crate::session::Predictor;
+use crate::tensor::Tensor;
 
 impl Trainer {
-    /// Every parameter and every state of a layer as a host tensor with its name, in the model's order: kernels
-    /// `[in, out]` as in Keras.
+    /// Every parameter as a host tensor with its name, in the model's order: kernels `[in, out]` as in Keras.
     ///
     /// # Errors
-    /// [`Error::Gpu`] if the device fails.
+    /// [`Error::Gpu`](crate::Error::Gpu) if the device fails.
     pub async fn weights_async(&self) -> Result<Vec<(String, Tensor)>> {
-        let mut arenas: Vec<Vec<f32>> = Vec::new();
-        for i in 0..self.layout.arenas.len() {
-            arenas.push(self.read_arena(i, &self.layout.arena_name(i)).await?);
-        }
-        let tensors = self.layout.tensors.iter().map(|t| {
-            let values = &arenas[t.arena][t.offset..t.offset + t.spec.shape.len()];
-            Ok((t.name.clone(), Tensor::f32(t.spec.shape.clone(), values)?))
-        });
-        tensors.collect()
-    }
-
-    /// The elements of a buffer that is laid out as an arena.
-    pub(super) async fn read_arena(&self, arena: usize, buffer: &str) -> Result<Vec<f32>> {
-        let bytes = self.store.read(buffer, self.layout.arenas[arena].len * 4).await?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        self.core.weights_async().await
     }
 
     /// The blocking form of [`Trainer::weights_async`].
@@ -37,103 +23,53 @@ impl Trainer {
         crate::gpu::block_on(self.weights_async())
     }
 
-    /// Replaces every parameter and state, in the order of [`Trainer::weights`]. Nothing changes if one does not fit.
+    /// A model with a copy of the present weights that only predicts, for any number of threads. It stays as it is while
+    /// this trainer goes on.
     ///
     /// # Errors
-    /// [`Error::Shape`] or [`Error::DType`] naming the first tensor that does not fit.
+    /// [`Error::Limit`](crate::Error::Limit) and [`Error::Gpu`](crate::Error::Gpu) if the device has no room.
+    pub fn predictor(&self) -> Result<Predictor> {
+        self.core.predictor()
+    }
+
+    /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes if one does not fit.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) or [`Error::DType`](crate::Error::DType) naming the first tensor that does not fit.
     pub fn set_weights(&mut self, tensors: &[Tensor]) -> Result<()> {
-        if tensors.len() != self.layout.tensors.len() {
-            let detail = format!("the model has {} tensors", self.layout.tensors.len());
-            return Err(Error::parameter("weights", tensors.len(), detail));
-        }
-        let mut arenas: Vec<Vec<f32>> =
-            self.layout.arenas.iter().map(|arena| vec![0.0; arena.len]).collect();
-        for (placed, tensor) in self.layout.tensors.iter().zip(tensors) {
-            if tensor.shape() != &placed.spec.shape {
-                let detail = format!("`{}` has the second shape", placed.name);
-                return Err(Error::shape(
-                    "set_weights",
-                    &[tensor.shape(), &placed.spec.shape],
-                    detail,
-                ));
-            }
-            if tensor.dtype() != DType::F32 {
-                let detail = format!("`{}` is f32", placed.name);
-                return Err(Error::dtype("set_weights", &[tensor.dtype()], detail));
-            }
-            let values = tensor.as_f32()?;
-            arenas[placed.arena][placed.offset..placed.offset + values.len()]
-                .copy_from_slice(values);
-        }
-        for (i, values) in arenas.into_iter().enumerate() {
-            let len = values.len();
-            self.store.upload(&self.layout.arena_name(i), &Tensor::f32([len], values)?)?;
-        }
-        Ok(())
+        self.core.set_weights(tensors)
     }
 
     /// Keeps a copy of all weights on the device under `name`, in place of one kept before.
     ///
     /// # Errors
-    /// [`Error::Limit`] and [`Error::Gpu`] if the device has no room.
+    /// [`Error::Limit`](crate::Error::Limit) and [`Error::Gpu`](crate::Error::Gpu) if the device has no room.
     pub fn keep_weights(&mut self, name: &str) -> Result<()> {
-        let arenas = self.layout.arenas.iter().enumerate();
-        let missing =
-            arenas.filter(|(i, _)| !self.store.contains(&kept(name, &self.layout.arena_name(*i))));
-        let bytes = missing.map(|(_, arena)| arena.len as u64 * 4).sum();
-        self.admit_extra("a copy of the weights", bytes, &[])?;
-        for i in 0..self.layout.arenas.len() {
-            let arena = self.layout.arena_name(i);
-            self.store.copy(&arena, &kept(name, &arena))?;
-        }
-        Ok(())
+        self.core.keep_weights(name)
     }
 
     /// Takes up the weights kept under `name` again.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if nothing was kept; [`Error::Gpu`] if the device fails.
+    /// [`Error::Parameter`](crate::Error::Parameter) if nothing was kept; [`Error::Gpu`](crate::Error::Gpu) if the device fails.
     pub fn restore_weights(&mut self, name: &str) -> Result<()> {
-        for i in 0..self.layout.arenas.len() {
-            let arena = self.layout.arena_name(i);
-            if !self.store.contains(&kept(name, &arena)) {
-                return Err(Error::parameter("restore_weights", name, "nothing was kept under it"));
-            }
-            self.store.copy(&kept(name, &arena), &arena)?;
-        }
-        Ok(())
+        self.core.restore_weights(name)
     }
 
     /// Whether weights are kept under `name`.
     #[must_use]
     pub fn keeps_weights(&self, name: &str) -> bool {
-        let mut arenas = (0..self.layout.arenas.len()).map(|i| self.layout.arena_name(i));
-        arenas.any(|arena| self.store.contains(&kept(name, &arena)))
+        self.core.keeps_weights(name)
     }
 
     /// Names under which weights are kept, sorted.
     #[must_use]
     pub fn kept_names(&self) -> Vec<String> {
-        let Some(arena) = (!self.layout.arenas.is_empty()).then(|| self.layout.arena_name(0))
-        else {
-            return Vec::new();
-        };
-        let (first, last) = ("kept/", format!("/{arena}"));
-        let own = |buffer: &str| Some(buffer.strip_prefix(first)?.strip_suffix(&last)?.to_owned());
-        let mut names: Vec<String> = self.store.names().filter_map(own).collect();
-        names.sort_unstable();
-        names
+        self.core.kept_names()
     }
 
     /// Frees the weights kept under `name`, if there are any.
     pub fn forget_weights(&mut self, name: &str) {
-        for i in 0..self.layout.arenas.len() {
-            self.store.remove(&kept(name, &self.layout.arena_name(i)));
-        }
+        self.core.forget_weights(name);
     }
-}
-
-/// The name of the buffer that keeps an arena.
-pub(super) fn kept(name: &str, arena: &str) -> String {
-    format!("kept/{name}/{arena}")
 }

@@ -1,19 +1,15 @@
 //! Which hook is called when, and with which numbers.
 
 use super::*;
-use std::cell::RefCell;
+use std::sync::Mutex;
 use std::time::Duration;
 use support::options;
 use wgrad::gpu::block_on;
 
 /// A callback that notes every call, with the letter `who`.
-fn noting<'a>(
-    who: &'a str,
-    interval: BatchInterval,
-    calls: &'a RefCell<Vec<String>>,
-) -> Lambda<'a> {
+fn noting<'a>(who: &'a str, interval: BatchInterval, calls: &'a Mutex<Vec<String>>) -> Lambda<'a> {
     let note = move |what: String| {
-        calls.borrow_mut().push(format!("{who}{what}"));
+        calls.lock().unwrap().push(format!("{who}{what}"));
         Ok(())
     };
     Lambda::new()
@@ -29,22 +25,25 @@ fn noting<'a>(
 
 #[test]
 fn hooks_come_in_order() -> Result<()> {
-    let calls = RefCell::new(Vec::new());
+    let calls = Mutex::new(Vec::new());
     let validation = line(4);
     let fit = fit(2).validation_data(&validation);
     trainer().fit(&line(10), fit.callback(noting("", BatchInterval::Batches(2), &calls)))?;
     let epoch = |e: usize| {
         format!("epoch{e}[ batch0[ ]batch1 batch2[ ]batch3 batch4[ ]batch4 test[ ]test ]epoch{e}")
     };
-    assert_eq!(calls.into_inner().join(" "), format!("train[ {} {} ]train", epoch(0), epoch(1)));
+    assert_eq!(
+        calls.into_inner().unwrap().join(" "),
+        format!("train[ {} {} ]train", epoch(0), epoch(1))
+    );
     Ok(())
 }
 
 #[test]
 fn without_validation_and_interval_the_hooks_are_four() -> Result<()> {
-    let calls = RefCell::new(Vec::new());
+    let calls = Mutex::new(Vec::new());
     trainer().fit(&line(10), fit(1).callback(noting("", BatchInterval::Never, &calls)))?;
-    assert_eq!(calls.into_inner().join(" "), "train[ epoch0[ ]epoch0 ]train");
+    assert_eq!(calls.into_inner().unwrap().join(" "), "train[ epoch0[ ]epoch0 ]train");
     Ok(())
 }
 
@@ -62,11 +61,11 @@ fn a_hook_before_batches_alone_is_called() -> Result<()> {
 
 #[test]
 fn each_callback_has_its_own_interval() -> Result<()> {
-    let calls = RefCell::new(Vec::new());
+    let calls = Mutex::new(Vec::new());
     let (a, b) = (BatchInterval::Batches(2), BatchInterval::Batches(3));
     let fit = fit(1).callback(noting("a", a, &calls)).callback(noting("b", b, &calls));
     trainer().fit(&line(14), fit)?;
-    let calls = calls.into_inner();
+    let calls = calls.into_inner().unwrap();
     let of = |who: &str| -> String {
         let own = calls.iter().filter_map(|c| c.strip_prefix(who).filter(|c| c.contains("batch")));
         own.collect::<Vec<_>>().join(" ")
@@ -134,7 +133,7 @@ fn the_host_waits_only_where_somebody_looks() -> Result<()> {
 
 #[test]
 fn a_batch_may_end_training() -> Result<()> {
-    let (calls, validation) = (RefCell::new(Vec::new()), line(4));
+    let (calls, validation) = (Mutex::new(Vec::new()), line(4));
     let mut at_stop = Vec::new();
     let stopping = Lambda::new().on_batch_end(BatchInterval::Batches(3), |end, control| {
         at_stop = end.logs.to_vec();
@@ -149,7 +148,7 @@ fn a_batch_may_end_training() -> Result<()> {
     assert_eq!(history.epochs.len(), 1);
     assert_eq!(history.epochs[0].logs[..2], at_stop[..], "means over the batches that ran");
     assert!(history.epochs[0].get("val_loss").is_some());
-    let calls = calls.into_inner().join(" ");
+    let calls = calls.into_inner().unwrap().join(" ");
     assert!(calls.ends_with("]batch2 test[ ]test ]epoch0 ]train"), "{calls}");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What hooks may do with the trainer that calls them: it is harmless to the training around it, or refused.
 
 use super::*;
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 /// `n` targets of the same number.
 fn level(n: usize, y: f32) -> TensorDataset {
@@ -16,14 +16,14 @@ fn still() -> Trainer {
     Sequential::new([1]).add(layer).compile(device(), compile).unwrap()
 }
 
-type Hook<'a> = Box<dyn FnMut(&mut Control<'_>) -> HookResult + 'a>;
+type Hook<'a> = Box<dyn FnMut(&mut Control<'_>) -> HookResult + Send + 'a>;
 
 /// A callback that calls this in every hook.
-fn everywhere<'a>(hook: impl FnMut(&mut Control<'_>) -> HookResult + 'a) -> Lambda<'a> {
-    let hook: std::rc::Rc<RefCell<Hook<'a>>> = std::rc::Rc::new(RefCell::new(Box::new(hook)));
+fn everywhere<'a>(hook: impl FnMut(&mut Control<'_>) -> HookResult + Send + 'a) -> Lambda<'a> {
+    let hook: std::sync::Arc<Mutex<Hook<'a>>> = std::sync::Arc::new(Mutex::new(Box::new(hook)));
     let own = || {
         let hook = hook.clone();
-        move |control: &mut Control<'_>| (hook.borrow_mut())(control)
+        move |control: &mut Control<'_>| (hook.lock().unwrap())(control)
     };
     let [a, b, c, d, e, f, g, h] = std::array::from_fn(|_| own());
     let each = BatchInterval::Batches(1);
@@ -52,7 +52,7 @@ fn an_inner_fit_is_refused_and_changes_nothing() {
     let folder = folder("reentry");
     let file = folder.join("w");
     trainer.save_checkpoint(&file).unwrap();
-    let errors = RefCell::new(Vec::new());
+    let errors = Mutex::new(Vec::new());
     let trying = everywhere(|control| {
         let trainer = control.trainer();
         let calls = [
@@ -62,14 +62,14 @@ fn an_inner_fit_is_refused_and_changes_nothing() {
             ("load_checkpoint", trainer.load_checkpoint(&file).err()),
             ("save_checkpoint", trainer.save_checkpoint(&file).err()),
         ];
-        errors.borrow_mut().extend(calls);
+        errors.lock().unwrap().extend(calls);
         Ok(())
     });
     let fit3 = fit(3).validation_data(&outer).callback(trying);
     let history = trainer.fit(&outer, fit3).unwrap();
     assert_eq!(history.get("loss"), [1.0; 3]);
     assert_eq!(history.get("val_loss"), [1.0; 3]);
-    let errors = errors.into_inner();
+    let errors = errors.into_inner().unwrap();
     // Begin and end of training; for each of 3 epochs begin, end, test twice, and 2 batches twice.
     assert_eq!(errors.len(), 5 * (2 + 3 * (4 + 4)));
     for (call, error) in errors {

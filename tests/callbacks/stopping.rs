@@ -1,7 +1,7 @@
 //! `EarlyStopping` and `TerminateOnNan`.
 
 use super::*;
-use std::cell::RefCell;
+use std::sync::Mutex;
 
 /// Trains under `stopping` with these numbers for `val_loss`; gives how many epochs ran.
 fn epochs(stopping: &mut EarlyStopping, monitor: &str, numbers: &[f64]) -> Result<usize> {
@@ -88,16 +88,16 @@ fn nan_is_no_improvement_and_hides_none() -> Result<()> {
 fn the_best_weights_come_back() -> Result<()> {
     let numbers = [5.0, 3.0, 4.0, 4.0, 2.0];
     for (restore, kept) in [(true, 1), (false, 3)] {
-        let weights = RefCell::new(Vec::new());
+        let weights = Mutex::new(Vec::new());
         let noting = Lambda::new().on_epoch_end(|_, control| {
-            weights.borrow_mut().push(bits(control.trainer()));
+            weights.lock().unwrap().push(bits(control.trainer()));
             Ok(())
         });
         let mut stopping = EarlyStopping::new("loss").patience(2).restore_best_weights(restore);
         let fit = fit(5).callback(made_up("loss", &numbers)).callback(&mut stopping);
         let mut trainer = trainer();
         trainer.fit(&line(4), fit.callback(noting))?;
-        let weights = weights.into_inner();
+        let weights = weights.into_inner().unwrap();
         assert_eq!(weights.len(), 4);
         assert_ne!(weights[1], weights[3], "training moves the weights");
         assert_eq!(bits(&trainer), weights[kept], "restore: {restore}");
@@ -109,9 +109,9 @@ fn the_best_weights_come_back() -> Result<()> {
 
 #[test]
 fn two_that_watch_one_number_keep_weights_of_their_own() -> Result<()> {
-    let weights = RefCell::new(Vec::new());
+    let weights = Mutex::new(Vec::new());
     let noting = Lambda::new().on_epoch_end(|_, control| {
-        weights.borrow_mut().push(bits(control.trainer()));
+        weights.lock().unwrap().push(bits(control.trainer()));
         Ok(())
     });
     // The second one looks from the third epoch on, and restores last.
@@ -120,23 +120,23 @@ fn two_that_watch_one_number_keep_weights_of_their_own() -> Result<()> {
     let fit = fit(5).callback(made_up("loss", &[5.0, 1.0, 4.0, 2.0, 3.0]));
     let mut trainer = trainer();
     trainer.fit(&line(4), fit.callback(first).callback(second).callback(noting))?;
-    assert_eq!(bits(&trainer), weights.into_inner()[3]);
+    assert_eq!(bits(&trainer), weights.into_inner().unwrap()[3]);
     assert!(trainer.kept_names().is_empty(), "{:?}", trainer.kept_names());
     Ok(())
 }
 
 #[test]
 fn the_best_weights_come_back_at_an_end_that_is_not_early() -> Result<()> {
-    let weights = RefCell::new(Vec::new());
+    let weights = Mutex::new(Vec::new());
     let noting = Lambda::new().on_epoch_end(|_, control| {
-        weights.borrow_mut().push(bits(control.trainer()));
+        weights.lock().unwrap().push(bits(control.trainer()));
         Ok(())
     });
     let mut stopping = EarlyStopping::new("loss").patience(9).restore_best_weights(true);
     let fit = fit(3).callback(made_up("loss", &[2.0, 1.0, 3.0])).callback(&mut stopping);
     let mut trainer = trainer();
     trainer.fit(&line(4), fit.callback(noting))?;
-    assert_eq!(bits(&trainer), weights.into_inner()[1]);
+    assert_eq!(bits(&trainer), weights.into_inner().unwrap()[1]);
     assert_eq!(stopping.stopped_epoch(), None);
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! Models that look right and learn nothing: the last activation and the loss do not suit each other.
 
 use super::*;
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Mutex;
 use wgrad::callbacks::ProgressLines;
 use wgrad::layers::{Add, Layer, LayerHandle, Model, Reshape, input, merge};
@@ -161,11 +159,11 @@ fn branches_and_shared_layers_are_seen_through() -> Result<()> {
 
 /// What progress wrote.
 #[derive(Clone, Default)]
-struct Out(Rc<RefCell<Vec<u8>>>);
+struct Out(std::sync::Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Out {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.borrow_mut().extend_from_slice(bytes);
+        self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
     }
     fn flush(&mut self) -> std::io::Result<()> {
@@ -223,7 +221,7 @@ fn what_may_be_meant_is_told_to_the_log_and_first_in_the_progress() -> Result<()
     let out = Out::default();
     let lines = ProgressLines::to(out.clone());
     t.fit(&data, Fit::new().batch_size(3).epochs(2).verbose(Verbose::Silent).callback(lines))?;
-    let text = String::from_utf8(out.0.borrow().clone()).expect("text");
+    let text = String::from_utf8(out.0.lock().unwrap().clone()).expect("text");
     let shown: Vec<&str> = text.lines().collect();
     assert!(shown.len() == 3 && shown[0].starts_with("warning: layer `last`"), "{shown:?}");
     assert!(shown[1].starts_with("epoch 1/2"), "{shown:?}");

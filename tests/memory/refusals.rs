@@ -1,7 +1,7 @@
 //! What does not fit is refused before anything is allocated, and what is there is dropped to make room.
 
 use super::*;
-use std::cell::RefCell;
+use std::sync::Mutex;
 use wgrad::kernels::DeviceCaps;
 
 /// The number in "the largest batch that fits has N samples".
@@ -119,11 +119,12 @@ fn what_an_earlier_call_left_makes_way() -> Result<()> {
     let limit = 1 << 20;
     let device = own_device(Some(limit))?;
     let empty = held_at_rest(&device)?;
-    let most = RefCell::new(0);
+    let most = Mutex::new(0);
     let look = |device: &Device| -> Result<()> {
         let now = held_at_rest(device)?.bytes - empty.bytes;
         ensure!(now as u64 <= limit, "{now} of {limit}");
-        most.replace_with(|most| now.max(*most));
+        let mut most = most.lock().unwrap();
+        *most = now.max(*most);
         Ok(())
     };
     let training =
@@ -145,7 +146,7 @@ fn what_an_earlier_call_left_makes_way() -> Result<()> {
         trainer.predict(data)?;
         look(&device)?;
     }
-    let most = most.into_inner() as u64;
+    let most = most.into_inner().unwrap() as u64;
     ensure!(most > limit / 2, "{most}: too little to need room");
     Ok(())
 }
@@ -155,9 +156,9 @@ fn a_fit_keeps_what_it_uses_while_a_callback_asks_for_more() -> Result<()> {
     let device = own_device(Some(1 << 20))?;
     let mut trainer = model(16, 64).compile(&device, settings())?;
     let (data, more) = (samples(6000, 16)?, samples(7000, 16)?);
-    let errors = RefCell::new(Vec::new());
+    let errors = Mutex::new(Vec::new());
     let ask = |_: &mut Epoch, control: &mut Control<'_>| -> HookResult {
-        errors.borrow_mut().push(control.trainer().evaluate(&more).err());
+        errors.lock().unwrap().push(control.trainer().evaluate(&more).err());
         Ok(())
     };
     // Left by an earlier call, and free to go.
@@ -165,7 +166,7 @@ fn a_fit_keeps_what_it_uses_while_a_callback_asks_for_more() -> Result<()> {
     let history =
         trainer.fit(&data, fit(100).epochs(3).callback(Lambda::new().on_epoch_end(ask)))?;
     ensure!(history.epochs.len() == 3);
-    for error in errors.into_inner() {
+    for error in errors.into_inner().unwrap() {
         let error = error.context("it fits beside the training data")?;
         says(&error, &["bytes of device memory", "use fewer samples at once", "no batch fits"]);
     }

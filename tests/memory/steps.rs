@@ -1,7 +1,6 @@
 //! Steps allocate nothing: what wgpu has is counted while they run, not only after they end.
 
 use super::*;
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -57,10 +56,10 @@ fn ten_thousand_steps_allocate_nothing() -> Result<()> {
     let device = own_device(None)?;
     let mut trainer = model(4, 8).compile(&device, settings())?;
     let data = samples(2000, 4)?;
-    let between = RefCell::new(Vec::new());
+    let between = Mutex::new(Vec::new());
     let fit = || Fit::new().batch_size(2).verbose(Verbose::Silent);
     let look = |_: &BatchEnd<'_>, _: &mut Control<'_>| -> HookResult {
-        between.borrow_mut().push(held(&device));
+        between.lock().unwrap().push(held(&device));
         Ok(())
     };
     let look = Lambda::new().on_batch_end(BatchInterval::Batches(100), look);
@@ -72,7 +71,7 @@ fn ten_thousand_steps_allocate_nothing() -> Result<()> {
     let after = held_at_rest(&device)?;
     ensure!(trainer.steps() == 11_000, "{} steps", trainer.steps());
     ensure!(before == after, "{before:?}, then {after:?}");
-    let between = between.into_inner();
+    let between = between.into_inner().unwrap();
     ensure!(between.len() == 100, "{} counts", between.len());
     for count in &between {
         ensure!(*count == before, "{count:?} after {before:?}");

@@ -10,11 +10,13 @@ mod models;
 mod on_batch;
 mod options;
 mod outputs;
+mod predictor;
 mod profile;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod scaling;
 mod seeds;
+mod session;
 mod stream;
 mod submits;
 #[path = "../support/mod.rs"]

@@ -2,7 +2,7 @@
 
 use super::*;
 use reference::compare::assert_close;
-use std::cell::RefCell;
+use std::sync::Mutex;
 use support::says;
 use wgrad::Error;
 use wgrad::Result;
@@ -304,18 +304,19 @@ fn batch_hooks_do_not_change_what_is_learned() -> Result<()> {
     let data = points(90, 6, 3);
     let (mut plain, mut watched) = (trainer(4), trainer(4));
     let alone = plain.fit(&data, quiet().epochs(2).batch_size(8))?;
-    let seen = RefCell::new(Vec::new());
+    let seen = Mutex::new(Vec::new());
     let hook = Lambda::new().on_batch_end(BatchInterval::Batches(5), |end, _| {
         let loss = end.get("loss").ok_or("no loss")?;
-        seen.borrow_mut().push((end.epoch, end.batch, loss));
+        seen.lock().unwrap().push((end.epoch, end.batch, loss));
         Ok(())
     });
     let logged = watched.fit(&data, quiet().epochs(2).batch_size(8).callback(hook))?;
     assert_eq!(bits(&plain), bits(&watched));
     assert_eq!(alone.get("loss"), logged.get("loss"));
-    let places: Vec<_> = seen.borrow().iter().map(|(epoch, batch, _)| (*epoch, *batch)).collect();
+    let places: Vec<_> =
+        seen.lock().unwrap().iter().map(|(epoch, batch, _)| (*epoch, *batch)).collect();
     assert_eq!(places, [(0, 4), (0, 9), (0, 11), (1, 4), (1, 9), (1, 11)]);
-    assert_eq!(seen.borrow()[2].2, logged.get("loss")[0], "the last number is the epoch's");
+    assert_eq!(seen.lock().unwrap()[2].2, logged.get("loss")[0], "the last number is the epoch's");
     Ok(())
 }
 

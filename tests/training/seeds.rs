@@ -1,7 +1,7 @@
 //! Seeds: the same bits again, other bits with another; dropout masks; training that continues.
 
 use super::*;
-use std::cell::RefCell;
+use std::sync::Mutex;
 use support::run;
 use wgrad::Result;
 use wgrad::autodiff::gradients;
@@ -142,10 +142,11 @@ fn validation_is_logged_after_each_epoch() -> Result<()> {
     let (train, validation) = points(150, 6, 3).split_at(100)?;
     let settings = Compile::new(Adam::new(0.01), SPARSE).metrics([Metric::Accuracy]);
     let mut trainer = compile(&small(6, 3), settings);
-    let seen = RefCell::new(Vec::new());
+    let seen = Mutex::new(Vec::new());
     let fit = Fit::new().epochs(3).validation_data(&validation);
-    let history = trainer.fit(&train, fit.on_epoch_end(|e| seen.borrow_mut().push(e.clone())))?;
-    assert_eq!(history.epochs, seen.into_inner());
+    let history =
+        trainer.fit(&train, fit.on_epoch_end(|e| seen.lock().unwrap().push(e.clone())))?;
+    assert_eq!(history.epochs, seen.into_inner().unwrap());
     for epoch in &history.epochs {
         let names: Vec<&str> = epoch.logs.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["loss", "accuracy", "val_loss", "val_accuracy"]);

@@ -1,0 +1,309 @@
+//! One step as a graph: gather, forward, loss, metrics, and, in training, backward and optimizer.
+
+use super::compile::OutputSpec;
+use super::layout::{ArenaLayout, PlacedTensor};
+use crate::autodiff::gradients;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, TensorType, Value};
+use crate::layers::{Model, Outputs, Regularizer};
+use crate::optim::{ArenaGradients, GradientTransform, Optimizer, ROW, rows_of};
+use crate::tensor::{DType, Shape};
+
+/// The batches that a step reads from resident data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// Prefix of the buffers' names: `train`, `evaluate`, `predict`.
+    pub role: &'static str,
+    /// All features on the device, for each input: `[rows, ...]`.
+    pub x: Vec<TensorType>,
+    /// All targets on the device, for each output; none for prediction.
+    pub y: Vec<TensorType>,
+    /// Whether each sample's loss has a weight.
+    pub weighted: bool,
+    /// Factor on the features.
+    pub scale: f32,
+    /// Samples per step.
+    pub size: usize,
+    /// Records of the metrics buffer: steps whose numbers it keeps.
+    pub records: usize,
+    /// Samples that a record has room for: the size of the full batch. This batch may be its short rest.
+    pub capacity: usize,
+}
+
+impl Batch {
+    /// Steps of `size` samples from one table of features and one of targets, with `records` records.
+    #[must_use]
+    pub fn new(
+        role: &'static str,
+        x: TensorType,
+        y: TensorType,
+        size: usize,
+        records: usize,
+    ) -> Self {
+        let (x, y) = (vec![x], vec![y]);
+        Self { role, x, y, weighted: false, scale: 1.0, size, records, capacity: size }
+    }
+
+    /// Elements of a record that one number per sample takes. Each number begins at a place that can be bound.
+    #[must_use]
+    pub const fn column_room(&self) -> usize {
+        self.capacity.next_multiple_of(64)
+    }
+
+    /// The name of the buffer with the `i`-th tensor of `part`: `train/x`, `train/x1`.
+    #[must_use]
+    pub fn buffer(&self, part: &str, i: usize) -> String {
+        match i {
+            0 => format!("{}/{part}", self.role),
+            _ => format!("{}/{part}{i}", self.role),
+        }
+    }
+}
+
+/// The parts of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct StepSpec<'a> {
+    /// The network.
+    pub model: &'a Model,
+    /// The places of its parameters.
+    pub layout: &'a ArenaLayout,
+    /// What each output is trained towards.
+    pub outputs: &'a [OutputSpec],
+    /// What happens to gradients before the rule sees them.
+    pub gradients: GradientTransform,
+    /// The update rule while training.
+    pub optimizer: Option<&'a dyn Optimizer>,
+}
+
+impl StepSpec<'_> {
+    /// Whether trained layers add a penalty to the loss.
+    #[must_use]
+    pub fn penalised(&self) -> bool {
+        self.layout.tensors.iter().any(|t| t.penalty() != Regularizer::default())
+    }
+
+    /// Numbers of a sample in the metrics buffer: for each output its loss and the columns of its metrics, and the
+    /// penalty if layers have any.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        let metrics = self.outputs.iter().flat_map(|o| o.metrics.iter().map(|m| (m, &o.shape)));
+        let metrics: usize = metrics.flat_map(|(m, shape)| m.columns(shape)).sum();
+        self.outputs.len() + metrics + usize::from(self.penalised())
+    }
+}
+
+/// Tables that one gather takes: it binds 7 buffers, which are its order, each table and each result.
+const TABLES: usize = 3;
+
+/// Builds the graph of a step over `batch`.
+///
+/// External buffers: `{role}/x`, `{role}/y` (`x1`, `y1` and so on for further inputs and outputs),
+/// `{role}/weights`, `{role}/order` (u32 row numbers), states `params/i`, `frozen/i`, `state/i`, `{slot}/i` and
+/// `{role}/metrics` (for each record the columns side by side, a number per sample). Step parameters: `start`
+/// (first place in the order), `record`, and while training `seed`, `step` and the optimizer's.
+///
+/// # Errors
+/// Shapes and types that do not fit, naming the layer.
+pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
+    let mut g = Graph::new();
+    let rows = batch.x.first().and_then(|ty| ty.shape.dims().first());
+    let Some(&rows) = rows else {
+        let shapes: Vec<&Shape> = batch.x.iter().map(|ty| &ty.shape).collect();
+        return Err(Error::shape("batch", &shapes, "features need a sample axis: [n, ...]"));
+    };
+    let gathered = gather(&mut g, batch, rows)?;
+    let (features, rest) = gathered.split_at(batch.x.len());
+    let (targets, sample_weights) = rest.split_at(batch.y.len());
+    let arenas: Vec<Value> = (0..spec.layout.arenas.len())
+        .map(|i| g.state(&spec.layout.arena_name(i), [spec.layout.arenas[i].len], DType::F32))
+        .collect();
+    let mut weights = Vec::new();
+    for t in &spec.layout.tensors {
+        weights.push(g.view(arenas[t.arena], t.offset, t.spec.shape.clone())?);
+    }
+    let random = match spec.optimizer {
+        Some(_) => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
+        None => None,
+    };
+    let Outputs { values: predictions, state, masks } =
+        spec.model.run(&mut g, features, &[], &weights, random)?;
+    if targets.is_empty() {
+        for (i, &p) in predictions.iter().enumerate() {
+            g.output(&format!("predictions/{i}"), p);
+        }
+        return Ok(g);
+    }
+    let ends =
+        Ends { targets, predictions: &predictions, sample_weight: sample_weights.first().copied() };
+    let penalty = g.in_layer("loss", |g| penalty(g, spec.layout, &arenas))?;
+    let total = g.in_layer("loss", |g| record(g, spec, batch, penalty, &ends))?;
+    if let Some(optimizer) = spec.optimizer {
+        if masks.iter().flatten().any(Option::is_some) {
+            log::warn!(
+                "an output has a mask, which its loss and metrics do not heed: masked positions count"
+            );
+        }
+        g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &weights, &state))?;
+        let trained = || spec.layout.tensors.iter().zip(&weights);
+        let trained: Vec<Value> =
+            trained().filter(|(t, _)| t.trainable()).map(|(_, &w)| w).collect();
+        let grads = gradients(&mut g, total, &trained)?;
+        g.in_layer(optimizer.name(), |g| {
+            let penalties = penalty_gradients(g, spec.layout, penalty, &arenas)?;
+            update(g, spec, optimizer, &arenas, &grads, &penalties)
+        })?;
+    }
+    Ok(g)
+}
+
+/// The rows of a batch from each table: features, targets, sample weights.
+fn gather(g: &mut Graph, batch: &Batch, rows: usize) -> Result<Vec<Value>> {
+    let order = g.input(&batch.buffer("order", 0), [rows], DType::U32);
+    let start = g.step_param("start", DType::U32)?;
+    let mut tables = Vec::new();
+    for (i, ty) in batch.x.iter().enumerate() {
+        // Ids are no quantities.
+        let scale = if ty.dtype == DType::U32 { 1.0 } else { batch.scale };
+        tables.push((g.input(&batch.buffer("x", i), ty.shape.clone(), ty.dtype), scale));
+    }
+    for (i, ty) in batch.y.iter().enumerate() {
+        tables.push((g.input(&batch.buffer("y", i), ty.shape.clone(), ty.dtype), 1.0));
+    }
+    if batch.weighted {
+        tables.push((g.input(&batch.buffer("weights", 0), [rows], DType::F32), 1.0));
+    }
+    let mut gathered = Vec::new();
+    for tables in tables.chunks(TABLES) {
+        gathered.extend(g.gather_batch(order, start, batch.size, tables)?);
+    }
+    Ok(gathered)
+}
+
+/// What loss and metrics compare.
+struct Ends<'a> {
+    targets: &'a [Value],
+    predictions: &'a [Value],
+    sample_weight: Option<Value>,
+}
+
+/// The penalties of all trained parameters as a scalar, over whole arenas: many tensors take as many dispatches as one.
+pub(crate) fn penalty(
+    g: &mut Graph,
+    layout: &ArenaLayout,
+    arenas: &[Value],
+) -> Result<Option<Value>> {
+    let mut total = None;
+    for (arena, &params) in arenas.iter().enumerate() {
+        let len = g.shape(params).len();
+        for (i, (function, _)) in Regularizer::default().terms().into_iter().enumerate() {
+            let own = layout.tensors.iter().filter(|t| t.arena == arena);
+            let own = own.map(|t| (t, t.penalty().terms()[i].1)).filter(|t| t.1 != 0.0);
+            let tensors: Vec<_> =
+                own.map(|(t, factor)| (rows_of(t.offset, t.spec.shape.len()), factor)).collect();
+            if tensors.is_empty() {
+                continue;
+            }
+            let rows = g.reshape(params, [len / ROW, ROW])?;
+            let each = g.unary(function, rows, &[])?;
+            let each = g.sum(each, &[1], false)?;
+            let each = g.sum_ranges(each, &tensors)?;
+            let sum = g.sum(each, &[], false)?;
+            total = Some(match total {
+                Some(t) => g.add(t, sum)?,
+                None => sum,
+            });
+        }
+    }
+    Ok(total)
+}
+
+/// What the penalties add to the gradients of each arena that has any.
+pub(crate) fn penalty_gradients(
+    g: &mut Graph,
+    layout: &ArenaLayout,
+    penalty: Option<Value>,
+    arenas: &[Value],
+) -> Result<Vec<Option<Value>>> {
+    let mut all = vec![None; arenas.len()];
+    let penalised = |arena: usize| {
+        let own = layout.tensors.iter().filter(|t| t.arena == arena);
+        own.map(PlacedTensor::penalty).any(|r| r != Regularizer::default())
+    };
+    let trained = (0..arenas.len()).filter(|&a| layout.arenas[a].trainable() && penalised(a));
+    if let Some(penalty) = penalty {
+        let which: Vec<usize> = trained.collect();
+        let wrt: Vec<Value> = which.iter().map(|&a| arenas[a]).collect();
+        for (a, gradient) in which.into_iter().zip(gradients(g, penalty, &wrt)?) {
+            all[a] = Some(gradient);
+        }
+    }
+    Ok(all)
+}
+
+/// Builds losses and metrics, records them, and returns the scalar whose gradient the layers need.
+fn record(
+    g: &mut Graph,
+    spec: &StepSpec<'_>,
+    batch: &Batch,
+    penalty: Option<Value>,
+    ends: &Ends<'_>,
+) -> Result<Value> {
+    let mut columns = Vec::new();
+    let mut totals = Vec::new();
+    for ((output, &targets), &predictions) in
+        spec.outputs.iter().zip(ends.targets).zip(ends.predictions)
+    {
+        let values = output.loss.build(g, targets, predictions)?;
+        let rows = match ends.sample_weight {
+            Some(weight) => g.mul(values.rows, weight)?,
+            None => values.rows,
+        };
+        columns.push(rows);
+        for metric in &output.metrics {
+            columns.extend(metric.build(g, &output.loss, &values, targets, predictions)?);
+        }
+        let total = g.sum(rows, &[], false)?;
+        totals.push(if output.weight == 1.0 { total } else { g.scale(total, output.weight)? });
+    }
+    columns.extend(penalty);
+    let room = batch.column_room();
+    let mut offsets = Vec::new();
+    let mut width = 0;
+    for &column in &columns {
+        offsets.push(width * room);
+        width += g.shape(column).len().div_ceil(batch.size);
+    }
+    if width != spec.columns() {
+        let detail = format!("{width} numbers of a sample, {} expected", spec.columns());
+        return Err(Error::internal("metrics", detail));
+    }
+    let shape = [batch.records, width * room];
+    let metrics = g.state(&batch.buffer("metrics", 0), shape, DType::F32);
+    let record = g.step_param("record", DType::U32)?;
+    let recorded = g.record(metrics, record, &columns, &offsets)?;
+    g.update(metrics, recorded)?;
+    let (first, rest) = (totals[0], &totals[1..]);
+    rest.iter().try_fold(first, |sum, &t| g.add(sum, t))
+}
+
+/// Sorts the gradients of the trained tensors by arena and builds the update.
+fn update(
+    g: &mut Graph,
+    spec: &StepSpec<'_>,
+    optimizer: &dyn Optimizer,
+    arenas: &[Value],
+    grads: &[Value],
+    penalties: &[Option<Value>],
+) -> Result<()> {
+    let layout = spec.layout;
+    let of_arena = |(arena, &params): (usize, &Value)| {
+        let trained = layout.tensors.iter().filter(|t| t.trainable());
+        let own = || trained.clone().zip(grads).filter(|(t, _)| t.arena == arena);
+        let offsets = own().map(|(t, _)| t.offset).collect();
+        let gradients = own().map(|(_, &g)| g).collect();
+        ArenaGradients { arena, params, offsets, gradients, penalty: penalties[arena] }
+    };
+    let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable());
+    let arenas: Vec<ArenaGradients> = trained.map(of_arena).collect();
+    spec.gradients.build(g, optimizer, &arenas)
+}

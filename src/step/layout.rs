@@ -1,0 +1,201 @@
+//! The places of parameters and states in their arenas.
+
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::kernels::DeviceCaps;
+use crate::layers::{Model, NamedLayer, Regularizer, WeightKind, WeightSpec, stream_of};
+use std::collections::HashMap;
+
+/// Elements to which tensors inside an arena are aligned: 256 bytes.
+const ALIGN: usize = 64;
+
+/// A parameter or a state, and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlacedTensor {
+    /// `layer/weight`.
+    pub name: String,
+    /// The layer that owns it.
+    pub layer: String,
+    /// What the layer asks for.
+    pub spec: WeightSpec,
+    /// What changes it: a weight of a frozen layer is frozen.
+    pub kind: WeightKind,
+    /// Which arena.
+    pub arena: usize,
+    /// First element in the arena.
+    pub offset: usize,
+    /// The random stream of its initial values: the layer's own, and the weight's place in the layer.
+    pub stream: u64,
+}
+
+impl PlacedTensor {
+    /// Whether the optimizer changes it.
+    #[must_use]
+    pub fn trainable(&self) -> bool {
+        self.kind == WeightKind::Trained
+    }
+
+    /// The penalty that its values add to the loss. A frozen tensor adds none, as in Keras: no step could lower it.
+    #[must_use]
+    pub fn penalty(&self) -> Regularizer {
+        if self.trainable() { self.spec.regularizer } else { Regularizer::default() }
+    }
+}
+
+/// A flat buffer of parameters or states of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arena {
+    /// Elements, a multiple of 64.
+    pub len: usize,
+    /// What changes it: trained parameters, frozen ones and states are kept apart.
+    pub kind: WeightKind,
+}
+
+impl Arena {
+    /// Whether the optimizer updates it.
+    #[must_use]
+    pub fn trainable(&self) -> bool {
+        self.kind == WeightKind::Trained
+    }
+}
+
+/// Parameters and states in flat arenas, divided only if one arena would exceed what the device binds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ArenaLayout {
+    /// Every parameter and state, in the model's order.
+    pub tensors: Vec<PlacedTensor>,
+    /// The arenas.
+    pub arenas: Vec<Arena>,
+}
+
+impl ArenaLayout {
+    /// Places the parameters of `model` in arenas that a device can bind.
+    ///
+    /// # Errors
+    /// As [`ArenaLayout::new`].
+    pub fn of(caps: &DeviceCaps, model: &Model) -> Result<Self> {
+        Self::new(model, caps.max_binding_bytes.min(caps.max_buffer_bytes))
+    }
+
+    /// Places the parameters and states of `model` in arenas of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself.
+    pub fn new(model: &Model, max_bytes: u64) -> Result<Self> {
+        let mut layout = Self::default();
+        for (NamedLayer { name: layer, trainable, .. }, spec) in model.weights() {
+            let kind = match spec.kind {
+                WeightKind::Trained if !*trainable => WeightKind::Frozen,
+                kind => kind,
+            };
+            let name = format!("{layer}/{}", spec.name);
+            let bytes = (spec.shape.len() as u64).saturating_mul(4);
+            if bytes > max_bytes / 256 * 256 {
+                return Err(Error::Limit {
+                    what: format!("layer `{layer}`: {} {}: bytes", spec.name, spec.shape),
+                    needed: bytes,
+                    allowed: max_bytes,
+                    detail: "use fewer units, or an adapter with larger bindings".into(),
+                });
+            }
+            let len = spec.shape.len().next_multiple_of(ALIGN);
+            let fits =
+                |arena: &Arena| arena.kind == kind && ((arena.len + len) * 4) as u64 <= max_bytes;
+            // Only the last arena of each kind is filled, so places follow the model's order.
+            let last = layout.arenas.iter().rposition(|a| a.kind == kind);
+            let arena = last.filter(|&a| fits(&layout.arenas[a])).unwrap_or_else(|| {
+                layout.arenas.push(Arena { len: 0, kind });
+                layout.arenas.len() - 1
+            });
+            let offset = layout.arenas[arena].len;
+            layout.arenas[arena].len += len;
+            let own = layout.tensors.iter().filter(|t| t.layer == *layer).count() as u64;
+            let stream = stream_of(layer).wrapping_add(own);
+            layout.tensors.push(PlacedTensor {
+                name,
+                layer: layer.clone(),
+                spec,
+                kind,
+                arena,
+                offset,
+                stream,
+            });
+        }
+        Ok(layout)
+    }
+
+    /// The name of an arena's buffer: `params/0`, `frozen/1`, `state/2`.
+    #[must_use]
+    pub fn arena_name(&self, arena: usize) -> String {
+        let kind = match self.arenas[arena].kind {
+            WeightKind::Trained => "params",
+            WeightKind::Frozen => "frozen",
+            WeightKind::State => "state",
+        };
+        format!("{kind}/{arena}")
+    }
+
+    /// The name of the buffer with an optimizer's slot for an arena: `velocity/0`.
+    #[must_use]
+    pub fn slot_name(&self, slot: &str, arena: usize) -> String {
+        format!("{slot}/{arena}")
+    }
+
+    /// The number of all parameters and elements of states.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tensors.iter().map(|t| t.spec.shape.len()).sum()
+    }
+
+    /// Whether the model has no parameters and no states.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// Gives the arenas of states the values `new` by name. A tensor that has none keeps its value. `arenas` and
+    /// `tensors` are the present values, in the layout's order.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    pub(crate) fn update_states(
+        &self,
+        g: &mut Graph,
+        arenas: &[Value],
+        tensors: &[Value],
+        new: &[(String, Value)],
+    ) -> Result<()> {
+        let new: HashMap<&str, Value> = new.iter().map(|(name, v)| (name.as_str(), *v)).collect();
+        for (i, arena) in self.arenas.iter().enumerate() {
+            let own = || self.tensors.iter().zip(tensors).filter(|(t, _)| t.arena == i);
+            let newest = |t: &PlacedTensor| new.get(t.name.as_str()).copied();
+            if arena.kind != WeightKind::State || !own().any(|(t, _)| newest(t).is_some()) {
+                continue;
+            }
+            let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
+            let values: Vec<Value> = own().map(|(t, &old)| newest(t).unwrap_or(old)).collect();
+            let packed = g.pack(arena.len, &offsets, &values)?;
+            g.update(arenas[i], packed)?;
+        }
+        Ok(())
+    }
+
+    /// The initial values of an arena, zero between tensors.
+    #[must_use]
+    pub fn initial(&self, arena: usize, seed: u64) -> Vec<f32> {
+        let mut values = vec![0.0; self.arenas[arena].len];
+        for t in self.tensors.iter().filter(|t| t.arena == arena) {
+            let len = t.spec.shape.len();
+            let (fan_in, fan_out) = (t.spec.fan_in, t.spec.fan_out);
+            let own = &mut values[t.offset..t.offset + len];
+            match t.spec.values.as_ref().filter(|given| given.len() == len) {
+                Some(given) => own.copy_from_slice(given),
+                None => {
+                    let drawn = t.spec.initializer.fill(len, fan_in, fan_out, seed, t.stream);
+                    own.copy_from_slice(&drawn);
+                }
+            }
+        }
+        values
+    }
+}
