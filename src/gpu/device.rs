@@ -400,7 +400,7 @@ fn read_tuned(folder: &std::path::Path, info: &wgpu::AdapterInfo) -> Vec<MatmulR
         Ok(rows) => rows,
         Err(why) => {
             log::warn!(
-                "{}: {why}; the table is not used, and `tune` makes a new one",
+                "{}: {why}; the table is not used, and `wgrad tune` makes a new one",
                 path.display()
             );
             Vec::new()
