@@ -86,7 +86,7 @@
 //! | `plot` | pictures as PNG and SVG |
 //! | `npy` | NumPy's `.npy` and `.npz` files |
 //! | `ndarray` | tensors from and to `ndarray` |
-//! | `testing` | sample cases of every op (`ops::registry`), for this library's own tests; no part of either tier |
+//! | `testing` | sample cases of every op (`ops::registry`) and late errors, for this library's own tests; in no tier |
 
 pub mod activations;
 pub mod autodiff;

@@ -17,6 +17,7 @@ use std::task::{Context, Poll, Waker};
 
 /// What an adapter says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdapterInfo {
     /// The product's name.
     pub name: String,
@@ -227,6 +228,7 @@ impl Device {
 
     /// The same device with errors that come as late as a browser's: no call returns its own errors, and only a call
     /// that waits for the device finds them. For tests of what a browser does.
+    #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn with_late_errors(&self) -> Self {
         Self { late: self.late.always(), ..self.clone() }

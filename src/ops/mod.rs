@@ -17,6 +17,7 @@ mod program;
 mod ranges;
 mod record;
 mod reduce;
+#[cfg(any(test, feature = "testing"))]
 pub mod registry;
 mod segment_sum;
 mod slice;
