@@ -166,7 +166,8 @@ fn wgpu_is_named_in_gpu_alone() -> Result<()> {
     for (path, text) in sources()? {
         let inside = module(&path) == "gpu";
         // The root hands it on to users, under its name.
-        let code = code(&text).replace(if path == Path::new("lib.rs") { "pub use wgpu;" } else { "\0" }, "");
+        let code = code(&text)
+            .replace(if path == Path::new("lib.rs") { "pub use wgpu;" } else { "\0" }, "");
         ensure!(inside || !names_wgpu(&code), "{} names wgpu", path.display());
     }
     Ok(())
@@ -325,14 +326,22 @@ fn what_grows_is_non_exhaustive() -> Result<()> {
         let stable = !SECOND_TIER.contains(&module(&path).as_str());
         for (name, open) in public("enum", &text).into_iter().filter(|_| stable) {
             let listed = CLOSED.iter().find(|(closed, _)| *closed == name);
-            ensure!(open != listed.is_some(), "{}: `{name}`: #[non_exhaustive], or a reason in CLOSED", path.display());
+            ensure!(
+                open != listed.is_some(),
+                "{}: `{name}`: #[non_exhaustive], or a reason in CLOSED",
+                path.display()
+            );
             closed.extend(listed.map(|(name, _)| *name));
         }
         for (name, open) in public("struct", &text).into_iter().filter(|_| stable) {
             if let Some(listed) = RESULTS.iter().find(|listed| **listed == name) {
                 // Layers have calls too, which users may write.
                 let ours = *listed != "Call" || module(&path) == "train";
-                ensure!(open || !ours, "{}: `{name}` is a result: #[non_exhaustive]", path.display());
+                ensure!(
+                    open || !ours,
+                    "{}: `{name}` is a result: #[non_exhaustive]",
+                    path.display()
+                );
                 results.extend(ours.then_some(*listed));
             }
         }
@@ -341,7 +350,8 @@ fn what_grows_is_non_exhaustive() -> Result<()> {
     results.sort_unstable();
     assert_eq!(closed, CLOSED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     assert_eq!(results, RESULTS);
-    let text = "/// A.\n#[non_exhaustive]\npub enum A {}\n\npub enum B<'a> {}\npub(crate) enum C {}";
+    let text =
+        "/// A.\n#[non_exhaustive]\npub enum A {}\n\npub enum B<'a> {}\npub(crate) enum C {}";
     assert_eq!(public("enum", text), [("A".into(), true), ("B".into(), false)]);
     Ok(())
 }
@@ -350,11 +360,15 @@ fn what_grows_is_non_exhaustive() -> Result<()> {
 fn the_front_page_names_both_tiers() -> Result<()> {
     let lib = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"))?;
     let (stable, second) = lib.split_once("//! # Two tiers").context("no tiers")?;
+    let (second, _) = second.split_once("//! # Features").context("no features")?;
     for line in lib.lines() {
-        let Some(name) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';')) else {
+        let Some(name) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';'))
+        else {
             continue;
         };
-        let row = |text: &str| text.lines().any(|l| l.starts_with("//! |") && l.contains(&format!("`{name}`")));
+        let row = |text: &str| {
+            text.lines().any(|l| l.starts_with("//! |") && l.contains(&format!("`{name}`")))
+        };
         let tier = SECOND_TIER.contains(&name);
         ensure!(row(second) == tier, "`{name}` in the table of the second tier");
         ensure!(row(stable) || tier, "`{name}` in no table");
@@ -366,11 +380,21 @@ fn the_front_page_names_both_tiers() -> Result<()> {
 fn packages(args: &[&str]) -> Result<Vec<String>> {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let mut tree = std::process::Command::new(env!("CARGO"));
-    tree.args(["tree", "--offline", "--prefix", "none", "--format", "{p}", "--manifest-path", manifest]);
+    tree.args([
+        "tree",
+        "--offline",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--manifest-path",
+        manifest,
+    ]);
     let done = tree.args(args).output()?;
     ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let text = String::from_utf8(done.stdout)?;
-    let mut names: Vec<_> = text.lines().filter_map(|l| l.split(' ').next()).map(String::from).collect();
+    let mut names: Vec<_> =
+        text.lines().filter_map(|l| l.split(' ').next()).map(String::from).collect();
     names.sort();
     names.dedup();
     Ok(names.into_iter().filter(|name| !name.is_empty()).collect())

@@ -191,7 +191,7 @@ fn callbacks_know_what_is_trained() -> Result<()> {
     });
     let fit = fit(3).validation_data(&validation).callback(looking);
     trainer().fit(&line(9), fit)?;
-    let info: FitInfo = info.context("the hook runs")?;
+    let info: FitInfo = info.expect("the hook runs");
     assert_eq!((info.epochs, info.steps, info.samples, info.validation), (3, 5, 9, true));
     Ok(())
 }

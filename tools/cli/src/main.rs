@@ -9,7 +9,6 @@ mod doctor;
 mod profile;
 mod tune;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 

@@ -1,11 +1,11 @@
 //! Building what the folder carries, and finding what cargo made.
 
-use peers::build::Built;
-use xtask::process::{Exit, cargo, code, root, say};
 use anyhow::{Context, Result};
+use peers::build::Built;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::process::Stdio;
+use xtask::process::{Exit, cargo, code, root, say};
 
 /// The benchmarks.
 pub const BENCHES: [&str; 8] =

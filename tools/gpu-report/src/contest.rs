@@ -8,11 +8,11 @@ use crate::part::Ran;
 use crate::read;
 use crate::rows::Rows;
 use crate::table::{self, Row};
+use anyhow::{Context, Result};
 use peers::models::Model;
 use peers::record::{ModelResults, PeerResults, Purpose, Results, median};
 use peers::run::{Caches, Line, caches, prepare};
 use peers::{data, files};
-use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
 /// Seconds that a run may take: `torch.compile` compiles.
@@ -217,8 +217,8 @@ fn said(peer: &PeerResults, base: Option<f64>) -> String {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use crate::part::End;
     use super::*;
+    use crate::part::End;
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 

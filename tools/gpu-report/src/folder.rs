@@ -1,21 +1,21 @@
 //! The folder: programs packed with gzip, so that all of it stays small enough to send; data; scripts.
 
 use crate::{build, libc};
-use xtask::dataset::MNIST;
-use peers::reference::Reference;
-use peers::{build::Built, data, models::MODELS, record::Build};
-use xtask::process::{output, root, say};
-use xtask::{dataset, mnist};
 use anyhow::{Context, Result, ensure};
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use peers::reference::Reference;
+use peers::{build::Built, data, models::MODELS, record::Build};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use xtask::dataset::MNIST;
+use xtask::process::{output, root, say};
+use xtask::{dataset, mnist};
 
 /// The most bytes that the folder may have.
 const LARGEST: u64 = 64 << 20;
@@ -232,7 +232,8 @@ mod tests {
         fs::create_dir(dir.path().join("bin")).unwrap();
         fs::write(dir.path().join("run.sh"), RUN).unwrap();
         let program = dir.path().join("bin/report");
-        fs::write(&program, format!("#!/bin/sh\n[ \"$1\" = --help ] && exit 0\n{report}\n")).unwrap();
+        fs::write(&program, format!("#!/bin/sh\n[ \"$1\" = --help ] && exit 0\n{report}\n"))
+            .unwrap();
         executable(&program).unwrap();
         let done = Command::new("sh").arg(dir.path().join("run.sh")).output().unwrap();
         (String::from_utf8(done.stdout).unwrap(), done.status.code())

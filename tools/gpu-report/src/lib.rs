@@ -20,11 +20,11 @@ mod rows;
 mod table;
 mod vulkan;
 
-use xtask::process::{Exit, target, wrong_use};
 use anyhow::{Context, Result};
 use rows::Counts;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use xtask::process::{Exit, target, wrong_use};
 
 /// What is printed for `--help`, and for a wrong command line.
 const USAGE: &str = "\

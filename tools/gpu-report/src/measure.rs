@@ -8,14 +8,14 @@ use crate::part::{Ran, Site};
 use crate::rows::{Counts, Rows};
 use crate::table::Row;
 use crate::{read, vulkan};
-use xtask::dataset;
+use anyhow::{Context, Result};
 use peers::machine;
 use peers::models::{MODELS, Model};
 use peers::record::{Adapter, Results, Skipped};
-use xtask::process::say;
-use anyhow::{Context, Result};
 use std::path::Path;
 use std::time::{Duration, Instant};
+use xtask::dataset;
+use xtask::process::say;
 
 /// What everything together may take; the table and the last process' end have the rest of eight minutes.
 const TIME: Duration = Duration::from_secs(455);
@@ -194,8 +194,8 @@ fn profile(site: &Site, rows: &mut Rows) -> Result<()> {
 
 #[cfg(all(test, unix))]
 mod tests_of_rows {
-    use crate::part::End;
     use super::*;
+    use crate::part::End;
     use std::os::unix::process::ExitStatusExt;
     use std::process::ExitStatus;
 

@@ -1,8 +1,7 @@
 //! A part of the measurement: a process with a log and a limit of time.
 
-use peers::run::{Caches, caches, peak_memory, prepare};
-use xtask::process::{quiet_vulkan, say};
 use anyhow::{Context, Result};
+use peers::run::{Caches, caches, peak_memory, prepare};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -10,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+use xtask::process::{quiet_vulkan, say};
 
 /// How often the program looks at a running part.
 const LOOK: Duration = Duration::from_millis(20);

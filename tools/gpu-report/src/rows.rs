@@ -1,12 +1,12 @@
 //! The rows as they come: kept in the folder after each, so that a table remains however this program ends.
 
 use crate::table::{self, Report, Row};
+use anyhow::{Context, Result};
 use peers::machine;
 use peers::record::Machine;
-use xtask::process::say;
-use anyhow::{Context, Result};
 use std::fs;
 use std::path::PathBuf;
+use xtask::process::say;
 
 /// The rows so far.
 pub struct Rows {

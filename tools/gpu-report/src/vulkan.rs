@@ -3,10 +3,10 @@
 
 use crate::part::{Ran, Site};
 use crate::read;
-use xtask::process::{Exit, say};
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use xtask::process::{Exit, say};
 
 /// The place for a driver's description in containers, where no loader looks.
 const DESCRIPTIONS: [&str; 2] = [

@@ -2,13 +2,13 @@
 
 use crate::machine::load;
 use crate::record::Build;
-use xtask::process::{cargo, output, say};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
+use xtask::process::{cargo, output, say};
 
 /// Packages of a lock file that belong to the harness: the peer and the protocol.
 const OWN: usize = 2;

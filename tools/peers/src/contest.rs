@@ -6,10 +6,10 @@ use crate::models::Model;
 use crate::record::{ModelResults, PeerResults, Purpose};
 use crate::run::{self, Caches, Line};
 use crate::starts::Ready;
-use xtask::process::say;
 use anyhow::Result;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use xtask::process::say;
 
 /// What all models have in common.
 pub struct Contest<'a> {

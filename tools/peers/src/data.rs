@@ -5,12 +5,12 @@
 
 use crate::models::{BATCHES, CLASSES, INPUTS, Model};
 use crate::reference::{self, Reference};
-use xtask::process::say;
 use anyhow::{Context, Result, ensure};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use xtask::process::say;
 
 /// The name under which a file keeps its reference.
 const REFERENCE: &str = "reference";

@@ -2,12 +2,12 @@
 
 use crate::record::Results;
 use crate::table;
-use xtask::process::root;
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use xtask::process::root;
 
 /// The marks before and after the README's table.
 const MARKS: [&str; 2] = ["<!-- peers:begin -->", "<!-- peers:end -->"];

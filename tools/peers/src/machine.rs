@@ -1,9 +1,9 @@
 //! What is known about the machine and the day.
 
 use crate::record::Machine;
-use xtask::process::output;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
+use xtask::process::output;
 
 /// The machine as it is now.
 pub fn machine() -> Machine {

@@ -211,9 +211,9 @@ fn transpose(a: &[f64], columns: usize) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::data::{samples, tests::TINY};
     use crate::models::MODELS;
-    use super::*;
 
     #[test]
     fn gradients_are_those_of_differences() {

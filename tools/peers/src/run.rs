@@ -1,6 +1,5 @@
 //! One run of a peer: a separate process, watched from outside.
 
-use xtask::process::quiet_vulkan;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -10,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use xtask::process::quiet_vulkan;
 
 /// How often the program looks at a running peer: for its end, and for the most memory it held so far.
 const LOOK: Duration = Duration::from_millis(10);

@@ -5,12 +5,12 @@ use crate::build;
 use crate::record::{Adapter, Build, Skipped};
 use crate::roster::{Kind, Peer, ROSTER};
 use crate::run::{self, Caches, Start};
-use xtask::process::{output, root, say};
 use anyhow::{Context, Result, anyhow};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use xtask::process::{output, root, say};
 
 /// A peer that is there.
 pub struct Ready {

@@ -244,8 +244,8 @@ fn percent(share: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::record::{Adapter, Machine, Skipped};
     use super::*;
+    use crate::record::{Adapter, Machine, Skipped};
 
     /// A run of wgrad and two peers, one of which crashed.
     fn results() -> Results {
