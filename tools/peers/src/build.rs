@@ -142,7 +142,8 @@ mod tests {
             name.ends_with("dependencies]") && name != "dev-dependencies]"
         });
         let needed: Vec<&str> = sections
-            .flat_map(str::lines)
+            // The first line is the section's name, which may have a condition in it.
+            .flat_map(|section| section.lines().skip(1))
             .filter(|line| !line.contains("optional = true"))
             .filter_map(|line| line.split_once(" = "))
             .map(|(name, _)| name)

@@ -173,7 +173,7 @@ fn floats(values: &[f32]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use xtask::sources::Scratch;
 
