@@ -2,6 +2,7 @@
 
 mod argmax;
 mod builder;
+mod column_sums;
 mod concatenate;
 mod contraction;
 mod contraction_lower;
@@ -12,6 +13,7 @@ mod layout;
 mod map;
 mod movement;
 mod names;
+mod normalize;
 mod one_hot;
 mod program;
 mod ranges;
@@ -19,6 +21,12 @@ mod record;
 mod reduce;
 #[cfg(any(test, feature = "testing"))]
 pub mod registry;
+mod row_builder;
+mod row_kernel;
+mod row_lower;
+mod row_reads;
+mod row_softmax;
+mod row_statistics;
 mod segment_sum;
 mod slice;
 mod softmax;
@@ -26,6 +34,7 @@ mod sort;
 pub mod table;
 
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
+pub use column_sums::ColumnSums;
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec, LoadMap};
 pub use cross_entropy::{CrossEntropy, CrossEntropyKind};
@@ -37,6 +46,9 @@ pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};
 pub use record::Record;
 pub use reduce::{Reduce, ReduceKind};
+pub use row_kernel::{Phase, RowKernel, RowReduction, RowRule};
+pub use row_reads::{Read, Rows};
+pub use row_softmax::SoftmaxMask;
 pub use segment_sum::SegmentSum;
 pub use slice::Slice;
 pub use softmax::Softmax;
