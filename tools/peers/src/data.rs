@@ -54,7 +54,7 @@ impl Random {
     }
 
     /// The next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -63,12 +63,12 @@ impl Random {
 
     /// A number in [0, 1) that f32 holds exactly.
     fn uniform(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 24) as f32
+        (self.bits() >> 40) as f32 / (1 << 24) as f32
     }
 
     /// Whether this many in a hundred say so.
     fn percent(&mut self, share: u64) -> bool {
-        self.next() % 100 < share
+        self.bits() % 100 < share
     }
 }
 
@@ -82,7 +82,7 @@ pub fn samples(model: &Model) -> Samples {
     });
     let lit: Vec<bool> = (0..CLASSES * INPUTS).map(|_| random.percent(LIT)).collect();
     let count = BATCHES * model.batch;
-    let labels: Vec<usize> = (0..count).map(|_| random.next() as usize % CLASSES).collect();
+    let labels: Vec<usize> = (0..count).map(|_| random.bits() as usize % CLASSES).collect();
     let mut images = Vec::with_capacity(count * INPUTS);
     for &label in &labels {
         for pixel in &lit[label * INPUTS..(label + 1) * INPUTS] {
