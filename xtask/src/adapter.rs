@@ -1,6 +1,6 @@
 //! Makes sure that a GPU adapter can be opened, before anything that needs one runs.
 //!
-//! `wgrad adapters` is the judge: status 0 when an adapter opens, [`NO_ADAPTER`] when none does. Only that status leads
+//! `wgrad adapters` is the judge: status 0 when an adapter opens, 3 when none does. Only that status leads
 //! to an installation; a build that fails or a program that crashes is reported as it is, because no driver mends it.
 
 use crate::install;

@@ -61,7 +61,7 @@ fn direction(variant: u64, i: usize) -> f64 {
     if variant == 0 {
         return 0.0;
     }
-    let bits = Random::new(variant << 32 | i as u64).next();
+    let bits = Random::new(variant << 32 | i as u64).bits();
     if bits & 1 == 0 { 1.0 } else { -1.0 }
 }
 
