@@ -56,17 +56,27 @@
 //! [`autodiff`] gives the gradients. A training loop by hand uses [`session::Session`]: the examples `gan` and
 //! `custom_loop` have one.
 //!
-//! # Inside
+//! # Two tiers
 //!
-//! These modules make a graph into kernel launches. They are public because they can be printed and tested.
+//! What [`prelude`] has, and the modules of the first table, are the stable tier: a change that breaks programs comes only
+//! with a version that Cargo takes for incompatible. Enums and results that will grow are `#[non_exhaustive]`: a `match`
+//! on them has an arm `_`. Options that are written as literals end in `..Default::default()`, so that a new field
+//! breaks no program.
+//!
+//! These modules are the second tier. They make a graph into kernel launches, and are public so that layers, optimizers and
+//! training loops can be written outside, and so that all of it can be printed and tested. They may change with any
+//! version.
 //!
 //! | module | what is in it |
 //! |---|---|
 //! | [`graph`] | nodes, values, the trait of ops |
+//! | [`autodiff`] | gradients, as nodes of the graph |
 //! | [`ops`] | the ops, and the table of elementwise functions |
 //! | [`passes`] | from graph to graph: folding, common subexpressions, fusion |
 //! | [`plan`] | from graph to a list of kernel launches over planned buffers |
 //! | [`kernels`] | a launch as plain data, and what a device can do |
+//! | [`gpu::Executor`], [`gpu::Store`], [`gpu::Pool`] | a plan's buffers and command buffers |
+//! | [`wgpu`] | the crate that [`gpu::Device::wgpu`] and [`gpu::Device::from_wgpu`] speak of |
 //!
 //! # Features
 //!
@@ -77,6 +87,7 @@
 //! | `plot` | pictures as PNG and SVG |
 //! | `npy` | NumPy's `.npy` and `.npz` files |
 //! | `ndarray` | tensors from and to `ndarray` |
+//! | `testing` | sample cases of every op (`ops::registry`) and late errors, for this library's own tests; in no tier |
 
 pub mod activations;
 pub mod autodiff;
@@ -121,3 +132,4 @@ mod guides {
 }
 
 pub use error::{Error, GpuErrorKind, Result};
+pub use wgpu;

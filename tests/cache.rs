@@ -185,7 +185,7 @@ fn the_measured_table_goes_before_the_built_in_one() -> Result<()> {
     std::fs::write(&path, of_another_version(&whole))?;
     let (opened, said) = warnings(|| open(&folder.0));
     ensure!(opened?.caps().tuned.is_empty());
-    one_warning(&said, &[&path.display().to_string(), "is no row", "`tune`"])?;
+    one_warning(&said, &[&path.display().to_string(), "is no row", "`wgrad tune`"])?;
     std::fs::write(&path, whole)?;
     let (opened, said) = warnings(|| open(&folder.0));
     ensure!(opened?.caps().tuned == [row] && said.is_empty(), "{said:?}");

@@ -261,7 +261,10 @@ fn the_order_has_no_cycle() {
 fn wgpu_is_named_in_gpu_alone() -> Result<()> {
     for (path, text) in sources()? {
         let inside = module(&path) == "gpu";
-        ensure!(inside || !names_wgpu(&code(&text)), "{} names wgpu", path.display());
+        // The root hands it on to users, under its name.
+        let code = code(&text)
+            .replace(if path == Path::new("lib.rs") { "pub use wgpu;" } else { "\0" }, "");
+        ensure!(inside || !names_wgpu(&code), "{} names wgpu", path.display());
     }
     Ok(())
 }
@@ -371,6 +374,153 @@ fn every_block_of_the_guides_is_compiled() -> Result<()> {
     ensure!(missing.is_empty(), "no doc test compiles {missing:?}: list them in src/lib.rs");
     let fake = [("docs/new.md".to_owned(), "```rust,no_run\n```".to_owned())];
     assert_eq!(uncompiled(&fake, &lib), ["docs/new.md"]);
+    Ok(())
+}
+
+/// Modules of the second tier, as the front page of the documentation names it. They may change with any version, so their
+/// enums may be matched without an arm for what is to come.
+const SECOND_TIER: &[&str] = &["autodiff", "graph", "kernels", "ops", "passes", "plan"];
+
+/// Public enums of the stable tier that will not grow, and why.
+const CLOSED: &[(&str, &str)] = &[
+    ("BatchInterval", "never, by batches and by time are all ways to count"),
+    ("Centers", "clouds are drawn or given"),
+    ("Mode", "smaller, larger, or by the name"),
+];
+
+/// Results that users read and the library alone makes: a number may come in addition.
+const RESULTS: &[&str] = &[
+    "AdapterInfo",
+    "BatchEnd",
+    "Call",
+    "Epoch",
+    "Evaluation",
+    "FitInfo",
+    "History",
+    "Kernel",
+    "Mismatch",
+    "Profile",
+    "WeightReport",
+];
+
+/// The public types of a text that start with `pub KIND`, and whether each is `#[non_exhaustive]`.
+fn public(kind: &str, text: &str) -> Vec<(String, bool)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        let Some(rest) = line.strip_prefix(&format!("pub {kind} ")) else { continue };
+        let name = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+        let above = lines[..at].iter().rev();
+        let mut above = above.take_while(|l| l.starts_with("///") || l.starts_with("#["));
+        found.push((name.unwrap_or_default().into(), above.any(|l| *l == "#[non_exhaustive]")));
+    }
+    found
+}
+
+#[test]
+fn what_grows_is_non_exhaustive() -> Result<()> {
+    let (mut closed, mut results) = (Vec::new(), Vec::new());
+    for (path, text) in sources()? {
+        let stable = !SECOND_TIER.contains(&module(&path).as_str());
+        for (name, open) in public("enum", &text).into_iter().filter(|_| stable) {
+            let listed = CLOSED.iter().find(|(closed, _)| *closed == name);
+            ensure!(
+                open != listed.is_some(),
+                "{}: `{name}`: #[non_exhaustive], or a reason in CLOSED",
+                path.display()
+            );
+            closed.extend(listed.map(|(name, _)| *name));
+        }
+        for (name, open) in public("struct", &text).into_iter().filter(|_| stable) {
+            if let Some(listed) = RESULTS.iter().find(|listed| **listed == name) {
+                // Layers have calls too, which users may write.
+                let ours = *listed != "Call" || module(&path) == "train";
+                ensure!(
+                    open || !ours,
+                    "{}: `{name}` is a result: #[non_exhaustive]",
+                    path.display()
+                );
+                results.extend(ours.then_some(*listed));
+            }
+        }
+    }
+    closed.sort_unstable();
+    results.sort_unstable();
+    assert_eq!(closed, CLOSED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    assert_eq!(results, RESULTS);
+    let text =
+        "/// A.\n#[non_exhaustive]\npub enum A {}\n\npub enum B<'a> {}\npub(crate) enum C {}";
+    assert_eq!(public("enum", text), [("A".into(), true), ("B".into(), false)]);
+    Ok(())
+}
+
+#[test]
+fn the_front_page_names_both_tiers() -> Result<()> {
+    let lib = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"))?;
+    let (stable, second) = lib.split_once("//! # Two tiers").context("no tiers")?;
+    let (second, _) = second.split_once("//! # Features").context("no features")?;
+    for line in lib.lines() {
+        let Some(name) = line.strip_prefix("pub mod ").and_then(|rest| rest.strip_suffix(';'))
+        else {
+            continue;
+        };
+        let row = |text: &str| {
+            text.lines().any(|l| l.starts_with("//! |") && l.contains(&format!("`{name}`")))
+        };
+        let tier = SECOND_TIER.contains(&name);
+        ensure!(row(second) == tier, "`{name}` in the table of the second tier");
+        ensure!(row(stable) || tier, "`{name}` in no table");
+    }
+    Ok(())
+}
+
+/// The packages that `cargo tree` lists, each once.
+fn packages(args: &[&str]) -> Result<Vec<String>> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let mut tree = std::process::Command::new(env!("CARGO"));
+    tree.args([
+        "tree",
+        "--offline",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--manifest-path",
+        manifest,
+    ]);
+    let done = tree.args(args).output()?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let text = String::from_utf8(done.stdout)?;
+    let mut names: Vec<_> =
+        text.lines().filter_map(|l| l.split(' ').next()).map(String::from).collect();
+    names.sort();
+    names.dedup();
+    Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
+}
+
+#[test]
+fn the_library_needs_few_packages_and_no_argument_parser() -> Result<()> {
+    let program = packages(&["--package", "wgrad", "--edges", "normal,build"])?;
+    ensure!(program.len() > 20 && program.len() <= 90, "{}: {program:?}", program.len());
+    let all = packages(&["--package", "wgrad", "--edges", "normal,build", "--all-features"])?;
+    ensure!(!all.iter().any(|name| name.starts_with("clap")), "{all:?}");
+    let cli = packages(&["--package", "wgrad-cli", "--edges", "normal,build"])?;
+    ensure!(cli.iter().any(|name| name == "clap"), "the command has its own: {cli:?}");
+    // What a program locks that depends on the library; two packages are the program's.
+    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/wgrad/Cargo.lock");
+    let locked = std::fs::read_to_string(lock)?.matches("[[package]]").count() - 2;
+    ensure!((100..=150).contains(&locked), "{locked} packages are locked");
+    Ok(())
+}
+
+#[test]
+fn a_fresh_machine_builds_no_tool_that_measures() -> Result<()> {
+    let xtask = packages(&["--package", "xtask", "--edges", "normal,build"])?;
+    for heavy in ["serde", "serde_json", "safetensors", "wgpu", "wgrad", "peers", "gpu-report"] {
+        ensure!(!xtask.iter().any(|name| name == heavy), "xtask needs {heavy}: {xtask:?}");
+    }
+    let peers = packages(&["--package", "peers", "--edges", "normal,build"])?;
+    ensure!(peers.iter().any(|name| name == "safetensors"), "{peers:?}");
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use wgrad_benches::{Runner, processor_time, training_step};
 const ROUNDS: usize = 5;
 
 /// What turns off the caches that a shader may come from: Mesa's, NVIDIA's, the library's. The first two are those
-/// of `caches` in `xtask/src/peers/run.rs`.
+/// of `caches` in `tools/peers/src/run.rs`.
 const COLD: [(&str, &str); 3] =
     [("MESA_SHADER_CACHE_DISABLE", "true"), ("__GL_SHADER_DISK_CACHE", "0"), ("WGRAD_CACHE", "")];
 

@@ -1,6 +1,6 @@
-"""Model L trained in f64: the losses that `xtask/src/peers/models.rs` records for it, and how far they move.
+"""Model L trained in f64: the losses that `tools/peers/src/models.rs` records for it, and how far they move.
 
-What `xtask/src/peers/reference.rs` does for the smaller models, for one on which its plain loops would take hours: the same
+What `tools/peers/src/reference.rs` does for the smaller models, for one on which its plain loops would take hours: the same
 training from the same file, as it is and from weights moved by one part in a million, up or down by the same generator.
 On the smaller models' files it gives the numbers that lie in them. A run of L takes minutes; each prints its line.
 

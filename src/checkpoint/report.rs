@@ -6,6 +6,7 @@ use std::fmt::{Display, Formatter};
 /// What [`Trainer::load_weights_as`](crate::train::Trainer::load_weights_as) took from a file, and what it skipped.
 /// When printed, it has a line for each kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct WeightReport {
     /// The model's weights that were replaced: `dense/kernel`.
     pub loaded: Vec<String>,
@@ -19,6 +20,7 @@ pub struct WeightReport {
 
 /// A weight that has one shape in the model and another in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mismatch {
     /// The model's weight.
     pub weight: String,

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What an adapter says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AdapterInfo {
     /// The product's name.
     pub name: String,
@@ -243,6 +244,7 @@ impl Device {
 
     /// The same device with errors that come as late as a browser's: no call returns its own errors, and only a call
     /// that waits for the device finds them. For tests of what a browser does.
+    #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn with_late_errors(&self) -> Self {
         Self { late: self.late.always(), ..self.clone() }
@@ -387,7 +389,7 @@ fn read_tuned(folder: &std::path::Path, info: &wgpu::AdapterInfo) -> Vec<MatmulR
         Ok(rows) => rows,
         Err(why) => {
             log::warn!(
-                "{}: {why}; the table is not used, and `tune` makes a new one",
+                "{}: {why}; the table is not used, and `wgrad tune` makes a new one",
                 path.display()
             );
             Vec::new()

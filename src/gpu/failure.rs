@@ -188,6 +188,7 @@ impl Late {
     }
 
     /// The same, with nothing known before it is waited for.
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn always(&self) -> Self {
         Self { always: true, ..self.clone() }
     }

@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 
 /// How the numbers of the classes become one, as scikit-learn's `average`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClassAverage {
     /// That of class 1, of two classes.
     Binary,

@@ -1,7 +1,6 @@
 //! Sums and products of all elements up to each one, along an axis.
 
 use super::map::to_u32;
-use super::registry::{Build, Card, Case, Gradient, Sample};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::kernels::{Bind, DeviceCaps, KernelCall, ReduceParams, grid};
@@ -213,50 +212,61 @@ impl Graph {
     }
 }
 
-impl Case {
-    /// `cumsum` or `cumprod`. `args`: the axis, then whether from the end and whether without the element itself.
-    #[must_use]
-    pub fn cumulative(
-        op: &'static str,
-        shape: &[usize],
-        axis: usize,
-        [reverse, exclusive]: [bool; 2],
-    ) -> Self {
-        let build: Build = |g, c, x| {
-            let (axis, product) = (c.args[0], c.op == "cumprod");
-            let (reverse, exclusive) = (c.args[1] == 1, c.args[2] == 1);
-            Ok(vec![g.push(Arc::new(Cumulative { axis, product, reverse, exclusive }), x)?])
-        };
-        let domain = if op == "cumprod" { (0.5, 1.5) } else { (-1.0, 1.0) };
-        let args = [axis, usize::from(reverse), usize::from(exclusive)];
-        Self::new(op, vec![Sample::f32(shape, domain)], &args, build)
+#[cfg(feature = "testing")]
+pub(super) use cases::cards;
+
+/// Sample cases, for tests.
+#[cfg(feature = "testing")]
+mod cases {
+    use super::super::registry::{Build, Card, Case, Gradient, Sample};
+    use super::Cumulative;
+    use std::sync::Arc;
+
+    impl Case {
+        /// `cumsum` or `cumprod`. `args`: the axis, then whether from the end and whether without the element itself.
+        #[must_use]
+        pub fn cumulative(
+            op: &'static str,
+            shape: &[usize],
+            axis: usize,
+            [reverse, exclusive]: [bool; 2],
+        ) -> Self {
+            let build: Build = |g, c, x| {
+                let (axis, product) = (c.args[0], c.op == "cumprod");
+                let (reverse, exclusive) = (c.args[1] == 1, c.args[2] == 1);
+                Ok(vec![g.push(Arc::new(Cumulative { axis, product, reverse, exclusive }), x)?])
+            };
+            let domain = if op == "cumprod" { (0.5, 1.5) } else { (-1.0, 1.0) };
+            let args = [axis, usize::from(reverse), usize::from(exclusive)];
+            Self::new(op, vec![Sample::f32(shape, domain)], &args, build)
+        }
     }
-}
 
-/// Half a unit of 1 for each term: the rounding of sums below 1, and of products relative to their size.
-fn error(case: &Case) -> f64 {
-    let terms = case.inputs[0].shape.dims()[case.args[0]] as f64;
-    0.5 * terms * f64::from(f32::EPSILON)
-}
+    /// Half a unit of 1 for each term: the rounding of sums below 1, and of products relative to their size.
+    fn error(case: &Case) -> f64 {
+        let terms = case.inputs[0].shape.dims()[case.args[0]] as f64;
+        0.5 * terms * f64::from(f32::EPSILON)
+    }
 
-pub(super) fn cards() -> Vec<Card> {
-    let card = |op, gradient| {
-        let of = |shape: &[usize], axis, form| Case::cumulative(op, shape, axis, form);
-        let cases = vec![
-            of(&[7], 0, [false, false]),
-            of(&[3, 5, 7], 0, [true, false]),
-            of(&[3, 5, 7], 1, [false, true]),
-            of(&[3, 5, 7], 2, [true, true]),
-            of(&[2, 301], 1, [false, false]),
-            of(&[601, 1], 0, [true, true]),
-        ];
-        Card::new(op, &["reduce/cumulative"], gradient, cases)
-    };
-    let detail = "it is itself part of the gradient of a product";
-    vec![
-        // Sums of few small whole numbers are exact in any order.
-        card("cumsum", Gradient::Checked)
-            .within(|c| if c.inputs[0].whole { (0.0, 0.0) } else { (0.0, error(c)) }),
-        card("cumprod", Gradient::None(detail)).within(|c| (error(c), 0.0)),
-    ]
+    pub fn cards() -> Vec<Card> {
+        let card = |op, gradient| {
+            let of = |shape: &[usize], axis, form| Case::cumulative(op, shape, axis, form);
+            let cases = vec![
+                of(&[7], 0, [false, false]),
+                of(&[3, 5, 7], 0, [true, false]),
+                of(&[3, 5, 7], 1, [false, true]),
+                of(&[3, 5, 7], 2, [true, true]),
+                of(&[2, 301], 1, [false, false]),
+                of(&[601, 1], 0, [true, true]),
+            ];
+            Card::new(op, &["reduce/cumulative"], gradient, cases)
+        };
+        let detail = "it is itself part of the gradient of a product";
+        vec![
+            // Sums of few small whole numbers are exact in any order.
+            card("cumsum", Gradient::Checked)
+                .within(|c| if c.inputs[0].whole { (0.0, 0.0) } else { (0.0, error(c)) }),
+            card("cumprod", Gradient::None(detail)).within(|c| (error(c), 0.0)),
+        ]
+    }
 }

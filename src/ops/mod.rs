@@ -23,6 +23,7 @@ mod program;
 mod ranges;
 mod record;
 mod reduce;
+#[cfg(any(test, feature = "testing"))]
 pub mod registry;
 mod row_builder;
 mod row_kernel;

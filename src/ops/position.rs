@@ -1,6 +1,5 @@
 //! The place of the largest or the smallest element of each row.
 
-use super::registry::{Build, Card, Case, Gradient, Sample};
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
@@ -82,23 +81,32 @@ impl Graph {
     }
 }
 
-impl Case {
-    /// `argmax` or `argmin` of rows, as f32.
-    #[must_use]
-    pub fn position(op: &'static str, shape: &[usize]) -> Self {
-        let build: Build = |g, c, x| {
-            let place = if c.op == "argmin" { g.argmin(x[0])? } else { g.argmax(x[0])? };
-            Ok(vec![g.to_f32(place)?])
-        };
-        Self::new(op, vec![Sample::f32(shape, (-4.0, 4.0))], &[], build)
-    }
-}
+#[cfg(feature = "testing")]
+pub(super) use cases::cards;
 
-pub(super) fn cards() -> Vec<Card> {
-    let card = |op| {
-        let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
-        let cases = shapes.iter().map(|s| Case::position(op, s)).collect();
-        Card::new(op, &["reduce/position"], Gradient::Zero, cases).within(|_| (0.0, 0.0))
-    };
-    vec![card("argmax"), card("argmin")]
+/// Sample cases, for tests.
+#[cfg(feature = "testing")]
+mod cases {
+    use super::super::registry::{Build, Card, Case, Gradient, Sample};
+
+    impl Case {
+        /// `argmax` or `argmin` of rows, as f32.
+        #[must_use]
+        pub fn position(op: &'static str, shape: &[usize]) -> Self {
+            let build: Build = |g, c, x| {
+                let place = if c.op == "argmin" { g.argmin(x[0])? } else { g.argmax(x[0])? };
+                Ok(vec![g.to_f32(place)?])
+            };
+            Self::new(op, vec![Sample::f32(shape, (-4.0, 4.0))], &[], build)
+        }
+    }
+
+    pub fn cards() -> Vec<Card> {
+        let card = |op| {
+            let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
+            let cases = shapes.iter().map(|s| Case::position(op, s)).collect();
+            Card::new(op, &["reduce/position"], Gradient::Zero, cases).within(|_| (0.0, 0.0))
+        };
+        vec![card("argmax"), card("argmin")]
+    }
 }

@@ -11,6 +11,7 @@ use crate::graph::{Graph, Value};
 /// makes everything that it would scale NaN, so that the next step's loss shows the failure. Keras' `global_clipnorm`
 /// does the same; its `clipnorm` makes the finite elements of a tensor with an infinite one 0 instead.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Clip {
     /// Each element is limited to [-c, c]: Keras' `clipvalue`. An infinite element becomes ±c, NaN stays. Part
     /// of the dispatch of the update.

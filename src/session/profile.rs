@@ -35,6 +35,7 @@ const SHOWN: usize = 60;
 
 /// The times of every run of one dispatch.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Call {
     /// Index into the kernels of the profile.
     pub kernel: usize,
@@ -46,6 +47,7 @@ pub struct Call {
 
 /// A kernel of the step: all dispatches of one shader for one op in one layer on the same shapes.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Kernel {
     /// The op, with its attributes.
     pub label: String,
@@ -67,6 +69,7 @@ pub struct Kernel {
 
 /// Where the time of some steps went: a table as text, a trace for Chrome's `about:tracing` and Perfetto.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Profile {
     /// Steps that ran.
     pub steps: usize,

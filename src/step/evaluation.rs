@@ -4,6 +4,7 @@ use crate::metrics::ConfusionMatrix;
 
 /// The numbers of an evaluation over all samples.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// The loss, penalties included.
     pub loss: f64,

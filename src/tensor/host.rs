@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 
 /// A host tensor's elements, row-major.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Data {
     /// 32-bit floats.
     F32(Vec<f32>),

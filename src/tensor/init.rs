@@ -24,6 +24,7 @@ const TRUNCATED_STDDEV: f64 = 0.879_625_661_034_239_8;
 /// fans) below 1 counts as 1. The normal variance-scaling kinds draw from a normal distribution
 /// truncated at two standard deviations and widened so that `stddev` below is that of the draws.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum Initializer {
     /// Every element 0.
     Zeros,

@@ -15,6 +15,7 @@ pub use shared::SharedTensor;
 
 /// The element types that buffers hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DType {
     /// 32-bit floating point: every computation.
     F32,

@@ -11,6 +11,7 @@ use crate::tensor::Tensor;
 
 /// What `fit` shows while it trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Verbose {
     /// A progress bar on a terminal (with the feature `progress`), a line per epoch elsewhere.
     #[default]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What a `fit` does, as callbacks see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FitInfo {
     /// The number of epochs after which training ends.
     pub epochs: usize,
@@ -17,6 +18,7 @@ pub struct FitInfo {
 
 /// The numbers at the end of a batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct BatchEnd<'a> {
     /// The epoch, from 0.
     pub epoch: usize,
@@ -36,6 +38,7 @@ impl BatchEnd<'_> {
 
 /// One epoch's numbers.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Epoch {
     /// The epoch, from 0.
     pub epoch: usize,
@@ -75,6 +78,7 @@ pub(crate) fn short(value: f64) -> String {
 
 /// The numbers of a whole `fit`.
 #[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
 pub struct History {
     /// Its epochs, in order.
     pub epochs: Vec<Epoch>,

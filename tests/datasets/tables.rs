@@ -446,6 +446,7 @@ proptest! {
                 let len = match table.column(name).unwrap() {
                     Column::Number(values) => values.len(),
                     Column::Text(values) => values.len(),
+                    other => panic!("{other:?}"),
                 };
                 prop_assert_eq!(len, table.len());
                 let _ = (table.labels(name), table.numbers(&[name]), table.mean(name));

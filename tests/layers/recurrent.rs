@@ -68,7 +68,8 @@ fn it_does_without_a_bias() {
 fn weights_have_keras_names_and_start_values() -> Result<()> {
     let model = Sequential::new([6, 3]).add(SimpleRnn::new(8)).build()?;
     let specs = SimpleRnn::new(8).weights(&[Shape::from([6, 3])]);
-    let names: Vec<_> = specs.iter().map(|spec| (spec.name, spec.shape.dims().to_vec())).collect();
+    let names: Vec<_> =
+        specs.iter().map(|spec| (spec.name.as_str(), spec.shape.dims().to_vec())).collect();
     let want = [("kernel", vec![3, 8]), ("recurrent_kernel", vec![8, 8]), ("bias", vec![8])];
     assert_eq!(names, want);
     assert_eq!(model.layers()[0].name, "simple_rnn");

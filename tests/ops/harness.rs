@@ -81,6 +81,7 @@ impl Ran {
             Data::F32(v) => v.clone(),
             Data::U32(v) => v.iter().map(|&v| v as f32).collect(),
             Data::U8(v) => v.iter().map(|&v| f32::from(v)).collect(),
+            other => panic!("{:?}", other.dtype()),
         }
     }
 }
@@ -138,6 +139,7 @@ pub fn run_plan(plan: &Plan, feeds: &Feeds<'_>, steps: &[&Words<'_>]) -> Result<
             DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
             DType::U32 => Data::U32(bytemuck::pod_collect_to_vec(bytes)),
             DType::U8 => Data::U8(bytes.to_vec()),
+            other => panic!("{other:?}"),
         };
         (o.name.clone(), Tensor::new(o.shape.clone(), data).expect("an output's own shape"))
     });
@@ -284,6 +286,7 @@ pub fn draw(sample: &Sample, seed: u32) -> Tensor {
         DType::F32 => Data::F32(x),
         DType::U32 => Data::U32(x.iter().map(|&v| v as u32).collect()),
         DType::U8 => Data::U8(x.iter().map(|&v| v as u8).collect()),
+        other => panic!("{other:?}"),
     };
     Tensor::new(sample.shape.clone(), data).expect("as many elements as the shape has")
 }
@@ -307,6 +310,7 @@ pub fn wide(tensor: &Tensor) -> Vec<f64> {
         Data::F32(v) => v.iter().map(|&v| f64::from(v)).collect(),
         Data::U32(v) => v.iter().map(|&v| f64::from(v)).collect(),
         Data::U8(v) => v.iter().map(|&v| f64::from(v)).collect(),
+        other => panic!("{:?}", other.dtype()),
     }
 }
 

@@ -24,6 +24,7 @@ fn oracle(clip: Clip, shapes: Shapes<'_>, gradients: &[f32]) -> Vec<f64> {
         Clip::Value(c) => each(clip_by_value, c),
         Clip::Norm(c) => each(clip_by_norm, c),
         Clip::GlobalNorm(c) => clip_by_global_norm(&tensors, f64::from(c)).concat(),
+        other => panic!("no oracle for {other:?}"),
     }
 }
 

@@ -94,7 +94,7 @@ fn features(data: &TensorDataset) -> Vec<f64> {
     match data.x().data() {
         Data::F32(v) => v.iter().map(|&v| f64::from(v) * scale).collect(),
         Data::U8(v) => v.iter().map(|&v| f64::from(v) * scale).collect(),
-        Data::U32(_) => unreachable!("datasets refuse u32 features"),
+        other => unreachable!("datasets refuse {:?} features", other.dtype()),
     }
 }
 

@@ -1,42 +1,41 @@
 //! Makes sure that a GPU adapter can be opened, before anything that needs one runs.
 //!
-//! The `adapters` example is the judge: status 0 when an adapter opens, [`NO_ADAPTER`] when none
-//! does. Only that status leads to an installation; a build that fails or an example that crashes
-//! is reported as it is, because no driver mends it.
+//! `wgrad adapters` is the judge: status 0 when an adapter opens, 3 when none does. Only that status leads
+//! to an installation; a build that fails or a program that crashes is reported as it is, because no driver mends it.
 
 use crate::install;
-use crate::process::{Exit, cargo, code, say, status};
+use crate::process::{Exit, built, cargo, code, quiet_vulkan, say, status};
 use anyhow::Result;
+use std::process::Command;
 
-/// The exit status with which the `adapters` example says that no adapter opens.
+/// The exit status with which `wgrad adapters` says that no adapter opens.
 const NO_ADAPTER: i32 = 3;
 
 /// The variables with which a user narrows the choice of adapters.
 const FILTERS: [&str; 2] = ["WGRAD_ADAPTER", "WGPU_BACKEND"];
 
-/// Builds the examples named, opens an adapter, and installs a driver if none opens.
+/// Builds the command `wgrad`, opens an adapter with it, and installs a driver if none opens.
 ///
-/// `profile` is what selects the build profile (`--release`, or nothing), the same for the build
-/// and for the probe, so that the library is compiled once.
-pub fn ensure(profile: &[&str], examples: &[&str]) -> Result<()> {
-    let mut build = cargo(&["build", "--quiet"]);
-    build.args(profile);
-    for example in examples {
-        build.args(["--example", example]);
+/// `what` is what cargo builds beside it: options, and what the caller runs next. One build of both has the features of
+/// both, so that the library is compiled once.
+pub fn ensure(what: &[&str]) -> Result<()> {
+    say("building");
+    let mut build = cargo(&["build", "--quiet", "--bin", "wgrad"]);
+    let done = status(build.args(what))?;
+    if !done.success() {
+        return Err(Exit { code: code(done), why: "the build failed, see above".into() }.into());
     }
-    say(format_args!("building {}", examples.join(", ")));
-    let built = status(&mut build)?;
-    if !built.success() {
-        return Err(Exit { code: code(built), why: "the build failed, see above".into() }.into());
-    }
+    let release = what.contains(&"--release");
     let filtered = FILTERS.iter().any(|name| std::env::var_os(name).is_some());
-    settle(filtered, |use_filters| probe(profile, use_filters), install::driver)
+    settle(filtered, |use_filters| probe(release, use_filters), install::driver)
 }
 
-/// Runs the `adapters` example, with the user's filters or without, and gives its exit status.
-fn probe(profile: &[&str], use_filters: bool) -> Result<i32> {
-    let mut run = cargo(&["run", "--quiet"]);
-    run.args(profile).args(["--example", "adapters"]);
+/// Runs `wgrad adapters`, with the user's filters or without, and gives its exit status. Cargo does not start it, because
+/// it would build the program again with fewer features.
+fn probe(release: bool, use_filters: bool) -> Result<i32> {
+    let mut run = Command::new(built(release, "wgrad")?);
+    run.arg("adapters");
+    quiet_vulkan(&mut run);
     if !use_filters {
         for name in FILTERS {
             run.env_remove(name);
@@ -74,7 +73,7 @@ fn opens(code: i32) -> Result<bool> {
         0 => Ok(true),
         NO_ADAPTER => Ok(false),
         code => {
-            let why = format!("the `adapters` example failed with exit status {code}, see above");
+            let why = format!("`wgrad adapters` failed with exit status {code}, see above");
             Err(Exit { code, why }.into())
         }
     }

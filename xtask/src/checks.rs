@@ -4,12 +4,12 @@
 //! that step's exit status; a step is skipped only if a compiler component cannot be had, and
 //! the summary says so.
 
-use crate::adapter;
-use crate::process::{Exit, cargo, code, output, root, say, status};
 use anyhow::{Context, Result};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
+use xtask::adapter;
+use xtask::process::{Exit, cargo, code, output, root, say, status};
 
 /// The target that the library is type-checked for besides that of the machine.
 const WASM: &str = "wasm32-unknown-unknown";
@@ -90,6 +90,9 @@ const STEPS: &[Step] = &[
     },
 ];
 
+/// What is built with the probe of the adapter: an example with the features of the tests, which need it next.
+const PROBE: &[&str] = &["--workspace", "--all-features", "--example", "plan"];
+
 impl Step {
     /// The command line as one would type it.
     fn line(&self) -> String {
@@ -100,7 +103,7 @@ impl Step {
 
 /// Makes sure of the adapter, runs the steps, and says in one line what ran and what did not.
 pub fn run() -> Result<()> {
-    adapter::ensure(&[], &["adapters"])?;
+    adapter::ensure(PROBE)?;
     let (mut ran, mut skipped) = (Vec::new(), Vec::new());
     for step in STEPS {
         match step.needs {
@@ -172,7 +175,7 @@ fn holds_std(sysroot: &Path, target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sources::Scratch;
+    use xtask::sources::Scratch;
 
     #[test]
     fn a_line_shows_the_variable_that_its_step_sets() {

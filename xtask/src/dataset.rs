@@ -117,7 +117,7 @@ fn sum(mut from: impl Read) -> io::Result<String> {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::sources::Scratch;
     use flate2::{Compression, write::GzEncoder};

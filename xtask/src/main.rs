@@ -1,5 +1,5 @@
-//! `cargo xtask`: the commands of a fresh machine: one that trains, one that tests, one that compares, one
-//! that packs a report to run elsewhere.
+//! `cargo xtask`: the commands of a fresh machine: one that trains and one that tests. Those that measure are crates
+//! under `tools/`, which are built when they are asked for.
 //!
 //! It needs only Rust. Each command looks for what else it needs (a GPU adapter, MNIST, a compiler component), gets
 //! it if it can, and otherwise names it. The lines of this program go to standard error, so that standard output is
@@ -7,21 +7,16 @@
 
 #![warn(clippy::missing_docs_in_private_items)]
 
-mod adapter;
 mod checks;
-mod dataset;
-mod download;
-mod figures;
-mod install;
-mod mnist;
-mod peers;
-mod process;
-mod report;
-mod sources;
+mod commands;
 
 use anyhow::Result;
-use process::{Exit, say};
 use std::ffi::OsString;
+use std::process::Command;
+use xtask::process::{Exit, code, end, root, status, wrong_use};
+
+/// The commands that are crates under `tools/`, by the name of both.
+const TOOLS: [&str; 3] = ["figures", "peers", "gpu-report"];
 
 /// What is printed for `help`, and for a command line that names no command.
 const USAGE: &str = "\
@@ -36,9 +31,7 @@ usage: cargo xtask <command>
   gpu-report [--out FOLDER]     make a folder (target/gpu-report) that tests and measures wgrad on
                                 a machine without Rust and network: `sh run.sh` there
 
-OPTIONS of peers: --models S,M,L  --rounds N  --only NAME,..  --skip NAME,..  --rebuild NAME,..
---timeout SECONDS  --quick  --tables (run nothing, make the tables from the results kept).
-What is not installed is skipped and named; benches/peers/README.md says how to install it.
+`cargo xtask peers --help` lists its OPTIONS.
 
 MNIST is read from --data DIR, else from $WGRAD_DATA, else from data/mnist/, as IDX files, plain
 or gzip; what data/mnist/ lacks is downloaded into it. ARGS go to the example, which runs in the
@@ -46,14 +39,7 @@ workspace's root; `cargo run --release --example mnist -- --help` lists them.";
 
 /// Runs the command and ends with its exit status, so that scripts see what the child said.
 fn main() {
-    let code = match dispatch(std::env::args_os().skip(1).collect()) {
-        Ok(()) => 0,
-        Err(error) => {
-            say(format_args!("{error:#}"));
-            error.downcast_ref::<Exit>().map_or(1, |exit| exit.code)
-        }
-    };
-    std::process::exit(code);
+    std::process::exit(end(dispatch(std::env::args_os().skip(1).collect())));
 }
 
 /// Picks the command: no command, an unknown one or a wrong use of one is exit status 2.
@@ -64,21 +50,33 @@ fn dispatch(mut args: Vec<OsString>) -> Result<()> {
     let command = args.remove(0);
     let asks_help = |args: &[OsString]| args.first().is_some_and(|a| a == "--help" || a == "-h");
     match command.to_str() {
-        Some("mnist" | "data" | "test" | "figures" | "peers" | "gpu-report")
-            if asks_help(&args) =>
-        {
-            help()
-        }
-        Some("mnist") => mnist::run(args),
-        Some("data") => mnist::data(args),
+        Some("mnist" | "data" | "test") if asks_help(&args) => help(),
+        Some("mnist") => commands::run(args),
+        Some("data") => commands::data(args),
         Some("test") if args.is_empty() => checks::run(),
         Some("test") => Err(usage("`test` takes no arguments")),
-        Some("figures") => figures::run(args),
-        Some("peers") => peers::run(args),
-        Some("gpu-report") => report::run(args),
+        Some(tool) if TOOLS.contains(&tool) => finish(&mut start(tool, args)),
         Some("help" | "--help" | "-h") => help(),
         _ => Err(usage(&format!("unknown command `{}`", command.display()))),
     }
+}
+
+/// The start of a tool. It runs in the user's folder, because its arguments may name files there.
+fn start(tool: &str, args: Vec<OsString>) -> Command {
+    let manifest = root().join("Cargo.toml");
+    let mut run = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    run.args(["run", "--quiet", "--manifest-path"]).arg(manifest);
+    run.args(["--package", tool, "--"]).args(args);
+    run
+}
+
+/// Runs a tool to its end, which is this program's. It has printed why it failed.
+fn finish(tool: &mut Command) -> Result<()> {
+    let done = status(tool)?;
+    if done.success() {
+        return Ok(());
+    }
+    Err(Exit { code: code(done), why: String::new() }.into())
 }
 
 /// Prints the usage as the answer that was asked for.
@@ -87,9 +85,9 @@ fn help() -> Result<()> {
     Ok(())
 }
 
-/// A wrong command line: what is wrong with it, the usage, exit status 2.
+/// A wrong command line.
 fn usage(why: &str) -> anyhow::Error {
-    Exit { code: 2, why: format!("{why}\n{USAGE}") }.into()
+    wrong_use(why, USAGE)
 }
 
 #[cfg(test)]
@@ -98,10 +96,7 @@ mod tests {
 
     /// The exit status that a command line ends with.
     fn code(line: &[&str]) -> i32 {
-        match dispatch(line.iter().map(OsString::from).collect()) {
-            Ok(()) => 0,
-            Err(error) => error.downcast_ref::<Exit>().map_or(1, |exit| exit.code),
-        }
+        end(dispatch(line.iter().map(OsString::from).collect()))
     }
 
     #[test]
@@ -112,9 +107,6 @@ mod tests {
         assert_eq!(code(&["mnist", "--data"]), 2);
         assert_eq!(code(&["data", "--data"]), 2);
         assert_eq!(code(&["data", "--epochs", "1"]), 2);
-        assert_eq!(code(&["figures", "--no-such"]), 2);
-        assert_eq!(code(&["peers", "--no-such"]), 2);
-        assert_eq!(code(&["gpu-report", "--no-such"]), 2);
     }
 
     #[test]
@@ -122,8 +114,26 @@ mod tests {
         assert_eq!(code(&["--help"]), 0);
         assert_eq!(code(&["mnist", "--help"]), 0);
         assert_eq!(code(&["data", "--help"]), 0);
-        assert_eq!(code(&["figures", "--help"]), 0);
-        assert_eq!(code(&["peers", "--help"]), 0);
-        assert_eq!(code(&["gpu-report", "--help"]), 0);
+    }
+
+    #[test]
+    fn every_tool_is_a_crate_that_takes_all_arguments() {
+        for tool in TOOLS {
+            let manifest = root().join("tools").join(tool).join("Cargo.toml");
+            let manifest = std::fs::read_to_string(manifest).unwrap();
+            assert!(manifest.contains(&format!("\nname = \"{tool}\"\n")), "{tool}");
+            assert!(USAGE.contains(&format!("\n  {tool} ")), "{tool}");
+            let start = start(tool, vec!["--help".into(), "x".into()]);
+            let args: Vec<_> = start.get_args().map(|a| a.to_str().unwrap()).collect();
+            assert!(args.ends_with(&["--package", tool, "--", "--help", "x"]), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn a_tools_end_is_passed_on() {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let ends = |arg| end(finish(Command::new(&rustc).arg(arg)));
+        assert_eq!(ends("--version"), 0);
+        assert_ne!(ends("--no-such-option"), 0);
     }
 }

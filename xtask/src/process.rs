@@ -24,27 +24,51 @@ impl Display for Exit {
 
 impl std::error::Error for Exit {}
 
+/// A wrong command line: what is wrong with it, the usage, exit status 2.
+pub fn wrong_use(why: &str, usage: &str) -> anyhow::Error {
+    Exit { code: 2, why: format!("{why}\n{usage}") }.into()
+}
+
+/// The exit status that a command ends with; prints why it failed, if it says so.
+pub fn end(done: Result<()>) -> i32 {
+    let Err(error) = done else { return 0 };
+    let why = format!("{error:#}");
+    if !why.is_empty() {
+        say(why);
+    }
+    error.downcast_ref::<Exit>().map_or(1, |exit| exit.code)
+}
+
 /// Prints one line about what is being done, to standard error.
 pub fn say(line: impl Display) {
     eprintln!("xtask: {line}");
 }
 
-/// The workspace's root: the folder above this crate, for any current folder. Cargo names the crate's folder when it
-/// runs the program, which may have moved since it was built.
+/// The workspace's root, for any current folder. Cargo names the folder of the crate that it runs, and the workspace may
+/// have moved since it was built.
 pub fn root() -> &'static Path {
-    static HERE: OnceLock<PathBuf> = OnceLock::new();
-    let here = HERE.get_or_init(|| {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    let holds_this = |dir: &&Path| dir.join("xtask").join("Cargo.toml").is_file();
+    ROOT.get_or_init(|| {
         let now = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        now.filter(|dir| dir.ends_with("xtask"))
-            .unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into())
-    });
-    here.parent().unwrap_or(here)
+        let now = now.as_deref().and_then(|dir| dir.ancestors().find(holds_this));
+        let built = Path::new(env!("CARGO_MANIFEST_DIR"));
+        now.unwrap_or_else(|| built.parent().unwrap_or(built)).into()
+    })
 }
 
 /// Cargo's build folder.
 pub fn target() -> PathBuf {
     let named = std::env::var_os("CARGO_TARGET_DIR").map(|dir| root().join(dir));
     named.unwrap_or_else(|| root().join("target"))
+}
+
+/// A program that cargo built in this profile: cargo puts it beside this one, or beside this one's folder.
+pub fn built(release: bool, name: &str) -> Result<PathBuf> {
+    let this = std::env::current_exe().context("the path of this program")?;
+    let folder = this.ancestors().nth(2).context("this program is in no build folder")?;
+    let profile = if release { "release" } else { "debug" };
+    Ok(folder.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// The cargo that runs this program, in the workspace's root, so that the toolchain is the same.
@@ -104,6 +128,14 @@ mod tests {
     #[test]
     fn the_root_holds_this_crate() {
         assert!(root().join("xtask/Cargo.toml").is_file());
+    }
+
+    #[test]
+    fn a_command_ends_with_its_own_status() {
+        assert_eq!(end(Ok(())), 0);
+        assert_eq!(end(Err(anyhow::anyhow!("lost"))), 1);
+        assert_eq!(end(Err(wrong_use("no", "usage"))), 2);
+        assert_eq!(end(Err(Exit { code: 7, why: String::new() }.into())), 7);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::tensor::Tensor;
 
 /// What the fields of a column are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ColumnType {
     /// Finite numbers, kept as f32.
     Number,
@@ -19,6 +20,7 @@ pub enum ColumnType {
 
 /// A column's fields.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Column {
     /// Of type [`ColumnType::Number`].
     Number(Vec<f32>),

@@ -7,6 +7,7 @@ use std::f64::consts::PI;
 
 /// How the rate moves within a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Anneal {
     /// Half a cosine.
     #[default]

@@ -1,0 +1,69 @@
+//! Says whether the library computes correctly on this machine, and what to do if not.
+
+use crate::checks;
+use anyhow::{Result, bail};
+use wgrad::gpu::Device;
+use wgrad::wgpu::Features;
+
+/// Prints the adapters, what the chosen one can do, and what each check says. The error is that no adapter opens, or
+/// how many checks failed.
+pub fn run() -> Result<()> {
+    for adapter in Device::adapters() {
+        println!("found  {adapter}");
+    }
+    let device = match Device::new() {
+        Err(e) if !matches!(e, wgrad::Error::NoAdapter(_)) => {
+            bail!("the adapter cannot be opened: {e}\n{BROKEN}")
+        }
+        opened => opened?,
+    };
+    describe(&device);
+    let all = checks::all(&device);
+    let (mut failed, count) = (0, all.len());
+    for (name, said) in all {
+        match said {
+            Ok(said) => println!("ok     {name}: {said}"),
+            Err(e) => {
+                failed += 1;
+                println!("FAILED {name}: {e:#}");
+            }
+        }
+    }
+    let kind = if device.caps().cpu { "CPU" } else { "GPU" };
+    println!("result: checks={count} failed={failed} kind={kind}");
+    if failed > 0 {
+        bail!("{failed} of {count} checks failed\n{BROKEN}");
+    }
+    Ok(())
+}
+
+/// What to do if there is no adapter.
+pub const ADVICE: &str = "  Linux: install the GPU's Vulkan driver and the loader (Debian, Ubuntu: libvulkan1; `vulkaninfo` shows what is found).
+  In a container: NVIDIA_DRIVER_CAPABILITIES must have `graphics`, and /dev/dri or /dev/nvidia* must be there.
+  Without a GPU: software Vulkan (Debian, Ubuntu: mesa-vulkan-drivers).
+  WGRAD_ADAPTER and WGPU_BACKEND, if they are set, may keep an adapter away.";
+
+/// What to do if an adapter computes something else.
+const BROKEN: &str = "  Update the driver. Run again with WGRAD_CHECKED=1 (shaders with all checks), with WGRAD_CACHE= (nothing kept from
+  earlier runs) and with another adapter (WGRAD_ADAPTER=NAME): what makes it right shows where the defect is.";
+
+/// Prints the chosen adapter and what matters about it.
+fn describe(device: &Device) {
+    let (caps, features) = (device.caps(), device.wgpu().0.features());
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let has = |feature: Features| if features.contains(feature) { "yes" } else { "no" };
+    let lanes = caps.subgroup.map_or("none".into(), |(a, b)| format!("{a} to {b} lanes"));
+    println!("taken  {}", device.info());
+    println!("       subgroups: {lanes}");
+    println!("       timestamp queries: {}", has(Features::TIMESTAMP_QUERY));
+    println!("       pipeline cache: {}", has(Features::PIPELINE_CACHE));
+    println!("       invocations per workgroup: {}", caps.max_invocations);
+    println!("       workgroup memory: {} KiB", caps.max_workgroup_memory >> 10);
+    println!("       largest binding: {}", mib(caps.max_binding_bytes));
+    println!("       largest buffer: {}", mib(caps.max_buffer_bytes));
+    println!("       memory: {}", caps.memory_bytes.map_or("not told".into(), mib));
+    println!("       kernels of products: {:?}, rows by `tune`: {}", caps.matmul, caps.tuned.len());
+    if caps.cpu {
+        println!("note   this is software Vulkan: it computes the same, on the processor");
+    }
+}

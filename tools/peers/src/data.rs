@@ -1,0 +1,231 @@
+//! The file that every peer starts from: weights, and batches of made-up digits.
+//!
+//! A class is a set of lit pixels, about a fifth of all as in MNIST; an image shows its class's pixels unless
+//! noise says otherwise. All numbers come from one counter-based generator, so every machine makes the same file.
+
+use crate::models::{BATCHES, CLASSES, INPUTS, Model};
+use crate::reference::{self, Reference};
+use anyhow::{Context, Result, ensure};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use xtask::process::say;
+
+/// The name under which a file keeps its reference.
+const REFERENCE: &str = "reference";
+
+/// How many in a hundred pixels a class lights.
+const LIT: u64 = 20;
+
+/// Weights and biases of a layer, inputs by outputs.
+pub struct Layer {
+    /// The weights.
+    pub weights: Vec<f32>,
+    /// The biases.
+    pub biases: Vec<f32>,
+}
+
+/// What the file holds.
+pub struct Samples {
+    /// The initial weights.
+    pub layers: Vec<Layer>,
+    /// The images of all batches, row by row.
+    pub images: Vec<f32>,
+    /// A label per image.
+    pub labels: Vec<i32>,
+}
+
+/// A model's file, and what training from it leads to.
+pub struct File {
+    /// Its path.
+    pub path: PathBuf,
+    /// The losses in f64.
+    pub reference: Reference,
+}
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+pub struct Random(u64);
+
+impl Random {
+    /// The generator of a seed.
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in [0, 1) that f32 holds exactly.
+    fn uniform(&mut self) -> f32 {
+        (self.bits() >> 40) as f32 / (1 << 24) as f32
+    }
+
+    /// Whether this many in a hundred say so.
+    fn percent(&mut self, share: u64) -> bool {
+        self.bits() % 100 < share
+    }
+}
+
+/// Makes a model's weights (Glorot-uniform, biases zero) and batches.
+pub fn samples(model: &Model) -> Samples {
+    let mut random = Random::new(model.seed);
+    let layers = model.layers().map(|(inputs, outputs)| {
+        let limit = (6.0 / (inputs + outputs) as f32).sqrt();
+        let weights = (0..inputs * outputs).map(|_| (2.0 * random.uniform() - 1.0) * limit);
+        Layer { weights: weights.collect(), biases: vec![0.0; outputs] }
+    });
+    let lit: Vec<bool> = (0..CLASSES * INPUTS).map(|_| random.percent(LIT)).collect();
+    let count = BATCHES * model.batch;
+    let labels: Vec<usize> = (0..count).map(|_| random.bits() as usize % CLASSES).collect();
+    let mut images = Vec::with_capacity(count * INPUTS);
+    for &label in &labels {
+        for pixel in &lit[label * INPUTS..(label + 1) * INPUTS] {
+            let on = if random.percent(model.noise) { random.percent(LIT) } else { *pixel };
+            let shade = random.uniform();
+            images.push(if on { shade } else { 0.0 });
+        }
+    }
+    let labels = labels.into_iter().map(|l| l as i32).collect();
+    Samples { layers: layers.into(), images, labels }
+}
+
+/// The file of a model in `dir`, made if it is not there or was made of other numbers.
+pub fn file(model: &Model, dir: &Path) -> Result<File> {
+    let path = dir.join(format!("{}.safetensors", model.name));
+    if let Some(reference) = made(model, &path) {
+        return Ok(File { path, reference });
+    }
+    say(format_args!("making the data of model {} ({})", model.name, model.shape()));
+    let samples = samples(model);
+    let reference = model.recorded.unwrap_or_else(|| reference::run(model, &samples));
+    reference.ensure_free_of_kinks(model)?;
+    std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+    write(model, &samples, &reference, &path)?;
+    Ok(File { path, reference })
+}
+
+/// The same file, with a reference that is known from another machine's training.
+pub fn with_reference(model: &Model, reference: Reference, dir: &Path) -> Result<File> {
+    let path = dir.join(format!("{}.safetensors", model.name));
+    if made(model, &path) != Some(reference) {
+        std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
+        write(model, &samples(model), &reference, &path)?;
+    }
+    Ok(File { path, reference })
+}
+
+/// The file's metadata. Peers read the batch and the rate; all of it tells whether a file is the model's.
+fn metadata(model: &Model) -> BTreeMap<String, String> {
+    let numbers = [
+        ("hidden", model.hidden.to_string()),
+        ("batch", model.batch.to_string()),
+        ("rate", model.rate.to_string()),
+        ("seed", model.seed.to_string()),
+        ("noise", model.noise.to_string()),
+    ];
+    numbers.map(|(name, value)| (name.to_string(), value)).into()
+}
+
+/// The reference of a file that was made of this model before; none if there is no such file.
+fn made(model: &Model, path: &Path) -> Option<Reference> {
+    let bytes = std::fs::read(path).ok()?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
+    let mut found: BTreeMap<String, String> = header.metadata().clone()?.into_iter().collect();
+    let [loss_first, loss, moved] = serde_json::from_str(&found.remove(REFERENCE)?).ok()?;
+    let reference = Reference { loss_first, loss, moved };
+    let whole = SafeTensors::deserialize(&bytes).is_ok();
+    let right = model.recorded.is_none_or(|recorded| recorded == reference);
+    (whole && right && found == metadata(model)).then_some(reference)
+}
+
+/// Writes the file.
+fn write(model: &Model, samples: &Samples, reference: &Reference, path: &Path) -> Result<()> {
+    let mut tensors = Vec::new();
+    for (i, (layer, (inputs, outputs))) in samples.layers.iter().zip(model.layers()).enumerate() {
+        tensors.push((format!("w{i}"), Dtype::F32, vec![inputs, outputs], floats(&layer.weights)));
+        tensors.push((format!("b{i}"), Dtype::F32, vec![outputs], floats(&layer.biases)));
+    }
+    let count = samples.labels.len();
+    ensure!(samples.images.len() == count * INPUTS, "images and labels differ in number");
+    tensors.push(("x".into(), Dtype::F32, vec![count, INPUTS], floats(&samples.images)));
+    let labels = samples.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
+    tensors.push(("y".into(), Dtype::I32, vec![count], labels));
+    let mut views = Vec::new();
+    for (name, dtype, shape, bytes) in &tensors {
+        views.push((name, TensorView::new(*dtype, shape.clone(), bytes)?));
+    }
+    let losses = serde_json::json!([reference.loss_first, reference.loss, reference.moved]);
+    let mut metadata = metadata(model);
+    metadata.insert(REFERENCE.into(), losses.to_string());
+    let bytes = serialize(views, Some(metadata.into_iter().collect()))?;
+    std::fs::write(path, bytes).with_context(|| path.display().to_string())
+}
+
+/// The bytes of some numbers, as the format keeps them.
+fn floats(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use xtask::sources::Scratch;
+
+    /// A model that is quick to train in f64.
+    pub const TINY: Model = Model {
+        name: "tiny",
+        hidden: 8,
+        batch: 4,
+        rate: 1e-3,
+        seed: 1,
+        noise: 70,
+        repeats: 1,
+        epoch: false,
+        large: false,
+        recorded: None,
+    };
+
+    #[test]
+    fn the_same_model_makes_the_same_bytes_and_another_seed_others() {
+        let dir = Scratch::new(&std::env::temp_dir()).unwrap();
+        let tensors = |model: &Model| {
+            let samples = samples(model);
+            (samples.images, samples.labels, samples.layers[0].weights.clone())
+        };
+        assert_eq!(tensors(&TINY), tensors(&TINY));
+        assert_ne!(tensors(&TINY).0, tensors(&Model { seed: 2, ..TINY }).0);
+        assert!(made(&TINY, &dir.path().join("no")).is_none());
+    }
+
+    /// Makes what `benches/peers/reference_large.py` reads: `cargo test -p xtask large_files -- --ignored`.
+    #[test]
+    #[ignore = "240 MB, made when a model changes"]
+    fn large_files() {
+        for model in crate::models::MODELS.iter().filter(|m| m.recorded.is_some()) {
+            println!("{}", file(model, &crate::folder()).unwrap().path.display());
+        }
+    }
+
+    #[test]
+    fn a_file_is_taken_again_for_its_own_model_only() {
+        let dir = Scratch::new(&std::env::temp_dir()).unwrap();
+        let path = dir.path().join("tiny.safetensors");
+        let reference = Reference { loss_first: 2.0, loss: 0.123_456_789_012_345, moved: 1e-9 };
+        write(&TINY, &samples(&TINY), &reference, &path).unwrap();
+        assert_eq!(made(&TINY, &path), Some(reference));
+        assert!(made(&Model { seed: 2, ..TINY }, &path).is_none());
+        assert!(made(&Model { rate: 1e-4, ..TINY }, &path).is_none());
+        let recorded = |moved| Model { recorded: Some(Reference { moved, ..reference }), ..TINY };
+        assert_eq!(made(&recorded(1e-9), &path), Some(reference));
+        assert!(made(&recorded(2e-9), &path).is_none(), "another reference is recorded by now");
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        assert!(made(&TINY, &path).is_none(), "a file cut short");
+    }
+}

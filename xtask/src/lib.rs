@@ -1,0 +1,12 @@
+//! What the commands of `cargo xtask` share, those in crates under `tools/` too: child processes, the look for a GPU
+//! adapter, and MNIST.
+
+#![warn(clippy::missing_docs_in_private_items)]
+
+pub mod adapter;
+pub mod dataset;
+mod download;
+mod install;
+pub mod mnist;
+pub mod process;
+pub mod sources;
