@@ -1,16 +1,23 @@
 // out[o, c, i] = scale * reduce over the c-th chunk of in[o, 0..len, i]: KIND 0 sums, 1 takes the maximum, NaN if there is one.
 //
 // One invocation per output; neighbouring invocations read neighbouring columns.
+// VIEW: the operand is read through strides: a column starts where `line_at` says, its elements are TERM apart.
 // Dispatch: ceil(outer * chunks * inner / WG) workgroups, folded over x and y. Loops: `chunk` per invocation.
 #import lib/index
 #import lib/order
 
 struct Params {
     outer: u32, len: u32, inner: u32, chunk: u32, chunks: u32, scale: f32, pad0: u32, pad1: u32,
+#if VIEW
+    words: array<vec4<u32>, #{WORDS}>,
+#endif
 }
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(0) var<storage, read> values: array<f32>;
 @group(0) @binding(1) var<storage, read_write> reduced: array<f32>;
+#if VIEW
+#{LINES}
+#endif
 
 @compute @workgroup_size(#{WG})
 fn main(
@@ -25,14 +32,27 @@ fn main(
     let row = g / params.inner / params.chunks;
     let first = chunk * params.chunk;
     let end = min(first + params.chunk, params.len);
+#if VIEW
+    let term = #{TERM};
+    var at = line_at(row * params.inner + column) + first * term;
+#else
     var at = (row * params.len + first) * params.inner + column;
+#endif
 #if KIND == 0
     var result = 0.0;
+#if VIEW
+    for (var j = first; j < end; j++) { result += values[at]; at += term; }
+#else
     for (var j = first; j < end; j++) { result += values[at]; at += params.inner; }
+#endif
     result *= params.scale;
 #else
     var largest = order_key(values[at]);
+#if VIEW
+    for (var j = first; j < end; j++) { largest = max(largest, order_key(values[at])); at += term; }
+#else
     for (var j = first; j < end; j++) { largest = max(largest, order_key(values[at])); at += params.inner; }
+#endif
     let result = from_order_key(largest);
 #endif
     reduced[g] = result;

@@ -1,6 +1,6 @@
 //! What an op card implements.
 
-use super::{Class, Graph, Leaf, TensorType, Value};
+use super::{Class, Graph, Leaf, TensorType, Value, View};
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceCaps, KernelCall, Source};
 use std::any::Any;
@@ -14,14 +14,25 @@ pub type OpRef = Arc<dyn Op>;
 /// What an op knows when it is lowered.
 #[derive(Debug)]
 pub struct LowerContext<'a> {
-    /// Operand types and the source of each.
+    /// The types that the op sees of its operands, and the source of each.
     pub inputs: Vec<(TensorType, Source)>,
+    /// How each operand is read: `None` is as it is.
+    pub views: Vec<Option<View>>,
     /// Result types.
     pub outputs: Vec<TensorType>,
     /// For each output, the input whose buffer it takes over.
     pub in_place: Vec<Option<usize>>,
     /// The device.
     pub caps: &'a DeviceCaps,
+}
+
+impl LowerContext<'_> {
+    /// How operand `input` is read.
+    #[must_use]
+    pub fn view(&self, input: usize) -> View {
+        let whole = || View::whole(&self.inputs[input].0.shape);
+        self.views[input].clone().unwrap_or_else(whole)
+    }
 }
 
 /// An op's launches, in order, and the scratch regions that they share.
@@ -111,6 +122,16 @@ pub trait Op: Identity + Debug + Send + Sync {
     /// Whether input `i` may be a constant or a step word instead of a buffer.
     fn takes_uniform(&self, _input: usize) -> bool {
         false
+    }
+
+    /// Whether the kernels can read operand `input` through this view. `inputs` are the types that the op sees.
+    fn takes_view(&self, _inputs: &[&TensorType], _input: usize, _view: &View) -> bool {
+        false
+    }
+
+    /// Whether reading through a view that the op takes is faster than reading a copy, which costs a launch.
+    fn gains_by_view(&self, _inputs: &[&TensorType], _input: usize, _view: &View) -> bool {
+        true
     }
 
     /// Whether `output` may overwrite `input`: each invocation reads the elements of `input` that it

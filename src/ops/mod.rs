@@ -4,6 +4,7 @@ mod argmax;
 mod builder;
 mod concatenate;
 mod contraction;
+mod contraction_load;
 mod contraction_lower;
 mod contraction_store;
 mod cross_entropy;
@@ -26,7 +27,7 @@ pub mod table;
 
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
 pub use concatenate::Concatenate;
-pub use contraction::{Contraction, ContractionSpec, LoadMap};
+pub use contraction::{Contraction, ContractionSpec};
 pub use cross_entropy::{CrossEntropy, CrossEntropyKind};
 pub use gather::Gather;
 pub use map::Map;

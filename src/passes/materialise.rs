@@ -116,7 +116,8 @@ pub(crate) fn materialise(graph: &Graph) -> Result<Graph> {
                 placed.insert(unaliased(&rewrite.to, *v));
             }
         }
-        let values = rewrite.to.push_node(node.op.clone(), &inputs, node.layer.clone())?;
+        let (op, views) = (node.op.clone(), node.views.clone());
+        let values = rewrite.to.push_node(op, &inputs, views, node.layer.clone())?;
         rewrite.set(i, values);
     }
     let mut graph = rewrite.finish();

@@ -21,3 +21,5 @@ mod random;
 mod segments;
 mod sizes;
 mod steps;
+mod viewed;
+mod views;
