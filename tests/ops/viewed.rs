@@ -242,7 +242,7 @@ fn reductions() -> Vec<Scene> {
     all.push(Scene::new(
         "repeat, sum",
         &[&[4, 1], &[4, 6]],
-        (2, 1),
+        (3, 2),
         |g, x| {
             let r = g.broadcast_to(x[0], [4, 6])?;
             let s = g.sum(r, &[0], false)?;
@@ -353,7 +353,7 @@ fn products() -> Vec<Scene> {
         Scene::new(
             "one matrix for all batches, product",
             &[&[3, 5, 8], &[8, 4]],
-            (2, 1),
+            (4, 1),
             |g, x| {
                 let b = g.broadcast_to(x[1], [3, 8, 4])?;
                 let t = g.transpose(x[0], &[0, 2, 1])?;
