@@ -383,7 +383,7 @@ mod tests {
                 }
             }
         }
-        assert!(composed > 400 && refused < composed / 4, "{composed} of {}", composed + refused);
+        assert!(composed > 150 && refused < composed / 4, "{composed} of {}", composed + refused);
     }
 
     #[test]
