@@ -39,11 +39,14 @@ const SHAPES: [[usize; 3]; 6] = [
     [64, 128, 784],
     [32, 32, 128],
 ];
+/// For GPUs only: on a processor they take minutes.
+const LARGE: [[usize; 3]; 4] =
+    [[4096, 4096, 4096], [4096, 4096, 1024], [2048, 2048, 2048], [1024, 4096, 784]];
 /// Whether A and B are transposed.
 const FORMS: [[bool; 2]; 3] = [[false, false], [true, false], [false, true]];
 /// Workgroups for which sums are divided, on a GPU. The built-in number comes first: it stays if another divides the sums
 /// of the measured shape in the same way, because a row holds for larger products too.
-const FILLS: [usize; 3] = [96, 0, 256];
+const FILLS: [usize; 3] = [128, 0, 256];
 /// The least time of one measurement: the way to a GPU and back takes as long as many products.
 const SAMPLE: Duration = Duration::from_millis(5);
 /// A kernel replaces the built-in choice only if it takes less than this share of its time: measurements
@@ -73,7 +76,8 @@ fn run(args: &Args) -> Result<()> {
         .filter(|tile| tile.family == caps.matmul && tile.runs_on(&caps))
         .collect();
     let mut rows = Vec::new();
-    for [m, n, k] in SHAPES {
+    let large = if caps.cpu { &[][..] } else { &LARGE };
+    for &[m, n, k] in large.iter().chain(&SHAPES) {
         let built_in = MatmulRule { m, n, work: m * n * k, ..matmul_rule(&caps, [m, n, k]) };
         // The built-in choice first; another fill is another kernel only if it divides the sums differently.
         let mut rules = vec![built_in];

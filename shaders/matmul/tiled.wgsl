@@ -3,10 +3,12 @@
 // Tile: TILE by TILE outputs. SLICES groups of LANES invocations share the terms: in each iteration every group adds
 // its KB, and at the end the groups' sums are added in a fixed tree (SLICES is 1, or 4 if HALVES is 1). An invocation
 // computes HALVES by HALVES blocks of 4 by 4 outputs, the blocks TILE / HALVES apart. Operands come as vec4s along
-// their lines, in any layout, and are in workgroup memory as [k][row] and [k][column], twice: while one buffer is
-// multiplied, the next terms are loaded into registers and go to the other, with one barrier between.
-// Banks: 32 neighbours are 8 by 4 blocks, so that their reads are broadcasts and runs of 128 bytes. If lines run
-// along k, neighbours store k and the rows of every fourth k would meet in one bank: those are moved by SHIFT.
+// their lines, in any layout, and are stored in workgroup memory as they come, twice: while one buffer is multiplied,
+// the next terms are loaded into registers and go to the other, with one barrier between.
+// Workgroup memory: [k][line / 4] if lines are neighbours, and [line % 4][line / 4][k / 4] if lines run along k: then
+// an invocation reads four terms of each of its lines, and a vec4 over lines costs nothing, since it is in registers.
+// Banks: 32 neighbours are 8 by 4 blocks, so that their reads are broadcasts and runs of 128 bytes. The vec4s of lines
+// along k are so few that every 32 / KB lines would meet in the same banks: their order differs (SWAP).
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the
@@ -46,46 +48,8 @@ struct Params {
 #endif
 #{BINDINGS}
 
-// Single elements if invocations store single elements of a vec4: a store of the vec4 may touch all four.
-#if A_KIN
-var<workgroup> tile_a: array<f32, #{2 * SLICES * KB * TILE}>;
-#else
 var<workgroup> tile_a: array<vec4<f32>, #{SLICES * KB * TILE / 2}>;
-#endif
-#if B_KIN
-var<workgroup> tile_b: array<f32, #{2 * SLICES * KB * TILE}>;
-#else
 var<workgroup> tile_b: array<vec4<f32>, #{SLICES * KB * TILE / 2}>;
-#endif
-
-// Four rows of A, and four columns of B, from element `at` of workgroup memory on.
-#if A_KIN
-fn rows_at(at: u32) -> vec4<f32> {
-    return vec4<f32>(tile_a[at], tile_a[at + 1u], tile_a[at + 2u], tile_a[at + 3u]);
-}
-#else
-fn rows_at(at: u32) -> vec4<f32> { return tile_a[at / 4u]; }
-#endif
-#if B_KIN
-fn columns_at(at: u32) -> vec4<f32> {
-    return vec4<f32>(tile_b[at], tile_b[at + 1u], tile_b[at + 2u], tile_b[at + 3u]);
-}
-#else
-fn columns_at(at: u32) -> vec4<f32> { return tile_b[at / 4u]; }
-#endif
-#if SLICES > 1
-
-// Puts a vec4 at the place that `columns_at(4 * at)` reads: sums on their way to another group.
-fn give(at: u32, v: vec4<f32>) {
-#if B_KIN
-#for c in 0..4
-    tile_b[4u * at + #{c}u] = v[#{c}];
-#end
-#else
-    tile_b[at] = v;
-#endif
-}
-#endif
 
 #if A_VIEW
 #{A_LOADS}
@@ -158,6 +122,15 @@ fn main(
     var s#{i}_#{h} = vec4<f32>();
 #end
 #end
+    // The place of the first line in workgroup memory, and the order of its vec4s, if lines run along k.
+#if A_KIN
+    let a_place = y / 4u * #{KB / 4}u;
+    let a_swap = y / #{4 * SWAP}u % #{KB / 4}u;
+#endif
+#if B_KIN
+    let b_place = x / 4u * #{KB / 4}u;
+    let b_swap = x / #{4 * SWAP}u % #{KB / 4}u;
+#endif
 #if B_SUMS
     var total = 0.0;
 #endif
@@ -165,14 +138,16 @@ fn main(
     // The vec4 number t + u * LANES of each operand's KB by TILE elements.
     let at#{u} = t + #{u * LANES}u;
 #if A_KIN
-    let ar#{u} = at#{u} / #{KB / 4}u;
+    let aq#{u} = at#{u} / #{KB / 4}u;
+    let ar#{u} = 4u * (aq#{u} % #{TILE / 4}u) + aq#{u} / #{TILE / 4}u;
     let ak#{u} = 4u * (at#{u} % #{KB / 4}u);
 #else
     let ar#{u} = 4u * (at#{u} % #{TILE / 4}u);
     let ak#{u} = at#{u} / #{TILE / 4}u;
 #endif
 #if B_KIN
-    let bc#{u} = at#{u} / #{KB / 4}u;
+    let bq#{u} = at#{u} / #{KB / 4}u;
+    let bc#{u} = 4u * (bq#{u} % #{TILE / 4}u) + bq#{u} / #{TILE / 4}u;
     let bk#{u} = 4u * (at#{u} % #{KB / 4}u);
 #else
     let bc#{u} = 4u * (at#{u} % #{TILE / 4}u);
@@ -227,56 +202,68 @@ fn main(
 #end
         }
         if block > 0u {
-            let base = ((block + 1u) % 2u * #{SLICES}u + slice) * #{KB * TILE}u;
+            let base = ((block + 1u) % 2u * #{SLICES}u + slice) * #{KB * TILE / 4}u;
 #if B_SUMS
             if row == 0u && t < #{TILE}u {
 #for kk in 0..KB
 #if B_KIN
-                total += tile_b[base + #{TILE * kk}u + (t ^ #{SHIFT * (kk / 4)}u)];
+                total += tile_b[base + (t % 4u * #{TILE / 4}u + t / 4u) * #{KB / 4}u + (#{kk / 4}u ^ (t / #{4 * SWAP}u % #{KB / 4}u))][#{kk % 4}];
 #else
-                total += tile_b[(base + #{TILE * kk}u + t) / 4u][t % 4u];
+                total += tile_b[base + (#{TILE * kk}u + t) / 4u][t % 4u];
 #endif
 #end
             }
 #endif
-#for kk in 0..KB
+#for q in 0..(KB / 4)
             {
+                // Four terms of eight lines at most.
 #for h in 0..HALVES
+#for i in 0..4
 #if A_KIN
-                let a#{h} = rows_at(base + #{TILE * kk + TILE / HALVES * h}u + (y ^ #{SHIFT * (kk / 4)}u));
+                let a#{h}_#{i} = tile_a[base + a_place + #{(TILE / 4 * i + TILE / HALVES / 4 * h) * KB / 4}u + (#{q}u ^ a_swap)];
 #else
-                let a#{h} = rows_at(base + #{TILE * kk + TILE / HALVES * h}u + y);
+                let a#{h}_#{i} = tile_a[base + (#{TILE * (4 * q + i) + TILE / HALVES * h}u + y) / 4u];
 #endif
 #if B_KIN
-                let b#{h} = columns_at(base + #{TILE * kk + TILE / HALVES * h}u + (x ^ #{SHIFT * (kk / 4)}u));
+                let b#{h}_#{i} = tile_b[base + b_place + #{(TILE / 4 * i + TILE / HALVES / 4 * h) * KB / 4}u + (#{q}u ^ b_swap)];
 #else
-                let b#{h} = columns_at(base + #{TILE * kk + TILE / HALVES * h}u + x);
+                let b#{h}_#{i} = tile_b[base + (#{TILE * (4 * q + i) + TILE / HALVES * h}u + x) / 4u];
+#endif
+#end
+#end
+#for kk in 0..4
+#for h in 0..HALVES
+#if B_KIN
+                let c#{h}_#{kk} = vec4<f32>(b#{h}_0[#{kk}], b#{h}_1[#{kk}], b#{h}_2[#{kk}], b#{h}_3[#{kk}]);
+#else
+                let c#{h}_#{kk} = b#{h}_#{kk};
 #endif
 #end
 #for i in 0..(4 * HALVES)
 #for h in 0..HALVES
-                s#{i}_#{h} = fma(vec4<f32>(a#{i / 4}[#{i % 4}]), b#{h}, s#{i}_#{h});
+#if A_KIN
+                s#{i}_#{h} = fma(vec4<f32>(a#{i / 4}_#{i % 4}[#{kk}]), c#{h}_#{kk}, s#{i}_#{h});
+#else
+                s#{i}_#{h} = fma(vec4<f32>(a#{i / 4}_#{kk}[#{i % 4}]), c#{h}_#{kk}, s#{i}_#{h});
+#endif
+#end
 #end
 #end
             }
 #end
         }
         if block < blocks {
-            let to = (block % 2u * #{SLICES}u + slice) * #{KB * TILE}u;
+            let to = (block % 2u * #{SLICES}u + slice) * #{KB * TILE / 4}u;
 #for u in 0..LOADS
 #if A_KIN
-#for c in 0..4
-            tile_a[to + (ak#{u} + #{c}u) * #{TILE}u + (ar#{u} ^ (#{SHIFT}u * (ak#{u} / 4u)))] = a#{u}[#{c}];
-#end
+            tile_a[to + aq#{u} * #{KB / 4}u + (ak#{u} / 4u ^ (aq#{u} / #{SWAP}u % #{KB / 4}u))] = a#{u};
 #else
-            tile_a[(to + ak#{u} * #{TILE}u + ar#{u}) / 4u] = a#{u};
+            tile_a[to + (ak#{u} * #{TILE}u + ar#{u}) / 4u] = a#{u};
 #endif
 #if B_KIN
-#for c in 0..4
-            tile_b[to + (bk#{u} + #{c}u) * #{TILE}u + (bc#{u} ^ (#{SHIFT}u * (bk#{u} / 4u)))] = b#{u}[#{c}];
-#end
+            tile_b[to + bq#{u} * #{KB / 4}u + (bk#{u} / 4u ^ (bq#{u} / #{SWAP}u % #{KB / 4}u))] = b#{u};
 #else
-            tile_b[(to + bk#{u} * #{TILE}u + bc#{u}) / 4u] = b#{u};
+            tile_b[to + (bk#{u} * #{TILE}u + bc#{u}) / 4u] = b#{u};
 #endif
 #end
         }
@@ -288,23 +275,23 @@ fn main(
     if slice / #{SLICES / (2 + 2 * level)}u == 1u {
         let to = slice % #{SLICES / (2 + 2 * level)}u * #{4 * LANES}u + t;
 #for i in 0..4
-        give(to + #{LANES * i}u, s#{i}_0);
+        tile_b[to + #{LANES * i}u] = s#{i}_0;
 #end
     }
     workgroupBarrier();
     if slice < #{SLICES / (2 + 2 * level)}u {
         let source = slice * #{4 * LANES}u + t;
 #for i in 0..4
-        s#{i}_0 += columns_at(4u * (source + #{LANES * i}u));
+        s#{i}_0 += tile_b[source + #{LANES * i}u];
 #end
     }
     workgroupBarrier();
 #end
 #if B_SUMS
-    if t < #{TILE}u { give(slice * #{TILE}u + t, vec4<f32>(total)); }
+    if t < #{TILE}u { tile_b[slice * #{TILE}u + t] = vec4<f32>(total); }
     workgroupBarrier();
 #for other in 1..SLICES
-    if slice == 0u && t < #{TILE}u { total += columns_at(4u * (#{TILE * other}u + t)).x; }
+    if slice == 0u && t < #{TILE}u { total += tile_b[#{TILE * other}u + t].x; }
 #end
 #endif
 #endif

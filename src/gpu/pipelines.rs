@@ -44,6 +44,7 @@ pub(super) struct Pipelines {
 #[cfg(not(target_arch = "wasm32"))]
 struct Stored {
     cache: wgpu::PipelineCache,
+    key: Option<CacheKey>,
     path: std::path::PathBuf,
     /// Whether a failure to write the file was reported.
     warned: AtomicBool,
@@ -98,14 +99,16 @@ impl Pipelines {
             // SAFETY: there is no data.
             cache = unsafe { device.create_pipeline_cache(&descriptor(None)) };
         }
-        Self { stored: Some(Stored { cache, path, warned: false.into() }), ..Self::default() }
+        Self { stored: Some(Stored { cache, key, path, warned: false.into() }), ..Self::default() }
     }
 
     /// Saves what was compiled for the next run. A failure costs that run its time, and is a warning the first time.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn save(&self) {
-        if let Some(Stored { cache, path, warned }) = &self.stored
+        if let Some(Stored { cache, key, path, warned }) = &self.stored
             && let Some(data) = cache.get_data()
+            // Mesa 26.2's lavapipe gives a header that is cut off, and nothing behind it: the next run could not use it.
+            && key.is_some_and(|key| key.fits(&data))
             && let Err(error) = super::cache::write(path, &data)
             && !warned.swap(true, Ordering::Relaxed)
         {

@@ -182,10 +182,12 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
 
 /// The built-in table. Tiles taller than a small product waste rows, and software Vulkan takes long to compile their
 /// unrolled code, so they are for products that repay it. A larger tile on a GPU loads less for each product and gives
-/// fewer workgroups. A device runs a hundred of these at once, so the tile is for products with as many.
-const RULES: [MatmulRule; 7] = [
-    rule(1024, 1024, 0, tiled(128), 0),
-    rule(64, 64, 1 << 27, tiled(64), 96),
+/// fewer workgroups. A device runs more than a hundred of these at once, so the tile is for products with as many
+/// (measured on an NVIDIA H100 and an H200).
+const RULES: [MatmulRule; 8] = [
+    rule(1024, 2048, 0, tiled(128), 0),
+    rule(2048, 1024, 0, tiled(128), 0),
+    rule(64, 64, 1 << 28, tiled(64), 128),
     LAST_TILED,
     rule(9, 64, 1 << 24, broadcast(32, 64), 0),
     rule(17, 0, 1 << 19, broadcast(32, 32), 0),
@@ -194,7 +196,7 @@ const RULES: [MatmulRule; 7] = [
 ];
 
 /// The last row of each family, which fits every product.
-const LAST_TILED: MatmulRule = rule(0, 0, 0, tiled(32), 96);
+const LAST_TILED: MatmulRule = rule(0, 0, 0, tiled(32), 128);
 const LAST_BROADCAST: MatmulRule = rule(0, 0, 0, broadcast(8, 32), 0);
 
 /// The row for an m by n by k product on a device: the first of its family that fits.
@@ -282,8 +284,10 @@ mod tests {
         assert_eq!(chosen([784, 128, 64]), (32, 1, 100));
         assert_eq!(chosen([128, 512, 784]), (32, 1, 64));
         assert_eq!(chosen([784, 512, 128]), (32, 1, 400));
-        assert_eq!(chosen([784, 128, 8192]), (64, 3, 78));
+        assert_eq!(chosen([784, 128, 8192]), (64, 4, 104));
         assert_eq!(chosen([64, 64, 4096]), (32, 16, 64));
+        assert_eq!(chosen([512, 512, 512]), (32, 1, 256));
+        assert_eq!(chosen([1024, 1024, 1024]), (64, 1, 256));
         assert_eq!(chosen([1024, 4096, 784]), (128, 1, 256));
         assert_eq!(chosen([4096, 4096, 1024]), (128, 1, 1024));
     }

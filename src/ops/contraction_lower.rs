@@ -125,7 +125,7 @@ fn product(
                 ("WG", tile.invocations().into()),
                 ("LANES", lanes.into()),
                 ("LOADS", (step * tile.rows / 4 / lanes).into()),
-                ("SHIFT", (128 / step).into()),
+                ("SWAP", (32 / step).into()),
             ]);
             "matmul/tiled"
         }

@@ -65,7 +65,8 @@ impl Plan {
             dispatch.params_at = params_bytes.next_multiple_of(u64::from(caps.uniform_alignment));
             params_bytes = dispatch.params_at + dispatch.call.params.len() as u64;
         }
-        let params_bytes = params_bytes.max(16).next_multiple_of(16);
+        // As all buffers: a driver rounds other sizes up, and the plan would announce too little.
+        let params_bytes = params_bytes.max(16).next_multiple_of(ALIGN);
         let buffers = storage.buffers;
         let plan = Self(PlanData { buffers, dispatches, outputs, step_params, params_bytes });
         plan.verify(caps)?;

@@ -29,7 +29,7 @@ fn files_are_named_by_their_numbers() -> Result<()> {
     let numbers = [0.5, 0.25, 0.125, 1.0];
     let every = ModelCheckpoint::new(&path).every_epochs(2);
     trainer().fit(&points(400), fit(4).callback(made(&numbers)).callback(every))?;
-    let deep = Folder(folder.file("deep"));
+    let deep = folder.inside("deep");
     assert_eq!(deep.names(), ["02-0.25.safetensors", "04-1.00.safetensors"]);
     let steps =
         |name: &str| Parts::of(&std::fs::read(deep.file(name)).unwrap()).json()["steps"].clone();
@@ -196,7 +196,7 @@ fn a_program_that_was_interrupted_is_run_again() -> Result<()> {
 #[test]
 fn a_backup_that_does_not_suit_ends_training_before_it_begins() -> Result<()> {
     let folder = Folder::new("unsuitable");
-    let backup = || BackupAndRestore::new(&folder.0).delete_checkpoint(false);
+    let backup = || BackupAndRestore::new(folder.path()).delete_checkpoint(false);
     trainer().fit(&points(400), fit(1).callback(backup()))?;
     let path = backup().path();
     let good = std::fs::read(&path).unwrap();

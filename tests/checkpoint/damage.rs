@@ -135,7 +135,7 @@ fn foreign_files_are_refused() {
     for other in [&b""[..], b"PK\x03\x04 a zip file, as Keras writes it", &[0xff; 100], &[0; 100]] {
         says(&refused(&mut trainer, &folder, other), &["header", "no whole safetensors file"]);
     }
-    for path in [folder.file("nothing"), folder.0.clone()] {
+    for path in [folder.file("nothing"), folder.path().to_owned()] {
         let error = trainer.load_checkpoint(&path).unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{error:?}");
         says(&error, &[&path.display().to_string()]);

@@ -45,7 +45,7 @@ fn the_last_good_checkpoint_stays() -> Result<()> {
         println!("{} cannot run under a limit of file sizes", device().info());
         return Ok(());
     }
-    let output = limited(&folder.0);
+    let output = limited(folder.path());
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     for refused in ["saving", "fit", "weights"] {

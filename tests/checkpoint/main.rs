@@ -17,43 +17,13 @@ mod weights;
 
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use support::{device, says};
+use support::{Folder, device, says};
 use wgrad::layers::Model;
 use wgrad::prelude::*;
 use wgrad::train::BatchEnd;
 
 /// Cross-entropy of integer labels on logits.
 const SPARSE: Loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
-
-/// A separate folder for each test, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("wgrad-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// The names in it, sorted.
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.0).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The `i`-th of a sequence of 64-bit numbers that look random (SplitMix64, Steele et al. 2014).
 fn scramble(i: u64) -> u64 {

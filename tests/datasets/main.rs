@@ -19,6 +19,7 @@ mod stream;
 mod tables;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use wgrad::Error;
@@ -43,9 +44,11 @@ fn numbers(value: &Value) -> Vec<f64> {
     }
 }
 
-/// An empty folder for this test.
+/// A new, empty folder for this test.
 fn folder(test: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("datasets").join(test);
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("{test}-{}", MADE.fetch_add(1, Ordering::Relaxed));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("datasets").join(name);
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).unwrap();
     dir

@@ -1,13 +1,10 @@
 //! Readers of checkpoints and weights. Training continues with what is accepted, since a number may do its harm later.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 use super::mutate::{Random, mutated, renumbered};
+use super::support::{device, says};
 use super::{Folder, Verdict, fuzz, inputs};
 use safetensors::SafeTensors;
 use std::path::Path;
-use support::{device, says};
 use wgrad::prelude::*;
 
 fn points() -> TensorDataset {
@@ -96,7 +93,7 @@ fn goes_on(trainer: &mut Trainer, folder: &Path, file: &[u8]) -> Verdict {
 #[test]
 fn checkpoints_are_taken_or_refused() {
     let folder = Folder::new("checkpoint");
-    let file = checkpoint(&folder.0);
+    let file = checkpoint(folder.path());
     let text = metadata(&file);
     let (files, texts) = ([file.clone()], [text.clone().into_bytes()]);
     // What comes before must agree with the model to the letter.
@@ -111,14 +108,14 @@ fn checkpoints_are_taken_or_refused() {
         }
     };
     let mut trainer = trainer();
-    fuzz("checkpoint", inputs(1), make, |bytes| goes_on(&mut trainer, &folder.0, bytes));
+    fuzz("checkpoint", inputs(1), make, |bytes| goes_on(&mut trainer, folder.path(), bytes));
 }
 
 /// Each number of the metadata alone, at each end of its type: one input in a thousand has such a number by chance.
 #[test]
 fn every_counter_of_a_checkpoint_is_checked() {
     let folder = Folder::new("counters");
-    let file = checkpoint(&folder.0);
+    let file = checkpoint(folder.path());
     let text = metadata(&file);
     let starts = |text: &str| -> Vec<usize> {
         let digit = |i: usize| text.as_bytes()[i].is_ascii_digit();
@@ -131,7 +128,7 @@ fn every_counter_of_a_checkpoint_is_checked() {
         for other in ["0", "9007199254740992", "9223372036854775807", "18446744073709551615"] {
             let mut changed = text.clone();
             changed.replace_range(start..start + len, other);
-            match goes_on(&mut trainer, &folder.0, &with_metadata(&file, changed)) {
+            match goes_on(&mut trainer, folder.path(), &with_metadata(&file, changed)) {
                 Verdict::Taken => taken += 1,
                 Verdict::Refused => refused += 1,
             }
@@ -142,18 +139,18 @@ fn every_counter_of_a_checkpoint_is_checked() {
     let end = steps + text[steps..].find(',').unwrap();
     let mut large = text.clone();
     large.replace_range(steps..end, "\"steps\":18446744073709551615");
-    let path = folder.0.join("large");
+    let path = folder.file("large");
     std::fs::write(&path, with_metadata(&file, large)).unwrap();
     let error = trainer.load_checkpoint(&path).unwrap_err();
     says(&error, &["large: metadata: ", "18446744073709551615", "a smaller count"]);
     // The control: unchanged it is taken.
-    assert_eq!(goes_on(&mut trainer, &folder.0, &with_metadata(&file, text)), Verdict::Taken);
+    assert_eq!(goes_on(&mut trainer, folder.path(), &with_metadata(&file, text)), Verdict::Taken);
 }
 
 #[test]
 fn weights_are_taken_or_refused() {
     let folder = Folder::new("weights");
-    let path = folder.0.join("weights");
+    let path = folder.file("weights");
     let mut trainer = trainer();
     trainer.save_weights(&path).unwrap();
     let files = [std::fs::read(&path).unwrap()];

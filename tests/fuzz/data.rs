@@ -32,7 +32,7 @@ fn idx_files_are_read_or_refused() {
 #[test]
 fn streamed_idx_files_are_read_or_refused() {
     let folder = Folder::new("idx");
-    let (features, targets) = (folder.0.join("x"), folder.0.join("y"));
+    let (features, targets) = (folder.file("x"), folder.file("y"));
     let files = [idx(0x08, &[6, 2, 2], &[7; 24]), idx(0x0d, &[6, 1], &[1; 24])];
     std::fs::write(&targets, idx(0x08, &[6], &[0, 1, 2, 0, 1, 2])).unwrap();
     fuzz(

@@ -11,11 +11,13 @@ mod data;
 mod device;
 mod memory;
 mod mutate;
+#[path = "../support/mod.rs"]
+mod support;
 
 use memory::peak_of;
 use mutate::{Random, mutated};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use support::Folder;
 
 /// A number from the environment.
 fn setting(name: &str, default: u64) -> u64 {
@@ -78,23 +80,6 @@ fn fuzz(
     println!("{name}: {taken} taken, {refused} refused");
     // A loop that only sees one of the two results tests nothing.
     assert!(taken > 0 && refused > 0, "{name}: {taken} taken, {refused} refused");
-}
-
-/// A separate folder for each test, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(test: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("wgrad-fuzz-{test}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary includes the whole module and uses a part of it")]
 
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use wgrad::gpu::{Device, DeviceOptions, Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
@@ -22,6 +24,48 @@ pub fn device() -> &'static Device {
     DEVICE.get_or_init(|| {
         options().and_then(|options| block_on(Device::open(&options))).expect("an adapter")
     })
+}
+
+/// A new folder, removed at its end. Tests of one name, which run side by side, have separate ones.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(test: &str) -> Self {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("wgrad-{test}-{}-{made}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// A folder in it, which somebody else makes.
+    pub fn inside(&self, name: &str) -> Self {
+        Self(self.0.join(name))
+    }
+
+    /// The names in it, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Compiles `graph`, runs it once on the inputs, and reads every output in order.

@@ -132,4 +132,26 @@ mod tests {
             assert!(locked(&ours).all(|(name, _)| name != own && name != "burn"), "{own}");
         }
     }
+
+    /// The peer is built with `--locked`: its lock file must know what the library needs.
+    #[test]
+    fn the_lock_file_of_wgrads_peer_has_all_that_wgrad_needs() {
+        let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+        let sections = manifest.split("\n[").filter(|section| {
+            let name = section.lines().next().unwrap_or_default();
+            name.ends_with("dependencies]") && name != "dev-dependencies]"
+        });
+        let needed: Vec<&str> = sections
+            .flat_map(str::lines)
+            .filter(|line| !line.contains("optional = true"))
+            .filter_map(|line| line.split_once(" = "))
+            .map(|(name, _)| name)
+            .collect();
+        assert!(["half", "wgpu"].iter().all(|n| needed.contains(n)), "{needed:?}");
+        let lock = fs::read_to_string(root().join("benches/peers/wgrad/Cargo.lock")).unwrap();
+        let own = lock.split("[[package]]").find(|p| p.contains("\nname = \"wgrad\"\n")).unwrap();
+        for name in needed {
+            assert!(own.contains(&format!(" \"{name}\",")), "the lock file lacks `{name}`");
+        }
+    }
 }
