@@ -472,6 +472,9 @@ pub fn windows() -> Vec<Scene> {
         two(1, 8, window(12, 3, 1, 1, 1), window(13, 3, 1, 1, 1)),
         // More windows than one kernel adds without dividing the sums of the kernel's gradient.
         two(3, 4, window(21, 3, 1, 1, 1), window(22, 3, 1, 1, 1)),
+        // Sums long enough to be divided; single elements, and vec4s of many channels.
+        one(2, 3, window(100, 5, 1, 1, 2)),
+        one(1, 260, window(12, 5, 1, 1, 2)),
         Windows { samples: 1, channels: 4, axes: vec![window(4, 2, 1, 1, 1); 3] },
     ] {
         let (rows, terms, filters) = (windows.rows(), windows.terms(), 6);

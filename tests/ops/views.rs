@@ -1,6 +1,7 @@
 //! Kernels that read through views: the copies that disappear, and what is computed.
 
 use crate::harness::{NO_PASSES, Ran, execute, families, run_plan};
+use crate::products::only;
 use crate::reference::compare::compare;
 use crate::reference::gradient::{STEP, numeric_vjp};
 use crate::reference::random::uniform;
@@ -8,7 +9,7 @@ use crate::viewed::{Scene, copies, windows};
 use wgrad::Error;
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Axis, Graph, Guard, View};
-use wgrad::kernels::DeviceCaps;
+use wgrad::kernels::{DeviceCaps, MatmulTile};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
@@ -86,10 +87,31 @@ fn windows_are_products() {
             let ran = run(&graph, &ALL, &caps, &named(&scene, &x));
             compare(&scene.name, &ran.f32("out0"), &(scene.want)(&wide), 0.0, 0.0)
                 .unwrap_or_else(|e| panic!("{:?}: {e}", caps.matmul));
-            if scene.dispatches.0 > 0 {
-                let plan = Plan::compile(&graph, &ALL, &caps).expect("a plan");
-                assert_eq!(plan.dispatches.len(), 1, "{plan}");
-            }
+            // Long sums are divided, but nothing is copied.
+            let plan = Plan::compile(&graph, &ALL, &caps).expect("a plan");
+            let products = plan.dispatches.iter().all(|d| d.call.template.starts_with("matmul/"));
+            assert!(products, "{plan}");
+        }
+    }
+}
+
+/// Every tile gathers, with sums in one piece and divided; each takes other steps along the terms.
+#[test]
+fn every_tile_reads_any_view() {
+    let scenes: Vec<Scene> =
+        windows().into_iter().filter(|s| s.name.contains("extent: 1")).collect();
+    assert!(scenes.len() > 3, "{}", scenes.len());
+    for tile in MatmulTile::ALL {
+        for scene in &scenes {
+            // Single elements and whole vec4s; as A and as B.
+            let Some(caps) = only(tile, 8) else { continue };
+            let graph = scene.graph().expect("a graph").0;
+            let x = operands(scene, true);
+            let wide: Vec<Vec<f64>> =
+                x.iter().map(|x| x.iter().map(|&v| f64::from(v)).collect()).collect();
+            let ran = run(&graph, &ALL, &caps, &named(scene, &x));
+            compare(&scene.name, &ran.f32("out0"), &(scene.want)(&wide), 0.0, 0.0)
+                .unwrap_or_else(|e| panic!("{tile}: {e}"));
         }
     }
 }
