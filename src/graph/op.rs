@@ -108,6 +108,22 @@ pub trait Op: Identity + Debug + Send + Sync {
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>>;
 
+    /// As [`Op::vjp`], where `needed` says which operands' gradients are asked for: an op that has none for some of its
+    /// operands refuses those alone.
+    ///
+    /// # Errors
+    /// As [`Op::vjp`].
+    fn vjp_for(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+        _needed: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        self.vjp(graph, inputs, outputs, upstream)
+    }
+
     /// Kernel launches.
     ///
     /// # Errors

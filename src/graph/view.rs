@@ -221,7 +221,7 @@ impl View {
         let a = radix.iter().position(|&r| r <= step)?;
         let own = &self.axes[a];
         let times = step / radix[a];
-        if step % radix[a] != 0 {
+        if !step.is_multiple_of(radix[a]) {
             return None;
         }
         let part = |extent: usize| Axis {
@@ -236,7 +236,7 @@ impl View {
         }
         // It goes on along the next outer axis after a whole number of steps.
         let steps = own.extent / times;
-        if steps == 0 || own.extent % times != 0 || extent % steps != 0 {
+        if steps == 0 || !own.extent.is_multiple_of(times) || !extent.is_multiple_of(steps) {
             return None;
         }
         self.walk(extent / steps, step * steps, radix, last, axes)?;
@@ -370,7 +370,9 @@ mod tests {
             let between = read(&inner);
             let len = between.len();
             let mut shapes = vec![inner.shape.dims().to_vec(), vec![len]];
-            shapes.extend([2, 3, 4].iter().filter(|&&d| len % d == 0).map(|&d| vec![d, len / d]));
+            shapes.extend(
+                [2, 3, 4].iter().filter(|&&d| len.is_multiple_of(d)).map(|&d| vec![d, len / d]),
+            );
             for outer in shapes.iter().flat_map(|s| views_of(s)) {
                 let want: Vec<isize> = read(&outer).iter().map(|&e| between[e as usize]).collect();
                 match inner.then(&outer) {

@@ -149,6 +149,17 @@ impl Op for Contraction {
         outputs: &[Value],
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
+        self.vjp_for(graph, inputs, outputs, upstream, &[true; 2])
+    }
+
+    fn vjp_for(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+        needed: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
         let Some(dc) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
         if !self.epilogue.instrs.is_empty() || self.b_sums {
             return Err(Error::internal("autodiff", "runs before fusion, on plain contractions"));
@@ -171,14 +182,16 @@ impl Op for Contraction {
         let (x, y) = (inputs[0], inputs[1]);
         // Each gradient is computed in the memory order of its operand, so none is transposed.
         let da = match along(0, a) {
-            true => gradient(graph, [(dc, c), (y, bt)], a, x)?,
-            false => gradient(graph, [(y, b), (dc, ct)], at, x)?,
+            _ if !needed[0] => None,
+            true => Some(gradient(graph, [(dc, c), (y, bt)], a, x)?),
+            false => Some(gradient(graph, [(y, b), (dc, ct)], at, x)?),
         };
         let db = match along(1, b) {
-            true => gradient(graph, [(dc, ct), (x, a)], bt, y)?,
-            false => gradient(graph, [(x, at), (dc, c)], b, y)?,
+            _ if !needed[1] => None,
+            true => Some(gradient(graph, [(dc, ct), (x, a)], bt, y)?),
+            false => Some(gradient(graph, [(x, at), (dc, c)], b, y)?),
         };
-        Ok(vec![Some(da), Some(db)])
+        Ok(vec![da, db])
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {

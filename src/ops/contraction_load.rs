@@ -102,8 +102,8 @@ impl Loads {
         let whole = |axes: &[Axis]| axes.iter().all(|a| stride(a) % 4 == 0);
         let based = offset % 4 == 0 && whole(&self.batch);
         match self.form {
-            Form::AlongTerms { ld } => based && ld % 4 == 0 && self.count[1] % 4 == 0,
-            Form::AcrossTerms { ld } => based && ld % 4 == 0 && self.count[0] % 4 == 0,
+            Form::AlongTerms { ld } => based && ld % 4 == 0 && self.count[1].is_multiple_of(4),
+            Form::AcrossTerms { ld } => based && ld % 4 == 0 && self.count[0].is_multiple_of(4),
             Form::Gathered => {
                 // Four terms have one coordinate of each guard.
                 let Some((inner, outer)) = self.terms.split_last() else { return false };

@@ -166,6 +166,43 @@ fn gradients_through_views() {
     }
 }
 
+/// The gradient of filters reads the windows as they are; that of what the windows show is refused.
+#[test]
+fn filters_have_gradients() {
+    for scene in windows().into_iter().filter(|s| s.name.starts_with("product")) {
+        let (mut g, inputs, y) = scene.graph().expect("a graph");
+        let shape = g.shape(y).clone();
+        let upstream = g.input("upstream", shape.clone(), DType::F32);
+        let weighted = g.mul(y, upstream).expect("a product");
+        let loss = g.sum(weighted, &[], false).expect("a sum");
+        let refused = gradients(&mut g.clone(), loss, &inputs[..1]).expect_err("no gradient");
+        assert!(matches!(refused, Error::NotDifferentiable { .. }), "{refused}");
+        let d = gradients(&mut g, loss, &inputs[1..]).expect("a gradient")[0];
+        g.output("grad1", d);
+        let x = operands(&scene, true);
+        let up: Vec<f32> = uniform(98, shape.len(), -3.0, 4.0).iter().map(|v| v.floor()).collect();
+        let mut feeds = named(&scene, &x);
+        feeds.push(("upstream".into(), Tensor::f32(shape, up.clone()).expect("a tensor")));
+        let wide = |x: &[f32]| x.iter().map(|&v| f64::from(v)).collect::<Vec<f64>>();
+        let (signal, up) = (wide(&x[0]), wide(&up));
+        // The product is linear in the filters: each one's gradient is what it adds.
+        let filters = x[1].len();
+        let want = (0..filters).map(|i| {
+            let mut unit = vec![0.0; filters];
+            unit[i] = 1.0;
+            let y = (scene.want)(&[signal.clone(), unit]);
+            y.iter().zip(&up).map(|(y, up)| y * up).sum()
+        });
+        let want: Vec<f64> = want.take(40).collect();
+        assert!(want.iter().any(|v| v.abs() > 0.5), "{}: no gradient", scene.name);
+        for caps in families() {
+            let got = run(&g, &ALL, &caps, &feeds).f32("grad1");
+            compare(&scene.name, &got[..want.len()], &want, 0.0, 0.0)
+                .unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+}
+
 /// A state that is read through a view and written by the same step: the view reads the old value.
 #[test]
 fn views_read_a_state_before_it_changes() {
