@@ -19,8 +19,8 @@ pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     Add, AlphaDropout, Average, Concatenate, Dense, Dropout, Embedding, Flatten, GaussianNoise,
-    Layer, LayerHandle, Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer,
-    Reshape, Sequential, SymbolicTensor, input, input_named, merge,
+    Layer, LayerHandle, LayerNormalization, Model, Multiply, Normalization, PRelu, Permute, RRelu,
+    Regularizer, Reshape, RmsNormalization, Sequential, SymbolicTensor, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

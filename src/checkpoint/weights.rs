@@ -152,7 +152,7 @@ impl WeightMap {
             let Some((modules, layer)) = self.modules.as_ref().zip(layer) else {
                 return Place { name: format!("{}{}", self.prefix, t.name), transposed: false };
             };
-            let bias = t.spec.name == "bias";
+            let bias = matches!(t.spec.name, "bias" | "beta");
             let kind = if bias { "bias" } else { "weight" };
             let name = format!("{}{}.{kind}", self.prefix, modules[layer]);
             Place { name, transposed: t.spec.name == "kernel" }

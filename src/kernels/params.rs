@@ -126,7 +126,7 @@ param_blocks! {
         pad1: u32,
     }
     /// Kernels over rows.
-    RowParams ["reduce/softmax", "reduce/argmax", "data/one_hot", "data/concatenate"] {
+    RowParams ["reduce/softmax", "reduce/row_kernel", "reduce/argmax", "data/one_hot", "data/concatenate"] {
         /// Rows.
         rows: u32,
         /// Elements per row.
@@ -135,6 +135,17 @@ param_blocks! {
         pad0: u32,
         /// Padding.
         pad1: u32,
+    }
+    /// Sums over chunks of rows.
+    ColumnParams ["reduce/column_sums"] {
+        /// Rows.
+        rows: u32,
+        /// Elements per row.
+        cols: u32,
+        /// Rows per chunk.
+        chunk: u32,
+        /// Chunks.
+        chunks: u32,
     }
     /// Losses on logits.
     LossParams ["loss/softmax_cross_entropy", "loss/sigmoid_cross_entropy"] {

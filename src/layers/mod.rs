@@ -1,10 +1,12 @@
 //! Layers: functions that build nodes of a graph. They have no kernels.
 
+mod axes;
 mod concatenate;
 mod core;
 mod dense;
 mod embedding;
 mod handle;
+mod layer_normalization;
 mod merge;
 mod model;
 mod noise;
@@ -20,6 +22,7 @@ pub use concatenate::Concatenate;
 pub use dense::{Dense, Regularizer};
 pub use embedding::Embedding;
 pub use handle::LayerHandle;
+pub use layer_normalization::{LayerNormalization, RmsNormalization};
 pub use merge::{Add, Average, Multiply};
 pub use model::{Call, Model, ModelInput, NamedLayer};
 pub use noise::{AlphaDropout, GaussianNoise};

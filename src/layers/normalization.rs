@@ -1,5 +1,6 @@
 //! Features of mean 0 and variance 1, with numbers found before training.
 
+use super::axes::{axes_of, extents};
 use super::{Layer, Mode, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -189,25 +190,8 @@ impl Normalization {
 
     /// The kept axes of a sample, from 0, sorted.
     fn kept(&self, sample: &Shape) -> Result<Vec<usize>> {
-        let rank = sample.rank() as isize;
-        let of = |axis: isize| if axis < 0 { axis.checked_add(rank + 1) } else { Some(axis) };
-        let found = self.axes.iter().map(|&axis| of(axis).filter(|axis| (1..=rank).contains(axis)));
-        let mut kept: Vec<usize> = found.flatten().map(|axis| (axis - 1) as usize).collect();
-        kept.sort_unstable();
-        kept.dedup();
-        if kept.len() < self.axes.len() {
-            let detail = format!(
-                "samples {sample} have the axes 1 to {rank}, or -1 to -{rank}, each given once; 0 is the batch"
-            );
-            return Err(Error::parameter("axes", format!("{:?}", self.axes), detail));
-        }
-        Ok(kept)
+        axes_of(&self.axes, sample)
     }
-}
-
-/// The extents of the kept axes of a sample.
-fn extents(sample: &Shape, kept: &[usize]) -> Shape {
-    kept.iter().map(|&axis| sample.dims()[axis]).collect::<Vec<_>>().into()
 }
 
 /// The place of a sample's `i`-th element along the kept axes.

@@ -86,6 +86,28 @@ impl Program {
         self.instrs.iter().any(|i| i.row.is_random())
     }
 
+    /// Whether an instruction or a result reads input `i`.
+    #[must_use]
+    pub fn reads(&self, i: usize) -> bool {
+        let args = self.instrs.iter().flat_map(|instr| &instr.args);
+        args.chain(&self.outputs).any(|reg| *reg == Reg::Input(i))
+    }
+
+    /// Appends the instructions of `other`, whose inputs are `inputs`, and returns where its results are.
+    pub(crate) fn append(&mut self, other: &Self, inputs: &[Reg]) -> Vec<Reg> {
+        let shift = self.instrs.len();
+        let moved = |reg: &Reg| match *reg {
+            Reg::Input(i) => inputs[i],
+            Reg::Temp(t) => Reg::Temp(t + shift),
+        };
+        for instr in &other.instrs {
+            let mut instr = instr.clone();
+            instr.args = instr.args.iter().map(moved).collect();
+            self.instrs.push(instr);
+        }
+        other.outputs.iter().map(moved).collect()
+    }
+
     /// The only instruction, if there is just one.
     #[must_use]
     pub fn only(&self) -> Option<&Instr> {

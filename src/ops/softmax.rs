@@ -21,12 +21,24 @@ type Launch = (Vec<(&'static str, Define)>, [u32; 3]);
 /// Lanes and grid of a kernel that owns one row per workgroup and loops over it `loops` times.
 pub(super) fn row_launch(
     op: &str,
-    (rows, cols): (usize, usize),
+    size: (usize, usize),
     loops: u32,
     caps: &DeviceCaps,
 ) -> Result<Launch> {
-    let lanes = caps.row_workgroup(cols, loops);
-    let trips = (cols as u64).div_ceil(u64::from(lanes)) * u64::from(loops) + 64;
+    row_launch_by(op, size, 1, loops, caps)
+}
+
+/// As [`row_launch`], for lanes that take `at_once` columns at a time.
+pub(super) fn row_launch_by(
+    op: &str,
+    (rows, cols): (usize, usize),
+    at_once: usize,
+    loops: u32,
+    caps: &DeviceCaps,
+) -> Result<Launch> {
+    let steps = cols.div_ceil(at_once);
+    let lanes = caps.row_workgroup(steps, loops);
+    let trips = (steps as u64).div_ceil(u64::from(lanes)) * u64::from(loops) + 64;
     if trips > u64::from(caps.max_loop_trips) {
         return Err(Error::Limit {
             what: format!("{op}: loop iterations over a row of {cols}"),

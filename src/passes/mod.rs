@@ -6,7 +6,9 @@ mod dce;
 mod fold;
 mod fuse;
 mod materialise;
+mod merge_rows;
 mod rewrite;
+mod rows;
 mod views;
 
 pub(crate) use materialise::materialise;
@@ -23,7 +25,7 @@ pub struct Passes {
     pub cse: bool,
     /// Nodes that no root needs disappear.
     pub dce: bool,
-    /// Elementwise chains become one kernel, or the epilogue of a contraction.
+    /// Elementwise chains become one kernel, the epilogue of a contraction, or a part of a row kernel.
     pub fuse: bool,
     /// A contraction yields the column sums of its operand B if some node needs them.
     pub column_sums: bool,
@@ -69,6 +71,7 @@ impl Passes {
         apply("cse", self.cse, &cse::cse)?;
         apply("dce", self.dce, &dce::dce)?;
         apply("fuse", self.fuse, &|g| fuse::fuse(g, max_buffers))?;
+        apply("fuse_rows", self.fuse, &|g| rows::fuse_rows(g, max_buffers))?;
         apply("dce", self.fuse && self.dce, &dce::dce)?;
         apply("column_sums", self.column_sums, &|g| column_sums::column_sums(g, max_buffers))?;
         apply("dce", self.column_sums && self.dce, &dce::dce)?;

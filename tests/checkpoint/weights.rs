@@ -89,6 +89,27 @@ fn torch_weights_go_in_and_out() -> Result<()> {
     Ok(())
 }
 
+/// PyTorch calls gamma `weight` and beta `bias`.
+#[test]
+fn normalizations_have_torch_names() -> Result<()> {
+    let folder = Folder::new("norms");
+    let model = || -> Result<Trainer> {
+        let layers = Sequential::new([4]).add(Dense::new(3)).add(LayerNormalization::new());
+        let compile = Compile::new(Sgd::default(), Loss::MeanSquaredError);
+        layers.add(RmsNormalization::new()).compile(device(), compile)
+    };
+    let map = WeightMap::torch(["0", "1", "2"]);
+    let trainer = model()?;
+    trainer.save_weights_as(folder.file("torch.safetensors"), &map)?;
+    let bytes = std::fs::read(folder.file("torch.safetensors")).unwrap();
+    let names: Vec<String> = contents(&bytes).into_keys().collect();
+    assert_eq!(names, ["0.bias", "0.weight", "1.bias", "1.weight", "2.weight"]);
+    let mut other = model()?;
+    other.load_weights_as(folder.file("torch.safetensors"), &map)?;
+    assert_eq!(digest(&other), digest(&trainer));
+    Ok(())
+}
+
 #[test]
 fn pairs_name_single_tensors() -> Result<()> {
     let folder = Folder::new("pairs");

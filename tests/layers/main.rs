@@ -3,6 +3,7 @@
 
 mod embedding;
 mod known;
+mod layer_normalization;
 mod merge;
 mod models;
 mod noise;

@@ -64,7 +64,7 @@ fn a_kernel_that_writes_past_its_end_is_noticed() {
         one_more(plan, 0);
         one_more(plan, 1);
     });
-    // One row more of a product, of a reduction and of a softmax.
+    // One row more of a product, of a reduction, of a softmax and of a row kernel.
     let product = Case::matmul(&[], [5, 7, 3], [false, false], false);
     noticed(&product, |plan| one_more(plan, 0));
     let another_row = |plan: &mut PlanData| {
@@ -73,6 +73,10 @@ fn a_kernel_that_writes_past_its_end_is_noticed() {
     };
     noticed(&Case::reduce("sum", &[3, 5], &[1]), another_row);
     noticed(&Case::softmax("softmax", &[3, 5]), another_row);
+    noticed(&Case::layer_norm(&[3, 5], 1, true, true), another_row);
+    noticed(&Case::statistic("variance", &[3, 5], &[1]), another_row);
+    // One column more of column sums.
+    noticed(&Case::column_sums(&[3, 5], 1, &[5]), |plan| one_more(plan, 1));
 }
 
 /// A read past the end finds NaN, so that it shows in the result.

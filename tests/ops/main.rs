@@ -18,6 +18,7 @@ mod passes;
 mod places;
 mod products;
 mod random;
+mod rows;
 mod segments;
 mod sizes;
 mod steps;

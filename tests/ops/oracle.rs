@@ -1,7 +1,7 @@
 //! The oracle's answer to a registry case, and how far f32 may be from it.
 
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
-use crate::reference::{elementwise, linalg, losses, reduce, softmax};
+use crate::reference::{elementwise, linalg, losses, norm, reduce, softmax};
 use wgrad::ops::registry::Case;
 
 /// Names of ops that [`results`] answers for, beside the functions of [`elementwise`].
@@ -24,6 +24,12 @@ const OPS: &[&str] = &[
     "max",
     "softmax",
     "log_softmax",
+    "layer_norm",
+    "rms_norm",
+    "masked_softmax",
+    "variance",
+    "log_sum_exp",
+    "column_sums",
     "sparse_softmax_cross_entropy",
     "softmax_cross_entropy",
     "sigmoid_cross_entropy",
@@ -99,6 +105,36 @@ pub fn results(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
         "max" => vec![reduce::max(&x[0], shape(0), &axes(case))],
         "softmax" => vec![softmax::softmax(&x[0], cols())],
         "log_softmax" => vec![softmax::log_softmax(&x[0], cols())],
+        "layer_norm" | "rms_norm" => {
+            let epsilon = f64::from(case.params[0]);
+            let cols = shape(0)[shape(0).len() - args[0]..].iter().product();
+            let mut rest = x[1..].iter().map(Vec::as_slice);
+            let gamma = if args[1] == 1 { rest.next() } else { None };
+            vec![match case.op {
+                "rms_norm" => norm::rms_norm(&x[0], cols, gamma, epsilon),
+                _ => norm::layer_norm(&x[0], cols, gamma, rest.next(), epsilon),
+            }]
+        }
+        "masked_softmax" => {
+            let mask = linalg::broadcast_to(&x[1], shape(1), shape(0));
+            vec![softmax::masked_softmax(&x[0], &mask, cols(), args[0] == 1)]
+        }
+        "variance" | "log_sum_exp" => {
+            let axes = axes(case);
+            let others: Vec<usize> = (0..shape(0).len()).filter(|a| !axes.contains(a)).collect();
+            let moved = linalg::transpose(&x[0], shape(0), &[others, axes.clone()].concat());
+            let cols = axes.iter().map(|&a| shape(0)[a]).product();
+            vec![match case.op {
+                "variance" => norm::variance(&moved, cols),
+                _ => softmax::logsumexp(&moved, cols),
+            }]
+        }
+        "column_sums" => {
+            let b = linalg::broadcast_to(&x[1], shape(1), shape(0));
+            let product: Vec<f64> = x[0].iter().zip(&b).map(|(a, b)| a * b).collect();
+            let rows: Vec<usize> = (0..args[0]).collect();
+            vec![reduce::sum(&product, shape(0), &rows), reduce::sum(&x[0], shape(0), &rows)]
+        }
         "sparse_softmax_cross_entropy" => {
             let labels = whole(&x[1]);
             let targets = losses::one_hot(&labels, cols());
@@ -230,7 +266,7 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" => (3.0 * EPS, 0.0),
         // Sums of small whole numbers are exact in any order.
-        "matmul" | "sum" | "segment_sum" | "record" if whole => (0.0, 0.0),
+        "matmul" | "sum" | "segment_sum" | "record" | "column_sums" if whole => (0.0, 0.0),
         // A sum of k products up to 1 has partial sums near sqrt(k)/3, each rounded: a standard error of about
         // k EPS / 8, and eight of those are allowed.
         "matmul" => {
@@ -242,10 +278,19 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         "mean" => (2.0 * EPS, EPS),
         // Exponentials to 3 + 2|x| units for |x| <= 8, and a sum of positive terms, whose relative error
         // grows with the root of their count.
-        "softmax" | "log_softmax" | "softmax_cross_entropy" | "sparse_softmax_cross_entropy" => {
+        "softmax"
+        | "masked_softmax"
+        | "log_softmax"
+        | "softmax_cross_entropy"
+        | "sparse_softmax_cross_entropy" => {
             let cols = *case.inputs[0].shape.dims().last().expect("a last axis") as f64;
             let relative = 20.0 * EPS + cols.sqrt() * EPS;
             (relative, relative)
+        }
+        // Sums over a row, then a root, a quotient and a few operations on numbers near 1.
+        "layer_norm" | "rms_norm" | "variance" | "log_sum_exp" => {
+            let row = case.inputs[0].shape.len() as f64;
+            (20.0 * EPS + row.sqrt() * EPS, 10.0 * EPS)
         }
         "sigmoid_cross_entropy" => (20.0 * EPS, 20.0 * EPS),
         // The logarithm of a number from 1/2 to 0.95 is off by up to 2^-21, 1e-5 of it, of which the root keeps

@@ -81,10 +81,15 @@ fn software_vulkan() -> DeviceCaps {
 
 #[test]
 fn past_the_loop_limit_is_an_error() {
-    let case = Case::softmax("softmax", &[1, 6_000_000]);
-    let graph = case.graph().expect("a graph").0;
-    let plan = Plan::compile(&graph, &Passes::default(), &software_vulkan());
-    assert!(matches!(plan, Err(Error::Limit { .. })), "{case}");
+    let norm = Case::layer_norm(&[1, 24_000_000], 1, true, true);
+    for case in [Case::softmax("softmax", &[1, 6_000_000]), norm] {
+        let graph = case.graph().expect("a graph").0;
+        let error = Plan::compile(&graph, &Passes::default(), &software_vulkan()).unwrap_err();
+        assert!(matches!(error, Error::Limit { .. }), "{case}");
+        let text = error.to_string();
+        let columns = case.inputs[0].shape.len().to_string();
+        assert!(text.contains(case.op) && text.contains(&columns), "{text}");
+    }
 }
 
 #[test]

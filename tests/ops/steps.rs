@@ -6,7 +6,7 @@ use crate::reference::random::uniform;
 use wgrad::Result;
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Graph, Value};
-use wgrad::ops::CrossEntropyKind;
+use wgrad::ops::{CrossEntropyKind, SoftmaxMask};
 use wgrad::tensor::{DType, Tensor};
 
 /// A graph with what it is fed, and the words of its steps.
@@ -178,6 +178,43 @@ pub fn residual() -> Result<Scene> {
     Ok(scene("residual sums", g, &feeds, vec![vec![]]))
 }
 
+/// Normalizations with sums before and dropout or activations after them, in a step that changes their gammas.
+pub fn normalized() -> Result<Scene> {
+    let mut g = Graph::new();
+    let x = g.input("x", [9, 12], DType::F32);
+    let w = g.input("w", [12, 12], DType::F32);
+    let gamma = g.state("gamma", [12], DType::F32);
+    let mask = g.input("mask", [12], DType::F32);
+    let product = g.matmul(x, w)?;
+    let sum = g.add(x, x)?;
+    let y = g.layer_norm(sum, Some(gamma), None, 1, 1e-3)?;
+    let y = dropout(&mut g, y, 1)?;
+    let y = g.add(y, product)?;
+    let y = g.rms_norm(y, Some(gamma), 1, 1e-3)?;
+    let y = g.unary("silu", y, &[])?;
+    let y = g.masked_softmax(y, mask, SoftmaxMask::Additive)?;
+    let spread = g.variance(y, &[1], false)?;
+    let level = g.log_sum_exp(y, &[0], false)?;
+    let total = g.sum(spread, &[], false)?;
+    let level = g.sum(level, &[], false)?;
+    let loss = g.add(total, level)?;
+    let grads = gradients(&mut g, loss, &[x, w, gamma])?;
+    for (name, v) in [("y", y), ("sum", sum), ("dx", grads[0]), ("dw", grads[1])] {
+        g.output(name, v);
+    }
+    let change = g.scale(grads[2], 0.1)?;
+    let new = g.sub(gamma, change)?;
+    g.update(gamma, new)?;
+    let feeds = [
+        ("x", tensor(&[9, 12], 7)),
+        ("w", tensor(&[12, 12], 8)),
+        ("gamma", tensor(&[12], 9)),
+        ("mask", tensor(&[12], 10)),
+    ];
+    let steps = vec![vec![("seed", 5), ("step", 0)], vec![("seed", 5), ("step", 1)]];
+    Ok(scene("normalizations", g, &feeds, steps))
+}
+
 /// Two states that exchange their values, one of them scaled.
 pub fn swap() -> Result<Scene> {
     let mut g = Graph::new();
@@ -286,7 +323,7 @@ fn scene(
 
 /// All of them.
 pub fn scenes() -> Vec<Scene> {
-    [step(), dropped(), residual(), swap(), rotation(), hazards(), crowd()]
+    [step(), dropped(), residual(), normalized(), swap(), rotation(), hazards(), crowd()]
         .map(|s| s.unwrap_or_else(|e| panic!("{e}")))
         .into()
 }

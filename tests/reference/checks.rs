@@ -8,7 +8,7 @@ use crate::reference::gradient::{STEP, numeric_gradient, numeric_vjp};
 use crate::reference::random::{dropout, threefry2x32, uniform, unit_interval};
 use crate::reference::special::{erf, erfc};
 use crate::reference::tape::Tape;
-use crate::reference::{linalg, losses, reduce, softmax};
+use crate::reference::{linalg, losses, norm, reduce, softmax};
 
 #[track_caller]
 fn assert_relative(name: &str, got: f64, want: f64, tolerance: f64) {
@@ -226,12 +226,39 @@ fn reductions_by_hand() {
 }
 
 #[test]
+fn normalizations_by_hand() {
+    let x = [1., 2., 3., 4., -3., 3., -3., 3.];
+    assert_eq!(norm::variance(&x, 4), [1.25, 9.0]);
+    let root = 1.5f64.sqrt();
+    let want = [-1.5 / root, -0.5 / root, 0.5 / root, 1.5 / root];
+    assert_same("layer_norm", &norm::layer_norm(&x[..4], 4, None, None, 0.25), &want, 1e-15);
+    let (gamma, beta) = ([2., -1.], [0., 10.]);
+    let got = norm::layer_norm(&x[4..], 2, Some(&gamma), Some(&beta), 0.0);
+    assert_eq!(got, [-2., 9., -2., 9.]);
+    assert_eq!(norm::rms_norm(&x[4..], 4, None, 7.0), [-0.75, 0.75, -0.75, 0.75]);
+    assert_eq!(norm::rms_norm(&x[4..], 2, Some(&gamma), 0.0), [-2., -1., -2., -1.]);
+}
+
+#[test]
+fn masked_softmax_by_hand() {
+    let (x, none) = ([0., 5., 0., 7.], f64::NEG_INFINITY);
+    let masked = |mask: &[f64], additive| softmax::masked_softmax(&x, mask, 4, additive);
+    assert_eq!(masked(&[1., 0., 1., 0.], false), [0.5, 0., 0.5, 0.]);
+    assert_eq!(masked(&[0., none, 0., none], true), [0.5, 0., 0.5, 0.]);
+    assert_eq!(masked(&[none; 4], true), [0.; 4]);
+    assert_eq!(masked(&[0.; 4], false), [0.; 4]);
+    assert_eq!(masked(&[0.; 4], true), softmax::softmax(&x, 4));
+}
+
+#[test]
 fn analytic_gradients_agree_with_finite_differences() {
     let (x, g) = (widen(&uniform(1, 12, -3.0, 3.0)), widen(&uniform(2, 12, -1.0, 1.0)));
     let numeric = numeric_vjp(|x| softmax::softmax(x, 4), &x, &g, STEP);
     assert_same("softmax", &softmax::softmax_grad(&x, &g, 4), &numeric, 1e-9);
     let numeric = numeric_vjp(|x| softmax::log_softmax(x, 4), &x, &g, STEP);
     assert_same("log_softmax", &softmax::log_softmax_grad(&x, &g, 4), &numeric, 1e-9);
+    let numeric = numeric_vjp(|x| norm::layer_norm(x, 4, None, None, 0.01), &x, &g, STEP);
+    assert_same("layer_norm", &norm::layer_norm_grad(&x, &g, 4, 0.01), &numeric, 1e-9);
 
     let y = widen(&uniform(3, 12, 0.0, 1.0));
     let loss = |z: &[f64]| losses::batch_mean(&losses::categorical_crossentropy_logits(&y, z, 4));
@@ -312,6 +339,7 @@ fn a_tape_has_the_gradient_of_its_function() {
         let softmax = tape.softmax(false, gelu);
         let log = tape.softmax(true, biased);
         let rows = tape.rows(table, &[4, 0, 4, 1, 2, 4], 3);
+        let log = tape.normalize(0.1, log);
         let end = tape.concatenate(&[softmax, log, rows, column]);
         assert_eq!(tape.shape(end), [3, 13]);
         (tape, leaves, end)

@@ -19,6 +19,7 @@ pub mod layers;
 pub mod linalg;
 pub mod losses;
 pub mod network;
+pub mod norm;
 pub mod optim;
 pub mod random;
 pub mod reduce;

@@ -42,6 +42,21 @@ pub fn softmax(x: &[f64], cols: usize) -> Vec<f64> {
     rows(x, cols).flat_map(one).collect()
 }
 
+/// Softmax among the elements of a row that take part, 0 for the others; a row without any is 0. An element takes part
+/// if its mask is above 0. With `additive` the mask is added, and an element takes part if the sum is above -1e30.
+pub fn masked_softmax(x: &[f64], mask: &[f64], cols: usize, additive: bool) -> Vec<f64> {
+    let one = |(row, mask): (&[f64], &[f64])| {
+        let z = |i: usize| if additive { row[i] + mask[i] } else { row[i] };
+        let takes_part = |i: usize| if additive { z(i) > -1e30 } else { mask[i] > 0.0 };
+        let kept: Vec<usize> = (0..cols).filter(|&i| takes_part(i)).collect();
+        let mut y = vec![0.0; cols];
+        let weights = softmax(&kept.iter().map(|&i| z(i)).collect::<Vec<_>>(), kept.len().max(1));
+        kept.iter().zip(weights).for_each(|(&i, weight)| y[i] = weight);
+        y
+    };
+    rows(x, cols).zip(rows(mask, cols)).flat_map(one).collect()
+}
+
 /// The gradient of `sum upstream_i softmax_i(x)`: `s_j (g_j - sum over i of g_i s_i)`, from the
 /// Jacobian `ds_i/dx_j = s_i (delta_ij - s_j)`.
 pub fn softmax_grad(x: &[f64], upstream: &[f64], cols: usize) -> Vec<f64> {

@@ -6,6 +6,7 @@
 use super::elementwise::{joints, unary, unary_derivative};
 use super::linalg::{broadcast_grad, broadcast_to, concatenate, gather_rows, gather_rows_grad};
 use super::linalg::{matmul, slice};
+use super::norm::{layer_norm, layer_norm_grad};
 use super::softmax::{log_softmax, log_softmax_grad, softmax, softmax_grad};
 
 /// How a value was computed from values before it.
@@ -26,6 +27,8 @@ enum Step {
         log: bool,
         x: usize,
     },
+    /// Each row with mean 0 and variance 1; an epsilon.
+    Normalize(f64, usize),
     /// Rows side by side.
     Concatenate(Vec<usize>),
     /// The rows of a table that ids name; so many ids for each row of the result.
@@ -143,6 +146,12 @@ impl Tape {
         self.write(Step::Softmax { log, x }, self.shapes[x], value)
     }
 
+    /// Each row with mean 0 and variance 1.
+    pub fn normalize(&mut self, epsilon: f64, x: usize) -> usize {
+        let value = layer_norm(&self.values[x], self.shapes[x][1], None, None, epsilon);
+        self.write(Step::Normalize(epsilon, x), self.shapes[x], value)
+    }
+
     /// Rows side by side.
     pub fn concatenate(&mut self, parts: &[usize]) -> usize {
         let values: Vec<&[f64]> = parts.iter().map(|&p| &*self.values[p]).collect();
@@ -203,6 +212,9 @@ impl Tape {
             &Step::Softmax { log, x } => {
                 let gradient = if log { log_softmax_grad } else { softmax_grad };
                 vec![(x, gradient(&self.values[x], up, to[1]))]
+            }
+            &Step::Normalize(epsilon, x) => {
+                vec![(x, layer_norm_grad(&self.values[x], up, to[1], epsilon))]
             }
             Step::Concatenate(parts) => {
                 let mut start = 0;

@@ -3,8 +3,11 @@
 use super::{Build, Case, Sample};
 use crate::error::{Error, Result};
 use crate::graph::Value;
-use crate::ops::table::Row;
-use crate::ops::{CrossEntropy, CrossEntropyKind, Map, Program, ReduceKind, SegmentSum};
+use crate::ops::table::{self, Row};
+use crate::ops::{
+    ColumnSums, CrossEntropy, CrossEntropyKind, Instr, Map, Program, Read, ReduceKind, Reg, Rows,
+    SegmentSum, SoftmaxMask,
+};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 use std::sync::Arc;
@@ -152,6 +155,77 @@ impl Case {
             Ok(vec![y])
         };
         Self::new(op, vec![Sample::f32(shape, (-4.0, 4.0))], &[], build)
+    }
+
+    /// Layer normalization over the last axes. `args`: how many, whether there is a gamma, whether there is a beta.
+    /// `params`: epsilon.
+    #[must_use]
+    pub fn layer_norm(shape: &[usize], axes: usize, gamma: bool, beta: bool) -> Self {
+        let build: Build = |g, c, x| {
+            let mut rest = x[1..].iter().copied();
+            let gamma = if c.args[1] == 1 { rest.next() } else { None };
+            Ok(vec![g.layer_norm(x[0], gamma, rest.next(), c.args[0], c.params[0])?])
+        };
+        let row = &shape[shape.len() - axes..];
+        let mut inputs = vec![Sample::f32(shape, (-2.0, 2.0))];
+        inputs.extend([gamma, beta].iter().filter(|&&v| v).map(|_| Sample::f32(row, (0.5, 1.5))));
+        let args = [axes, usize::from(gamma), usize::from(beta)];
+        Self::new("layer_norm", inputs, &args, build).with(&[1e-3], &[])
+    }
+
+    /// Division by the root mean square of the last axes. `args`: how many, whether there is a gamma. `params`: epsilon.
+    #[must_use]
+    pub fn rms_norm(shape: &[usize], axes: usize, gamma: bool) -> Self {
+        let build: Build =
+            |g, c, x| Ok(vec![g.rms_norm(x[0], x.get(1).copied(), c.args[0], c.params[0])?]);
+        let row = &shape[shape.len() - axes..];
+        let mut inputs = vec![Sample::f32(shape, (-2.0, 2.0))];
+        inputs.extend(gamma.then(|| Sample::f32(row, (0.5, 1.5))));
+        let args = [axes, usize::from(gamma)];
+        Self::new("rms_norm", inputs, &args, build).with(&[1e-6], &[])
+    }
+
+    /// Softmax under a mask of shape `mask`. `args`: whether the mask is added.
+    #[must_use]
+    pub fn masked_softmax(shape: &[usize], mask: &[usize], kind: SoftmaxMask) -> Self {
+        let build: Build = |g, c, x| {
+            let kind = if c.args[0] == 1 { SoftmaxMask::Additive } else { SoftmaxMask::Keep };
+            Ok(vec![g.masked_softmax(x[0], x[1], kind)?])
+        };
+        let inputs = vec![Sample::f32(shape, (-4.0, 4.0)), Sample::f32(mask, (-2.0, 2.0))];
+        let args = [usize::from(kind == SoftmaxMask::Additive)];
+        Self::new("masked_softmax", inputs, &args, build)
+    }
+
+    /// `variance` or `log_sum_exp` over the axes `args`.
+    #[must_use]
+    pub fn statistic(op: &'static str, shape: &[usize], axes: &[usize]) -> Self {
+        let build: Build = |g, c, x| {
+            Ok(vec![match c.op {
+                "variance" => g.variance(x[0], &c.args, false)?,
+                _ => g.log_sum_exp(x[0], &c.args, false)?,
+            }])
+        };
+        Self::new(op, vec![Sample::f32(shape, (-2.0, 2.0))], axes, build)
+    }
+
+    /// Σ a · b and Σ a over the rows of `shape`, whose columns are axes `args`; b broadcasts.
+    #[must_use]
+    pub fn column_sums(shape: &[usize], first: usize, b: &[usize]) -> Self {
+        let build: Build = |g, c, x| {
+            let row = table::row("mul").ok_or_else(|| Error::internal("registry", "no mul"))?;
+            let args = vec![Reg::Input(0), Reg::Input(1)];
+            let instrs = vec![Instr { row, derivative: false, params: vec![], args }];
+            let outputs = vec![Reg::Temp(0), Reg::Input(0)];
+            let card = ColumnSums {
+                rows: Rows { shape: g.shape(x[0]).clone(), first: c.args[0] },
+                reads: vec![Read::Element(0), Read::Element(1)],
+                program: Program { inputs: 2, instrs, outputs },
+            };
+            g.push_all(Arc::new(card), x)
+        };
+        let inputs = vec![Sample::whole(shape), Sample::whole(b)];
+        Self::new("column_sums", inputs, &[first], build)
     }
 
     /// A cross-entropy on logits of `rows` by `cols`, scaled by `params`. Results: loss, gradient, hits.

@@ -6,8 +6,8 @@
 
 mod cases;
 
-use super::CrossEntropyKind;
 use super::table::{Derivative, ROWS, Row};
+use super::{CrossEntropyKind, SoftmaxMask};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
@@ -165,6 +165,7 @@ pub fn cards() -> Vec<Card> {
     use Gradient::{Checked, None};
     const REDUCE: &[&str] = &["reduce/rows", "reduce/columns"];
     const SOFTMAX: &[&str] = &["reduce/softmax"];
+    const ROW_KERNEL: &[&str] = &["reduce/row_kernel"];
     const ENTROPY: &[&str] = &["loss/softmax_cross_entropy"];
     const SEGMENTS: &[&str] = &[
         "data/sort_rank",
@@ -194,6 +195,52 @@ pub fn cards() -> Vec<Card> {
         let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
         card(op, SOFTMAX, Checked, shapes.iter().map(|s| Case::softmax(op, s)).collect())
     };
+    let layer_norms = vec![
+        Case::layer_norm(&[5, 7], 1, true, true),
+        Case::layer_norm(&[3, 8], 1, true, false),
+        Case::layer_norm(&[3, 3], 1, false, true),
+        Case::layer_norm(&[2, 3, 5], 1, false, false),
+        Case::layer_norm(&[3, 4, 6], 2, true, true),
+        Case::layer_norm(&[3, 1], 1, true, true),
+        Case::layer_norm(&[2, 300], 1, true, true),
+    ];
+    let rms_norms = vec![
+        Case::rms_norm(&[5, 7], 1, true),
+        Case::rms_norm(&[3, 8], 1, false),
+        Case::rms_norm(&[2, 3, 5], 2, true),
+        Case::rms_norm(&[3, 1], 1, true),
+        Case::rms_norm(&[2, 300], 1, true),
+    ];
+    let masks: [(&[usize], &[usize]); 6] = [
+        (&[3, 5], &[3, 5]),
+        (&[7, 8], &[8]),
+        (&[2, 3, 4, 7], &[2, 1, 1, 7]),
+        (&[2, 3, 4, 8], &[2, 1, 4, 1]),
+        (&[2, 3, 4], &[3, 4]),
+        (&[2, 300], &[1, 300]),
+    ];
+    let mut masked = Vec::new();
+    for kind in [SoftmaxMask::Keep, SoftmaxMask::Additive] {
+        masked.extend(masks.map(|(shape, mask)| Case::masked_softmax(shape, mask, kind)));
+    }
+    let statistic = |op| {
+        let over = |shape: &[usize], axes: &[usize]| Case::statistic(op, shape, axes);
+        let cases = vec![
+            over(&[5, 7], &[1]),
+            over(&[3, 8], &[0]),
+            over(&[3, 4, 6], &[1, 2]),
+            over(&[4, 3, 5], &[0, 2]),
+            over(&[37], &[]),
+            over(&[2, 300], &[1]),
+        ];
+        card(op, ROW_KERNEL, Checked, cases)
+    };
+    let column_sums = vec![
+        Case::column_sums(&[5, 7], 1, &[5, 7]),
+        Case::column_sums(&[300, 12], 1, &[300, 1]),
+        Case::column_sums(&[7, 3, 4, 5], 2, &[3, 1, 5]),
+        Case::column_sums(&[70_000, 3], 1, &[3]),
+    ];
     let entropy = |name, template, kind| {
         let sizes = [(3, 5), (7, 10), (2, 300)];
         let cases = sizes.iter().map(|&(r, c)| Case::cross_entropy(kind, r, c)).collect();
@@ -283,6 +330,12 @@ pub fn cards() -> Vec<Card> {
         reduce("max"),
         softmax("softmax"),
         softmax("log_softmax"),
+        card("layer_norm", ROW_KERNEL, Checked, layer_norms),
+        card("rms_norm", ROW_KERNEL, Checked, rms_norms),
+        card("masked_softmax", ROW_KERNEL, Checked, masked),
+        statistic("variance"),
+        statistic("log_sum_exp"),
+        card("column_sums", &["reduce/column_sums"], None("it is part of a gradient"), column_sums),
         entropy("sparse_softmax_cross_entropy", ENTROPY, Sparse),
         entropy("softmax_cross_entropy", ENTROPY, Categorical),
         entropy("sigmoid_cross_entropy", &["loss/sigmoid_cross_entropy"], Binary),

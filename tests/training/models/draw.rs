@@ -40,6 +40,8 @@ pub enum Node {
     /// A layer applied to a tensor.
     Layer(usize, usize),
     Activation(Activation, usize),
+    /// Layer normalization without gamma and beta.
+    Normalize(usize),
     Merge(Merge, Vec<usize>),
 }
 
@@ -228,6 +230,10 @@ impl Drawn {
                     self.push(Node::Layer(layer, x), self.layers[layer].kernel[1]);
                 }
             }
+            // A row of one number has no spread.
+            3 if self.widths[x] > 1 && dice.one_in(2) => {
+                self.push(Node::Normalize(x), self.widths[x]);
+            }
             3 => {
                 self.push(Node::Activation(dice.pick(&FUNCTIONS), x), self.widths[x]);
             }
@@ -304,7 +310,7 @@ impl Drawn {
             Node::Activation(Activation::Linear, x) => return self.is_constant(x),
             Node::Activation(activation, _) => activation,
             Node::Layer(layer, _) => self.layers[layer].activation,
-            Node::Merge(..) => return false,
+            Node::Merge(..) | Node::Normalize(_) => return false,
         };
         self.widths[tensor] == 1
             && matches!(activation, Activation::Softmax | Activation::LogSoftmax)
@@ -313,7 +319,7 @@ impl Drawn {
     /// The tensors that a node reads.
     pub fn operands(&self, node: usize) -> Vec<usize> {
         match &self.nodes[node] {
-            Node::Layer(_, x) | Node::Activation(_, x) => vec![*x],
+            Node::Layer(_, x) | Node::Activation(_, x) | Node::Normalize(x) => vec![*x],
             Node::Merge(_, parts) => parts.clone(),
         }
     }

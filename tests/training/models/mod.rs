@@ -66,6 +66,10 @@ fn model(drawn: &Drawn) -> Result<Model> {
             }
             Node::Layer(l, x) => tensors[*x].then(&handles[*l]),
             Node::Activation(f, x) => tensors[*x].then(*f),
+            Node::Normalize(x) => {
+                let layer = LayerNormalization::new().epsilon(oracle::EPSILON);
+                tensors[*x].then(layer.scale(false).center(false))
+            }
             Node::Merge(Merge::Add, p) => merge(Add, &parts(p)),
             Node::Merge(Merge::Average, p) => merge(Average, &parts(p)),
             Node::Merge(Merge::Multiply, p) => merge(Multiply, &parts(p)),
@@ -167,6 +171,7 @@ struct Met {
     embedded: u32,
     merged: u32,
     stepped: u32,
+    normalized: u32,
     inputs: u32,
     outputs: u32,
     twice: u32,
@@ -179,6 +184,7 @@ impl Met {
         let uses = drawn.uses();
         let layers = || drawn.layers.iter().zip(&uses).filter(|(_, uses)| **uses > 0);
         let step = |f: Activation| matches!(f, Activation::Step);
+        let normalizes = drawn.nodes.iter().any(|n| matches!(n, Node::Normalize(_)));
         let merges = drawn.nodes.iter().any(|n| matches!(n, Node::Merge(..)));
         let tensors: Vec<usize> = drawn.outputs.iter().map(|o| o.tensor).collect();
         let twice = (1..tensors.len()).any(|i| tensors[..i].contains(&tensors[i]));
@@ -191,6 +197,7 @@ impl Met {
             (&mut self.embedded, layers().any(|(l, _)| l.table)),
             (&mut self.merged, merges),
             (&mut self.stepped, layers().any(|(l, _)| step(l.activation))),
+            (&mut self.normalized, normalizes),
             (&mut self.inputs, drawn.inputs.len() > 1),
             (&mut self.outputs, drawn.outputs.len() > 1),
             (&mut self.twice, twice),
@@ -203,7 +210,7 @@ impl Met {
 
     fn least(&self) -> u32 {
         let all = [self.shared, self.frozen, self.embedded, self.merged, self.stepped];
-        let rest = [self.inputs, self.outputs, self.twice, self.clipped];
+        let rest = [self.normalized, self.inputs, self.outputs, self.twice, self.clipped];
         all.into_iter().chain(rest).min().unwrap_or(0)
     }
 }

@@ -12,6 +12,8 @@ use wgrad::prelude::*;
 pub const RATE: f32 = 0.125;
 /// The epsilon of Adam: large, so that roundings of a tiny gradient do not decide its direction.
 pub const ADAM_EPSILON: f32 = 0.0078125;
+/// The epsilon of a normalization: large, so that rows of nearly equal numbers stay so.
+pub const EPSILON: f32 = 0.125;
 /// The momentum of Nesterov's rule.
 pub const MOMENTUM: f32 = 0.5;
 /// The distance that arguments keep from joints: far more than f32 is off.
@@ -88,6 +90,7 @@ fn forward(model: &Drawn, weights: &Weights) -> Run {
                 apply(&mut tape, model.layers[*layer].activation, y)
             }
             Node::Activation(f, x) => apply(&mut tape, *f, at(x)),
+            Node::Normalize(x) => tape.normalize(EPSILON.into(), at(x)),
             Node::Merge(kind, parts) => {
                 let parts: Vec<usize> = parts.iter().map(at).collect();
                 match kind {

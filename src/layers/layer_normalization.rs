@@ -1,0 +1,260 @@
+//! Normalization of each sample: to mean 0 and variance 1, or to a root mean square of 1.
+
+use super::axes::{axes_of, extents};
+use super::{Layer, Mode, Regularizer, WeightSpec};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::tensor::{Initializer, Shape};
+
+/// gamma · (x - mean) / sqrt(variance + epsilon) + beta, with mean and variance over the axes of each sample. Ba, Kiros
+/// and Hinton, "Layer normalization", 2016.
+///
+/// Input and output `[batch, ...]`; `gamma` and `beta` have the extents of the axes, the last one unless
+/// [`LayerNormalization::axes`] says otherwise. It does the same in training and evaluation. Keras' `LayerNormalization`
+/// with its defaults; PyTorch's `LayerNorm` has epsilon 1e-5.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// let model = Sequential::new([28, 28])
+///     .add(LayerNormalization::new().epsilon(1e-5))
+///     .add(Dense::new(10));
+/// assert!(model.summary()?.contains("layer_normalization (LayerNormalization)"));
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerNormalization {
+    axes: Vec<isize>,
+    epsilon: f32,
+    center: bool,
+    scale: bool,
+    beta_initializer: Initializer,
+    gamma_initializer: Initializer,
+    beta_regularizer: Regularizer,
+    gamma_regularizer: Regularizer,
+}
+
+impl Default for LayerNormalization {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl LayerNormalization {
+    /// Over the last axis, with epsilon 1e-3, a gamma of ones and a beta of zeros.
+    #[must_use]
+    pub fn new() -> Self {
+        let none = Regularizer::default();
+        Self {
+            axes: vec![-1],
+            epsilon: 1e-3,
+            center: true,
+            scale: true,
+            beta_initializer: Initializer::Zeros,
+            gamma_initializer: Initializer::Constant(1.0),
+            beta_regularizer: none,
+            gamma_regularizer: none,
+        }
+    }
+
+    /// The axes of `[batch, ...]` that mean and variance are taken over, from 1, or from -1 at the end; axis 0 is the
+    /// batch. The last ones are read in place, others are brought to the end by a copy. Keras' `axis`.
+    #[must_use]
+    pub fn axes(mut self, axes: impl Into<Vec<isize>>) -> Self {
+        self.axes = axes.into();
+        self
+    }
+
+    /// What is added to the variance.
+    #[must_use]
+    pub const fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// Whether there is a `beta`.
+    #[must_use]
+    pub const fn center(mut self, center: bool) -> Self {
+        self.center = center;
+        self
+    }
+
+    /// Whether there is a `gamma`.
+    #[must_use]
+    pub const fn scale(mut self, scale: bool) -> Self {
+        self.scale = scale;
+        self
+    }
+
+    /// The initial values of `beta`.
+    #[must_use]
+    pub const fn beta_initializer(mut self, initializer: Initializer) -> Self {
+        self.beta_initializer = initializer;
+        self
+    }
+
+    /// The initial values of `gamma`.
+    #[must_use]
+    pub const fn gamma_initializer(mut self, initializer: Initializer) -> Self {
+        self.gamma_initializer = initializer;
+        self
+    }
+
+    /// A penalty on `beta`.
+    #[must_use]
+    pub const fn beta_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.beta_regularizer = regularizer;
+        self
+    }
+
+    /// A penalty on `gamma`.
+    #[must_use]
+    pub const fn gamma_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.gamma_regularizer = regularizer;
+        self
+    }
+}
+
+/// Refuses axes that samples do not have, none at all, and an epsilon that is no small number.
+fn check(axes: &[isize], epsilon: f32, sample: &Shape) -> Result<()> {
+    if !(epsilon.is_finite() && epsilon >= 0.0) {
+        return Err(Error::parameter("epsilon", epsilon, "a finite number, 0 or more"));
+    }
+    if axes.is_empty() {
+        return Err(Error::parameter("axes", "[]", "name one axis or more; -1 is the last"));
+    }
+    axes_of(axes, sample).map(|_| ())
+}
+
+/// Applies `normalize` to `[batch, ...]` with these axes of a sample as the last ones, and brings them back.
+fn over_last(
+    graph: &mut Graph,
+    x: Value,
+    axes: &[usize],
+    normalize: impl FnOnce(&mut Graph, Value) -> Result<Value>,
+) -> Result<Value> {
+    let rank = graph.shape(x).rank();
+    let chosen = |axis: &usize| *axis > 0 && axes.contains(&(axis - 1));
+    let (last, others): (Vec<usize>, Vec<usize>) = (0..rank).partition(chosen);
+    let order = [others, last].concat();
+    if order.is_sorted() {
+        return normalize(graph, x);
+    }
+    let moved = graph.transpose(x, &order)?;
+    let y = normalize(graph, moved)?;
+    let mut back = vec![0; rank];
+    order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+    graph.transpose(y, &back)
+}
+
+impl Layer for LayerNormalization {
+    fn kind(&self) -> &'static str {
+        "LayerNormalization"
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        check(&self.axes, self.epsilon, &inputs[0])?;
+        self.beta_initializer.check()?;
+        self.gamma_initializer.check()?;
+        self.beta_regularizer.check()?;
+        self.gamma_regularizer.check()?;
+        Ok(inputs[0].clone())
+    }
+
+    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let shape = extents(&inputs[0], &axes_of(&self.axes, &inputs[0]).unwrap_or_default());
+        let (gamma, beta) = (self.gamma_initializer, self.beta_initializer);
+        let gamma = WeightSpec::new("gamma", shape.clone(), gamma, self.gamma_regularizer);
+        let beta = WeightSpec::new("beta", shape, beta, self.beta_regularizer);
+        let gamma = self.scale.then_some(gamma);
+        gamma.into_iter().chain(self.center.then_some(beta)).collect()
+    }
+
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
+        let sample = Shape::from(&graph.shape(inputs[0]).dims()[1..]);
+        let axes = axes_of(&self.axes, &sample)?;
+        let mut weights = weights.iter().copied();
+        let gamma = if self.scale { weights.next() } else { None };
+        let beta = if self.center { weights.next() } else { None };
+        over_last(graph, inputs[0], &axes, |graph, x| {
+            graph.layer_norm(x, gamma, beta, axes.len(), self.epsilon)
+        })
+    }
+}
+
+/// scale · x / sqrt(mean of x² + epsilon), with the mean over the axes of each sample. Zhang and Sennrich, "Root mean
+/// square layer normalization", 2019.
+///
+/// Input and output `[batch, ...]`; `scale` has the extents of the axes, the last one unless
+/// [`RmsNormalization::axes`] says otherwise, and starts at one. Keras' `RMSNormalization`, with its epsilon 1e-6.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RmsNormalization {
+    axes: Vec<isize>,
+    epsilon: f32,
+}
+
+impl Default for RmsNormalization {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RmsNormalization {
+    /// Over the last axis, with epsilon 1e-6.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { axes: vec![-1], epsilon: 1e-6 }
+    }
+
+    /// The axes of `[batch, ...]` that the mean is taken over; see [`LayerNormalization::axes`].
+    #[must_use]
+    pub fn axes(mut self, axes: impl Into<Vec<isize>>) -> Self {
+        self.axes = axes.into();
+        self
+    }
+
+    /// What is added to the mean of squares.
+    #[must_use]
+    pub const fn epsilon(mut self, epsilon: f32) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+}
+
+impl Layer for RmsNormalization {
+    fn kind(&self) -> &'static str {
+        "RMSNormalization"
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        check(&self.axes, self.epsilon, &inputs[0])?;
+        Ok(inputs[0].clone())
+    }
+
+    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let shape = extents(&inputs[0], &axes_of(&self.axes, &inputs[0]).unwrap_or_default());
+        vec![WeightSpec::new("scale", shape, Initializer::Constant(1.0), Regularizer::default())]
+    }
+
+    fn apply(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        weights: &[Value],
+        _mode: &Mode,
+    ) -> Result<Value> {
+        graph.check(self.kind(), inputs)?;
+        let sample = Shape::from(&graph.shape(inputs[0]).dims()[1..]);
+        let axes = axes_of(&self.axes, &sample)?;
+        over_last(graph, inputs[0], &axes, |graph, x| {
+            graph.rms_norm(x, Some(weights[0]), axes.len(), self.epsilon)
+        })
+    }
+}
