@@ -6,6 +6,8 @@
 #[path = "ops/dags.rs"]
 mod dags;
 mod reference;
+#[path = "ops/viewed.rs"]
+mod viewed;
 
 use dags::Dag;
 use naga::back::{hlsl, msl, spv};
@@ -64,6 +66,8 @@ fn graphs() -> Vec<Graph> {
         }
     }
     graphs.extend(DRAWING.map(|template| drawn_in_a_loop(template).expect("a loop")));
+    let views = viewed::copies().into_iter().chain(viewed::windows());
+    graphs.extend(views.map(|s| s.graph().unwrap_or_else(|e| panic!("{}: {e}", s.name)).0));
     let functions: Vec<&'static Row> =
         ROWS.iter().filter(|row| row.arity < 3 && row.is_by_name()).collect();
     graphs.extend((0..200).map(|seed| {

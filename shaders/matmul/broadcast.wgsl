@@ -5,6 +5,8 @@
 // that runs lanes as SIMD a shuffle is a register broadcast, but a shared load is a scalar loop.
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
+// A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the
+// row, `a_terms` what depends on the terms; both may leave the tensor, where zeros are.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
 // k_chunk terms of each sum, a multiple of 4. Each part stores a separate product.
@@ -42,6 +44,11 @@ struct Params {
 
 // Four elements from `at` of a line that starts at `line` and whose last position is `last`: in elements,
 // or all three in vec4s if lines are whole vec4s.
+#if A_VIEW
+#{A_LOADS}
+#endif
+#if A_GATHER
+#else
 #if VEC_A
 fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(a[line + min(at / 4u, last)]); }
 #else
@@ -52,6 +59,12 @@ fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> {
     );
 }
 #endif
+#endif
+#if B_VIEW
+#{B_LOADS}
+#endif
+#if B_GATHER
+#else
 #if VEC_B
 fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(b[line + min(at / 4u, last)]); }
 #else
@@ -61,6 +74,7 @@ fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> {
         b[line + min(at + 2u, last)], b[line + min(at + 3u, last)],
     );
 }
+#endif
 #endif
 
 // `v` if its four k are inside, else zero.
@@ -111,23 +125,23 @@ fn main(
     let part = id.z / params.batch;
     let product = id.z - part * params.batch;
     // Lines, and the last position in a line.
-#if VEC_A
-    let a_base = product * params.a_batch / 4u;
+#if VEC_A && !A_GATHER
+    let a_base = #{A_BASE} / 4u;
     let a_ld = params.a_ld / 4u;
-    let a_last = a_ld - 1u;
+    let a_last = #{A_LAST};
 #else
-    let a_base = product * params.a_batch;
+    let a_base = #{A_BASE};
     let a_ld = params.a_ld;
-    let a_last = a_ld - 1u;
+    let a_last = #{A_LAST};
 #endif
-#if VEC_B
-    let b_base = product * params.b_batch / 4u;
+#if VEC_B && !B_GATHER
+    let b_base = #{B_BASE} / 4u;
     let b_ld = params.b_ld / 4u;
-    let b_last = b_ld - 1u;
+    let b_last = #{B_LAST};
 #else
-    let b_base = product * params.b_batch;
+    let b_base = #{B_BASE};
     let b_ld = params.b_ld;
-    let b_last = b_ld - 1u;
+    let b_last = #{B_LAST};
 #endif
     let k_first = part * params.k_chunk;
     let terms = min(params.k_chunk, len_k - k_first);
@@ -136,14 +150,28 @@ fn main(
 
 #if A_KIN
 #for q in 0..(TM / 8)
+#if A_GATHER
+    let a_line#{q} = a_line(a_base, min(row + #{8 * q}u + lane, len_m - 1u));
+#else
     let a_line#{q} = a_base + min(row + #{8 * q}u + lane, len_m - 1u) * a_ld;
+#endif
 #end
+#endif
+#if A_GATHER
+    var term_a = a_first(k_first);
+#endif
+#if B_GATHER
+    var term_b = b_first(k_first);
 #endif
 #for j in 0..T4
     let c#{j} = col + #{32 * j}u + 4u * lane;
 #if B_KIN
 #for c in 0..4
+#if B_GATHER
+    let b_line#{j}_#{c} = b_line(b_base, min(c#{j} + #{c}u, len_n - 1u));
+#else
     let b_line#{j}_#{c} = b_base + min(c#{j} + #{c}u, len_n - 1u) * b_ld;
+#endif
 #end
 #endif
 #end
@@ -162,9 +190,17 @@ fn main(
     for (var block = 0u; block < blocks; block++) {
         let k = k_first + 4u * block;
 #if A_KIN
+#if A_GATHER
+        let terms_a = a_terms(term_a);
+        term_a = a_next(term_a);
+#for q in 0..(TM / 8)
+        let a#{q} = a_load(a_line#{q}, terms_a);
+#end
+#else
 #for q in 0..(TM / 8)
         let a#{q} = inside(load_a(a_line#{q}, k, a_last), k, len_k);
 #end
+#endif
 #else
 #for kk in 0..4
 #for q in 0..((TM + 31) / 32)
@@ -175,10 +211,18 @@ fn main(
 #end
 #end
 #endif
+#if B_GATHER
+        let terms_b = b_terms(term_b);
+        term_b = b_next(term_b);
+#endif
 #for j in 0..T4
 #if B_KIN
 #for c in 0..4
+#if B_GATHER
+        let r#{j}_#{c} = b_load(b_line#{j}_#{c}, terms_b);
+#else
         let r#{j}_#{c} = inside(load_b(b_line#{j}_#{c}, k, b_last), k, len_k);
+#endif
 #end
 #for kk in 0..4
         let b#{j}_#{kk} = vec4<f32>(r#{j}_0[#{kk}], r#{j}_1[#{kk}], r#{j}_2[#{kk}], r#{j}_3[#{kk}]);

@@ -11,6 +11,9 @@
 // along k are so few that every 32 / KB lines would meet in the same banks: their order differs (SWAP).
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
+// A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the
+// row, `a_terms` what depends on the terms; both may leave the tensor, where zeros are. All loads of an invocation in
+// one iteration have the same terms.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
 // k_chunk terms of each sum, a multiple of KB * SLICES. Each part stores a separate product.
@@ -48,8 +51,16 @@ struct Params {
 var<workgroup> tile_a: array<vec4<f32>, #{SLICES * KB * TILE / 2}>;
 var<workgroup> tile_b: array<vec4<f32>, #{SLICES * KB * TILE / 2}>;
 
+#if A_VIEW
+#{A_LOADS}
+#endif
+#if B_VIEW
+#{B_LOADS}
+#endif
 // Four elements from `at` of a line of `len` elements that starts at element `line`; zero past its end, and
 // everywhere if the line is not `live`.
+#if A_GATHER
+#else
 fn load_a(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
     var v = vec4<f32>();
 #if VEC_A
@@ -61,7 +72,10 @@ fn load_a(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
 #endif
     return v;
 }
+#endif
 
+#if B_GATHER
+#else
 fn load_b(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
     var v = vec4<f32>();
 #if VEC_B
@@ -73,6 +87,7 @@ fn load_b(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
 #endif
     return v;
 }
+#endif
 
 // The words in registers: a uniform is slow to read if lanes are SIMD.
 var<private> store_words: array<vec4<u32>, #{WORDS}>;
@@ -94,8 +109,8 @@ fn main(
     let col = tile.y * #{TILE}u;
     let part = id.z / params.batch;
     let product = id.z - part * params.batch;
-    let a_base = product * params.a_batch;
-    let b_base = product * params.b_batch;
+    let a_base = #{A_BASE};
+    let b_base = #{B_BASE};
     let k_first = part * params.k_chunk;
     let terms = min(params.k_chunk, params.k - k_first);
     // Surplus workgroups of the folded grid run no iteration instead of returning before a barrier.
@@ -138,21 +153,49 @@ fn main(
     let bc#{u} = 4u * (at#{u} % #{TILE / 4}u);
     let bk#{u} = at#{u} / #{TILE / 4}u;
 #endif
+#if A_GATHER
+    let a_line#{u} = a_line(a_base, min(row + ar#{u}, params.m - 1u));
+#endif
     var a#{u} = vec4<f32>();
+#if B_GATHER
+    let b_line#{u} = b_line(b_base, min(col + bc#{u}, params.n - 1u));
+#endif
     var b#{u} = vec4<f32>();
 #end
+#if A_GATHER
+    var term_a = a_first(k_first + #{KB}u * slice + ak0);
+#endif
+#if B_GATHER
+    var term_b = b_first(k_first + #{KB}u * slice + bk0);
+#endif
     // Iteration `block` loads its terms and multiplies those of the iteration before.
     for (var block = 0u; block <= blocks; block++) {
         let k = k_first + #{KB}u * (#{SLICES}u * block + slice);
         if block < blocks {
+#if A_GATHER
+            let terms_a = a_terms(term_a);
+            term_a = a_next(term_a);
+#endif
+#if B_GATHER
+            let terms_b = b_terms(term_b);
+            term_b = b_next(term_b);
+#endif
 #for u in 0..LOADS
 #if A_KIN
+#if A_GATHER
+            a#{u} = a_load(a_line#{u}, terms_a);
+#else
             a#{u} = load_a(a_base + (row + ar#{u}) * params.a_ld, row + ar#{u} < params.m, k + ak#{u}, params.k);
+#endif
 #else
             a#{u} = load_a(a_base + (k + ak#{u}) * params.a_ld, k + ak#{u} < params.k, row + ar#{u}, params.m);
 #endif
 #if B_KIN
+#if B_GATHER
+            b#{u} = b_load(b_line#{u}, terms_b);
+#else
             b#{u} = load_b(b_base + (col + bc#{u}) * params.b_ld, col + bc#{u} < params.n, k + bk#{u}, params.k);
+#endif
 #else
             b#{u} = load_b(b_base + (k + bk#{u}) * params.b_ld, k + bk#{u} < params.k, col + bc#{u}, params.n);
 #endif

@@ -2,16 +2,23 @@
 // the maximum and 2 the minimum, NaN if there is one, 3 multiplies.
 //
 // One invocation per output; neighbouring invocations read neighbouring columns.
+// VIEW: the operand is read through strides: a column starts where `line_at` says, its elements are TERM apart.
 // Dispatch: ceil(outer * chunks * inner / WG) workgroups, folded over x and y. Loops: `chunk` per invocation.
 #import lib/index
 #import lib/order
 
 struct Params {
     outer: u32, len: u32, inner: u32, chunk: u32, chunks: u32, scale: f32, pad0: u32, pad1: u32,
+#if VIEW
+    words: array<vec4<u32>, #{WORDS}>,
+#endif
 }
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(0) var<storage, read> values: array<f32>;
 @group(0) @binding(1) var<storage, read_write> reduced: array<f32>;
+#if VIEW
+#{LINES}
+#endif
 
 // The minimum is the maximum with the signs turned.
 #if KIND == 2
@@ -33,18 +40,35 @@ fn main(
     let row = g / params.inner / params.chunks;
     let first = chunk * params.chunk;
     let end = min(first + params.chunk, params.len);
+#if VIEW
+    let term = #{TERM};
+    var at = line_at(row * params.inner + column) + first * term;
+#else
     var at = (row * params.len + first) * params.inner + column;
+#endif
 #if KIND == 0
     var result = 0.0;
+#if VIEW
+    for (var j = first; j < end; j++) { result += values[at]; at += term; }
+#else
     for (var j = first; j < end; j++) { result += values[at]; at += params.inner; }
+#endif
     result *= params.scale;
 #else
 #if KIND == 3
     var result = 1.0;
+#if VIEW
+    for (var j = first; j < end; j++) { result *= values[at]; at += term; }
+#else
     for (var j = first; j < end; j++) { result *= values[at]; at += params.inner; }
+#endif
 #else
     var largest = key(values[at]);
+#if VIEW
+    for (var j = first; j < end; j++) { largest = max(largest, key(values[at])); at += term; }
+#else
     for (var j = first; j < end; j++) { largest = max(largest, key(values[at])); at += params.inner; }
+#endif
 #if KIND == 2
     let result = -from_order_key(largest);
 #else

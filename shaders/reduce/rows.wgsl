@@ -2,6 +2,7 @@
 // maximum and 2 the minimum, NaN if there is one, 3 multiplies.
 //
 // One workgroup per (row, chunk); lanes read neighbouring elements, then combine in a fixed tree.
+// VIEW: the operand is read through strides: a row starts where `line_at` says, its elements are TERM apart.
 // Dispatch: outer * chunks workgroups, folded over x and y. Loops: ceil(chunk / WG) per invocation.
 #import lib/index
 #import lib/lanes
@@ -9,10 +10,16 @@
 
 struct Params {
     outer: u32, len: u32, inner: u32, chunk: u32, chunks: u32, scale: f32, pad0: u32, pad1: u32,
+#if VIEW
+    words: array<vec4<u32>, #{WORDS}>,
+#endif
 }
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(0) var<storage, read> values: array<f32>;
 @group(0) @binding(1) var<storage, read_write> reduced: array<f32>;
+#if VIEW
+#{LINES}
+#endif
 
 // The minimum is the maximum with the signs turned.
 #if KIND == 2
@@ -33,21 +40,40 @@ fn main(
     let first = (group % params.chunks) * params.chunk;
     let end = select(first, min(first + params.chunk, params.len), live);
     let lane = local.x;
+#if VIEW
+    let line = line_at(row);
+    let term = #{TERM};
+#endif
 #if KIND == 0
     var total = 0.0;
+#if VIEW
+    for (var j = first + lane; j < end; j += #{WG}u) { total += values[line + j * term]; }
+#else
     for (var j = first + lane; j < end; j += #{WG}u) { total += values[row * params.len + j]; }
+#endif
     let result = lanes_sum(total, lane) * params.scale;
 #else
 #if KIND == 3
     var all = 1.0;
+#if VIEW
+    for (var j = first + lane; j < end; j += #{WG}u) { all *= values[line + j * term]; }
+#else
     for (var j = first + lane; j < end; j += #{WG}u) { all *= values[row * params.len + j]; }
+#endif
     let result = lanes_product(all, lane);
 #else
     // Every lane starts from an element of the chunk, so that a chunk of -inf stays -inf.
+#if VIEW
+    var largest = key(values[select(0u, line + first * term, live)]);
+    for (var j = first + lane; j < end; j += #{WG}u) {
+        largest = max(largest, key(values[line + j * term]));
+    }
+#else
     var largest = key(values[select(0u, row * params.len + first, live)]);
     for (var j = first + lane; j < end; j += #{WG}u) {
         largest = max(largest, key(values[row * params.len + j]));
     }
+#endif
 #if KIND == 2
     let result = -from_order_key(lanes_max_key(largest, lane));
 #else

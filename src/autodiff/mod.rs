@@ -67,8 +67,8 @@ fn pullback(
         let outputs: Vec<Value> = graph.values(i).collect();
         let upstream: Vec<Option<Value>> =
             outputs.iter().map(|v| adjoint.get(v).copied()).collect();
-        let needed = node.inputs.iter().any(|v| depends[v.node.index()]);
-        if !needed || upstream.iter().all(Option::is_none) {
+        let needed: Vec<bool> = node.inputs.iter().map(|v| depends[v.node.index()]).collect();
+        if !needed.contains(&true) || upstream.iter().all(Option::is_none) {
             continue;
         }
         let layer = node.layer.clone();
@@ -79,7 +79,7 @@ fn pullback(
                         node.inputs.iter().map(|v| depends[v.node.index()]).collect();
                     scan::vjp(graph, i, of, &wanted, &upstream)?
                 }
-                _ => node.op.vjp(graph, &node.inputs, &outputs, &upstream)?,
+                _ => node.op.vjp_for(graph, &node.inputs, &outputs, &upstream, &needed)?,
             };
             for (&input, partial) in node.inputs.iter().zip(partials) {
                 let Some(partial) = partial.filter(|_| depends[input.node.index()]) else {

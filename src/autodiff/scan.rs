@@ -221,7 +221,7 @@ fn backward(
             Some(uniform) => vec![uniform],
             None => {
                 let inputs: Vec<Value> = node.inputs.iter().map(|v| map[v]).collect();
-                body.push_node(node.op.clone(), &inputs, node.layer.clone())?
+                body.push_node(node.op.clone(), &inputs, node.views.clone(), node.layer.clone())?
             }
         };
         map.extend(values.into_iter().zip(new));

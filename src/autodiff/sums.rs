@@ -15,6 +15,6 @@ pub(super) fn parts(work: &Graph, gradient: Value) -> Option<Vec<&Node>> {
             let terms: Option<Vec<_>> = node.inputs.iter().map(|&v| parts(work, v)).collect();
             terms.map(|terms| terms.concat())
         }
-        _ => node.op.sums_rows().then(|| vec![node]),
+        _ => node.op.sums_rows(&node.views).then(|| vec![node]),
     }
 }

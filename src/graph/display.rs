@@ -11,7 +11,11 @@ impl Display for Graph {
                 .map(|o| Value { node: node.id, output: o as u16 }.to_string())
                 .collect();
             let types = node.outputs.iter().map(ToString::to_string).collect();
-            let inputs = node.inputs.iter().map(ToString::to_string).collect();
+            let inputs = node.inputs.iter().zip(&node.views).map(|(v, view)| match view {
+                Some(view) if !view.is_whole() => format!("{v} {view}"),
+                _ => v.to_string(),
+            });
+            let inputs = inputs.collect();
             let attrs = node.op.attrs();
             let attrs = if attrs.is_empty() { attrs } else { format!("[{attrs}]") };
             write!(f, "{} = {}{attrs}({})", list(values), node.op.name(), list(inputs))?;

@@ -7,26 +7,31 @@ mod class;
 mod display;
 mod node;
 mod op;
+mod patches;
 mod program;
 mod row;
 mod row_kernel;
 mod scan;
 mod structure;
 mod verify;
+mod view;
 
 pub use class::{Class, Leaf, Movement};
 pub use node::{Node, NodeId, TensorType, Value};
 pub use op::{LowerContext, Lowered, Op, OpRef};
+pub use patches::Window;
 pub use program::{Instr, Program, Reg};
 pub use row::{Applied, Derivative, IndexUse, Partials, Row};
 pub(crate) use row::{answers, computes};
 pub use row_kernel::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use scan::{Body, Param, Scan, Table};
-pub use structure::{Contraction, ContractionSpec, LoadMap, Map, Reduce, ReduceKind};
+pub use structure::{Contraction, ContractionSpec, Map, Reduce, ReduceKind};
+pub use view::{Axis, Guard, View};
 
 use crate::error::{Error, Result};
 use crate::kernels::STEP_WORDS;
 use crate::tensor::{DType, Shape, SharedTensor};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -182,18 +187,35 @@ impl Graph {
     /// # Errors
     /// As [`Graph::push`].
     pub(crate) fn push_all(&mut self, op: OpRef, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.push_viewed(op, inputs, vec![None; inputs.len()])
+    }
+
+    /// Appends a node that reads its operands through these views, and returns all its values.
+    ///
+    /// # Errors
+    /// As [`Graph::push`]; [`Error::Shape`] for a view that leaves its operand.
+    pub(crate) fn push_viewed(
+        &mut self,
+        op: OpRef,
+        inputs: &[Value],
+        views: Vec<Option<View>>,
+    ) -> Result<Vec<Value>> {
         self.check(&op.name(), inputs)?;
         if inputs.len() < op.min_inputs() {
             let detail = format!("{} operands of {}", inputs.len(), op.min_inputs());
             return Err(Error::internal(op.name(), detail));
         }
-        let types: Vec<&TensorType> = inputs.iter().map(|&v| self.ty(v)).collect();
         let in_layer = |e: Error| match self.layer.as_deref() {
             Some(layer) => e.in_layer(layer),
             None => e,
         };
+        let own: Vec<&TensorType> = inputs.iter().map(|&v| self.ty(v)).collect();
+        full(&op.name(), &own).map_err(in_layer)?;
+        let seen = seen_by(&own, &views);
+        let types: Vec<&TensorType> = seen.iter().map(AsRef::as_ref).collect();
         full(&op.name(), &types).map_err(in_layer)?;
         let outputs = op.infer(&types).map_err(in_layer)?;
+        check_views(op.as_ref(), &own, &types, &views).map_err(in_layer)?;
         full(&op.name(), &outputs.iter().collect::<Vec<_>>()).map_err(in_layer)?;
         if let Some(large) = outputs.iter().find(|o| u32::try_from(o.shape.len()).is_err()) {
             let layer = self.layer.as_deref().map(|l| format!("layer `{l}`: ")).unwrap_or_default();
@@ -206,7 +228,7 @@ impl Graph {
         }
         let id = NodeId::new(self.nodes.len());
         let (inputs, layer) = (inputs.to_vec(), self.layer.clone());
-        self.nodes.push(Node { id, op, inputs, outputs, layer });
+        self.nodes.push(Node { id, op, inputs, views, outputs, layer });
         Ok(self.values(id.index()).collect())
     }
 
@@ -225,7 +247,8 @@ impl Graph {
         let id = NodeId::new(self.nodes.len());
         let op = Arc::new(op::LeafOp { leaf, ty: ty.clone() });
         let layer = self.layer.clone();
-        self.nodes.push(Node { id, op, inputs: vec![], outputs: vec![ty], layer });
+        let (inputs, views, outputs) = (vec![], vec![], vec![ty]);
+        self.nodes.push(Node { id, op, inputs, views, outputs, layer });
         Value { node: id, output: 0 }
     }
 
@@ -385,10 +408,11 @@ impl Graph {
         &mut self,
         op: OpRef,
         inputs: &[Value],
+        views: Vec<Option<View>>,
         layer: Option<Arc<str>>,
     ) -> Result<Vec<Value>> {
         let outer = std::mem::replace(&mut self.layer, layer);
-        let values = self.push_all(op, inputs);
+        let values = self.push_viewed(op, inputs, views);
         self.layer = outer;
         values
     }
@@ -408,6 +432,35 @@ impl Graph {
         self.outputs = from.outputs.iter().map(|(n, v)| (n.clone(), map(*v))).collect();
         self.updates = from.updates.iter().map(|&(s, v)| (map(s), map(v))).collect();
     }
+}
+
+/// The types that an op sees of its operands, whose own types are `own`.
+fn seen_by<'a>(own: &[&'a TensorType], views: &[Option<View>]) -> Vec<Cow<'a, TensorType>> {
+    let seen = own.iter().zip(views).map(|(&ty, view)| match view {
+        Some(view) => Cow::Owned(node::seen(view, ty)),
+        None => Cow::Borrowed(ty),
+    });
+    seen.collect()
+}
+
+/// Refuses views that leave their operands, and those that no kernel of the op reads.
+fn check_views(
+    op: &dyn Op,
+    own: &[&TensorType],
+    seen: &[&TensorType],
+    views: &[Option<View>],
+) -> Result<()> {
+    for (j, view) in views.iter().enumerate() {
+        let Some(view) = view else { continue };
+        let fail = |detail: String| Err(Error::shape(op.name(), &[&own[j].shape], detail));
+        if !view.fits(own[j].shape.len()) {
+            return fail(format!("operand {j} is read as {view}, which leaves it"));
+        }
+        if own[j].dtype != DType::F32 || !op.takes_view(seen, j, view) {
+            return fail(format!("operand {j} cannot be read as {view}; copy it first"));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a type without elements: no kernel could read one, and shaders run without bounds checks.

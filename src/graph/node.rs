@@ -1,6 +1,6 @@
 //! Nodes, values and their types.
 
-use super::OpRef;
+use super::{OpRef, View};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -85,8 +85,23 @@ pub struct Node {
     pub op: OpRef,
     /// Its operands.
     pub inputs: Vec<Value>,
+    /// How it reads each operand: `None` is as it is.
+    pub views: Vec<Option<View>>,
     /// The types it yields.
     pub outputs: Vec<TensorType>,
     /// The layer that built it.
     pub layer: Option<Arc<str>>,
+}
+
+impl Node {
+    /// The type that the op sees of operand `input`, whose own type is `ty`.
+    #[must_use]
+    pub fn seen(&self, input: usize, ty: &TensorType) -> TensorType {
+        self.views[input].as_ref().map_or_else(|| ty.clone(), |view| seen(view, ty))
+    }
+}
+
+/// What a view of a tensor of type `ty` shows.
+pub(super) fn seen(view: &View, ty: &TensorType) -> TensorType {
+    TensorType { shape: view.shape().clone(), dtype: ty.dtype }
 }

@@ -1,6 +1,6 @@
 //! What an op card implements.
 
-use super::{Class, Graph, Leaf, TensorType, Value};
+use super::{Class, Graph, Leaf, TensorType, Value, View};
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceCaps, KernelCall, Source};
 use std::any::Any;
@@ -14,8 +14,10 @@ pub type OpRef = Arc<dyn Op>;
 /// What an op knows when it is lowered.
 #[derive(Debug)]
 pub struct LowerContext<'a> {
-    /// Operand types and the source of each.
+    /// The types that the op sees of its operands, and the source of each.
     pub inputs: Vec<(TensorType, Source)>,
+    /// How each operand is read: `None` is as it is.
+    pub views: Vec<Option<View>>,
     /// Result types.
     pub outputs: Vec<TensorType>,
     /// For each output, the input whose buffer it takes over.
@@ -24,6 +26,15 @@ pub struct LowerContext<'a> {
     pub caps: &'a DeviceCaps,
     /// In the body of a scan, how often the launches are repeated in all: random numbers differ each time.
     pub iterations: Option<u64>,
+}
+
+impl LowerContext<'_> {
+    /// How operand `input` is read.
+    #[must_use]
+    pub fn view(&self, input: usize) -> View {
+        let whole = || View::whole(&self.inputs[input].0.shape);
+        self.views[input].clone().unwrap_or_else(whole)
+    }
 }
 
 /// An op's launches, in order, and the scratch regions that they share.
@@ -99,6 +110,22 @@ pub trait Op: Identity + Debug + Send + Sync {
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>>;
 
+    /// As [`Op::vjp`], where `needed` says which operands' gradients are asked for: an op that has none for some of its
+    /// operands refuses those alone.
+    ///
+    /// # Errors
+    /// As [`Op::vjp`].
+    fn vjp_for(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+        _needed: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        self.vjp(graph, inputs, outputs, upstream)
+    }
+
     /// Kernel launches.
     ///
     /// # Errors
@@ -115,6 +142,16 @@ pub trait Op: Identity + Debug + Send + Sync {
         false
     }
 
+    /// Whether the kernels can read operand `input` through this view. `inputs` are the types that the op sees.
+    fn takes_view(&self, _inputs: &[&TensorType], _input: usize, _view: &View) -> bool {
+        false
+    }
+
+    /// Whether reading through a view that the op takes is faster than reading a copy, which costs a launch.
+    fn gains_by_view(&self, _inputs: &[&TensorType], _input: usize, _view: &View) -> bool {
+        true
+    }
+
     /// Whether `output` may overwrite `input`: each invocation reads the elements of `input` that it
     /// overwrites, and no other.
     fn may_overwrite(&self, _inputs: &[&TensorType], _input: usize, _output: usize) -> bool {
@@ -128,7 +165,7 @@ pub trait Op: Identity + Debug + Send + Sync {
 
     /// Whether the first result is a sum over rows of the operands, so that its sum over many runs is one sum over the rows
     /// of all: a gradient of a value that each iteration of a loop reads.
-    fn sums_rows(&self) -> bool {
+    fn sums_rows(&self, _views: &[Option<View>]) -> bool {
         false
     }
 

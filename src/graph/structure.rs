@@ -40,17 +40,7 @@ pub struct Reduce {
     pub end: usize,
 }
 
-/// How an operand's elements are arranged in memory. Convolution and attention add their own maps beside these.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LoadMap {
-    /// Whether consecutive k are neighbours: A stored `[m, k]`, B stored `[n, k]`. Otherwise A is stored
-    /// `[k, m]` and B `[k, n]`.
-    pub k_inner: bool,
-    /// Whether every batch has its own matrix, or all share one.
-    pub batched: bool,
-}
-
-/// Extents and access maps.
+/// Extents. A is seen as `[batch, m, k]` and B as `[batch, k, n]`; how they are in memory is their views' business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ContractionSpec {
     /// Independent products.
@@ -61,10 +51,6 @@ pub struct ContractionSpec {
     pub n: usize,
     /// Terms of each sum.
     pub k: usize,
-    /// How A is read.
-    pub a: LoadMap,
-    /// How B is read.
-    pub b: LoadMap,
 }
 
 /// A contraction with an elementwise epilogue.
@@ -72,12 +58,12 @@ pub struct ContractionSpec {
 /// Operands: A, B, then the epilogue's further operands; the epilogue's input 0 is the sum.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Contraction {
-    /// Extents and access maps.
+    /// Extents.
     pub spec: ContractionSpec,
     /// What is stored, in terms of the sum and further operands.
     pub epilogue: Program,
     /// The result's shape: `[..., m, n]`.
     pub shape: Shape,
-    /// Whether a last result `[n]` holds Σₖ B[k, n]: only for one batch and B stored `[k, n]`.
+    /// Whether a last result `[n]` holds Σₖ B[k, n]: only for one batch.
     pub b_sums: bool,
 }

@@ -1,6 +1,6 @@
 //! The invariants that hold after every pass.
 
-use super::{Class, Graph, Leaf, full};
+use super::{Class, Graph, Leaf, check_views, full, seen_by};
 use crate::error::{Error, Result};
 use std::collections::HashSet;
 
@@ -19,7 +19,12 @@ impl Graph {
             if let Some(v) = node.inputs.iter().find(|&&v| !exists(v, i)) {
                 return broken(i, format!("operand {v} does not precede it"));
             }
-            let types: Vec<_> = node.inputs.iter().map(|&v| self.ty(v)).collect();
+            if node.views.len() != node.inputs.len() {
+                return broken(i, format!("{} views of its operands", node.views.len()));
+            }
+            let own: Vec<_> = node.inputs.iter().map(|&v| self.ty(v)).collect();
+            let seen = seen_by(&own, &node.views);
+            let types: Vec<_> = seen.iter().map(AsRef::as_ref).collect();
             full(
                 &format!("{} {}", node.op.name(), node.op.attrs()),
                 &node.outputs.iter().collect::<Vec<_>>(),
@@ -28,6 +33,7 @@ impl Graph {
                 scan.body.graph().verify(stage)?;
             }
             let inferred = node.op.infer(&types)?;
+            check_views(node.op.as_ref(), &own, &types, &node.views)?;
             if inferred != node.outputs {
                 return broken(i, format!("types {:?}, its op infers {inferred:?}", node.outputs));
             }

@@ -96,6 +96,7 @@ impl Op for ColumnSums {
         let part = (TensorType::f32([chunks, cols]), Source::Buffer);
         let join = LowerContext {
             inputs: vec![part; count],
+            views: vec![None; count],
             outputs: cx.outputs.clone(),
             in_place: vec![None; count],
             caps: cx.caps,

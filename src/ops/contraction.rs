@@ -1,15 +1,30 @@
-//! The contraction: C[b,m,n] = f(Σₖ A[b,m,k] B[b,k,n]). One op serves every matrix product, in every
-//! transposition, with any elementwise epilogue f.
+//! The contraction: C[b,m,n] = f(Σₖ A[b,m,k] B[b,k,n]). One op serves every matrix product, over any views of its
+//! operands, with any elementwise epilogue f.
 
-pub use crate::graph::{Contraction, ContractionSpec, LoadMap};
+pub use crate::graph::{Contraction, ContractionSpec};
 
+use super::contraction_load::Loads;
 use super::contraction_lower::lower_contraction;
 use super::layout::Layout;
 use super::program::Program;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Axis, Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
+
+impl ContractionSpec {
+    /// The axes of A.
+    #[must_use]
+    pub const fn a(&self) -> [usize; 3] {
+        [self.batch, self.m, self.k]
+    }
+
+    /// The axes of B.
+    #[must_use]
+    pub const fn b(&self) -> [usize; 3] {
+        [self.batch, self.k, self.n]
+    }
+}
 
 impl Contraction {
     /// A contraction that stores its sums.
@@ -26,9 +41,25 @@ impl Contraction {
         let rank = self.shape.rank();
         let dims = self.shape.dims();
         let outer = &layout.strides[..rank - 2];
-        let even = outer.windows(2).zip(&dims[1..]).all(|(s, &d)| s[0] == s[1] * d);
+        let even = outer.windows(2).zip(&dims[1..]).all(|(s, &d)| s[0] == s[1] * d as isize);
         let batch = outer.last().copied().unwrap_or(0);
-        even.then(|| [batch, layout.strides[rank - 2], layout.strides[rank - 1]])
+        even.then(|| {
+            [batch, layout.strides[rank - 2], layout.strides[rank - 1]].map(|s| s as usize)
+        })
+    }
+
+    /// As [`Contraction::epilogue_strides`], for an operand that is read through a view.
+    #[must_use]
+    pub fn epilogue_walk(&self, view: &View) -> Option<[usize; 3]> {
+        let ContractionSpec { batch, m, n, .. } = self.spec;
+        let groups = view.spread(&self.shape)?.groups(&[batch, m, n])?;
+        let stride = |axes: &Vec<Axis>| match axes.as_slice() {
+            [] => Some(0),
+            [axis] => usize::try_from(axis.stride).ok(),
+            _ => None,
+        };
+        let strides = groups.iter().map(stride).collect::<Option<Vec<_>>>()?;
+        <[usize; 3]>::try_from(strides).ok().filter(|_| view.guards().is_empty())
     }
 }
 
@@ -39,25 +70,13 @@ impl Op for Contraction {
 
     fn attrs(&self) -> String {
         let s = &self.spec;
-        let form = format!(
-            "{}{}",
-            if s.a.k_inner { "A" } else { "Aᵀ" },
-            if s.b.k_inner { "Bᵀ" } else { "B" }
-        );
-        let batch = match (s.batch, s.a.batched, s.b.batched) {
-            (1, ..) => String::new(),
-            (b, x, y) => format!(
-                " batch {b}{}{}",
-                if x { "" } else { " shared A" },
-                if y { "" } else { " shared B" }
-            ),
-        };
+        let batch = if s.batch == 1 { String::new() } else { format!(" batch {}", s.batch) };
         let epilogue = match self.epilogue.instrs.is_empty() {
             true => String::new(),
             false => format!("; {}", self.epilogue),
         };
         let sums = if self.b_sums { "; column sums of B" } else { "" };
-        format!("{form} {}x{}x{}{batch}{epilogue}{sums}", s.m, s.n, s.k)
+        format!("{}x{}x{}{batch}{epilogue}{sums}", s.m, s.n, s.k)
     }
 
     fn class(&self) -> Class<'_> {
@@ -84,17 +103,15 @@ impl Op for Contraction {
             let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
             return Err(Error::dtype("matmul", &dtypes, "operands are f32"));
         }
-        let count =
-            |map: LoadMap, lines: usize| if map.batched { s.batch } else { 1 } * lines * s.k;
         let dims = self.shape.dims();
-        let fits = inputs[0].shape.len() == count(s.a, s.m)
-            && inputs[1].shape.len() == count(s.b, s.n)
+        let fits = inputs[0].shape.dims() == s.a()
+            && inputs[1].shape.dims() == s.b()
             && dims.len() >= 2
             && dims[dims.len() - 2..] == [s.m, s.n]
             && self.shape.len() == s.batch * s.m * s.n
-            && (!self.b_sums || s.batch == 1 && !s.b.k_inner)
+            && (!self.b_sums || s.batch == 1)
             && inputs.len() == self.epilogue.inputs + 1
-            && inputs[2..].iter().all(|t| self.epilogue_strides(&t.shape).is_some());
+            && inputs[2..].iter().all(|t| t.shape.broadcast_strides(&self.shape).is_some());
         if !fits {
             let shapes: Vec<&Shape> = inputs.iter().map(|t| &t.shape).collect();
             return Err(Error::shape("matmul", &shapes, format!("expected {}", self.attrs())));
@@ -110,55 +127,61 @@ impl Op for Contraction {
         &self,
         graph: &mut Graph,
         inputs: &[Value],
-        _outputs: &[Value],
+        outputs: &[Value],
         upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        self.vjp_for(graph, inputs, outputs, upstream, &[true; 2])
+    }
+
+    fn vjp_for(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+        needed: &[bool],
     ) -> Result<Vec<Option<Value>>> {
         let Some(dc) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
         if !self.epilogue.instrs.is_empty() || self.b_sums {
             return Err(Error::internal("autodiff", "runs before fusion, on plain contractions"));
         }
-        let ContractionSpec { batch, m, n, k, a, b } = self.spec;
-        // dC is [b, m, n] in memory.
-        let dc_map = |k_inner: bool| LoadMap { k_inner, batched: true };
-        let flip = |map: LoadMap| LoadMap { k_inner: !map.k_inner, ..map };
+        let s = self.spec;
+        let node = graph.node(outputs[0]);
+        let views: Vec<View> = (node.views[..2].iter().zip([s.a(), s.b()]))
+            .map(|(view, seen)| view.clone().unwrap_or_else(|| View::whole(seen)))
+            .collect();
+        let turned = |view: &View, extents: [usize; 3]| {
+            let turned = view.transposed(extents);
+            turned.ok_or_else(|| Error::internal("matmul", format!("{view} is not transposed")))
+        };
+        let (a, b, c) = (&views[0], &views[1], &View::whole([s.batch, s.m, s.n]));
+        let (at, bt) = (&turned(a, s.a())?, &turned(b, s.b())?);
+        let ct = &turned(c, [s.batch, s.m, s.n])?;
+        let along = |input: usize, view: &View| {
+            self.layout(input, view).is_some_and(|layout| layout.along_terms())
+        };
+        let (x, y) = (inputs[0], inputs[1]);
         // Each gradient is computed in the memory order of its operand, so none is transposed.
-        let (da_spec, da_args) = if a.k_inner {
-            let spec = ContractionSpec { batch, m, n: k, k: n, a: dc_map(true), b: flip(b) };
-            (spec, [dc, inputs[1]])
-        } else {
-            let spec = ContractionSpec { batch, m: k, n: m, k: n, a: flip(b), b: dc_map(true) };
-            (spec, [inputs[1], dc])
+        let da = match along(0, a) {
+            _ if !needed[0] => None,
+            true => Some(gradient(graph, [(dc, c), (y, bt)], a, x)?),
+            false => Some(gradient(graph, [(y, b), (dc, ct)], at, x)?),
         };
-        let (db_spec, db_args) = if b.k_inner {
-            let spec = ContractionSpec { batch, m: n, n: k, k: m, a: dc_map(false), b: flip(a) };
-            (spec, [dc, inputs[0]])
-        } else {
-            let spec = ContractionSpec { batch, m: k, n, k: m, a: flip(a), b: dc_map(false) };
-            (spec, [inputs[0], dc])
+        let db = match along(1, b) {
+            _ if !needed[1] => None,
+            true => Some(gradient(graph, [(dc, ct), (x, a)], bt, y)?),
+            false => Some(gradient(graph, [(x, at), (dc, c)], b, y)?),
         };
-        let mut gradient = |spec: ContractionSpec, args: [Value; 2], map: LoadMap, of: Value| {
-            let shape = match batch {
-                1 => Shape::from([spec.m, spec.n]),
-                _ => Shape::from([batch, spec.m, spec.n]),
-            };
-            let mut d = graph.push(Arc::new(Self::plain(spec, shape)), &args)?;
-            if !map.batched && batch > 1 {
-                d = graph.sum(d, &[0], false)?;
-            }
-            let shape = graph.shape(of).clone();
-            graph.reshape(d, shape).map(Some)
-        };
-        Ok(vec![
-            gradient(da_spec, da_args, a, inputs[0])?,
-            gradient(db_spec, db_args, b, inputs[1])?,
-        ])
+        Ok(vec![da, db])
     }
 
     /// A product of two operands whose lines are rows: aᵀ · b.
-    fn sums_rows(&self) -> bool {
-        let ContractionSpec { batch, a, b, .. } = self.spec;
+    fn sums_rows(&self, views: &[Option<View>]) -> bool {
         let plain = self.epilogue.instrs.is_empty() && !self.b_sums;
-        plain && batch == 1 && !a.k_inner && !b.k_inner
+        let turned = View::strided(self.spec.a(), 0, &[0, 1, self.spec.m as isize]);
+        let rows =
+            views[0].as_ref() == Some(&turned) && views[1].as_ref().is_none_or(View::is_whole);
+        plain && self.spec.batch == 1 && rows
     }
 
     fn sum_of_runs(&self, graph: &mut Graph, operands: &[Value]) -> Result<Value> {
@@ -174,6 +197,68 @@ impl Op for Contraction {
 
     fn takes_uniform(&self, input: usize) -> bool {
         input >= 2
+    }
+
+    fn takes_view(&self, _inputs: &[&TensorType], input: usize, view: &View) -> bool {
+        match input {
+            0 | 1 => self.layout(input, view).is_some(),
+            _ => self.epilogue_walk(view).is_some(),
+        }
+    }
+
+    fn gains_by_view(&self, _inputs: &[&TensorType], input: usize, view: &View) -> bool {
+        input >= 2 || self.layout(input, view).is_some_and(|layout| layout.is_fast())
+    }
+}
+
+/// A gradient of a product, itself a product of two operands, for the operand `of` that is read through `view`.
+fn gradient(
+    graph: &mut Graph,
+    [a, b]: [(Value, &View); 2],
+    view: &View,
+    of: Value,
+) -> Result<Value> {
+    let [batch, m, k] = three_axes(a.1)?;
+    let [_, _, n] = three_axes(b.1)?;
+    let views = [(a.0, a.1.clone()), (b.0, b.1.clone())];
+    let (spec, flat) = (ContractionSpec { batch, m, n, k }, flat([batch, m, n]));
+    let mut d = graph.contraction(spec, flat, views)?;
+    let shape = graph.shape(of).clone();
+    let one = View::whole([m, n]);
+    if batch > 1 && one.spread(&[batch, m, n].into()).is_some_and(|v| v.same_walk(view)) {
+        // What all batches share gets the sum of their gradients.
+        d = graph.sum(d, &[0], false)?;
+    } else if !view.is_whole() || view.shape().len() != shape.len() {
+        return Err(Error::NotDifferentiable {
+            op: "matmul".into(),
+            layer: String::new(),
+            detail: format!(
+                "an operand {shape} is read as {view}; use slice, transpose and reshape, which have gradients"
+            ),
+        });
+    }
+    graph.reshape(d, shape)
+}
+
+/// The shape of a product: `[m, n]` if there is one batch, so that functions of a matrix follow it directly.
+fn flat([batch, m, n]: [usize; 3]) -> Shape {
+    if batch == 1 { [m, n].into() } else { [batch, m, n].into() }
+}
+
+/// The extents of the view of an operand.
+fn three_axes(view: &View) -> Result<[usize; 3]> {
+    let axes = <[usize; 3]>::try_from(view.shape().dims());
+    let detail = "views of operands are [batch, m, k] and [batch, k, n]";
+    axes.map_err(|_| Error::shape("matmul", &[view.shape()], detail))
+}
+
+impl Contraction {
+    /// The layout of A (0) or B (1) if it is read through `view`.
+    pub(super) fn layout(&self, input: usize, view: &View) -> Option<Loads> {
+        match input {
+            0 => Loads::of_a(view, self.spec.a()),
+            _ => Loads::of_b(view, self.spec.b()),
+        }
     }
 }
 
@@ -200,6 +285,9 @@ impl Graph {
                 "both operands need at least two axes; reshape a vector to [1, k] or [k, 1]",
             );
         }
+        if sa.is_empty() || sb.is_empty() {
+            return fail("an extent is zero; every extent is 1 or more");
+        }
         let (da, db) = (sa.dims(), sb.dims());
         let swap = |d: &[usize], t: bool| {
             let (rows, columns) = (d[d.len() - 2], d[d.len() - 1]);
@@ -219,17 +307,68 @@ impl Graph {
         let batch: usize = lead_a.iter().product();
         // If all batches share one matrix, their rows are one larger product.
         let (batch, m) = if shared_b && !trans_a { (1, batch * m) } else { (batch, m) };
-        let spec = ContractionSpec {
-            batch,
-            m,
-            n,
-            k,
-            a: LoadMap { k_inner: !trans_a, batched: true },
-            b: LoadMap { k_inner: trans_b, batched: !shared_b },
+        let turned = |stored: [usize; 3], trans: bool| match trans {
+            true => View::whole(stored).transposed(stored),
+            false => Some(View::whole(stored)),
         };
-        let flat = if batch == 1 { Shape::from([m, n]) } else { Shape::from(shape.clone()) };
-        let product = self.push(Arc::new(Contraction::plain(spec, flat)), &[a, b])?;
+        let view_a = turned(if trans_a { [batch, k, m] } else { [batch, m, k] }, trans_a);
+        let view_b = turned(if trans_b { [1, n, k] } else { [1, k, n] }, trans_b);
+        let per_batch = turned(if trans_b { [batch, n, k] } else { [batch, k, n] }, trans_b);
+        let view_b = match shared_b {
+            true => view_b.and_then(|view| view.spread(&Shape::from([batch, k, n]))),
+            false => per_batch,
+        };
+        let (Some(view_a), Some(view_b)) = (view_a, view_b) else {
+            return Err(Error::internal("matmul", "its operands have no views"));
+        };
+        let flat = if batch == 1 { [m, n].into() } else { Shape::from(shape.clone()) };
+        let spec = ContractionSpec { batch, m, n, k };
+        let product = self.contraction(spec, flat, [(a, view_a), (b, view_b)])?;
         self.reshape(product, shape)
+    }
+
+    /// The product C[b,m,n] = Σₖ A[b,m,k] B[b,k,n] over views `[b, m, k]` and `[b, k, n]` of the operands, without a
+    /// copy of either. The result is `[b, m, n]`. Gradients flow into operands that the views show whole.
+    ///
+    /// ```
+    /// use wgrad::graph::{Axis, Graph, Guard, View};
+    /// use wgrad::tensor::DType;
+    ///
+    /// // A convolution of 100 samples with 8 taps of distance 1 and padding 3: rows are positions, terms are taps.
+    /// let mut graph = Graph::new();
+    /// let signal = graph.input("signal", [100], DType::F32);
+    /// let filters = graph.input("filters", [8, 4], DType::F32);
+    /// let axis = |extent| Axis { extent, stride: 0, steps: vec![1] };
+    /// let inside = Guard { first: -3, extent: 100, stride: 1 };
+    /// let patches = View::new([1, 99, 8], 0, [axis(99), axis(8)], vec![inside]);
+    /// let y = graph.contract_views((signal, patches), (filters, View::whole([1, 8, 4])))?;
+    /// assert_eq!(graph.shape(y).dims(), [1, 99, 4]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the views do not fit each other or their operands; [`Error::DType`] for operands that are
+    /// not f32.
+    pub fn contract_views(&mut self, a: (Value, View), b: (Value, View)) -> Result<Value> {
+        self.check("matmul", &[a.0, b.0])?;
+        let ([batch, m, k], [batch_b, k_b, n]) = (three_axes(&a.1)?, three_axes(&b.1)?);
+        if batch != batch_b || k != k_b {
+            let detail = "views of operands are [batch, m, k] and [batch, k, n]";
+            return Err(Error::shape("matmul", &[a.1.shape(), b.1.shape()], detail));
+        }
+        let (spec, flat) = (ContractionSpec { batch, m, n, k }, flat([batch, m, n]));
+        let product = self.contraction(spec, flat, [a, b])?;
+        self.reshape(product, [batch, m, n])
+    }
+
+    fn contraction(
+        &mut self,
+        spec: ContractionSpec,
+        shape: Shape,
+        [(a, view_a), (b, view_b)]: [(Value, View); 2],
+    ) -> Result<Value> {
+        let (op, views) = (Contraction::plain(spec, shape), vec![Some(view_a), Some(view_b)]);
+        Ok(self.push_viewed(Arc::new(op), &[a, b], views)?[0])
     }
 
     /// `a · b`; see [`Graph::matmul_form`].

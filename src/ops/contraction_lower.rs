@@ -56,9 +56,9 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
     to_u32(op.shape.len() * chunks.count)?;
     if chunks.count == 1 {
         let code = StoreCode::epilogue(op, cx, vec![Bind::Input(0), Bind::Input(1)])?;
-        return Ok(product(op, cx.caps, tile, chunks, &code)?.into());
+        return Ok(product(op, cx, tile, chunks, code)?.into());
     }
-    let first = product(op, cx.caps, tile, chunks, &StoreCode::chunks(op))?;
+    let first = product(op, cx, tile, chunks, StoreCode::chunks(op))?;
     let mut scratch = vec![(op.shape.len() * chunks.count * 4) as u64];
     if op.b_sums {
         scratch.push((s.n * chunks.count * 4) as u64);
@@ -71,24 +71,28 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
 /// The kernel that multiplies.
 fn product(
     op: &Contraction,
-    caps: &DeviceCaps,
+    cx: &LowerContext<'_>,
     tile: MatmulTile,
     chunks: Chunks,
-    code: &StoreCode,
+    mut code: StoreCode,
 ) -> Result<KernelCall> {
-    let s = &op.spec;
-    let (a_ld, b_ld) = (if s.a.k_inner { s.k } else { s.m }, if s.b.k_inner { s.k } else { s.n });
-    let stride = |batched: bool, len: usize| if batched { to_u32(len) } else { Ok(0) };
+    let (s, caps) = (&op.spec, cx.caps);
+    let loads = |input: usize| {
+        let view = cx.view(input);
+        let loads = op.layout(input, &view);
+        loads.ok_or_else(|| Error::internal("matmul", format!("no kernel reads {view}")))
+    };
+    let (a, b) = (loads(0)?, loads(1)?);
     let tiles_m = s.m.div_ceil(tile.rows as usize);
     let tiles_n = s.n.div_ceil(tile.columns as usize);
     let params = MatmulParams {
         m: to_u32(s.m)?,
         n: to_u32(s.n)?,
         k: to_u32(s.k)?,
-        a_ld: a_ld as u32,
-        b_ld: b_ld as u32,
-        a_batch: stride(s.a.batched, s.m * s.k)?,
-        b_batch: stride(s.b.batched, s.k * s.n)?,
+        a_ld: to_u32(a.ld())?,
+        b_ld: to_u32(b.ld())?,
+        a_batch: to_u32(a.batch_stride())?,
+        b_batch: to_u32(b.batch_stride())?,
         tiles_n: tiles_n as u32,
         tiles_m: tiles_m as u32,
         batch: to_u32(s.batch)?,
@@ -97,13 +101,9 @@ fn product(
     };
     let mut grid = grid("matmul", (tiles_m * tiles_n) as u64, caps)?;
     grid[2] = (s.batch * chunks.count) as u32;
-    let mut defines: Vec<(&'static str, Define)> = vec![
-        ("WIDE", caps.wide_words.into()),
-        ("A_KIN", s.a.k_inner.into()),
-        ("B_KIN", s.b.k_inner.into()),
-        ("VEC_A", a_ld.is_multiple_of(4).into()),
-        ("VEC_B", b_ld.is_multiple_of(4).into()),
-    ];
+    let mut defines: Vec<(&'static str, Define)> = vec![("WIDE", caps.wide_words.into())];
+    defines.extend(a.defines(true, tile.k_step(), &mut code.words));
+    defines.extend(b.defines(false, tile.k_step(), &mut code.words));
     defines.extend(code.defines(op));
     let template = match tile.family {
         MatmulFamily::Broadcast => {
@@ -133,9 +133,9 @@ fn product(
     Ok(KernelCall {
         template,
         defines,
-        binds: code.binds.clone(),
         params: params.with_words(&code.words.padded()),
         step: code.step,
+        binds: code.binds,
         grid,
         flops: 2 * (s.batch * s.m * s.n * s.k) as u64,
     })

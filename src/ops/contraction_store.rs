@@ -1,10 +1,11 @@
 //! What a matrix-product kernel does with its sums: the epilogue and its stores, as WGSL.
 
 use super::contraction::Contraction;
+use super::layout::word;
 use super::map::numbered;
 use super::program::{Words, step_operand};
 use crate::error::{Error, Result};
-use crate::graph::LowerContext;
+use crate::graph::{LowerContext, View};
 use crate::kernels::{Access, Bind, Define, Source};
 use std::fmt::Write;
 
@@ -111,16 +112,26 @@ impl StoreCode {
             }
             Source::Buffer => {}
         }
-        let strides = op.epilogue_strides(&ty.shape).ok_or_else(|| {
+        let view = cx.views[j].as_ref();
+        let strides = match view {
+            Some(view) => op.epilogue_walk(view),
+            None => op.epilogue_strides(&ty.shape),
+        };
+        let strides = strides.ok_or_else(|| {
             Error::shape("matmul", &[&ty.shape, &op.shape], "the epilogue cannot read it")
         })?;
+        let offset = view.map_or(0, View::offset);
         let [sb, sr, sc] = strides.map(|s| self.words.push(s as u32));
         let vector = op.spec.n.is_multiple_of(4)
             && strides[2] == 1
+            && offset % 4 == 0
             && strides[..2].iter().all(|s| s % 4 == 0);
         let element = if vector { "Quad" } else { "f32" };
         self.declare(&format!("in{j}"), element, Bind::Input(j));
-        let base = format!("batch * {sb} + row * {sr}");
+        let mut base = format!("batch * {sb} + row * {sr}");
+        if offset != 0 {
+            base = format!("{} + {base}", self.words.push(word(offset)));
+        }
         let column = |c: u32| format!("in{j}[{base} + min(col + {c}u, len.y - 1u) * {sc}]");
         Ok(match (vector, strides[2]) {
             (true, _) => format!("from_quad(in{j}[({base} + col) / 4u])"),

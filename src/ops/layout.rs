@@ -1,17 +1,22 @@
 //! How an operand is read: contiguous, or through strides.
 
+use super::program::Words;
 use crate::error::{Error, Result};
+use crate::graph::{Axis, View};
 use crate::tensor::Shape;
+use std::fmt::Write;
 
 /// Strides of an operand along the axes of a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// First element.
-    pub offset: usize,
-    /// Elements per step along each axis of the result; 0 repeats.
-    pub strides: Vec<usize>,
+    pub offset: isize,
+    /// Elements per step along each axis; 0 repeats.
+    pub strides: Vec<isize>,
     /// Whether element i of the result reads element i.
     pub full: bool,
+    /// Extents of the axes of a view; `None` if the axes are those of the result.
+    pub own: Option<Vec<usize>>,
 }
 
 impl Layout {
@@ -20,28 +25,48 @@ impl Layout {
         let strides = from
             .broadcast_strides(to)
             .ok_or_else(|| Error::shape("broadcast", &[from, to], "the extents differ"))?;
-        Ok(Self { offset: 0, strides, full: from.len() == to.len() })
+        let strides = strides.into_iter().map(|s| s as isize).collect();
+        Ok(Self { offset: 0, strides, full: from.len() == to.len(), own: None })
     }
 
     /// An operand read through strides over `to`.
     pub(super) fn strided(strides: &[usize], offset: usize, to: &Shape) -> Self {
-        Self { offset, strides: strides.to_vec(), full: offset == 0 && strides == to.strides() }
+        let full = offset == 0 && strides == to.strides();
+        let strides = strides.iter().map(|&s| s as isize).collect();
+        Self { offset: offset as isize, strides, full, own: None }
+    }
+
+    /// An operand that is seen through a view and broadcast to `to`.
+    pub(super) fn viewed(view: &View, to: &Shape) -> Result<Self> {
+        let spread = view.spread(to).ok_or_else(|| {
+            Error::shape("broadcast", &[view.shape(), to], format!("no view of {view} repeats it"))
+        })?;
+        let axes: Vec<(usize, isize)> =
+            spread.axes().iter().map(|a| (a.extent, a.stride)).collect();
+        let (mut extents, mut strides): (Vec<usize>, Vec<isize>) = axes.into_iter().unzip();
+        if extents.is_empty() {
+            (extents, strides) = (vec![1], vec![0]);
+        }
+        let full = spread.is_whole();
+        Ok(Self { offset: spread.offset(), strides, full, own: Some(extents) })
     }
 
     /// Drops axes of extent 1 and merges neighbours that every strided operand walks evenly. Returns the
-    /// merged extents and each layout over them.
+    /// merged extents and each layout over them. Views have other axes and stay as they are.
     pub(super) fn collapse(shape: &Shape, layouts: &[Self]) -> (Vec<usize>, Vec<Self>) {
         let mut axes: Vec<usize> = Vec::new();
-        let mut strides: Vec<Vec<usize>> = vec![Vec::new(); layouts.len()];
+        let mut strides: Vec<Vec<isize>> = vec![Vec::new(); layouts.len()];
         for (axis, &extent) in shape.dims().iter().enumerate() {
             if extent == 1 {
                 continue;
             }
             let merges = axes.last().is_some()
                 && layouts.iter().zip(&strides).all(|(layout, done)| {
-                    layout.full || done.last() == Some(&(layout.strides[axis] * extent))
+                    let even = || done.last() == Some(&(layout.strides[axis] * extent as isize));
+                    layout.full || layout.own.is_some() || even()
                 });
-            for (layout, done) in layouts.iter().zip(&mut strides) {
+            let shared = layouts.iter().zip(&mut strides).filter(|(l, _)| l.own.is_none());
+            for (layout, done) in shared {
                 if merges {
                     done.pop();
                 }
@@ -59,7 +84,10 @@ impl Layout {
         let layouts = layouts
             .iter()
             .zip(strides)
-            .map(|(l, strides)| Self { offset: l.offset, strides, full: l.full })
+            .map(|(l, strides)| match l.own {
+                Some(_) => l.clone(),
+                None => Self { strides, ..l.clone() },
+            })
             .collect();
         (axes, layouts)
     }
@@ -67,14 +95,60 @@ impl Layout {
     /// Whether every vector of four consecutive inner elements starts at a multiple of four.
     pub(super) fn vector_aligned(&self) -> bool {
         let outer = &self.strides[..self.strides.len().saturating_sub(1)];
-        self.offset.is_multiple_of(4) && outer.iter().all(|s| s.is_multiple_of(4))
+        self.offset % 4 == 0 && outer.iter().all(|s| s % 4 == 0)
     }
 
-    /// Whether the shader binds the operand as scalars.
-    pub(super) fn scalar_binding(&self, whole_vectors: bool) -> bool {
-        let vectors = whole_vectors && self.strides.last() == Some(&1) && self.vector_aligned();
+    /// Extents of the axes that the operand is read along, given those of the result.
+    pub(super) fn axes<'a>(&'a self, of_result: &'a [usize]) -> &'a [usize] {
+        self.own.as_deref().unwrap_or(of_result)
+    }
+
+    /// Whether the shader binds the operand as scalars; `axes` are those of the result.
+    pub(super) fn scalar_binding(&self, axes: &[usize]) -> bool {
+        let vectors = whole_vectors(self.axes(axes))
+            && self.strides.last() == Some(&1)
+            && self.vector_aligned();
         !self.full && !vectors
     }
+}
+
+/// Whether the innermost axis is whole vec4s.
+pub(super) fn whole_vectors(axes: &[usize]) -> bool {
+    axes.last().is_some_and(|d| d % 4 == 0)
+}
+
+/// A number of elements as a shader word: u32 arithmetic wraps, so that negative ones count down.
+pub(super) fn word(elements: isize) -> u32 {
+    elements as i32 as u32
+}
+
+/// Extents and strides of axes without guards.
+pub(super) fn strides_of(axes: &[Axis]) -> Vec<(usize, isize)> {
+    axes.iter().map(|a| (a.extent, a.stride)).collect()
+}
+
+/// The function `name(e: u32) -> u32`: the element at position `e` of a walk, in row-major order of its axes.
+pub(super) fn offset_function(
+    name: &str,
+    offset: isize,
+    axes: &[(usize, isize)],
+    words: &mut Words,
+) -> String {
+    let mut sum = words.push(word(offset));
+    let mut decode = String::new();
+    for (axis, &(extent, stride)) in axes.iter().enumerate().rev() {
+        let coordinate = if axis == 0 {
+            "rest".to_owned()
+        } else {
+            let extent = words.push(extent as u32);
+            let _ = writeln!(decode, "    let i{axis} = rest % {extent}; rest = rest / {extent};");
+            format!("i{axis}")
+        };
+        if stride != 0 {
+            let _ = write!(sum, " + {coordinate} * {}", words.push(word(stride)));
+        }
+    }
+    format!("fn {name}(e: u32) -> u32 {{\n    var rest = e;\n{decode}    return {sum};\n}}")
 }
 
 #[cfg(test)]

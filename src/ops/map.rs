@@ -3,11 +3,11 @@
 
 pub use crate::graph::Map;
 
-use super::layout::Layout;
+use super::layout::{Layout, offset_function, whole_vectors, word};
 use super::program::{Program, Words, step_operand};
 use super::table::{Applied, Derivative};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
 use crate::kernels::{Bind, KernelCall, MapParams, Source, grid};
 use crate::tensor::{DType, Shape};
 use std::fmt::Write;
@@ -118,12 +118,20 @@ impl Op for Map {
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
-        let layouts = cx.inputs.iter().map(|(ty, _)| Layout::broadcast(&ty.shape, &self.shape));
+        let layout = |((ty, _), view): (&(TensorType, Source), &Option<View>)| match view {
+            Some(view) => Layout::viewed(view, &self.shape),
+            None => Layout::broadcast(&ty.shape, &self.shape),
+        };
+        let layouts = cx.inputs.iter().zip(&cx.views).map(layout);
         lower_map(&self.program, &self.shape, &layouts.collect::<Result<Vec<_>>>()?, cx)
     }
 
     fn takes_uniform(&self, _input: usize) -> bool {
         true
+    }
+
+    fn takes_view(&self, _inputs: &[&TensorType], _input: usize, view: &View) -> bool {
+        view.guards().is_empty() && view.spread(&self.shape).is_some()
     }
 
     fn may_overwrite(&self, inputs: &[&TensorType], input: usize, _output: usize) -> bool {
@@ -150,7 +158,6 @@ pub(super) fn lower_map(
     let vec_len = len.div_ceil(4);
     let mut words = Words::default();
     let (axes, layouts) = Layout::collapse(shape, layouts);
-    let whole_vectors = axes.last().is_some_and(|d| d % 4 == 0);
     let mut code = MapCode::default();
     let mut binds = Vec::new();
     let mut inputs = vec![String::new(); program.inputs];
@@ -169,7 +176,7 @@ pub(super) fn lower_map(
             Source::Buffer => match cx.in_place.iter().position(|&p| p == Some(j)) {
                 Some(o) => format!("from_quad(out{o}[i])"),
                 None => {
-                    let scalar = layout.scalar_binding(whole_vectors);
+                    let scalar = layout.scalar_binding(&axes);
                     let element = match (ty.dtype, scalar) {
                         (DType::U32, true) => "u32",
                         (DType::U32, false) => "vec4<u32>",
@@ -178,7 +185,7 @@ pub(super) fn lower_map(
                     };
                     code.bind(binds.len(), &format!("in{j}"), "read", element);
                     binds.push(Bind::Input(j));
-                    let load = code.load(j, layout, &axes, whole_vectors, &mut words);
+                    let load = code.load(j, layout, &axes, &mut words);
                     match ty.dtype {
                         DType::U32 => {
                             load.replace("vec4<f32>", "vec4<u32>").replace("from_quad", "")
@@ -261,41 +268,20 @@ impl MapCode {
     }
 
     /// The expression that loads operand `j` for the four elements `e..e + 4`.
-    fn load(
-        &mut self,
-        j: usize,
-        layout: &Layout,
-        axes: &[usize],
-        whole_vectors: bool,
-        words: &mut Words,
-    ) -> String {
+    fn load(&mut self, j: usize, layout: &Layout, axes: &[usize], words: &mut Words) -> String {
         if layout.full {
             return format!("from_quad(in{j}[i])");
         }
         if layout.strides.iter().all(|&s| s == 0) {
-            return format!("vec4<f32>(in{j}[{}])", words.push(layout.offset as u32));
+            return format!("vec4<f32>(in{j}[{}])", words.push(word(layout.offset)));
         }
-        let mut sum = words.push(layout.offset as u32);
-        let mut decode = String::new();
-        for (axis, (&extent, &stride)) in axes.iter().zip(&layout.strides).enumerate().rev() {
-            let coordinate = if axis == 0 {
-                "rest".to_owned()
-            } else {
-                let extent = words.push(extent as u32);
-                let _ =
-                    writeln!(decode, "    let i{axis} = rest % {extent}; rest = rest / {extent};");
-                format!("i{axis}")
-            };
-            if stride != 0 {
-                let _ = write!(sum, " + {coordinate} * {}", words.push(stride as u32));
-            }
-        }
-        let _ = writeln!(
-            self.functions,
-            "fn at{j}(e: u32) -> u32 {{\n    var rest = e;\n{decode}    return {sum};\n}}"
-        );
+        let axes = layout.axes(axes);
+        let walk: Vec<(usize, isize)> =
+            axes.iter().copied().zip(layout.strides.iter().copied()).collect();
+        let function = offset_function(&format!("at{j}"), layout.offset, &walk, words);
+        let _ = writeln!(self.functions, "{function}");
         let inner = layout.strides.last().copied().unwrap_or(0);
-        match (whole_vectors, inner) {
+        match (whole_vectors(axes), inner) {
             (true, 0) => format!("vec4<f32>(in{j}[at{j}(e)])"),
             (true, 1) if layout.vector_aligned() => format!("from_quad(in{j}[at{j}(e) / 4u])"),
             _ => {

@@ -3,10 +3,12 @@
 pub use crate::graph::{Reduce, ReduceKind};
 
 use super::cumulative::Cumulative;
+use super::layout::{offset_function, strides_of, word};
 use super::map::to_u32;
+use super::program::Words;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, DeviceCaps, KernelCall, ReduceParams, grid};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
+use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, ReduceParams, grid};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
@@ -109,8 +111,8 @@ impl Op for Reduce {
         Ok(vec![Some(dx)])
     }
 
-    fn sums_rows(&self) -> bool {
-        self.kind == ReduceKind::Sum && self.first == 0
+    fn sums_rows(&self, views: &[Option<View>]) -> bool {
+        views[0].is_none() && self.kind == ReduceKind::Sum && self.first == 0
     }
 
     fn sum_of_runs(&self, graph: &mut Graph, operands: &[Value]) -> Result<Value> {
@@ -120,11 +122,15 @@ impl Op for Reduce {
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let dims = cx.inputs[0].0.shape.dims();
-        let product = |d: &[usize]| d.iter().product::<usize>();
-        let outer = product(&dims[..self.first]);
-        let inner = product(&dims[self.end..]);
-        let len = product(&dims[self.first..self.end]);
+        let [outer, len, inner] = self.extents(dims);
         to_u32(outer * len * inner)?;
+        let walk = match &cx.views[0] {
+            Some(view) if !view.is_whole() => Some(self.walk(dims, view).ok_or_else(|| {
+                Error::internal(self.name(), format!("does not read its operand as {view}"))
+            })?),
+            _ => None,
+        };
+        let walk = walk.as_ref();
         let scale = self.share(dims);
         let chunk = chunk_len(len, outer, inner, cx.caps);
         let chunks = len.div_ceil(chunk);
@@ -134,20 +140,34 @@ impl Op for Reduce {
                 [outer, len, inner],
                 len,
                 scale,
-                Bind::Input(0),
+                (Bind::Input(0), walk),
                 Bind::Output(0),
             )?;
             return Ok(call.into());
         }
         let (to, from) = (Bind::ScratchWrite(0), Bind::ScratchRead(0));
-        let first = self.call(cx.caps, [outer, len, inner], chunk, 1.0, Bind::Input(0), to)?;
-        let second =
-            self.call(cx.caps, [outer, chunks, inner], chunks, scale, from, Bind::Output(0))?;
+        let operand = (Bind::Input(0), walk);
+        let first = self.call(cx.caps, [outer, len, inner], chunk, 1.0, operand, to)?;
+        let (extents, from) = ([outer, chunks, inner], (from, None));
+        let second = self.call(cx.caps, extents, chunks, scale, from, Bind::Output(0))?;
         Ok(Lowered {
             calls: vec![first, second],
             scratch: vec![(outer * chunks * inner * 4) as u64],
         })
     }
+
+    fn takes_view(&self, inputs: &[&TensorType], _input: usize, view: &View) -> bool {
+        self.end <= inputs[0].shape.rank() && self.walk(inputs[0].shape.dims(), view).is_some()
+    }
+}
+
+/// How a view is walked: to the first element of each sum, and along it.
+struct Walk {
+    offset: isize,
+    /// Extents and strides of the axes that stay.
+    kept: Vec<(usize, isize)>,
+    /// Elements from one term to the next.
+    step: isize,
 }
 
 /// Elements that one workgroup (rows) or invocation (columns) reduces. Few long reductions are cut into
@@ -167,6 +187,26 @@ fn chunk_len(len: usize, outer: usize, inner: usize, caps: &DeviceCaps) -> usize
 }
 
 impl Reduce {
+    /// Elements before, along and after the axes that are reduced.
+    fn extents(&self, dims: &[usize]) -> [usize; 3] {
+        [&dims[..self.first], &dims[self.first..self.end], &dims[self.end..]]
+            .map(|d| d.iter().product())
+    }
+
+    /// How a view of a tensor of these extents is walked; `None` if the terms of a sum are not evenly apart.
+    fn walk(&self, dims: &[usize], view: &View) -> Option<Walk> {
+        let [outer, len, inner] = self.extents(dims);
+        let groups = view.groups(&[outer, len, inner])?;
+        let [before, terms, after] = <[_; 3]>::try_from(groups).ok()?;
+        let step = match terms.as_slice() {
+            [] => 0,
+            [axis] => axis.stride,
+            _ => return None,
+        };
+        let kept = [strides_of(&before), strides_of(&after)].concat();
+        view.guards().is_empty().then(|| Walk { offset: view.offset(), kept, step })
+    }
+
     /// What the reduction is multiplied by, last.
     fn share(&self, dims: &[usize]) -> f32 {
         match self.kind {
@@ -182,7 +222,7 @@ impl Reduce {
         [outer, len, inner]: [usize; 3],
         chunk: usize,
         scale: f32,
-        from: Bind,
+        (from, walk): (Bind, Option<&Walk>),
         to: Bind,
     ) -> Result<KernelCall> {
         let chunks = len.div_ceil(chunk);
@@ -207,15 +247,26 @@ impl Reduce {
         } else {
             ("reduce/columns", 64, (outer * chunks * inner).div_ceil(64) as u64)
         };
+        let mut words = Words::default();
+        let mut defines: Vec<(&'static str, Define)> = vec![
+            ("WG", lanes.into()),
+            ("SUBGROUP", caps.one_subgroup(lanes).into()),
+            ("KIND", kind.into()),
+            ("VIEW", walk.is_some().into()),
+        ];
+        if let Some(walk) = walk {
+            let step = words.push(word(walk.step));
+            let lines = offset_function("line_at", walk.offset, &walk.kept, &mut words);
+            let count = words.vec4s();
+            defines.extend([("LINES", lines.into()), ("TERM", step.into())]);
+            defines.push(("WORDS", count.into()));
+        }
+        let words = walk.map_or(vec![], |_| words.padded());
         Ok(KernelCall {
             template,
-            defines: vec![
-                ("WG", lanes.into()),
-                ("SUBGROUP", caps.one_subgroup(lanes).into()),
-                ("KIND", kind.into()),
-            ],
+            defines,
             binds: vec![from, to],
-            params: params.with_words(&[]),
+            params: params.with_words(&words),
             step: false,
             grid: grid(&self.name(), workgroups, caps)?,
             flops: (outer * len * inner) as u64,

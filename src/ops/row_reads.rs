@@ -282,8 +282,10 @@ impl RowCode {
 }
 
 /// Axes and strides without extents of 1, neighbours merged.
-fn collapsed(dims: &[usize], strides: &[usize]) -> (Vec<usize>, Vec<usize>) {
-    let layout = Layout { offset: 0, strides: strides.to_vec(), full: false };
+fn collapsed(dims: &[usize], strides: &[isize]) -> (Vec<usize>, Vec<usize>) {
+    let layout = Layout { offset: 0, strides: strides.to_vec(), full: false, own: None };
     let (axes, layouts) = Layout::collapse(&Shape::from(dims), &[layout]);
-    (axes, layouts.into_iter().flat_map(|l| l.strides).collect())
+    // What is broadcast walks forwards.
+    let strides = layouts.into_iter().flat_map(|l| l.strides);
+    (axes, strides.map(isize::unsigned_abs).collect())
 }

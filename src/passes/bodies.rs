@@ -22,7 +22,8 @@ pub(super) fn everywhere(graph: &Graph, pass: Pass<'_>) -> Result<Graph> {
                 let body = everywhere(scan.body.graph(), pass)?;
                 let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
                 let op = Arc::new(scan.with_body(body));
-                let values = rewrite.to.push_node(op, &inputs, node.layer.clone())?;
+                let values =
+                    rewrite.to.push_node(op, &inputs, node.views.clone(), node.layer.clone())?;
                 rewrite.set(i, values);
             }
         }

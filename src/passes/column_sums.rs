@@ -3,7 +3,7 @@
 
 use super::rewrite::Rewrite;
 use crate::error::Result;
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, Value, View};
 use crate::ops::{Contraction, ReduceKind};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -30,7 +30,8 @@ pub(super) fn column_sums(graph: &Graph, max_buffers: usize) -> Result<Graph> {
                 let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
                 let Some(op) = node.op.class().contraction() else { continue };
                 let op = Contraction { b_sums: true, ..op.clone() };
-                let mut values = rewrite.to.push_node(Arc::new(op), &inputs, node.layer.clone())?;
+                let (views, layer) = (node.views.clone(), node.layer.clone());
+                let mut values = rewrite.to.push_node(Arc::new(op), &inputs, views, layer)?;
                 rewrite.set(r, values.split_off(values.len() - 1));
                 rewrite.set(c, values);
             }
@@ -55,6 +56,7 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
         let Some(reduce) = node.op.class().reduction() else { continue };
         let v = node.inputs[0];
         let columns = reduce.kind == ReduceKind::Sum
+            && node.views[0].is_none()
             && reduce.first == 0
             && graph.shape(v).rank() == 2
             && reduce.end == 1;
@@ -66,8 +68,11 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
             node.op.class().contraction().is_some_and(|op| {
                 let uniform = |v: &&Value| graph.node(**v).op.class().is_uniform();
                 let buffers = node.inputs.iter().filter(|v| !uniform(v)).count();
-                op.spec.batch == 1
-                    && !op.spec.b.k_inner
+                let s = &op.spec;
+                let whole = node.views[1].as_ref().is_none_or(View::is_whole);
+                s.batch == 1
+                    && whole
+                    && graph.shape(v).dims() == [s.k, s.n]
                     && !op.b_sums
                     && !taken.contains(c)
                     && buffers + op.epilogue.outputs.len() < max_buffers

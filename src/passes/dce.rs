@@ -43,8 +43,8 @@ fn without_tables(graph: &Graph) -> Result<Graph> {
                 let node = &graph.nodes()[i];
                 let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
                 let carries = scan.carries;
-                let layer = node.layer.clone();
-                let values = rewrite.to.push_node(Arc::new(scan), &inputs, layer)?;
+                let (views, layer) = (node.views.clone(), node.layer.clone());
+                let values = rewrite.to.push_node(Arc::new(scan), &inputs, views, layer)?;
                 // A table that nothing reads has no successor: any value serves.
                 let mut kept = values[carries..].iter();
                 let tables = results[carries..].iter().map(|v| match read.contains(v) {

@@ -22,7 +22,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
                 known[i] = constant(&known, node.inputs[0]);
                 rewrite.copy(i)?;
             }
-            Class::Elementwise(map) => {
+            Class::Elementwise(map) if node.views.iter().all(Option::is_none) => {
                 let values: Vec<Option<f32>> =
                     node.inputs.iter().map(|&v| constant(&known, v)).collect();
                 known[i] = evaluate(map, &values);
@@ -48,11 +48,15 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
                         let c = rewrite.to.constant(c);
                         vec![rewrite.to.broadcast_to(c, node.outputs[0].shape.clone())?]
                     }
-                    None => rewrite.to.push_node(node.op.clone(), &inputs, node.layer.clone())?,
+                    None => {
+                        let (op, views) = (node.op.clone(), node.views.clone());
+                        rewrite.to.push_node(op, &inputs, views, node.layer.clone())?
+                    }
                 };
                 rewrite.set(i, values);
             }
             Class::Leaf(_)
+            | Class::Elementwise(_)
             | Class::Reduction(_)
             | Class::Contraction(_)
             | Class::Movement(_)

@@ -103,8 +103,9 @@ impl Gaps {
     }
 }
 
+/// The map of a node that reads its operands as they are.
 fn map_of(node: &Node) -> Option<&Map> {
-    node.op.class().map()
+    node.op.class().map().filter(|_| node.views.iter().all(Option::is_none))
 }
 
 impl<'a> Fusion<'a> {
@@ -477,12 +478,15 @@ impl<'a> Fusion<'a> {
                 let op = Contraction { epilogue, ..contraction.clone() };
                 let args: Vec<Value> =
                     operands.iter().chain(&inputs[1..]).map(|&v| rewrite.get(v)).collect();
-                rewrite.to.push_node(Arc::new(op), &args, layer)?
+                let mut views = self.graph.nodes()[c].views.clone();
+                views.resize(args.len(), None);
+                rewrite.to.push_node(Arc::new(op), &args, views, layer)?
             }
             None => {
                 let program = self.program(members, &inputs, &outputs)?;
                 let args: Vec<Value> = inputs.iter().map(|&v| rewrite.get(v)).collect();
-                rewrite.to.push_node(Arc::new(Map { program, shape }), &args, layer)?
+                let (op, views) = (Arc::new(Map { program, shape }), vec![None; args.len()]);
+                rewrite.to.push_node(op, &args, views, layer)?
             }
         };
         let mut anchor = values[0];

@@ -34,7 +34,8 @@ pub(super) fn emit(
         ensure(graph, v, rewrite)?;
     }
     let operands: Vec<Value> = operands.iter().map(|&v| rewrite.get(v)).collect();
-    let values = rewrite.to.push_node(Arc::new(card), &operands, node.layer.clone())?;
+    let (views, layer) = (vec![None; operands.len()], node.layer.clone());
+    let values = rewrite.to.push_node(Arc::new(card), &operands, views, layer)?;
     let (full, kept) = values.split_at(stored.len());
     for n in merge.nodes() {
         let results = if n == merge.at { merge.kernel.elements.outputs.len() } else { usize::MAX };

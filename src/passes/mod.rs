@@ -10,6 +10,7 @@ mod fuse;
 mod merge_rows;
 mod rewrite;
 mod rows;
+mod views;
 
 pub(crate) use rewrite::Rewrite;
 
@@ -32,11 +33,13 @@ pub struct Passes {
     pub fuse: bool,
     /// A contraction yields the column sums of its operand B if some node needs them.
     pub column_sums: bool,
+    /// Kernels read slices, transposes and repeated tensors where they are, instead of copies.
+    pub views: bool,
 }
 
 impl Default for Passes {
     fn default() -> Self {
-        Self { fold: true, cse: true, dce: true, fuse: true, column_sums: true }
+        Self { fold: true, cse: true, dce: true, fuse: true, column_sums: true, views: true }
     }
 }
 
@@ -44,7 +47,7 @@ impl Passes {
     /// No pass at all.
     #[must_use]
     pub const fn none() -> Self {
-        Self { fold: false, cse: false, dce: false, fuse: false, column_sums: false }
+        Self { fold: false, cse: false, dce: false, fuse: false, column_sums: false, views: false }
     }
 
     /// Runs the passes in order, verifying the graph after each. `max_buffers` bounds what fusion may bind
@@ -76,6 +79,8 @@ impl Passes {
         apply("dce", self.fuse && self.dce, &dce::dce)?;
         apply("column_sums", self.column_sums, &|g| column_sums::column_sums(g, max_buffers))?;
         apply("dce", self.column_sums && self.dce, &dce::dce)?;
+        apply("views", self.views, &views::views)?;
+        apply("dce", self.views && self.dce, &dce::dce)?;
         Ok((graph, sizes))
     }
 }

@@ -36,7 +36,8 @@ impl<'a> Rewrite<'a> {
     pub(crate) fn copy(&mut self, index: usize) -> Result<()> {
         let node = &self.from.nodes()[index];
         let inputs: Vec<Value> = node.inputs.iter().map(|&v| self.get(v)).collect();
-        let values = self.to.push_node(node.op.clone(), &inputs, node.layer.clone())?;
+        let (op, views) = (node.op.clone(), node.views.clone());
+        let values = self.to.push_node(op, &inputs, views, node.layer.clone())?;
         self.set(index, values);
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::schedule::{Schedule, schedule};
 use super::storage::{ALIGN, Buffers, Place, Storage};
 use super::{Dispatch, OutputDecl, Plan, PlanData, Region, Repeat};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, LowerContext, TensorType, Value};
+use crate::graph::{Class, Graph, Leaf, LowerContext, TensorType, Value, View};
 use crate::kernels::{Access, Bind, DeviceCaps, Source};
 use crate::passes::Passes;
 use crate::tensor::DType;
@@ -124,7 +124,10 @@ impl<'a> Lowering<'a> {
             .map(|o| placed.get(o).and_then(|state| node.inputs.iter().position(|v| v == state)))
             .collect();
         let cx = LowerContext {
-            inputs: node.inputs.iter().map(|&v| (graph.ty(v).clone(), source(v))).collect(),
+            inputs: (node.inputs.iter().enumerate())
+                .map(|(j, &v)| (node.seen(j, graph.ty(v)), source(v)))
+                .collect(),
+            views: node.views.clone(),
             outputs: node.outputs.clone(),
             in_place,
             caps: self.caps,
@@ -139,7 +142,12 @@ impl<'a> Lowering<'a> {
         let types = |values: &[Value]| {
             values.iter().map(|&v| graph.ty(v).to_string()).collect::<Vec<_>>().join(", ")
         };
-        let shapes = format!("({}) -> {}", types(&node.inputs), types(&outputs));
+        let seen = |(v, view): (&Value, &Option<View>)| match view {
+            Some(view) if !view.is_whole() => format!("{} {view}", graph.ty(*v)),
+            _ => graph.ty(*v).to_string(),
+        };
+        let read: Vec<String> = node.inputs.iter().zip(&node.views).map(seen).collect();
+        let shapes = format!("({}) -> {}", read.join(", "), types(&outputs));
         let operands: Vec<&TensorType> = cx.inputs.iter().map(|(ty, _)| ty).collect();
         for call in lowered.calls {
             let region = |bind: &Bind| match *bind {
@@ -225,6 +233,7 @@ impl<'a> Lowering<'a> {
             crate::ops::Map { program: crate::ops::Program::identity(), shape: ty.shape.clone() };
         let cx = LowerContext {
             inputs: vec![(ty.clone(), Source::Buffer)],
+            views: vec![None],
             outputs: vec![ty.clone()],
             in_place: vec![None],
             caps: self.caps,

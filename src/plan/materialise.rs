@@ -116,7 +116,8 @@ pub(super) fn materialise_body(graph: &Graph, moving: &[Value], carries: usize) 
                 None => *v = copy_of(&mut rewrite.to, *v)?,
             }
         }
-        let values = rewrite.to.push_node(node.op.clone(), &inputs, node.layer.clone())?;
+        let (op, views) = (node.op.clone(), node.views.clone());
+        let values = rewrite.to.push_node(op, &inputs, views, node.layer.clone())?;
         rewrite.set(i, values);
     }
     let mut graph = materialise(&rewrite.finish())?;
@@ -172,7 +173,8 @@ pub(super) fn materialise(graph: &Graph) -> Result<Graph> {
                 placed.insert(unaliased(&rewrite.to, *v));
             }
         }
-        let values = rewrite.to.push_node(node.op.clone(), &inputs, node.layer.clone())?;
+        let (op, views) = (node.op.clone(), node.views.clone());
+        let values = rewrite.to.push_node(op, &inputs, views, node.layer.clone())?;
         rewrite.set(i, values);
     }
     let mut graph = rewrite.finish();

@@ -102,7 +102,8 @@ fn may_place(graph: &Graph, uses: &Uses, state: Value, new: Value) -> bool {
     let types: Vec<_> = node.inputs.iter().map(|&v| graph.ty(v)).collect();
     node.inputs.iter().enumerate().all(|(j, &v)| {
         let same_buffer = graph.storage_root(v) == state;
-        !same_buffer || (v == state && node.op.may_overwrite(&types, j, new.output as usize))
+        let in_order = v == state && node.views[j].is_none();
+        !same_buffer || (in_order && node.op.may_overwrite(&types, j, new.output as usize))
     })
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::BTreeSet;
 use std::path::Path;
-use wgrad::graph::{Graph, Value};
+use wgrad::graph::{Graph, Value, View};
 use wgrad::layers::Model;
 use wgrad::ops::{CrossEntropyKind, ReduceKind};
 use wgrad::passes::Passes;
@@ -61,6 +61,9 @@ const BUILDERS: &[(&str, Build)] = &[
     ("cross_entropy", |g, x, v| Ok(g.cross_entropy(CrossEntropyKind::Binary, x, v, 1.0)?.0)),
     ("matmul_form", |g, x, v| g.matmul_form(x, v, false, true)),
     ("matmul", |g, x, v| g.matmul(v, x)),
+    ("contract_views", |g, x, v| {
+        g.contract_views((x, View::whole([1, 2, 3])), (v, View::whole([1, 3, 2])))
+    }),
     ("update", |g, x, v| g.update(x, v).map(|()| x)),
     ("gradients", |g, x, v| Ok(wgrad::autodiff::gradients(g, x, &[v])?[0])),
     ("Activation::apply", |g, _, v| Activation::Linear.apply(g, v)),

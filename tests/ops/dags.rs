@@ -1,5 +1,5 @@
-//! Random graphs of elementwise functions with broadcasting, row means and matrix products between them, and
-//! what they compute in f64.
+//! Random graphs of elementwise functions with broadcasting, row means, matrix products, transposes and slices between
+//! them, and what they compute in f64.
 
 use crate::reference::random::{threefry2x32, uniform};
 use crate::reference::{elementwise, linalg, reduce};
@@ -20,6 +20,11 @@ pub enum Node {
     Mean(usize),
     /// A product with a square matrix.
     Product(usize, usize),
+    /// The elements of a matrix as its transpose has them in memory, under the same shape.
+    Turned(usize),
+    /// A column, or a row, of a matrix.
+    Column(usize, usize),
+    Row(usize, usize),
 }
 
 /// A random graph.
@@ -62,6 +67,9 @@ impl Dag {
             match below(16) {
                 0 if sa == [rows, cols] => dag.push(Node::Mean(a), vec![rows, 1]),
                 1 | 2 if sa == [rows, cols] => dag.push(Node::Product(a, matrix), sa),
+                3 | 4 if sa == [rows, cols] => dag.push(Node::Turned(a), sa),
+                5 if sa == [rows, cols] => dag.push(Node::Column(a, b % cols), vec![rows, 1]),
+                6 if sa == [rows, cols] => dag.push(Node::Row(a, b % rows), vec![cols]),
                 _ => {
                     let row = functions[below(functions.len())];
                     let shape = linalg::broadcast_shape(&sa, &sb).expect("shapes that broadcast");
@@ -101,6 +109,16 @@ impl Dag {
                 Node::Binary(row, a, b) => g.binary(row.name, v[a], v[b])?,
                 Node::Mean(a) => g.mean(v[a], &[1], true)?,
                 Node::Product(a, b) => g.matmul(v[a], v[b])?,
+                Node::Turned(a) => {
+                    let (rows, cols) = (self.shapes[i][0], self.shapes[i][1]);
+                    let x = g.reshape(v[a], [cols, rows])?;
+                    g.transpose(x, &[1, 0])?
+                }
+                Node::Column(a, at) => g.slice(v[a], 1, at..at + 1)?,
+                Node::Row(a, at) => {
+                    let x = g.slice(v[a], 0, at..at + 1)?;
+                    g.reshape(x, self.shapes[i].as_slice())?
+                }
             });
         }
         self.outputs.iter().enumerate().for_each(|(i, &o)| g.output(&format!("out{i}"), v[o]));
@@ -148,6 +166,12 @@ impl Dag {
                     let (m, k) = (self.shapes[a][0], self.shapes[a][1]);
                     linalg::matmul(&v[a], &v[b], 1, m, k, k, false, false)
                 }
+                Node::Turned(a) => {
+                    let (rows, cols) = (self.shapes[i][0], self.shapes[i][1]);
+                    linalg::transpose(&v[a], &[cols, rows], &[1, 0])
+                }
+                Node::Column(a, at) => linalg::slice(&v[a], &self.shapes[a], 1, at..at + 1),
+                Node::Row(a, at) => linalg::slice(&v[a], &self.shapes[a], 0, at..at + 1),
             };
             v.push(next);
         }

@@ -26,3 +26,5 @@ mod segments;
 mod sizes;
 mod sources;
 mod steps;
+mod viewed;
+mod views;

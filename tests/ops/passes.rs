@@ -13,7 +13,7 @@ use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
 
 /// Each pass switched off, and all of them.
-fn settings() -> [(&'static str, Passes); 6] {
+fn settings() -> [(&'static str, Passes); 7] {
     let all = Passes::default();
     [
         ("fold", Passes { fold: false, ..all }),
@@ -21,6 +21,7 @@ fn settings() -> [(&'static str, Passes); 6] {
         ("dce", Passes { dce: false, ..all }),
         ("fuse", Passes { fuse: false, ..all }),
         ("column_sums", Passes { column_sums: false, ..all }),
+        ("views", Passes { views: false, ..all }),
         ("every pass", NO_PASSES),
     ]
 }

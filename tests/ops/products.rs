@@ -79,7 +79,7 @@ fn every_tile_height_is_reached() {
 }
 
 /// The capabilities under which one kernel runs all products; `fill` workgroups are wanted.
-fn only(tile: MatmulTile, fill: usize) -> Option<DeviceCaps> {
+pub fn only(tile: MatmulTile, fill: usize) -> Option<DeviceCaps> {
     let [own, plain] = families();
     let caps = match tile.family {
         MatmulFamily::Tiled => plain,

@@ -31,6 +31,7 @@ fn each_pass_switched_off_agrees() -> Result<()> {
         ("dce", Passes { dce: false, ..on }),
         ("fuse", Passes { fuse: false, ..on }),
         ("column sums", Passes { column_sums: false, ..on }),
+        ("views", Passes { views: false, ..on }),
         ("all", Passes::none()),
     ];
     for (name, passes) in cases {

@@ -14,7 +14,7 @@ use wgrad::Result;
 use wgrad::passes::Passes;
 
 /// All passes, none, and each alone.
-fn settings() -> [(&'static str, Passes); 7] {
+fn settings() -> [(&'static str, Passes); 8] {
     let none = Passes::none();
     [
         ("all passes", Passes::default()),
@@ -24,6 +24,7 @@ fn settings() -> [(&'static str, Passes); 7] {
         ("dce alone", Passes { dce: true, ..none }),
         ("fuse alone", Passes { fuse: true, ..none }),
         ("column_sums alone", Passes { column_sums: true, ..none }),
+        ("views alone", Passes { views: true, ..none }),
     ]
 }
 

@@ -1,0 +1,124 @@
+//! Patches: the windows that a convolution slides over a tensor, as a view.
+
+use super::{Axis, Guard, View};
+use crate::error::{Error, Result};
+use crate::tensor::Shape;
+
+/// How windows slide along one axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// Elements of a window.
+    pub taps: usize,
+    /// Elements from one window to the next.
+    pub stride: usize,
+    /// Elements from one tap to the next.
+    pub dilation: usize,
+    /// Zeros before the first element.
+    pub before: usize,
+    /// Zeros after the last element.
+    pub after: usize,
+}
+
+impl Window {
+    /// Windows of neighbours, one at each element, without padding.
+    #[must_use]
+    pub const fn of(taps: usize) -> Self {
+        Self { taps, stride: 1, dilation: 1, before: 0, after: 0 }
+    }
+
+    /// How many windows there are over `extent` elements; `None` if not even one, or a number is zero.
+    #[must_use]
+    pub fn count(&self, extent: usize) -> Option<usize> {
+        let reach = self.taps.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
+        let padded = extent.checked_add(self.before)?.checked_add(self.after)?;
+        let room = padded.checked_sub(reach)?.checked_div(self.stride)?;
+        (self.dilation > 0 && extent > 0).then_some(room + 1)
+    }
+}
+
+impl View {
+    /// The windows over a tensor `[samples, extents.., channels]`, one [`Window`] for each extent, as the matrix
+    /// `[1, samples · windows, taps · channels]`: a convolution is its product with the filters, and nothing is copied.
+    ///
+    /// ```
+    /// use wgrad::graph::{Graph, View, Window};
+    /// use wgrad::tensor::DType;
+    ///
+    /// // 8 filters of 3 by 3 over images of 28 by 28, without padding.
+    /// let mut graph = Graph::new();
+    /// let images = graph.input("images", [32, 28, 28, 1], DType::F32);
+    /// let filters = graph.input("filters", [3 * 3, 8], DType::F32);
+    /// let patches = View::patches(graph.shape(images), &[Window::of(3), Window::of(3)])?;
+    /// let y = graph.contract_views((images, patches), (filters, View::whole([1, 3 * 3, 8])))?;
+    /// let y = graph.reshape(y, [32, 26, 26, 8])?;
+    /// # graph.output("y", y);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the tensor has not an extent for each window, or one is too short for its window.
+    pub fn patches(of: &Shape, windows: &[Window]) -> Result<Self> {
+        let fail = |detail: String| Err(Error::shape("patches", &[of], detail));
+        let (dims, count) = (of.dims(), windows.len());
+        if dims.len() != count + 2 {
+            return fail(format!(
+                "{count} windows need a tensor [samples, {count} extents, channels]"
+            ));
+        }
+        let mut outputs = Vec::new();
+        for (window, &extent) in windows.iter().zip(&dims[1..]) {
+            match window.count(extent) {
+                Some(n) => outputs.push(n),
+                None => return fail(format!("no {window:?} fits {extent} elements")),
+            }
+        }
+        let own: Vec<isize> = of.strides().iter().map(|&s| s as isize).collect();
+        let axis = |extent: usize, stride: isize, along: Option<(usize, usize)>| {
+            let step = |d| along.filter(|a| a.0 == d).map_or(0, |a| a.1 as isize);
+            Axis { extent, stride, steps: (0..count).map(step).collect() }
+        };
+        let positions = (0..count).map(|d| axis(outputs[d], 0, Some((d, windows[d].stride))));
+        let taps = (0..count).map(|d| axis(windows[d].taps, 0, Some((d, windows[d].dilation))));
+        let samples = axis(dims[0], own[0], None);
+        let channels = axis(dims[count + 1], 1, None);
+        let axes: Vec<Axis> =
+            [samples].into_iter().chain(positions).chain(taps).chain([channels]).collect();
+        let guards = (windows.iter().enumerate()).map(|(d, window)| Guard {
+            first: -(window.before as isize),
+            extent: dims[d + 1],
+            stride: own[d + 1],
+        });
+        let rows = dims[0] * outputs.iter().product::<usize>();
+        let terms = dims[count + 1] * windows.iter().map(|w| w.taps).product::<usize>();
+        Ok(Self::new([1, rows, terms], 0, axes, guards.collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_counted() {
+        let count = |taps, stride, dilation, before, after, extent| {
+            Window { taps, stride, dilation, before, after }.count(extent)
+        };
+        assert_eq!(count(3, 1, 1, 1, 1, 28), Some(28));
+        assert_eq!(count(3, 2, 1, 0, 1, 28), Some(14));
+        assert_eq!(count(3, 1, 2, 0, 0, 5), Some(1));
+        assert_eq!(count(3, 1, 2, 0, 0, 4), None);
+        for zero in [count(0, 1, 1, 0, 0, 4), count(1, 0, 1, 0, 0, 4), count(1, 1, 0, 0, 0, 4)] {
+            assert_eq!(zero, None);
+        }
+    }
+
+    #[test]
+    fn windows_without_padding_of_one_element_are_the_tensor() {
+        let of = Shape::from([2, 5, 6, 4]);
+        let view = View::patches(&of, &[Window::of(1), Window::of(1)]).expect("patches");
+        assert_eq!(view.shape().dims(), [1, 60, 4]);
+        assert!(view.fits(240) && !view.fits(239));
+        assert!(View::patches(&of, &[Window::of(1)]).is_err());
+        assert!(View::patches(&of, &[Window::of(6), Window::of(1)]).is_err());
+    }
+}
