@@ -32,7 +32,7 @@
 //! | [`gpu`] | [`Device`](gpu::Device): what the model runs on |
 //! | [`tensor`] | [`Tensor`](tensor::Tensor), [`Shape`](tensor::Shape) and initial values |
 //! | [`data`] | datasets, splits, scalers, files, made-up sets |
-//! | [`layers`], [`activations`] | layers, and the models that are made of them |
+//! | [`layers`], [`activations`], [`constraints`] | layers, and the models that are made of them |
 //! | [`losses`], [`metrics`], [`optim`] | what [`Compile`](train::Compile) takes |
 //! | [`train`] | [`Compile`](train::Compile), [`Trainer`](train::Trainer), [`Fit`](train::Fit) and the numbers that they give |
 //! | [`session`] | [`Session`](session::Session): several models and optimizers in a loop of one's own; [`Predictor`](session::Predictor) |
@@ -94,6 +94,7 @@ pub mod autodiff;
 pub mod callbacks;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod checkpoint;
+pub mod constraints;
 pub mod data;
 pub mod error;
 mod feed;

@@ -213,8 +213,8 @@ fn module(device: &Device, label: &str, key: &Key) -> wgpu::ShaderModule {
         source: wgpu::ShaderSource::Wgsl(key.source.as_str().into()),
     };
     if !key.trusted {
-        // With all run-time checks. The arrays that such a kernel binds have the lengths of its tensors
-        // (`ops/custom_kernel.rs`), so that an index past the end of a tensor is held at its end.
+        // With all run-time checks. Its arrays have the lengths of their tensors (`ops/custom_kernel.rs`), and its regions
+        // the bytes of these (`plan/build.rs`): some drivers check the array, others what is bound.
         return device.device.create_shader_module(descriptor);
     }
     // SAFETY: without checks a shader must stay inside its bindings, end its loops and never divide by zero.

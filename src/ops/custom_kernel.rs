@@ -58,8 +58,8 @@ impl Word {
 /// - each parameter as `params.NAME`, in a uniform block, if there are any;
 /// - `const NAME_len: u32` for each tensor whose length the text names so.
 ///
-/// An index that leaves an array is held at its end, so that no kernel reads or writes outside of its tensors. A kernel
-/// runs with these and all other run-time checks of wgpu, unlike the library's own. It must write every
+/// A kernel runs with all run-time checks of wgpu, unlike the library's own: what it reads and writes with a wrong index
+/// is without meaning, but no tensor other than its outputs changes. It must write every
 /// element of its outputs, since they begin with any content, and give the same results each time.
 ///
 /// ```

@@ -149,13 +149,16 @@ fn a_wild_kernel_stays_inside_of_its_tensors() {
     // What lies behind `x` is NaN.
     assert!(ran.f32("y").iter().all(|y| y.is_finite()), "{:?}", ran.f32("y"));
 
-    // With arrays that are longer than the tensors, the guard words tell.
+    // With regions and arrays that are longer than the tensors, the guard words tell.
     let mut longer = plan.clone();
     // SAFETY: it reaches guard words.
-    let call = &mut unsafe { longer.data_mut() }.dispatches[0].call;
-    let text = call.text.as_deref().unwrap();
+    let data = unsafe { longer.data_mut() };
+    data.outputs[0].region.bytes += 64;
+    let dispatch = &mut data.dispatches[0];
+    dispatch.bindings.iter_mut().for_each(|b| b.0.bytes += 64);
+    let text = dispatch.call.text.as_deref().unwrap();
     assert!(text.contains("array<f32, 7>"), "{text}");
-    call.text = Some(Arc::from(text.replace("array<f32, 7>", "array<f32, 32>")));
+    dispatch.call.text = Some(Arc::from(text.replace("array<f32, 7>", "array<f32, 23>")));
     let error = run_plan(&longer, &x, &[&[]]).unwrap_err();
     assert!(error.starts_with("guard: byte"), "{error}");
 }
