@@ -43,14 +43,19 @@
 //!
 //! # For extending
 //!
-//! Four traits are open to your own types. `docs/extending.md` in the repository has a program for each.
+//! These traits are open to your own types. `docs/extending.md` in the repository has a program for each.
 //!
 //! | trait | what it adds |
 //! |---|---|
-//! | [`layers::Layer`] | a layer or an activation: calls of the graph builder, with weights if it has any |
+//! | [`layers::Layer`] | a layer: calls of the graph builder, with weights if it has any |
+//! | [`activations::CustomActivation`] | an activation function |
+//! | [`tensor::CustomInitializer`], [`layers::CustomRegularizer`], [`constraints::CustomConstraint`] | first values of weights, penalties on them, and what they keep to |
+//! | [`losses::CustomLoss`], [`metrics::CustomMetric`] | a loss, and a metric that the step computes |
 //! | [`optim::Optimizer`] | an update rule |
 //! | [`callbacks::Callback`] | something that happens while `fit` runs |
 //! | [`data::Dataset`] | samples that are read when they are needed |
+//!
+//! [`ops::CustomKernel`] launches a kernel of your own in WGSL, with run-time checks.
 //!
 //! Layers and optimizers build nodes of a [`graph::Graph`]; [`graph::Graph::unary`] lists the elementwise functions.
 //! [`autodiff`] gives the gradients. A training loop by hand uses [`session::Session`]: the examples `gan` and

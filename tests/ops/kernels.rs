@@ -153,12 +153,13 @@ fn a_wild_kernel_stays_inside_of_its_tensors() {
     let mut longer = plan.clone();
     // SAFETY: it reaches guard words.
     let data = unsafe { longer.data_mut() };
-    data.outputs[0].region.bytes += 64;
     let dispatch = &mut data.dispatches[0];
     dispatch.bindings.iter_mut().for_each(|b| b.0.bytes += 64);
     let text = dispatch.call.text.as_deref().unwrap();
     assert!(text.contains("array<f32, 7>"), "{text}");
     dispatch.call.text = Some(Arc::from(text.replace("array<f32, 7>", "array<f32, 23>")));
+    let region = dispatch.bindings[1].0;
+    data.outputs[0].region = region;
     let error = run_plan(&longer, &x, &[&[]]).unwrap_err();
     assert!(error.starts_with("guard: byte"), "{error}");
 }

@@ -197,11 +197,11 @@ fn a_checkpoint_names_custom_parts() -> Result<()> {
     let mut first = trainer(1.0)?;
     let fit = || Fit::new().epochs(2).batch_size(4).verbose(Verbose::Silent);
     first.fit(data(), fit())?;
-    first.save(&path)?;
+    first.save_checkpoint(&path)?;
     let mut same = trainer(1.0)?;
-    same.load(&path)?;
+    same.load_checkpoint(&path)?;
     assert_eq!(same.weights()?[0].1, first.weights()?[0].1);
-    let error = trainer(2.0)?.load(&path).unwrap_err().to_string();
+    let error = trainer(2.0)?.load_checkpoint(&path).unwrap_err().to_string();
     assert!(error.contains("Margin { margin: 1.0 }"), "{error}");
     std::fs::remove_dir_all(&folder).unwrap();
     Ok(())
