@@ -339,7 +339,9 @@ impl Loss {
         };
         let integers = dtype == DType::U32;
         let detail = match self {
-            Self::Custom(_) if sparse && !integers => "this loss takes class labels, u32: convert the targets",
+            Self::Custom(_) if sparse && !integers => {
+                "this loss takes class labels, u32: convert the targets"
+            }
             Self::Custom(_) if sparse => "",
             Self::SparseCategoricalCrossentropy { .. } if !integers && fits(t, p) => {
                 "the targets have a number per class: Loss::CategoricalCrossentropy takes one-hot targets. Or give \

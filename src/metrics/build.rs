@@ -131,9 +131,7 @@ fn metric_columns(
     (batch, sample): (usize, &Shape),
 ) -> Result<Vec<Value>> {
     let name = metric.name();
-    let columns = metric
-        .columns(graph, targets, predictions)
-        .map_err(|e| e.in_layer(name))?;
+    let columns = metric.columns(graph, targets, predictions).map_err(|e| e.in_layer(name))?;
     graph.check(name, &columns)?;
     let widths = metric.widths(sample);
     if columns.len() != widths.len() {

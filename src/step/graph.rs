@@ -311,14 +311,7 @@ fn update(
         let offsets = own().map(|(t, _)| t.offset).collect();
         let gradients = own().map(|(_, &g)| g).collect();
         let constraints = own().map(|(t, _)| t.spec.constraint).collect();
-        ArenaGradients {
-            arena,
-            params,
-            offsets,
-            gradients,
-            penalty: penalties[arena],
-            constraints,
-        }
+        ArenaGradients { arena, params, offsets, gradients, penalty: penalties[arena], constraints }
     };
     let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable());
     let arenas: Vec<ArenaGradients> = trained.map(of_arena).collect();

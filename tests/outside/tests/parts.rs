@@ -74,9 +74,8 @@ fn an_initializer_fills_and_a_constraint_bounds() -> Result<()> {
     let model = Sequential::new([2]).add(dense).add(Dense::new(1));
     let compile = Compile::new(Sgd::new(0.1), Loss::MeanSquaredError);
     let mut trainer = model.compile(device(), compile)?;
-    let kernel = |trainer: &Trainer| -> Result<Vec<f32>> {
-        Ok(trainer.weights()?[0].1.as_f32()?.to_vec())
-    };
+    let kernel =
+        |trainer: &Trainer| -> Result<Vec<f32>> { Ok(trainer.weights()?[0].1.as_f32()?.to_vec()) };
     let first = kernel(&trainer)?;
     let zeros = first.iter().filter(|w| **w == 0.0).count();
     assert!((50..90).contains(&zeros), "{zeros} of 100");

@@ -8,9 +8,9 @@ mod oracle;
 
 use super::*;
 use draw::{Drawn, Merge, Node, Rule};
-use std::panic::AssertUnwindSafe;
 use oracle::{ADAM_EPSILON, MOMENTUM, RATE, Trained, train};
 use reference::compare::compare;
+use std::panic::AssertUnwindSafe;
 use wgrad::Result;
 use wgrad::passes::Passes;
 
