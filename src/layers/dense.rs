@@ -1,5 +1,6 @@
 //! The fully connected layer.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, WeightSpec};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -142,6 +143,22 @@ impl Dense {
     }
 }
 
+impl Settings for Dense {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("units", &mut self.units)?;
+        fields.field("activation", &mut self.activation)?;
+        fields.field("use_bias", &mut self.use_bias)?;
+        fields.field("kernel_initializer", &mut self.kernel_initializer)?;
+        fields.field("bias_initializer", &mut self.bias_initializer)?;
+        fields.field("kernel_regularizer", &mut self.kernel_regularizer)?;
+        fields.field("bias_regularizer", &mut self.bias_regularizer)
+    }
+}
+
 impl Layer for Dense {
     fn kind(&self) -> &'static str {
         "Dense"
@@ -180,6 +197,10 @@ impl Layer for Dense {
             specs.push(WeightSpec::new("bias", [self.units], initializer, regularizer));
         }
         specs
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

@@ -1,5 +1,6 @@
 //! Rows of a learned table.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -47,6 +48,19 @@ impl Embedding {
     }
 }
 
+impl Settings for Embedding {
+    fn blank() -> Self {
+        Self::new(0, 0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("input_dim", &mut self.input_dim)?;
+        fields.required("output_dim", &mut self.output_dim)?;
+        fields.field("embeddings_initializer", &mut self.embeddings_initializer)?;
+        fields.field("embeddings_regularizer", &mut self.embeddings_regularizer)
+    }
+}
+
 impl Layer for Embedding {
     fn kind(&self) -> &'static str {
         "Embedding"
@@ -71,6 +85,10 @@ impl Layer for Embedding {
         let shape = [self.input_dim, self.output_dim];
         let (initializer, regularizer) = (self.embeddings_initializer, self.embeddings_regularizer);
         vec![WeightSpec::new("embeddings", shape, initializer, regularizer)]
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

@@ -1,6 +1,7 @@
 //! Features of mean 0 and variance 1, with numbers found before training.
 
 use super::axes::{axes_of, extents};
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -201,6 +202,37 @@ fn place(i: usize, sample: &Shape, kept: &[usize]) -> usize {
     kept.iter().fold(0, |place, &axis| place * dims[axis] + index(axis))
 }
 
+impl Settings for Normalization {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("axis", &mut self.axes)?;
+        fields.field("invert", &mut self.invert)?;
+        let (mut mean, mut variance, mut shape) = (None, None, None);
+        if let Some(own) = &self.statistics {
+            (mean, variance) = (Some(own.mean.to_vec()), Some(own.variance.to_vec()));
+            shape = own.kept.as_ref().map(|(_, shape)| shape.clone());
+        }
+        fields.field("mean", &mut mean)?;
+        fields.field("variance", &mut variance)?;
+        fields.field("adapted_shape", &mut shape)?;
+        if let (true, Some(mean)) = (fields.is_read(), mean) {
+            let given = self.clone().statistics(mean, variance.unwrap_or_default());
+            let given = given.map_err(|e| fields.wrong("mean", &e.to_string()))?.statistics;
+            self.statistics = given.map(|own| Statistics { kept: shape.map(|s| (self.axes.clone(), s)), ..own });
+            let unlike = |own: &Statistics| {
+                own.kept.as_ref().is_some_and(|(_, shape)| shape.len() != own.mean.len())
+            };
+            if self.statistics.as_ref().is_some_and(unlike) {
+                return Err(fields.wrong("adapted_shape", "has another number of elements than `mean`"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Layer for Normalization {
     fn kind(&self) -> &'static str {
         "Normalization"
@@ -231,16 +263,21 @@ impl Layer for Normalization {
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let shape = extents(&inputs[0], &self.kept(&inputs[0]).unwrap_or_default());
         let spec = |name, initial, own: fn(&Statistics) -> &Arc<[f32]>| {
-            let initializer = Initializer::Constant(initial);
-            let spec = WeightSpec::new(name, shape.clone(), initializer, Regularizer::default());
-            let spec = spec.frozen();
+            let spec = |initial| {
+                let initializer = Initializer::Constant(initial);
+                WeightSpec::new(name, shape.clone(), initializer, Regularizer::default()).frozen()
+            };
             match self.statistics.as_ref().map(own) {
-                Some(values) if values.len() == shape.len() => spec.values(values.clone()),
-                Some(values) => spec.values(vec![values[0]; shape.len()]),
-                None => spec,
+                Some(values) if values.len() == shape.len() => spec(initial).values(values.clone()),
+                Some(values) => spec(values[0]),
+                None => spec(initial),
             }
         };
         vec![spec("mean", 0.0, |s| &s.mean), spec("variance", 1.0, |s| &s.variance)]
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
