@@ -10,7 +10,7 @@ pub use crate::callbacks::{
     Mode, ProgressLines, ReduceLrOnPlateau, TerminateOnNan,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use crate::checkpoint::WeightMap;
+pub use crate::checkpoint::{SavedModel, WeightMap};
 pub use crate::data::{
     Dataset, MinMaxScaler, Split, StandardScaler, TensorDataset, train_test_split,
 };

@@ -1,6 +1,6 @@
 //! A safetensors file in memory: what it holds, and the checksum of a checkpoint.
 
-use super::{KEY, SAMPLES};
+use super::{KEY, MODEL_KEY, SAMPLES};
 pub(super) use crate::error::listed;
 use crate::error::{Error, Result};
 use crate::files::io;
@@ -13,9 +13,11 @@ use std::path::Path;
 
 /// These digits replace the checksum while it is computed.
 pub(super) const ZEROS: &str = "00000000";
-/// The text before the checksum in the header. Its unescaped quotes keep it apart from anything that a name or a state
-/// holds.
-const BEFORE: &str = r#""wgrad":"{\"crc32\":\""#;
+/// The text before the checksum in the header, if the file describes itself under `key`. Its unescaped quotes keep it apart
+/// from anything that a name or a state holds.
+fn before(key: &str) -> String {
+    format!(r#""{key}":"{{\"crc32\":\""#)
+}
 
 /// A failure of this file, with the name of its part.
 pub(super) fn wrong(path: &Path, field: impl Into<String>, detail: impl Into<String>) -> Error {
@@ -77,11 +79,12 @@ pub(super) fn encode(
 }
 
 /// The place of the checksum's digits.
-fn checksum_place(bytes: &[u8]) -> Option<Range<usize>> {
+fn checksum_place(bytes: &[u8], key: &str) -> Option<Range<usize>> {
+    let before = before(key);
     let len = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
     let header = bytes.get(8..8usize.checked_add(usize::try_from(len).ok()?)?)?;
-    let found = header.windows(BEFORE.len()).position(|w| w == BEFORE.as_bytes())?;
-    let start = 8 + found + BEFORE.len();
+    let found = header.windows(before.len()).position(|w| w == before.as_bytes())?;
+    let start = 8 + found + before.len();
     bytes.get(start..start + ZEROS.len()).map(|digits| start..start + digits.len())
 }
 
@@ -94,9 +97,9 @@ fn checksum(bytes: &[u8], place: &Range<usize>) -> String {
     format!("{:08x}", crc.finalize())
 }
 
-/// Puts the checksum into the bytes of a checkpoint.
-pub(super) fn seal(bytes: &mut [u8]) -> Result<()> {
-    let place = checksum_place(bytes)
+/// Puts the checksum into the bytes of a file that describes itself under `key`.
+pub(super) fn seal(bytes: &mut [u8], key: &str) -> Result<()> {
+    let place = checksum_place(bytes, key)
         .ok_or_else(|| Error::internal("checkpoint", "there is no place for the checksum"))?;
     let digits = checksum(bytes, &place);
     bytes[place].copy_from_slice(digits.as_bytes());
@@ -117,6 +120,8 @@ pub(super) struct Contents<'a> {
     pub metadata: Option<String>,
     /// What a file of weights says about the samples that its model was trained on.
     pub samples: Option<String>,
+    /// What a saved model says about itself.
+    pub model: Option<String>,
 }
 
 impl<'a> Contents<'a> {
@@ -127,14 +132,14 @@ impl<'a> Contents<'a> {
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(header)?;
         let entry = |key: &str| metadata.metadata().as_ref().and_then(|m| m.get(key).cloned());
-        let (metadata, samples) = (entry(KEY), entry(SAMPLES));
+        let (metadata, samples, model) = (entry(KEY), entry(SAMPLES), entry(MODEL_KEY));
         let tensors = SafeTensors::deserialize(bytes).map_err(header)?;
-        Ok(Self { path, bytes, tensors, metadata, samples })
+        Ok(Self { path, bytes, tensors, metadata, samples, model })
     }
 
-    /// Checks the checksum of a checkpoint.
-    pub fn verify(&self) -> Result<()> {
-        let Some(place) = checksum_place(self.bytes) else {
+    /// Checks the checksum of a file that describes itself under `key`.
+    pub fn verify(&self, key: &str) -> Result<()> {
+        let Some(place) = checksum_place(self.bytes, key) else {
             return Err(wrong(self.path, "crc32", "is missing; the file is damaged"));
         };
         let found = checksum(self.bytes, &place);

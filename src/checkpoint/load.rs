@@ -1,6 +1,6 @@
 //! Reads checkpoints.
 
-use super::FORMAT_VERSION;
+use super::{FORMAT_VERSION, KEY};
 use super::config::{config, difference};
 use super::file::{Contents, listed, read, wrong};
 use super::metadata::Metadata;
@@ -27,7 +27,7 @@ pub(super) fn metadata(path: &Path, contents: &Contents<'_>) -> Result<Metadata>
         );
         return Err(wrong(path, "format_version", detail));
     }
-    contents.verify()?;
+    contents.verify(KEY)?;
     serde_json::from_value(json).map_err(|e| wrong(path, "metadata", e.to_string()))
 }
 

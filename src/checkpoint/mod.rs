@@ -31,12 +31,14 @@ mod file;
 mod floats;
 mod load;
 mod metadata;
+mod model;
 mod report;
 mod samples;
 mod save;
 mod scalers;
 mod weights;
 
+pub use model::SavedModel;
 pub use report::{Mismatch, WeightReport};
 pub use weights::WeightMap;
 
@@ -48,3 +50,9 @@ const KEY: &str = "wgrad";
 
 /// The entry of a file of weights that says how the samples came.
 const SAMPLES: &str = "wgrad_samples";
+
+/// The entry of a saved model.
+const MODEL_KEY: &str = "wgrad_model";
+
+/// The version of files of models.
+const MODEL_VERSION: u64 = 1;

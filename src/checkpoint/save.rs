@@ -59,7 +59,7 @@ impl Trainer {
             }
         }
         let mut bytes = encode(path, &tensors, Some((KEY, text)))?;
-        seal(&mut bytes)?;
+        seal(&mut bytes, KEY)?;
         files::write(path, &bytes)
     }
 }

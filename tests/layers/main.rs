@@ -2,6 +2,7 @@
 //! what is refused.
 
 mod batch_normalization;
+mod config;
 mod contract;
 mod embedding;
 mod known;
