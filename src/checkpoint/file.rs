@@ -160,6 +160,12 @@ impl<'a> Contents<'a> {
         names
     }
 
+    /// Whether a tensor is of what a checkpoint has besides the weights.
+    pub fn is_training_state(&self, name: &str) -> bool {
+        let parts = ["optimizer/", "kept/", "numbers/"];
+        self.metadata.is_some() && parts.iter().any(|part| name.starts_with(part))
+    }
+
     /// Type, shape and elements of the tensor `name`.
     pub fn raw(&self, name: &str) -> Result<(Dtype, Vec<usize>, &[u8])> {
         let Ok(view) = self.tensors.tensor(name) else {

@@ -13,17 +13,17 @@ use std::path::Path;
 pub(super) fn metadata(path: &Path, contents: &Contents<'_>) -> Result<Metadata> {
     let Some(text) = &contents.metadata else {
         let detail =
-            "is missing: this is no checkpoint of wgrad; load_weights takes files of weights";
+            "is missing: this is no checkpoint of wgrad; load_weights takes files of weights and of models";
         return Err(wrong(path, "__metadata__.wgrad", detail));
     };
     let json: Value = serde_json::from_str(text)
         .map_err(|e| wrong(path, "metadata", format!("{e}; the file is damaged")))?;
     // A newer version may have another checksum.
     let version = &json["format_version"];
-    if *version != FORMAT_VERSION {
+    if !version.as_u64().is_some_and(|version| (1..=FORMAT_VERSION).contains(&version)) {
         let by = json["library_version"].as_str().unwrap_or("another version");
         let detail = format!(
-            "is {version}; this version of wgrad reads {FORMAT_VERSION}, {by} wrote the file"
+            "is {version}; this version of wgrad reads 1 to {FORMAT_VERSION}, {by} wrote the file"
         );
         return Err(wrong(path, "format_version", detail));
     }
@@ -50,7 +50,8 @@ impl Trainer {
         let bytes = read(path)?;
         let contents = Contents::new(path, &bytes)?;
         let metadata = metadata(path, &contents)?;
-        if let Some([field, saved, own]) = difference("", &metadata.config, &config(self)) {
+        if let Some([field, saved, own]) = difference("", &metadata.config, &config(self, metadata.format_version))
+        {
             let by = &metadata.library_version;
             let detail =
                 format!("the checkpoint, written by wgrad {by}, has {saved}; this model has {own}");

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(super) struct Metadata {
     /// The checksum. It is the first field, so that its place in the file is known.
     pub crc32: String,
-    pub format_version: u32,
+    pub format_version: u64,
     pub library_version: String,
     pub config: Value,
     #[serde(deserialize_with = "count")]

@@ -43,7 +43,7 @@ pub use report::{Mismatch, WeightReport};
 pub use weights::WeightMap;
 
 /// The version of the format that this library writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u64 = 2;
 
 /// The entry of a file's metadata that makes it a checkpoint.
 const KEY: &str = "wgrad";

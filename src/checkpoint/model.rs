@@ -1,7 +1,8 @@
 //! Whole models in one file: architecture, weights, states and the factor on samples.
 
 use super::file::{Contents, Entry, ZEROS, encode, read, seal, wrong};
-use super::metadata::Samples;
+use super::load::metadata;
+use super::metadata::{Metadata, Samples};
 use super::{MODEL_KEY, MODEL_VERSION};
 use crate::error::{Error, Result, listed};
 use crate::files;
@@ -167,7 +168,7 @@ impl SavedModel {
 }
 
 impl ModelLoader {
-    /// The model of the file at `path`.
+    /// The model of the file at `path`: a saved model, or a checkpoint.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::File`] for a file that is damaged, that has no model or one of a
@@ -187,18 +188,28 @@ impl ModelLoader {
 
     fn decode(&self, path: &Path, bytes: &[u8]) -> Result<SavedModel> {
         let contents = Contents::new(path, bytes)?;
-        let Some(text) = &contents.model else {
-            let detail = match &contents.metadata {
-                Some(_) => "is missing: this is a checkpoint; Predictor::load takes it with the code of its model",
-                None => {
-                    "is missing: this is no saved model; if it has weights alone, Predictor::load takes it with the \
-                     code of its model"
+        let (value, samples, attached) = match (&contents.model, &contents.metadata) {
+            (Some(text), _) => {
+                let ModelMetadata { model, samples, attached, .. } =
+                    ModelMetadata::parse(path, &contents, text)?;
+                (model, samples, attached)
+            }
+            (None, Some(_)) => {
+                let Metadata { mut config, samples, .. } = metadata(path, &contents)?;
+                if config["model"].is_null() {
+                    let detail = "is missing: the checkpoint does not describe its model, as one of an earlier version, \
+                                  or of a layer that gives no config; Predictor::load takes it with the code of the model";
+                    return Err(wrong(path, "model", detail));
                 }
-            };
-            return Err(wrong(path, format!("__metadata__.{MODEL_KEY}"), detail));
+                (config["model"].take(), samples, BTreeMap::new())
+            }
+            (None, None) => {
+                let detail = "is missing: this is no saved model; if it has weights alone, Predictor::load takes it with \
+                              the code of the model";
+                return Err(wrong(path, format!("__metadata__.{MODEL_KEY}"), detail));
+            }
         };
-        let metadata = ModelMetadata::parse(path, &contents, text)?;
-        let model = self.from_value(&metadata.model).map_err(|e| match e {
+        let model = self.from_value(&value).map_err(|e| match e {
             Error::Data { name, detail } => wrong(path, name, detail),
             other => wrong(path, "model", other.to_string()),
         })?;
@@ -208,12 +219,13 @@ impl ModelLoader {
         }
         let names = names(&model);
         let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-        if let Some(surplus) = contents.names().iter().find(|name| !known.contains(*name)) {
+        let own = |name: &&&str| !known.contains(**name) && !contents.is_training_state(name);
+        if let Some(surplus) = contents.names().iter().find(own) {
             let detail = format!("belongs to no weight of the model; there are {}", listed(&names));
             return Err(wrong(path, *surplus, detail));
         }
-        let scaling = metadata.samples.map(|samples| samples.scaling(path)).transpose()?;
-        Ok(SavedModel { model, weights, scaling, attached: metadata.attached })
+        let scaling = samples.map(|samples| samples.scaling(path)).transpose()?;
+        Ok(SavedModel { model, weights, scaling, attached })
     }
 }
 

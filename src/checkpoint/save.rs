@@ -40,7 +40,7 @@ impl Trainer {
             crc32: ZEROS.into(),
             format_version: FORMAT_VERSION,
             library_version: env!("CARGO_PKG_VERSION").into(),
-            config: config(self),
+            config: config(self, FORMAT_VERSION),
             steps: state.steps,
             epochs: state.epochs,
             learning_rate: state.learning_rate,

@@ -201,8 +201,6 @@ fn what_is_wrong_with_a_file_is_named() -> Result<()> {
     // Files of other kinds.
     let folder = Folder::new("kinds");
     let path = folder.file("file");
-    trainer.save_checkpoint(&path)?;
-    says(&Model::load(&path).unwrap_err(), &["wgrad_model", "a checkpoint", "Predictor::load"]);
     trainer.save_weights(&path)?;
     says(&Model::load(&path).unwrap_err(), &["wgrad_model", "no saved model", "Predictor::load"]);
     std::fs::write(&path, &file).unwrap();
@@ -211,5 +209,26 @@ fn what_is_wrong_with_a_file_is_named() -> Result<()> {
     // Weights that do not suit.
     let one = vec![Tensor::f32([2], [0.0; 2])?];
     says(&network().save(&path, one).unwrap_err(), &["weights = 1", "the model has 4"]);
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_is_a_model_too() -> Result<()> {
+    let folder = Folder::new("served");
+    let path = folder.file("checkpoint");
+    let mut trainer = trained();
+    trainer.keep_weights("best")?;
+    trainer.save_checkpoint(&path)?;
+    let x = [features(5), ids(5)];
+    let served = Predictor::load_model(device(), &path)?;
+    assert_eq!(bits(&served.predict(&x[..])?), bits(&trainer.predict(&x[..])?));
+    // A model with a closure trains and resumes, and only its code can serve it.
+    let closure = wgrad::layers::Lambda::new(|graph, x| graph.scale(x[0], 2.0));
+    let model = Sequential::new([6]).add(Dense::new(3)).add(closure).build()?;
+    let mut trainer = model.compile(device(), settings())?;
+    trainer.save_checkpoint(&path)?;
+    trainer.load_checkpoint(&path)?;
+    says(&Model::load(&path).unwrap_err(), &["checkpoint: model", "gives no config", "Predictor::load"]);
+    says(&trainer.save_model(&path).unwrap_err(), &["layer `lambda`", "Layer::config"]);
     Ok(())
 }

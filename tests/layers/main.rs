@@ -5,6 +5,7 @@ mod batch_normalization;
 mod config;
 mod contract;
 mod embedding;
+mod keras;
 mod known;
 mod layer_normalization;
 mod masking;

@@ -271,7 +271,7 @@ impl<'a> Reading<'a> {
                         entries[entry].made.get(of_use).map(|tensor| tensor.output(output))
                     };
                     let Some(inputs) = next.iter().map(made).collect::<Option<Vec<_>>>() else {
-                        open = Some(i);
+                        open = open.or(Some(i));
                         break;
                     };
                     self.uses(place, read.calls)?;
