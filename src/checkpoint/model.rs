@@ -1,11 +1,9 @@
 //! Whole models in one file: architecture, weights, states and the factor on samples.
 
-use super::file::{Contents, Entry, ZEROS, encode, read, seal, wrong};
-use super::load::metadata;
-use super::metadata::{Metadata, Samples};
+use super::file::{Contents, Entry, ZEROS, encode, seal, wrong};
+use super::scaling::Samples;
 use super::{MODEL_KEY, MODEL_VERSION};
 use crate::error::{Error, Result, listed};
-use crate::files;
 use crate::gpu::Device;
 use crate::layers::{Model, ModelLoader};
 use crate::tensor::{DType, Tensor};
@@ -161,9 +159,10 @@ impl SavedModel {
     ///
     /// # Errors
     /// As [`SavedModel::to_bytes`]; [`Error::Io`] if the file cannot be written.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
-        files::write(path, &self.encode(path)?)
+        crate::files::write(path, &self.encode(path)?)
     }
 }
 
@@ -173,9 +172,10 @@ impl ModelLoader {
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::File`] for a file that is damaged, that has no model or one of a
     /// newer version, and for a layer or a setting that this build lacks, by name.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(&self, path: impl AsRef<Path>) -> Result<SavedModel> {
         let path = path.as_ref();
-        self.decode(path, &read(path)?)
+        self.decode(path, &super::file::read(path)?)
     }
 
     /// The model of a file's bytes.
@@ -194,16 +194,12 @@ impl ModelLoader {
                     ModelMetadata::parse(path, &contents, text)?;
                 (model, samples, attached)
             }
+            #[cfg(not(target_arch = "wasm32"))]
             (None, Some(_)) => {
-                let Metadata { mut config, samples, .. } = metadata(path, &contents)?;
-                if config["model"].is_null() {
-                    let detail = "is missing: the checkpoint does not describe its model, as one of an earlier version, \
-                                  or of a layer that gives no config; Predictor::load takes it with the code of the model";
-                    return Err(wrong(path, "model", detail));
-                }
-                (config["model"].take(), samples, BTreeMap::new())
+                let (model, samples) = super::load::model(path, &contents)?;
+                (model, samples, BTreeMap::new())
             }
-            (None, None) => {
+            (None, _) => {
                 let detail = "is missing: this is no saved model; if it has weights alone, Predictor::load takes it with \
                               the code of the model";
                 return Err(wrong(path, format!("__metadata__.{MODEL_KEY}"), detail));
@@ -235,6 +231,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`SavedModel::new`] and [`SavedModel::save`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<Path>, weights: impl Into<Vec<Tensor>>) -> Result<()> {
         SavedModel::new(self, weights)?.save(path)
     }
@@ -243,6 +240,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`ModelLoader::load`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(path: impl AsRef<Path>) -> Result<SavedModel> {
         ModelLoader::new().load(path)
     }
@@ -264,6 +262,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::saved_model_async`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn saved_model(&self) -> Result<SavedModel> {
         crate::gpu::block_on(self.saved_model_async())
     }
@@ -273,6 +272,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::saved_model`] and [`SavedModel::save`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save_model(&self, path: impl AsRef<Path>) -> Result<()> {
         self.saved_model()?.save(path)
     }
@@ -283,6 +283,7 @@ impl Predictor {
     ///
     /// # Errors
     /// As [`ModelLoader::load`] and [`Predictor::new`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load_model(device: &Device, path: impl AsRef<Path>) -> Result<Self> {
         Self::from_saved(device, &Model::load(path)?)
     }

@@ -3,8 +3,8 @@
 use super::SAMPLES;
 use super::file::{Contents, wrong};
 use super::load::metadata;
-use super::metadata::Samples;
 use super::model::ModelMetadata;
+use super::scaling::Samples;
 use crate::error::Result;
 use crate::tensor::DType;
 use crate::train::{Scaling, Trainer};

@@ -2,7 +2,8 @@
 
 use super::config::config;
 use super::file::{Entry, ZEROS, encode, seal, wrong};
-use super::metadata::{Fit, Metadata, Samples};
+use super::metadata::{Fit, Metadata};
+use super::scaling::Samples;
 use super::{FORMAT_VERSION, KEY};
 use crate::error::Result;
 use crate::files;

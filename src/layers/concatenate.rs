@@ -1,7 +1,7 @@
 //! The layer that puts tensors side by side.
 
-use super::merge::{any_mask, at_least_two};
 use super::config::{Fields, Settings, config_of};
+use super::merge::{any_mask, at_least_two};
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};

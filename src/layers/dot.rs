@@ -1,7 +1,7 @@
 //! The layer that multiplies the samples of two tensors as matrices.
 
-use super::merge::exactly_two;
 use super::config::{Fields, Settings, config_of};
+use super::merge::exactly_two;
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};

@@ -221,12 +221,15 @@ impl Settings for Normalization {
         if let (true, Some(mean)) = (fields.is_read(), mean) {
             let given = self.clone().statistics(mean, variance.unwrap_or_default());
             let given = given.map_err(|e| fields.wrong("mean", &e.to_string()))?.statistics;
-            self.statistics = given.map(|own| Statistics { kept: shape.map(|s| (self.axes.clone(), s)), ..own });
+            self.statistics =
+                given.map(|own| Statistics { kept: shape.map(|s| (self.axes.clone(), s)), ..own });
             let unlike = |own: &Statistics| {
                 own.kept.as_ref().is_some_and(|(_, shape)| shape.len() != own.mean.len())
             };
             if self.statistics.as_ref().is_some_and(unlike) {
-                return Err(fields.wrong("adapted_shape", "has another number of elements than `mean`"));
+                return Err(
+                    fields.wrong("adapted_shape", "has another number of elements than `mean`")
+                );
             }
         }
         Ok(())

@@ -135,7 +135,8 @@ fn a_layer_that_the_build_lacks_is_named_or_registered() -> Result<()> {
     let folder = Folder::new("mish");
     let path = folder.file("mish.safetensors");
     let model = Sequential::new([6]).add(Dense::new(4)).add(Mish).build()?;
-    let mut trainer = model.compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanSquaredError))?;
+    let mut trainer =
+        model.compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanSquaredError))?;
     trainer.save_model(&path)?;
     let error = Predictor::load_model(device(), &path).unwrap_err();
     assert!(matches!(error, Error::File { .. }), "{error:?}");
@@ -184,12 +185,17 @@ fn what_is_wrong_with_a_file_is_named() -> Result<()> {
     assert!(load(&with_description(&file, |v| v["later"] = json!(null))).is_ok());
     refused(&|v| v["format_version"] = json!(2), &["format_version", "is 2", "models of 1"]);
     refused(&|v| v["model"]["format_version"] = json!(2), &["format_version", "up to 1"]);
-    let layer = |v: &mut Value, name: &str, new: Value| v["model"]["config"]["layers"][1]["config"][name] = new;
+    let layer = |v: &mut Value, name: &str, new: Value| {
+        v["model"]["config"]["layers"][1]["config"][name] = new
+    };
     refused(&|v| layer(v, "units", json!(17)), &["dense/kernel", "[6, 16]", "[6, 17]"]);
     refused(&|v| layer(v, "use_bias", json!(false)), &["dense/bias", "belongs to no weight"]);
     refused(&|v| layer(v, "units", json!(1e30)), &["dense.units", "1e+30"]);
     refused(&|v| layer(v, "lora_rank", json!(4)), &["dense.lora_rank", "no such setting"]);
-    refused(&|v| v["samples"] = json!({ "types": ["f64"], "scale": 1.0 }), &["samples", "f32 and u8"]);
+    refused(
+        &|v| v["samples"] = json!({ "types": ["f64"], "scale": 1.0 }),
+        &["samples", "f32 and u8"],
+    );
     refused(&|v| v["attached"] = json!([1]), &["metadata"]);
     refused(&|v| v["model"] = json!(null), &["model.class_name", "missing"]);
     // Any changed byte is noticed.
@@ -228,7 +234,10 @@ fn a_checkpoint_is_a_model_too() -> Result<()> {
     let mut trainer = model.compile(device(), settings())?;
     trainer.save_checkpoint(&path)?;
     trainer.load_checkpoint(&path)?;
-    says(&Model::load(&path).unwrap_err(), &["checkpoint: model", "gives no config", "Predictor::load"]);
+    says(
+        &Model::load(&path).unwrap_err(),
+        &["checkpoint: model", "gives no config", "Predictor::load"],
+    );
     says(&trainer.save_model(&path).unwrap_err(), &["layer `lambda`", "Layer::config"]);
     Ok(())
 }

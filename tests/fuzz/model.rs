@@ -10,7 +10,8 @@ use wgrad::prelude::*;
 /// A model with settings of every kind: shapes, axes, statistics, a layer that is used twice, and models inside.
 fn network() -> Model {
     let (x, ids) = (input_named("x", [2, 3]), input_named("ids", [2]));
-    let data = Tensor::f32([2, 2, 3], [0.5, 1.0, -1.0, 2.0, 0.25, 3.0, 1.0, 0.0, 4.0, 2.0, 1.5, -2.0]);
+    let data =
+        Tensor::f32([2, 2, 3], [0.5, 1.0, -1.0, 2.0, 0.25, 3.0, 1.0, 0.0, 4.0, 2.0, 1.5, -2.0]);
     let adapted = Normalization::new().adapt(&data.unwrap()).unwrap();
     let encoder = Sequential::new([2, 3]).add(BatchNormalization::new()).add(Permute::new([2, 1]));
     let shared = LayerHandle::new(Dense::new(2).activation(Activation::Elu { alpha: 0.5 }));
@@ -18,7 +19,8 @@ fn network() -> Model {
     let b = ids.then(Embedding::new(5, 2)).then(TimeDistributed::new(LayerNormalization::new()));
     let a = a.then(SimpleRnn::new(3).return_sequences(true)).then(Reshape::new([-1]));
     let b = merge(Dot::new([1, -1]), [&b, &b]).then(Flatten).then(RepeatVector::new(2));
-    let joined = merge(Concatenate::new(1), [&a, &b.then(PRelu::new().shared_axes([1])).then(Flatten)]);
+    let joined =
+        merge(Concatenate::new(1), [&a, &b.then(PRelu::new().shared_axes([1])).then(Flatten)]);
     let noise = joined.then(Dropout::new(0.5)).then(GaussianNoise::new(0.1)).then(RRelu::default());
     Model::new([&x, &ids], [&noise.then(Dense::new(2))]).unwrap()
 }
@@ -110,7 +112,10 @@ fn descriptions_are_taken_or_refused() {
         match Model::from_json(&String::from_utf8_lossy(bytes)) {
             Ok(model) => {
                 drop(model.summary());
-                assert_eq!(Model::from_json(&model.to_json().unwrap()).unwrap().calls(), model.calls());
+                assert_eq!(
+                    Model::from_json(&model.to_json().unwrap()).unwrap().calls(),
+                    model.calls()
+                );
                 Verdict::Taken
             }
             Err(_) => Verdict::Refused,

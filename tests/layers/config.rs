@@ -145,15 +145,39 @@ fn every_word_comes_back() -> Result<()> {
     use Activation as A;
     use Initializer as I;
     let functions = [
-        A::Linear, A::Relu, A::Selu, A::Sigmoid, A::HardSigmoid, A::Tanh, A::Softplus, A::Softsign,
-        A::Gelu, A::GeluTanh, A::Silu, A::Step, A::Perceptron, A::Softmax, A::LogSoftmax,
-        A::LeakyRelu { negative_slope: 0.2 }, A::LeakyRelu { negative_slope: 0.1 },
-        A::Elu { alpha: 1.0 }, A::Elu { alpha: 2.0 }, A::ClippedLinear { low: 0.1, high: 0.3 },
+        A::Linear,
+        A::Relu,
+        A::Selu,
+        A::Sigmoid,
+        A::HardSigmoid,
+        A::Tanh,
+        A::Softplus,
+        A::Softsign,
+        A::Gelu,
+        A::GeluTanh,
+        A::Silu,
+        A::Step,
+        A::Perceptron,
+        A::Softmax,
+        A::LogSoftmax,
+        A::LeakyRelu { negative_slope: 0.2 },
+        A::LeakyRelu { negative_slope: 0.1 },
+        A::Elu { alpha: 1.0 },
+        A::Elu { alpha: 2.0 },
+        A::ClippedLinear { low: 0.1, high: 0.3 },
     ];
     let initial = [
-        I::Zeros, I::Constant(1.0), I::Constant(0.1), I::GlorotUniform, I::GlorotNormal, I::HeUniform,
-        I::HeNormal, I::LecunNormal, I::Uniform { low: -0.1, high: 1e-40 },
-        I::Normal { mean: 1.0 / 3.0, stddev: 16_777_217.0 }, I::Orthogonal { gain: 0.1 },
+        I::Zeros,
+        I::Constant(1.0),
+        I::Constant(0.1),
+        I::GlorotUniform,
+        I::GlorotNormal,
+        I::HeUniform,
+        I::HeNormal,
+        I::LecunNormal,
+        I::Uniform { low: -0.1, high: 1e-40 },
+        I::Normal { mean: 1.0 / 3.0, stddev: 16_777_217.0 },
+        I::Orthogonal { gain: 0.1 },
     ];
     let mut texts = Vec::new();
     let dense = |a, i| Dense::new(2).activation(a).kernel_initializer(i);
@@ -179,7 +203,13 @@ fn comes_back(model: &Model) -> Model {
     let again = Model::from_json(&text).unwrap();
     let said = |m: &Model| {
         let layers: Vec<_> = m.layers().iter().map(|l| (&l.name, l.trainable, &l.inputs)).collect();
-        format!("{layers:?} {:?} {:?} {:?} {:?}", m.inputs(), m.calls(), m.output_tensors(), m.output_names())
+        format!(
+            "{layers:?} {:?} {:?} {:?} {:?}",
+            m.inputs(),
+            m.calls(),
+            m.output_tensors(),
+            m.output_names()
+        )
     };
     assert_eq!(said(&again), said(model), "{text}");
     assert_eq!(again.summary(), model.summary());
@@ -213,7 +243,9 @@ fn models_come_back_with_names_sharing_and_frozen_layers() -> Result<()> {
     let name = model.layers()[0].name.clone();
     thawed.set_trainable(&name, false)?;
     let again = comes_back(&thawed);
-    assert!(!again.layers()[0].trainable && again.layers().iter().filter(|l| !l.trainable).count() == 1);
+    assert!(
+        !again.layers()[0].trainable && again.layers().iter().filter(|l| !l.trainable).count() == 1
+    );
     // Uses that are no chain, in a Sequential.
     let twice = LayerHandle::new(Dense::new(4));
     let looped = Sequential::new([4]).add(&twice).add(Activation::Relu).add(&twice).build()?;
@@ -252,7 +284,10 @@ impl Layer for Scaled {
 fn layers_of_ones_own_are_registered() -> Result<()> {
     let model = Sequential::new([3]).add(Dense::new(2)).add(Scaled(0.5).named("half")).build()?;
     let text = model.to_json()?;
-    says(&Model::from_json(&text).unwrap_err(), &["half", "no layer `Scaled`", "ModelLoader::register", "Dense"]);
+    says(
+        &Model::from_json(&text).unwrap_err(),
+        &["half", "no layer `Scaled`", "ModelLoader::register", "Dense"],
+    );
     let factor = |config: &Json| {
         let factor = config["factor"].as_f64();
         factor.ok_or_else(|| Error::Data { name: "factor".into(), detail: "is no number".into() })
@@ -265,7 +300,10 @@ fn layers_of_ones_own_are_registered() -> Result<()> {
     // What gives no config is named when it is written.
     let closure = Lambda::new(|graph, x| graph.scale(x[0], 2.0));
     let model = Sequential::new([3]).add(closure.named("twice")).build()?;
-    says(&model.to_json().unwrap_err(), &["layer `twice`", "Lambda", "Layer::config", "save the weights alone"]);
+    says(
+        &model.to_json().unwrap_err(),
+        &["layer `twice`", "Lambda", "Layer::config", "save the weights alone"],
+    );
     Ok(())
 }
 
@@ -286,8 +324,11 @@ fn what_a_build_lacks_is_named() -> Result<()> {
     refused(&units, json!(u64::MAX), &["dense.units", "2^32"]);
     refused(&units, json!(u32::MAX), &["dense", "kernel", "32 bits"]);
     refused(&format!("{dense}/activation"), json!("mish"), &["dense.activation", "`mish`"]);
-    refused(&format!("{dense}/kernel_initializer/class_name"), json!("TruncatedNormal"),
-        &["dense.kernel_initializer", "TruncatedNormal"]);
+    refused(
+        &format!("{dense}/kernel_initializer/class_name"),
+        json!("TruncatedNormal"),
+        &["dense.kernel_initializer", "TruncatedNormal"],
+    );
     refused("/config/layers/1/class_name", json!("Conv2D"), &["dense", "no layer `Conv2D`"]);
     refused("/config/layers/2/config/rate", json!("much"), &["dropout.rate", "much", "f32"]);
     refused("/config/layers/2/config/rate", json!(1.5), &["dropout", "rate", "[0, 1)"]);
@@ -337,7 +378,8 @@ fn a_small_file_asks_for_few_layers() -> Result<()> {
                 if let Some(nodes) = nodes.filter(|nodes| nodes.len() == 2) {
                     for i in 2..20_u64 {
                         let mut node = nodes[1].clone();
-                        node["args"][0]["config"]["keras_history"] = json!([name, i - 1 + first, 0]);
+                        node["args"][0]["config"]["keras_history"] =
+                            json!([name, i - 1 + first, 0]);
                         nodes.push(node);
                     }
                     value["config"]["output_layers"] = json!([[name, 19 + first, 0]]);

@@ -68,8 +68,15 @@ fn a_sequential_of_keras_is_read() -> Result<()> {
         layer("Masking", "masking", json!({ "mask_value": -1.0 }), json!([null, 5, 4])),
         dense("dense", 8, "relu"),
         norm("BatchNormalization", "batch_normalization", moving),
-        norm("LayerNormalization", "layer_normalization", json!({ "axis": [2], "rms_scaling": false })),
-        layer("SimpleRNN", "simple_rnn", json!({
+        norm(
+            "LayerNormalization",
+            "layer_normalization",
+            json!({ "axis": [2], "rms_scaling": false })
+        ),
+        layer(
+            "SimpleRNN",
+            "simple_rnn",
+            json!({
             "return_sequences": true, "return_state": false, "go_backwards": false, "stateful": false,
             "unroll": false, "zero_output_for_mask": false, "units": 6, "activation": "tanh", "use_bias": true,
             "kernel_initializer": initializer("GlorotUniform", json!({ "seed": null })),
@@ -77,17 +84,37 @@ fn a_sequential_of_keras_is_read() -> Result<()> {
             "bias_initializer": initializer("Zeros", json!({})), "kernel_regularizer": null,
             "recurrent_regularizer": null, "bias_regularizer": null, "activity_regularizer": null,
             "kernel_constraint": null, "recurrent_constraint": null, "bias_constraint": null,
-            "dropout": 0.0, "recurrent_dropout": 0.0, "seed": null }), json!([null, 5, 8])),
-        layer("TimeDistributed", "time_distributed", json!({ "layer": dense("dense_1", 3, "linear") }), json!(null)),
-        layer("Dropout", "dropout", json!({ "rate": 0.2, "seed": 7, "noise_shape": null }), json!(null)),
+            "dropout": 0.0, "recurrent_dropout": 0.0, "seed": null }),
+            json!([null, 5, 8])
+        ),
+        layer(
+            "TimeDistributed",
+            "time_distributed",
+            json!({ "layer": dense("dense_1", 3, "linear") }),
+            json!(null)
+        ),
+        layer(
+            "Dropout",
+            "dropout",
+            json!({ "rate": 0.2, "seed": 7, "noise_shape": null }),
+            json!(null)
+        ),
         layer("Flatten", "flatten", json!({ "data_format": "channels_last" }), json!(null)),
         layer("Reshape", "reshape", json!({ "target_shape": [3, 5] }), json!(null)),
         layer("LeakyReLU", "leaky_re_lu", json!({ "negative_slope": 0.3 }), json!(null)),
-        layer("ReLU", "re_lu", json!({ "max_value": null, "negative_slope": 0.0, "threshold": 0.0 }), json!(null)),
+        layer(
+            "ReLU",
+            "re_lu",
+            json!({ "max_value": null, "negative_slope": 0.0, "threshold": 0.0 }),
+            json!(null)
+        ),
         layer("Activation", "activation", json!({ "activation": "softmax" }), json!(null)),
     ]);
-    let file = whole("Sequential", json!({ "name": "sequential", "trainable": true, "dtype": policy(),
-        "layers": layers, "build_input_shape": [null, 5, 4] }));
+    let file = whole(
+        "Sequential",
+        json!({ "name": "sequential", "trainable": true, "dtype": policy(),
+        "layers": layers, "build_input_shape": [null, 5, 4] }),
+    );
     let model = ModelLoader::new().from_json(&file.to_string())?;
     let rule = Regularizer::l2(0.01);
     let want = Sequential::new([5, 4])
@@ -116,7 +143,12 @@ fn a_sequential_of_keras_is_read() -> Result<()> {
         other["config"]["layers"][at]["config"][name] = value;
         says(&ModelLoader::new().from_value(&other).unwrap_err(), words);
     };
-    refused(2, "kernel_constraint", json!({ "class_name": "MaxNorm" }), &["dense.kernel_constraint", "MaxNorm"]);
+    refused(
+        2,
+        "kernel_constraint",
+        json!({ "class_name": "MaxNorm" }),
+        &["dense.kernel_constraint", "MaxNorm"],
+    );
     refused(3, "axis", json!(1), &["batch_normalization.axis", "is 1", "-1"]);
     refused(4, "rms_scaling", json!(true), &["layer_normalization.rms_scaling"]);
     refused(5, "stateful", json!(true), &["simple_rnn.stateful"]);
@@ -144,18 +176,23 @@ fn functional() -> Json {
         "input_dim": 20, "output_dim": 8, "mask_zero": false, "activity_regularizer": null,
         "embeddings_initializer": initializer("RandomUniform", json!({ "minval": -0.05, "maxval": 0.05, "seed": null })),
         "embeddings_regularizer": null, "embeddings_constraint": null });
-    let inner = whole("Functional", json!({ "name": "inner", "trainable": false,
+    let inner = whole(
+        "Functional",
+        json!({ "name": "inner", "trainable": false,
         "layers": [
             place(input_layer("in", wide.clone(), "float32"), json!([])),
             place(dense("same", 8, "gelu"), node(json!([tensor(json!(["in", 0, 0]))]))),
         ],
-        "input_layers": [["in", 0, 0]], "output_layers": [["same", 0, 0]] }));
+        "input_layers": [["in", 0, 0]], "output_layers": [["same", 0, 0]] }),
+    );
     // One layer for two inputs, and a model inside whose uses are counted from 1.
     let shared = json!([
         { "args": [tensor(json!(["left", 0, 0]))], "kwargs": {} },
         { "args": [tensor(json!(["embedding", 0, 0]))], "kwargs": { "mask": null } },
     ]);
-    whole("Functional", json!({ "name": "functional", "trainable": true,
+    whole(
+        "Functional",
+        json!({ "name": "functional", "trainable": true,
         "layers": [
             place(input_layer("left", json!([null, 8]), "float32"), json!([])),
             place(input_layer("ids", json!([null]), "int32"), json!([])),
@@ -169,7 +206,8 @@ fn functional() -> Json {
                 node(json!([[tensor(json!(["inner", 1, 0])), tensor(json!(["left", 0, 0]))]]))),
             place(dense("class", 3, "softmax"), node(json!([keras_tensor(json!([null, 16]), json!(["joined", 0, 0]))]))),
         ],
-        "input_layers": [["left", 0, 0], ["ids", 0, 0]], "output_layers": ["class", 0, 0] }))
+        "input_layers": [["left", 0, 0], ["ids", 0, 0]], "output_layers": ["class", 0, 0] }),
+    )
 }
 
 #[test]
@@ -185,7 +223,8 @@ fn a_functional_model_of_keras_is_read() -> Result<()> {
     let both = [left.then(&shared), ids.then(Embedding::new(20, 8)).then(&shared)];
     let inside = merge(Add, &both).then(LayerHandle::new(&inner).named("inner").frozen());
     let joined = merge(Concatenate::default().named("joined"), [&inside, &left]);
-    let want = Model::new([&left, &ids], [&joined.then(own(3, Activation::Softmax).named("class"))])?;
+    let want =
+        Model::new([&left, &ids], [&joined.then(own(3, Activation::Softmax).named("class"))])?;
     assert_eq!(format!("{:?}", model.layers()), format!("{:?}", want.layers()));
     assert_eq!((model.calls(), model.inputs()), (want.calls(), want.inputs()));
     assert_eq!(model.summary(), want.summary());
@@ -193,7 +232,8 @@ fn a_functional_model_of_keras_is_read() -> Result<()> {
     let back = model.to_value()?;
     let words = |value: &Json| {
         let layers = value["config"]["layers"].as_array().unwrap().iter();
-        let said = layers.map(|l| json!([l["class_name"], l["name"], l["module"], l["registered_name"]]));
+        let said =
+            layers.map(|l| json!([l["class_name"], l["name"], l["module"], l["registered_name"]]));
         let nodes = value["config"]["layers"].as_array().unwrap().iter().map(|l| {
             let nodes = l["inbound_nodes"].as_array().unwrap().iter();
             nodes.map(|node| node["args"].clone()).collect::<Json>()
@@ -207,7 +247,8 @@ fn a_functional_model_of_keras_is_read() -> Result<()> {
     }
     assert_eq!(said.0, wrote.0);
     let shown = |nodes: &[Json]| {
-        let mut texts: Vec<String> = nodes.iter().map(|n| n.to_string().replace("int32", "float32")).collect();
+        let mut texts: Vec<String> =
+            nodes.iter().map(|n| n.to_string().replace("int32", "float32")).collect();
         texts.sort();
         texts
     };
@@ -238,7 +279,11 @@ fn what_does_not_connect_is_named() {
     refused(&history, json!(["shared", 0, 1]), &["shared", "output = 1"]);
     refused(&history, json!(["inner", 0, 0]), &["names a use of `inner`"]);
     let node = format!("{layers}/3/inbound_nodes/0");
-    refused(&format!("{node}/kwargs"), json!({ "training": true }), &["shared", "`training` = true"]);
+    refused(
+        &format!("{node}/kwargs"),
+        json!({ "training": true }),
+        &["shared", "`training` = true"],
+    );
     refused(&format!("{node}/args/0"), json!(2.5), &["shared", "takes 2.5"]);
     refused(&node, json!([["left", 0, 0, {}]]), &["shared", "Keras 3"]);
     refused("/config/output_layers", json!(["class", 5, 0]), &["output_layers", "use of `class`"]);

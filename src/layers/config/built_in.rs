@@ -1,9 +1,9 @@
 //! The layers that this library has, by Keras' names.
 
+use super::Settings;
 use super::fields::Fields;
 use super::read::Reading;
 use super::values::Setting;
-use super::Settings;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{

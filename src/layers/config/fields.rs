@@ -123,7 +123,8 @@ impl<'a> Fields<'a> {
                 known.insert(name);
                 match given.get(name) {
                     Some(value) => {
-                        *layer = Some(reading.layer(&format!("{}.{name}", self.place), value)?.handle);
+                        *layer =
+                            Some(reading.layer(&format!("{}.{name}", self.place), value)?.handle);
                     }
                     None => return Err(self.wrong(name, "is missing")),
                 }

@@ -1,9 +1,9 @@
 //! Models from data.
 
+use super::built_in;
 use super::loader::ModelLoader;
 use super::values::{Setting, shown};
 use super::write::VERSION;
-use super::built_in;
 use crate::error::{Error, Result};
 use crate::layers::model::Model;
 use crate::layers::{LayerHandle, SymbolicTensor, input, input_named, merge};
@@ -48,7 +48,9 @@ fn wrong(place: &str, detail: impl Into<String>) -> Error {
 }
 
 fn object<'v>(place: &str, value: &'v Value) -> Result<&'v Map<String, Value>> {
-    value.as_object().ok_or_else(|| wrong(place, format!("is {}; an object is expected", shown(value))))
+    value
+        .as_object()
+        .ok_or_else(|| wrong(place, format!("is {}; an object is expected", shown(value))))
 }
 
 fn list<'v>(place: &str, value: &'v Value) -> Result<&'v [Value]> {
@@ -126,7 +128,8 @@ impl<'a> Reading<'a> {
         let id = value["shared_object_id"].as_u64();
         if let Some(known) = id.and_then(|id| self.shared.borrow().get(&id).cloned()) {
             if known.layer.kind() != class {
-                let detail = format!("is of a `{}` too, and this is a `{class}`", known.layer.kind());
+                let detail =
+                    format!("is of a `{}` too, and this is a `{class}`", known.layer.kind());
                 return Err(wrong(&format!("{place}.shared_object_id"), detail));
             }
             handle = Some(known);
@@ -177,7 +180,8 @@ impl<'a> Reading<'a> {
             }
         }
         if shape.is_null() {
-            let detail = "has no InputLayer and no build_input_shape: the shape of a sample is not known";
+            let detail =
+                "has no InputLayer and no build_input_shape: the shape of a sample is not known";
             return Err(wrong(place, detail));
         }
         let shape = self.shape(&format!("{place}.build_input_shape"), shape)?;
@@ -233,7 +237,8 @@ impl<'a> Reading<'a> {
             let found = named.into_iter().map(|t| {
                 let [entry, of_use, output] = self.tensor(&at, &places, &entries, t)?;
                 let made = entries[entry].made.get(of_use);
-                made.map(|made| made.output(output)).ok_or_else(|| no_use(&at, &entries[entry].name))
+                made.map(|made| made.output(output))
+                    .ok_or_else(|| no_use(&at, &entries[entry].name))
             });
             found.collect()
         };
@@ -251,7 +256,10 @@ impl<'a> Reading<'a> {
     ) -> Result<[usize; 3]> {
         let (name, of_use, output) = (history[0].as_str(), &history[1], &history[2]);
         let Some(entry) = name.and_then(|name| places.get(name).copied()) else {
-            return Err(wrong(place, format!("names {}, and no layer has that name", shown(&history[0]))));
+            return Err(wrong(
+                place,
+                format!("names {}, and no layer has that name", shown(&history[0])),
+            ));
         };
         let number = |value| usize::read(value, self).map_err(|e| wrong(place, e));
         let first = entries[entry].read.as_ref().map_or(0, |read| read.first);
@@ -308,14 +316,19 @@ fn input_shape(layer: &Value) -> &Value {
 /// The tensors that a use of a layer takes.
 fn node_inputs<'v>(place: &str, node: &'v Value) -> Result<Vec<&'v Value>> {
     let Some(args) = node.get("args") else {
-        return Err(wrong(place, "has no `args`; models of Keras 3 are read, so save it again with Keras 3"));
+        return Err(wrong(
+            place,
+            "has no `args`; models of Keras 3 are read, so save it again with Keras 3",
+        ));
     };
     let mut tensors = Vec::new();
     collect(place, args, &mut tensors)?;
     if let Value::Object(named) = &node["kwargs"] {
-        let asks = |(_, value): &(&String, &Value)| !value.is_null() && **value != Value::Bool(false);
+        let asks =
+            |(_, value): &(&String, &Value)| !value.is_null() && **value != Value::Bool(false);
         if let Some((name, value)) = named.iter().find(asks) {
-            let detail = format!("gives `{name}` = {}; a layer takes tensors alone here", shown(value));
+            let detail =
+                format!("gives `{name}` = {}; a layer takes tensors alone here", shown(value));
             return Err(wrong(place, detail));
         }
     }
@@ -329,7 +342,9 @@ fn collect<'v>(place: &str, value: &'v Value, tensors: &mut Vec<&'v Value>) -> R
             tensors.push(&value["config"]["keras_history"]);
             Ok(())
         }
-        other => Err(wrong(place, format!("takes {}; a layer takes tensors alone here", shown(other)))),
+        other => {
+            Err(wrong(place, format!("takes {}; a layer takes tensors alone here", shown(other))))
+        }
     }
 }
 

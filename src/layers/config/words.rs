@@ -36,7 +36,9 @@ impl<'a> Object<'a> {
     fn number(&self, name: &str, default: f32) -> Result<f32, String> {
         match &self.config[name] {
             Value::Null => Ok(default),
-            value => f32::read(value, self.reading).map_err(|e| format!("{}.{name} {e}", self.class)),
+            value => {
+                f32::read(value, self.reading).map_err(|e| format!("{}.{name} {e}", self.class))
+            }
         }
     }
 
@@ -45,7 +47,9 @@ impl<'a> Object<'a> {
         let given = self.number(name, only)?;
         match given == only {
             true => Ok(()),
-            false => Err(format!("{}.{name} is {given}; this library has {only} alone", self.class)),
+            false => {
+                Err(format!("{}.{name} is {given}; this library has {only} alone", self.class))
+            }
         }
     }
 
@@ -116,7 +120,9 @@ impl Setting for Activation {
                     (false, true) => Ok(Self::Relu),
                     (false, false) => Ok(Self::LeakyRelu { negative_slope: slope }),
                     (true, true) => Ok(Self::ClippedLinear { low: 0.0, high: limit }),
-                    (true, false) => Err("has a limit and a slope; this library has one of them".into()),
+                    (true, false) => {
+                        Err("has a limit and a slope; this library has one of them".into())
+                    }
                 }
             }
             "Softmax" => {
