@@ -2,6 +2,7 @@
 
 use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::tensor::{DType, Initializer, Shape};
@@ -19,6 +20,7 @@ pub struct Embedding {
     output_dim: usize,
     embeddings_initializer: Initializer,
     embeddings_regularizer: Regularizer,
+    embeddings_constraint: Option<Constraint>,
 }
 
 impl Embedding {
@@ -29,7 +31,8 @@ impl Embedding {
             input_dim,
             output_dim,
             embeddings_initializer: Initializer::Uniform { low: -0.05, high: 0.05 },
-            embeddings_regularizer: Regularizer { l1: 0.0, l2: 0.0 },
+            embeddings_regularizer: Regularizer::NONE,
+            embeddings_constraint: None,
         }
     }
 
@@ -46,6 +49,13 @@ impl Embedding {
         self.embeddings_regularizer = regularizer;
         self
     }
+
+    /// What the table keeps to after each update. Keras' axis 0 is over all ids: `axes: &[1]` bounds each vector.
+    #[must_use]
+    pub const fn embeddings_constraint(mut self, constraint: Constraint) -> Self {
+        self.embeddings_constraint = Some(constraint);
+        self
+    }
 }
 
 impl Settings for Embedding {
@@ -57,7 +67,8 @@ impl Settings for Embedding {
         fields.required("input_dim", &mut self.input_dim)?;
         fields.required("output_dim", &mut self.output_dim)?;
         fields.field("embeddings_initializer", &mut self.embeddings_initializer)?;
-        fields.field("embeddings_regularizer", &mut self.embeddings_regularizer)
+        fields.field("embeddings_regularizer", &mut self.embeddings_regularizer)?;
+        fields.field("embeddings_constraint", &mut self.embeddings_constraint)
     }
 }
 
@@ -84,7 +95,8 @@ impl Layer for Embedding {
     fn weights(&self, _inputs: &[Shape]) -> Vec<WeightSpec> {
         let shape = [self.input_dim, self.output_dim];
         let (initializer, regularizer) = (self.embeddings_initializer, self.embeddings_regularizer);
-        vec![WeightSpec::new("embeddings", shape, initializer, regularizer)]
+        let table = WeightSpec::new("embeddings", shape, initializer, regularizer);
+        vec![table.constraint(self.embeddings_constraint)]
     }
 
     fn config(&self) -> Result<serde_json::Value> {

@@ -3,6 +3,7 @@
 use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ops::{Loop, Looped, Order};
@@ -34,6 +35,7 @@ pub struct SimpleRnn {
     kernel_regularizer: Regularizer,
     recurrent_regularizer: Regularizer,
     bias_regularizer: Regularizer,
+    constraints: [Option<Constraint>; 3],
     return_sequences: bool,
     go_backwards: bool,
 }
@@ -42,7 +44,7 @@ impl SimpleRnn {
     /// A layer of `units`: tanh, Glorot-uniform kernel, orthogonal recurrent kernel, zero bias.
     #[must_use]
     pub const fn new(units: usize) -> Self {
-        let none = Regularizer { l1: 0.0, l2: 0.0 };
+        let none = Regularizer::NONE;
         Self {
             units,
             activation: Activation::Tanh,
@@ -53,6 +55,7 @@ impl SimpleRnn {
             kernel_regularizer: none,
             recurrent_regularizer: none,
             bias_regularizer: none,
+            constraints: [None; 3],
             return_sequences: false,
             go_backwards: false,
         }
@@ -111,6 +114,27 @@ impl SimpleRnn {
     #[must_use]
     pub const fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.bias_regularizer = regularizer;
+        self
+    }
+
+    /// What the kernel keeps to after each update.
+    #[must_use]
+    pub const fn kernel_constraint(mut self, constraint: Constraint) -> Self {
+        self.constraints[0] = Some(constraint);
+        self
+    }
+
+    /// What the recurrent kernel keeps to after each update.
+    #[must_use]
+    pub const fn recurrent_constraint(mut self, constraint: Constraint) -> Self {
+        self.constraints[1] = Some(constraint);
+        self
+    }
+
+    /// What the bias keeps to after each update.
+    #[must_use]
+    pub const fn bias_constraint(mut self, constraint: Constraint) -> Self {
+        self.constraints[2] = Some(constraint);
         self
     }
 
@@ -199,6 +223,9 @@ impl Layer for SimpleRnn {
         ];
         if self.use_bias {
             specs.push(spec("bias", &[self.units], self.bias_initializer, self.bias_regularizer));
+        }
+        for (spec, constraint) in specs.iter_mut().zip(self.constraints) {
+            spec.constraint = constraint;
         }
         specs
     }

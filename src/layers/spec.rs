@@ -1,6 +1,7 @@
 //! What a layer says about its tensors.
 
 use super::Regularizer;
+use crate::constraints::Constraint;
 use crate::tensor::{Initializer, Shape};
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ pub struct WeightSpec {
     pub fan_out: usize,
     /// The penalty that its values add to the loss.
     pub regularizer: Regularizer,
+    /// What its values keep to after each update.
+    pub constraint: Option<Constraint>,
     /// What changes it, unless its layer is frozen.
     pub kind: WeightKind,
     /// Its initial values in row-major order, in place of the initializer's.
@@ -56,8 +59,8 @@ impl WeightSpec {
                 (fan_in.saturating_mul(field), fan_out.saturating_mul(field))
             }
         };
-        let (kind, values) = (WeightKind::Trained, None);
-        Self { name, shape, initializer, fan_in, fan_out, regularizer, kind, values }
+        let (kind, constraint, values) = (WeightKind::Trained, None, None);
+        Self { name, shape, initializer, fan_in, fan_out, regularizer, constraint, kind, values }
     }
 
     /// A state: a tensor that the layer itself changes while training, as running statistics. Evaluation and prediction
@@ -78,6 +81,13 @@ impl WeightSpec {
         if self.kind == WeightKind::Trained {
             self.kind = WeightKind::Frozen;
         }
+        self
+    }
+
+    /// A weight that keeps to this after each update.
+    #[must_use]
+    pub fn constraint(mut self, constraint: impl Into<Option<Constraint>>) -> Self {
+        self.constraint = constraint.into();
         self
     }
 

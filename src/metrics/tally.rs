@@ -29,11 +29,7 @@ impl Tally {
     pub fn accumulate(self, state: &mut Vec<f64>, columns: &[&[f32]]) {
         let column = |i: usize| columns.get(i).copied().unwrap_or_default();
         match self {
-            Self::Mean { each } => {
-                state.resize(2, 0.0);
-                state[0] += column(0).iter().copied().map(f64::from).sum::<f64>();
-                state[1] += (column(0).len() * each) as f64;
-            }
+            Self::Mean { each } => add_mean(state, column(0), each),
             Self::Cells { classes } => {
                 let cells = classes * classes;
                 state.resize(cells + classes, 0.0);
@@ -59,6 +55,13 @@ impl Tally {
             }
         }
     }
+}
+
+/// Adds sums of `each` numbers to a state of [`Tally::Mean`].
+pub(super) fn add_mean(state: &mut Vec<f64>, sums: &[f32], each: usize) {
+    state.resize(2, 0.0);
+    state[0] += sums.iter().copied().map(f64::from).sum::<f64>();
+    state[1] += (sums.len() * each) as f64;
 }
 
 /// Adds a sample to the moments: Welford's recurrence (1962), which a large mean does not harm.

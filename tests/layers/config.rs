@@ -2,12 +2,15 @@
 
 use super::*;
 use serde_json::{Value as Json, json};
-use wgrad::layers::{Lambda, ModelLoader};
+use wgrad::activations::CustomActivation;
+use wgrad::constraints::{Constraint, CustomConstraint};
+use wgrad::layers::{CustomRegularizer, Lambda, ModelLoader};
+use wgrad::tensor::{CustomInitializer, Draws};
 
 /// Every layer with settings that are not its defaults, and samples that it takes.
 fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
     let l2 = Regularizer::l2(0.25);
-    let both = Regularizer { l1: 0.1, l2: 1e-7 };
+    let both = Regularizer::l1_l2(0.1, 1e-7);
     let slope = Activation::LeakyRelu { negative_slope: 0.15 };
     let x = numbers(&[4, 3], 5);
     let one = |layer: LayerHandle, shape: &[usize]| (layer, vec![shape.to_vec()]);
@@ -37,6 +40,13 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
                 .bias_initializer(Initializer::Constant(0.1))
                 .kernel_regularizer(both)
                 .bias_regularizer(Regularizer::l1(0.3))
+                .kernel_constraint(Constraint::MinMaxNorm {
+                    min_value: 0.1,
+                    max_value: 0.7,
+                    rate: 0.3,
+                    axes: &[0, 1],
+                })
+                .bias_constraint(Constraint::NonNeg)
                 .into(),
             &[3],
         ),
@@ -47,6 +57,7 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
             Embedding::new(9, 4)
                 .embeddings_initializer(Initializer::LecunNormal)
                 .embeddings_regularizer(l2)
+                .embeddings_constraint(Constraint::unit_norm())
                 .into(),
             &[3],
         ),
@@ -392,5 +403,93 @@ fn a_small_file_asks_for_few_layers() -> Result<()> {
     };
     let error = ModelLoader::new().from_value(&more(&value)).unwrap_err();
     says(&error, &["more than 100000 times"]);
+    Ok(())
+}
+
+/// A function, an initializer, a penalty and a constraint from outside, each with a setting.
+#[derive(Debug)]
+struct Mine(f32);
+
+impl CustomActivation for Mine {
+    fn name(&self) -> &'static str {
+        "mine"
+    }
+
+    fn apply(&self, graph: &mut Graph, x: Value) -> Result<Value> {
+        graph.scale(x, self.0)
+    }
+}
+
+impl CustomInitializer for Mine {
+    fn name(&self) -> &'static str {
+        "mine"
+    }
+
+    fn fill(&self, values: &mut [f32], _: [usize; 2], _: &mut Draws) {
+        values.fill(self.0);
+    }
+}
+
+impl CustomRegularizer for Mine {
+    fn name(&self) -> &'static str {
+        "mine"
+    }
+
+    fn penalty(&self, graph: &mut Graph, weight: Value) -> Result<Value> {
+        graph.sum(weight, &[], false)
+    }
+}
+
+impl CustomConstraint for Mine {
+    fn name(&self) -> &'static str {
+        "mine"
+    }
+
+    fn apply(&self, graph: &mut Graph, weight: Value) -> Result<Value> {
+        graph.scale(weight, self.0)
+    }
+}
+
+#[test]
+fn words_of_ones_own_are_registered() -> Result<()> {
+    let dense = || Dense::new(2);
+    let (activation, initializer) = (Activation::custom(Mine(1.5)), Initializer::custom(Mine(2.5)));
+    let (regularizer, constraint) = (Regularizer::custom(Mine(3.5)), Constraint::custom(Mine(4.5)));
+    let cases: [(Dense, ModelLoader, ModelLoader, &str); 4] = [
+        (
+            dense().activation(activation),
+            ModelLoader::new().activation(activation),
+            ModelLoader::new().activation(Activation::custom(Mine(9.0))),
+            "activation",
+        ),
+        (
+            dense().kernel_initializer(initializer),
+            ModelLoader::new().initializer(initializer),
+            ModelLoader::new().initializer(Initializer::custom(Mine(9.0))),
+            "initializer",
+        ),
+        (
+            dense().bias_regularizer(regularizer),
+            ModelLoader::new().regularizer(regularizer),
+            ModelLoader::new().regularizer(Regularizer::custom(Mine(9.0))),
+            "regularizer",
+        ),
+        (
+            dense().kernel_constraint(constraint),
+            ModelLoader::new().constraint(constraint),
+            ModelLoader::new().constraint(Constraint::custom(Mine(9.0))),
+            "constraint",
+        ),
+    ];
+    for (layer, loader, other, what) in cases {
+        let model = Sequential::new([3]).add(layer.clone()).build()?;
+        let text = model.to_json()?;
+        let again = loader.from_json(&text)?;
+        assert_eq!(format!("{:?}", again.layers()), format!("{:?}", model.layers()));
+        let asked = format!("ModelLoader::{what}");
+        for unknown in [ModelLoader::new(), other] {
+            says(&unknown.from_json(&text).unwrap_err(), &["dense.", "`mine`", "Mine(", &asked]);
+        }
+    }
     Ok(())
 }

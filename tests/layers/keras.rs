@@ -146,8 +146,8 @@ fn a_sequential_of_keras_is_read() -> Result<()> {
     refused(
         2,
         "kernel_constraint",
-        json!({ "class_name": "MaxNorm" }),
-        &["dense.kernel_constraint", "MaxNorm"],
+        json!({ "class_name": "MyNorm" }),
+        &["dense.kernel_constraint", "`MyNorm`", "ModelLoader::constraint"],
     );
     refused(3, "axis", json!(1), &["batch_normalization.axis", "is 1", "-1"]);
     refused(4, "rms_scaling", json!(true), &["layer_normalization.rms_scaling"]);

@@ -2,8 +2,11 @@
 
 use super::built_in;
 use super::read::{Reading, model_of};
+use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
-use crate::layers::{Layer, LayerHandle, Model};
+use crate::layers::{Layer, LayerHandle, Model, Regularizer};
+use crate::tensor::Initializer;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Formatter};
@@ -55,6 +58,10 @@ type Make = dyn Fn(&Value) -> Result<LayerHandle> + Send + Sync;
 #[derive(Clone, Default)]
 pub struct ModelLoader {
     own: BTreeMap<String, Arc<Make>>,
+    pub(super) activations: Vec<Activation>,
+    pub(super) initializers: Vec<Initializer>,
+    pub(super) regularizers: Vec<Regularizer>,
+    pub(super) constraints: Vec<Constraint>,
 }
 
 impl Debug for ModelLoader {
@@ -79,6 +86,34 @@ impl ModelLoader {
         F: Fn(&Value) -> Result<L> + Send + Sync + 'static,
     {
         self.own.insert(class.into(), Arc::new(move |config| Ok(make(config)?.into())));
+        self
+    }
+
+    /// A function of your own that layers of the model may have. A model names it by its name and its `Debug` text.
+    #[must_use]
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activations.push(activation);
+        self
+    }
+
+    /// An initializer of your own, as [`ModelLoader::activation`].
+    #[must_use]
+    pub fn initializer(mut self, initializer: Initializer) -> Self {
+        self.initializers.push(initializer);
+        self
+    }
+
+    /// A penalty of your own, as [`ModelLoader::activation`].
+    #[must_use]
+    pub fn regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.regularizers.push(regularizer);
+        self
+    }
+
+    /// A constraint of your own, as [`ModelLoader::activation`].
+    #[must_use]
+    pub fn constraint(mut self, constraint: Constraint) -> Self {
+        self.constraints.push(constraint);
         self
     }
 

@@ -18,7 +18,7 @@ const MOST_CALLS: usize = 100_000;
 
 /// What the parts of one model have in common while it is read.
 pub(in crate::layers) struct Reading<'a> {
-    loader: &'a ModelLoader,
+    pub(super) loader: &'a ModelLoader,
     /// Layers that several models have.
     shared: RefCell<HashMap<u64, LayerHandle>>,
     calls: Cell<usize>,

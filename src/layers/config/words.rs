@@ -1,8 +1,9 @@
-//! Activations, initializers and penalties, by Keras' names.
+//! Activations, initializers, penalties and constraints, by Keras' names.
 
 use super::read::Reading;
 use super::values::{Setting, number, shown};
 use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::layers::Regularizer;
 use crate::tensor::Initializer;
@@ -12,6 +13,17 @@ use serde_json::{Value, json};
 fn object(module: &str, class: &str, config: Value) -> Value {
     let registered = (module == "wgrad").then(|| format!("wgrad>{class}"));
     json!({ "module": module, "class_name": class, "config": config, "registered_name": registered })
+}
+
+/// What came from outside of the library: its name and its printed settings, by which a loader finds it again.
+fn outside(name: &str, settings: &impl std::fmt::Debug) -> Value {
+    let config = json!({ "settings": format!("{settings:?}") });
+    json!({ "module": null, "class_name": name, "config": config, "registered_name": name })
+}
+
+/// The one of `own` that is written as `value`.
+fn registered<T: Setting + Copy>(own: &[T], value: &Value) -> Option<T> {
+    own.iter().find(|own| own.write().is_ok_and(|written| written == *value)).copied()
 }
 
 /// The class and the settings of an object. A name alone is an object without settings.
@@ -54,7 +66,14 @@ impl<'a> Object<'a> {
     }
 
     fn unknown(&self, what: &str) -> String {
-        format!("is `{}`; this version of wgrad has no such {what}", self.class)
+        let settings = self.config["settings"].as_str();
+        let settings =
+            settings.map(|text| format!(" with the settings {text}")).unwrap_or_default();
+        format!(
+            "is `{}`{settings}; this version of wgrad has no such {what}; if it is your own, give it to \
+             `ModelLoader::{what}`",
+            self.class
+        )
     }
 }
 
@@ -81,6 +100,9 @@ const PLAIN: [Activation; 17] = [
 
 impl Setting for Activation {
     fn write(&self) -> Result<Value> {
+        if let Self::Custom(own) = self {
+            return Ok(outside(own.name(), own));
+        }
         if PLAIN.contains(self) {
             return Ok(self.name().into());
         }
@@ -101,6 +123,9 @@ impl Setting for Activation {
     fn read(value: &Value, reading: &Reading<'_>) -> Result<Self, String> {
         if value.is_null() {
             return Ok(Self::Linear);
+        }
+        if let Some(own) = registered(&reading.loader.activations, value) {
+            return Ok(own);
         }
         let object = Object::new(value, reading)?;
         if let Some(plain) = PLAIN.iter().find(|plain| plain.name() == object.class) {
@@ -159,6 +184,7 @@ impl Setting for Initializer {
             Self::HeUniform => seeded("HeUniform"),
             Self::HeNormal => seeded("HeNormal"),
             Self::LecunNormal => seeded("LecunNormal"),
+            Self::Custom(own) => outside(own.name(), &own),
             Self::Orthogonal { gain } => {
                 keras("Orthogonal", json!({ "gain": number(gain), "seed": null }))
             }
@@ -166,6 +192,9 @@ impl Setting for Initializer {
     }
 
     fn read(value: &Value, reading: &Reading<'_>) -> Result<Self, String> {
+        if let Some(own) = registered(&reading.loader.initializers, value) {
+            return Ok(own);
+        }
         let object = Object::new(value, reading)?;
         Ok(match object.class {
             "Zeros" | "zeros" => Self::Zeros,
@@ -196,6 +225,11 @@ impl Setting for Regularizer {
     fn write(&self) -> Result<Value> {
         let keras = |class, config| object("keras.regularizers", class, config);
         let (l1, l2) = (number(self.l1), number(self.l2));
+        if let Some(own) = self.custom {
+            let mut data = outside(own.name(), &own);
+            (data["config"]["l1"], data["config"]["l2"]) = (l1, l2);
+            return Ok(data);
+        }
         Ok(match (self.l1 == 0.0, self.l2 == 0.0) {
             (true, true) => Value::Null,
             (false, true) => keras("L1", json!({ "l1": l1 })),
@@ -208,16 +242,79 @@ impl Setting for Regularizer {
         if value.is_null() {
             return Ok(Self::default());
         }
+        if let Some(own) = registered(&reading.loader.regularizers, value) {
+            return Ok(own);
+        }
         let object = Object::new(value, reading)?;
         // Keras' defaults of a name alone.
         let alone = if object.config.is_null() { 0.01 } else { 0.0 };
         match object.class {
             "L1" | "l1" => Ok(Self::l1(object.number("l1", alone)?)),
             "L2" | "l2" => Ok(Self::l2(object.number("l2", alone)?)),
-            "L1L2" | "l1_l2" => {
-                Ok(Self { l1: object.number("l1", alone)?, l2: object.number("l2", alone)? })
-            }
+            "L1L2" | "l1_l2" => Ok(Self {
+                l1: object.number("l1", alone)?,
+                l2: object.number("l2", alone)?,
+                custom: None,
+            }),
             _ => Err(object.unknown("regularizer")),
+        }
+    }
+}
+
+/// The axes that a constraint may have here: those of weights of up to three axes.
+const AXES: [&[usize]; 8] = [&[0], &[1], &[2], &[0, 1], &[0, 2], &[1, 2], &[0, 1, 2], &[]];
+
+impl Object<'_> {
+    fn axes(&self) -> Result<&'static [usize], String> {
+        let given = match &self.config["axis"] {
+            Value::Null => vec![0],
+            axes => Vec::<usize>::read(axes, self.reading)?,
+        };
+        let known = AXES.into_iter().find(|axes| **axes == *given);
+        known.ok_or_else(|| {
+            format!("{}.axis is {given:?}; ascending axes of a weight are expected", self.class)
+        })
+    }
+}
+
+impl Setting for Constraint {
+    fn write(&self) -> Result<Value> {
+        let keras = |class, config| object("keras.constraints", class, config);
+        Ok(match *self {
+            Self::MaxNorm { max_value, axes } => {
+                keras("MaxNorm", json!({ "max_value": number(max_value), "axis": axes }))
+            }
+            Self::MinMaxNorm { min_value, max_value, rate, axes } => keras(
+                "MinMaxNorm",
+                json!({
+                    "min_value": number(min_value), "max_value": number(max_value), "rate": number(rate), "axis": axes,
+                }),
+            ),
+            Self::NonNeg => keras("NonNeg", json!({})),
+            Self::UnitNorm { axes } => keras("UnitNorm", json!({ "axis": axes })),
+            Self::Custom(own) => outside(own.name(), &own),
+        })
+    }
+
+    fn read(value: &Value, reading: &Reading<'_>) -> Result<Self, String> {
+        if let Some(own) = registered(&reading.loader.constraints, value) {
+            return Ok(own);
+        }
+        let object = Object::new(value, reading)?;
+        match object.class {
+            "MaxNorm" | "max_norm" => Ok(Self::MaxNorm {
+                max_value: object.number("max_value", 2.0)?,
+                axes: object.axes()?,
+            }),
+            "MinMaxNorm" | "min_max_norm" => Ok(Self::MinMaxNorm {
+                min_value: object.number("min_value", 0.0)?,
+                max_value: object.number("max_value", 1.0)?,
+                rate: object.number("rate", 1.0)?,
+                axes: object.axes()?,
+            }),
+            "NonNeg" | "non_neg" => Ok(Self::NonNeg),
+            "UnitNorm" | "unit_norm" => Ok(Self::UnitNorm { axes: object.axes()? }),
+            _ => Err(object.unknown("constraint")),
         }
     }
 }
