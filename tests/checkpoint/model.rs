@@ -241,3 +241,26 @@ fn a_checkpoint_is_a_model_too() -> Result<()> {
     says(&trainer.save_model(&path).unwrap_err(), &["layer `lambda`", "Layer::config"]);
     Ok(())
 }
+
+/// Names the file that another process predicts with.
+const SERVED: &str = "WGRAD_TEST_SERVED";
+
+#[test]
+fn another_process_serves_the_same_bits() -> Result<()> {
+    if let Some(path) = std::env::var_os(SERVED) {
+        let served = Predictor::load_model(device(), path)?;
+        println!("predicted {:?}", bits(&served.predict(&[features(7), ids(7)][..])?));
+        return Ok(());
+    }
+    let folder = Folder::new("process");
+    let path = folder.file("model.safetensors");
+    let mut trainer = trained();
+    trainer.save_model(&path)?;
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "model::another_process_serves_the_same_bits", "--nocapture"]);
+    let output = child.env(SERVED, &path).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let want = format!("predicted {:?}", bits(&trainer.predict(&[features(7), ids(7)][..])?));
+    assert!(output.status.success() && said.contains(&want), "{said}\n{want}");
+    Ok(())
+}

@@ -85,10 +85,10 @@ impl<'a> Fields<'a> {
         name: &'static str,
         setting: &mut impl Setting,
     ) -> Result<()> {
-        if let Way::Read { given, .. } = &self.way {
-            if given.get(name).is_none_or(Value::is_null) {
-                return Err(self.wrong(name, "is missing"));
-            }
+        if let Way::Read { given, .. } = &self.way
+            && given.get(name).is_none_or(Value::is_null)
+        {
+            return Err(self.wrong(name, "is missing"));
         }
         self.field(name, setting)
     }

@@ -174,10 +174,10 @@ impl<'a> Reading<'a> {
         let mut layers = list(&format!("{place}.layers"), &config["layers"])?;
         let mut shape = &config["build_input_shape"];
         let mut name = None;
-        if let [first, rest @ ..] = layers {
-            if first["class_name"] == "InputLayer" {
-                (name, shape, layers) = (name_of(first), input_shape(first), rest);
-            }
+        if let [first, rest @ ..] = layers
+            && first["class_name"] == "InputLayer"
+        {
+            (name, shape, layers) = (name_of(first), input_shape(first), rest);
         }
         if shape.is_null() {
             let detail =
