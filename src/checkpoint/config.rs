@@ -5,8 +5,8 @@ use crate::train::{OutputSpec, Trainer};
 use serde_json::{Value, json};
 
 /// The settings that decide which numbers training computes: seed, model, losses and optimizer. Layers say theirs as
-/// data, and the whole model is there as in a file of a model; a layer that gives no config is in its `Debug` form, as
-/// losses and optimizers are. In files of version 1 all layers were.
+/// data; a layer that gives no config is in its `Debug` form, as losses and optimizers are. In files of version 1 all
+/// layers were.
 pub(super) fn config(trainer: &Trainer, version: u64) -> Value {
     let model = trainer.model();
     let data = version > 1;
@@ -36,7 +36,7 @@ pub(super) fn config(trainer: &Trainer, version: u64) -> Value {
             "metrics": metrics,
         })
     };
-    let mut config = json!({
+    json!({
         "seed": trainer.seed(),
         "inputs": model.inputs().iter().map(input).collect::<Vec<_>>(),
         "layers": model.layers().iter().map(layer).collect::<Vec<_>>(),
@@ -47,12 +47,7 @@ pub(super) fn config(trainer: &Trainer, version: u64) -> Value {
             "settings": format!("{:?}", trainer.optimizer()),
             "gradients": format!("{:?}", trainer.gradients()),
         },
-    });
-    // Of a model with a layer that gives no config there is no such data.
-    if let (true, Ok(whole)) = (data, model.to_value()) {
-        config["model"] = whole;
-    }
-    config
+    })
 }
 
 /// The first place in which two values differ: its path, and both values there.

@@ -33,14 +33,14 @@ pub(super) fn metadata(path: &Path, contents: &Contents<'_>) -> Result<Metadata>
 
 /// The model that a checkpoint describes, and what it says of samples.
 pub(super) fn model(path: &Path, contents: &Contents<'_>) -> Result<(Value, Option<Samples>)> {
-    let Metadata { mut config, samples, .. } = metadata(path, contents)?;
-    match config["model"].take() {
-        Value::Null => {
+    let Metadata { model, samples, .. } = metadata(path, contents)?;
+    match model {
+        None => {
             let detail = "is missing: the checkpoint does not describe its model, as one of an earlier version, or of a \
                           layer that gives no config; Predictor::load takes it with the code of the model";
             Err(wrong(path, "model", detail))
         }
-        model => Ok((model, samples)),
+        Some(model) => Ok((model, samples)),
     }
 }
 

@@ -17,6 +17,9 @@ pub(super) struct Metadata {
     pub format_version: u64,
     pub library_version: String,
     pub config: Value,
+    /// The model as data, if all of its layers have a form as data. Resuming does not compare it.
+    #[serde(default)]
+    pub model: Option<Value>,
     #[serde(deserialize_with = "count")]
     pub steps: u64,
     #[serde(deserialize_with = "count")]

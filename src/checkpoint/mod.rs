@@ -21,7 +21,7 @@
 //!
 //! The tensors are the weights and states alone. The entry of `__metadata__` is `wgrad_model`: JSON with `crc32`,
 //! `format_version`, `library_version`, the `model` as [`Model::to_json`](crate::layers::Model::to_json) describes it, the
-//! `samples` as above, and texts that were `attached`. The `config` of a checkpoint has the same `model`.
+//! `samples` as above, and texts that were `attached`. A checkpoint has the same `model`.
 //!
 //! # Weights
 //!

@@ -42,6 +42,8 @@ impl Trainer {
             format_version: FORMAT_VERSION,
             library_version: env!("CARGO_PKG_VERSION").into(),
             config: config(self, FORMAT_VERSION),
+            // A layer may have no form as data.
+            model: self.model().to_value().ok(),
             steps: state.steps,
             epochs: state.epochs,
             learning_rate: state.learning_rate,

@@ -210,27 +210,13 @@ impl Settings for Normalization {
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         fields.field("axis", &mut self.axes)?;
         fields.field("invert", &mut self.invert)?;
-        let (mut mean, mut variance, mut shape) = (None, None, None);
-        if let Some(own) = &self.statistics {
-            (mean, variance) = (Some(own.mean.to_vec()), Some(own.variance.to_vec()));
-            shape = own.kept.as_ref().map(|(_, shape)| shape.clone());
-        }
+        // Statistics are weights, which files hold: they are not written here. Keras' files may give them here.
+        let (mut mean, mut variance): (Option<Vec<f32>>, Option<Vec<f32>>) = (None, None);
         fields.field("mean", &mut mean)?;
         fields.field("variance", &mut variance)?;
-        fields.field("adapted_shape", &mut shape)?;
-        if let (true, Some(mean)) = (fields.is_read(), mean) {
+        if let Some(mean) = mean {
             let given = self.clone().statistics(mean, variance.unwrap_or_default());
-            let given = given.map_err(|e| fields.wrong("mean", &e.to_string()))?.statistics;
-            self.statistics =
-                given.map(|own| Statistics { kept: shape.map(|s| (self.axes.clone(), s)), ..own });
-            let unlike = |own: &Statistics| {
-                own.kept.as_ref().is_some_and(|(_, shape)| shape.len() != own.mean.len())
-            };
-            if self.statistics.as_ref().is_some_and(unlike) {
-                return Err(
-                    fields.wrong("adapted_shape", "has another number of elements than `mean`")
-                );
-            }
+            *self = given.map_err(|e| fields.wrong("mean", &e.to_string()))?;
         }
         Ok(())
     }

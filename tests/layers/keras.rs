@@ -292,3 +292,23 @@ fn what_does_not_connect_is_named() {
     refused(&format!("{layers}/4/name"), json!("shared"), &["second layer", "`shared`"]);
     refused(&format!("{layers}/5/class_name"), json!("Encoder"), &["inner", "no layer `Encoder`"]);
 }
+
+/// A `Normalization` that was given its statistics has them in its config.
+#[test]
+fn given_statistics_of_keras_are_read() -> Result<()> {
+    let file = |mean: Json, variance: Json| {
+        let settings = json!({ "axis": [-1], "invert": false, "mean": mean, "variance": variance });
+        let layers = json!([layer("Normalization", "normalization", settings, json!([null, 3]))]);
+        whole("Sequential", json!({ "layers": layers, "build_input_shape": [null, 3] }))
+    };
+    let read = |mean, variance| ModelLoader::new().from_value(&file(mean, variance));
+    let values = |m: &Model| m.weights().map(|(_, w)| w.values).collect::<Vec<_>>();
+    let given = Normalization::new().statistics([0.5, 1.0, 2.0], [1.0, 4.0, 0.25])?;
+    let want = Sequential::new([3]).add(given).build()?;
+    let got = read(json!([0.5, 1.0, 2.0]), json!([1.0, 4.0, 0.25]))?;
+    assert!(values(&got) == values(&want) && values(&got)[0].is_some());
+    assert!(values(&read(json!(null), json!(null))?)[0].is_none());
+    let error = read(json!([0.5, 1.0, 2.0]), json!([1.0, -4.0, 0.25])).unwrap_err();
+    says(&error, &["normalization.mean", "variance = -4"]);
+    Ok(())
+}

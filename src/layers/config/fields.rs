@@ -55,11 +55,6 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Whether settings come from a file.
-    pub(in crate::layers) const fn is_read(&self) -> bool {
-        matches!(self.way, Way::Read { .. })
-    }
-
     /// A setting that keeps its value if the file has none.
     pub(in crate::layers) fn field(
         &mut self,
