@@ -10,7 +10,6 @@ const EPSILON: f32 = 1e-7;
 /// inputs of each unit of a [`Dense`](crate::layers::Dense) kernel, is Keras' default.
 ///
 /// ```
-/// use wgrad::constraints::Constraint;
 /// use wgrad::prelude::*;
 ///
 /// let layer = Dense::new(8).kernel_constraint(Constraint::max_norm(2.0));
@@ -52,7 +51,7 @@ pub enum Constraint {
 /// Checkpoints compare its `Debug` text, so that must show its settings.
 ///
 /// ```
-/// use wgrad::constraints::{Constraint, CustomConstraint};
+/// use wgrad::constraints::CustomConstraint;
 /// use wgrad::graph::{Graph, Value};
 /// use wgrad::prelude::*;
 ///

@@ -108,7 +108,7 @@ pub trait CustomLoss: std::fmt::Debug + Send + Sync {
 
     /// Whether predictions are logits (`true`) or probabilities (`false`), so that an activation that does not suit is
     /// refused. `None`: they are neither.
-    fn from_logits(&self) -> Option<bool> {
+    fn takes_logits(&self) -> Option<bool> {
         None
     }
 }
@@ -168,7 +168,7 @@ impl Loss {
     #[must_use]
     pub fn from_logits(&self) -> Option<bool> {
         match *self {
-            Self::Custom(loss) => loss.from_logits(),
+            Self::Custom(loss) => loss.takes_logits(),
             Self::BinaryCrossentropy { from_logits }
             | Self::CategoricalCrossentropy { from_logits }
             | Self::SparseCategoricalCrossentropy { from_logits } => Some(from_logits),

@@ -178,8 +178,8 @@ impl Pipelines {
     /// Compiles the kernels of a plan whose text comes from outside of the library, so that a wrong one is known before
     /// anything runs.
     pub(super) fn admit(&self, device: &Device, plan: &Plan) -> Result<()> {
-        let own = plan.dispatches.iter().filter(|dispatch| dispatch.call.text.is_some());
-        own.map(|dispatch| self.get(device, dispatch).map(drop)).collect()
+        let mut own = plan.dispatches.iter().filter(|dispatch| dispatch.call.text.is_some());
+        own.try_for_each(|dispatch| self.get(device, dispatch).map(drop))
     }
 
     /// Forgets what was compiled. Users of a pipeline keep it.

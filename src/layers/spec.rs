@@ -2,7 +2,9 @@
 
 use super::Regularizer;
 use crate::constraints::Constraint;
-use crate::tensor::{Initializer, Shape};
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::tensor::{DType, Initializer, Shape};
 use std::sync::Arc;
 
 /// What changes a tensor of a layer.
@@ -103,6 +105,21 @@ impl WeightSpec {
     pub fn within(mut self, part: &str) -> Self {
         self.name = format!("{part}/{}", self.name);
         self
+    }
+
+    /// Checks the settings of what comes with it. A constraint is built once, so that an axis which the weight does not
+    /// have is refused with the model.
+    pub(in crate::layers) fn check(&self) -> Result<()> {
+        self.initializer.check()?;
+        self.regularizer.check()?;
+        let Some(constraint) = self.constraint else { return Ok(()) };
+        constraint.check()?;
+        if !self.shape.is_empty() {
+            let mut graph = Graph::new();
+            let weight = graph.input(&self.name, self.shape.clone(), DType::F32);
+            constraint.apply(&mut graph, weight)?;
+        }
+        Ok(())
     }
 
     /// Whether gradients change it, unless its layer is frozen.

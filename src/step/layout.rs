@@ -4,7 +4,6 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::kernels::DeviceCaps;
 use crate::layers::{Model, NamedLayer, Regularizer, WeightKind, WeightSpec, stream_of};
-use crate::tensor::DType;
 use std::collections::HashMap;
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
@@ -81,7 +80,7 @@ impl ArenaLayout {
     /// Places the parameters and states of `model` in arenas of at most `max_bytes`.
     ///
     /// # Errors
-    /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself; those of a weight's constraint.
+    /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself.
     pub fn new(model: &Model, max_bytes: u64) -> Result<Self> {
         let mut layout = Self::default();
         for (NamedLayer { name: layer, trainable, .. }, spec) in model.weights() {
@@ -89,13 +88,6 @@ impl ArenaLayout {
                 WeightKind::Trained if !*trainable => WeightKind::Frozen,
                 kind => kind,
             };
-            if let Some(constraint) = spec.constraint {
-                // Built once for itself, so that what does not fit names the layer.
-                let mut g = Graph::new();
-                let weight = g.input(&spec.name, spec.shape.clone(), DType::F32);
-                let built = constraint.check().and_then(|()| constraint.apply(&mut g, weight));
-                built.map_err(|e| e.in_layer(layer))?;
-            }
             let name = format!("{layer}/{}", spec.name);
             let bytes = (spec.shape.len() as u64).saturating_mul(4);
             if bytes > max_bytes / 256 * 256 {

@@ -5,8 +5,8 @@ use crate::reference::compare::compare;
 use crate::reference::random::uniform;
 use std::sync::Arc;
 use wgrad::autodiff::gradients;
-use wgrad::graph::{Graph, TensorType, Value};
-use wgrad::ops::CustomKernel;
+use wgrad::graph::{Graph, TensorType};
+use wgrad::ops::{CustomKernel, Iteration, Loop, Looped};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
@@ -164,9 +164,9 @@ fn a_wild_kernel_stays_inside_of_its_tensors() {
     assert!(error.starts_with("guard: byte"), "{error}");
 }
 
-/// Three launches one after the other, each on the result of the one before.
+/// Three launches, each on the result of the one before: one after the other, and in a loop.
 #[test]
-fn a_kernel_follows_itself() {
+fn a_kernel_follows_itself_and_runs_in_a_loop() {
     let text = "@compute @workgroup_size(8)
         fn main(@builtin(global_invocation_id) id: vec3u) {
             if id.x < a_len { b[id.x] = 0.5 * a[id.x] * a[id.x]; }
@@ -179,22 +179,36 @@ fn a_kernel_follows_itself() {
         .input("a")
         .output("b", TensorType::f32([5]))
         .gradient(back, [1, 1, 1]);
-    let mut g = Graph::new();
-    let x = g.input("x", [5], DType::F32);
-    let mut y: Value = x;
-    for _ in 0..3 {
-        y = g.kernel(&half, &[y]).unwrap()[0];
-    }
-    let loss = g.sum(y, &[], false).unwrap();
-    let d = gradients(&mut g, loss, &[x]).unwrap()[0];
-    g.output("y", y);
-    g.output("d", d);
     let x = [0.5, -1.0, 1.5, 2.0, -3.0];
-    let feeds = [("x", Tensor::f32([5], x.map(|x| x as f32)).unwrap())];
-    let ran = execute(&g, &Passes::default(), &families()[0], &feeds, &[&[]]);
     // y = 2⁻⁷ x⁸.
     let want = x.map(|x: f64| x.powi(8) / 128.0);
     let slope = x.map(|x: f64| x.powi(7) / 16.0);
-    compare("y", &ran.f32("y"), &want, 1e-6, 0.0).unwrap();
-    compare("d", &ran.f32("d"), &slope, 1e-6, 0.0).unwrap();
+    let feeds = [("x", Tensor::f32([5], x.map(|x| x as f32)).unwrap())];
+    for in_loop in [false, true] {
+        let mut g = Graph::new();
+        let x = g.input("x", [5], DType::F32);
+        let mut y = x;
+        if in_loop {
+            let turns = Loop { carries: &[x], times: Some(3), ..Loop::default() };
+            let body = |g: &mut Graph, now: &Iteration| {
+                let carries = g.kernel(&half, &now.carries)?;
+                Ok(Looped { carries, stacked: vec![] })
+            };
+            y = g.scan(&turns, body).unwrap().carries[0];
+        } else {
+            for _ in 0..3 {
+                y = g.kernel(&half, &[y]).unwrap()[0];
+            }
+        }
+        let loss = g.sum(y, &[], false).unwrap();
+        let d = gradients(&mut g, loss, &[x]).unwrap()[0];
+        g.output("y", y);
+        g.output("d", d);
+        let plan = Plan::compile(&g, &Passes::default(), &families()[0]).unwrap();
+        assert_eq!(plan.repeats.is_empty(), !in_loop);
+        assert!(plan.to_string().contains("kernel half_square (from outside, checked)"), "{plan}");
+        let ran = execute(&g, &Passes::default(), &families()[0], &feeds, &[&[]]);
+        compare("y", &ran.f32("y"), &want, 1e-6, 0.0).unwrap();
+        compare("d", &ran.f32("d"), &slope, 1e-6, 0.0).unwrap();
+    }
 }

@@ -1,7 +1,6 @@
 //! Constraints hold after each update, by the formulas of Keras in f64.
 
 use crate::support;
-use wgrad::constraints::Constraint;
 use wgrad::prelude::*;
 use wgrad::{Error, Result};
 

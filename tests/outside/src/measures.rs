@@ -55,7 +55,7 @@ impl CustomLoss for Margin {
         true
     }
 
-    fn from_logits(&self) -> Option<bool> {
+    fn takes_logits(&self) -> Option<bool> {
         Some(true)
     }
 

@@ -4,7 +4,6 @@ use outside::{
     Balanced, Clipped, Lion, LogCosh, Margin, MaxError, Mish, Parity, Scale, Sparse, StopBelow,
 };
 use std::sync::{Arc, OnceLock};
-use wgrad::constraints::Constraint;
 use wgrad::graph::{Graph, Value};
 use wgrad::losses::CustomLoss;
 use wgrad::metrics::CustomMetric;
