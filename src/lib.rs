@@ -37,7 +37,7 @@
 //! | [`train`] | [`Compile`](train::Compile), [`Trainer`](train::Trainer), [`Fit`](train::Fit) and the numbers that they give |
 //! | [`session`] | [`Session`](session::Session): several models and optimizers in a loop of one's own; [`Predictor`](session::Predictor) |
 //! | [`callbacks`] | early stopping, schedules, logs, checkpoints while training |
-//! | `checkpoint` | weights by name, from other libraries too (not on wasm32) |
+//! | [`checkpoint`] | whole models, and (not on wasm32) checkpoints and weights by name, from other libraries too |
 //! | `plot` | pictures (feature `plot`) |
 //! | [`error`] | [`Error`], which names layer, op and shapes and says what to do |
 //!
@@ -97,7 +97,6 @@
 pub mod activations;
 pub mod autodiff;
 pub mod callbacks;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod checkpoint;
 pub mod constraints;
 pub mod data;

@@ -4,10 +4,16 @@ use crate::layers::{Call, ModelInput, NamedLayer};
 use crate::train::{OutputSpec, Trainer};
 use serde_json::{Value, json};
 
-/// The settings that decide which numbers training computes: seed, model, losses and optimizer. They are in their
-/// `Debug` form.
-pub(super) fn config(trainer: &Trainer) -> Value {
+/// The settings that decide which numbers training computes: seed, model, losses and optimizer. Layers say theirs as
+/// data; a layer that gives no config is in its `Debug` form, as losses and optimizers are. In files of version 1 all
+/// layers were.
+pub(super) fn config(trainer: &Trainer, version: u64) -> Value {
     let model = trainer.model();
+    let data = version > 1;
+    let settings = |l: &NamedLayer| match l.layer.config() {
+        Ok(config) if data => config,
+        _ => format!("{:?}", l.layer).into(),
+    };
     let input = |i: &ModelInput| json!({ "name": i.name, "shape": i.shape.dims() });
     let layer = |l: &NamedLayer| {
         let weights = l.weights().into_iter();
@@ -17,7 +23,7 @@ pub(super) fn config(trainer: &Trainer) -> Value {
             "kind": l.layer.kind(),
             "trainable": l.trainable,
             "weights": weights.collect::<Vec<_>>(),
-            "settings": format!("{:?}", l.layer),
+            "settings": settings(l),
         })
     };
     let call = |c: &Call| json!({ "layer": model.layers()[c.layer].name, "inputs": c.inputs });

@@ -1,8 +1,11 @@
 //! A safetensors file in memory: what it holds, and the checksum of a checkpoint.
 
-use super::{KEY, SAMPLES};
+#[cfg(not(target_arch = "wasm32"))]
+use super::SAMPLES;
+use super::{KEY, MODEL_KEY};
 pub(super) use crate::error::listed;
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::files::io;
 use crate::tensor::{Shape, Tensor};
 use safetensors::{Dtype, SafeTensors, View};
@@ -13,9 +16,11 @@ use std::path::Path;
 
 /// These digits replace the checksum while it is computed.
 pub(super) const ZEROS: &str = "00000000";
-/// The text before the checksum in the header. Its unescaped quotes keep it apart from anything that a name or a state
-/// holds.
-const BEFORE: &str = r#""wgrad":"{\"crc32\":\""#;
+/// The text before the checksum in the header, if the file describes itself under `key`. Its unescaped quotes keep it apart
+/// from anything that a name or a state holds.
+fn before(key: &str) -> String {
+    format!(r#""{key}":"{{\"crc32\":\""#)
+}
 
 /// A failure of this file, with the name of its part.
 pub(super) fn wrong(path: &Path, field: impl Into<String>, detail: impl Into<String>) -> Error {
@@ -37,6 +42,7 @@ impl<'a> Entry<'a> {
     }
 
     /// A list of f64.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn wide(values: &'a [f64]) -> Self {
         let bytes = Cow::Borrowed(bytemuck::cast_slice(values));
         Self { dtype: Dtype::F64, shape: vec![values.len()], bytes }
@@ -77,11 +83,12 @@ pub(super) fn encode(
 }
 
 /// The place of the checksum's digits.
-fn checksum_place(bytes: &[u8]) -> Option<Range<usize>> {
+fn checksum_place(bytes: &[u8], key: &str) -> Option<Range<usize>> {
+    let before = before(key);
     let len = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
     let header = bytes.get(8..8usize.checked_add(usize::try_from(len).ok()?)?)?;
-    let found = header.windows(BEFORE.len()).position(|w| w == BEFORE.as_bytes())?;
-    let start = 8 + found + BEFORE.len();
+    let found = header.windows(before.len()).position(|w| w == before.as_bytes())?;
+    let start = 8 + found + before.len();
     bytes.get(start..start + ZEROS.len()).map(|digits| start..start + digits.len())
 }
 
@@ -94,9 +101,9 @@ fn checksum(bytes: &[u8], place: &Range<usize>) -> String {
     format!("{:08x}", crc.finalize())
 }
 
-/// Puts the checksum into the bytes of a checkpoint.
-pub(super) fn seal(bytes: &mut [u8]) -> Result<()> {
-    let place = checksum_place(bytes)
+/// Puts the checksum into the bytes of a file that describes itself under `key`.
+pub(super) fn seal(bytes: &mut [u8], key: &str) -> Result<()> {
+    let place = checksum_place(bytes, key)
         .ok_or_else(|| Error::internal("checkpoint", "there is no place for the checksum"))?;
     let digits = checksum(bytes, &place);
     bytes[place].copy_from_slice(digits.as_bytes());
@@ -104,6 +111,7 @@ pub(super) fn seal(bytes: &mut [u8]) -> Result<()> {
 }
 
 /// The bytes of the file at `path`.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|cause| io(path, cause))
 }
@@ -116,7 +124,10 @@ pub(super) struct Contents<'a> {
     /// What a checkpoint says about itself.
     pub metadata: Option<String>,
     /// What a file of weights says about the samples that its model was trained on.
+    #[cfg(not(target_arch = "wasm32"))]
     pub samples: Option<String>,
+    /// What a saved model says about itself.
+    pub model: Option<String>,
 }
 
 impl<'a> Contents<'a> {
@@ -127,14 +138,24 @@ impl<'a> Contents<'a> {
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(header)?;
         let entry = |key: &str| metadata.metadata().as_ref().and_then(|m| m.get(key).cloned());
-        let (metadata, samples) = (entry(KEY), entry(SAMPLES));
+        #[cfg(not(target_arch = "wasm32"))]
+        let samples = entry(SAMPLES);
+        let (metadata, model) = (entry(KEY), entry(MODEL_KEY));
         let tensors = SafeTensors::deserialize(bytes).map_err(header)?;
-        Ok(Self { path, bytes, tensors, metadata, samples })
+        Ok(Self {
+            path,
+            bytes,
+            tensors,
+            metadata,
+            #[cfg(not(target_arch = "wasm32"))]
+            samples,
+            model,
+        })
     }
 
-    /// Checks the checksum of a checkpoint.
-    pub fn verify(&self) -> Result<()> {
-        let Some(place) = checksum_place(self.bytes) else {
+    /// Checks the checksum of a file that describes itself under `key`.
+    pub fn verify(&self, key: &str) -> Result<()> {
+        let Some(place) = checksum_place(self.bytes, key) else {
             return Err(wrong(self.path, "crc32", "is missing; the file is damaged"));
         };
         let found = checksum(self.bytes, &place);
@@ -153,6 +174,12 @@ impl<'a> Contents<'a> {
         let mut names: Vec<&str> = self.tensors.names();
         names.sort_unstable();
         names
+    }
+
+    /// Whether a tensor is of what a checkpoint has besides the weights.
+    pub fn is_training_state(&self, name: &str) -> bool {
+        let parts = ["optimizer/", "kept/", "numbers/"];
+        self.metadata.is_some() && parts.iter().any(|part| name.starts_with(part))
     }
 
     /// Type, shape and elements of the tensor `name`.
@@ -188,6 +215,7 @@ impl<'a> Contents<'a> {
     }
 
     /// The list of f64 `name`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn wide(&self, name: &str) -> Result<Vec<f64>> {
         let (_, bytes) = self.elements(name, Dtype::F64)?;
         Ok(bytemuck::pod_collect_to_vec(bytes))

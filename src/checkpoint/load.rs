@@ -1,9 +1,10 @@
 //! Reads checkpoints.
 
-use super::FORMAT_VERSION;
 use super::config::{config, difference};
 use super::file::{Contents, listed, read, wrong};
 use super::metadata::Metadata;
+use super::scaling::Samples;
+use super::{FORMAT_VERSION, KEY};
 use crate::error::Result;
 use crate::train::{Trainer, TrainerState};
 use serde_json::Value;
@@ -12,23 +13,35 @@ use std::path::Path;
 /// The metadata of a checkpoint, once version and checksum are right.
 pub(super) fn metadata(path: &Path, contents: &Contents<'_>) -> Result<Metadata> {
     let Some(text) = &contents.metadata else {
-        let detail =
-            "is missing: this is no checkpoint of wgrad; load_weights takes files of weights";
+        let detail = "is missing: this is no checkpoint of wgrad; load_weights takes files of weights and of models";
         return Err(wrong(path, "__metadata__.wgrad", detail));
     };
     let json: Value = serde_json::from_str(text)
         .map_err(|e| wrong(path, "metadata", format!("{e}; the file is damaged")))?;
     // A newer version may have another checksum.
     let version = &json["format_version"];
-    if *version != FORMAT_VERSION {
+    if !version.as_u64().is_some_and(|version| (1..=FORMAT_VERSION).contains(&version)) {
         let by = json["library_version"].as_str().unwrap_or("another version");
         let detail = format!(
-            "is {version}; this version of wgrad reads {FORMAT_VERSION}, {by} wrote the file"
+            "is {version}; this version of wgrad reads 1 to {FORMAT_VERSION}, {by} wrote the file"
         );
         return Err(wrong(path, "format_version", detail));
     }
-    contents.verify()?;
+    contents.verify(KEY)?;
     serde_json::from_value(json).map_err(|e| wrong(path, "metadata", e.to_string()))
+}
+
+/// The model that a checkpoint describes, and what it says of samples.
+pub(super) fn model(path: &Path, contents: &Contents<'_>) -> Result<(Value, Option<Samples>)> {
+    let Metadata { model, samples, .. } = metadata(path, contents)?;
+    match model {
+        None => {
+            let detail = "is missing: the checkpoint does not describe its model, as one of an earlier version, or of a \
+                          layer that gives no config; Predictor::load takes it with the code of the model";
+            Err(wrong(path, "model", detail))
+        }
+        Some(model) => Ok((model, samples)),
+    }
 }
 
 impl Trainer {
@@ -50,7 +63,9 @@ impl Trainer {
         let bytes = read(path)?;
         let contents = Contents::new(path, &bytes)?;
         let metadata = metadata(path, &contents)?;
-        if let Some([field, saved, own]) = difference("", &metadata.config, &config(self)) {
+        if let Some([field, saved, own]) =
+            difference("", &metadata.config, &config(self, metadata.format_version))
+        {
             let by = &metadata.library_version;
             let detail =
                 format!("the checkpoint, written by wgrad {by}, has {saved}; this model has {own}");

@@ -1,14 +1,12 @@
 //! What a checkpoint says in JSON.
 
-use super::file::wrong;
+use super::scaling::{Exact, Samples};
 use crate::error::Result;
 use crate::step::{LARGEST_COUNT, Numbers};
-use crate::tensor::DType;
-use crate::train::{Batches, Epoch, FitState, History, Scaling};
+use crate::train::{Batches, Epoch, FitState, History};
 use serde::de::{Error as _, IntoDeserializer, Unexpected};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use std::path::Path;
 use std::time::Duration;
 
 /// The JSON of a checkpoint.
@@ -16,9 +14,12 @@ use std::time::Duration;
 pub(super) struct Metadata {
     /// The checksum. It is the first field, so that its place in the file is known.
     pub crc32: String,
-    pub format_version: u32,
+    pub format_version: u64,
     pub library_version: String,
     pub config: Value,
+    /// The model as data, if all of its layers have a form as data. Resuming does not compare it.
+    #[serde(default)]
+    pub model: Option<Value>,
     #[serde(deserialize_with = "count")]
     pub steps: u64,
     #[serde(deserialize_with = "count")]
@@ -29,35 +30,6 @@ pub(super) struct Metadata {
     pub samples: Option<Samples>,
     pub kept: Vec<String>,
     pub fit: Option<Fit>,
-}
-
-/// How samples came; see [`Scaling`].
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Samples {
-    types: Vec<String>,
-    scale: Exact,
-}
-
-impl Samples {
-    pub fn new(scaling: &Scaling) -> Self {
-        let types = scaling.dtypes.iter().map(ToString::to_string).collect();
-        Self { types, scale: Exact(scaling.scale.into()) }
-    }
-
-    /// What the file at `path` says.
-    pub fn scaling(&self, path: &Path) -> Result<Scaling> {
-        let known = [DType::F32, DType::U8];
-        let dtype = |name: &String| known.into_iter().find(|dtype| dtype.to_string() == *name);
-        let scale = self.scale.0 as f32;
-        let dtypes: Option<Vec<DType>> = self.types.iter().map(dtype).collect();
-        match dtypes.filter(|_| scale.is_finite()) {
-            Some(dtypes) => Ok(Scaling { dtypes, scale }),
-            None => {
-                let detail = "element types f32 and u8 and a finite factor are expected";
-                Err(wrong(path, "samples", detail))
-            }
-        }
-    }
 }
 
 /// The place of training; see [`FitState`]. The sums of its numbers are tensors.
@@ -105,29 +77,6 @@ fn counts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[usize; 3], D::E
     let counts = <[u64; 3]>::deserialize(deserializer)?.map(|n| count(n.into_deserializer()));
     let [steps, size, samples] = counts;
     Ok([steps?, size?, samples?])
-}
-
-/// A number that comes back to the last bit. If JSON cannot express it, its bits are in hexadecimal.
-#[derive(Debug, Clone, Copy)]
-struct Exact(f64);
-
-impl Serialize for Exact {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.is_finite() {
-            true => serializer.serialize_f64(self.0),
-            false => serializer.serialize_str(&format!("{:016x}", self.0.to_bits())),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Exact {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        let bits = value.as_str().and_then(|s| u64::from_str_radix(s, 16).ok());
-        let number = value.as_f64().or_else(|| bits.map(f64::from_bits));
-        let unlike = || D::Error::invalid_type(Unexpected::Other("no number"), &"a number");
-        number.map(Self).ok_or_else(unlike)
-    }
 }
 
 impl Fit {

@@ -17,6 +17,14 @@
 //! `steps` and `epochs`, a `learning_rate` set by hand, the types and the scale of the `samples` that were trained on,
 //! the names `kept`, and in `fit` the place of training: epoch, batch, history and the state of each callback.
 //!
+//! # A whole model
+//!
+//! The tensors are the weights and states alone. The entry of `__metadata__` is `wgrad_model`: JSON with `crc32`,
+//! `format_version`, `library_version`, the `model` as [`Model::to_json`](crate::layers::Model::to_json) describes it, the
+//! `samples` as above, and texts that were `attached`. A checkpoint has the same `model`.
+//!
+//! # Weights
+//!
 //! A file of weights alone has the entry `wgrad_samples`: the same `samples`, if they were bytes or scaled.
 //!
 //! `crc32` is the checksum of the **whole file**, header included, with eight zeros in its own place. A CRC-32 finds
@@ -26,25 +34,46 @@
 //! the old file or the new one, and perhaps a `.wgrad-*.tmp` that a later write into the folder removes. The file keeps
 //! its mode, and a symbolic link stays: its target is replaced.
 
+#[cfg(not(target_arch = "wasm32"))]
 mod config;
 mod file;
+#[cfg(not(target_arch = "wasm32"))]
 mod floats;
+#[cfg(not(target_arch = "wasm32"))]
 mod load;
+#[cfg(not(target_arch = "wasm32"))]
 mod metadata;
+mod model;
+#[cfg(not(target_arch = "wasm32"))]
 mod report;
+#[cfg(not(target_arch = "wasm32"))]
 mod samples;
+#[cfg(not(target_arch = "wasm32"))]
 mod save;
+#[cfg(not(target_arch = "wasm32"))]
 mod scalers;
+mod scaling;
+#[cfg(not(target_arch = "wasm32"))]
 mod weights;
 
+pub use model::SavedModel;
+#[cfg(not(target_arch = "wasm32"))]
 pub use report::{Mismatch, WeightReport};
+#[cfg(not(target_arch = "wasm32"))]
 pub use weights::WeightMap;
 
 /// The version of the format that this library writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u64 = 2;
 
 /// The entry of a file's metadata that makes it a checkpoint.
 const KEY: &str = "wgrad";
 
 /// The entry of a file of weights that says how the samples came.
+#[cfg(not(target_arch = "wasm32"))]
 const SAMPLES: &str = "wgrad_samples";
+
+/// The entry of a saved model.
+const MODEL_KEY: &str = "wgrad_model";
+
+/// The version of files of models.
+const MODEL_VERSION: u64 = 1;

@@ -3,7 +3,8 @@
 use super::SAMPLES;
 use super::file::{Contents, wrong};
 use super::load::metadata;
-use super::metadata::Samples;
+use super::model::ModelMetadata;
+use super::scaling::Samples;
 use crate::error::Result;
 use crate::tensor::DType;
 use crate::train::{Scaling, Trainer};
@@ -19,13 +20,14 @@ pub(super) fn written(trainer: &Trainer, path: &Path) -> Result<Option<(&'static
 
 /// What a file of weights, or a checkpoint, says about its samples.
 pub(super) fn read(path: &Path, contents: &Contents<'_>) -> Result<Option<Scaling>> {
-    let samples = match (&contents.metadata, &contents.samples) {
-        (Some(_), _) => metadata(path, contents)?.samples,
-        (None, Some(text)) => {
+    let samples = match (&contents.metadata, &contents.model, &contents.samples) {
+        (Some(_), ..) => metadata(path, contents)?.samples,
+        (None, Some(text), _) => ModelMetadata::parse(path, contents, text)?.samples,
+        (None, None, Some(text)) => {
             let parsed = serde_json::from_str::<Samples>(text);
             Some(parsed.map_err(|e| wrong(path, SAMPLES, e.to_string()))?)
         }
-        (None, None) => None,
+        (None, None, None) => None,
     };
     samples.map(|samples| samples.scaling(path)).transpose()
 }

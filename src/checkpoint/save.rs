@@ -2,7 +2,8 @@
 
 use super::config::config;
 use super::file::{Entry, ZEROS, encode, seal, wrong};
-use super::metadata::{Fit, Metadata, Samples};
+use super::metadata::{Fit, Metadata};
+use super::scaling::Samples;
 use super::{FORMAT_VERSION, KEY};
 use crate::error::Result;
 use crate::files;
@@ -40,7 +41,9 @@ impl Trainer {
             crc32: ZEROS.into(),
             format_version: FORMAT_VERSION,
             library_version: env!("CARGO_PKG_VERSION").into(),
-            config: config(self),
+            config: config(self, FORMAT_VERSION),
+            // A layer may have no form as data.
+            model: self.model().to_value().ok(),
             steps: state.steps,
             epochs: state.epochs,
             learning_rate: state.learning_rate,
@@ -59,7 +62,7 @@ impl Trainer {
             }
         }
         let mut bytes = encode(path, &tensors, Some((KEY, text)))?;
-        seal(&mut bytes)?;
+        seal(&mut bytes, KEY)?;
         files::write(path, &bytes)
     }
 }

@@ -206,14 +206,11 @@ impl WeightMap {
         let mut places = self.places(tensors)?;
         let bytes = read(path)?;
         let contents = Contents::new(path, &bytes)?;
-        let checkpoint = contents.metadata.is_some();
-        if checkpoint {
+        if contents.metadata.is_some() {
             metadata(path, &contents)?;
         }
-        let state = |name: &str| {
-            checkpoint && ["optimizer/", "kept/", "numbers/"].iter().any(|p| name.starts_with(p))
-        };
-        let all: Vec<&str> = contents.names().into_iter().filter(|name| !state(name)).collect();
+        let names = contents.names().into_iter();
+        let all: Vec<&str> = names.filter(|name| !contents.is_training_state(name)).collect();
         let segments = self.segments(&places, &all);
         let own = |weight: &str| self.pairs.iter().any(|(known, _)| known == weight);
         for (t, place) in tensors.iter().zip(&mut places) {

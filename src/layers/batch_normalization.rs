@@ -1,5 +1,6 @@
 //! Activations of mean 0 and variance 1 over each batch.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -209,6 +210,28 @@ impl Weights {
     }
 }
 
+impl Settings for BatchNormalization {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        // The only axis is the last.
+        fields.only("axis", &[(-1).into(), [-1].as_slice().into()])?;
+        fields.field("momentum", &mut self.momentum)?;
+        fields.field("epsilon", &mut self.epsilon)?;
+        fields.field("center", &mut self.center)?;
+        fields.field("scale", &mut self.scale)?;
+        fields.field("unbiased", &mut self.unbiased)?;
+        fields.field("beta_initializer", &mut self.beta_initializer)?;
+        fields.field("gamma_initializer", &mut self.gamma_initializer)?;
+        fields.field("moving_mean_initializer", &mut self.moving_mean_initializer)?;
+        fields.field("moving_variance_initializer", &mut self.moving_variance_initializer)?;
+        fields.field("beta_regularizer", &mut self.beta_regularizer)?;
+        fields.field("gamma_regularizer", &mut self.gamma_regularizer)
+    }
+}
+
 impl Layer for BatchNormalization {
     fn kind(&self) -> &'static str {
         "BatchNormalization"
@@ -252,6 +275,10 @@ impl Layer for BatchNormalization {
         specs.push(WeightSpec::state("moving_mean", shape, self.moving_mean_initializer));
         specs.push(WeightSpec::state("moving_variance", shape, self.moving_variance_initializer));
         specs
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, g: &mut Graph, cx: &Context) -> Result<Outputs> {

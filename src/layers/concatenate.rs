@@ -1,5 +1,6 @@
 //! The layer that puts tensors side by side.
 
+use super::config::{Fields, Settings, config_of};
 use super::merge::{any_mask, at_least_two};
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
@@ -66,6 +67,16 @@ impl Concatenate {
     }
 }
 
+impl Settings for Concatenate {
+    fn blank() -> Self {
+        Self::new(-1)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("axis", &mut self.axis)
+    }
+}
+
 impl Layer for Concatenate {
     fn kind(&self) -> &'static str {
         "Concatenate"
@@ -88,6 +99,10 @@ impl Layer for Concatenate {
         }
         dims[axis] = inputs.iter().map(|s| s.dims()[axis]).fold(0, usize::saturating_add);
         Ok(dims.into())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

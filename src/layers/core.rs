@@ -1,10 +1,21 @@
 //! Layers without weights.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::tensor::Shape;
+
+impl Settings for Activation {
+    fn blank() -> Self {
+        Self::Linear
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("activation", self)
+    }
+}
 
 impl Layer for Activation {
     fn kind(&self) -> &'static str {
@@ -26,6 +37,10 @@ impl Layer for Activation {
             return Err(Error::shape(self.name(), &[&inputs[0]], detail));
         }
         Ok(inputs[0].clone())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
@@ -50,6 +65,16 @@ impl Dropout {
     }
 }
 
+impl Settings for Dropout {
+    fn blank() -> Self {
+        Self::new(0.0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("rate", &mut self.rate)
+    }
+}
+
 impl Layer for Dropout {
     fn kind(&self) -> &'static str {
         "Dropout"
@@ -60,6 +85,10 @@ impl Layer for Dropout {
             return Err(Error::parameter("rate", self.rate, "a dropout rate lies in [0, 1)"));
         }
         Ok(inputs[0].clone())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
@@ -79,6 +108,16 @@ impl Layer for Dropout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flatten;
 
+impl Settings for Flatten {
+    fn blank() -> Self {
+        Self
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.only("data_format", &["channels_last".into()])
+    }
+}
+
 impl Layer for Flatten {
     fn kind(&self) -> &'static str {
         "Flatten"
@@ -90,6 +129,10 @@ impl Layer for Flatten {
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         Ok(Shape::from([inputs[0].len()]))
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

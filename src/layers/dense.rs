@@ -1,5 +1,6 @@
 //! The fully connected layer.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
@@ -98,6 +99,24 @@ impl Dense {
     }
 }
 
+impl Settings for Dense {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("units", &mut self.units)?;
+        fields.field("activation", &mut self.activation)?;
+        fields.field("use_bias", &mut self.use_bias)?;
+        fields.field("kernel_initializer", &mut self.kernel_initializer)?;
+        fields.field("bias_initializer", &mut self.bias_initializer)?;
+        fields.field("kernel_regularizer", &mut self.kernel_regularizer)?;
+        fields.field("bias_regularizer", &mut self.bias_regularizer)?;
+        fields.field("kernel_constraint", &mut self.kernel_constraint)?;
+        fields.field("bias_constraint", &mut self.bias_constraint)
+    }
+}
+
 impl Layer for Dense {
     fn kind(&self) -> &'static str {
         "Dense"
@@ -137,6 +156,10 @@ impl Layer for Dense {
             specs.push(bias.constraint(self.bias_constraint));
         }
         specs
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

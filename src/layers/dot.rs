@@ -1,5 +1,6 @@
 //! The layer that multiplies the samples of two tensors as matrices.
 
+use super::config::{Fields, Settings, config_of};
 use super::merge::exactly_two;
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
@@ -56,6 +57,17 @@ fn others(sample: &Shape, axis: usize) -> Vec<usize> {
     [&sample.dims()[..axis], &sample.dims()[axis + 1..]].concat()
 }
 
+impl Settings for Dot {
+    fn blank() -> Self {
+        Self::new([-1, -1])
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("axes", &mut self.axes)?;
+        fields.field("normalize", &mut self.normalize)
+    }
+}
+
 impl Layer for Dot {
     fn kind(&self) -> &'static str {
         "Dot"
@@ -78,6 +90,10 @@ impl Layer for Dot {
         }
         let rest = [others(&inputs[0], axes[0]), others(&inputs[1], axes[1])].concat();
         Ok(if rest.is_empty() { [1].into() } else { rest.into() })
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

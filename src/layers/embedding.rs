@@ -1,5 +1,6 @@
 //! Rows of a learned table.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
@@ -57,6 +58,20 @@ impl Embedding {
     }
 }
 
+impl Settings for Embedding {
+    fn blank() -> Self {
+        Self::new(0, 0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("input_dim", &mut self.input_dim)?;
+        fields.required("output_dim", &mut self.output_dim)?;
+        fields.field("embeddings_initializer", &mut self.embeddings_initializer)?;
+        fields.field("embeddings_regularizer", &mut self.embeddings_regularizer)?;
+        fields.field("embeddings_constraint", &mut self.embeddings_constraint)
+    }
+}
+
 impl Layer for Embedding {
     fn kind(&self) -> &'static str {
         "Embedding"
@@ -82,6 +97,10 @@ impl Layer for Embedding {
         let (initializer, regularizer) = (self.embeddings_initializer, self.embeddings_regularizer);
         let table = WeightSpec::new("embeddings", shape, initializer, regularizer);
         vec![table.constraint(self.embeddings_constraint)]
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

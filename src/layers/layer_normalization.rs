@@ -1,6 +1,7 @@
 //! Normalization of each sample: to mean 0 and variance 1, or to a root mean square of 1.
 
 use super::axes::{axes_of, extents};
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -147,6 +148,23 @@ fn over_last(
     graph.transpose(y, &back)
 }
 
+impl Settings for LayerNormalization {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("axis", &mut self.axes)?;
+        fields.field("epsilon", &mut self.epsilon)?;
+        fields.field("center", &mut self.center)?;
+        fields.field("scale", &mut self.scale)?;
+        fields.field("beta_initializer", &mut self.beta_initializer)?;
+        fields.field("gamma_initializer", &mut self.gamma_initializer)?;
+        fields.field("beta_regularizer", &mut self.beta_regularizer)?;
+        fields.field("gamma_regularizer", &mut self.gamma_regularizer)
+    }
+}
+
 impl Layer for LayerNormalization {
     fn kind(&self) -> &'static str {
         "LayerNormalization"
@@ -168,6 +186,10 @@ impl Layer for LayerNormalization {
         let beta = WeightSpec::new("beta", shape, beta, self.beta_regularizer);
         let gamma = self.scale.then_some(gamma);
         gamma.into_iter().chain(self.center.then_some(beta)).collect()
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
@@ -222,6 +244,17 @@ impl RmsNormalization {
     }
 }
 
+impl Settings for RmsNormalization {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("axis", &mut self.axes)?;
+        fields.field("epsilon", &mut self.epsilon)
+    }
+}
+
 impl Layer for RmsNormalization {
     fn kind(&self) -> &'static str {
         "RMSNormalization"
@@ -235,6 +268,10 @@ impl Layer for RmsNormalization {
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let shape = extents(&inputs[0], &axes_of(&self.axes, &inputs[0]).unwrap_or_default());
         vec![WeightSpec::new("scale", shape, Initializer::Constant(1.0), Regularizer::default())]
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

@@ -1,5 +1,6 @@
 //! Positions that do not count.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -28,6 +29,16 @@ impl Masking {
     }
 }
 
+impl Settings for Masking {
+    fn blank() -> Self {
+        Self::new(0.0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("mask_value", &mut self.mask_value)
+    }
+}
+
 impl Layer for Masking {
     fn kind(&self) -> &'static str {
         "Masking"
@@ -43,6 +54,10 @@ impl Layer for Masking {
             return Err(Error::shape("masking", &[&inputs[0]], detail));
         }
         Ok(inputs[0].clone())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

@@ -1,5 +1,6 @@
 //! Layers that join tensors.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -74,6 +75,16 @@ macro_rules! elementwise_merge {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct $name;
 
+        impl Settings for $name {
+            fn blank() -> Self {
+                Self
+            }
+
+            fn settings(&mut self, _: &mut Fields<'_>) -> Result<()> {
+                Ok(())
+            }
+        }
+
         impl Layer for $name {
             fn kind(&self) -> &'static str {
                 stringify!($name)
@@ -85,6 +96,10 @@ macro_rules! elementwise_merge {
 
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
                 broadcast(stringify!($name), inputs)
+            }
+
+            fn config(&self) -> Result<serde_json::Value> {
+                config_of(self)
             }
 
             fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

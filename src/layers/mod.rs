@@ -3,6 +3,7 @@
 mod axes;
 mod batch_normalization;
 mod concatenate;
+mod config;
 mod context;
 mod core;
 mod dense;
@@ -29,6 +30,7 @@ mod time_distributed;
 pub use self::core::{Dropout, Flatten};
 pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
+pub use config::ModelLoader;
 pub use context::{Context, Outputs, Random};
 pub use dense::Dense;
 pub use dot::Dot;
@@ -166,6 +168,19 @@ pub trait Layer: Debug + Send + Sync {
     /// As [`Model::new`].
     fn as_model(&self) -> Result<Option<Model>> {
         Ok(None)
+    }
+
+    /// The layer's settings as an object of JSON, from which a saved model makes the layer again:
+    /// [`ModelLoader::register`] takes the constructor. Weights are not among them. This library's layers have Keras'
+    /// names for their settings.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the layer has no such form: unless a layer defines this, a model with it trains and
+    /// predicts, and is not saved whole.
+    fn config(&self) -> Result<serde_json::Value> {
+        let detail = "the layer gives no config, so a model with it cannot be saved whole: define `Layer::config` and \
+                      register the constructor with `ModelLoader::register`, or save the weights alone";
+        Err(Error::parameter("config", self.kind(), detail))
     }
 
     /// Builds the layer on the inputs of `cx`, each `[batch, ...]`: outputs, and new values of states.

@@ -1,5 +1,6 @@
 //! Layers that disturb their input while training.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -28,6 +29,16 @@ impl AlphaDropout {
     }
 }
 
+impl Settings for AlphaDropout {
+    fn blank() -> Self {
+        Self::new(0.0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("rate", &mut self.rate)
+    }
+}
+
 impl Layer for AlphaDropout {
     fn kind(&self) -> &'static str {
         "AlphaDropout"
@@ -38,6 +49,10 @@ impl Layer for AlphaDropout {
             return Err(Error::parameter("rate", self.rate, "a dropout rate lies in [0, 1)"));
         }
         Ok(inputs[0].clone())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
@@ -74,6 +89,16 @@ impl GaussianNoise {
     }
 }
 
+impl Settings for GaussianNoise {
+    fn blank() -> Self {
+        Self::new(0.0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("stddev", &mut self.stddev)
+    }
+}
+
 impl Layer for GaussianNoise {
     fn kind(&self) -> &'static str {
         "GaussianNoise"
@@ -85,6 +110,10 @@ impl Layer for GaussianNoise {
             return Err(Error::parameter("stddev", self.stddev, detail));
         }
         Ok(inputs[0].clone())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

@@ -1,6 +1,7 @@
 //! Features of mean 0 and variance 1, with numbers found before training.
 
 use super::axes::{axes_of, extents};
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -201,6 +202,26 @@ fn place(i: usize, sample: &Shape, kept: &[usize]) -> usize {
     kept.iter().fold(0, |place, &axis| place * dims[axis] + index(axis))
 }
 
+impl Settings for Normalization {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("axis", &mut self.axes)?;
+        fields.field("invert", &mut self.invert)?;
+        // Statistics are weights, which files hold: they are not written here. Keras' files may give them here.
+        let (mut mean, mut variance): (Option<Vec<f32>>, Option<Vec<f32>>) = (None, None);
+        fields.field("mean", &mut mean)?;
+        fields.field("variance", &mut variance)?;
+        if let Some(mean) = mean {
+            let given = self.clone().statistics(mean, variance.unwrap_or_default());
+            *self = given.map_err(|e| fields.wrong("mean", &e.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
 impl Layer for Normalization {
     fn kind(&self) -> &'static str {
         "Normalization"
@@ -231,16 +252,21 @@ impl Layer for Normalization {
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let shape = extents(&inputs[0], &self.kept(&inputs[0]).unwrap_or_default());
         let spec = |name, initial, own: fn(&Statistics) -> &Arc<[f32]>| {
-            let initializer = Initializer::Constant(initial);
-            let spec = WeightSpec::new(name, shape.clone(), initializer, Regularizer::default());
-            let spec = spec.frozen();
+            let spec = |initial| {
+                let initializer = Initializer::Constant(initial);
+                WeightSpec::new(name, shape.clone(), initializer, Regularizer::default()).frozen()
+            };
             match self.statistics.as_ref().map(own) {
-                Some(values) if values.len() == shape.len() => spec.values(values.clone()),
-                Some(values) => spec.values(vec![values[0]; shape.len()]),
-                None => spec,
+                Some(values) if values.len() == shape.len() => spec(initial).values(values.clone()),
+                Some(values) => spec(values[0]),
+                None => spec(initial),
             }
         };
         vec![spec("mean", 0.0, |s| &s.mean), spec("variance", 1.0, |s| &s.variance)]
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

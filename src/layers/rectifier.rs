@@ -1,5 +1,6 @@
 //! Rectifiers whose slope left of zero is learned or random.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -62,6 +63,18 @@ impl PRelu {
     }
 }
 
+impl Settings for PRelu {
+    fn blank() -> Self {
+        Self::new()
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("alpha_initializer", &mut self.alpha_initializer)?;
+        fields.field("alpha_regularizer", &mut self.alpha_regularizer)?;
+        fields.field("shared_axes", &mut self.shared_axes)
+    }
+}
+
 impl Layer for PRelu {
     fn kind(&self) -> &'static str {
         "PReLU"
@@ -82,6 +95,10 @@ impl Layer for PRelu {
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let shape = self.alpha_shape(&inputs[0]);
         vec![WeightSpec::new("alpha", shape, self.alpha_initializer, self.alpha_regularizer)]
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
@@ -119,6 +136,17 @@ impl RRelu {
     }
 }
 
+impl Settings for RRelu {
+    fn blank() -> Self {
+        Self::default()
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("lower", &mut self.lower)?;
+        fields.field("upper", &mut self.upper)
+    }
+}
+
 impl Layer for RRelu {
     fn kind(&self) -> &'static str {
         "RReLU"
@@ -131,6 +159,10 @@ impl Layer for RRelu {
             return Err(Error::parameter("lower", self.lower, detail));
         }
         Ok(inputs[0].clone())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

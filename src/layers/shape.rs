@@ -1,5 +1,6 @@
 //! Layers that give a sample another shape.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -38,6 +39,16 @@ impl Reshape {
     }
 }
 
+impl Settings for Reshape {
+    fn blank() -> Self {
+        Self::new([])
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("target_shape", &mut self.shape)
+    }
+}
+
 impl Layer for Reshape {
     fn kind(&self) -> &'static str {
         "Reshape"
@@ -49,6 +60,10 @@ impl Layer for Reshape {
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         self.target(&inputs[0])
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
@@ -75,6 +90,16 @@ impl Permute {
     }
 }
 
+impl Settings for Permute {
+    fn blank() -> Self {
+        Self::new([])
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("dims", &mut self.dims)
+    }
+}
+
 impl Layer for Permute {
     fn kind(&self) -> &'static str {
         "Permute"
@@ -89,6 +114,10 @@ impl Layer for Permute {
             return Err(Error::parameter("dims", format!("{:?}", self.dims), detail));
         }
         Ok(self.dims.iter().map(|&d| from[d - 1]).collect::<Vec<_>>().into())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
@@ -111,6 +140,16 @@ impl RepeatVector {
     }
 }
 
+impl Settings for RepeatVector {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("n", &mut self.n)
+    }
+}
+
 impl Layer for RepeatVector {
     fn kind(&self) -> &'static str {
         "RepeatVector"
@@ -127,6 +166,10 @@ impl Layer for RepeatVector {
                 Err(Error::shape("repeat_vector", &[&inputs[0]], detail))
             }
         }
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

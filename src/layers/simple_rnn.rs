@@ -1,5 +1,6 @@
 //! The fully connected recurrent layer.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
@@ -152,6 +153,28 @@ impl SimpleRnn {
     }
 }
 
+impl Settings for SimpleRnn {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("units", &mut self.units)?;
+        fields.field("activation", &mut self.activation)?;
+        fields.field("use_bias", &mut self.use_bias)?;
+        fields.field("kernel_initializer", &mut self.kernel_initializer)?;
+        fields.field("recurrent_initializer", &mut self.recurrent_initializer)?;
+        fields.field("bias_initializer", &mut self.bias_initializer)?;
+        fields.field("kernel_regularizer", &mut self.kernel_regularizer)?;
+        fields.field("recurrent_regularizer", &mut self.recurrent_regularizer)?;
+        fields.field("bias_regularizer", &mut self.bias_regularizer)?;
+        fields.field("return_sequences", &mut self.return_sequences)?;
+        fields.field("go_backwards", &mut self.go_backwards)?;
+        fields.only("dropout", &[0.0.into(), 0.into()])?;
+        fields.only("recurrent_dropout", &[0.0.into(), 0.into()])
+    }
+}
+
 impl Layer for SimpleRnn {
     fn kind(&self) -> &'static str {
         "SimpleRNN"
@@ -205,6 +228,10 @@ impl Layer for SimpleRnn {
             spec.constraint = constraint;
         }
         specs
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

@@ -32,6 +32,22 @@ pub(super) enum Node {
     Call { layer: LayerHandle, inputs: Vec<SymbolicTensor> },
 }
 
+/// A long chain ends without a call within a call for each of its layers.
+impl Drop for Node {
+    fn drop(&mut self) {
+        let inputs_of = |node: &mut Self| match node {
+            Self::Call { inputs, .. } => std::mem::take(inputs),
+            Self::Input { .. } => Vec::new(),
+        };
+        let mut open = inputs_of(self);
+        while let Some(tensor) = open.pop() {
+            if let Some(mut node) = Arc::into_inner(tensor.node) {
+                open.extend(inputs_of(&mut node));
+            }
+        }
+    }
+}
+
 impl Node {
     fn tensor(self) -> SymbolicTensor {
         SymbolicTensor { node: Arc::new(self), output: 0 }

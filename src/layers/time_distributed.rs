@@ -1,5 +1,6 @@
 //! One layer at every step of a sequence.
 
+use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, LayerHandle, Outputs, WeightKind, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
@@ -97,6 +98,19 @@ impl TimeDistributed {
     }
 }
 
+impl Settings for TimeDistributed {
+    fn blank() -> Self {
+        Self::new(crate::activations::Activation::Linear)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        let mut layer = Some(self.layer.clone());
+        fields.layer("layer", &mut layer)?;
+        self.layer = layer.unwrap_or_else(|| self.layer.clone());
+        Ok(())
+    }
+}
+
 impl Layer for TimeDistributed {
     fn kind(&self) -> &'static str {
         "TimeDistributed"
@@ -144,6 +158,10 @@ impl Layer for TimeDistributed {
         let own = |sample| self.layer.layer().constants(&[sample]);
         let own = sample.map(own).unwrap_or_default().into_iter();
         own.map(|(name, tensor)| (format!("{part}/{name}"), tensor)).collect()
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        config_of(self)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

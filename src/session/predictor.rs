@@ -174,7 +174,6 @@ impl Predictor {
     }
 
     /// Takes over the information how the samples came that weights from a file were trained on.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn set_scaling(&mut self, scaling: Option<Scaling>) {
         self.scaling = scaling;
     }

@@ -21,7 +21,6 @@ mod trainer;
 mod weights;
 
 pub use crate::feed::TrainingData;
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::session::Scaling;
 pub use crate::session::{Call, Features, Kernel, Predictor, Profile};
 pub use crate::step::{

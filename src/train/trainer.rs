@@ -8,9 +8,7 @@ use crate::layers::{Model, Sequential};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::optim::{GradientTransform, Optimizer};
 use crate::plan::Plan;
-use crate::session::Compiled;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::session::Scaling;
+use crate::session::{Compiled, Scaling};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::step::OutputSpec;
 use crate::step::{ArenaLayout, Batch, Compile};
@@ -157,7 +155,6 @@ impl Trainer {
     }
 
     /// How the samples came that the model was trained on, if that is known.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) const fn scaling(&self) -> Option<&Scaling> {
         self.core.scaling.as_ref()
     }

@@ -7,6 +7,7 @@ mod disk;
 mod format;
 mod freeze;
 mod kill;
+mod model;
 mod others;
 mod partial;
 mod replaced;

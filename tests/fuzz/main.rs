@@ -10,6 +10,7 @@ mod checkpoint;
 mod data;
 mod device;
 mod memory;
+mod model;
 mod mutate;
 #[path = "../support/mod.rs"]
 mod support;

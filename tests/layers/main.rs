@@ -2,8 +2,10 @@
 //! what is refused.
 
 mod batch_normalization;
+mod config;
 mod contract;
 mod embedding;
+mod keras;
 mod known;
 mod layer_normalization;
 mod masking;

@@ -140,6 +140,10 @@ impl Layer for Model {
         Ok(Some(self.clone()))
     }
 
+    fn config(&self) -> Result<serde_json::Value> {
+        Ok(self.to_value()?["config"].take())
+    }
+
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         graph.check("model", cx.inputs())?;
         let mut values: Vec<(Value, Option<Value>)> =
@@ -189,6 +193,10 @@ impl Layer for Sequential {
 
     fn as_model(&self) -> Result<Option<Model>> {
         self.build().map(Some)
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        Layer::config(&self.build()?)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

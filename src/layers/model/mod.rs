@@ -71,12 +71,12 @@ pub struct Call {
 
 /// A row of the summary: a layer, or a model inside this one.
 #[derive(Debug, Clone)]
-pub(super) struct Block {
+pub(in crate::layers) struct Block {
     pub name: String,
     pub kind: String,
-    handle: LayerHandle,
+    pub handle: LayerHandle,
     /// The model, if it is one.
-    model: Option<Model>,
+    pub model: Option<Model>,
     /// Its layers, as places in [`Model::layers`].
     pub layers: Vec<usize>,
     /// The tensors that each use takes and gives.

@@ -1,0 +1,89 @@
+//! The layers that this library has, by Keras' names.
+
+use super::Settings;
+use super::fields::Fields;
+use super::read::Reading;
+use super::values::Setting;
+use crate::activations::Activation;
+use crate::error::{Error, Result};
+use crate::layers::{
+    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
+    Flatten, GaussianNoise, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Multiply,
+    Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization, SimpleRnn,
+    Subtract, TimeDistributed,
+};
+use serde_json::{Map, Value, json};
+
+type Make = fn(&str, &Map<String, Value>, &Reading<'_>) -> Result<LayerHandle>;
+
+/// A layer from its settings.
+fn make<L: Settings + 'static>(
+    place: &str,
+    config: &Map<String, Value>,
+    reading: &Reading<'_>,
+) -> Result<LayerHandle> {
+    let mut layer = L::blank();
+    let mut fields = Fields::to_read(place, config, reading);
+    layer.settings(&mut fields)?;
+    fields.finish()?;
+    Ok(layer.into())
+}
+
+/// Keras' layers that are an activation here.
+fn activation<const CLASS: usize>(
+    place: &str,
+    config: &Map<String, Value>,
+    reading: &Reading<'_>,
+) -> Result<LayerHandle> {
+    let class = ACTIVATIONS[CLASS];
+    let value = json!({ "class_name": class, "config": config });
+    let read = Activation::read(&value, reading);
+    read.map(LayerHandle::from).map_err(|detail| Error::data(place, detail))
+}
+
+const ACTIVATIONS: [&str; 4] = ["ReLU", "LeakyReLU", "ELU", "Softmax"];
+
+/// How each layer is made.
+const LAYERS: &[(&str, Make)] = &[
+    ("Activation", make::<Activation>),
+    ("Add", make::<Add>),
+    ("AlphaDropout", make::<AlphaDropout>),
+    ("Average", make::<Average>),
+    ("BatchNormalization", make::<BatchNormalization>),
+    ("Concatenate", make::<Concatenate>),
+    ("Dense", make::<Dense>),
+    ("Dot", make::<Dot>),
+    ("Dropout", make::<Dropout>),
+    ("ELU", activation::<2>),
+    ("Embedding", make::<Embedding>),
+    ("Flatten", make::<Flatten>),
+    ("GaussianNoise", make::<GaussianNoise>),
+    ("LayerNormalization", make::<LayerNormalization>),
+    ("LeakyReLU", activation::<1>),
+    ("Masking", make::<Masking>),
+    ("Maximum", make::<Maximum>),
+    ("Minimum", make::<Minimum>),
+    ("Multiply", make::<Multiply>),
+    ("Normalization", make::<Normalization>),
+    ("PReLU", make::<PRelu>),
+    ("Permute", make::<Permute>),
+    ("RMSNormalization", make::<RmsNormalization>),
+    ("RReLU", make::<RRelu>),
+    ("ReLU", activation::<0>),
+    ("RepeatVector", make::<RepeatVector>),
+    ("Reshape", make::<Reshape>),
+    ("SimpleRNN", make::<SimpleRnn>),
+    ("Softmax", activation::<3>),
+    ("Subtract", make::<Subtract>),
+    ("TimeDistributed", make::<TimeDistributed>),
+];
+
+/// How the layer of this name is made, if this library has it.
+pub(super) fn find(class: &str) -> Option<Make> {
+    LAYERS.iter().find(|(name, _)| *name == class).map(|(_, make)| *make)
+}
+
+/// The names of all layers.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    LAYERS.iter().map(|(name, _)| *name)
+}
