@@ -53,6 +53,7 @@ pub use csv::read_csv;
 #[cfg(feature = "csv")]
 pub use csv::{Column, ColumnType, Csv, Labels, Missing, Table, TableEncoder};
 pub use dataset::TensorDataset;
+pub(crate) use dataset::row_of;
 pub use encode::one_hot;
 #[cfg(not(target_arch = "wasm32"))]
 pub use idx::read_idx;

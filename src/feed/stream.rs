@@ -135,7 +135,8 @@ impl Compiled {
             DType::U32 => {
                 let labels: Vec<u32> = bytemuck::pod_collect_to_vec(&window.y);
                 let shape = self.model.output_shapes().remove(0);
-                check_labels(loss, &shape, &labels, |i| window.rows[i] as usize)
+                let width = labels.len() / window.rows.len();
+                check_labels(loss, &shape, &labels, width, |i| window.rows[i] as usize)
             }
             _ if !loss.takes_probabilities() => Ok(()),
             DType::F32 => {

@@ -145,7 +145,7 @@ impl Compiled {
             role: "train",
             x: x.collect(),
             y: self.outputs.iter().zip(self.model.output_shapes()).map(target).collect(),
-            weighted: false,
+            weights: Vec::new(),
             scale: 1.0,
             size: 1,
             records: 1,
