@@ -361,7 +361,7 @@ impl Loss {
         } else if sparse && fits(t, p) {
             detail += ". The targets have a number per class: Loss::CategoricalCrossentropy takes one-hot targets";
         } else if integers && !sparse {
-            detail += ". u32 labels of two classes are one per unit: give the model one unit, or a label per unit";
+            detail += ". u32 labels of two classes are one per unit: give the model one unit, or targets of 0 and 1 as f32 or u8";
         }
         Err(Error::shape(name, &[t, p], detail))
     }

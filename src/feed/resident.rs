@@ -19,7 +19,7 @@ impl Compiled {
         types.zip(outputs).map(of).collect()
     }
 
-    /// The sweep over a dataset that is on the device as a whole.
+    /// The sweep over a dataset that is on the device as a whole, or in windows if the device cannot bind all of it.
     pub(crate) fn resident_sweep(
         &self,
         role: &'static str,
@@ -27,6 +27,7 @@ impl Compiled {
         scale: f32,
         size: usize,
         limit: Option<usize>,
+        window: Option<usize>,
     ) -> Result<Sweep> {
         let size = size.min(data.len());
         let full = Batch {
@@ -39,6 +40,9 @@ impl Compiled {
             records: 0,
             capacity: size,
         };
+        if self.is_past_binding(&full) {
+            return self.windowed(&full.with_rows(size), data.len(), limit, window);
+        }
         Sweep::over(full, data.len(), limit, ["train", "train_on_batch"].contains(&role))
     }
 

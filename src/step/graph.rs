@@ -59,6 +59,32 @@ impl Batch {
         self.weights.get(place)?.as_ref().map(|_| place)
     }
 
+    /// The buffers of its samples: features, targets and weights, each with its name.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (String, &TensorType)> {
+        let part = |part: &'static str, types: &'_ [TensorType]| {
+            (0..types.len()).map(|i| self.buffer(part, i)).collect::<Vec<_>>()
+        };
+        let names = part("x", &self.x).into_iter().chain(part("y", &self.y));
+        let all = names.zip(self.x.iter().chain(&self.y));
+        let weights = self.weights.iter().enumerate();
+        all.chain(weights.filter_map(|(i, ty)| Some((self.buffer("weights", i), ty.as_ref()?))))
+    }
+
+    /// The same batch of tables with another number of rows.
+    pub(crate) fn with_rows(&self, rows: usize) -> Self {
+        let of = |ty: &TensorType| {
+            let mut dims = ty.shape.dims().to_vec();
+            dims[0] = rows;
+            TensorType { shape: dims.into(), dtype: ty.dtype }
+        };
+        Self {
+            x: self.x.iter().map(of).collect(),
+            y: self.y.iter().map(of).collect(),
+            weights: self.weights.iter().map(|w| w.as_ref().map(of)).collect(),
+            ..self.clone()
+        }
+    }
+
     /// The name of the buffer with the `i`-th tensor of `part`: `train/x`, `train/x1`.
     #[must_use]
     pub fn buffer(&self, part: &str, i: usize) -> String {

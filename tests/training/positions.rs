@@ -283,15 +283,18 @@ fn two_classes_of_positions_train_by_keras_rule() -> Result<()> {
             let accuracy = right as f64 / own.len() as f64;
             close(found.get("accuracy").unwrap(), accuracy, &what);
             close(found.get("binary_accuracy").unwrap(), accuracy, &what);
-            let side = |class| own.iter().copied().filter(move |&i| labels[i] == class);
-            let pairs = side(1).flat_map(|a| side(0).map(move |b| (a, b)));
+            let side = |class| -> Vec<usize> {
+                own.iter().copied().filter(|&i| labels[i] == class).collect()
+            };
+            let (ones, zeros) = (side(1), side(0));
+            let pairs = ones.iter().flat_map(|&a| zeros.iter().map(move |&b| (a, b)));
             let order: Vec<f64> = pairs
                 .map(|(a, b)| if p[a] > p[b] { 1.0 } else { 0.5 * f64::from(u8::from(p[a] == p[b])) })
                 .collect();
             let auc = order.iter().sum::<f64>() / order.len() as f64;
             close(found.get("auc").unwrap(), auc, &what);
             let positive = own.iter().filter(|&&i| p[i] > 0.0).count();
-            let found_right = side(1).filter(|&i| p[i] > 0.0).count();
+            let found_right = ones.iter().filter(|&&i| p[i] > 0.0).count();
             let precision = if positive == 0 { 0.0 } else { found_right as f64 / positive as f64 };
             close(found.get("precision").unwrap(), precision, &what);
             let matrix = found.confusion_matrix().unwrap();
