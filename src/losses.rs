@@ -179,13 +179,19 @@ impl Loss {
         let targets = self.fit_targets(graph, targets, predictions)?;
         let shape = graph.shape(predictions).clone();
         let axes = shape.rank() - usize::from(self.is_categorical());
-        let weights = weights.map(|w| over_positions(graph, "weights", w, &shape, axes)).transpose()?;
+        let weights =
+            weights.map(|w| over_positions(graph, "weights", w, &shape, axes)).transpose()?;
         let mask = mask.map(|m| over_positions(graph, "mask", m, &shape, axes)).transpose()?;
         let of = |graph: &Graph, v: Option<Value>| v.map_or(1, |v| graph.shape(v).rank());
         let kept = of(graph, weights).max(of(graph, mask));
-        let Terms { mut values, of, hits } = self.terms(graph, targets, predictions, kept)?;
+        let mut known = targets;
+        if let Some(mask) = mask.filter(|_| graph.ty(targets).dtype == DType::F32) {
+            // Targets that do not count may be anything, NaN among it: it would reach the gradient.
+            let (own, zero) = (aligned(graph, mask, targets)?, graph.constant(0.0));
+            known = graph.select(own, targets, zero)?;
+        }
+        let Terms { mut values, of, hits } = self.terms(graph, known, predictions, kept)?;
         if let Some(mask) = mask {
-            // What does not count may be anything, NaN among it.
             let (own, zero) = (aligned(graph, mask, values)?, graph.constant(0.0));
             values = graph.select(own, values, zero)?;
         }

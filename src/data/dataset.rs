@@ -89,7 +89,8 @@ impl TensorDataset {
     pub fn weighted_outputs(self, weights: impl Into<Vec<Option<Tensor>>>) -> Result<Self> {
         let weights = weights.into();
         if weights.len() != self.y.len() {
-            let detail = format!("{} for {} outputs; each has a place", weights.len(), self.y.len());
+            let detail =
+                format!("{} for {} outputs; each has a place", weights.len(), self.y.len());
             return Err(Error::data("sample weights", detail));
         }
         weights.iter().flatten().try_for_each(|w| self.check_weights(w))?;
@@ -296,7 +297,8 @@ impl TensorDataset {
         let rows = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
             tensors.iter().map(|t| t.rows(start, count)).collect()
         };
-        let weights = self.weights.iter().map(|w| w.as_ref().map(|w| w.rows(start, count)).transpose());
+        let weights =
+            self.weights.iter().map(|w| w.as_ref().map(|w| w.rows(start, count)).transpose());
         let weights = weights.collect::<Result<_>>()?;
         Ok(Self { x: rows(&self.x)?, y: rows(&self.y)?, weights, scale: self.scale })
     }

@@ -2,11 +2,11 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::stream::Stream;
+use super::windows::Windows;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::data::Dataset;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
-use super::windows::Windows;
 use crate::session::{Compiled, Scaling, Sweep};
 use crate::step::Numbers;
 #[cfg(not(target_arch = "wasm32"))]
@@ -138,9 +138,7 @@ impl Compiled {
                 Ok(sweep)
             }
             #[cfg(not(target_arch = "wasm32"))]
-            TrainingData::Streamed(data) => {
-                self.streamed_sweep(role, &**data, size, limit, window)
-            }
+            TrainingData::Streamed(data) => self.streamed_sweep(role, &**data, size, limit, window),
         }
     }
 

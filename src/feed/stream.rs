@@ -172,7 +172,8 @@ impl Compiled {
         let (y, weights) = rest.split_at(outputs);
         let row = |i: usize| window.rows[i] as usize;
         let n = window.rows.len();
-        for (i, (ty, bytes)) in types.x.iter().zip(std::iter::once(&window.x).chain(x)).enumerate() {
+        for (i, (ty, bytes)) in types.x.iter().zip(std::iter::once(&window.x).chain(x)).enumerate()
+        {
             let (DType::U32, Some(range)) = (ty.dtype, self.model.index_range(i)) else { continue };
             let ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
             if let Some(place) = ids.iter().position(|&id| id as usize >= range) {

@@ -34,9 +34,11 @@ impl<'d> Windows<'d> {
 /// The elements of targets as the device has them: bytes that are labels become ids.
 pub(crate) fn on_device(bytes: Cow<'_, [u8]>, from: DType, to: DType) -> Cow<'_, [u8]> {
     match (from, to) {
-        (DType::U8, DType::U32) => {
-            bytes.iter().flat_map(|&label| u32::from(label).to_ne_bytes()).collect::<Vec<u8>>().into()
-        }
+        (DType::U8, DType::U32) => bytes
+            .iter()
+            .flat_map(|&label| u32::from(label).to_ne_bytes())
+            .collect::<Vec<u8>>()
+            .into(),
         _ => bytes,
     }
 }

@@ -73,7 +73,10 @@ impl Output<'_> {
         self.check_mask(graph)?;
         let rows = self.rows();
         let of_samples = |graph: &mut Graph, cells| {
-            graph.reshape(cells, if rows == self.batch { vec![rows] } else { vec![self.batch, rows / self.batch] })
+            graph.reshape(
+                cells,
+                if rows == self.batch { vec![rows] } else { vec![self.batch, rows / self.batch] },
+            )
         };
         if self.is_single() {
             self.takes(DType::F32)?;

@@ -60,9 +60,7 @@ impl Metric {
             | Self::CategoricalAccuracy
             | Self::SparseCategoricalAccuracy
             | Self::TopKCategoricalAccuracy { .. }
-            | Self::SparseTopKCategoricalAccuracy { .. } => {
-                Tally::Mean { each: positions(output) }
-            }
+            | Self::SparseTopKCategoricalAccuracy { .. } => Tally::Mean { each: positions(output) },
             Self::BinaryAccuracy { .. }
             | Self::MeanSquaredError
             | Self::RootMeanSquaredError

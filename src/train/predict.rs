@@ -14,7 +14,10 @@ impl Trainer {
     /// [`Error::Shape`](crate::Error::Shape) if the samples do not suit the model; [`Error::Parameter`](crate::Error::Parameter) for a model of several outputs;
     /// [`Error::Data`](crate::Error::Data) for samples whose factor is not known, see [`Features`](crate::train::Features); [`Error::Limit`](crate::Error::Limit) if the device has no
     /// room, with the largest batch that fits; [`Error::Gpu`](crate::Error::Gpu) for a device failure.
-    pub async fn predict_async<'a>(&mut self, samples: impl Into<PredictData<'a>>) -> Result<Tensor> {
+    pub async fn predict_async<'a>(
+        &mut self,
+        samples: impl Into<PredictData<'a>>,
+    ) -> Result<Tensor> {
         check_one_output(self.core.outputs.len())?;
         Ok(self.predict_outputs_async(samples).await?.swap_remove(0))
     }
@@ -46,7 +49,10 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::predict_outputs_async`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn predict_outputs<'a>(&mut self, samples: impl Into<PredictData<'a>>) -> Result<Vec<Tensor>> {
+    pub fn predict_outputs<'a>(
+        &mut self,
+        samples: impl Into<PredictData<'a>>,
+    ) -> Result<Vec<Tensor>> {
         crate::gpu::block_on(self.predict_outputs_async(samples))
     }
 }

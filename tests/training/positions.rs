@@ -200,7 +200,11 @@ fn labels_of_positions_train_by_keras_rule() -> Result<()> {
             Compile::new(Sgd::new(1.0), loss).evaluation_batch_size(N),
         );
         let predictions = widen(t.predict(&x)?.as_f32()?);
-        close(t.evaluate(&data)?.loss, weighed(&predictions, UNITS, &mask, &each, &of).0, loss.name());
+        close(
+            t.evaluate(&data)?.loss,
+            weighed(&predictions, UNITS, &mask, &each, &of).0,
+            loss.name(),
+        );
     }
     Ok(())
 }
@@ -289,7 +293,11 @@ fn two_classes_of_positions_train_by_keras_rule() -> Result<()> {
             let (ones, zeros) = (side(1), side(0));
             let pairs = ones.iter().flat_map(|&a| zeros.iter().map(move |&b| (a, b)));
             let order: Vec<f64> = pairs
-                .map(|(a, b)| if p[a] > p[b] { 1.0 } else { 0.5 * f64::from(u8::from(p[a] == p[b])) })
+                .map(
+                    |(a, b)| {
+                        if p[a] > p[b] { 1.0 } else { 0.5 * f64::from(u8::from(p[a] == p[b])) }
+                    },
+                )
                 .collect();
             let auc = order.iter().sum::<f64>() / order.len() as f64;
             close(found.get("auc").unwrap(), auc, &what);
@@ -346,16 +354,90 @@ fn what_is_masked_may_be_nan() -> Result<()> {
         .map(|(i, &m)| if m == 0.0 { f32::NAN } else { i as f32 / 35.0 })
         .collect();
     let clean = y.iter().map(|v| if v.is_nan() { 0.5 } else { *v }).collect::<Vec<f32>>();
-    let trained = |y: Vec<f32>| -> Result<(Vec<u8>, f64)> {
+    let trained = |y: Vec<f32>| -> Result<(Vec<u8>, Vec<f64>)> {
         let model = model(true, 1, Activation::Linear);
         let mut t = compile(&model, Compile::new(Sgd::new(0.1), Loss::MeanSquaredError));
         let data = TensorDataset::new_allow_non_finite(x.clone(), Tensor::f32([N, T], y)?)?;
         let history = t.fit(&data, Fit::new().batch_size(3).verbose(Verbose::Silent))?;
-        Ok((bits(&t), *history.get("loss").last().unwrap()))
+        Ok((bits(&t), history.get("loss")))
     };
-    let (want, loss) = trained(clean)?;
-    assert!(loss.is_finite());
-    assert_eq!(trained(y)?.1, loss);
-    let _ = want;
+    let want = trained(clean.clone())?;
+    assert!(want.1[0].is_finite());
+    assert_eq!(trained(y)?, want);
+    let other = clean.iter().map(|v| v + 1.0).collect();
+    assert_ne!(trained(other)?, want);
+    Ok(())
+}
+
+#[test]
+fn weights_of_classes_weigh_positions() -> Result<()> {
+    let (x, mask) = sequences(true);
+    let labels: Vec<u32> = (0..N * T).map(|i| (i * 5 % 7 % UNITS) as u32).collect();
+    for kind in 0..3 {
+        let (given, each) = weights(kind);
+        let bytes = Tensor::u8([N, T], labels.iter().map(|&l| l as u8).collect::<Vec<u8>>())?;
+        for y in [Tensor::u32([N, T], labels.clone())?, bytes] {
+            let data = TensorDataset::new(x.clone(), y)?;
+            let data = match given.clone() {
+                Some(weights) => data.weighted(weights)?,
+                None => data,
+            };
+            let options = Compile::new(Sgd::new(1e-6), SPARSE);
+            let mut t = compile(&model(true, UNITS, Activation::Linear), options);
+            let predictions = widen(t.predict(&x)?.as_f32()?);
+            let factor = |l: u32| [1.0, 3.0, 1.0, 0.5][l as usize];
+            let each: Vec<f64> = each.iter().zip(&labels).map(|(w, &l)| w * factor(l)).collect();
+            let of = |i: usize, row: &[f64]| softmax(labels[i] as usize, row);
+            let want = weighed(&predictions, UNITS, &mask, &each, &of).0;
+            let fit = Fit::new().full_batch().class_weight([(1, 3.0), (3, 0.5)]);
+            let history = t.fit(&data, fit.verbose(Verbose::Silent))?;
+            close(history.get("loss")[0], want, &format!("weights {kind}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn weights_and_masks_of_other_lengths_are_named() -> Result<()> {
+    let (x, _) = sequences(false);
+    let y = Tensor::u32([N, T], vec![1; N * T])?;
+    let data = TensorDataset::new(x, y)?;
+    let numbers = |shape: &[usize]| Tensor::f32(shape, vec![1.0; shape.iter().product()]).unwrap();
+    let mut t =
+        compile(&model(false, UNITS, Activation::Linear), Compile::new(Sgd::new(0.1), SPARSE));
+    for shape in [&[N, T + 1][..], &[N, UNITS], &[N, T, UNITS]] {
+        let error = t.evaluate(&data.clone().weighted(numbers(shape))?).unwrap_err();
+        let shown = wgrad::tensor::Shape::from(shape).to_string();
+        support::says(&error, &["sample weights", &shown, "dense", "[7, 5]"]);
+    }
+    let error = data.clone().weighted(numbers(&[N + 1])).unwrap_err();
+    support::says(&error, &["[8]", "[7]", "per sample", "per position"]);
+    let error = data.weighted_outputs([None, None]).unwrap_err();
+    support::says(&error, &["2 for 1 outputs"]);
+    // A mask that a layer gives an output of other axes.
+    let mut g = wgrad::graph::Graph::new();
+    let p = g.input("p", [N, T, UNITS], wgrad::tensor::DType::F32);
+    let t = g.input("t", [N, T], wgrad::tensor::DType::U32);
+    let mask = g.input("m", [N, T + 1], wgrad::tensor::DType::F32);
+    let weighing = wgrad::losses::Weighing { mask: Some(mask), weights: None };
+    let error = SPARSE.build_weighted(&mut g, t, p, weighing).unwrap_err();
+    support::says(&error, &["mask", "[7, 6]", "[7, 5, 4]", "[7, 5] for a number per position"]);
+    Ok(())
+}
+
+#[test]
+fn positions_that_weigh_nothing_do_not_train() -> Result<()> {
+    // Weights 0 and 1 are a mask but for the number that divides.
+    let (x, mask) = sequences(true);
+    let y = Tensor::f32([N, T, 1], random::uniform(2, N * T, -1.0, 1.0))?;
+    let own: Vec<f32> = mask.iter().map(|&m| m as f32).collect();
+    let share = mask.iter().sum::<f64>() / (N * T) as f64;
+    let data = TensorDataset::new(x, y)?;
+    let loss = |masked: bool, data: &TensorDataset| -> Result<f64> {
+        let options = Compile::new(Sgd::new(0.1), Loss::MeanSquaredError);
+        Ok(compile(&model(masked, 1, Activation::Linear), options).evaluate(data)?.loss)
+    };
+    let masked = loss(true, &data)?;
+    close(loss(false, &data.weighted(Tensor::f32([N, T], own)?)?)?, masked * share, "weights");
     Ok(())
 }

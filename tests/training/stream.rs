@@ -171,10 +171,17 @@ fn streams_carry_ids_several_ends_and_weights() -> Result<()> {
     let streams: [Arc<dyn wgrad::data::Dataset>; 2] = [Arc::new(data.clone()), Arc::new(closure)];
     for stream in streams {
         let mut streamed = two_ends(device())?;
-        let got =
-            streamed.fit(stream.clone(), fit().window_batches(3).validation_data(stream.clone()))?;
+        let got = streamed
+            .fit(stream.clone(), fit().window_batches(3).validation_data(stream.clone()))?;
         assert_eq!(bits(&streamed), bits(&resident));
-        for name in ["loss", "tags_loss", "sum_loss", "tags_accuracy", "val_loss", "val_tags_f1_score_macro"] {
+        for name in [
+            "loss",
+            "tags_loss",
+            "sum_loss",
+            "tags_accuracy",
+            "val_loss",
+            "val_tags_f1_score_macro",
+        ] {
             assert!(!want.get(name).is_empty(), "{name}");
             assert_eq!(got.get(name), want.get(name), "{name}");
         }
@@ -207,18 +214,14 @@ fn what_streams_carry_is_checked() -> Result<()> {
     };
     let ids = |d: &TensorDataset| {
         let x = [Tensor::u32([1, 4], [0, 9, 0, 0])?, d.features()[1].clone()];
-        TensorDataset::multi(x, d.targets())?.weighted_outputs([
-            d.weights_of(0).cloned(),
-            d.weights_of(1).cloned(),
-        ])
+        TensorDataset::multi(x, d.targets())?
+            .weighted_outputs([d.weights_of(0).cloned(), d.weights_of(1).cloned()])
     };
     refused(ids, &["row 41 at position 1 is 9", "ids"]);
     let labels = |d: &TensorDataset| {
         let y = [Tensor::u32([1, 4], [0, 0, 3, 0])?, d.targets()[1].clone()];
-        TensorDataset::multi(d.features(), y)?.weighted_outputs([
-            d.weights_of(0).cloned(),
-            d.weights_of(1).cloned(),
-        ])
+        TensorDataset::multi(d.features(), y)?
+            .weighted_outputs([d.weights_of(0).cloned(), d.weights_of(1).cloned()])
     };
     refused(labels, &["row 41 at position 2 has label 3"]);
     refused(|d| TensorDataset::multi(d.features(), d.targets()), &["row 0"]);
@@ -235,7 +238,9 @@ fn narrow() -> Device {
 fn data_past_the_binding_limit_streams_by_itself_to_the_same_bits() -> Result<()> {
     let data = points(123, 6, 3);
     assert!(data.x().data().bytes().len() > 1024 * 2);
-    let options = || Compile::new(Adam::new(0.01), SPARSE).metrics([Metric::Accuracy]).evaluation_batch_size(16);
+    let options = || {
+        Compile::new(Adam::new(0.01), SPARSE).metrics([Metric::Accuracy]).evaluation_batch_size(16)
+    };
     for shuffle in [true, false] {
         let fit = || quiet().epochs(3).batch_size(10).shuffle(shuffle);
         let (mut wide, mut slim) =
@@ -264,7 +269,8 @@ fn data_past_the_binding_limit_streams_by_itself_to_the_same_bits() -> Result<()
     }
     assert_eq!(bits(&slim), bits(&wide));
     // One batch that the device cannot bind is still refused.
-    let error = small(6, 3).compile(&narrow(), options())?.fit(&data, quiet().full_batch()).unwrap_err();
+    let error =
+        small(6, 3).compile(&narrow(), options())?.fit(&data, quiet().full_batch()).unwrap_err();
     assert!(matches!(error, Error::Limit { .. }), "{error}");
     Ok(())
 }
