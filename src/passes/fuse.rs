@@ -9,6 +9,7 @@
 //! the number of buffers that one kernel may bind.
 
 use super::rewrite::Rewrite;
+use super::search::{Gaps, Marks};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Movement, Node, Value};
 use crate::ops::table::IndexUse;
@@ -57,52 +58,6 @@ struct Unit {
     needs: Vec<usize>,
 }
 
-/// Marks on nodes that are all removed at once.
-struct Marks {
-    on: Vec<u32>,
-    round: u32,
-}
-
-impl Marks {
-    fn clear(&mut self) {
-        self.round += 1;
-    }
-
-    /// Marks a node; returns whether it had no mark.
-    fn set(&mut self, node: usize) -> bool {
-        std::mem::replace(&mut self.on[node], self.round) != self.round
-    }
-}
-
-/// The gaps between neighbouring nodes that no group spans, as a disjoint-set forest: each gap that is spanned points
-/// further on.
-struct Gaps(Vec<usize>);
-
-impl Gaps {
-    fn new(nodes: usize) -> Self {
-        Self((0..nodes).collect())
-    }
-
-    /// The first node from `node` on that no group reaches past.
-    fn end(&self, mut node: usize) -> usize {
-        while self.0[node] != node {
-            node = self.0[node];
-        }
-        node
-    }
-
-    /// Records that a group reaches from `first` to `last`.
-    fn span(&mut self, first: usize, last: usize) {
-        let end = self.end(last);
-        let mut at = first;
-        while at < end {
-            let next = if self.0[at] == at { at + 1 } else { self.0[at] };
-            self.0[at] = end;
-            at = next;
-        }
-    }
-}
-
 /// The map of a node that reads its operands as they are.
 fn map_of(node: &Node) -> Option<&Map> {
     node.op.class().map().filter(|_| node.views.iter().all(Option::is_none))
@@ -122,7 +77,7 @@ impl<'a> Fusion<'a> {
             root: vec![false; count],
             replaces: HashMap::new(),
             gaps: Gaps::new(count),
-            seen: RefCell::new(Marks { on: vec![0; count], round: 0 }),
+            seen: RefCell::new(Marks::new(count)),
         };
         for &(state, new) in graph.updates() {
             this.replaces.entry(new).or_default().push(state);

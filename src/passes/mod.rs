@@ -10,6 +10,7 @@ mod fuse;
 mod merge_rows;
 mod rewrite;
 mod rows;
+mod search;
 mod views;
 
 pub(crate) use rewrite::Rewrite;

@@ -142,7 +142,8 @@ impl<'a> Copies<'a> {
 
     /// The tensor that a copy shows through copies that vanish; `None` if it copies no such copy, or is none itself.
     fn source(&self, copy: usize) -> Option<(Value, View)> {
-        self.follow(self.graph.nodes()[copy].inputs[0], self.views[copy].clone()?)
+        let view = self.views[copy].clone()?;
+        self.follow(self.graph.nodes()[copy].inputs[0], view)
     }
 
     /// The last tensor behind copies that vanish.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use wgrad::graph::{Graph, Value, View};
 use wgrad::layers::Model;
-use wgrad::ops::{CrossEntropyKind, ReduceKind};
+use wgrad::ops::{CrossEntropyKind, ReduceKind, SoftmaxMask};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 
@@ -55,6 +55,11 @@ const BUILDERS: &[(&str, Build)] = &[
     ("one_hot", |g, _, v| g.one_hot(v, 3)),
     ("softmax", |g, _, v| g.softmax(v)),
     ("log_softmax", |g, _, v| g.log_softmax(v)),
+    ("layer_norm", |g, x, v| g.layer_norm(x, Some(v), None, 1, 1e-3)),
+    ("rms_norm", |g, _, v| g.rms_norm(v, None, 1, 1e-3)),
+    ("masked_softmax", |g, x, v| g.masked_softmax(x, v, SoftmaxMask::Keep)),
+    ("log_sum_exp", |g, _, v| g.log_sum_exp(v, &[1], false)),
+    ("variance", |g, _, v| g.variance(v, &[1], false)),
     ("hits", |g, x, v| g.hits(x, v)),
     ("confusion_cells", |g, x, v| g.confusion_cells(x, v)),
     ("target_ranks", |g, x, v| g.target_ranks(v, x)),
