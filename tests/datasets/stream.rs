@@ -81,7 +81,9 @@ fn closures_are_datasets() {
     says(FnDataset::new(9, scalar).map(|_| ()), &["`x` is a scalar"]);
     let pair = |_: &[u32]| labels(&[0, 1], Tensor::f32([2, 1], [0.0; 2])?);
     says(FnDataset::new(9, pair).map(|_| ()), &["`samples`", "one row was asked for and 2 came"]);
-    let failing = |_: &[u32]| Err(Error::data("camera", "the lens is covered"));
+    let failing = |_: &[u32]| -> Result<(Tensor, Tensor)> {
+        Err(Error::data("camera", "the lens is covered"))
+    };
     says(FnDataset::new(9, failing).map(|_| ()), &["camera", "the lens is covered"]);
     // What is right for one row may be wrong for others.
     let growing = |rows: &[u32]| {
