@@ -29,7 +29,7 @@ struct Args {
 /// A way to train: its name, the penalty on kernels, the dropout rate.
 type Cure = (&'static str, Regularizer, f32);
 
-const NONE: Regularizer = Regularizer { l1: 0.0, l2: 0.0 };
+const NONE: Regularizer = Regularizer::NONE;
 
 const CURES: [Cure; 4] = [
     ("none", NONE, 0.0),

@@ -56,12 +56,78 @@ pub enum Activation {
     Softmax,
     /// The logarithm of the softmax.
     LogSoftmax,
+    /// A function from outside of the library; [`Activation::custom`] makes one.
+    Custom(&'static dyn CustomActivation),
+}
+
+/// An activation function of your own; [`Activation::custom`] makes an [`Activation`] of it.
+///
+/// The gradient follows from the graph. Checkpoints compare its `Debug` text, so that must show its settings.
+///
+/// ```
+/// use wgrad::activations::CustomActivation;
+/// use wgrad::graph::{Graph, Value};
+/// use wgrad::prelude::*;
+///
+/// /// x · tanh(softplus(x)). Misra 2019.
+/// #[derive(Debug)]
+/// struct Mish;
+///
+/// impl CustomActivation for Mish {
+///     fn name(&self) -> &'static str {
+///         "mish"
+///     }
+///
+///     fn apply(&self, g: &mut Graph, x: Value) -> wgrad::Result<Value> {
+///         let soft = g.unary("softplus", x, &[])?;
+///         let gate = g.unary("tanh", soft, &[])?;
+///         g.mul(x, gate)
+///     }
+/// }
+///
+/// let layer = Dense::new(8).activation(Activation::custom(Mish));
+/// ```
+pub trait CustomActivation: std::fmt::Debug + Send + Sync {
+    /// Its name in errors, in snake case.
+    fn name(&self) -> &'static str;
+
+    /// Applies the function to `x`, of any shape; the result has the same shape.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    fn apply(&self, graph: &mut Graph, x: Value) -> Result<Value>;
+
+    /// Checks the settings when a model is built.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a setting outside its domain.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The bounds of the function's values, by which a loss that does not suit is refused.
+    fn range(&self) -> (f32, f32) {
+        (f32::NEG_INFINITY, f32::INFINITY)
+    }
+}
+
+impl PartialEq for dyn CustomActivation {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+    }
 }
 
 impl Activation {
+    /// A function of your own. Its settings stay in memory until the program ends, so that an activation is a value to
+    /// copy.
+    #[must_use]
+    pub fn custom(activation: impl CustomActivation + 'static) -> Self {
+        Self::Custom(Box::leak(Box::new(activation)))
+    }
+
     /// The name, the same as in the table of elementwise functions if it is there.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Linear => "linear",
             Self::Relu => "relu",
@@ -81,13 +147,14 @@ impl Activation {
             Self::ClippedLinear { .. } => "clipped_linear",
             Self::Softmax => "softmax",
             Self::LogSoftmax => "log_softmax",
+            Self::Custom(own) => own.name(),
         }
     }
 
     /// The bounds of the function's values: 0 and 1 of [`Activation::Sigmoid`], infinities of
     /// [`Activation::Linear`]. The lower ones of the GELUs and of [`Activation::Silu`] are rounded outwards.
     #[must_use]
-    pub const fn range(&self) -> (f32, f32) {
+    pub fn range(&self) -> (f32, f32) {
         let all = f32::INFINITY;
         match *self {
             Self::Linear | Self::LeakyRelu { .. } => (-all, all),
@@ -103,6 +170,7 @@ impl Activation {
             }
             Self::ClippedLinear { low, high } => (low, high),
             Self::LogSoftmax => (-all, 0.0),
+            Self::Custom(own) => own.range(),
         }
     }
 
@@ -126,6 +194,7 @@ impl Activation {
             Self::Linear => Ok(x),
             Self::Softmax => graph.softmax(x),
             Self::LogSoftmax => graph.log_softmax(x),
+            Self::Custom(own) => custom(*own, graph, x),
             _ => graph.unary(self.name(), x, &self.params()),
         }
     }
@@ -141,7 +210,23 @@ impl Activation {
                 format!("[{low}, {high}]"),
                 "low lies below high",
             )),
+            Self::Custom(own) => own.check(),
             _ => Ok(()),
         }
     }
+}
+
+/// A function from outside, whose result is checked.
+fn custom(own: &dyn CustomActivation, graph: &mut Graph, x: Value) -> Result<Value> {
+    let y = own.apply(graph, x)?;
+    graph.check(own.name(), &[y])?;
+    if graph.ty(y) != graph.ty(x) {
+        let (y, x) = (graph.ty(y), graph.ty(x));
+        let detail = "an activation keeps the shape and f32";
+        return Err(match y.dtype == x.dtype {
+            true => Error::shape(own.name(), &[&x.shape, &y.shape], detail),
+            false => Error::dtype(own.name(), &[x.dtype, y.dtype], detail),
+        });
+    }
+    Ok(y)
 }

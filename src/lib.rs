@@ -32,7 +32,7 @@
 //! | [`gpu`] | [`Device`](gpu::Device): what the model runs on |
 //! | [`tensor`] | [`Tensor`](tensor::Tensor), [`Shape`](tensor::Shape) and initial values |
 //! | [`data`] | datasets, splits, scalers, files, made-up sets |
-//! | [`layers`], [`activations`] | layers, and the models that are made of them |
+//! | [`layers`], [`activations`], [`constraints`] | layers, and the models that are made of them |
 //! | [`losses`], [`metrics`], [`optim`] | what [`Compile`](train::Compile) takes |
 //! | [`train`] | [`Compile`](train::Compile), [`Trainer`](train::Trainer), [`Fit`](train::Fit) and the numbers that they give |
 //! | [`session`] | [`Session`](session::Session): several models and optimizers in a loop of one's own; [`Predictor`](session::Predictor) |
@@ -43,14 +43,19 @@
 //!
 //! # For extending
 //!
-//! Four traits are open to your own types. `docs/extending.md` in the repository has a program for each.
+//! These traits are open to your own types. `docs/extending.md` in the repository has a program for each.
 //!
 //! | trait | what it adds |
 //! |---|---|
-//! | [`layers::Layer`] | a layer or an activation: calls of the graph builder, with weights if it has any |
+//! | [`layers::Layer`] | a layer: calls of the graph builder, with weights if it has any |
+//! | [`activations::CustomActivation`] | an activation function |
+//! | [`tensor::CustomInitializer`], [`layers::CustomRegularizer`], [`constraints::CustomConstraint`] | first values of weights, penalties on them, and what they keep to |
+//! | [`losses::CustomLoss`], [`metrics::CustomMetric`] | a loss, and a metric that the step computes |
 //! | [`optim::Optimizer`] | an update rule |
 //! | [`callbacks::Callback`] | something that happens while `fit` runs |
 //! | [`data::Dataset`] | samples that are read when they are needed |
+//!
+//! [`ops::CustomKernel`] launches a kernel of your own in WGSL, with run-time checks.
 //!
 //! Layers and optimizers build nodes of a [`graph::Graph`]; [`graph::Graph::unary`] lists the elementwise functions.
 //! [`autodiff`] gives the gradients. A training loop by hand uses [`session::Session`]: the examples `gan` and
@@ -94,6 +99,7 @@ pub mod autodiff;
 pub mod callbacks;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod checkpoint;
+pub mod constraints;
 pub mod data;
 pub mod error;
 mod feed;

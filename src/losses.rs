@@ -47,6 +47,82 @@ pub enum Loss {
         /// Whether predictions are logits instead of probabilities.
         from_logits: bool,
     },
+    /// A loss from outside of the library; [`Loss::custom`] makes one.
+    Custom(&'static dyn CustomLoss),
+}
+
+/// A loss of your own. `Compile::new` takes it as it takes a [`Loss`].
+///
+/// The gradient follows from the graph that [`rows`](CustomLoss::rows) builds. Checkpoints compare its `Debug` text, so
+/// that must show its settings.
+///
+/// ```
+/// use wgrad::graph::{Graph, Value};
+/// use wgrad::losses::CustomLoss;
+/// use wgrad::prelude::*;
+///
+/// /// Mean of |p - t|^1.5.
+/// #[derive(Debug)]
+/// struct Power;
+///
+/// impl CustomLoss for Power {
+///     fn name(&self) -> &'static str {
+///         "power"
+///     }
+///
+///     fn rows(&self, g: &mut Graph, targets: Value, predictions: Value) -> wgrad::Result<Value> {
+///         let error = g.sub(predictions, targets)?;
+///         let size = g.unary("abs", error, &[])?;
+///         let root = g.unary("sqrt", size, &[])?;
+///         let each = g.mul(size, root)?;
+///         let axes: Vec<usize> = (1..g.shape(each).rank()).collect();
+///         g.mean(each, &axes, false)
+///     }
+/// }
+///
+/// let compile = Compile::new(Adam::default(), Power);
+/// ```
+pub trait CustomLoss: std::fmt::Debug + Send + Sync {
+    /// Its name in errors, in snake case.
+    fn name(&self) -> &'static str;
+
+    /// The loss of each sample, `[batch]`, of predictions `[batch, ...]`. Targets have the shape of the predictions; if
+    /// [`takes_labels`](CustomLoss::takes_labels), they are u32, without the last axis. The batch's loss is the mean.
+    ///
+    /// # Errors
+    /// What the loss cannot be computed of.
+    fn rows(&self, graph: &mut Graph, targets: Value, predictions: Value) -> Result<Value>;
+
+    /// Checks the settings when a model is compiled.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a setting outside its domain.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether targets are integer labels of the last axis of predictions.
+    fn takes_labels(&self) -> bool {
+        false
+    }
+
+    /// Whether predictions are logits (`true`) or probabilities (`false`), so that an activation that does not suit is
+    /// refused. `None`: they are neither.
+    fn takes_logits(&self) -> Option<bool> {
+        None
+    }
+}
+
+impl PartialEq for dyn CustomLoss {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+impl<L: CustomLoss + 'static> From<L> for Loss {
+    fn from(loss: L) -> Self {
+        Self::custom(loss)
+    }
 }
 
 /// What a loss builds.
@@ -79,9 +155,15 @@ struct Terms {
 }
 
 impl Loss {
+    /// A loss of your own. Its settings stay in memory until the program ends, so that a loss is a value to copy.
+    #[must_use]
+    pub fn custom(loss: impl CustomLoss + 'static) -> Self {
+        Self::Custom(Box::leak(Box::new(loss)))
+    }
+
     /// The name, as Keras spells it.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::MeanSquaredError => "mean_squared_error",
             Self::MeanAbsoluteError => "mean_absolute_error",
@@ -89,19 +171,24 @@ impl Loss {
             Self::BinaryCrossentropy { .. } => "binary_crossentropy",
             Self::CategoricalCrossentropy { .. } => "categorical_crossentropy",
             Self::SparseCategoricalCrossentropy { .. } => "sparse_categorical_crossentropy",
+            Self::Custom(loss) => loss.name(),
         }
     }
 
     /// Whether targets are integer labels.
     #[must_use]
-    pub const fn takes_labels(&self) -> bool {
-        matches!(self, Self::SparseCategoricalCrossentropy { .. })
+    pub fn takes_labels(&self) -> bool {
+        match self {
+            Self::Custom(loss) => loss.takes_labels(),
+            _ => matches!(self, Self::SparseCategoricalCrossentropy { .. }),
+        }
     }
 
     /// Whether predictions are logits; `None` for a loss without that setting.
     #[must_use]
-    pub const fn from_logits(&self) -> Option<bool> {
+    pub fn from_logits(&self) -> Option<bool> {
         match *self {
+            Self::Custom(loss) => loss.takes_logits(),
             Self::BinaryCrossentropy { from_logits }
             | Self::CategoricalCrossentropy { from_logits }
             | Self::SparseCategoricalCrossentropy { from_logits } => Some(from_logits),
@@ -134,6 +221,7 @@ impl Loss {
                 let detail = "a finite number above 0";
                 Err(Error::parameter("huber delta", delta, detail))
             }
+            Self::Custom(loss) => loss.check(),
             _ => Ok(()),
         }
     }
@@ -227,6 +315,15 @@ impl Loss {
         let per_element = 1.0 / elements as f32;
         let plain = |values, of| Ok(Terms { values, of, hits: None });
         match *self {
+            Self::Custom(_) if kept > 1 => {
+                let detail = "a CustomLoss gives a number per sample: masks and weights of positions have nothing to \
+                              multiply; use weights per sample";
+                Err(Error::shape(self.name(), &[&shape], detail))
+            }
+            Self::Custom(loss) => {
+                let rows = custom_rows(loss, graph, targets, predictions, shape.dims()[0])?;
+                plain(rows, 1)
+            }
             Self::MeanSquaredError => {
                 let e = graph.sub(predictions, targets)?;
                 let e = graph.unary("square", e, &[])?;
@@ -308,6 +405,9 @@ impl Loss {
             Self::SparseCategoricalCrossentropy { .. } => {
                 Some(sample.dims().last().copied().unwrap_or(0))
             }
+            Self::Custom(loss) if loss.takes_labels() => {
+                Some(sample.dims().last().copied().unwrap_or(0))
+            }
             _ => None,
         }
     }
@@ -319,7 +419,7 @@ impl Loss {
     pub(crate) fn target_shape(&self, t: &Shape, dtype: DType, p: &Shape) -> Result<Shape> {
         let name = self.name();
         let sparse = self.takes_labels();
-        if p.rank() == 0 || self.is_categorical() && p.rank() < 2 {
+        if p.rank() == 0 || (self.is_categorical() || sparse) && p.rank() < 2 {
             let detail = "predictions need a batch axis, and a class axis for a categorical loss";
             return Err(Error::shape(name, &[p], detail));
         }
@@ -331,6 +431,10 @@ impl Loss {
         };
         let integers = dtype == DType::U32;
         let detail = match self {
+            Self::Custom(_) if sparse && !integers => {
+                "this loss takes class labels, u32: convert the targets"
+            }
+            Self::Custom(_) if sparse => "",
             Self::SparseCategoricalCrossentropy { .. } if !integers && fits(t, p) => {
                 "the targets have a number per class: Loss::CategoricalCrossentropy takes one-hot targets. Or give \
                  this loss class labels, [n] u32"
@@ -442,6 +546,28 @@ pub(crate) fn aligned(graph: &mut Graph, numbers: Value, x: Value) -> Result<Val
     }
     dims.resize(rank, 1);
     graph.reshape(numbers, dims)
+}
+
+/// The rows of a loss from outside, checked, divided by the batch.
+fn custom_rows(
+    loss: &dyn CustomLoss,
+    graph: &mut Graph,
+    targets: Value,
+    predictions: Value,
+    batch: usize,
+) -> Result<Value> {
+    let rows = loss.rows(graph, targets, predictions).map_err(|e| e.in_layer(loss.name()))?;
+    graph.check(loss.name(), &[rows])?;
+    let ty = graph.ty(rows);
+    if ty.dtype != DType::F32 {
+        let detail = "CustomLoss::rows gives the loss of each sample as f32";
+        return Err(Error::dtype(loss.name(), &[ty.dtype], detail));
+    }
+    if ty.shape.dims() != [batch] {
+        let detail = format!("CustomLoss::rows gives a number for each sample, [{batch}]");
+        return Err(Error::shape(loss.name(), &[&ty.shape], detail));
+    }
+    graph.scale(rows, 1.0 / batch as f32)
 }
 
 /// The sum over each sample, divided by `of`: `[batch, ...]` to `[batch]`. The division comes last: whole numbers stay

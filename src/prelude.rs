@@ -11,6 +11,7 @@ pub use crate::callbacks::{
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::checkpoint::WeightMap;
+pub use crate::constraints::Constraint;
 pub use crate::data::{
     Dataset, MinMaxScaler, Split, StandardScaler, TensorDataset, train_test_split,
 };

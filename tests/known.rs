@@ -346,7 +346,7 @@ fn penalties_agree_with_keras() -> Result<()> {
     for entry in recording("regularizers")? {
         let name = text(&entry, "name")?;
         let penalty =
-            Regularizer { l1: number(&entry, "l1")? as f32, l2: number(&entry, "l2")? as f32 };
+            Regularizer::l1_l2(number(&entry, "l1")? as f32, number(&entry, "l2")? as f32);
         let (x, y) = (floats(&entry["x"])?, floats(&entry["y_true"])?);
         let weights = [floats(&entry["kernel"])?, floats(&entry["bias"])?];
 

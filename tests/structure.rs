@@ -27,10 +27,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["error", "tensor", "kernels", "graph", "ops", "passes"]),
     ("gpu", &["error", "files", "tensor", "kernels", "plan"]),
     ("activations", &["error", "tensor", "graph", "ops"]),
-    ("layers", &["error", "tensor", "graph", "ops", "activations"]),
+    ("constraints", &["error", "graph"]),
+    ("layers", &["error", "tensor", "graph", "ops", "activations", "constraints"]),
     ("losses", &["error", "tensor", "graph", "ops"]),
     ("metrics", &["error", "tensor", "graph", "ops", "losses"]),
-    ("optim", &["error", "tensor", "graph", "ops", "autodiff"]),
+    ("optim", &["error", "tensor", "graph", "ops", "autodiff", "constraints"]),
     // What a step computes. It knows no devices.
     ("step", &STEP),
     // Plans, executors, memory and weights on a device. It knows no epochs and no callbacks.
@@ -48,7 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What a step is made of.
-const STEP: [&str; 11] = [
+const STEP: [&str; 12] = [
     "error",
     "tensor",
     "kernels",
@@ -56,6 +57,7 @@ const STEP: [&str; 11] = [
     "autodiff",
     "passes",
     "activations",
+    "constraints",
     "layers",
     "losses",
     "metrics",

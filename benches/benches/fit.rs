@@ -5,7 +5,6 @@
 //! `fit` shuffles, prepares the words, has the accuracy, and draws its bar into memory. `--quick` takes fewer turns.
 
 use anyhow::{Context, Result};
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wgrad::gpu::{Device, Executor, StepBlock, Store};
@@ -118,13 +117,13 @@ impl Bare {
 /// The time of an epoch under `fit` with everything in it: from the end of the epoch before, whose first steps wait
 /// for the upload, to the end of this one.
 fn fit_epoch(trainer: &mut Trainer, data: &TensorDataset) -> Result<Duration> {
-    let (before, took) = (Cell::new(None), Cell::new(None));
+    let (mut before, mut took) = (None, None);
     let clock = Lambda::new().on_epoch_end(|_, _| {
-        took.set(before.get().map(|at: Instant| at.elapsed()));
-        before.set(Some(Instant::now()));
+        took = before.map(|at: Instant| at.elapsed());
+        before = Some(Instant::now());
         Ok(())
     });
     let fit = Fit::new().epochs(2).batch_size(SIZE).verbose(Verbose::Silent);
     trainer.fit(data, fit.callback(ProgressBar::to(Vec::new(), 80)).callback(clock))?;
-    took.get().context("two epochs ran")
+    took.context("two epochs ran")
 }

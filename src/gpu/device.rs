@@ -287,6 +287,14 @@ impl Device {
         Self { late: self.late.of_another_owner(), ..self.clone() }
     }
 
+    /// Compiles the kernels of a plan that come from outside of the library.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] that names the kernel, with the line that is wrong.
+    pub(crate) fn admit_kernels(&self, plan: &crate::plan::Plan) -> Result<()> {
+        self.pipelines.admit(self, plan)
+    }
+
     /// Begins a group of calls of wgpu. [`Device::end`] tells what fails in it, or [`Device::settle`] if errors come
     /// late.
     pub(super) fn begin(&self) -> Scopes {

@@ -6,8 +6,8 @@ use super::failure::Failures;
 #[cfg(not(target_arch = "wasm32"))]
 use super::vulkan_cache::CacheKey;
 use crate::error::Result;
-use crate::kernels::{Access, KernelCall, MAX_STORAGE_BUFFERS, preprocess};
-use crate::plan::Dispatch;
+use crate::kernels::{Access, MAX_STORAGE_BUFFERS};
+use crate::plan::{Dispatch, Plan};
 use std::collections::HashMap;
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,12 +25,20 @@ pub(super) struct Pipeline {
     pub layout: wgpu::BindGroupLayout,
 }
 
-/// Shader text, and which bindings have a dynamic offset.
-type Key = (String, Vec<bool>);
+/// What a pipeline is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    source: String,
+    /// Whether the text is the library's, which needs no run-time checks. An equal text from outside is another kernel.
+    trusted: bool,
+    /// Which bindings have a dynamic offset.
+    moving: Vec<bool>,
+}
 
 fn key_of(dispatch: &Dispatch) -> Result<Key> {
-    let source = preprocess(dispatch.call.template, &dispatch.call.defines)?;
-    Ok((source, dispatch.bindings.iter().map(|(region, _)| region.moves()).collect()))
+    let moving = dispatch.bindings.iter().map(|(region, _)| region.moves()).collect();
+    let trusted = dispatch.call.text.is_none();
+    Ok(Key { source: dispatch.call.source()?.into_owned(), trusted, moving })
 }
 
 /// The cache: shader to pipeline.
@@ -133,11 +141,11 @@ impl Pipelines {
     /// Software Vulkan compiles at the first dispatch, so there is nothing to share out.
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn prepare(&self, device: &Device, dispatches: &[Dispatch]) -> Result<bool> {
-        let mut missing: HashMap<Key, &KernelCall> = HashMap::new();
+        let mut missing: HashMap<Key, &Dispatch> = HashMap::new();
         for dispatch in dispatches {
             let key = key_of(dispatch)?;
             if !self.lock().contains_key(&key) {
-                missing.insert(key, &dispatch.call);
+                missing.insert(key, dispatch);
             }
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -149,8 +157,8 @@ impl Pipelines {
         let compiled = Mutex::new(Vec::new());
         let work = || {
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            while let Some((key, call)) = next() {
-                let pipeline = compile(device, call, &key).map(|pipeline| (key, pipeline));
+            while let Some((key, dispatch)) = next() {
+                let pipeline = compile(device, dispatch, &key).map(|pipeline| (key, pipeline));
                 compiled.lock().unwrap_or_else(PoisonError::into_inner).push(pipeline);
             }
         };
@@ -167,6 +175,13 @@ impl Pipelines {
         Ok(found)
     }
 
+    /// Compiles the kernels of a plan whose text comes from outside of the library, so that a wrong one is known before
+    /// anything runs.
+    pub(super) fn admit(&self, device: &Device, plan: &Plan) -> Result<()> {
+        let mut own = plan.dispatches.iter().filter(|dispatch| dispatch.call.text.is_some());
+        own.try_for_each(|dispatch| self.get(device, dispatch).map(drop))
+    }
+
     /// Forgets what was compiled. Users of a pipeline keep it.
     pub(super) fn forget(&self) {
         self.lock().clear();
@@ -178,7 +193,7 @@ impl Pipelines {
         if let Some(pipeline) = known {
             return Ok(pipeline);
         }
-        let pipeline = Arc::new(compile(device, &dispatch.call, &key)?);
+        let pipeline = Arc::new(compile(device, dispatch, &key)?);
         Ok(self.lock().entry(key).or_insert(pipeline).clone())
     }
 }
@@ -192,15 +207,21 @@ const fn runtime_checks(checked: bool) -> wgpu::ShaderRuntimeChecks {
     }
 }
 
-fn module(device: &Device, label: &str, source: &str) -> wgpu::ShaderModule {
+fn module(device: &Device, label: &str, key: &Key) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(label),
-        source: wgpu::ShaderSource::Wgsl(source.into()),
+        source: wgpu::ShaderSource::Wgsl(key.source.as_str().into()),
     };
+    if !key.trusted {
+        // With all run-time checks. Its arrays have the lengths of their tensors (`ops/custom_kernel.rs`), and its regions
+        // the bytes of these (`plan/build.rs`): some drivers check the array, others what is bound.
+        return device.device.create_shader_module(descriptor);
+    }
     // SAFETY: without checks a shader must stay inside its bindings, end its loops and never divide by zero.
     // - What runs is a `Plan`. Only `Plan::lower` makes one, and only `Plan::data_mut`, which is unsafe, changes one.
-    //   Only the builder's functions make its graph. So every shader is a template of this library, filled in by its
-    //   own op card, and no text comes from a user.
+    //   Only the builder's functions make its graph. So every shader that comes here is a template of this library,
+    //   filled in by its own op card. Text that comes from a user is in `KernelCall::text`, which only
+    //   `ops/custom_kernel.rs` sets, and has all checks.
     // - A card takes extents, strides and grid from the shapes of its operands and results. `Graph::verify` has
     //   compared these with what the op infers. A buffer's region is as long as its shape says (`plan/storage.rs`), and
     //   `Executor::bind` refuses a buffer that is shorter. Invocations past an extent store nothing, and read nothing
@@ -215,14 +236,31 @@ fn module(device: &Device, label: &str, source: &str) -> wgpu::ShaderModule {
     }
 }
 
-fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result<Pipeline> {
+/// What is compiled, and what helps to understand the runtime's words.
+fn words(dispatch: &Dispatch, key: &Key) -> (String, String) {
+    let template = dispatch.call.template;
+    if key.trusted {
+        return (format!("compiling {template}"), key.source.clone());
+    }
+    let layer = match dispatch.layer.as_str() {
+        "" => String::new(),
+        layer => format!("layer `{layer}`: "),
+    };
+    // The runtime quotes the line that is wrong; what the library adds is not in the author's text.
+    let lines = key.source.lines().skip_while(|line| *line != crate::kernels::DECLARED);
+    let declared: Vec<&str> = lines.collect();
+    (format!("{layer}compiling the kernel `{template}`"), declared.join("\n"))
+}
+
+fn compile(device: &Device, dispatch: &Dispatch, key: &Key) -> Result<Pipeline> {
+    let call = &dispatch.call;
     let mut entries: Vec<wgpu::BindGroupLayoutEntry> = call
         .binds
         .iter()
         .enumerate()
         .map(|(i, bind)| {
             let read_only = bind.access() == Access::Read;
-            entry(i as u32, wgpu::BufferBindingType::Storage { read_only }, moving[i])
+            entry(i as u32, wgpu::BufferBindingType::Storage { read_only }, key.moving[i])
         })
         .collect();
     entries.push(entry(PARAMS_BINDING, wgpu::BufferBindingType::Uniform, false));
@@ -242,20 +280,21 @@ fn compile(device: &Device, call: &KernelCall, (source, moving): &Key) -> Result
         bind_group_layouts: &[Some(&layout)],
         immediate_size: 0,
     });
-    let module = module(device, call.template, source);
+    let module = module(device, call.template, key);
     let pipeline = device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label,
         layout: Some(&pipeline_layout),
         module: &module,
         entry_point: Some("main"),
-        // Every kernel writes its workgroup memory before it reads it.
+        // Every kernel of the library writes its workgroup memory before it reads it.
         compilation_options: wgpu::PipelineCompilationOptions {
-            zero_initialize_workgroup_memory: false,
+            zero_initialize_workgroup_memory: !key.trusted,
             ..Default::default()
         },
         cache: device.pipelines.backing(),
     });
-    device.end_about(scopes, &format!("compiling {}", call.template), source)?;
+    let (during, about) = words(dispatch, key);
+    device.end_about(scopes, &during, &about)?;
     Ok(Pipeline { pipeline, layout })
 }
 

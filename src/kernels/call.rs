@@ -2,6 +2,8 @@
 
 use super::DeviceCaps;
 use crate::error::{Error, Result};
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Words of the per-step uniform block.
 pub const STEP_WORDS: usize = 64;
@@ -22,6 +24,9 @@ pub const DYNAMIC_BINDINGS: usize = 4;
 
 /// Storage buffers that a kernel may bind, as on every WebGPU device; the uniform blocks follow them.
 pub const MAX_STORAGE_BUFFERS: u32 = 8;
+
+/// The line of a kernel's text after which the library's declarations for it stand, if it comes from outside.
+pub const DECLARED: &str = "// The library declares:";
 
 /// A value that the preprocessor puts into a shader.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -103,8 +108,11 @@ pub enum Source {
 /// One launch: shader template and defines, bindings in order, uniform words, grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelCall {
-    /// Template path below `shaders/`, without `.wgsl`.
+    /// Template path below `shaders/`, without `.wgsl`; the name of a kernel from outside of the library.
     pub template: &'static str,
+    /// The whole WGSL of a kernel from outside of the library, which runs with all run-time checks. `None`: it is the
+    /// template, filled in.
+    pub text: Option<Arc<str>>,
     /// The preprocessor's definitions.
     pub defines: Vec<(&'static str, Define)>,
     /// Storage bindings 0, 1, 2, ... of group 0.
@@ -120,6 +128,17 @@ pub struct KernelCall {
 }
 
 impl KernelCall {
+    /// The WGSL.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a template that does not fit its definitions.
+    pub fn source(&self) -> Result<Cow<'_, str>> {
+        match &self.text {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => super::preprocess(self.template, &self.defines).map(Cow::Owned),
+        }
+    }
+
     /// Whether the number of the iteration is bound at binding 10: if its text reads it.
     #[must_use]
     pub fn iteration(&self) -> bool {

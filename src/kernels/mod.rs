@@ -8,8 +8,8 @@ pub mod templates;
 mod tuning;
 
 pub use call::{
-    Access, Bind, DYNAMIC_BINDINGS, Define, ITERATION_BYTES, KernelCall, MAX_STORAGE_BUFFERS,
-    STEP_BLOCKS_BYTES, STEP_BYTES, STEP_WORDS, STEPS_PER_SUBMIT, Source, grid,
+    Access, Bind, DECLARED, DYNAMIC_BINDINGS, Define, ITERATION_BYTES, KernelCall,
+    MAX_STORAGE_BUFFERS, STEP_BLOCKS_BYTES, STEP_BYTES, STEP_WORDS, STEPS_PER_SUBMIT, Source, grid,
 };
 pub use caps::DeviceCaps;
 pub use params::{

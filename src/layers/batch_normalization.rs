@@ -68,7 +68,7 @@ impl BatchNormalization {
     /// Keras' defaults: momentum 0.99, epsilon 0.001, `gamma` ones and `beta` zeros.
     #[must_use]
     pub const fn new() -> Self {
-        let none = Regularizer { l1: 0.0, l2: 0.0 };
+        let none = Regularizer::NONE;
         Self {
             momentum: 0.99,
             epsilon: 1e-3,

@@ -1,73 +1,11 @@
 //! The fully connected layer.
 
-use super::{Context, Layer, Outputs, WeightSpec};
+use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::tensor::{Initializer, Shape};
-
-/// A penalty Σ l1 |w| + l2 w² that the values of a tensor add to the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Regularizer {
-    /// Factor of Σ |w|.
-    pub l1: f32,
-    /// Factor of Σ w².
-    pub l2: f32,
-}
-
-impl Regularizer {
-    /// Σ l1 |w|.
-    #[must_use]
-    pub const fn l1(l1: f32) -> Self {
-        Self { l1, l2: 0.0 }
-    }
-
-    /// Σ l2 w².
-    #[must_use]
-    pub const fn l2(l2: f32) -> Self {
-        Self { l1: 0.0, l2 }
-    }
-
-    pub(super) fn check(&self) -> Result<()> {
-        for (name, value) in [("l1", self.l1), ("l2", self.l2)] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::parameter(
-                    name,
-                    value,
-                    "a penalty is a finite number, 0 or more",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// The functions whose sums over a tensor are penalised, with their factors.
-    #[must_use]
-    pub const fn terms(&self) -> [(&'static str, f32); 2] {
-        [("abs", self.l1), ("square", self.l2)]
-    }
-
-    /// The penalty of `w` as a scalar, or `None` if both factors are zero.
-    ///
-    /// # Errors
-    /// Those of the ops it builds.
-    pub fn penalty(&self, graph: &mut Graph, w: Value) -> Result<Option<Value>> {
-        let mut total = None;
-        for (function, factor) in self.terms() {
-            if factor == 0.0 {
-                continue;
-            }
-            let each = graph.unary(function, w, &[])?;
-            let each = graph.scale(each, factor)?;
-            let sum = graph.sum(each, &[], false)?;
-            total = Some(match total {
-                Some(t) => graph.add(t, sum)?,
-                None => sum,
-            });
-        }
-        Ok(total)
-    }
-}
 
 /// activation(x · kernel + bias) over the last axis.
 ///
@@ -81,13 +19,15 @@ pub struct Dense {
     bias_initializer: Initializer,
     kernel_regularizer: Regularizer,
     bias_regularizer: Regularizer,
+    kernel_constraint: Option<Constraint>,
+    bias_constraint: Option<Constraint>,
 }
 
 impl Dense {
     /// A layer of `units` outputs: linear, Glorot-uniform kernel, zero bias.
     #[must_use]
     pub const fn new(units: usize) -> Self {
-        let none = Regularizer { l1: 0.0, l2: 0.0 };
+        let none = Regularizer::NONE;
         Self {
             units,
             activation: Activation::Linear,
@@ -96,6 +36,8 @@ impl Dense {
             bias_initializer: Initializer::Zeros,
             kernel_regularizer: none,
             bias_regularizer: none,
+            kernel_constraint: None,
+            bias_constraint: None,
         }
     }
 
@@ -140,6 +82,20 @@ impl Dense {
         self.bias_regularizer = regularizer;
         self
     }
+
+    /// What the kernel keeps to after each update.
+    #[must_use]
+    pub const fn kernel_constraint(mut self, constraint: Constraint) -> Self {
+        self.kernel_constraint = Some(constraint);
+        self
+    }
+
+    /// What the bias keeps to after each update.
+    #[must_use]
+    pub const fn bias_constraint(mut self, constraint: Constraint) -> Self {
+        self.bias_constraint = Some(constraint);
+        self
+    }
 }
 
 impl Layer for Dense {
@@ -173,11 +129,12 @@ impl Layer for Dense {
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let fan_in = inputs[0].dims().last().copied().unwrap_or(1);
         let (initializer, regularizer) = (self.kernel_initializer, self.kernel_regularizer);
-        let mut specs =
-            vec![WeightSpec::new("kernel", [fan_in, self.units], initializer, regularizer)];
+        let kernel = WeightSpec::new("kernel", [fan_in, self.units], initializer, regularizer);
+        let mut specs = vec![kernel.constraint(self.kernel_constraint)];
         if self.use_bias {
             let (initializer, regularizer) = (self.bias_initializer, self.bias_regularizer);
-            specs.push(WeightSpec::new("bias", [self.units], initializer, regularizer));
+            let bias = WeightSpec::new("bias", [self.units], initializer, regularizer);
+            specs.push(bias.constraint(self.bias_constraint));
         }
         specs
     }

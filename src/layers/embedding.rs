@@ -1,6 +1,7 @@
 //! Rows of a learned table.
 
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::tensor::{DType, Initializer, Shape};
@@ -19,6 +20,7 @@ pub struct Embedding {
     embeddings_initializer: Initializer,
     embeddings_regularizer: Regularizer,
     mask_zero: bool,
+    embeddings_constraint: Option<Constraint>,
 }
 
 impl Embedding {
@@ -29,7 +31,8 @@ impl Embedding {
             input_dim,
             output_dim,
             embeddings_initializer: Initializer::Uniform { low: -0.05, high: 0.05 },
-            embeddings_regularizer: Regularizer { l1: 0.0, l2: 0.0 },
+            embeddings_regularizer: Regularizer::NONE,
+            embeddings_constraint: None,
             mask_zero: false,
         }
     }
@@ -53,6 +56,13 @@ impl Embedding {
     #[must_use]
     pub const fn embeddings_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.embeddings_regularizer = regularizer;
+        self
+    }
+
+    /// What the table keeps to after each update. Keras' axis 0 is over all ids: `axes: &[1]` bounds each vector.
+    #[must_use]
+    pub const fn embeddings_constraint(mut self, constraint: Constraint) -> Self {
+        self.embeddings_constraint = Some(constraint);
         self
     }
 }
@@ -80,7 +90,8 @@ impl Layer for Embedding {
     fn weights(&self, _inputs: &[Shape]) -> Vec<WeightSpec> {
         let shape = [self.input_dim, self.output_dim];
         let (initializer, regularizer) = (self.embeddings_initializer, self.embeddings_regularizer);
-        vec![WeightSpec::new("embeddings", shape, initializer, regularizer)]
+        let table = WeightSpec::new("embeddings", shape, initializer, regularizer);
+        vec![table.constraint(self.embeddings_constraint)]
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {

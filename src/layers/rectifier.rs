@@ -29,7 +29,7 @@ impl PRelu {
     pub const fn new() -> Self {
         Self {
             alpha_initializer: Initializer::Zeros,
-            alpha_regularizer: Regularizer { l1: 0.0, l2: 0.0 },
+            alpha_regularizer: Regularizer::NONE,
             shared_axes: Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::activations::Activation;
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::ops::{Loop, Looped, Order};
@@ -33,6 +34,7 @@ pub struct SimpleRnn {
     kernel_regularizer: Regularizer,
     recurrent_regularizer: Regularizer,
     bias_regularizer: Regularizer,
+    constraints: [Option<Constraint>; 3],
     return_sequences: bool,
     go_backwards: bool,
 }
@@ -41,7 +43,7 @@ impl SimpleRnn {
     /// A layer of `units`: tanh, Glorot-uniform kernel, orthogonal recurrent kernel, zero bias.
     #[must_use]
     pub const fn new(units: usize) -> Self {
-        let none = Regularizer { l1: 0.0, l2: 0.0 };
+        let none = Regularizer::NONE;
         Self {
             units,
             activation: Activation::Tanh,
@@ -52,6 +54,7 @@ impl SimpleRnn {
             kernel_regularizer: none,
             recurrent_regularizer: none,
             bias_regularizer: none,
+            constraints: [None; 3],
             return_sequences: false,
             go_backwards: false,
         }
@@ -110,6 +113,27 @@ impl SimpleRnn {
     #[must_use]
     pub const fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.bias_regularizer = regularizer;
+        self
+    }
+
+    /// What the kernel keeps to after each update.
+    #[must_use]
+    pub const fn kernel_constraint(mut self, constraint: Constraint) -> Self {
+        self.constraints[0] = Some(constraint);
+        self
+    }
+
+    /// What the recurrent kernel keeps to after each update.
+    #[must_use]
+    pub const fn recurrent_constraint(mut self, constraint: Constraint) -> Self {
+        self.constraints[1] = Some(constraint);
+        self
+    }
+
+    /// What the bias keeps to after each update.
+    #[must_use]
+    pub const fn bias_constraint(mut self, constraint: Constraint) -> Self {
+        self.constraints[2] = Some(constraint);
         self
     }
 
@@ -176,6 +200,9 @@ impl Layer for SimpleRnn {
         ];
         if self.use_bias {
             specs.push(spec("bias", &[self.units], self.bias_initializer, self.bias_regularizer));
+        }
+        for (spec, constraint) in specs.iter_mut().zip(self.constraints) {
+            spec.constraint = constraint;
         }
         specs
     }

@@ -1,7 +1,10 @@
 //! What a layer says about its tensors.
 
 use super::Regularizer;
-use crate::tensor::{Initializer, Shape};
+use crate::constraints::Constraint;
+use crate::error::Result;
+use crate::graph::Graph;
+use crate::tensor::{DType, Initializer, Shape};
 use std::sync::Arc;
 
 /// What changes a tensor of a layer.
@@ -31,6 +34,8 @@ pub struct WeightSpec {
     pub fan_out: usize,
     /// The penalty that its values add to the loss.
     pub regularizer: Regularizer,
+    /// What its values keep to after each update.
+    pub constraint: Option<Constraint>,
     /// What changes it, unless its layer is frozen.
     pub kind: WeightKind,
     /// Its initial values in row-major order, in place of the initializer's.
@@ -56,8 +61,8 @@ impl WeightSpec {
                 (fan_in.saturating_mul(field), fan_out.saturating_mul(field))
             }
         };
-        let (kind, values) = (WeightKind::Trained, None);
-        Self { name, shape, initializer, fan_in, fan_out, regularizer, kind, values }
+        let (kind, constraint, values) = (WeightKind::Trained, None, None);
+        Self { name, shape, initializer, fan_in, fan_out, regularizer, constraint, kind, values }
     }
 
     /// A state: a tensor that the layer itself changes while training, as running statistics. Evaluation and prediction
@@ -81,6 +86,13 @@ impl WeightSpec {
         self
     }
 
+    /// A weight that keeps to this after each update.
+    #[must_use]
+    pub fn constraint(mut self, constraint: impl Into<Option<Constraint>>) -> Self {
+        self.constraint = constraint.into();
+        self
+    }
+
     /// A weight with these initial values, one for each element; a model refuses another number of them.
     #[must_use]
     pub fn values(mut self, values: impl Into<Arc<[f32]>>) -> Self {
@@ -93,6 +105,21 @@ impl WeightSpec {
     pub fn within(mut self, part: &str) -> Self {
         self.name = format!("{part}/{}", self.name);
         self
+    }
+
+    /// Checks the settings of what comes with it. A constraint is built once, so that an axis which the weight does not
+    /// have is refused with the model.
+    pub(in crate::layers) fn check(&self) -> Result<()> {
+        self.initializer.check()?;
+        self.regularizer.check()?;
+        let Some(constraint) = self.constraint else { return Ok(()) };
+        constraint.check()?;
+        if !self.shape.is_empty() {
+            let mut graph = Graph::new();
+            let weight = graph.input(&self.name, self.shape.clone(), DType::F32);
+            constraint.apply(&mut graph, weight)?;
+        }
+        Ok(())
     }
 
     /// Whether gradients change it, unless its layer is frozen.

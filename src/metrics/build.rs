@@ -1,6 +1,6 @@
 //! The device's part of a metric: its inputs, and what is refused.
 
-use super::{ClassAverage, Metric, class_count};
+use super::{ClassAverage, CustomMetric, Metric, class_count};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::losses::{Loss, LossValues};
@@ -52,10 +52,19 @@ impl Metric {
             return Err(Error::shape(name, &[&shape], "predictions need a batch axis"));
         };
         let sample = Shape::from(sample);
+        if let Self::Custom(metric) = self {
+            if let Some(mask) = values.mask {
+                let detail = "the output has a mask, which a CustomMetric does not see; measure an output without one";
+                return Err(Error::shape(name, &[graph.shape(mask), &shape], detail));
+            }
+            let targets = loss.fit_targets(graph, targets, predictions)?;
+            return metric_columns(*metric, graph, targets, predictions, (batch, &sample));
+        }
         let mask = values.mask;
         let o =
             Output { name, loss, values, mask, targets, dtype, predictions, shape, batch, sample };
         let column = match *self {
+            Self::Custom(_) => return Ok(Vec::new()),
             // As Keras 3 chooses: by the last axis, whatever the loss.
             Self::Accuracy
                 if dtype == DType::F32 && o.sample.dims().last().is_none_or(|&d| d == 1) =>
@@ -121,6 +130,36 @@ impl Metric {
         };
         Ok(vec![column?])
     }
+}
+
+/// The columns of a metric from outside, checked.
+fn metric_columns(
+    metric: &dyn CustomMetric,
+    graph: &mut Graph,
+    targets: Value,
+    predictions: Value,
+    (batch, sample): (usize, &Shape),
+) -> Result<Vec<Value>> {
+    let name = metric.name();
+    let columns = metric.columns(graph, targets, predictions).map_err(|e| e.in_layer(name))?;
+    graph.check(name, &columns)?;
+    let widths = metric.widths(sample);
+    if columns.len() != widths.len() {
+        let detail = format!("CustomMetric::widths says {}", widths.len());
+        return Err(Error::parameter(format!("{name}: columns"), columns.len(), detail));
+    }
+    for (&column, width) in columns.iter().zip(widths) {
+        let ty = graph.ty(column);
+        if ty.dtype != DType::F32 {
+            return Err(Error::dtype(name, &[ty.dtype], "columns are f32"));
+        }
+        let fits = ty.shape.dims() == [batch, width] || width == 1 && ty.shape.dims() == [batch];
+        if !fits {
+            let detail = format!("CustomMetric::widths says [{batch}, {width}]");
+            return Err(Error::shape(name, &[&ty.shape], detail));
+        }
+    }
+    Ok(columns)
 }
 
 impl Output<'_> {

@@ -1,6 +1,9 @@
 //! The metrics that a model can be compiled with.
 
 use super::ClassAverage;
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::tensor::Shape;
 
 /// A metric of one output.
 ///
@@ -99,9 +102,96 @@ pub enum Metric {
     /// is constant has 1 if it is met exactly, else 0. NaN for fewer than two samples. The host reads target and
     /// prediction of each output.
     R2Score,
+    /// A metric from outside of the library; [`Metric::custom`] makes one.
+    Custom(&'static dyn CustomMetric),
+}
+
+/// A metric of your own; [`Metric::custom`] makes a [`Metric`] of it.
+///
+/// The device computes columns, which are numbers of each sample. The host adds them up over an epoch: what it keeps is
+/// a list of f64 that begins empty. Checkpoints compare the metric's `Debug` text, so that must show its settings.
+///
+/// ```
+/// use wgrad::graph::{Graph, Value};
+/// use wgrad::metrics::CustomMetric;
+/// use wgrad::prelude::*;
+///
+/// /// The largest |p - t| of all samples.
+/// #[derive(Debug)]
+/// struct MaxError;
+///
+/// impl CustomMetric for MaxError {
+///     fn name(&self) -> &'static str {
+///         "max_error"
+///     }
+///
+///     fn columns(&self, g: &mut Graph, targets: Value, predictions: Value) -> wgrad::Result<Vec<Value>> {
+///         let error = g.sub(predictions, targets)?;
+///         let size = g.unary("abs", error, &[])?;
+///         let axes: Vec<usize> = (1..g.shape(size).rank()).collect();
+///         Ok(vec![g.max(size, &axes, false)?])
+///     }
+///
+///     fn accumulate(&self, state: &mut Vec<f64>, columns: &[&[f32]]) {
+///         let all = columns[0].iter().map(|&v| f64::from(v)).chain(state.iter().copied());
+///         *state = vec![all.fold(0.0, f64::max)];
+///     }
+///
+///     fn result(&self, state: &[f64]) -> f64 {
+///         state[0]
+///     }
+/// }
+///
+/// let compile = Compile::new(Adam::default(), Loss::MeanSquaredError)
+///     .metrics([Metric::MeanAbsoluteError, Metric::custom(MaxError)]);
+/// ```
+pub trait CustomMetric: std::fmt::Debug + Send + Sync {
+    /// Its name in logs and errors, in snake case.
+    fn name(&self) -> &'static str;
+
+    /// The columns, `[batch]` or `[batch, width]` each, of predictions `[batch, ...]` and of targets in the shape that
+    /// the loss takes.
+    ///
+    /// # Errors
+    /// What the metric cannot be computed of.
+    fn columns(&self, graph: &mut Graph, targets: Value, predictions: Value) -> Result<Vec<Value>>;
+
+    /// The width of each column for outputs of this sample shape: one number unless the metric says otherwise.
+    fn widths(&self, _output: &Shape) -> Vec<usize> {
+        vec![1]
+    }
+
+    /// Adds the columns of further samples to the state, which begins empty: a slice per column, each with its numbers
+    /// sample by sample. By default the sum of the first column, and the count of its numbers.
+    fn accumulate(&self, state: &mut Vec<f64>, columns: &[&[f32]]) {
+        super::tally::add_mean(state, columns[0], 1);
+    }
+
+    /// The number that logs show, from a state of at least one sample. By default the mean.
+    fn result(&self, state: &[f64]) -> f64 {
+        super::tally::mean(state)
+    }
+}
+
+impl PartialEq for dyn CustomMetric {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+impl<M: CustomMetric + 'static> From<M> for Metric {
+    fn from(metric: M) -> Self {
+        Self::custom(metric)
+    }
 }
 
 impl Metric {
+    /// A metric of your own. Its settings stay in memory until the program ends, so that a metric is a value to copy.
+    #[must_use]
+    pub fn custom(metric: impl CustomMetric + 'static) -> Self {
+        Self::Custom(Box::leak(Box::new(metric)))
+    }
+
     /// Precision at the threshold 0.5: with a [`ClassAverage`], or `None` for a number per class.
     #[must_use]
     pub fn precision(average: impl Into<Option<ClassAverage>>) -> Self {
@@ -123,7 +213,7 @@ impl Metric {
     /// The name in logs, as Keras spells it. An average other than the binary one follows it:
     /// `precision_macro`.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
             Self::BinaryAccuracy { .. } => "binary_accuracy",
@@ -140,6 +230,7 @@ impl Metric {
             Self::RootMeanSquaredError => "root_mean_squared_error",
             Self::MeanAbsoluteError => "mean_absolute_error",
             Self::R2Score => "r2_score",
+            Self::Custom(metric) => metric.name(),
         }
     }
 }

@@ -28,7 +28,7 @@ mod scores;
 mod tally;
 
 pub use confusion::{ClassAverage, ConfusionMatrix};
-pub use metric::Metric;
+pub use metric::{CustomMetric, Metric};
 pub use regression::{mean_absolute_error, mean_squared_error, r2_score, root_mean_squared_error};
 pub use scores::{
     NO_CLASS, accuracy_score, classes, confusion_matrix, f1_score, precision_score, recall_score,
@@ -64,14 +64,19 @@ impl Metric {
             Self::BinaryAccuracy { .. }
             | Self::MeanSquaredError
             | Self::RootMeanSquaredError
-            | Self::MeanAbsoluteError => Tally::Mean { each: output.len() },
+            | Self::MeanAbsoluteError
+            // Handled before.
+            | Self::Custom(_) => Tally::Mean { each: output.len() },
         }
     }
 
     /// How many numbers of a sample each column has, for outputs of this sample shape.
     #[must_use]
     pub fn columns(&self, output: &Shape) -> Vec<usize> {
-        self.tally(output).columns()
+        match self {
+            Self::Custom(metric) => metric.widths(output),
+            _ => self.tally(output).columns(),
+        }
     }
 
     /// Adds the columns of further samples of outputs of this sample shape to the metric's state, which begins
@@ -88,7 +93,10 @@ impl Metric {
         columns: &[&[f32]],
         mask: Option<&[f32]>,
     ) {
-        self.tally(output).accumulate(state, columns, mask);
+        match self {
+            Self::Custom(metric) => metric.accumulate(state, columns),
+            _ => self.tally(output).accumulate(state, columns, mask),
+        }
     }
 
     /// The metric's numbers by name, from its state for outputs of this sample shape. Each is NaN for an empty state.
@@ -113,6 +121,8 @@ impl Metric {
             Self::Recall { average, .. } => scores(Score::Recall, average),
             Self::F1 { average, .. } => scores(Score::F1, average),
             Self::ConfusionMatrix { .. } => Vec::new(),
+            Self::Custom(_) if state.is_empty() => own(f64::NAN),
+            Self::Custom(metric) => own(metric.result(state)),
             Self::Auc => own(tally::auc(state)),
             Self::R2Score => own(tally::r2(state)),
             Self::RootMeanSquaredError => own(tally::mean(state).sqrt()),

@@ -33,13 +33,11 @@ impl Tally {
         let counts = |i: usize| mask.is_none_or(|mask| mask.get(i).is_some_and(|&m| m != 0.0));
         match self {
             Self::Mean { each } => {
-                state.resize(2, 0.0);
-                state[0] += column(0).iter().copied().map(f64::from).sum::<f64>();
-                let numbers = (column(0).len() * each) as f64;
-                state[1] += mask.map_or(numbers, |mask| {
-                    let counted = mask.iter().filter(|&&m| m != 0.0).count();
-                    counted as f64 * (numbers / mask.len() as f64)
-                });
+                add_mean(state, column(0), each);
+                if let Some(mask) = mask.filter(|mask| !mask.is_empty()) {
+                    let left_out = mask.iter().filter(|&&m| m == 0.0).count();
+                    state[1] -= (left_out * (column(0).len() * each / mask.len())) as f64;
+                }
             }
             Self::Cells { classes, .. } => {
                 let cells = classes * classes;
@@ -67,6 +65,13 @@ impl Tally {
             }
         }
     }
+}
+
+/// Adds sums of `each` numbers to a state of [`Tally::Mean`].
+pub(super) fn add_mean(state: &mut Vec<f64>, sums: &[f32], each: usize) {
+    state.resize(2, 0.0);
+    state[0] += sums.iter().copied().map(f64::from).sum::<f64>();
+    state[1] += (sums.len() * each) as f64;
 }
 
 /// Adds a sample to the moments: Welford's recurrence (1962), which a large mean does not harm.

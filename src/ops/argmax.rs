@@ -95,6 +95,7 @@ impl Op for CompareClasses {
         defines.push(("KIND", kind.into()));
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
+            text: None,
             template: "reduce/argmax",
             defines,
             binds: vec![Bind::Input(0), Bind::Input(1), Bind::Output(0)],

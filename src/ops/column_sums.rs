@@ -158,6 +158,7 @@ impl ColumnSums {
             chunks: to_u32(chunks)?,
         };
         Ok(KernelCall {
+            text: None,
             template: "reduce/column_sums",
             defines: vec![
                 ("LANES", LANES.into()),

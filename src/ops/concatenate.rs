@@ -99,6 +99,7 @@ impl Op for Concatenate {
         let workgroups = (rows * cols.div_ceil(columns as usize)).div_ceil(WORKGROUP as usize);
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
+            text: None,
             template: "data/concatenate",
             defines: vec![
                 ("WG", WORKGROUP.into()),

@@ -327,7 +327,7 @@ impl Graph {
         self.reshape(product, shape)
     }
 
-    /// The product C[b,m,n] = Σₖ A[b,m,k] B[b,k,n] over views `[b, m, k]` and `[b, k, n]` of the operands, without a
+    /// The product `C[b,m,n] = Σₖ A[b,m,k] B[b,k,n]` over views `[b, m, k]` and `[b, k, n]` of the operands, without a
     /// copy of either. The result is `[b, m, n]`. Gradients flow into operands that the views show whole.
     ///
     /// ```

@@ -131,6 +131,7 @@ fn product(
         }
     };
     Ok(KernelCall {
+        text: None,
         template,
         defines,
         params: params.with_words(&code.words.padded()),
@@ -164,6 +165,7 @@ fn combine(
     ];
     defines.extend(code.defines(op));
     Ok(KernelCall {
+        text: None,
         template: "matmul/combine",
         defines,
         binds: code.binds.clone(),

@@ -118,6 +118,7 @@ impl Op for CrossEntropy {
         let params =
             LossParams { rows: rows as u32, cols: cols as u32, scale: self.scale.get(), pad0: 0 };
         Ok(KernelCall {
+            text: None,
             template: if binary {
                 "loss/sigmoid_cross_entropy"
             } else {

@@ -165,6 +165,7 @@ impl Cumulative {
         // Totals are in the order of addition already, and a chunk begins with what is before it.
         let (reverse, exclusive) = (self.reverse && l == 0, self.exclusive || l > 0);
         Ok(KernelCall {
+            text: None,
             template: "reduce/cumulative",
             defines: vec![
                 ("WG", WORKGROUP.into()),

@@ -173,6 +173,7 @@ impl Op for Gather {
             pad1: 0,
         };
         Ok(KernelCall {
+            text: None,
             template: "data/gather",
             defines,
             binds,

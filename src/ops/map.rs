@@ -209,6 +209,7 @@ pub(super) fn lower_map(
     let workgroups = vec_len.div_ceil(WORKGROUP as usize) as u64;
     let params = MapParams { len: to_u32(len)?, vec_len: vec_len as u32, pad0: 0, pad1: 0 };
     Ok(KernelCall {
+        text: None,
         template: "elementwise/map",
         defines: vec![
             ("WG", WORKGROUP.into()),

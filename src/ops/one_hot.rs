@@ -56,6 +56,7 @@ impl Op for OneHot {
         to_u32(len)?;
         let params = RowParams { rows: rows as u32, cols: self.classes as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
+            text: None,
             template: "data/one_hot",
             defines: vec![("WG", 64u32.into())],
             binds: vec![Bind::Input(0), Bind::Output(0)],

@@ -50,6 +50,7 @@ impl Op for Position {
         defines.push(("SMALLEST", self.smallest.into()));
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
+            text: None,
             template: "reduce/position",
             defines,
             binds: vec![Bind::Input(0), Bind::Output(0)],

@@ -132,6 +132,7 @@ impl Op for Ranges {
             let (first, count) = (first as u32, ranges.len() as u32);
             let params = RangeParams { first, count, begin: begin as u32, end: end as u32 };
             calls.push(KernelCall {
+                text: None,
                 template,
                 defines,
                 binds: vec![Bind::Input(0), Bind::Output(0)],

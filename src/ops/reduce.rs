@@ -263,6 +263,7 @@ impl Reduce {
         }
         let words = walk.map_or(vec![], |_| words.padded());
         Ok(KernelCall {
+            text: None,
             template,
             defines,
             binds: vec![from, to],

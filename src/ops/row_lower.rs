@@ -70,6 +70,7 @@ pub(super) fn lower_row_kernel(op: &RowKernel, cx: &LowerContext<'_>) -> Result<
     ]);
     let params = RowParams { rows: to_u32(rows)?, cols: to_u32(cols)?, pad0: 0, pad1: 0 };
     Ok(KernelCall {
+        text: None,
         template: "reduce/row_kernel",
         defines,
         binds: code.binds,

@@ -184,6 +184,6 @@ impl Kernels<'_> {
         grid: [u32; 3],
     ) -> KernelCall {
         let params = self.params.with_words(&[]);
-        KernelCall { template, defines, binds, params, step: false, grid, flops: 0 }
+        KernelCall { text: None, template, defines, binds, params, step: false, grid, flops: 0 }
     }
 }

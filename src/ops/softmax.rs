@@ -108,6 +108,7 @@ impl Op for Softmax {
         defines.push(("LOG", self.log.into()));
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
+            text: None,
             template: "reduce/softmax",
             defines,
             binds: vec![Bind::Input(0), Bind::Output(0)],

@@ -102,5 +102,5 @@ fn launch(
     grid: [u32; 3],
 ) -> KernelCall {
     let params = params.with_words(&[]);
-    KernelCall { template, defines, binds, params, step: false, grid, flops: 0 }
+    KernelCall { text: None, template, defines, binds, params, step: false, grid, flops: 0 }
 }

@@ -1,6 +1,7 @@
 //! From gradients to new parameters: averaged over steps, clipped, given to the rule.
 
 use super::{Clip, Optimizer, Slot};
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::DType;
@@ -23,6 +24,28 @@ pub struct ArenaGradients {
     pub gradients: Vec<Value>,
     /// What the penalties add to the gradient of the whole arena.
     pub penalty: Option<Value>,
+    /// What each tensor keeps to after the update; none if the list is empty.
+    pub constraints: Vec<Option<Constraint>>,
+}
+
+impl ArenaGradients {
+    /// Updated parameters that keep to the constraints.
+    fn constrained(&self, graph: &mut Graph, new: Value) -> Result<Value> {
+        if self.constraints.iter().all(Option::is_none) {
+            return Ok(new);
+        }
+        let mut tensors = Vec::new();
+        for (i, &offset) in self.offsets.iter().enumerate() {
+            let shape = graph.shape(self.gradients[i]).clone();
+            let tensor = graph.view(new, offset, shape)?;
+            tensors.push(match self.constraints.get(i).copied().flatten() {
+                Some(constraint) => constraint.apply(graph, tensor)?,
+                None => tensor,
+            });
+        }
+        let len = graph.shape(new).len();
+        graph.pack(len, &self.offsets, &tensors)
+    }
 }
 
 /// What happens to gradients before the rule sees them, in Keras' order: the mean over several steps, then
@@ -138,6 +161,7 @@ impl GradientTransform {
             let mut states = vec![arena.params];
             states.extend(rule.slots().iter().map(|slot| state(graph, arena, slot)));
             let (new, slots) = rule.update(graph, arena.params, gradient, &states[1..])?;
+            let new = arena.constrained(graph, new)?;
             if slots.len() + 1 != states.len() {
                 let detail = format!("{} slots, {} new values", states.len() - 1, slots.len());
                 return Err(Error::internal(rule.name(), detail));

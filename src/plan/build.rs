@@ -158,7 +158,17 @@ impl<'a> Lowering<'a> {
                     Ok(Place::of(buffer).region(bytes))
                 }
             };
-            let bindings = call.binds.iter().map(|b| Ok((region(b)?, b.access())));
+            // A kernel from outside is held inside what is bound: the elements alone, without what pads a tensor.
+            let elements = |bind: &Bind| match *bind {
+                Bind::Input(j) if call.text.is_some() => Some(graph.ty(node.inputs[j]).bytes()),
+                Bind::Output(o) if call.text.is_some() => Some(graph.ty(outputs[o]).bytes()),
+                _ => None,
+            };
+            let bindings = call.binds.iter().map(|bind| {
+                let region = region(bind)?;
+                let bytes = elements(bind).unwrap_or(region.bytes);
+                Ok((Region { bytes, ..region }, bind.access()))
+            });
             let bindings = bindings.collect::<Result<Vec<_>>>()?;
             let (mut bytes_read, mut bytes_written) = (0, 0);
             for (bind, (region, _)) in call.binds.iter().zip(&bindings) {

@@ -22,7 +22,8 @@ fn write_dispatch(f: &mut Formatter<'_>, i: usize, d: &Dispatch, indent: &str) -
     let layer = if d.layer.is_empty() { String::new() } else { format!("  // {}", d.layer) };
     writeln!(f, "{indent}  {i:>3} {}{layer}", d.label)?;
     let (template, grid, flops) = (d.call.template, d.call.grid, d.call.flops);
-    writeln!(f, "{indent}      kernel {template}  workgroups {grid:?}  {flops} FLOP")?;
+    let own = if d.call.text.is_some() { " (from outside, checked)" } else { "" };
+    writeln!(f, "{indent}      kernel {template}{own}  workgroups {grid:?}  {flops} FLOP")?;
     writeln!(f, "{indent}      shapes {}", d.shapes)?;
     for access in [Access::Read, Access::ReadWrite] {
         let list: Vec<String> = d

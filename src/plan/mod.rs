@@ -71,7 +71,7 @@ pub struct Region {
     pub buffer: usize,
     /// First byte, a multiple of 256.
     pub offset: u64,
-    /// Bytes, a multiple of 16.
+    /// Bytes: a multiple of 16, or the bytes of the elements alone if a kernel from outside of the library binds it.
     pub bytes: u64,
     /// How the region moves from step to step, if it does.
     pub step_offset: Option<StepOffset>,

@@ -127,7 +127,8 @@ impl Compiled {
         Ok(())
     }
 
-    /// Plans a step of one sample, so that anything that does not fit is refused before anything is allocated.
+    /// Plans a step of one sample, so that anything that does not fit is refused before anything is allocated, and a
+    /// kernel of the user's that does not compile is refused here.
     pub(crate) fn probe(&self) -> Result<()> {
         let one = |dims: &[usize]| Shape::from([&[1], dims].concat());
         let target = |(output, shape): (&OutputSpec, Shape)| match shape.dims().split_last() {
@@ -150,7 +151,9 @@ impl Compiled {
             records: 1,
             capacity: 1,
         };
-        self.admit_model(&Arc::new(self.plan(&batch, true)?))
+        let plan = Arc::new(self.plan(&batch, true)?);
+        self.admit_model(&plan)?;
+        self.device.admit_kernels(&plan)
     }
 
     pub(crate) fn spec(&self, train: bool) -> StepSpec<'_> {

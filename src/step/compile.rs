@@ -54,10 +54,10 @@ impl Compile {
     /// With this optimizer and loss, no metrics, seed 0. If there are several outputs, each has this loss, unless
     /// [`Compile::output_loss`] gives it another.
     #[must_use]
-    pub fn new(optimizer: impl Optimizer + 'static, loss: Loss) -> Self {
+    pub fn new(optimizer: impl Optimizer + 'static, loss: impl Into<Loss>) -> Self {
         Self {
             optimizer: Box::new(optimizer),
-            loss,
+            loss: loss.into(),
             metrics: Vec::new(),
             losses: Vec::new(),
             output_metrics: Vec::new(),
@@ -77,8 +77,8 @@ impl Compile {
 
     /// The loss of the output of this name, and its factor in the sum of losses.
     #[must_use]
-    pub fn output_loss(mut self, output: &str, loss: Loss, weight: f32) -> Self {
-        self.losses.push((output.into(), loss, weight));
+    pub fn output_loss(mut self, output: &str, loss: impl Into<Loss>, weight: f32) -> Self {
+        self.losses.push((output.into(), loss.into(), weight));
         self
     }
 

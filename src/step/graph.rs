@@ -262,6 +262,15 @@ pub(crate) fn penalty(
             });
         }
     }
+    // A penalty from outside sees its tensor alone.
+    for t in layout.tensors.iter().filter(|t| t.penalty().custom.is_some()) {
+        let w = g.view(arenas[t.arena], t.offset, t.spec.shape.clone())?;
+        let own = t.penalty().custom_penalty(g, w).map_err(|e| e.in_layer(&t.layer))?;
+        total = match (total, own) {
+            (Some(total), Some(own)) => Some(g.add(total, own)?),
+            (total, own) => total.or(own),
+        };
+    }
     Ok(total)
 }
 
@@ -363,7 +372,8 @@ fn update(
         let own = || trained.clone().zip(grads).filter(|(t, _)| t.arena == arena);
         let offsets = own().map(|(t, _)| t.offset).collect();
         let gradients = own().map(|(_, &g)| g).collect();
-        ArenaGradients { arena, params, offsets, gradients, penalty: penalties[arena] }
+        let constraints = own().map(|(t, _)| t.spec.constraint).collect();
+        ArenaGradients { arena, params, offsets, gradients, penalty: penalties[arena], constraints }
     };
     let trained = arenas.iter().enumerate().filter(|(a, _)| layout.arenas[*a].trainable());
     let arenas: Vec<ArenaGradients> = trained.map(of_arena).collect();

@@ -67,9 +67,86 @@ pub enum Initializer {
         /// The factor.
         gain: f32,
     },
+    /// An initializer from outside of the library; [`Initializer::custom`] makes one.
+    Custom(&'static dyn CustomInitializer),
+}
+
+/// An initializer of your own; [`Initializer::custom`] makes an [`Initializer`] of it.
+///
+/// Checkpoints compare its `Debug` text, so that must show its settings.
+///
+/// ```
+/// use wgrad::prelude::*;
+/// use wgrad::tensor::{CustomInitializer, Draws};
+///
+/// /// Few weights other than zero (Martens 2010).
+/// #[derive(Debug)]
+/// struct Sparse {
+///     share: f64,
+/// }
+///
+/// impl CustomInitializer for Sparse {
+///     fn name(&self) -> &'static str {
+///         "sparse"
+///     }
+///
+///     fn fill(&self, values: &mut [f32], _fans: [usize; 2], draws: &mut Draws) {
+///         for value in values {
+///             let kept = draws.uniform() < self.share;
+///             *value = if kept { draws.normal() as f32 } else { 0.0 };
+///         }
+///     }
+/// }
+///
+/// let layer = Dense::new(8).kernel_initializer(Initializer::custom(Sparse { share: 0.1 }));
+/// ```
+pub trait CustomInitializer: std::fmt::Debug + Send + Sync {
+    /// Its name in errors, in snake case.
+    fn name(&self) -> &'static str;
+
+    /// Sets all values, which begin at zero, in row-major order. `fans` are the inputs and the outputs that one unit
+    /// connects. The same draws come for the same seed and tensor.
+    fn fill(&self, values: &mut [f32], fans: [usize; 2], draws: &mut Draws);
+
+    /// Checks the settings, before anything is drawn.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a setting outside its domain.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl PartialEq for dyn CustomInitializer {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+/// The random numbers of one tensor, the same on every platform.
+#[derive(Debug)]
+pub struct Draws(ChaCha8Rng);
+
+impl Draws {
+    /// A uniform number in [0, 1).
+    pub fn uniform(&mut self) -> f64 {
+        unit(&mut self.0)
+    }
+
+    /// A standard normal number.
+    pub fn normal(&mut self) -> f64 {
+        Normal::new(&mut self.0).draw()
+    }
 }
 
 impl Initializer {
+    /// An initializer of your own. Its settings stay in memory until the program ends, so that an initializer is a value
+    /// to copy.
+    #[must_use]
+    pub fn custom(initializer: impl CustomInitializer + 'static) -> Self {
+        Self::Custom(Box::leak(Box::new(initializer)))
+    }
+
     /// Checks the settings, before anything is drawn.
     ///
     /// # Errors
@@ -85,6 +162,7 @@ impl Initializer {
         match *self {
             Self::Constant(value) => finite("constant", value),
             Self::Orthogonal { gain } => finite("gain", gain),
+            Self::Custom(own) => own.check(),
             Self::Uniform { low, high } => {
                 finite("low", low)?;
                 finite("high", high)?;
@@ -128,10 +206,15 @@ impl Initializer {
         stream: u64,
     ) -> Vec<f32> {
         let rng = &mut generator(*b"weights\0", seed, stream);
+        if let Self::Custom(own) = self {
+            let mut values = vec![0.0; len];
+            own.fill(&mut values, [fan_in, fan_out], &mut Draws(rng.clone()));
+            return values;
+        }
         let fan_in = (fan_in as f64).max(1.0);
         let fan_mean = ((fan_in + fan_out as f64) / 2.0).max(1.0);
         match *self {
-            Self::Zeros => vec![0.0; len],
+            Self::Zeros | Self::Custom(_) => vec![0.0; len],
             Self::Constant(value) => vec![value; len],
             Self::Uniform { low, high } => uniform(rng, len, low.into(), high.into()),
             Self::Normal { mean, stddev } => {

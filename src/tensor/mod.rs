@@ -9,7 +9,7 @@ mod shared;
 
 pub use exact::Exact;
 pub use host::{Data, Tensor};
-pub use init::Initializer;
+pub use init::{CustomInitializer, Draws, Initializer};
 pub use shape::Shape;
 pub use shared::SharedTensor;
 

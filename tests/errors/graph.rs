@@ -3,9 +3,9 @@
 use super::*;
 use std::collections::BTreeSet;
 use std::path::Path;
-use wgrad::graph::{Graph, Value, View};
+use wgrad::graph::{Graph, TensorType, Value, View};
 use wgrad::layers::Model;
-use wgrad::ops::{CrossEntropyKind, ReduceKind, SoftmaxMask};
+use wgrad::ops::{CrossEntropyKind, CustomKernel, ReduceKind, SoftmaxMask};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 
@@ -42,6 +42,11 @@ const BUILDERS: &[(&str, Build)] = &[
     ("max", |g, _, v| g.max(v, &[1], true)),
     ("min", |g, _, v| g.min(v, &[1], true)),
     ("product", |g, _, v| g.product(v, &[0], false)),
+    ("kernel", |g, _, v| {
+        let text = "@compute @workgroup_size(1) fn main() { y[0] = x[0]; }";
+        let kernel = CustomKernel::new("first", text).input("x");
+        Ok(g.kernel(&kernel.output("y", TensorType::f32([1])), &[v])?[0])
+    }),
     ("cumsum", |g, _, v| g.cumsum(v, 0)),
     ("cumsum_form", |g, _, v| g.cumsum_form(v, 1, true, true)),
     ("argmax", |g, _, v| g.argmax(v)),

@@ -8,6 +8,7 @@ mod device;
 mod failures;
 mod graph;
 mod heads;
+mod kernels;
 mod late;
 mod limits;
 mod model;

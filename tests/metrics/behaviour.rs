@@ -20,7 +20,7 @@ fn points() -> Result<TensorDataset> {
 #[test]
 fn fit_logs_what_evaluate_does() -> Result<()> {
     // One step over all samples: its numbers are those before the update. The penalty's column is the last.
-    let dense = Dense::new(3).kernel_regularizer(Regularizer { l1: 0.0, l2: 0.01 });
+    let dense = Dense::new(3).kernel_regularizer(Regularizer::l2(0.01));
     let model = Sequential::new([3]).add(dense);
     let x = points()?.x().clone();
     let y = Tensor::f32([50, 3], random::uniform(2, 150, -1.0, 1.0))?;

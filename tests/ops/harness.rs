@@ -206,7 +206,14 @@ impl Guarded {
                 region.bytes = (region.bytes + GUARD).min(sizes[region.buffer] - region.offset);
             }
         };
-        new.dispatches.iter_mut().flat_map(|d| &mut d.bindings).for_each(|b| shift(&mut b.0));
+        for dispatch in &mut new.dispatches {
+            let bytes: Vec<u64> = dispatch.bindings.iter().map(|b| b.0.bytes).collect();
+            dispatch.bindings.iter_mut().for_each(|b| shift(&mut b.0));
+            // What holds a kernel from outside is the end of the region.
+            if dispatch.call.text.is_some() {
+                dispatch.bindings.iter_mut().zip(bytes).for_each(|(b, bytes)| b.0.bytes = bytes);
+            }
+        }
         Self { plan, before, lengths }
     }
 

@@ -14,6 +14,7 @@ mod forward;
 mod functions;
 mod gradient;
 mod harness;
+mod kernels;
 mod loops;
 mod nan;
 mod oracle;

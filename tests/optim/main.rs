@@ -93,7 +93,14 @@ fn run(
         }
         arenas.push((
             len,
-            ArenaGradients { arena: a, params, offsets, gradients: own, penalty: None },
+            ArenaGradients {
+                arena: a,
+                params,
+                offsets,
+                gradients: own,
+                penalty: None,
+                constraints: vec![],
+            },
         ));
     }
     let built: Vec<ArenaGradients> = arenas.iter().map(|(_, arena)| arena.clone()).collect();

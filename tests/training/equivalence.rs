@@ -201,7 +201,7 @@ fn clipping_and_penalties_add_the_same_dispatches_at_any_depth() -> Result<()> {
         (Some(Clip::Norm(0.1)), plain, 6),
         (Some(Clip::GlobalNorm(0.1)), plain, 4),
         (None, Regularizer::l2(0.1), 8),
-        (None, Regularizer { l1: 0.1, l2: 0.1 }, 14),
+        (None, Regularizer::l1_l2(0.1, 0.1), 14),
     ] {
         let added = |depth| -> Result<usize> {
             Ok(dispatches(depth, clip, penalty)? - dispatches(depth, None, plain)?)

@@ -114,7 +114,7 @@ fn penalties_show_in_the_loss_and_pull_weights() -> Result<()> {
     let (l1, l2, rate) = (0.01f32, 0.02f32, 0.5f32);
     let x = Tensor::f32([8, 4], vec![0.0; 32])?;
     let data = TensorDataset::new(x, Tensor::f32([8, 3], vec![0.0; 24])?)?;
-    let penalty = Regularizer { l1, l2 };
+    let penalty = Regularizer::l1_l2(l1, l2);
     let layer = Dense::new(3)
         .kernel_regularizer(penalty)
         .bias_regularizer(Regularizer::l2(0.1))

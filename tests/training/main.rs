@@ -2,6 +2,7 @@
 //! stays the same to the last bit.
 
 mod batches;
+mod constraints;
 mod equivalence;
 mod labels;
 mod layers;

@@ -3,7 +3,7 @@
 use super::{Block, Call, Model, ModelInput, NamedLayer};
 use crate::error::{Error, Result};
 use crate::layers::symbolic::{Node, SymbolicTensor};
-use crate::layers::{LayerHandle, snake_case};
+use crate::layers::{LayerHandle, WeightSpec, snake_case};
 use crate::tensor::Shape;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -165,6 +165,7 @@ impl Builder {
             indexable(&format!("layer `{name}`: one sample"), &ty.shape)?;
         }
         let own = layer.weights();
+        own.iter().try_for_each(WeightSpec::check).map_err(|e| e.in_layer(&name))?;
         if layer.layer.weights(&shapes) != own {
             let detail = "a shared layer needs inputs for which its weights have the same shapes";
             let first: Vec<&Shape> = layer.inputs.iter().chain(&shapes).collect();

@@ -219,6 +219,7 @@ impl<'s> StepBuilder<'s> {
                     offsets: own().map(|((t, _), _)| t.offset).collect(),
                     gradients: own().map(|(_, &gradient)| gradient).collect(),
                     penalty: added[arena],
+                    constraints: own().map(|((t, _), _)| t.spec.constraint).collect(),
                 });
                 number += 1;
             }

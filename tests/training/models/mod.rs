@@ -10,6 +10,7 @@ use super::*;
 use draw::{Drawn, Merge, Node, Rule};
 use oracle::{ADAM_EPSILON, MOMENTUM, RATE, Trained, train};
 use reference::compare::compare;
+use std::panic::AssertUnwindSafe;
 use wgrad::Result;
 use wgrad::passes::Passes;
 
@@ -222,7 +223,7 @@ fn failures(seed: u32, all: bool, met: &mut Met) -> Vec<String> {
     let alone = 2 + seed as usize % 5;
     let chosen = settings().into_iter().enumerate().filter(|(i, _)| all || *i < 2 || *i == alone);
     let wrong = chosen.filter_map(|(_, (name, passes))| {
-        let result = match std::panic::catch_unwind(|| run(&drawn, passes)) {
+        let result = match std::panic::catch_unwind(AssertUnwindSafe(|| run(&drawn, passes))) {
             Ok(got) => got.map_err(|e| e.to_string()).and_then(|got| agree(&drawn, &got, &want)),
             Err(_) => Err("a panic".into()),
         };
