@@ -132,6 +132,26 @@ pub struct LossValues {
     pub rows: Value,
     /// 1 for each row of predictions whose class is the target's, if the loss kernel yields it.
     pub hits: Option<Value>,
+    /// The mask of positions that the loss heeded, over leading axes of the predictions. Metrics heed it too.
+    pub mask: Option<Value>,
+}
+
+/// What multiplies the losses of positions. Both are over leading axes of the predictions: `[batch]`, `[batch, time]`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Weighing {
+    /// A factor for each sample or position, f32.
+    pub weights: Option<Value>,
+    /// 1 for each position that counts and 0 for the others, f32.
+    pub mask: Option<Value>,
+}
+
+/// The parts of a loss.
+struct Terms {
+    /// A number for each position or element.
+    values: Value,
+    /// What the sum of a batch's numbers is to be divided by.
+    of: usize,
+    hits: Option<Value>,
 }
 
 impl Loss {
@@ -212,8 +232,8 @@ impl Loss {
         matches!(self, Self::BinaryCrossentropy { .. } | Self::CategoricalCrossentropy { .. })
     }
 
-    /// Builds the loss of predictions `[batch, ...]` and targets of the same shape (`[batch]` u32 for the
-    /// sparse form; `[batch]` f32 for predictions `[batch, 1]`, and u32 labels 0 and 1 for the binary form).
+    /// Builds the loss of predictions `[batch, ...]` and targets of the same shape (`[batch, ...]` u32 without the class
+    /// axis for the sparse form; `[batch]` f32 for predictions `[batch, 1]`, and u32 labels 0 and 1 for the binary form).
     ///
     /// # Errors
     /// [`Error::Shape`] or [`Error::DType`] if they do not fit; [`Error::Parameter`] for a bad delta.
@@ -223,25 +243,96 @@ impl Loss {
         targets: Value,
         predictions: Value,
     ) -> Result<LossValues> {
+        self.build_weighted(graph, targets, predictions, Weighing::default())
+    }
+
+    /// As [`Loss::build`], with what multiplies the loss of each position. By Keras 3's rule (`sum_over_batch_size`) the
+    /// loss is Σ mask · weight · l / n over all positions, where n counts all positions, or those that the mask keeps if
+    /// there is one; weights do not change n. A batch without a position that counts has the loss 0.
+    ///
+    /// # Errors
+    /// As [`Loss::build`]; [`Error::Shape`] for a mask or weights that are not over leading axes of the predictions,
+    /// and for those over the class axis of a categorical loss.
+    pub fn build_weighted(
+        &self,
+        graph: &mut Graph,
+        targets: Value,
+        predictions: Value,
+        Weighing { weights, mask }: Weighing,
+    ) -> Result<LossValues> {
         graph.check(self.name(), &[targets, predictions])?;
+        let given: Vec<Value> = weights.into_iter().chain(mask).collect();
+        graph.check(self.name(), &given)?;
         self.check()?;
         let targets = self.fit_targets(graph, targets, predictions)?;
         let shape = graph.shape(predictions).clone();
-        let batch = shape.dims()[0];
+        let axes = shape.rank() - usize::from(self.is_categorical());
+        let weights =
+            weights.map(|w| over_positions(graph, "weights", w, &shape, axes)).transpose()?;
+        let mask = mask.map(|m| over_positions(graph, "mask", m, &shape, axes)).transpose()?;
+        let of = |graph: &Graph, v: Option<Value>| v.map_or(1, |v| graph.shape(v).rank());
+        let kept = of(graph, weights).max(of(graph, mask));
+        let mut known = targets;
+        if let Some(mask) = mask.filter(|_| graph.ty(targets).dtype == DType::F32) {
+            // Targets that do not count may be anything, NaN among it: it would reach the gradient.
+            let (own, zero) = (aligned(graph, mask, targets)?, graph.constant(0.0));
+            known = graph.select(own, targets, zero)?;
+        }
+        let Terms { mut values, of, hits } = self.terms(graph, known, predictions, kept)?;
+        if let Some(mask) = mask {
+            let (own, zero) = (aligned(graph, mask, values)?, graph.constant(0.0));
+            values = graph.select(own, values, zero)?;
+        }
+        if let Some(weights) = weights.filter(|&w| graph.shape(w).rank() > 1) {
+            let own = aligned(graph, weights, values)?;
+            values = graph.mul(values, own)?;
+        }
+        let mut rows = sum_samples(graph, values, of)?;
+        if let Some(mask) = mask {
+            let all = graph.shape(mask).len() as f32;
+            let (counted, one) = (graph.sum(mask, &[], false)?, graph.constant(1.0));
+            let counted = graph.binary("maximum", counted, one)?;
+            let all = graph.constant(all);
+            let factor = graph.div(all, counted)?;
+            rows = graph.mul(rows, factor)?;
+        }
+        if let Some(weights) = weights.filter(|&w| graph.shape(w).rank() == 1) {
+            rows = graph.mul(rows, weights)?;
+        }
+        Ok(LossValues { rows, hits, mask })
+    }
+
+    /// The losses of the parts of a batch, before they are weighed and added. The first `kept` axes stay.
+    fn terms(
+        &self,
+        graph: &mut Graph,
+        targets: Value,
+        predictions: Value,
+        kept: usize,
+    ) -> Result<Terms> {
+        let shape = graph.shape(predictions).clone();
         let elements = shape.len();
         let per_element = 1.0 / elements as f32;
-        let plain = |rows| LossValues { rows, hits: None };
+        let plain = |values, of| Ok(Terms { values, of, hits: None });
         match *self {
-            Self::Custom(loss) => custom_rows(loss, graph, targets, predictions, batch).map(plain),
+            Self::Custom(_) if kept > 1 => {
+                let detail = "a CustomLoss gives a number per sample: masks and weights of positions have nothing to \
+                              multiply; use weights per sample";
+                Err(Error::shape(self.name(), &[&shape], detail))
+            }
+            Self::Custom(loss) => {
+                let rows = custom_rows(loss, graph, targets, predictions, shape.dims()[0])?;
+                plain(rows, 1)
+            }
             Self::MeanSquaredError => {
                 let e = graph.sub(predictions, targets)?;
                 let e = graph.unary("square", e, &[])?;
-                sum_samples(graph, e, elements).map(plain)
+                plain(e, elements)
             }
             Self::MeanAbsoluteError => {
                 let e = graph.sub(predictions, targets)?;
                 let e = graph.unary("abs", e, &[])?;
-                sum_samples(graph, e, elements).map(plain)
+                plain(e, elements)
             }
             Self::Huber { delta } => {
                 // c (|e| - c/2) with c = min(|e|, delta).
@@ -252,15 +343,17 @@ impl Loss {
                 let half = graph.scale(c, 0.5)?;
                 let rest = graph.sub(e, half)?;
                 let loss = graph.mul(c, rest)?;
-                sum_samples(graph, loss, elements).map(plain)
+                plain(loss, elements)
             }
             Self::BinaryCrossentropy { from_logits: true } => {
-                // The kernel works on [batch, outputs].
-                let flat = Shape::from([batch, shape.len() / batch]);
+                // The kernel works on rows: all outputs of a sample, or of a position.
+                let rows = &shape.dims()[..kept];
+                let width = shape.len() / rows.iter().product::<usize>();
+                let flat = Shape::from([rows, &[width]].concat());
                 let logits = graph.reshape(predictions, flat.clone())?;
                 let targets = graph.reshape(targets, flat)?;
                 let kind = CrossEntropyKind::Binary;
-                Ok(plain(graph.cross_entropy(kind, logits, targets, per_element)?.0))
+                plain(graph.cross_entropy(kind, logits, targets, per_element)?.0, 1)
             }
             Self::BinaryCrossentropy { from_logits: false } => {
                 let p = graph.unary("clipped_linear", predictions, &[EPSILON, 1.0 - EPSILON])?;
@@ -270,7 +363,7 @@ impl Loss {
                 let (yes, no) = (graph.mul(targets, log_p)?, graph.mul(u, log_q)?);
                 let sum = graph.add(yes, no)?;
                 let loss = graph.unary("neg", sum, &[])?;
-                sum_samples(graph, loss, elements).map(plain)
+                plain(loss, elements)
             }
             Self::CategoricalCrossentropy { from_logits: true }
             | Self::SparseCategoricalCrossentropy { from_logits: true } => {
@@ -281,9 +374,8 @@ impl Loss {
                 // Positions before the last axis are averaged, as samples are.
                 let cols = shape.dims()[shape.rank() - 1];
                 let scale = cols as f32 * per_element;
-                let (rows, hits) = graph.cross_entropy(kind, predictions, targets, scale)?;
-                let rows = sum_samples(graph, rows, 1)?;
-                Ok(LossValues { rows, hits })
+                let (values, hits) = graph.cross_entropy(kind, predictions, targets, scale)?;
+                Ok(Terms { values, of: 1, hits })
             }
             Self::CategoricalCrossentropy { from_logits: false }
             | Self::SparseCategoricalCrossentropy { from_logits: false } => {
@@ -300,7 +392,7 @@ impl Loss {
                 let log_p = graph.unary("log", p, &[])?;
                 let terms = graph.mul(targets, log_p)?;
                 let loss = graph.unary("neg", terms, &[])?;
-                sum_samples(graph, loss, elements / shape.dims()[shape.rank() - 1]).map(plain)
+                plain(loss, elements / shape.dims()[shape.rank() - 1])
             }
         }
     }
@@ -376,8 +468,10 @@ impl Loss {
                 ". The predictions keep the axes {kept} of the model's input: is a Flatten layer missing before the \
                  first Dense layer?"
             );
+        } else if sparse && fits(t, p) {
+            detail += ". The targets have a number per class: Loss::CategoricalCrossentropy takes one-hot targets";
         } else if integers && !sparse {
-            detail += ". u32 labels are one per sample: give the model one unit, or targets of 0 and 1 as f32 or u8";
+            detail += ". u32 labels of two classes are one per unit: give the model one unit, or targets of 0 and 1 as f32 or u8";
         }
         Err(Error::shape(name, &[t, p], detail))
     }
@@ -401,6 +495,57 @@ impl Loss {
         }
         if t.shape == wanted { Ok(targets) } else { graph.reshape(targets, wanted) }
     }
+}
+
+/// A mask or weights as a tensor over leading axes of predictions of this shape, at most `axes` of them. Trailing axes of
+/// extent 1 are dropped, so that `[n, t, 1]` is `[n, t]`.
+fn over_positions(
+    graph: &mut Graph,
+    what: &str,
+    value: Value,
+    predictions: &Shape,
+    axes: usize,
+) -> Result<Value> {
+    let ty = graph.ty(value).clone();
+    if ty.dtype != DType::F32 {
+        return Err(Error::dtype(what, &[ty.dtype], "it is f32"));
+    }
+    let fitted = position_shape(&ty.shape, predictions, axes).ok_or_else(|| {
+        let wanted = Shape::from(&predictions.dims()[..axes.max(1)]);
+        let detail = format!(
+            "the {what} of predictions (the second shape) is over their leading axes: {wanted} for a number per \
+             position, [{}] for one per sample",
+            wanted.dims()[0]
+        );
+        Error::shape(what, &[&ty.shape, predictions], detail)
+    })?;
+    if fitted == ty.shape { Ok(value) } else { graph.reshape(value, fitted) }
+}
+
+/// The leading axes of `predictions` that numbers of this shape are over, at most `axes`; `None` if they are over others.
+pub(crate) fn position_shape(shape: &Shape, predictions: &Shape, axes: usize) -> Option<Shape> {
+    let mut dims = shape.dims();
+    loop {
+        let fits = (1..=axes.max(1)).contains(&dims.len());
+        if fits && predictions.dims().starts_with(dims) {
+            return Some(dims.into());
+        }
+        dims = match dims {
+            [rest @ .., 1] => rest,
+            _ => return None,
+        };
+    }
+}
+
+/// Numbers over leading axes of `x`, with axes of 1 for the others.
+pub(crate) fn aligned(graph: &mut Graph, numbers: Value, x: Value) -> Result<Value> {
+    let rank = graph.shape(x).rank();
+    let mut dims = graph.shape(numbers).dims().to_vec();
+    if dims.len() == rank {
+        return Ok(numbers);
+    }
+    dims.resize(rank, 1);
+    graph.reshape(numbers, dims)
 }
 
 /// The rows of a loss from outside, checked, divided by the batch.

@@ -5,10 +5,12 @@ use crate::error::{Error, Result};
 use crate::tensor::{Data, Shape, Tensor};
 
 /// Samples to train on or to evaluate: features `x` of shape `[n, ...]` and targets `y` of shape
-/// `[n]` (class labels, u32) or `[n, ...]` (f32). A model of several inputs or outputs takes a tensor for each.
+/// `[n]` (class labels, u32), `[n, t]` (a label per position) or `[n, ...]` (f32). A model of several inputs or outputs
+/// takes a tensor for each.
 ///
-/// Labels may be given as u8 or u32 and as `[n]` or `[n, 1]`: they are kept as `[n]` u32. u8 targets of several numbers
-/// per sample become f32 on the device, as u8 features do.
+/// Labels may be given as u8 or u32. One per sample may be `[n]` or `[n, 1]`: it is kept as `[n]` u32. u8 targets of
+/// several numbers per sample are labels for a loss that takes them; for other losses they become f32 on the device, as
+/// u8 features do.
 ///
 /// Features are f32, or u8 that stays u8 on the device and becomes f32 there, batch by batch, or u32 ids for an
 /// embedding. What a dataset holds was checked when it was built: at least one sample, as many targets as
@@ -17,7 +19,8 @@ use crate::tensor::{Data, Shape, Tensor};
 pub struct TensorDataset {
     x: Vec<Tensor>,
     y: Vec<Tensor>,
-    weights: Option<Tensor>,
+    /// The weights of losses: none, one tensor for every output, or a place for each output.
+    weights: Vec<Option<Tensor>>,
     scale: Option<f32>,
 }
 
@@ -25,7 +28,7 @@ impl TensorDataset {
     /// Pairs features with targets.
     ///
     /// # Errors
-    /// - [`Error::Shape`] for a scalar on either side, or u32 targets that are not one label per sample.
+    /// - [`Error::Shape`] for a scalar on either side.
     /// - [`Error::Data`] for no samples, samples without elements, differing numbers of samples,
     ///   and NaN or infinity on either side.
     pub fn new(x: Tensor, y: Tensor) -> Result<Self> {
@@ -64,29 +67,54 @@ impl TensorDataset {
             same_length("y", &y, first.shape(), samples)?;
             targets.push(labels(y)?);
         }
-        Ok(Self { x, y: targets, weights: None, scale: None })
+        Ok(Self { x, y: targets, weights: Vec::new(), scale: None })
     }
 
-    /// The same data, each sample's loss multiplied by its weight: `[n]` f32, 0 or more.
+    /// The same data, each loss multiplied by its weight: `[n]` f32, 0 or more, for a weight per sample, or `[n, t]` for
+    /// one per position of outputs `[n, t, ...]`. If there are several outputs, all have these weights.
     ///
     /// # Errors
     /// [`Error::Data`] for a number of weights other than that of samples, or a weight that is negative or not
-    /// finite, naming the first; [`Error::DType`] for weights that are not f32.
+    /// finite, naming the first; [`Error::DType`] for weights that are not f32. Whether they suit the positions is
+    /// checked with the model.
     pub fn weighted(self, weights: Tensor) -> Result<Self> {
+        self.check_weights(&weights)?;
+        Ok(Self { weights: vec![Some(weights)], ..self })
+    }
+
+    /// As [`TensorDataset::weighted`], with weights for each output in order; `None` for an output without.
+    ///
+    /// # Errors
+    /// As [`TensorDataset::weighted`]; [`Error::Data`] for another number of places than there are outputs.
+    pub fn weighted_outputs(self, weights: impl Into<Vec<Option<Tensor>>>) -> Result<Self> {
+        let weights = weights.into();
+        if weights.len() != self.y.len() {
+            let detail =
+                format!("{} for {} outputs; each has a place", weights.len(), self.y.len());
+            return Err(Error::data("sample weights", detail));
+        }
+        weights.iter().flatten().try_for_each(|w| self.check_weights(w))?;
+        let any = weights.iter().any(Option::is_some);
+        Ok(Self { weights: if any { weights } else { Vec::new() }, ..self })
+    }
+
+    /// Refuses weights that no loss can have.
+    fn check_weights(&self, weights: &Tensor) -> Result<()> {
         let values = weights.as_f32()?;
-        if weights.shape().dims() != [self.len()] {
+        let (shape, n) = (weights.shape(), self.len());
+        if shape.dims().first() != Some(&n) || shape.is_empty() {
             let detail = format!(
-                "shape {}; [{}] is expected, a weight per sample",
-                weights.shape(),
-                self.len()
+                "shape {shape}; [{n}] is expected, a weight per sample, or [{n}, t], a weight per position"
             );
             return Err(Error::data("sample weights", detail));
         }
         if let Some(i) = values.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
-            let detail = format!("row {i} has weight {}; weights are finite, 0 or more", values[i]);
+            let row = i / (values.len() / n);
+            let detail =
+                format!("row {row} has weight {}; weights are finite, 0 or more", values[i]);
             return Err(Error::data("sample weights", detail));
         }
-        Ok(Self { weights: Some(weights), ..self })
+        Ok(())
     }
 
     /// The same data, its features multiplied by `scale` when they are decoded on the device, in
@@ -140,10 +168,22 @@ impl TensorDataset {
         &self.y
     }
 
-    /// The weight of each sample's loss, `[n]`, if there are any.
+    /// The weights of the losses of the first output, `[n]` or `[n, t]`, if there are any.
     #[must_use]
-    pub const fn weights(&self) -> Option<&Tensor> {
-        self.weights.as_ref()
+    pub fn weights(&self) -> Option<&Tensor> {
+        self.weights_of(0)
+    }
+
+    /// The weights of the losses of an output, `[n]` or `[n, t]`, if it has any.
+    #[must_use]
+    pub fn weights_of(&self, output: usize) -> Option<&Tensor> {
+        let place = if self.weights.len() == 1 { 0 } else { output };
+        self.weights.get(place)?.as_ref()
+    }
+
+    /// None, one tensor for every output, or a place for each output.
+    pub(crate) fn weight_tables(&self) -> &[Option<Tensor>] {
+        &self.weights
     }
 
     /// What the features are multiplied by on the device: 1 unless [`scaled`](Self::scaled).
@@ -198,17 +238,18 @@ impl TensorDataset {
             ));
         };
         let outside = |label: u32| label as usize >= classes;
-        let Some(row) = labels.iter().position(|&label| outside(label)) else {
+        let Some(place) = labels.iter().position(|&label| outside(label)) else {
             return Ok(());
         };
+        let (row, at) = row_of(place, labels.len() / self.len());
         let count = labels.iter().filter(|&&label| outside(label)).count();
         Err(Error::data(
             "y",
             format!(
-                "row {row} has label {}, outside the {classes} classes 0..{classes} \
+                "row {row}{at} has label {}, outside the {classes} classes 0..{classes} \
                  ({count} of {} labels are outside); correct the labels or give the model's last \
                  layer more units",
-                labels[row],
+                labels[place],
                 labels.len()
             ),
         ))
@@ -256,7 +297,9 @@ impl TensorDataset {
         let rows = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
             tensors.iter().map(|t| t.rows(start, count)).collect()
         };
-        let weights = self.weights.as_ref().map(|w| w.rows(start, count)).transpose()?;
+        let weights =
+            self.weights.iter().map(|w| w.as_ref().map(|w| w.rows(start, count)).transpose());
+        let weights = weights.collect::<Result<_>>()?;
         Ok(Self { x: rows(&self.x)?, y: rows(&self.y)?, weights, scale: self.scale })
     }
 
@@ -272,12 +315,19 @@ impl TensorDataset {
         let pick = |tensors: &[Tensor]| -> Result<Vec<Tensor>> {
             tensors.iter().map(|t| gather(t, rows)).collect()
         };
-        let weights = self.weights.as_ref().map(|w| gather(w, rows)).transpose()?;
+        let weights = self.weights.iter().map(|w| w.as_ref().map(|w| gather(w, rows)).transpose());
+        let weights = weights.collect::<Result<_>>()?;
         Ok(Self { x: pick(&self.x)?, y: pick(&self.y)?, weights, scale: self.scale })
     }
 }
 
-/// Targets with labels as `[n]` u32.
+/// The row of a label, and where in the row it is if there are several, in words.
+pub(crate) fn row_of(place: usize, width: usize) -> (usize, String) {
+    let at = if width == 1 { String::new() } else { format!(" at position {}", place % width) };
+    (place / width, at)
+}
+
+/// Targets with labels, one per sample, as `[n]` u32.
 fn labels(y: Tensor) -> Result<Tensor> {
     let samples = y.shape().dims()[0];
     let one = y.shape().len() == samples;
@@ -286,13 +336,6 @@ fn labels(y: Tensor) -> Result<Tensor> {
             Tensor::u32([samples], labels.iter().copied().map(u32::from).collect::<Vec<_>>())
         }
         Data::U32(labels) if one && y.shape().rank() != 1 => Tensor::u32([samples], labels.clone()),
-        Data::U32(_) if !one => {
-            let detail = format!(
-                "u32 targets are one class label per sample, [{samples}] or [{samples}, 1]; give several labels of 0 \
-                 and 1 per sample, or one-hot rows, as u8 or f32"
-            );
-            Err(Error::shape("dataset", &[y.shape()], detail))
-        }
         _ => Ok(y),
     }
 }

@@ -20,6 +20,8 @@ pub struct Window {
     pub x: Vec<u8>,
     /// The targets, `rows.len()` times [`SampleSpec::y_bytes`](super::SampleSpec::y_bytes).
     pub y: Vec<u8>,
+    /// The tensors of [`Dataset::further`](super::Dataset::further), in its order.
+    pub further: Vec<Vec<u8>>,
 }
 
 /// The windows of an order, read by a background thread that keeps a bounded queue full: as long as
@@ -135,16 +137,20 @@ fn read(dataset: &dyn Dataset, rows: &[u32]) -> Result<Window> {
             return Err(failed(rows, detail));
         }
     }
-    dataset.read(rows, &mut x, &mut y).map_err(|error| failed(rows, error.to_string()))?;
-    for (name, buffer, bytes) in [("x", &x, size(spec.x_bytes())), ("y", &y, size(spec.y_bytes()))]
-    {
+    let promised: Vec<usize> = dataset.further().bytes().map(size).collect();
+    let mut further = vec![Vec::new(); promised.len()];
+    let read = dataset.read_all(rows, &mut x, &mut y, &mut further);
+    read.map_err(|error| failed(rows, error.to_string()))?;
+    let own = [("x", &x, size(spec.x_bytes())), ("y", &y, size(spec.y_bytes()))];
+    let more = further.iter().zip(promised).map(|(buffer, bytes)| ("further", buffer, bytes));
+    for (name, buffer, bytes) in own.into_iter().chain(more) {
         if buffer.len() != bytes {
             let found = buffer.len();
             let detail = format!("`{name}` has {found} bytes where the spec promises {bytes}");
             return Err(failed(rows, detail));
         }
     }
-    Ok(Window { rows: rows.to_vec(), x, y })
+    Ok(Window { rows: rows.to_vec(), x, y, further })
 }
 
 /// An error that names the rows it came from.

@@ -53,6 +53,7 @@ pub use csv::read_csv;
 #[cfg(feature = "csv")]
 pub use csv::{Column, ColumnType, Csv, Labels, Missing, Table, TableEncoder};
 pub use dataset::TensorDataset;
+pub(crate) use dataset::row_of;
 pub use encode::one_hot;
 #[cfg(not(target_arch = "wasm32"))]
 pub use idx::read_idx;
@@ -75,5 +76,5 @@ pub use npy::{Npz, parse_npy};
 pub use npy::{read_npy, write_npy, write_npz};
 pub use scale::{MinMaxScaler, StandardScaler};
 pub use shuffle::permutation;
-pub use source::{Dataset, FnDataset, SampleSpec};
+pub use source::{Dataset, FnDataset, FurtherSpec, IntoSamples, SampleSpec};
 pub use split::{Split, train_test_split};

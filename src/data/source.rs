@@ -10,9 +10,9 @@ use crate::tensor::{DType, Shape, Tensor};
 pub struct SampleSpec {
     /// The shape of one sample's features.
     pub x_shape: Shape,
-    /// The features' element type: f32, or u8 that becomes f32 on the device.
+    /// The features' element type: f32, u8 that becomes f32 on the device, or u32 ids of an embedding.
     pub x_dtype: DType,
-    /// The shape of one sample's target: a scalar for class labels.
+    /// The shape of one sample's target: a scalar for a class label, `[t]` for one per position.
     pub y_shape: Shape,
     /// The target's element type: u32 class labels, f32, or u8 that becomes f32 on the device.
     pub y_dtype: DType,
@@ -36,14 +36,9 @@ impl SampleSpec {
     /// Checks that a model can be trained on such samples.
     ///
     /// # Errors
-    /// [`Error::DType`] for features other than f32 and u8, or class labels that are u8;
-    /// [`Error::Shape`] for samples without elements and for class labels that are no scalars;
+    /// [`Error::DType`] for class labels that are u8 scalars; [`Error::Shape`] for samples without elements;
     /// [`Error::Parameter`] for a scale that is NaN or infinite.
     pub fn check(&self) -> Result<()> {
-        if self.x_dtype == DType::U32 {
-            let detail = "the features `x` must be f32 or u8; convert them to f32";
-            return Err(Error::dtype("dataset", &[self.x_dtype], detail));
-        }
         if self.y_dtype == DType::U8 && self.y_shape.len() == 1 {
             let detail = "a stream gives class labels as u32; convert them";
             return Err(Error::dtype("dataset", &[self.y_dtype], detail));
@@ -52,14 +47,31 @@ impl SampleSpec {
             let detail = "a sample needs at least one feature and one target element";
             return Err(Error::shape("dataset", &[&self.x_shape, &self.y_shape], detail));
         }
-        if self.y_dtype == DType::U32 && self.y_shape.rank() != 0 {
-            let detail = "u32 targets are one class label per sample: a scalar";
-            return Err(Error::shape("dataset", &[&self.y_shape], detail));
-        }
         if !self.scale.is_finite() {
             return Err(Error::parameter("scale", self.scale, "must be a finite number"));
         }
         Ok(())
+    }
+}
+
+/// What a sample has beside its first input and its first target.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FurtherSpec {
+    /// Shape and element type of each further input, in the order of the model's.
+    pub inputs: Vec<(Shape, DType)>,
+    /// Shape and element type of the target of each further output, in the order of the model's.
+    pub targets: Vec<(Shape, DType)>,
+    /// The weights of the losses, f32: none, one shape for all outputs, or a place for each output. A scalar is a weight
+    /// per sample, `[t]` one per position.
+    pub weights: Vec<Option<Shape>>,
+}
+
+impl FurtherSpec {
+    /// Bytes of one sample of each tensor: inputs, targets, weights.
+    pub fn bytes(&self) -> impl Iterator<Item = usize> {
+        let typed = self.inputs.iter().chain(&self.targets);
+        let typed = typed.map(|(shape, dtype)| shape.len().saturating_mul(dtype.size()));
+        typed.chain(self.weights.iter().flatten().map(|shape| shape.len().saturating_mul(4)))
     }
 }
 
@@ -122,6 +134,28 @@ pub trait Dataset: Send + Sync {
     /// Any reason why the samples cannot be read; [`Error::Parameter`] for a row that is not there.
     fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> Result<()>;
 
+    /// What a sample has beside its first input and its first target: nothing, unless a dataset says so. The same at each
+    /// call.
+    fn further(&self) -> FurtherSpec {
+        FurtherSpec::default()
+    }
+
+    /// As [`read`](Self::read), and appends the tensors of [`further`](Self::further) to `further`: inputs, targets,
+    /// weights. A dataset that has any defines this.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_all(
+        &self,
+        rows: &[u32],
+        x: &mut Vec<u8>,
+        y: &mut Vec<u8>,
+        further: &mut [Vec<u8>],
+    ) -> Result<()> {
+        let _ = further;
+        self.read(rows, x, y)
+    }
+
     /// Refuses what cannot be streamed; a dataset that does not define this refuses nothing.
     ///
     /// # Errors
@@ -162,33 +196,70 @@ impl Dataset for TensorDataset {
         }
     }
 
-    /// A stream has one table of features, one of targets, and no weights.
-    fn check(&self) -> Result<()> {
-        let tables = [
-            ("inputs", self.features().len()),
-            ("targets", self.targets().len()),
-            ("weights", 1 + usize::from(self.weights().is_some())),
-        ];
-        match tables.into_iter().find(|(_, count)| *count > 1) {
-            None => Ok(()),
-            Some((name, count)) => {
-                let detail = "a stream has one input, one target and no weights of samples; \
-                              train on the TensorDataset itself";
-                Err(Error::parameter(format!("streamed {name}"), count, detail))
-            }
+    fn further(&self) -> FurtherSpec {
+        let of_sample = |t: &Tensor| Shape::from(&t.shape().dims()[1..]);
+        let typed = |t: &Tensor| (of_sample(t), t.dtype());
+        FurtherSpec {
+            inputs: self.features()[1..].iter().map(typed).collect(),
+            targets: self.targets()[1..].iter().map(typed).collect(),
+            weights: self.weight_tables().iter().map(|w| w.as_ref().map(of_sample)).collect(),
         }
     }
 
     fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> Result<()> {
         check_rows(rows, self.len())?;
-        for (tensor, out) in [(self.x(), x), (self.y(), y)] {
-            let bytes = tensor.data().bytes();
-            let width = bytes.len() / self.len();
-            for &row in rows {
-                out.extend_from_slice(&bytes[row as usize * width..][..width]);
-            }
-        }
+        append(self.x(), rows, x);
+        append(self.y(), rows, y);
         Ok(())
+    }
+
+    fn read_all(
+        &self,
+        rows: &[u32],
+        x: &mut Vec<u8>,
+        y: &mut Vec<u8>,
+        further: &mut [Vec<u8>],
+    ) -> Result<()> {
+        self.read(rows, x, y)?;
+        further_of(self).zip(further).for_each(|(tensor, out)| append(tensor, rows, out));
+        Ok(())
+    }
+}
+
+/// The tensors of [`Dataset::further`], in its order.
+fn further_of(data: &TensorDataset) -> impl Iterator<Item = &Tensor> {
+    let typed = data.features()[1..].iter().chain(&data.targets()[1..]);
+    typed.chain(data.weight_tables().iter().flatten())
+}
+
+/// Appends rows of a tensor.
+fn append(tensor: &Tensor, rows: &[u32], out: &mut Vec<u8>) {
+    let bytes = tensor.data().bytes();
+    let width = bytes.len() / tensor.shape().dims()[0];
+    for &row in rows {
+        out.extend_from_slice(&bytes[row as usize * width..][..width]);
+    }
+}
+
+/// What the closure of a [`FnDataset`] gives: features and targets, or a [`TensorDataset`] with several inputs and
+/// targets, or with weights.
+pub trait IntoSamples {
+    /// The samples.
+    ///
+    /// # Errors
+    /// Those of [`TensorDataset::new`].
+    fn into_samples(self) -> Result<TensorDataset>;
+}
+
+impl IntoSamples for (Tensor, Tensor) {
+    fn into_samples(self) -> Result<TensorDataset> {
+        TensorDataset::new(self.0, self.1)
+    }
+}
+
+impl IntoSamples for TensorDataset {
+    fn into_samples(self) -> Result<TensorDataset> {
+        Ok(self)
     }
 }
 
@@ -211,6 +282,7 @@ impl Dataset for TensorDataset {
 pub struct FnDataset<F> {
     len: usize,
     spec: SampleSpec,
+    further: FurtherSpec,
     samples: F,
 }
 
@@ -223,9 +295,10 @@ impl<F> std::fmt::Debug for FnDataset<F> {
     }
 }
 
-impl<F> FnDataset<F>
+impl<F, S> FnDataset<F>
 where
-    F: Fn(&[u32]) -> Result<(Tensor, Tensor)> + Send + Sync,
+    F: Fn(&[u32]) -> Result<S> + Send + Sync,
+    S: IntoSamples,
 {
     /// `len` samples that `samples` makes: given row numbers below `len`, it returns the features
     /// `[rows, ...]` and the targets `[rows]` (u32 labels) or `[rows, ...]` (f32) of those rows, in
@@ -239,13 +312,12 @@ where
         if len == 0 {
             return Err(Error::parameter("len", len, "a dataset needs at least one sample"));
         }
-        let (x, y) = samples(&[0])?;
-        let first = TensorDataset::new(x, y)?;
+        let first = samples(&[0])?.into_samples()?;
         if first.len() != 1 {
             let detail = format!("one row was asked for and {} came", first.len());
             return Err(Error::data("samples", detail));
         }
-        Ok(Self { len, spec: first.spec(), samples })
+        Ok(Self { len, spec: first.spec(), further: first.further(), samples })
     }
 
     /// The same samples, their features multiplied by `scale` when they are decoded on the device:
@@ -260,9 +332,10 @@ where
     }
 }
 
-impl<F> Dataset for FnDataset<F>
+impl<F, S> Dataset for FnDataset<F>
 where
-    F: Fn(&[u32]) -> Result<(Tensor, Tensor)> + Send + Sync,
+    F: Fn(&[u32]) -> Result<S> + Send + Sync,
+    S: IntoSamples,
 {
     fn len(&self) -> usize {
         self.len
@@ -272,12 +345,26 @@ where
         self.spec.clone()
     }
 
+    fn further(&self) -> FurtherSpec {
+        self.further.clone()
+    }
+
     fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> Result<()> {
+        let mut further = vec![Vec::new(); self.further.bytes().count()];
+        self.read_all(rows, x, y, &mut further)
+    }
+
+    fn read_all(
+        &self,
+        rows: &[u32],
+        x: &mut Vec<u8>,
+        y: &mut Vec<u8>,
+        further: &mut [Vec<u8>],
+    ) -> Result<()> {
         check_rows(rows, self.len)?;
-        let (features, targets) = (self.samples)(rows)?;
-        let part = TensorDataset::new(features, targets)?;
+        let part = (self.samples)(rows)?.into_samples()?;
         let spec = SampleSpec { scale: self.spec.scale, ..part.spec() };
-        if part.len() != rows.len() || spec != self.spec {
+        if part.len() != rows.len() || spec != self.spec || part.further() != self.further {
             let detail = format!(
                 "{} rows were asked for; x {} {} and y {} {} came, which is not what row 0 is",
                 rows.len(),
@@ -290,6 +377,9 @@ where
         }
         x.extend_from_slice(part.x().data().bytes());
         y.extend_from_slice(part.y().data().bytes());
+        for (tensor, out) in further_of(&part).zip(further) {
+            out.extend_from_slice(tensor.data().bytes());
+        }
         Ok(())
     }
 }

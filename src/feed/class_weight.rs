@@ -1,4 +1,4 @@
-//! Turns weights of classes into weights of samples.
+//! Turns weights of classes into weights of samples, or of positions.
 
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
@@ -34,21 +34,32 @@ pub(crate) fn weigh_classes(
             return Err(Error::parameter(name, weight, "no training sample has this class"));
         }
     }
-    let own = data.weights().map(|w| w.as_f32().map(<[f32]>::to_vec)).transpose()?;
-    let mut weights = own.unwrap_or_else(|| vec![1.0; n]);
-    for (weight, class) in weights.iter_mut().zip(&classes) {
-        let factor = class_weight.iter().find(|(c, _)| c == class);
-        *weight *= factor.map_or(1.0, |(_, w)| *w);
+    // Labels of positions weigh positions. The sample's own weights may be fewer than the classes, or more.
+    let own = match data.weights() {
+        Some(weights) => (weights.as_f32()?.to_vec(), weights.shape().clone()),
+        None => (vec![1.0; n], [n].into()),
+    };
+    let labels = if classes.len() == n { [n].into() } else { data.y().shape().clone() };
+    let shape = if own.0.len() >= classes.len() { own.1 } else { labels };
+    let mut weights = Vec::with_capacity(shape.len());
+    for i in 0..shape.len() {
+        let of = |count: usize| i / (shape.len() / count);
+        let class = classes[of(classes.len())];
+        let factor = class_weight.iter().find(|(c, _)| *c == class);
+        weights.push(own.0[of(own.0.len())] * factor.map_or(1.0, |(_, w)| *w));
     }
-    data.weighted(Tensor::f32([n], weights)?)
+    data.weighted(Tensor::f32(shape, weights)?)
 }
 
-/// The class of each target.
+/// The class of each target: of each sample, or of each position if labels are of positions.
 fn classes_of(loss: &Loss, y: &Tensor) -> Result<Vec<u32>> {
     let refused = |detail: String| Err(Error::parameter("class_weight", "given", detail));
     let values: Vec<f32> = match y.data() {
         Data::U32(labels) => return Ok(labels.clone()),
         Data::F32(values) => values.clone(),
+        Data::U8(labels) if loss.takes_labels() => {
+            return Ok(labels.iter().copied().map(u32::from).collect());
+        }
         Data::U8(values) => values.iter().copied().map(f32::from).collect(),
     };
     let (samples, dims) = match y.shape().dims() {

@@ -2,16 +2,18 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::stream::Stream;
+use super::windows::Windows;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::data::Dataset;
 use crate::data::TensorDataset;
 use crate::error::{Error, Result};
-use crate::session::{Compiled, Sweep};
+use crate::session::{Compiled, Scaling, Sweep};
+use crate::step::Numbers;
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::Arc;
 
-/// Training data: a [`TensorDataset`], which stays on the device as a whole, or any
-/// [`Dataset`](crate::data::Dataset) behind an `Arc`, which a thread reads ahead.
+/// Data for `fit`, `evaluate` and validation: a [`TensorDataset`], which stays on the device as a whole if the device can
+/// bind it, or any [`Dataset`](crate::data::Dataset) behind an `Arc`, which a thread reads ahead.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum TrainingData<'a> {
@@ -71,24 +73,32 @@ pub(crate) struct Cut {
     /// The most steps of an epoch.
     pub steps_per_epoch: Option<usize>,
     /// Batches of a stream that are on the device at once.
-    #[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "nothing is streamed there"))]
     pub window_batches: Option<usize>,
     /// Epochs whose numbers the device may keep, because nobody looks between them.
     pub sweeps: usize,
 }
 
+impl Cut {
+    /// All samples in batches of `size`.
+    pub const fn whole(size: usize) -> Self {
+        Self { size, steps_per_epoch: None, window_batches: None, sweeps: 1 }
+    }
+}
+
 /// Where the steps of an epoch find their samples.
 #[derive(Debug)]
-pub(crate) enum Feed {
+pub(crate) enum Feed<'d> {
     /// All on the device: an epoch's order is uploaded.
     Resident,
-    /// In windows, each in order.
+    /// In windows of data in memory, each in order.
+    Windows(Windows<'d>),
+    /// In windows that a thread reads, each in order.
     #[cfg(not(target_arch = "wasm32"))]
     Streamed(Stream),
 }
 
 impl Compiled {
-    /// Refuses training data that does not suit the model.
+    /// Refuses data that does not suit the model.
     pub(crate) fn check_training(&self, data: &TrainingData<'_>) -> Result<()> {
         match data {
             TrainingData::Resident(data) => self.check_data(data),
@@ -97,33 +107,54 @@ impl Compiled {
         }
     }
 
-    /// The sweep over training data.
-    pub(crate) fn training_sweep(&self, data: &TrainingData<'_>, cut: &Cut) -> Result<Sweep> {
-        let &Cut { size, steps_per_epoch, sweeps, .. } = cut;
-        let n = data.len();
+    /// The factor on the features of data, if the model was trained on samples of this scaling.
+    pub(crate) fn scale_of(&self, known: Option<&Scaling>, data: &TrainingData<'_>) -> Result<f32> {
+        match data {
+            TrainingData::Resident(data) => Scaling::for_dataset(known, data),
+            #[cfg(not(target_arch = "wasm32"))]
+            TrainingData::Streamed(data) => Ok(data.spec().scale),
+        }
+    }
+
+    /// The sweep over data by the plans of `role`.
+    pub(crate) fn sweep_of(
+        &self,
+        role: &'static str,
+        data: &TrainingData<'_>,
+        scale: f32,
+        cut: &Cut,
+    ) -> Result<Sweep> {
+        let &Cut { size, steps_per_epoch: limit, window_batches: window, sweeps } = cut;
         if size == 0 {
             return Err(Error::parameter("batch_size", size, "a batch has at least one sample"));
         }
-        let size = size.min(n);
+        let size = size.min(data.len());
         match data {
             TrainingData::Resident(data) => {
-                let scale = self.scale_of(data)?;
-                let mut sweep = self.resident_sweep("train", data, scale, size, steps_per_epoch)?;
-                if sweeps > 1 {
+                let mut sweep = self.resident_sweep(role, data, scale, size, limit, window)?;
+                if sweeps > 1 && sweep.window == sweep.steps {
                     sweep.keep_sweeps(sweeps, self.columns());
                 }
                 Ok(sweep)
             }
             #[cfg(not(target_arch = "wasm32"))]
-            TrainingData::Streamed(data) => {
-                self.streamed_sweep(&**data, size, steps_per_epoch, cut.window_batches)
-            }
+            TrainingData::Streamed(data) => self.streamed_sweep(role, &**data, size, limit, window),
         }
     }
 
-    /// Brings data that stays on the device there.
-    pub(crate) fn feed(&mut self, data: &TrainingData<'_>, sweep: &Sweep) -> Result<Feed> {
+    /// Brings data that stays on the device there, and makes room for data that does not.
+    pub(crate) fn feed<'d>(&mut self, data: &TrainingData<'d>, sweep: &Sweep) -> Result<Feed<'d>> {
         match data {
+            TrainingData::Resident(data) if sweep.window < sweep.steps => {
+                let role = sweep.full.role;
+                let (window, size) = (sweep.window, sweep.full.size);
+                log::info!(
+                    "{role}: the samples are longer than what the device can bind at once; {window} batches of {size} \
+                     are there at a time"
+                );
+                self.make_room(sweep)?;
+                Ok(Feed::Windows(Windows::new(data)))
+            }
             TrainingData::Resident(data) => {
                 self.make_resident(data, sweep)?;
                 Ok(Feed::Resident)
@@ -136,47 +167,61 @@ impl Compiled {
         }
     }
 
-    /// Begins an epoch at step `from`, with its samples in this order.
-    #[cfg_attr(
-        target_arch = "wasm32",
-        expect(unused_variables, reason = "nothing is streamed there")
-    )]
+    /// Begins an epoch at step `from`, with its samples in this order, or in their own.
     pub(crate) fn begin_epoch(
         &mut self,
-        feed: &mut Feed,
+        feed: &mut Feed<'_>,
         sweep: &Sweep,
         order: Option<&[u32]>,
         from: usize,
     ) -> Result<()> {
-        match (feed, order) {
-            (Feed::Resident, Some(order)) => self.upload_order(sweep, order),
-            // The samples are in order already.
-            (Feed::Resident, None) => Ok(()),
-            #[cfg(not(target_arch = "wasm32"))]
-            (Feed::Streamed(stream), Some(order)) => stream.begin(sweep, order, from),
-            #[cfg(not(target_arch = "wasm32"))]
-            (Feed::Streamed(stream), None) => {
-                let in_order: Vec<u32> = (0..sweep.samples() as u32).collect();
-                stream.begin(sweep, &in_order, from)
+        let in_order = || (0..sweep.samples() as u32).collect::<Vec<u32>>();
+        let given = |order: Option<&[u32]>| order.map_or_else(in_order, <[u32]>::to_vec);
+        #[cfg(target_arch = "wasm32")]
+        let _ = from;
+        match feed {
+            // Without an order, the samples are in order already.
+            Feed::Resident => order.map_or(Ok(()), |order| self.upload_order(sweep, order)),
+            Feed::Windows(windows) => {
+                windows.begin(given(order));
+                Ok(())
             }
+            #[cfg(not(target_arch = "wasm32"))]
+            Feed::Streamed(stream) => stream.begin(sweep, &given(order), from),
         }
     }
 
     /// Makes sure that the samples of a step are on the device.
-    #[cfg_attr(
-        target_arch = "wasm32",
-        expect(unused_variables, reason = "nothing is streamed there")
-    )]
     pub(crate) async fn bring(
         &mut self,
-        feed: &mut Feed,
+        feed: &mut Feed<'_>,
         sweep: &Sweep,
         step: usize,
     ) -> Result<()> {
         match feed {
             Feed::Resident => Ok(()),
+            Feed::Windows(windows) => self.bring_rows(windows, sweep, step),
             #[cfg(not(target_arch = "wasm32"))]
             Feed::Streamed(stream) => self.bring_window(stream, sweep, step).await,
         }
+    }
+
+    /// Runs a whole sweep over the samples in their own order, and gives its numbers.
+    pub(crate) async fn run_fed(&mut self, feed: &mut Feed<'_>, sweep: &Sweep) -> Result<Numbers> {
+        if matches!(feed, Feed::Resident) {
+            return self.run_whole(sweep).await;
+        }
+        self.begin_epoch(feed, sweep, None, 0)?;
+        let mut numbers = Numbers::default();
+        let mut step = 0;
+        while step < sweep.steps {
+            let window_end = (step / sweep.window + 1) * sweep.window;
+            let end = window_end.min(sweep.steps).min(step + sweep.full.records);
+            self.bring(feed, sweep, step).await?;
+            self.run_sweep(sweep, step..end).await?;
+            self.add_numbers(sweep, step..end, &mut numbers).await?;
+            step = end;
+        }
+        Ok(numbers)
     }
 }

@@ -1,16 +1,14 @@
 //! Training data that is larger than the device: a thread reads windows of it ahead.
 
 use super::check::{check_labels, check_probabilities};
-use crate::data::{Dataset, Loader, SampleSpec, Window};
+use super::windows::on_device;
+use crate::data::{Dataset, Loader, TensorDataset, Window, row_of};
 use crate::error::{Error, Result};
 use crate::graph::TensorType;
 use crate::session::{Compiled, Sweep};
 use crate::step::Batch;
 use crate::tensor::{DType, Data, Shape, Tensor};
 use std::sync::Arc;
-
-/// Bytes of samples that are uploaded at once, if the user sets no window.
-const WINDOW_BYTES: usize = 16 << 20;
 
 /// Windows that wait in host memory for their turn.
 const QUEUE: usize = 2;
@@ -55,11 +53,62 @@ impl Stream {
     }
 }
 
+/// The types of `rows` samples: features, targets and weights.
+struct Types {
+    x: Vec<TensorType>,
+    y: Vec<TensorType>,
+    weights: Vec<Option<TensorType>>,
+}
+
+impl Types {
+    fn of(dataset: &dyn Dataset, rows: usize) -> Self {
+        let (spec, further) = (dataset.spec(), dataset.further());
+        let types = |first: TensorType, further: &[(Shape, DType)]| {
+            let further = further.iter().map(|(shape, dtype)| table(rows, shape, *dtype));
+            std::iter::once(first).chain(further).collect()
+        };
+        let weight = |w: &Option<Shape>| w.as_ref().map(|shape| table(rows, shape, DType::F32));
+        Self {
+            x: types(table(rows, &spec.x_shape, spec.x_dtype), &further.inputs),
+            y: types(table(rows, &spec.y_shape, spec.y_dtype), &further.targets),
+            weights: further.weights.iter().map(weight).collect(),
+        }
+    }
+
+    /// All in the order in which they are read and stored.
+    fn all(&self) -> impl Iterator<Item = &TensorType> {
+        self.x.iter().chain(&self.y).chain(self.weights.iter().flatten())
+    }
+}
+
+/// A tensor from its bytes.
+fn tensor(ty: &TensorType, bytes: &[u8]) -> Result<Tensor> {
+    let data = match ty.dtype {
+        DType::F32 => Data::F32(bytemuck::pod_collect_to_vec(bytes)),
+        DType::U32 => Data::U32(bytemuck::pod_collect_to_vec(bytes)),
+        DType::U8 => Data::U8(bytes.to_vec()),
+    };
+    Tensor::new(ty.shape.clone(), data)
+}
+
+/// The features of a window, filled up with zeros to `rows` samples.
+pub(super) fn features(dataset: &dyn Dataset, window: &Window, rows: usize) -> Result<Vec<Tensor>> {
+    let types = Types::of(dataset, rows).x;
+    let bytes = std::iter::once(&window.x).chain(&window.further);
+    let filled = types.iter().zip(bytes).map(|(ty, bytes)| {
+        let mut bytes = bytes.clone();
+        bytes.resize(ty.bytes() as usize, 0);
+        tensor(ty, &bytes)
+    });
+    filled.collect()
+}
+
 impl Compiled {
     /// The sweep over a streamed dataset: batches of `size`, at most `limit` of them, `window` on the device at
     /// once.
     pub(crate) fn streamed_sweep(
         &self,
+        role: &'static str,
         dataset: &dyn Dataset,
         size: usize,
         limit: Option<usize>,
@@ -67,39 +116,18 @@ impl Compiled {
     ) -> Result<Sweep> {
         let spec = dataset.spec();
         spec.check()?;
-        let bytes = size.saturating_mul(spec.x_bytes() + spec.y_bytes()).max(1);
-        let steps = dataset.len().div_ceil(size);
-        let window = window.unwrap_or_else(|| (WINDOW_BYTES / bytes).max(1));
-        if window == 0 {
-            return Err(Error::parameter("window_batches", 0, "a window has at least one batch"));
-        }
-        let window = window.min(limit.unwrap_or(steps)).max(1);
-        let rows = window * size;
-        let full = Batch {
+        let Types { x, y, weights } = Types::of(dataset, size);
+        let one = Batch {
+            role,
+            x,
+            y: self.target_types(y.into_iter()),
+            weights,
             scale: spec.scale,
-            ..Batch::new(
-                "train",
-                table(rows, &spec.x_shape, spec.x_dtype),
-                table(rows, &spec.y_shape, spec.y_dtype),
-                size,
-                0,
-            )
+            size,
+            records: 0,
+            capacity: size,
         };
-        let mut sweep = Sweep::over(full, dataset.len(), limit, true)?;
-        sweep.window = window;
-        Ok(sweep)
-    }
-
-    /// Makes room for the window, whose rows are taken in order.
-    pub(crate) fn make_room(&mut self, sweep: &Sweep) -> Result<()> {
-        let batch = &sweep.full;
-        for (part, ty) in [("x", &batch.x[0]), ("y", &batch.y[0])] {
-            let bytes = ty.shape.len() * ty.dtype.size();
-            self.store.reserve(&batch.buffer(part, 0), bytes as u64)?;
-        }
-        let in_order: Vec<u32> = (0..(sweep.window * batch.size) as u32).collect();
-        self.upload_order(sweep, &in_order)?;
-        self.prepare(sweep)
+        self.windowed(&one, dataset.len(), limit, window)
     }
 
     /// Brings the window of a step to the device. Steps submitted before still read the old one: the
@@ -121,31 +149,70 @@ impl Compiled {
         let Some(samples) = next else {
             return Err(Error::internal("stream", format!("there is no window {window}")));
         };
-        self.check_window(&stream.dataset.spec(), &samples)?;
-        self.store.write(&sweep.full.buffer("x", 0), &samples.x)?;
-        self.store.write(&sweep.full.buffer("y", 0), &samples.y)?;
+        let types = Types::of(&*stream.dataset, samples.rows.len());
+        self.check_window(&types, &samples)?;
+        let given = [&samples.x, &samples.y];
+        let (inputs, outputs) = (types.x.len() - 1, types.y.len() - 1);
+        let further = &samples.further;
+        let x = std::iter::once(given[0]).chain(&further[..inputs]);
+        let y = std::iter::once(given[1]).chain(&further[inputs..inputs + outputs]);
+        let all = x.chain(y).chain(&further[inputs + outputs..]);
+        for ((bytes, own), (name, ty)) in all.zip(types.all()).zip(sweep.full.tables()) {
+            self.store.write(&name, &on_device(bytes.into(), own.dtype, ty.dtype))?;
+        }
         stream.present = Some(window);
         Ok(())
     }
 
-    /// Refuses samples that the kernels cannot work with.
-    fn check_window(&self, spec: &SampleSpec, window: &Window) -> Result<()> {
-        let loss = &self.outputs[0].loss;
-        match spec.y_dtype {
-            DType::U32 => {
-                let labels: Vec<u32> = bytemuck::pod_collect_to_vec(&window.y);
-                let shape = self.model.output_shapes().remove(0);
-                check_labels(loss, &shape, &labels, |i| window.rows[i] as usize)
-            }
-            _ if !loss.takes_probabilities() => Ok(()),
-            DType::F32 => {
-                check_probabilities(loss, &bytemuck::pod_collect_to_vec::<u8, f32>(&window.y))
-            }
-            DType::U8 => {
-                let targets: Vec<f32> = window.y.iter().copied().map(f32::from).collect();
-                check_probabilities(loss, &targets)
+    /// Refuses samples that the kernels cannot work with: ids past an embedding, labels outside the classes, targets that
+    /// are no probabilities, weights that are negative or not finite.
+    fn check_window(&self, types: &Types, window: &Window) -> Result<()> {
+        let (inputs, outputs) = (types.x.len() - 1, types.y.len() - 1);
+        let (x, rest) = window.further.split_at(inputs);
+        let (y, weights) = rest.split_at(outputs);
+        let row = |i: usize| window.rows[i] as usize;
+        let n = window.rows.len();
+        for (i, (ty, bytes)) in types.x.iter().zip(std::iter::once(&window.x).chain(x)).enumerate()
+        {
+            let (DType::U32, Some(range)) = (ty.dtype, self.model.index_range(i)) else { continue };
+            let ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
+            if let Some(place) = ids.iter().position(|&id| id as usize >= range) {
+                let (sample, at) = row_of(place, ids.len() / n);
+                let detail = format!(
+                    "row {}{at} is {}; the embedding has the {range} ids 0..{range}",
+                    row(sample),
+                    ids[place]
+                );
+                return Err(Error::data(self.model.inputs()[i].name.clone(), detail));
             }
         }
+        let shapes = self.model.output_shapes();
+        let targets = types.y.iter().zip(std::iter::once(&window.y).chain(y));
+        for ((ty, bytes), (output, shape)) in targets.zip(self.outputs.iter().zip(&shapes)) {
+            let loss = &output.loss;
+            if ty.dtype == DType::U32 || ty.dtype == DType::U8 && loss.takes_labels() {
+                let labels = on_device(bytes.into(), ty.dtype, DType::U32);
+                let labels: Vec<u32> = bytemuck::pod_collect_to_vec(&labels);
+                check_labels(loss, shape, &labels, labels.len() / n, row)?;
+            } else if loss.takes_probabilities() {
+                let targets: Vec<f32> = match ty.dtype {
+                    DType::U8 => bytes.iter().copied().map(f32::from).collect(),
+                    _ => bytemuck::pod_collect_to_vec(bytes),
+                };
+                check_probabilities(loss, &targets)?;
+            }
+        }
+        for bytes in weights {
+            let weights: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+            if let Some(i) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
+                let (sample, at) = row_of(i, weights.len() / n);
+                let (row, weight) = (row(sample), weights[i]);
+                let detail =
+                    format!("row {row}{at} has weight {weight}; weights are finite, 0 or more");
+                return Err(Error::data("sample weights", detail));
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a dataset whose samples do not suit the model.
@@ -157,19 +224,16 @@ impl Compiled {
             return Err(Error::data("x", "there are no samples"));
         }
         // A sample of zeros has the shapes and types of all.
-        let zeros = |shape: &Shape, dtype: DType| {
-            let ty = table(1, shape, dtype);
-            let len = ty.shape.len();
-            Tensor::new(
-                ty.shape,
-                match dtype {
-                    DType::F32 => Data::F32(vec![0.0; len]),
-                    DType::U32 => Data::U32(vec![0; len]),
-                    DType::U8 => Data::U8(vec![0; len]),
-                },
-            )
-        };
-        let (x, y) = (zeros(&spec.x_shape, spec.x_dtype)?, zeros(&spec.y_shape, spec.y_dtype)?);
-        self.check_data(&crate::data::TensorDataset::new(x, y)?)
+        let zeros = |ty: &TensorType| tensor(ty, &vec![0; ty.bytes() as usize]);
+        let types = Types::of(dataset, 1);
+        let all = |types: &[TensorType]| types.iter().map(zeros).collect::<Result<Vec<_>>>();
+        let weights = types.weights.iter().map(|ty| ty.as_ref().map(zeros).transpose());
+        let weights = weights.collect::<Result<Vec<_>>>()?;
+        let sample = TensorDataset::multi(all(&types.x)?, all(&types.y)?)?;
+        self.check_data(&match &weights[..] {
+            [] => sample,
+            [Some(one)] => sample.weighted(one.clone())?,
+            _ => sample.weighted_outputs(weights)?,
+        })
     }
 }

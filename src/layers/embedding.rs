@@ -20,6 +20,7 @@ pub struct Embedding {
     output_dim: usize,
     embeddings_initializer: Initializer,
     embeddings_regularizer: Regularizer,
+    mask_zero: bool,
     embeddings_constraint: Option<Constraint>,
 }
 
@@ -33,7 +34,16 @@ impl Embedding {
             embeddings_initializer: Initializer::Uniform { low: -0.05, high: 0.05 },
             embeddings_regularizer: Regularizer::NONE,
             embeddings_constraint: None,
+            mask_zero: false,
         }
+    }
+
+    /// Whether id 0 is padding: the output has a mask `[batch, ...]` with 0 for it, which layers, losses and metrics heed.
+    /// Row 0 of the table is then no word: `input_dim` is the largest id plus 1, as in Keras.
+    #[must_use]
+    pub const fn mask_zero(mut self, mask_zero: bool) -> Self {
+        self.mask_zero = mask_zero;
+        self
     }
 
     /// The initial values of the table.
@@ -68,7 +78,8 @@ impl Settings for Embedding {
         fields.required("output_dim", &mut self.output_dim)?;
         fields.field("embeddings_initializer", &mut self.embeddings_initializer)?;
         fields.field("embeddings_regularizer", &mut self.embeddings_regularizer)?;
-        fields.field("embeddings_constraint", &mut self.embeddings_constraint)
+        fields.field("embeddings_constraint", &mut self.embeddings_constraint)?;
+        fields.field("mask_zero", &mut self.mask_zero)
     }
 }
 
@@ -111,6 +122,13 @@ impl Layer for Embedding {
         }
         let flat = graph.reshape(cx.input(), [ids.shape.len()])?;
         let rows = graph.gather(cx.weight("embeddings")?, flat)?;
-        Ok(graph.reshape(rows, [ids.shape.dims(), &[self.output_dim]].concat())?.into())
+        let y = graph.reshape(rows, [ids.shape.dims(), &[self.output_dim]].concat())?;
+        if !self.mask_zero {
+            return Ok(Outputs::from(y).mask(None));
+        }
+        let zero = graph.constant(0.0);
+        let numbers = graph.to_f32(cx.input())?;
+        let mask = graph.binary("greater", numbers, zero)?;
+        Ok(Outputs::from(y).mask(Some(mask)))
     }
 }

@@ -288,7 +288,8 @@ impl Layer for SimpleRnn {
         })?;
         Ok(match result.stacked.first() {
             Some(&all) => graph.transpose(all, &[1, 0, 2])?.into(),
-            None => result.carries[0].into(),
+            // The last step has no time left for a mask.
+            None => Outputs::from(result.carries[0]).mask(None),
         })
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct Output<'a> {
     pub name: &'static str,
     pub loss: &'a Loss,
     pub values: &'a LossValues,
+    /// The mask, over leading axes of the predictions.
+    pub mask: Option<Value>,
     pub targets: Value,
     /// The targets' element type.
     pub dtype: DType,
@@ -24,8 +26,9 @@ pub(super) struct Output<'a> {
 }
 
 impl Metric {
-    /// Builds the columns for predictions `[batch, ...]` and targets of the loss: `[batch]` each, or `[batch, outputs]`
-    /// if [`Metric::columns`] says so.
+    /// Builds the columns for predictions `[batch, ...]` and targets of the loss: `[batch]` each, or `[batch, numbers]`
+    /// if [`Metric::columns`] says so. What the mask of the loss leaves out is in no sum; other columns have it, and
+    /// [`Metric::accumulate_masked`] leaves it out.
     ///
     /// # Errors
     /// Settings outside their domain, and outputs or targets that do not suit the metric, with its name.
@@ -50,10 +53,16 @@ impl Metric {
         };
         let sample = Shape::from(sample);
         if let Self::Custom(metric) = self {
+            if let Some(mask) = values.mask {
+                let detail = "the output has a mask, which a CustomMetric does not see; measure an output without one";
+                return Err(Error::shape(name, &[graph.shape(mask), &shape], detail));
+            }
             let targets = loss.fit_targets(graph, targets, predictions)?;
             return metric_columns(*metric, graph, targets, predictions, (batch, &sample));
         }
-        let o = Output { name, loss, values, targets, dtype, predictions, shape, batch, sample };
+        let mask = values.mask;
+        let o =
+            Output { name, loss, values, mask, targets, dtype, predictions, shape, batch, sample };
         let column = match *self {
             Self::Custom(_) => return Ok(Vec::new()),
             // As Keras 3 chooses: by the last axis, whatever the loss.
@@ -102,7 +111,7 @@ impl Metric {
             }
             Self::ConfusionMatrix { threshold } => o.cells(graph, threshold),
             Self::Auc => {
-                if o.sample.len() != 1 {
+                if !o.is_single() {
                     let detail = "the area under the ROC curve ranks samples by a single output, the score of class \
                                   1; measure several classes with Accuracy, F1 or ConfusionMatrix, or give the \
                                   model one unit and BinaryCrossentropy";
@@ -113,6 +122,7 @@ impl Metric {
             }
             Self::R2Score => {
                 o.takes(DType::F32)?;
+                o.check_mask(graph)?;
                 return o.pairs(graph);
             }
             Self::MeanSquaredError | Self::RootMeanSquaredError => o.errors(graph, "square"),
@@ -153,6 +163,27 @@ fn metric_columns(
 }
 
 impl Output<'_> {
+    /// Whether a position has one output, with two classes.
+    pub fn is_single(&self) -> bool {
+        self.sample.dims().last().is_none_or(|&d| d == 1)
+    }
+
+    /// Refuses a mask that leaves out a part of a position.
+    pub fn check_mask(&self, graph: &Graph) -> Result<()> {
+        let Some(mask) = self.mask else { return Ok(()) };
+        let mask = graph.shape(mask);
+        if self.is_single() || mask.rank() < self.shape.rank() {
+            return Ok(());
+        }
+        let detail = "the mask (the first shape) leaves out parts of a position; it is over the axes before the last";
+        Err(Error::shape(self.name, &[mask, &self.shape], detail))
+    }
+
+    /// Positions of the batch: rows along the last axis.
+    pub fn rows(&self) -> usize {
+        self.shape.len() / self.sample.dims().last().copied().unwrap_or(1)
+    }
+
     /// Refuses targets of another element type.
     pub fn takes(&self, dtype: DType) -> Result<()> {
         if self.dtype == dtype {

@@ -4,7 +4,7 @@ use super::build::Output;
 use super::class_count;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::losses::{Loss, sum_samples};
+use crate::losses::{Loss, aligned, sum_samples};
 use crate::ops::MAX_CELL_CLASSES;
 use crate::tensor::DType;
 
@@ -18,9 +18,15 @@ impl Output<'_> {
         }
     }
 
-    /// The sum of each sample's numbers: the host divides, so that counts stay whole.
-    fn sum(graph: &mut Graph, numbers: Value) -> Result<Value> {
-        sum_samples(graph, numbers, 1)
+    /// The sum of each sample's numbers that count: the host divides, so that counts stay whole.
+    fn sum(&self, graph: &mut Graph, numbers: Value) -> Result<Value> {
+        let Some(mask) = self.mask else { return sum_samples(graph, numbers, 1) };
+        if graph.shape(numbers).rank() < self.shape.rank() {
+            self.check_mask(graph)?;
+        }
+        let (own, zero) = (aligned(graph, mask, numbers)?, graph.constant(0.0));
+        let counted = graph.select(own, numbers, zero)?;
+        sum_samples(graph, counted, 1)
     }
 
     /// How many rows of predictions have the class of their target.
@@ -32,7 +38,7 @@ impl Output<'_> {
                 graph.hits(self.predictions, targets)?
             }
         };
-        Self::sum(graph, hits)
+        self.sum(graph, hits)
     }
 
     /// How many outputs are on their target's side of the threshold. NaN is on neither.
@@ -43,7 +49,7 @@ impl Output<'_> {
         let right = graph.binary("equal", positive, targets)?;
         let (nan, wrong) = (graph.unary("is_nan", self.predictions, &[])?, graph.constant(0.0));
         let right = graph.select(nan, wrong, right)?;
-        Self::sum(graph, right)
+        self.sum(graph, right)
     }
 
     /// How many rows have fewer than `k` predictions above that of the target's class.
@@ -57,17 +63,25 @@ impl Output<'_> {
         let ranks = graph.target_ranks(self.predictions, targets)?;
         let k = graph.constant(k as f32);
         let among = graph.binary("less", ranks, k)?;
-        Self::sum(graph, among)
+        self.sum(graph, among)
     }
 
     /// The cell of the confusion matrix: target · classes + predicted, or -1 - target if a prediction is NaN.
     pub fn cells(&self, graph: &mut Graph, threshold: f32) -> Result<Value> {
         let classes = class_count(&self.sample);
         let threshold = self.threshold(threshold)?;
-        if self.sample.len() == 1 {
+        self.check_mask(graph)?;
+        let rows = self.rows();
+        let of_samples = |graph: &mut Graph, cells| {
+            graph.reshape(
+                cells,
+                if rows == self.batch { vec![rows] } else { vec![self.batch, rows / self.batch] },
+            )
+        };
+        if self.is_single() {
             self.takes(DType::F32)?;
-            let targets = graph.reshape(self.targets, [self.batch])?;
-            let predictions = graph.reshape(self.predictions, [self.batch])?;
+            let targets = graph.reshape(self.targets, [rows])?;
+            let predictions = graph.reshape(self.predictions, [rows])?;
             let (half, threshold) = (graph.constant(0.5), graph.constant(threshold));
             let actual = graph.binary("greater", targets, half)?;
             let row = graph.scale(actual, 2.0)?;
@@ -76,14 +90,11 @@ impl Output<'_> {
             let minus_one = graph.constant(-1.0);
             let (nan, none) =
                 (graph.unary("is_nan", predictions, &[])?, graph.sub(minus_one, actual)?);
-            return graph.select(nan, none, cell);
-        }
-        if self.sample.len() != classes {
-            let detail = "one class axis is expected: a sample has one class";
-            return Err(Error::shape(self.name, &[&self.sample], detail));
+            let cells = graph.select(nan, none, cell)?;
+            return of_samples(graph, cells);
         }
         if matches!(self.loss, Loss::BinaryCrossentropy { .. }) {
-            let detail = "binary_crossentropy takes several outputs for labels of their own, where a sample has \
+            let detail = "binary_crossentropy takes several outputs for labels of their own, where a position has \
                           one class; give each label an output of the model";
             return Err(Error::shape(self.name, &[&self.sample], detail));
         }
@@ -92,12 +103,13 @@ impl Output<'_> {
                 format!("at most {MAX_CELL_CLASSES} classes have cells that an f32 counts");
             return Err(Error::shape(self.name, &[&self.sample], detail));
         }
-        let predictions = graph.reshape(self.predictions, [self.batch, classes])?;
+        let predictions = graph.reshape(self.predictions, [rows, classes])?;
         let targets = match self.dtype {
-            DType::U32 => graph.reshape(self.targets, [self.batch])?,
-            _ => graph.reshape(self.targets, [self.batch, classes])?,
+            DType::U32 => graph.reshape(self.targets, [rows])?,
+            _ => graph.reshape(self.targets, [rows, classes])?,
         };
-        graph.confusion_cells(predictions, targets)
+        let cells = graph.confusion_cells(predictions, targets)?;
+        of_samples(graph, cells)
     }
 
     /// Targets and predictions as they are, `[batch, outputs]`.
@@ -112,6 +124,6 @@ impl Output<'_> {
         let targets = self.fitted(graph)?;
         let errors = graph.sub(self.predictions, targets)?;
         let errors = graph.unary(function, errors, &[])?;
-        Self::sum(graph, errors)
+        self.sum(graph, errors)
     }
 }

@@ -47,17 +47,20 @@ impl Metric {
             Self::Precision { .. }
             | Self::Recall { .. }
             | Self::F1 { .. }
-            | Self::ConfusionMatrix { .. } => Tally::Cells { classes: class_count(output) },
-            Self::Auc => Tally::Pairs,
-            Self::R2Score => Tally::Moments { outputs: output.len() },
+            | Self::ConfusionMatrix { .. } => {
+                Tally::Cells { classes: class_count(output), positions: positions(output) }
+            }
+            Self::Auc => Tally::Pairs { positions: positions(output) },
+            Self::R2Score => {
+                let positions = positions(output);
+                Tally::Moments { outputs: output.len() / positions, positions }
+            }
             // One number per row of predictions.
             Self::Accuracy
             | Self::CategoricalAccuracy
             | Self::SparseCategoricalAccuracy
             | Self::TopKCategoricalAccuracy { .. }
-            | Self::SparseTopKCategoricalAccuracy { .. } => {
-                Tally::Mean { each: output.len() / output.dims().last().copied().unwrap_or(1) }
-            }
+            | Self::SparseTopKCategoricalAccuracy { .. } => Tally::Mean { each: positions(output) },
             Self::BinaryAccuracy { .. }
             | Self::MeanSquaredError
             | Self::RootMeanSquaredError
@@ -79,9 +82,20 @@ impl Metric {
     /// Adds the columns of further samples of outputs of this sample shape to the metric's state, which begins
     /// empty: a slice per column, each with its numbers sample by sample.
     pub fn accumulate(&self, output: &Shape, state: &mut Vec<f64>, columns: &[&[f32]]) {
+        self.accumulate_masked(output, state, columns, None);
+    }
+
+    /// As [`Metric::accumulate`], for outputs with a mask: 1 or 0 for each position of each sample.
+    pub fn accumulate_masked(
+        &self,
+        output: &Shape,
+        state: &mut Vec<f64>,
+        columns: &[&[f32]],
+        mask: Option<&[f32]>,
+    ) {
         match self {
             Self::Custom(metric) => metric.accumulate(state, columns),
-            _ => self.tally(output).accumulate(state, columns),
+            _ => self.tally(output).accumulate(state, columns, mask),
         }
     }
 
@@ -124,10 +138,16 @@ impl Metric {
     }
 }
 
-/// How many classes outputs of this sample shape tell apart: one output has two, on either side of its threshold.
+/// How many classes outputs of this sample shape tell apart: one output per position has two, on either side of its
+/// threshold.
 fn class_count(output: &Shape) -> usize {
-    match (output.len(), output.dims().last()) {
-        (2.., Some(&classes)) => classes,
+    match output.dims().last() {
+        Some(&classes) if classes > 1 => classes,
         _ => 2,
     }
+}
+
+/// How many positions a sample has: one for each row along the last axis of its outputs.
+fn positions(output: &Shape) -> usize {
+    output.dims().split_last().map_or(1, |(_, lead)| lead.iter().product())
 }

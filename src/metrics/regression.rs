@@ -69,6 +69,7 @@ pub fn mean_absolute_error(targets: &Tensor, predictions: &Tensor) -> Result<f64
 pub fn r2_score(targets: &Tensor, predictions: &Tensor) -> Result<f64> {
     let (targets, predictions, outputs) = pair("r2_score", targets, predictions)?;
     let mut state = Vec::new();
-    Tally::Moments { outputs }.accumulate(&mut state, &[targets, predictions]);
+    let tally = Tally::Moments { outputs, positions: 1 };
+    tally.accumulate(&mut state, &[targets, predictions], None);
     Ok(tally::r2(&state))
 }

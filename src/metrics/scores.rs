@@ -76,7 +76,7 @@ pub fn accuracy_score(labels: &[u32], predicted: &[u32]) -> Result<f64> {
 
 fn mean(numbers: impl Iterator<Item = f32>) -> f64 {
     let mut state = Vec::new();
-    Tally::Mean { each: 1 }.accumulate(&mut state, &[&numbers.collect::<Vec<f32>>()]);
+    Tally::Mean { each: 1 }.accumulate(&mut state, &[&numbers.collect::<Vec<f32>>()], None);
     tally::mean(&state)
 }
 
@@ -143,7 +143,7 @@ pub fn confusion_matrix(
     };
     let cells: Vec<f32> = labels.iter().zip(predicted).map(cell).collect();
     let mut state = Vec::new();
-    Tally::Cells { classes }.accumulate(&mut state, &[&cells]);
+    Tally::Cells { classes, positions: 1 }.accumulate(&mut state, &[&cells], None);
     Ok(ConfusionMatrix::from_state(classes, &state))
 }
 
@@ -201,6 +201,6 @@ pub fn roc_auc_score(labels: &[u32], scores: &[f32]) -> Result<f64> {
     within("roc_auc_score", labels, 2)?;
     let labels: Vec<f32> = labels.iter().map(|&label| label as f32).collect();
     let mut state = Vec::new();
-    Tally::Pairs.accumulate(&mut state, &[&labels, scores]);
+    Tally::Pairs { positions: 1 }.accumulate(&mut state, &[&labels, scores], None);
     Ok(tally::auc(&state))
 }

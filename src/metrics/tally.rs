@@ -6,34 +6,43 @@ pub(super) enum Tally {
     /// The sum of `each` numbers of a sample. State: the sum of all, and their count.
     Mean { each: usize },
     /// The cell of the confusion matrix, target · classes + predicted, or -1 - target without a predicted class.
-    /// State: how often each cell occurred, then each target without one.
-    Cells { classes: usize },
-    /// Target and prediction. State: each pair.
-    Pairs,
-    /// Targets and predictions of several outputs. State: the number of samples, and for each output the
-    /// targets' mean, their summed squared deviations from it, and the summed squared errors.
-    Moments { outputs: usize },
+    /// One for each position. State: how often each cell occurred, then each target without one.
+    Cells { classes: usize, positions: usize },
+    /// Target and prediction of each position. State: each pair.
+    Pairs { positions: usize },
+    /// Targets and predictions of several outputs of each position. State: the number of positions, and for each output
+    /// the targets' mean, their summed squared deviations from it, and the summed squared errors.
+    Moments { outputs: usize, positions: usize },
 }
 
 impl Tally {
     /// How many numbers of a sample each column has.
     pub fn columns(self) -> Vec<usize> {
         match self {
-            Self::Mean { .. } | Self::Cells { .. } => vec![1],
-            Self::Pairs => vec![1, 1],
-            Self::Moments { outputs } => vec![outputs, outputs],
+            Self::Mean { .. } => vec![1],
+            Self::Cells { positions, .. } => vec![positions],
+            Self::Pairs { positions } => vec![positions; 2],
+            Self::Moments { outputs, positions } => vec![outputs * positions; 2],
         }
     }
 
-    /// Adds further samples to the state, which begins empty.
-    pub fn accumulate(self, state: &mut Vec<f64>, columns: &[&[f32]]) {
+    /// Adds further samples to the state, which begins empty. A mask has a number for each position, or for each element
+    /// of a mean; the sums of a mean are of what counts already.
+    pub fn accumulate(self, state: &mut Vec<f64>, columns: &[&[f32]], mask: Option<&[f32]>) {
         let column = |i: usize| columns.get(i).copied().unwrap_or_default();
+        let counts = |i: usize| mask.is_none_or(|mask| mask.get(i).is_some_and(|&m| m != 0.0));
         match self {
-            Self::Mean { each } => add_mean(state, column(0), each),
-            Self::Cells { classes } => {
+            Self::Mean { each } => {
+                add_mean(state, column(0), each);
+                if let Some(mask) = mask.filter(|mask| !mask.is_empty()) {
+                    let left_out = mask.iter().filter(|&&m| m == 0.0).count();
+                    state[1] -= (left_out * (column(0).len() * each / mask.len())) as f64;
+                }
+            }
+            Self::Cells { classes, .. } => {
                 let cells = classes * classes;
                 state.resize(cells + classes, 0.0);
-                for &cell in column(0) {
+                for (_, &cell) in column(0).iter().enumerate().filter(|(i, _)| counts(*i)) {
                     let place =
                         if cell < 0.0 { cells + (-1.0 - cell) as usize } else { cell as usize };
                     if let Some(count) = state.get_mut(place) {
@@ -41,15 +50,16 @@ impl Tally {
                     }
                 }
             }
-            Self::Pairs => {
-                for (&target, &prediction) in column(0).iter().zip(column(1)) {
+            Self::Pairs { .. } => {
+                let pairs = column(0).iter().zip(column(1)).enumerate();
+                for (_, (&target, &prediction)) in pairs.filter(|(i, _)| counts(*i)) {
                     state.extend([f64::from(target), f64::from(prediction)]);
                 }
             }
-            Self::Moments { outputs } => {
+            Self::Moments { outputs, .. } => {
                 state.resize(1 + 3 * outputs, 0.0);
                 let samples = column(0).chunks_exact(outputs).zip(column(1).chunks_exact(outputs));
-                for (targets, predictions) in samples {
+                for (_, (targets, predictions)) in samples.enumerate().filter(|(i, _)| counts(*i)) {
                     moments(state, targets, predictions);
                 }
             }

@@ -2,7 +2,6 @@
 
 use super::scaling::Scaling;
 use super::sweep::{ROLES, Sweep};
-use crate::data::TensorDataset;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Pool, StepBlock, Store};
 use crate::graph::{Graph, TensorType};
@@ -146,7 +145,7 @@ impl Compiled {
             role: "train",
             x: x.collect(),
             y: self.outputs.iter().zip(self.model.output_shapes()).map(target).collect(),
-            weighted: false,
+            weights: Vec::new(),
             scale: 1.0,
             size: 1,
             records: 1,
@@ -169,11 +168,6 @@ impl Compiled {
 
     pub(crate) fn columns(&self) -> usize {
         self.spec(false).columns()
-    }
-
-    /// The factor on the features of a dataset.
-    pub(crate) fn scale_of(&self, data: &TensorDataset) -> Result<f32> {
-        Scaling::for_dataset(self.scaling.as_ref(), data)
     }
 
     pub(crate) const fn evaluation_batch(&self) -> usize {

@@ -33,4 +33,4 @@ pub(crate) use samples::check as check_samples;
 pub(crate) use scaling::Scaling;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state::ModelState;
-pub(crate) use sweep::{Sweep, ty};
+pub(crate) use sweep::{STEPS_AT_ONCE, Sweep, ty};

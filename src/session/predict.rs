@@ -21,7 +21,7 @@ pub(crate) fn batch_of(x: &[Tensor], scale: f32, size: usize) -> Batch {
         role: "predict",
         x: types.collect(),
         y: Vec::new(),
-        weighted: false,
+        weights: Vec::new(),
         scale,
         size,
         records: 0,

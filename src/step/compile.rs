@@ -21,6 +21,9 @@ pub struct OutputSpec {
     pub weight: f32,
     /// Its metrics.
     pub metrics: Vec<Metric>,
+    /// Numbers of a sample's mask, if the output has one: a number for each position, which is all axes but the last,
+    /// or for each element if the mask is over the last axis too.
+    pub mask: Option<usize>,
 }
 
 /// What a model is compiled with, as in Keras' `compile`.
@@ -137,7 +140,8 @@ impl Compile {
             }
         }
         let mut outputs = Vec::new();
-        for (name, shape) in names.into_iter().zip(model.output_shapes()) {
+        let masks = model.mask_shapes()?;
+        for ((name, shape), mask) in names.into_iter().zip(model.output_shapes()).zip(masks) {
             let own = self.losses.iter().rev().find(|(n, ..)| *n == name);
             let (loss, weight) = own.map_or((self.loss, 1.0), |(_, loss, weight)| (*loss, *weight));
             loss.check()?;
@@ -151,8 +155,17 @@ impl Compile {
             }
             let own = self.output_metrics.iter().rev().find(|(n, _)| *n == name);
             let metrics = own.map_or(&self.metrics, |(_, metrics)| metrics).clone();
-            outputs.push(OutputSpec { name, shape, loss, weight, metrics });
+            let mask = mask.map(|mask| mask_numbers(&mask, &shape));
+            outputs.push(OutputSpec { name, shape, loss, weight, metrics, mask });
         }
         Ok(outputs)
+    }
+}
+
+/// Numbers of a sample's mask of this shape for predictions of this shape, both without the batch axis.
+fn mask_numbers(mask: &Shape, sample: &Shape) -> usize {
+    match sample.dims().split_last() {
+        Some((_, lead)) if mask.rank() < sample.rank() => lead.iter().product(),
+        _ => sample.len(),
     }
 }

@@ -6,6 +6,7 @@ use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::{Model, Outputs, Regularizer};
+use crate::losses::Weighing;
 use crate::optim::{ArenaGradients, GradientTransform, Optimizer, ROW, rows_of};
 use crate::tensor::{DType, Shape};
 
@@ -18,8 +19,9 @@ pub struct Batch {
     pub x: Vec<TensorType>,
     /// All targets on the device, for each output; none for prediction.
     pub y: Vec<TensorType>,
-    /// Whether each sample's loss has a weight.
-    pub weighted: bool,
+    /// The weights of losses, over leading axes of the predictions: `[rows]` for a weight per sample, `[rows, time]` for
+    /// one per position. None, one tensor for all outputs, or a place for each output.
+    pub weights: Vec<Option<TensorType>>,
     /// Factor on the features.
     pub scale: f32,
     /// Samples per step.
@@ -41,13 +43,46 @@ impl Batch {
         records: usize,
     ) -> Self {
         let (x, y) = (vec![x], vec![y]);
-        Self { role, x, y, weighted: false, scale: 1.0, size, records, capacity: size }
+        Self { role, x, y, weights: Vec::new(), scale: 1.0, size, records, capacity: size }
     }
 
     /// Elements of a record that one number per sample takes. Each number begins at a place that can be bound.
     #[must_use]
     pub const fn column_room(&self) -> usize {
         self.capacity.next_multiple_of(64)
+    }
+
+    /// The place of the weights of an output's losses, if it has any.
+    #[must_use]
+    pub fn weights_of(&self, output: usize) -> Option<usize> {
+        let place = if self.weights.len() == 1 { 0 } else { output };
+        self.weights.get(place)?.as_ref().map(|_| place)
+    }
+
+    /// The buffers of its samples: features, targets and weights, each with its name.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (String, &TensorType)> {
+        let part = |part: &'static str, types: &'_ [TensorType]| {
+            (0..types.len()).map(|i| self.buffer(part, i)).collect::<Vec<_>>()
+        };
+        let names = part("x", &self.x).into_iter().chain(part("y", &self.y));
+        let all = names.zip(self.x.iter().chain(&self.y));
+        let weights = self.weights.iter().enumerate();
+        all.chain(weights.filter_map(|(i, ty)| Some((self.buffer("weights", i), ty.as_ref()?))))
+    }
+
+    /// The same batch of tables with another number of rows.
+    pub(crate) fn with_rows(&self, rows: usize) -> Self {
+        let of = |ty: &TensorType| {
+            let mut dims = ty.shape.dims().to_vec();
+            dims[0] = rows;
+            TensorType { shape: dims.into(), dtype: ty.dtype }
+        };
+        Self {
+            x: self.x.iter().map(of).collect(),
+            y: self.y.iter().map(of).collect(),
+            weights: self.weights.iter().map(|w| w.as_ref().map(of)).collect(),
+            ..self.clone()
+        }
     }
 
     /// The name of the buffer with the `i`-th tensor of `part`: `train/x`, `train/x1`.
@@ -82,13 +117,14 @@ impl StepSpec<'_> {
         self.layout.tensors.iter().any(|t| t.penalty() != Regularizer::default())
     }
 
-    /// Numbers of a sample in the metrics buffer: for each output its loss and the columns of its metrics, and the
-    /// penalty if layers have any.
+    /// Numbers of a sample in the metrics buffer: for each output its loss, its mask and the columns of its metrics, and
+    /// the penalty if layers have any.
     #[must_use]
     pub fn columns(&self) -> usize {
         let metrics = self.outputs.iter().flat_map(|o| o.metrics.iter().map(|m| (m, &o.shape)));
         let metrics: usize = metrics.flat_map(|(m, shape)| m.columns(shape)).sum();
-        self.outputs.len() + metrics + usize::from(self.penalised())
+        let masks: usize = self.outputs.iter().filter_map(|o| o.mask).sum();
+        self.outputs.len() + metrics + masks + usize::from(self.penalised())
     }
 }
 
@@ -113,7 +149,12 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
     };
     let gathered = gather(&mut g, batch, rows)?;
     let (features, rest) = gathered.split_at(batch.x.len());
-    let (targets, sample_weights) = rest.split_at(batch.y.len());
+    let (targets, given) = rest.split_at(batch.y.len());
+    let mut given = given.iter().copied();
+    let mut weights_of = Vec::new();
+    for weights in &batch.weights {
+        weights_of.push(weights.as_ref().and_then(|_| given.next()));
+    }
     let arenas: Vec<Value> = (0..spec.layout.arenas.len())
         .map(|i| g.state(&spec.layout.arena_name(i), [spec.layout.arenas[i].len], DType::F32))
         .collect();
@@ -133,16 +174,20 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         }
         return Ok(g);
     }
-    let ends =
-        Ends { targets, predictions: &predictions, sample_weight: sample_weights.first().copied() };
+    let weights_of = |i| batch.weights_of(i).and_then(|place| weights_of[place]);
+    let ends = Ends {
+        targets,
+        predictions: &predictions,
+        weighing: (0..targets.len())
+            .map(|i| Weighing {
+                weights: weights_of(i),
+                mask: masks.as_ref().and_then(|masks| masks.get(i).copied().flatten()),
+            })
+            .collect(),
+    };
     let penalty = g.in_layer("loss", |g| penalty(g, spec.layout, &arenas))?;
     let total = g.in_layer("loss", |g| record(g, spec, batch, penalty, &ends))?;
     if let Some(optimizer) = spec.optimizer {
-        if masks.iter().flatten().any(Option::is_some) {
-            log::warn!(
-                "an output has a mask, which its loss and metrics do not heed: masked positions count"
-            );
-        }
         g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &weights, &state))?;
         let trained = || spec.layout.tensors.iter().zip(&weights);
         let trained: Vec<Value> =
@@ -169,8 +214,10 @@ fn gather(g: &mut Graph, batch: &Batch, rows: usize) -> Result<Vec<Value>> {
     for (i, ty) in batch.y.iter().enumerate() {
         tables.push((g.input(&batch.buffer("y", i), ty.shape.clone(), ty.dtype), 1.0));
     }
-    if batch.weighted {
-        tables.push((g.input(&batch.buffer("weights", 0), [rows], DType::F32), 1.0));
+    for (i, ty) in batch.weights.iter().enumerate() {
+        if let Some(ty) = ty {
+            tables.push((g.input(&batch.buffer("weights", i), ty.shape.clone(), ty.dtype), 1.0));
+        }
     }
     let mut gathered = Vec::new();
     for tables in tables.chunks(TABLES) {
@@ -183,7 +230,8 @@ fn gather(g: &mut Graph, batch: &Batch, rows: usize) -> Result<Vec<Value>> {
 struct Ends<'a> {
     targets: &'a [Value],
     predictions: &'a [Value],
-    sample_weight: Option<Value>,
+    /// For each output.
+    weighing: Vec<Weighing>,
 }
 
 /// The penalties of all trained parameters as a scalar, over whole arenas: many tensors take as many dispatches as one.
@@ -259,15 +307,15 @@ fn record(
 ) -> Result<Value> {
     let mut columns = Vec::new();
     let mut totals = Vec::new();
-    for ((output, &targets), &predictions) in
-        spec.outputs.iter().zip(ends.targets).zip(ends.predictions)
+    for (((output, &targets), &predictions), &weighing) in
+        spec.outputs.iter().zip(ends.targets).zip(ends.predictions).zip(&ends.weighing)
     {
-        let values = output.loss.build(g, targets, predictions)?;
-        let rows = match ends.sample_weight {
-            Some(weight) => g.mul(values.rows, weight)?,
-            None => values.rows,
-        };
+        let values = output.loss.build_weighted(g, targets, predictions, weighing)?;
+        let rows = values.rows;
         columns.push(rows);
+        if let (Some(mask), Some(width)) = (values.mask, output.mask) {
+            columns.push(position_mask(g, mask, predictions, width)?);
+        }
         for metric in &output.metrics {
             columns.extend(metric.build(g, &output.loss, &values, targets, predictions)?);
         }
@@ -293,6 +341,20 @@ fn record(
     g.update(metrics, recorded)?;
     let (first, rest) = (totals[0], &totals[1..]);
     rest.iter().try_fold(first, |sum, &t| g.add(sum, t))
+}
+
+/// The mask of each sample as `width` numbers: one for each position of the predictions, or for each element.
+fn position_mask(g: &mut Graph, mask: Value, predictions: Value, width: usize) -> Result<Value> {
+    let dims = g.shape(predictions).dims();
+    let (batch, mut lead) = (dims[0], dims.to_vec());
+    if dims.len() > 1 && lead.iter().skip(1).product::<usize>() != width {
+        lead.pop();
+    }
+    let mut own = g.shape(mask).dims().to_vec();
+    own.resize(lead.len(), 1);
+    let mask = g.reshape(mask, own)?;
+    let mask = g.broadcast_to(mask, lead)?;
+    g.reshape(mask, if width == 1 { vec![batch] } else { vec![batch, width] })
 }
 
 /// Sorts the gradients of the trained tensors by arena and builds the update.

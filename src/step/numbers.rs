@@ -43,11 +43,12 @@ impl Numbers {
                 // A sample's loss is already divided by the batch.
                 let rows = column(1).iter().copied().map(f64::from);
                 losses.push(rows.sum::<f64>() * size as f64);
+                let mask = output.mask.map(&mut column);
                 for m in &output.metrics {
                     let widths = m.columns(&output.shape).into_iter();
                     let own: Vec<&[f32]> = widths.map(&mut column).collect();
                     self.metrics.resize(self.metrics.len().max(metric + 1), Vec::new());
-                    m.accumulate(&output.shape, &mut self.metrics[metric], &own);
+                    m.accumulate_masked(&output.shape, &mut self.metrics[metric], &own, mask);
                     metric += 1;
                 }
             }

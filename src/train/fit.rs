@@ -44,7 +44,7 @@ pub struct Fit<'a> {
     pub(super) shuffle: bool,
     pub(super) steps_per_epoch: Option<usize>,
     pub(super) window_batches: Option<usize>,
-    validation_data: Option<&'a TensorDataset>,
+    validation_data: Option<TrainingData<'a>>,
     validation_split: Option<f64>,
     class_weight: Vec<(u32, f32)>,
     sample_weight: Option<&'a [f32]>,
@@ -141,10 +141,10 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Data evaluated after each epoch.
+    /// Data evaluated after each epoch: a [`TensorDataset`], or an `Arc` of any dataset, which is streamed.
     #[must_use]
-    pub const fn validation_data(mut self, data: &'a TensorDataset) -> Self {
-        self.validation_data = Some(data);
+    pub fn validation_data(mut self, data: impl Into<TrainingData<'a>>) -> Self {
+        self.validation_data = Some(data.into());
         self
     }
 
@@ -230,7 +230,8 @@ impl<'a> Fit<'a> {
                     "streamed data is not at hand to be split or weighed; use a TensorDataset";
                 return Err(Error::parameter(name, "given", detail));
             }
-            let validation = self.validation_data.map_or(Validation::None, Validation::Given);
+            let given = self.validation_data.clone();
+            let validation = given.map_or(Validation::None, Validation::Given);
             return Ok(Sides { train: None, validation });
         };
         let mut train = None;
@@ -239,12 +240,12 @@ impl<'a> Fit<'a> {
             train = Some(data.clone().weighted(weights)?);
         }
         let mut validation = Validation::None;
-        match (self.validation_data, self.validation_split) {
+        match (&self.validation_data, self.validation_split) {
             (Some(_), Some(_)) => {
                 let detail = "validation_data is given too; choose one of them";
                 return Err(Error::parameter("validation_split", "given", detail));
             }
-            (Some(data), None) => validation = Validation::Given(data),
+            (Some(data), None) => validation = Validation::Given(data.clone()),
             (None, Some(share)) => {
                 let n = data.len();
                 // As Keras: the training part is the floor.
@@ -301,16 +302,16 @@ pub(super) struct Sides<'a> {
 /// Validation data.
 pub(super) enum Validation<'a> {
     None,
-    Given(&'a TensorDataset),
+    Given(TrainingData<'a>),
     Own(TensorDataset),
 }
 
 impl Validation<'_> {
-    pub const fn data(&self) -> Option<&TensorDataset> {
+    pub fn data(&self) -> Option<TrainingData<'_>> {
         match self {
             Self::None => None,
-            Self::Given(data) => Some(data),
-            Self::Own(data) => Some(data),
+            Self::Given(data) => Some(data.clone()),
+            Self::Own(data) => Some(data.into()),
         }
     }
 }

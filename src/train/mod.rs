@@ -20,7 +20,7 @@ mod stops;
 mod trainer;
 mod weights;
 
-pub use crate::feed::TrainingData;
+pub use crate::feed::{PredictData, TrainingData};
 pub(crate) use crate::session::Scaling;
 pub use crate::session::{Call, Features, Kernel, Predictor, Profile};
 pub use crate::step::{

@@ -35,7 +35,7 @@ impl Trainer {
     /// a device failure.
     pub async fn train_on_batch_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
         self.refuse_in_fit("train_on_batch", "the loop trains the model already")?;
-        self.sweep_over("train_on_batch", data, data.len()).await
+        self.sweep_over("train_on_batch", &data.into(), data.len()).await
     }
 
     /// Loss and metrics of all samples of `data` as one batch, without training, as Keras' `test_on_batch`.
@@ -43,7 +43,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::evaluate_async`].
     pub async fn test_on_batch_async(&mut self, data: &TensorDataset) -> Result<Evaluation> {
-        self.sweep_over("test_on_batch", data, data.len()).await
+        self.sweep_over("test_on_batch", &data.into(), data.len()).await
     }
 
     /// The output of a model with one output for all samples as one batch, `[n, ...]`, as Keras' `predict_on_batch`.

@@ -2,18 +2,22 @@
 
 use super::trainer::Trainer;
 use crate::error::Result;
-use crate::session::{Features, check_one_output};
+use crate::feed::PredictData;
+use crate::session::check_one_output;
 use crate::tensor::Tensor;
 
 impl Trainer {
     /// The output of a model with one output for each sample: `[n, ...]`. Samples pass through the device in
-    /// batches.
+    /// batches; an `Arc` of any dataset is streamed.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) if the samples do not suit the model; [`Error::Parameter`](crate::Error::Parameter) for a model of several outputs;
-    /// [`Error::Data`](crate::Error::Data) for samples whose factor is not known, see [`Features`]; [`Error::Limit`](crate::Error::Limit) if the device has no
+    /// [`Error::Data`](crate::Error::Data) for samples whose factor is not known, see [`Features`](crate::train::Features); [`Error::Limit`](crate::Error::Limit) if the device has no
     /// room, with the largest batch that fits; [`Error::Gpu`](crate::Error::Gpu) for a device failure.
-    pub async fn predict_async<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
+    pub async fn predict_async<'a>(
+        &mut self,
+        samples: impl Into<PredictData<'a>>,
+    ) -> Result<Tensor> {
         check_one_output(self.core.outputs.len())?;
         Ok(self.predict_outputs_async(samples).await?.swap_remove(0))
     }
@@ -24,11 +28,11 @@ impl Trainer {
     /// As [`Trainer::predict_async`], without the second.
     pub async fn predict_outputs_async<'a>(
         &mut self,
-        samples: impl Into<Features<'a>>,
+        samples: impl Into<PredictData<'a>>,
     ) -> Result<Vec<Tensor>> {
         // Rounded up, so that few plans are compiled for any number of samples.
         let size = self.core.evaluation_batch();
-        self.core.predict_sized(samples.into(), size, usize::next_power_of_two).await
+        self.core.predict_data(samples.into(), size, usize::next_power_of_two).await
     }
 
     /// The blocking form of [`Trainer::predict_async`].
@@ -36,7 +40,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::predict_async`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn predict<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
+    pub fn predict<'a>(&mut self, samples: impl Into<PredictData<'a>>) -> Result<Tensor> {
         crate::gpu::block_on(self.predict_async(samples))
     }
 
@@ -45,7 +49,10 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::predict_outputs_async`].
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn predict_outputs<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Vec<Tensor>> {
+    pub fn predict_outputs<'a>(
+        &mut self,
+        samples: impl Into<PredictData<'a>>,
+    ) -> Result<Vec<Tensor>> {
         crate::gpu::block_on(self.predict_outputs_async(samples))
     }
 }

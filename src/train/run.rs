@@ -20,7 +20,9 @@ struct Run<'f, 'a> {
     fit: &'f mut Fit<'a>,
     under_way: UnderWay,
     info: FitInfo,
-    feed: Feed,
+    feed: Feed<'f>,
+    /// The samples of validation, if there are any.
+    validation: Option<(Feed<'f>, Sweep)>,
     state: FitState,
     requests: Requests,
     /// When the epoch began, or was taken up in its middle.
@@ -90,20 +92,23 @@ impl Trainer {
             window_batches: fit.window_batches,
             sweeps: if unwatched { fit.epochs } else { 1 },
         };
-        let sized = |core: &Compiled, size| core.training_sweep(&data, &Cut { size, ..cut });
+        let scale = core.scale_of(core.scaling.as_ref(), &data)?;
+        let sized =
+            |core: &Compiled, size| core.sweep_of("train", &data, scale, &Cut { size, ..cut });
         let sweep = sized(core, cut.size)?;
         let scaling = Scaling::of(&sweep.full);
         let validation = match split.validation.data() {
             Some(data) => {
-                core.check_data(data)?;
-                let scale = Scaling::for_dataset(Some(&scaling), data)?;
-                let size = core.evaluation_batch();
-                Some((data, scale, core.resident_sweep("validate", data, scale, size, None)?))
+                core.check_training(&data)?;
+                let scale = core.scale_of(Some(&scaling), &data)?;
+                let cut = Cut::whole(core.evaluation_batch());
+                let sweep = core.sweep_of("validate", &data, scale, &cut)?;
+                Some((data, scale, sweep))
             }
             None => None,
         };
         let validated = validation.as_ref().map(|(data, scale, _)| {
-            |core: &Compiled, size| core.resident_sweep("validate", data, *scale, size, None)
+            |core: &Compiled, size| core.sweep_of("validate", data, *scale, &Cut::whole(size))
         });
         self.check_callbacks(&fit, validation.is_some())?;
         let core = &mut self.core;
@@ -118,9 +123,10 @@ impl Trainer {
         core.trained = None;
         let feed = core.feed(&data, &sweep)?;
         core.trained = Some(sweep.clone());
-        if let Some((data, _, sweep)) = &validation {
-            core.make_resident(data, sweep)?;
-        }
+        let validation = match validation {
+            Some((data, _, sweep)) => Some((core.feed(&data, &sweep)?, sweep)),
+            None => None,
+        };
         let info = FitInfo {
             epochs: fit.epochs,
             steps: sweep.steps,
@@ -137,6 +143,7 @@ impl Trainer {
             under_way: UnderWay::default(),
             info,
             feed,
+            validation,
             state,
             requests: Requests::default(),
             epoch_began: Instant::now(),
@@ -147,8 +154,7 @@ impl Trainer {
         self.fit_state = None;
         self.core.scaling = Some(scaling);
         self.core.held = run.under_way.mark();
-        let validation = validation.as_ref().map(|(.., sweep)| sweep);
-        self.epochs_of(&mut run, &sweep, validation, began).await?;
+        self.epochs_of(&mut run, &sweep, began).await?;
         // Training that has ended may go on for more epochs if a checkpoint says so.
         self.fit_state = Some(FitState { stop: false, ..run.snapshot() });
         self.resume = false;
@@ -213,7 +219,6 @@ impl Trainer {
         &mut self,
         run: &mut Run<'_, '_>,
         sweep: &Sweep,
-        validation: Option<&Sweep>,
         began: Instant,
     ) -> Result<()> {
         run.requests
@@ -250,11 +255,12 @@ impl Trainer {
             let mut logs = numbers.evaluation(&self.core.outputs).logs("");
             let samples_per_second = numbers.samples as f64 / duration.as_secs_f64().max(1e-9);
             self.epochs += 1;
-            if let Some(sweep) = validation {
+            if run.validation.is_some() {
                 self.call(run, "on_test_begin", |c, control| c.on_test_begin(control))?;
-                logs.extend(
-                    self.core.run_whole(sweep).await?.evaluation(&self.core.outputs).logs("val_"),
-                );
+            }
+            if let Some((feed, sweep)) = &mut run.validation {
+                let numbers = self.core.run_fed(feed, sweep).await?;
+                logs.extend(numbers.evaluation(&self.core.outputs).logs("val_"));
                 self.call(run, "on_test_end", |c, control| c.on_test_end(control))?;
             }
             let mut report = Epoch { epoch, logs, duration, samples_per_second };

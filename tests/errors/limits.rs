@@ -50,9 +50,11 @@ fn data_over_the_limits_is_refused_before_it_is_uploaded() -> Result<()> {
     let small = DeviceCaps { max_binding_bytes: 4096, ..caps().clone() };
     let mut t = linear().compile(&support::device().with_caps(small), sgd())?;
     let data = classes(300, 4);
-    let result = t.fit(&data, Fit::new());
+    // Past the binding limit the samples go there in windows, unless one batch alone is past it.
+    t.fit(&data, Fit::new())?;
+    t.evaluate(&data)?;
+    let result = t.fit(&data, Fit::new().full_batch());
     refused!(result, Error::Limit { .. }, "gather", "binding `train/x`", "4800", "fewer samples");
-    refused!(t.evaluate(&data), Error::Limit { .. }, "gather", "4800", "4096");
 
     let small = DeviceCaps { max_buffer_bytes: 4096, ..caps().clone() };
     let mut t = linear().compile(&support::device().with_caps(small), sgd())?;

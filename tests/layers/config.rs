@@ -55,6 +55,7 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         one(Dropout::new(0.3).into(), &[3]),
         one(
             Embedding::new(9, 4)
+                .mask_zero(true)
                 .embeddings_initializer(Initializer::LecunNormal)
                 .embeddings_regularizer(l2)
                 .embeddings_constraint(Constraint::unit_norm())

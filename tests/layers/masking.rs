@@ -155,3 +155,32 @@ fn a_mask_of_another_length_is_refused() -> Result<()> {
     says(&error, &["layer `batch_normalization`", "before the last"]);
     Ok(())
 }
+
+#[test]
+fn the_last_step_has_no_mask() -> Result<()> {
+    let (x, _) = padded(0.0);
+    // As many units as steps: the shape of the mask would suit the output.
+    let rnn = |all: bool| SimpleRnn::new(4).return_sequences(all);
+    for all in [false, true] {
+        let model = Sequential::new([4, 2]).add(Masking::new(0.0)).add(rnn(all)).build()?;
+        let weights = [numbers(&[2, 4], 2), numbers(&[4, 4], 3), numbers(&[4], 4)];
+        let (_, mask) = masked(&model, &[&x], &weights)?;
+        assert_eq!(mask.is_some(), all);
+    }
+    Ok(())
+}
+
+#[test]
+fn embeddings_mask_the_id_zero() -> Result<()> {
+    let ids = Tensor::u32([2, 2, 2], [0, 1, 2, 0, 3, 3, 0, 0])?;
+    let table = numbers(&[4, 3], 2);
+    for mask_zero in [true, false] {
+        let layer = Embedding::new(4, 3).mask_zero(mask_zero);
+        let model = Sequential::new([2, 2]).add(layer).build()?;
+        let (y, mask) = masked(&model, &[&ids], &[table.clone()])?;
+        assert_eq!(y[..3], table.as_f32()?[..3]);
+        let want = [0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0];
+        assert_eq!(mask.map(|m| m.as_f32().unwrap().to_vec()), mask_zero.then(|| want.to_vec()));
+    }
+    Ok(())
+}

@@ -67,8 +67,8 @@ fn outputs_that_do_not_suit() {
     assert!(echo(4096, SPARSE, &[Metric::f1(ClassAverage::Macro)], 1).is_ok());
     let sequence = Sequential::new([5, 3]).add(Dense::new(3));
     let settings = Compile::new(Sgd::default(), CATEGORICAL).metrics([Metric::f1(None)]);
-    let error = sequence.compile(device(), settings).expect_err("a sample has one class");
-    says(&error, &["f1_score", "[5, 3]", "one class axis"]);
+    // A position has one class.
+    assert!(sequence.compile(device(), settings).is_ok());
 }
 
 #[test]

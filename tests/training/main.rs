@@ -11,6 +11,7 @@ mod models;
 mod on_batch;
 mod options;
 mod outputs;
+mod positions;
 mod predictor;
 mod profile;
 #[path = "../reference/mod.rs"]

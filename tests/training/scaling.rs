@@ -108,7 +108,7 @@ fn samples_that_say_nothing_of_their_scale_are_refused() -> Result<()> {
     // Bytes after floats that were taken as they are.
     let mut t = trained(&with_targets(floats(9)));
     says(&t.predict(&bytes(2)).unwrap_err(), &["trained on f32 times 1", "these are u8"]);
-    let validated = quiet().validation_data(Box::leak(Box::new(with_targets(bytes(2)))));
+    let validated = quiet().validation_data(&*Box::leak(Box::new(with_targets(bytes(2)))));
     says(&t.fit(&with_targets(floats(2)), validated).unwrap_err(), &["these are u8"]);
     t.predict(&floats(2))?;
     // Bytes that were taken as they are: floats are, too.

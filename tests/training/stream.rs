@@ -4,6 +4,7 @@ use super::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wgrad::data::FnDataset;
+use wgrad::layers::{Model, input_named};
 use wgrad::{Error, Result};
 
 fn trainer() -> Trainer {
@@ -68,10 +69,6 @@ fn made(n: usize, read: &Arc<AtomicUsize>, bad: u32) -> Result<Arc<dyn Dataset>>
 #[test]
 fn what_a_stream_cannot_carry_is_refused() -> Result<()> {
     let data = points(20, 6, 3);
-    let weighted = data.clone().weighted(Tensor::f32([20], vec![5.0; 20])?)?;
-    let error = trainer().fit(Arc::new(weighted), quiet().batch_size(5)).unwrap_err().to_string();
-    assert!(error.contains("weights") && error.contains("TensorDataset"), "{error}");
-
     let y = Tensor::f32([20, 1], vec![7.0; 20])?;
     let wrong = TensorDataset::new(data.x().clone(), y)?;
     let model = small(6, 1);
@@ -132,5 +129,148 @@ fn streams_cannot_be_split_or_weighed() -> Result<()> {
         matches!(error, Error::Shape { .. }) && error.to_string().contains("[1, 7]"),
         "{error}"
     );
+    Ok(())
+}
+
+/// Ids `[n, 4]` and points `[n, 3]`, a label per position and a quantity, all weighed: a weight per position and one per
+/// sample.
+fn mixed(n: usize) -> Result<TensorDataset> {
+    let ids: Vec<u32> = (0..n * 4).map(|i| (i * i % 11 % 6) as u32).collect();
+    let labels: Vec<u32> = ids.iter().map(|id| (id * 7 + 1) % 3).collect();
+    let points = random::uniform(4, n * 3, -1.0, 1.0);
+    let sums: Vec<f32> = points.chunks(3).map(|p| p.iter().sum()).collect();
+    let x = [Tensor::u32([n, 4], ids)?, Tensor::f32([n, 3], points)?];
+    let y = [Tensor::u32([n, 4], labels)?, Tensor::f32([n, 1], sums)?];
+    TensorDataset::multi(x, y)?.weighted_outputs([
+        Some(Tensor::f32([n, 4], random::uniform(5, n * 4, 0.1, 2.0))?),
+        Some(Tensor::f32([n], random::uniform(6, n, 0.1, 2.0))?),
+    ])
+}
+
+/// A trainer for [`mixed`] samples.
+fn two_ends(device: &Device) -> Result<Trainer> {
+    let (ids, points) = (input_named("ids", [4]), input_named("points", [3]));
+    let tags = ids.then(Embedding::new(6, 3).mask_zero(true)).then(Dense::new(3).named("tags"));
+    let sum = points.then(Dense::new(1).named("sum"));
+    let options = Compile::new(Adam::new(0.01), Loss::MeanSquaredError)
+        .output_loss("tags", SPARSE, 1.0)
+        .metrics([])
+        .output_metrics("tags", [Metric::Accuracy, Metric::f1(ClassAverage::Macro)])
+        .evaluation_batch_size(16);
+    Model::new([&ids, &points], [&tags, &sum])?.compile(device, options)
+}
+
+#[test]
+fn streams_carry_ids_several_ends_and_weights() -> Result<()> {
+    let data = mixed(60)?;
+    let fit = || quiet().epochs(2).batch_size(8);
+    let mut resident = two_ends(device())?;
+    let want = resident.fit(&data, fit().validation_data(&data))?;
+    let made = data.clone();
+    let closure = FnDataset::new(60, move |rows: &[u32]| made.select(rows))?;
+    let streams: [Arc<dyn wgrad::data::Dataset>; 2] = [Arc::new(data.clone()), Arc::new(closure)];
+    for stream in streams {
+        let mut streamed = two_ends(device())?;
+        let got = streamed
+            .fit(stream.clone(), fit().window_batches(3).validation_data(stream.clone()))?;
+        assert_eq!(bits(&streamed), bits(&resident));
+        for name in [
+            "loss",
+            "tags_loss",
+            "sum_loss",
+            "tags_accuracy",
+            "val_loss",
+            "val_tags_f1_score_macro",
+        ] {
+            assert!(!want.get(name).is_empty(), "{name}");
+            assert_eq!(got.get(name), want.get(name), "{name}");
+        }
+        assert_eq!(streamed.evaluate(stream.clone())?, resident.evaluate(&data)?);
+        let own = streamed.predict_outputs(stream.clone())?;
+        assert_eq!(own, resident.predict_outputs(&data)?);
+    }
+    // The weights are heeded: others train to other weights.
+    let mut other = two_ends(device())?;
+    let plain = TensorDataset::multi(data.features(), data.targets())?;
+    other.fit(Arc::new(plain), fit())?;
+    assert_ne!(bits(&other), bits(&resident));
+    Ok(())
+}
+
+#[test]
+fn what_streams_carry_is_checked() -> Result<()> {
+    let data = mixed(60)?;
+    let refused = |change: fn(&TensorDataset) -> Result<TensorDataset>, words: &[&str]| {
+        let made = data.clone();
+        // Row 41 alone is not what it should be.
+        let stream = FnDataset::new(60, move |rows: &[u32]| {
+            let part = made.select(rows)?;
+            if rows.contains(&41) { change(&part) } else { Ok(part) }
+        })
+        .unwrap();
+        let fit = quiet().batch_size(1).window_batches(1);
+        let error = two_ends(device()).unwrap().fit(Arc::new(stream), fit).unwrap_err();
+        support::says(&error, words);
+    };
+    let ids = |d: &TensorDataset| {
+        let x = [Tensor::u32([1, 4], [0, 9, 0, 0])?, d.features()[1].clone()];
+        TensorDataset::multi(x, d.targets())?
+            .weighted_outputs([d.weights_of(0).cloned(), d.weights_of(1).cloned()])
+    };
+    refused(ids, &["row 41 at position 1 is 9", "ids"]);
+    let labels = |d: &TensorDataset| {
+        let y = [Tensor::u32([1, 4], [0, 0, 3, 0])?, d.targets()[1].clone()];
+        TensorDataset::multi(d.features(), y)?
+            .weighted_outputs([d.weights_of(0).cloned(), d.weights_of(1).cloned()])
+    };
+    refused(labels, &["row 41 at position 2 has label 3"]);
+    refused(|d| TensorDataset::multi(d.features(), d.targets()), &["row 0"]);
+    Ok(())
+}
+
+/// The device, able to bind 1024 bytes in a table of samples at most, but not less than the model needs.
+fn narrow() -> Device {
+    let caps = device().caps().clone();
+    device().with_caps(wgrad::kernels::DeviceCaps { max_binding_bytes: 1024, ..caps })
+}
+
+#[test]
+fn data_past_the_binding_limit_streams_by_itself_to_the_same_bits() -> Result<()> {
+    let data = points(123, 6, 3);
+    assert!(data.x().data().bytes().len() > 1024 * 2);
+    let options = || {
+        Compile::new(Adam::new(0.01), SPARSE).metrics([Metric::Accuracy]).evaluation_batch_size(16)
+    };
+    for shuffle in [true, false] {
+        let fit = || quiet().epochs(3).batch_size(10).shuffle(shuffle);
+        let (mut wide, mut slim) =
+            (small(6, 3).compile(device(), options())?, small(6, 3).compile(&narrow(), options())?);
+        let want = wide.fit(&data, fit().validation_data(&data))?;
+        let got = slim.fit(&data, fit().validation_data(&data))?;
+        assert_eq!(bits(&slim), bits(&wide), "shuffle {shuffle}");
+        for name in ["loss", "accuracy", "val_loss", "val_accuracy"] {
+            assert_eq!(got.get(name), want.get(name), "{name}");
+        }
+        // No epoch is watched: the device goes through several at once if it can.
+        let want = wide.fit(&data, fit())?;
+        let got = slim.fit(&data, fit())?;
+        assert_eq!((bits(&slim), got.get("loss")), (bits(&wide), want.get("loss")));
+        assert_eq!(slim.evaluate(&data)?, wide.evaluate(&data)?);
+        let part = fit().steps_per_epoch(5).class_weight([(1, 2.0)]).validation_split(0.2);
+        slim.fit(&data, part)?;
+        wide.fit(&data, fit().steps_per_epoch(5).class_weight([(1, 2.0)]).validation_split(0.2))?;
+        assert_eq!(bits(&slim), bits(&wide));
+    }
+    // Ids, several ends and weights too.
+    let (mut wide, mut slim) = (two_ends(device())?, two_ends(&narrow())?);
+    let long = mixed(300)?;
+    for t in [&mut wide, &mut slim] {
+        t.fit(&long, quiet().epochs(2).batch_size(7))?;
+    }
+    assert_eq!(bits(&slim), bits(&wide));
+    // One batch that the device cannot bind is still refused.
+    let error =
+        small(6, 3).compile(&narrow(), options())?.fit(&data, quiet().full_batch()).unwrap_err();
+    assert!(matches!(error, Error::Limit { .. }), "{error}");
     Ok(())
 }
