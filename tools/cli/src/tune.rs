@@ -24,6 +24,9 @@ pub struct Args {
     /// Rounds over all kernels of a shape; the least time of each counts
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Leave out products with a side above this: a quick look, whose table says nothing of them
+    #[arg(long)]
+    largest: Option<usize>,
 }
 
 /// m, n, k, largest first: a row of the table holds for products of at least its shape.
@@ -63,7 +66,9 @@ pub fn run(args: &Args) -> Result<()> {
         .collect();
     let mut rows = Vec::new();
     let large = if caps.cpu { &[][..] } else { &LARGE };
-    for &[m, n, k] in large.iter().chain(&SHAPES) {
+    let within =
+        |shape: &&[usize; 3]| shape.iter().all(|side| args.largest.is_none_or(|l| *side <= l));
+    for &[m, n, k] in large.iter().chain(&SHAPES).filter(within) {
         let built_in = MatmulRule { m, n, work: m * n * k, ..matmul_rule(&caps, [m, n, k]) };
         // The built-in choice first; another fill is another kernel only if it divides the sums differently.
         let mut rules = vec![built_in];
