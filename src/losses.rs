@@ -1,9 +1,18 @@
 //! Losses. Each is the mean over the batch of a per-sample loss, as in Keras.
 
+mod rows;
+mod weighing;
+
+pub(crate) use rows::sum_samples;
+pub use weighing::Weighing;
+pub(crate) use weighing::{aligned, position_shape};
+
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::ops::{CrossEntropyKind, ReduceKind};
+use crate::ops::CrossEntropyKind;
 use crate::tensor::{DType, Shape};
+use rows::custom_rows;
+use weighing::over_positions;
 
 /// Distance that Keras keeps between probabilities and 0 or 1.
 const EPSILON: f32 = 1e-7;
@@ -133,15 +142,6 @@ pub struct LossValues {
     /// 1 for each row of predictions whose class is the target's, if the loss kernel yields it.
     pub hits: Option<Value>,
     /// The mask of positions that the loss heeded, over leading axes of the predictions. Metrics heed it too.
-    pub mask: Option<Value>,
-}
-
-/// What multiplies the losses of positions. Both are over leading axes of the predictions: `[batch]`, `[batch, time]`.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Weighing {
-    /// A factor for each sample or position, f32.
-    pub weights: Option<Value>,
-    /// 1 for each position that counts and 0 for the others, f32.
     pub mask: Option<Value>,
 }
 
@@ -494,90 +494,5 @@ impl Loss {
             return graph.reshape(ones, wanted);
         }
         if t.shape == wanted { Ok(targets) } else { graph.reshape(targets, wanted) }
-    }
-}
-
-/// A mask or weights as a tensor over leading axes of predictions of this shape, at most `axes` of them. Trailing axes of
-/// extent 1 are dropped, so that `[n, t, 1]` is `[n, t]`.
-fn over_positions(
-    graph: &mut Graph,
-    what: &str,
-    value: Value,
-    predictions: &Shape,
-    axes: usize,
-) -> Result<Value> {
-    let ty = graph.ty(value).clone();
-    if ty.dtype != DType::F32 {
-        return Err(Error::dtype(what, &[ty.dtype], "it is f32"));
-    }
-    let fitted = position_shape(&ty.shape, predictions, axes).ok_or_else(|| {
-        let wanted = Shape::from(&predictions.dims()[..axes.max(1)]);
-        let detail = format!(
-            "the {what} of predictions (the second shape) is over their leading axes: {wanted} for a number per \
-             position, [{}] for one per sample",
-            wanted.dims()[0]
-        );
-        Error::shape(what, &[&ty.shape, predictions], detail)
-    })?;
-    if fitted == ty.shape { Ok(value) } else { graph.reshape(value, fitted) }
-}
-
-/// The leading axes of `predictions` that numbers of this shape are over, at most `axes`; `None` if they are over others.
-pub(crate) fn position_shape(shape: &Shape, predictions: &Shape, axes: usize) -> Option<Shape> {
-    let mut dims = shape.dims();
-    loop {
-        let fits = (1..=axes.max(1)).contains(&dims.len());
-        if fits && predictions.dims().starts_with(dims) {
-            return Some(dims.into());
-        }
-        dims = match dims {
-            [rest @ .., 1] => rest,
-            _ => return None,
-        };
-    }
-}
-
-/// Numbers over leading axes of `x`, with axes of 1 for the others.
-pub(crate) fn aligned(graph: &mut Graph, numbers: Value, x: Value) -> Result<Value> {
-    let rank = graph.shape(x).rank();
-    let mut dims = graph.shape(numbers).dims().to_vec();
-    if dims.len() == rank {
-        return Ok(numbers);
-    }
-    dims.resize(rank, 1);
-    graph.reshape(numbers, dims)
-}
-
-/// The rows of a loss from outside, checked, divided by the batch.
-fn custom_rows(
-    loss: &dyn CustomLoss,
-    graph: &mut Graph,
-    targets: Value,
-    predictions: Value,
-    batch: usize,
-) -> Result<Value> {
-    let rows = loss.rows(graph, targets, predictions).map_err(|e| e.in_layer(loss.name()))?;
-    graph.check(loss.name(), &[rows])?;
-    let ty = graph.ty(rows);
-    if ty.dtype != DType::F32 {
-        let detail = "CustomLoss::rows gives the loss of each sample as f32";
-        return Err(Error::dtype(loss.name(), &[ty.dtype], detail));
-    }
-    if ty.shape.dims() != [batch] {
-        let detail = format!("CustomLoss::rows gives a number for each sample, [{batch}]");
-        return Err(Error::shape(loss.name(), &[&ty.shape], detail));
-    }
-    graph.scale(rows, 1.0 / batch as f32)
-}
-
-/// The sum over each sample, divided by `of`: `[batch, ...]` to `[batch]`. The division comes last: whole numbers stay
-/// whole, and equal ones are not rounded one by one.
-pub(crate) fn sum_samples(graph: &mut Graph, x: Value, of: usize) -> Result<Value> {
-    let axes: Vec<usize> = (1..graph.shape(x).rank()).collect();
-    match (axes.is_empty(), of) {
-        (true, 1) => Ok(x),
-        (true, _) => graph.scale(x, 1.0 / of as f32),
-        (false, 1) => graph.sum(x, &axes, false),
-        (false, _) => graph.reduce(ReduceKind::PartOfMean(of), x, &axes, false),
     }
 }
