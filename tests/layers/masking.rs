@@ -177,7 +177,7 @@ fn embeddings_mask_the_id_zero() -> Result<()> {
     for mask_zero in [true, false] {
         let layer = Embedding::new(4, 3).mask_zero(mask_zero);
         let model = Sequential::new([2, 2]).add(layer).build()?;
-        let (y, mask) = masked(&model, &[&ids], &[table.clone()])?;
+        let (y, mask) = masked(&model, &[&ids], std::slice::from_ref(&table))?;
         assert_eq!(y[..3], table.as_f32()?[..3]);
         let want = [0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0];
         assert_eq!(mask.map(|m| m.as_f32().unwrap().to_vec()), mask_zero.then(|| want.to_vec()));

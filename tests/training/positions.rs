@@ -3,6 +3,9 @@
 use super::*;
 use wgrad::Result;
 
+/// The loss of a position's row and its gradient by the row.
+type LossOf<'a> = dyn Fn(usize, &[f64]) -> (f64, Vec<f64>) + 'a;
+
 const N: usize = 7;
 const T: usize = 5;
 const D: usize = 3;
@@ -45,7 +48,7 @@ fn weighed(
     units: usize,
     mask: &[f64],
     weights: &[f64],
-    of: &dyn Fn(usize, &[f64]) -> (f64, Vec<f64>),
+    of: &LossOf<'_>,
 ) -> (f64, Vec<f64>) {
     let counted = mask.iter().sum::<f64>().max(1.0);
     let (mut loss, mut gradient) = (0.0, Vec::new());
@@ -95,7 +98,7 @@ fn checked(
     (activation, loss): (Activation, Loss),
     metrics: &[Metric],
     y: Tensor,
-    of: &dyn Fn(usize, &[f64]) -> (f64, Vec<f64>),
+    of: &LossOf<'_>,
 ) -> Result<(Vec<f64>, Vec<f64>, wgrad::train::Evaluation)> {
     let (x, mask) = sequences(masked);
     let (given, each) = weights(kind);
