@@ -32,7 +32,7 @@ impl CustomLoss for LogCosh {
     }
 }
 
-/// Σ max(0, margin - p[label] + p[other])² over the other classes, of logits and labels.
+/// `Σ max(0, margin - p[label] + p[other])²` over the other classes, of logits and labels.
 #[derive(Debug)]
 pub struct Margin {
     /// How far the right class should be ahead.
