@@ -181,7 +181,8 @@ fn nothing_but_tables_grows_with_time() -> Result<()> {
         let (few, many) = (sizes(5)?, sizes(200)?);
         assert_eq!(few.0, many.0, "{}", scene.name);
         assert!(many.1 <= few.1 + 2, "{}: {} and {}", scene.name, few.1, many.1);
-        assert_eq!(sizes(300)?.1, sizes(900)?.1, "{}", scene.name);
+        // A GPU divides sums from 1024 terms on: both have more.
+        assert_eq!(sizes(1200)?.1, sizes(3600)?.1, "{}", scene.name);
         assert!(many.3 <= few.3 * 45, "{}: {} and {} bytes", scene.name, few.3, many.3);
     }
     Ok(())
