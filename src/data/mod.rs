@@ -76,5 +76,6 @@ pub use npy::{Npz, parse_npy};
 pub use npy::{read_npy, write_npy, write_npz};
 pub use scale::{MinMaxScaler, StandardScaler};
 pub use shuffle::permutation;
+pub(crate) use source::append_rows;
 pub use source::{Dataset, FnDataset, FurtherSpec, IntoSamples, SampleSpec};
 pub use split::{Split, train_test_split};

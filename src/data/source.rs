@@ -208,8 +208,8 @@ impl Dataset for TensorDataset {
 
     fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> Result<()> {
         check_rows(rows, self.len())?;
-        append(self.x(), rows, x);
-        append(self.y(), rows, y);
+        append_rows(self.x(), rows, x);
+        append_rows(self.y(), rows, y);
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Dataset for TensorDataset {
         further: &mut [Vec<u8>],
     ) -> Result<()> {
         self.read(rows, x, y)?;
-        further_of(self).zip(further).for_each(|(tensor, out)| append(tensor, rows, out));
+        further_of(self).zip(further).for_each(|(tensor, out)| append_rows(tensor, rows, out));
         Ok(())
     }
 }
@@ -233,7 +233,7 @@ fn further_of(data: &TensorDataset) -> impl Iterator<Item = &Tensor> {
 }
 
 /// Appends rows of a tensor.
-fn append(tensor: &Tensor, rows: &[u32], out: &mut Vec<u8>) {
+pub(crate) fn append_rows(tensor: &Tensor, rows: &[u32], out: &mut Vec<u8>) {
     let bytes = tensor.data().bytes();
     let width = bytes.len() / tensor.shape().dims()[0];
     for &row in rows {

@@ -1,10 +1,10 @@
 //! Data in host memory that the device cannot bind as a whole: windows of it, in the order of the epoch.
 
-use crate::data::TensorDataset;
+use crate::data::{TensorDataset, append_rows};
 use crate::error::{Error, Result};
 use crate::session::{Compiled, STEPS_AT_ONCE, Sweep};
 use crate::step::Batch;
-use crate::tensor::{DType, Data};
+use crate::tensor::DType;
 use std::borrow::Cow;
 
 /// Bytes of samples that are on the device at once, if the user sets no window.
@@ -41,13 +41,6 @@ pub(crate) fn on_device(bytes: Cow<'_, [u8]>, from: DType, to: DType) -> Cow<'_,
             .into(),
         _ => bytes,
     }
-}
-
-/// The rows of a tensor of `n` rows.
-fn rows_of(data: &Data, n: usize, rows: &[u32]) -> Vec<u8> {
-    let bytes = data.bytes();
-    let width = bytes.len() / n;
-    rows.iter().flat_map(|&row| &bytes[row as usize * width..][..width]).copied().collect()
 }
 
 impl Compiled {
@@ -117,7 +110,8 @@ impl Compiled {
         let weights = data.weight_tables().iter().map(Option::as_ref);
         let tensors = features.chain(targets).chain(weights).flatten();
         for (tensor, (name, ty)) in tensors.zip(sweep.full.tables()) {
-            let own = rows_of(tensor.data(), data.len(), rows);
+            let mut own = Vec::new();
+            append_rows(tensor, rows, &mut own);
             self.store.write(&name, &on_device(own.into(), tensor.dtype(), ty.dtype))?;
         }
         windows.present = Some(window);

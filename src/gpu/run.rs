@@ -3,7 +3,7 @@
 use super::executor::{Executor, StepBlock};
 use crate::error::Result;
 use crate::kernels::STEPS_PER_SUBMIT;
-use std::ops::Range;
+use crate::plan::{Launch, Launches};
 
 /// Submits that may be under way before the host waits.
 const IN_FLIGHT: usize = 2;
@@ -45,9 +45,11 @@ impl Executor {
     /// # Errors
     /// [`Error::Gpu`](crate::Error::Gpu) for any failure reported by now.
     pub async fn run_async(&mut self, blocks: &[StepBlock]) -> Result<()> {
+        let plan = self.plan.clone();
         if !self.submit_ends.is_empty() {
             for block in blocks {
-                Divided { executor: self, block: *block, part: 0 }.run().await?;
+                let order = plan.order();
+                Divided { executor: self, order, block: *block, part: 0 }.run().await?;
             }
             return Ok(());
         }
@@ -55,7 +57,8 @@ impl Executor {
             self.make_room().await?;
             let scopes = self.device.begin();
             self.upload(chunk);
-            self.submit(0..usize::MAX, chunk);
+            let steps = chunk.iter().enumerate();
+            self.submit(steps.flat_map(|step| plan.order().map(move |launch| (step, launch))));
             self.runs += chunk.len() as u64;
             self.device.end(scopes, RUNNING)?;
         }
@@ -94,15 +97,13 @@ impl Executor {
         self.device.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(blocks));
     }
 
-    /// Submits a part of the plan's order, once for each block, in one compute pass.
-    fn submit(&mut self, launches: Range<usize>, blocks: &[StepBlock]) {
+    /// Submits launches in one compute pass, each with the place and the words of its step.
+    fn submit<'b>(&mut self, launches: impl Iterator<Item = ((usize, &'b StepBlock), Launch)>) {
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for step in blocks.iter().enumerate() {
-            for launch in self.plan.order().take(launches.end).skip(launches.start) {
-                let (iterations, offsets) = (&launch.iterations, &mut self.offsets);
-                self.launches[launch.dispatch].encode(&mut pass, step, iterations, offsets);
-            }
+        for (step, launch) in launches {
+            let (iterations, offsets) = (&launch.iterations, &mut self.offsets);
+            self.launches[launch.dispatch].encode(&mut pass, step, iterations, offsets);
         }
         drop(pass);
         self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
@@ -111,14 +112,16 @@ impl Executor {
 
 /// A step that is divided over several submits. If it is dropped in its middle, the rest is submitted without a wait:
 /// half a step would leave some weights old and some new.
-struct Divided<'e> {
+struct Divided<'e, 'p> {
     executor: &'e mut Executor,
+    /// The launches that are left.
+    order: Launches<'p>,
     block: StepBlock,
     /// Submits made.
     part: usize,
 }
 
-impl Divided<'_> {
+impl Divided<'_, '_> {
     async fn run(mut self) -> Result<()> {
         while self.part < self.executor.submit_ends.len() {
             self.executor.make_room().await?;
@@ -129,22 +132,21 @@ impl Divided<'_> {
 
     /// Submits the next part.
     fn submit(&mut self) -> Result<()> {
-        let Self { executor, block, part } = self;
-        let block = std::slice::from_ref(block);
+        let Self { executor, order, block, part } = self;
         let start = part.checked_sub(1).map_or(0, |before| executor.submit_ends[before]);
         let end = executor.submit_ends[*part];
         let scopes = executor.device.begin();
         if *part == 0 {
-            executor.upload(block);
+            executor.upload(std::slice::from_ref(block));
         }
-        executor.submit(start..end, block);
+        executor.submit(order.take(end - start).map(|launch| ((0, &*block), launch)));
         *part += 1;
         executor.runs += u64::from(*part == executor.submit_ends.len());
         executor.device.end(scopes, RUNNING)
     }
 }
 
-impl Drop for Divided<'_> {
+impl Drop for Divided<'_, '_> {
     fn drop(&mut self) {
         while self.part > 0 && self.part < self.executor.submit_ends.len() {
             // Nobody is there to hear of a failure. A lost device tells the next call.

@@ -79,13 +79,7 @@ impl<'a> Class<'a> {
     pub const fn map(&self) -> Option<&'a Map> {
         match self {
             Self::Elementwise(map) => Some(map),
-            Self::Leaf(_)
-            | Self::Reduction(_)
-            | Self::Contraction(_)
-            | Self::Rows(_)
-            | Self::Movement(_)
-            | Self::Scan(_)
-            | Self::Opaque => None,
+            _ => None,
         }
     }
 
@@ -94,13 +88,7 @@ impl<'a> Class<'a> {
     pub const fn contraction(&self) -> Option<&'a Contraction> {
         match self {
             Self::Contraction(contraction) => Some(contraction),
-            Self::Leaf(_)
-            | Self::Elementwise(_)
-            | Self::Reduction(_)
-            | Self::Rows(_)
-            | Self::Movement(_)
-            | Self::Scan(_)
-            | Self::Opaque => None,
+            _ => None,
         }
     }
 
@@ -109,13 +97,7 @@ impl<'a> Class<'a> {
     pub const fn reduction(&self) -> Option<&'a Reduce> {
         match self {
             Self::Reduction(reduce) => Some(reduce),
-            Self::Leaf(_)
-            | Self::Elementwise(_)
-            | Self::Contraction(_)
-            | Self::Rows(_)
-            | Self::Movement(_)
-            | Self::Scan(_)
-            | Self::Opaque => None,
+            _ => None,
         }
     }
 
@@ -124,13 +106,7 @@ impl<'a> Class<'a> {
     pub const fn row_kernel(&self) -> Option<&'a RowKernel> {
         match self {
             Self::Rows(kernel) => Some(kernel),
-            Self::Leaf(_)
-            | Self::Elementwise(_)
-            | Self::Reduction(_)
-            | Self::Contraction(_)
-            | Self::Movement(_)
-            | Self::Scan(_)
-            | Self::Opaque => None,
+            _ => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::compiled::Compiled;
 use super::sweep::{ROLES, Sweep};
 use crate::error::{Error, Result};
+use crate::gpu::Device;
 use crate::plan::{BufferClass, BufferDecl, Plan};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +17,19 @@ pub(crate) struct Wanted<'a> {
     pub sweep: &'a Sweep,
     /// The same sweep with batches of another size.
     pub resized: &'a dyn Fn(&Compiled, usize) -> Result<Sweep>,
+}
+
+/// Refuses bytes that the device's memory does not hold.
+pub(super) fn within(device: &Device, what: &str, needed: u64, detail: &str) -> Result<()> {
+    match device.caps().memory_bytes {
+        Some(allowed) if needed > allowed => Err(Error::Limit {
+            what: format!("{what}: bytes of device memory"),
+            needed,
+            allowed,
+            detail: detail.into(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The buffers of plans that the store holds.
@@ -81,7 +95,12 @@ impl Compiled {
     /// Refuses a model that does not fit with a single sample.
     pub(crate) fn admit_model(&self, plan: &Arc<Plan>) -> Result<()> {
         let detail = "use a smaller model, or another adapter; no batch fits";
-        self.within("model and optimizer", self.bytes_with(std::slice::from_ref(plan)), detail)
+        within(
+            &self.device,
+            "model and optimizer",
+            self.bytes_with(std::slice::from_ref(plan)),
+            detail,
+        )
     }
 
     /// Refuses `bytes` in addition to what is allocated with executors of `plans`. What is allocated stays.
@@ -90,19 +109,7 @@ impl Compiled {
     /// [`Error::Limit`], which says that `what` takes the bytes.
     pub(crate) fn admit_extra(&self, what: &str, bytes: u64, plans: &[Arc<Plan>]) -> Result<()> {
         let detail = "it comes on top of model, optimizer and batches; use smaller batches";
-        self.within(what, self.bytes_with(plans).saturating_add(bytes), detail)
-    }
-
-    fn within(&self, what: &str, needed: u64, detail: &str) -> Result<()> {
-        match self.device.caps().memory_bytes {
-            Some(allowed) if needed > allowed => Err(Error::Limit {
-                what: format!("{what}: bytes of device memory"),
-                needed,
-                allowed,
-                detail: detail.into(),
-            }),
-            _ => Ok(()),
-        }
+        within(&self.device, what, self.bytes_with(plans).saturating_add(bytes), detail)
     }
 
     /// The plans of a sweep. Those not compiled yet are compiled.

@@ -1,5 +1,6 @@
 //! A model that only predicts.
 
+use super::memory::within;
 use super::predict::{batch_of, check_one_output, make_room, outputs};
 use super::samples::{self, Features};
 use super::scaling::Scaling;
@@ -303,18 +304,5 @@ impl Predictor {
         make_room(&mut store, batch)?;
         let executor = Executor::new(&self.device, plan, &store)?;
         Ok(Lane { batch: batch.clone(), store, executor, bytes })
-    }
-}
-
-/// Refuses what the device's memory does not hold.
-fn within(device: &Device, what: &str, needed: u64, detail: &str) -> Result<()> {
-    match device.caps().memory_bytes {
-        Some(allowed) if needed > allowed => Err(Error::Limit {
-            what: format!("{what}: bytes of device memory"),
-            needed,
-            allowed,
-            detail: detail.into(),
-        }),
-        _ => Ok(()),
     }
 }

@@ -1,11 +1,14 @@
 //! Readers of checkpoints and weights. Training continues with what is accepted, since a number may do its harm later.
 
+use super::entry::{entry, sealed, with_entry};
 use super::mutate::{Random, mutated, renumbered};
 use super::support::{device, says};
 use super::{Folder, Verdict, fuzz, inputs};
-use safetensors::SafeTensors;
 use std::path::Path;
 use wgrad::prelude::*;
+
+/// The entry of the metadata that makes a file a checkpoint.
+const KEY: &str = "wgrad";
 
 fn points() -> TensorDataset {
     let x: Vec<f32> = (0..24_u8).map(f32::from).collect();
@@ -52,30 +55,6 @@ fn checkpoint(folder: &Path) -> Vec<u8> {
     std::fs::read(&path).unwrap()
 }
 
-/// The same tensors with other metadata, and a right checksum.
-fn with_metadata(file: &[u8], text: String) -> Vec<u8> {
-    let tensors = SafeTensors::deserialize(file).unwrap();
-    let metadata = [("wgrad".to_owned(), text)].into_iter().collect();
-    sealed(safetensors::serialize(tensors.iter(), Some(metadata)).unwrap())
-}
-
-/// The same bytes with a right checksum, if there is a place for one.
-fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let mark = br#""wgrad":"{\"crc32\":\""#;
-    let place = bytes.windows(mark.len()).position(|w| w == mark).map(|at| at + mark.len());
-    if let Some(place) = place.filter(|place| place + 8 <= bytes.len()) {
-        bytes[place..place + 8].copy_from_slice(b"00000000");
-        let digits = format!("{:08x}", crc32fast::hash(&bytes));
-        bytes[place..place + 8].copy_from_slice(digits.as_bytes());
-    }
-    bytes
-}
-
-fn metadata(file: &[u8]) -> String {
-    let (_, header) = SafeTensors::read_metadata(file).unwrap();
-    header.metadata().as_ref().unwrap()["wgrad"].clone()
-}
-
 /// Trains on after a checkpoint was loaded, and saves.
 fn goes_on(trainer: &mut Trainer, folder: &Path, file: &[u8]) -> Verdict {
     let path = folder.join("fuzzed");
@@ -94,17 +73,17 @@ fn goes_on(trainer: &mut Trainer, folder: &Path, file: &[u8]) -> Verdict {
 fn checkpoints_are_taken_or_refused() {
     let folder = Folder::new("checkpoint");
     let file = checkpoint(folder.path());
-    let text = metadata(&file);
+    let text = entry(&file, KEY);
     let (files, texts) = ([file.clone()], [text.clone().into_bytes()]);
     // What comes before must agree with the model to the letter.
     let (config, counts) = text.split_at(text.find("\"steps\":").unwrap());
     let make = |random: &mut Random| match random.below(8) {
         0 => mutated(random, &files),
-        1 => sealed(mutated(random, &files)),
-        2..6 => with_metadata(&file, format!("{config}{}", renumbered(random, counts))),
+        1 => sealed(mutated(random, &files), KEY),
+        2..6 => with_entry(&file, KEY, format!("{config}{}", renumbered(random, counts))),
         _ => {
             let text = mutated(random, &texts);
-            with_metadata(&file, String::from_utf8_lossy(&text).into_owned())
+            with_entry(&file, KEY, String::from_utf8_lossy(&text).into_owned())
         }
     };
     let mut trainer = trainer();
@@ -116,7 +95,7 @@ fn checkpoints_are_taken_or_refused() {
 fn every_counter_of_a_checkpoint_is_checked() {
     let folder = Folder::new("counters");
     let file = checkpoint(folder.path());
-    let text = metadata(&file);
+    let text = entry(&file, KEY);
     let starts = |text: &str| -> Vec<usize> {
         let digit = |i: usize| text.as_bytes()[i].is_ascii_digit();
         (1..text.len()).filter(|&i| digit(i) && !digit(i - 1)).collect()
@@ -128,7 +107,7 @@ fn every_counter_of_a_checkpoint_is_checked() {
         for other in ["0", "9007199254740992", "9223372036854775807", "18446744073709551615"] {
             let mut changed = text.clone();
             changed.replace_range(start..start + len, other);
-            match goes_on(&mut trainer, folder.path(), &with_metadata(&file, changed)) {
+            match goes_on(&mut trainer, folder.path(), &with_entry(&file, KEY, changed)) {
                 Verdict::Taken => taken += 1,
                 Verdict::Refused => refused += 1,
             }
@@ -140,11 +119,11 @@ fn every_counter_of_a_checkpoint_is_checked() {
     let mut large = text.clone();
     large.replace_range(steps..end, "\"steps\":18446744073709551615");
     let path = folder.file("large");
-    std::fs::write(&path, with_metadata(&file, large)).unwrap();
+    std::fs::write(&path, with_entry(&file, KEY, large)).unwrap();
     let error = trainer.load_checkpoint(&path).unwrap_err();
     says(&error, &["large: metadata: ", "18446744073709551615", "a smaller count"]);
     // The control: unchanged it is taken.
-    assert_eq!(goes_on(&mut trainer, folder.path(), &with_metadata(&file, text)), Verdict::Taken);
+    assert_eq!(goes_on(&mut trainer, folder.path(), &with_entry(&file, KEY, text)), Verdict::Taken);
 }
 
 #[test]

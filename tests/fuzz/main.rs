@@ -9,6 +9,7 @@ mod archive;
 mod checkpoint;
 mod data;
 mod device;
+mod entry;
 mod memory;
 mod model;
 mod mutate;

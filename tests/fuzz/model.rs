@@ -1,11 +1,14 @@
 //! Readers of whole models. What is accepted is built, saved and used, since a number may do its harm later.
 
+use super::entry::{entry, sealed, with_entry};
 use super::mutate::{Random, mutated, renumbered};
 use super::support::device;
 use super::{Verdict, fuzz, inputs};
-use safetensors::SafeTensors;
 use wgrad::layers::ModelLoader;
 use wgrad::prelude::*;
+
+/// The entry of the metadata that makes a file a model.
+const KEY: &str = "wgrad_model";
 
 /// A model with settings of every kind: shapes, axes, statistics, a layer that is used twice, and models inside.
 fn network() -> Model {
@@ -23,30 +26,6 @@ fn network() -> Model {
         merge(Concatenate::new(1), [&a, &b.then(PRelu::new().shared_axes([1])).then(Flatten)]);
     let noise = joined.then(Dropout::new(0.5)).then(GaussianNoise::new(0.1)).then(RRelu::default());
     Model::new([&x, &ids], [&noise.then(Dense::new(2))]).unwrap()
-}
-
-fn description(file: &[u8]) -> String {
-    let (_, header) = SafeTensors::read_metadata(file).unwrap();
-    header.metadata().as_ref().unwrap()["wgrad_model"].clone()
-}
-
-/// The same tensors with another description.
-fn with_description(file: &[u8], text: String) -> Vec<u8> {
-    let tensors = SafeTensors::deserialize(file).unwrap();
-    let metadata = [("wgrad_model".to_owned(), text)].into_iter().collect();
-    sealed(safetensors::serialize(tensors.iter(), Some(metadata)).unwrap())
-}
-
-/// The same bytes with a right checksum, if there is a place for one.
-fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
-    let mark = br#""wgrad_model":"{\"crc32\":\""#;
-    let place = bytes.windows(mark.len()).position(|w| w == mark).map(|at| at + mark.len());
-    if let Some(place) = place.filter(|place| place + 8 <= bytes.len()) {
-        bytes[place..place + 8].copy_from_slice(b"00000000");
-        let digits = format!("{:08x}", crc32fast::hash(&bytes));
-        bytes[place..place + 8].copy_from_slice(digits.as_bytes());
-    }
-    bytes
 }
 
 /// Saves a model that was read, and predicts with it if it is small.
@@ -79,15 +58,15 @@ fn models_are_taken_or_refused() {
     let weights = network().compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanSquaredError));
     let saved = weights.unwrap().saved_model().unwrap().attach("classes", "[1, 2]");
     let file = saved.to_bytes().unwrap();
-    let text = description(&file);
+    let text = entry(&file, KEY);
     let (files, texts) = ([file.clone()], [text.clone().into_bytes()]);
     let make = |random: &mut Random| match random.below(8) {
         0 => mutated(random, &files),
-        1 => sealed(mutated(random, &files)),
-        2..6 => with_description(&file, renumbered(random, &text)),
+        1 => sealed(mutated(random, &files), KEY),
+        2..6 => with_entry(&file, KEY, renumbered(random, &text)),
         _ => {
             let text = mutated(random, &texts);
-            with_description(&file, String::from_utf8_lossy(&text).into_owned())
+            with_entry(&file, KEY, String::from_utf8_lossy(&text).into_owned())
         }
     };
     fuzz("model", inputs(1), make, |bytes| match ModelLoader::new().from_bytes(bytes) {

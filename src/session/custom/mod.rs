@@ -6,6 +6,7 @@ mod run;
 use builder::Built;
 pub use builder::StepBuilder;
 
+use super::memory::within;
 use super::predictor::Predictor;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Store};
@@ -446,14 +447,7 @@ impl Session {
         let own: u64 = own.filter(|(class, _)| !class.is_external()).map(|(_, bytes)| bytes).sum();
         let held: u64 = self.store.sizes().map(|(_, bytes)| bytes).sum();
         let needed = held.saturating_add(own).saturating_add(bytes);
-        match self.device.caps().memory_bytes {
-            Some(allowed) if needed > allowed => Err(Error::Limit {
-                what: format!("session with {what}: bytes of device memory"),
-                needed,
-                allowed,
-                detail: "use smaller batches or smaller models".into(),
-            }),
-            _ => Ok(()),
-        }
+        let detail = "use smaller batches or smaller models";
+        within(&self.device, &format!("session with {what}"), needed, detail)
     }
 }
