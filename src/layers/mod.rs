@@ -26,6 +26,7 @@ mod spec;
 mod summary;
 mod symbolic;
 mod time_distributed;
+mod windows;
 
 pub use self::core::{Dropout, Flatten};
 pub use batch_normalization::BatchNormalization;
@@ -51,6 +52,7 @@ pub use simple_rnn::SimpleRnn;
 pub use spec::{WeightKind, WeightSpec};
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 pub use time_distributed::TimeDistributed;
+pub use windows::{Extents, Padding};
 
 use crate::activations::Activation;
 use crate::error::{Error, Result};

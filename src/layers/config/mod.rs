@@ -13,6 +13,8 @@ mod write;
 pub use loader::ModelLoader;
 
 pub(super) use fields::Fields;
+pub(super) use read::Reading;
+pub(super) use values::Setting;
 
 use super::Layer;
 use crate::error::Result;
