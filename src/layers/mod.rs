@@ -159,7 +159,8 @@ pub trait Layer: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Tensors that nothing changes, by name: tables and fixed filters. They are on the device once, and in no file.
+    /// Tensors that nothing changes, by name: tables and fixed filters. Equal ones are on the device
+    /// once, and they are in no file.
     fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {
         Vec::new()
     }

@@ -88,9 +88,6 @@ impl Compiled {
         for (name, values) in this.initial_state() {
             this.store.upload(&name, &Tensor::f32([values.len()], values)?)?;
         }
-        for (name, tensor) in this.model.constants() {
-            this.store.upload(&name, &tensor)?;
-        }
         Ok(this)
     }
 

@@ -117,6 +117,11 @@ impl<'s> StepBuilder<'s> {
         self.graph.output(name, value);
     }
 
+    /// Marks each of `values` as an output: `NAME 0`, `NAME 1` and so on.
+    pub fn outputs(&mut self, name: &str, values: &[Value]) {
+        values.iter().enumerate().for_each(|(i, &v)| self.output(&format!("{name} {i}"), v));
+    }
+
     /// The outputs of a model for `inputs`, each `[batch, ...]`. If it is `training`, dropout draws numbers and noise is
     /// added, as in Keras' `model(x, training=True)`.
     ///
