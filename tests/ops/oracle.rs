@@ -2,6 +2,7 @@
 
 use crate::harness::{operands, wide};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
+use crate::reference::windows::{self, Sliding};
 use crate::reference::{elementwise, linalg, losses, norm, reduce, softmax};
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
@@ -60,6 +61,19 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             vec![linalg::concatenate(&parts, &shapes, args[0])]
         }
         "matmul" => vec![product(case, x)],
+        op if op.starts_with("depthwise_convolution") => {
+            let axes = (args.len() - 1) / 6;
+            let sliding: Vec<Sliding> = (args[1 + axes..].chunks_exact(5).zip(&args[1..]))
+                .map(|(w, &extent)| Sliding::new(extent, w.try_into().expect("five numbers")))
+                .collect();
+            vec![match op {
+                "depthwise_convolution" => windows::depthwise(&x[0], &x[1], args[0], &sliding),
+                "depthwise_convolution_input" => {
+                    windows::depthwise_input(&x[0], &x[1], args[0], &sliding)
+                }
+                _ => windows::depthwise_kernel(&x[0], &x[1], shape(0)[0], args[0], &sliding),
+            }]
+        }
         "sum_ranges" | "fill_ranges" => {
             let bounds = args[1..].chunks_exact(2).map(|b| b[0]..b[1]);
             let ranges: Vec<_> = bounds.zip(case.params.iter().map(|&f| f64::from(f))).collect();

@@ -27,3 +27,4 @@ pub mod reduce;
 pub mod softmax;
 pub mod special;
 pub mod tape;
+pub mod windows;
