@@ -372,7 +372,7 @@ mod cases {
 
     impl Case {
         /// A depthwise convolution of `x` `[samples, extents.., channels]`, or one of its gradients. `args`: the
-        /// multiplier, the extents, and for each axis the taps, stride, dilation, and zeros before and after.
+        /// multiplier, then taps, stride, dilation, zeros before and after, and the extent of each axis.
         #[must_use]
         pub fn depthwise(
             op: &'static str,
@@ -380,12 +380,10 @@ mod cases {
             multiplier: usize,
             windows: &[[usize; 5]],
         ) -> Self {
-            let build: Build = |g, c, x| {
-                let op = depthwise(c);
-                Ok(vec![g.push(Arc::new(op), x)?])
-            };
-            let extents = &x[1..x.len() - 1];
-            let args = [&[multiplier], extents, &windows.concat()].concat();
+            let build: Build = |g, c, x| Ok(vec![g.push(Arc::new(depthwise(c)), x)?]);
+            let axes = windows.iter().zip(&x[1..]);
+            let axes = axes.flat_map(|(window, &extent)| window.iter().copied().chain([extent]));
+            let args: Vec<usize> = [multiplier].into_iter().chain(axes).collect();
             let mut case = Self::new(op, vec![], &args, build);
             let op = depthwise(&case);
             let shapes = op.shapes((x[0], x[x.len() - 1])).expect("windows that fit");
@@ -396,17 +394,17 @@ mod cases {
     }
 
     fn depthwise(case: &Case) -> Depthwise {
-        let axes = (case.args.len() - 1) / 6;
-        let windows = case.args[1 + axes..].chunks_exact(5).map(|w| Window {
-            taps: w[0],
-            stride: w[1],
-            dilation: w[2],
-            before: w[3],
-            after: w[4],
+        let axes = case.args[1..].chunks_exact(6);
+        let windows = axes.clone().map(|a| Window {
+            taps: a[0],
+            stride: a[1],
+            dilation: a[2],
+            before: a[3],
+            after: a[4],
         });
         let form = FORMS.iter().find(|f| f.0 == case.op).expect("a form").1;
-        let extents = case.args[1..=axes].to_vec();
-        Depthwise { form, windows: windows.collect(), extents, multiplier: case.args[0] }
+        let (windows, extents) = (windows.collect(), axes.clone().map(|a| a[5]).collect());
+        Depthwise { form, windows, extents, multiplier: case.args[0] }
     }
 
     /// A sum of k products up to 1 has partial sums near sqrt(k)/3, each rounded: a standard error of about k EPS / 8, and

@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "each test binary includes the whole oracle and uses a part of it")]
 
 pub mod compare;
+pub mod convolution;
 pub mod elementwise;
 pub mod gradient;
 pub mod layers;
@@ -27,4 +28,3 @@ pub mod reduce;
 pub mod softmax;
 pub mod special;
 pub mod tape;
-pub mod windows;
