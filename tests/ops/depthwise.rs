@@ -20,16 +20,16 @@ fn whole(mut case: Case) -> Case {
     case
 }
 
-/// Every stride beside every dilation, with and without padding, on an odd width: the taps that reach an element are
-/// found by arithmetic, so each pair of numbers is a case of it.
+/// Strides beside dilations, with and without a common divisor, on an odd width with odd padding: the taps that reach an
+/// element are found by arithmetic, so each pair of numbers is a case of it.
 #[test]
 fn strides_beside_dilations() {
-    for (stride, dilation) in (1..=6).flat_map(|s| (1..=6).map(move |d| (s, d))) {
-        for (taps, before, after) in [(1, 0, 0), (3, 0, 2), (4, 5, 0)] {
-            for form in FORMS {
-                let windows = [[taps, stride, dilation, before, after]];
-                check_case(&whole(Case::depthwise(form, &[1, 23, 3], 1, &windows)));
-            }
+    for (stride, dilation) in
+        [(1, 3), (2, 1), (2, 2), (2, 3), (3, 2), (3, 6), (4, 1), (4, 6), (5, 3), (6, 4)]
+    {
+        for form in FORMS {
+            let windows = [[4, stride, dilation, 5, 2]];
+            check_case(&whole(Case::depthwise(form, &[1, 23, 3], 1, &windows)));
         }
     }
 }
