@@ -49,6 +49,7 @@ const BUILDERS: &[(&str, Build)] = &[
     }),
     ("cumsum", |g, _, v| g.cumsum(v, 0)),
     ("cumsum_form", |g, _, v| g.cumsum_form(v, 1, true, true)),
+    ("depthwise_convolution", |g, x, v| g.depthwise_convolution(v, x, &[])),
     ("argmax", |g, _, v| g.argmax(v)),
     ("argmin", |g, _, v| g.argmin(v)),
     ("sum_to", |g, x, v| g.sum_to(v, &g.shape(x).clone())),

@@ -7,7 +7,7 @@
 mod cases;
 
 use super::table::{Derivative, ROWS, Row};
-use super::{CrossEntropyKind, SoftmaxMask, convolution, cumulative, position};
+use super::{CrossEntropyKind, SoftmaxMask, convolution, cumulative, depthwise, position};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
@@ -410,6 +410,7 @@ pub fn cards() -> Vec<Card> {
     ]);
     all.extend(convolution::cards());
     all.extend(cumulative::cards());
+    all.extend(depthwise::cards());
     all.extend(position::cards());
     all
 }
