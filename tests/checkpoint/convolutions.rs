@@ -106,8 +106,7 @@ fn conv_transpose2d(
     let [height, width] = SIZE;
     let out = SIZE.map(|n| (n - 1) * stride + taps + more - 2 * padding);
     let plane = out[0] * out[1];
-    let mut y: Vec<f64> =
-        (0..2 * filters * plane).map(|i| b[i / plane % filters].into()).collect();
+    let mut y: Vec<f64> = (0..2 * filters * plane).map(|i| b[i / plane % filters].into()).collect();
     for (n, c, pixel) in triples([2, channels, height * width]) {
         for (o, k, l) in triples([filters, taps, taps]) {
             let (r, s) = (pixel / width * stride + k, pixel % width * stride + l);
