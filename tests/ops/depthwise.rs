@@ -4,7 +4,7 @@ use crate::gradient::gradient_graph;
 use crate::harness::{
     check_case, check_case_under, draw, execute, families, feeds, operands, run_case,
 };
-use wgrad::kernels::{DepthwiseParams, DeviceCaps};
+use wgrad::kernels::DeviceCaps;
 use wgrad::ops::registry::{Case, Sample};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
@@ -63,10 +63,10 @@ fn sums_over_windows_keep_the_loop_limit() {
         for caps in &limited {
             let plan = Plan::compile(&graph, &Passes::default(), caps).expect("a plan");
             let params = &plan.dispatches[0].call.params;
-            let block: DepthwiseParams =
-                bytemuck::pod_read_unaligned(&params[..size_of::<DepthwiseParams>()]);
-            assert!(block.chunk * (block.segment + 1) <= trips, "{block:?}");
-            assert!(block.chunks > 1 && block.chunks <= trips, "{block:?}");
+            // Samples, segments of a chunk, chunks, windows of a segment.
+            let [_, chunk, chunks, segment]: [u32; 4] = bytemuck::pod_read_unaligned(&params[..16]);
+            assert!(chunk * (segment + 1) <= trips, "{chunk} of {segment}");
+            assert!(chunks > 1 && chunks <= trips, "{chunks}");
         }
         check_case_under(&case, &limited);
     }
