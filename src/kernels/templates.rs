@@ -42,6 +42,7 @@ pub static LIBRARY: &[(&str, &str)] = files![
     "lib/order",
     "lib/quad",
     "lib/segments",
+    "lib/sliding",
     "lib/step",
     "lib/threefry",
 ];

@@ -38,6 +38,7 @@ const BUILDERS: &[(&str, Build)] = &[
         Ok(g.kernel(&kernel.output("y", TensorType::f32([1])), &[v])?[0])
     }),
     ("cumsum", |g, _, v| g.cumsum(v, 0)),
+    ("depthwise_convolution", |g, x, v| g.depthwise_convolution(v, x, &[])),
     ("sum_to", |g, x, v| g.sum_to(v, &g.shape(x).clone())),
     ("gather", |g, x, v| g.gather(x, v)),
     ("gather_batch", |g, x, v| Ok(g.gather_batch(v, x, 1, &[(x, 1.0)])?[0])),
@@ -47,6 +48,9 @@ const BUILDERS: &[(&str, Build)] = &[
     ("contract_views", |g, x, v| {
         g.contract_views((x, View::whole([1, 2, 3])), (v, View::whole([1, 3, 2])))
     }),
+    ("convolution", |g, x, v| g.convolution(x, v, &[], 1)),
+    ("convolution_kernel", |g, x, v| g.convolution_kernel(x, v, &[], 1)),
+    ("convolution_transpose", |g, x, v| g.convolution_transpose(v, x, &[], 1, &[])),
     ("update", |g, x, v| g.update(x, v).map(|()| x)),
     ("gradients", |g, x, v| Ok(wgrad::autodiff::gradients(g, x, &[v])?[0])),
     ("Activation::apply", |g, _, v| Activation::Linear.apply(g, v)),
