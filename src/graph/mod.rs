@@ -8,6 +8,7 @@ mod display;
 mod node;
 mod op;
 mod patches;
+mod penalty;
 mod program;
 mod row;
 mod row_kernel;
@@ -76,6 +77,8 @@ pub struct Graph {
     layer: Option<Arc<str>>,
     /// Inputs, states and constant tensors, so that the same name and type is the same value.
     buffers: HashMap<(Leaf, TensorType), Value>,
+    /// Scalars that layers add to the loss.
+    penalties: Vec<Value>,
 }
 
 impl Graph {

@@ -241,6 +241,7 @@ impl Predictor {
             model: &self.model,
             layout: &self.layout,
             outputs: &[],
+            activity: false,
             gradients: GradientTransform::default(),
             optimizer: None,
         };

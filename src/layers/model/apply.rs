@@ -70,6 +70,21 @@ impl Model {
     /// # Errors
     /// As [`Model::apply`].
     pub(crate) fn mask_shapes(&self) -> Result<Vec<Option<Shape>>> {
+        let (graph, outputs) = self.traced()?;
+        let of = |i| outputs.mask_of(i).map(|mask| Shape::from(&graph.shape(mask).dims()[1..]));
+        Ok((0..outputs.values.len()).map(of).collect())
+    }
+
+    /// Whether a layer penalises what it computes.
+    ///
+    /// # Errors
+    /// As [`Model::apply`].
+    pub(crate) fn is_penalised(&self) -> Result<bool> {
+        Ok(self.traced()?.0.is_penalised())
+    }
+
+    /// The network on one sample.
+    fn traced(&self) -> Result<(Graph, Outputs)> {
         let mut graph = Graph::new();
         let input = |g: &mut Graph, i: usize, shape: &Shape| {
             let dtype = if self.index_range(i).is_some() { DType::U32 } else { DType::F32 };
@@ -86,8 +101,7 @@ impl Model {
             })
             .collect();
         let outputs = self.run(&mut graph, &inputs, &[], &weights, None)?;
-        let of = |i| outputs.mask_of(i).map(|mask| Shape::from(&graph.shape(mask).dims()[1..]));
-        Ok((0..outputs.values.len()).map(of).collect())
+        Ok((graph, outputs))
     }
 
     /// Refuses samples of other shapes than the inputs have.
