@@ -2,7 +2,6 @@
 
 use super::{Scene, zip};
 use crate::reference::{linalg, reduce};
-use wgrad::graph::Graph;
 
 /// Copies that feed maps.
 pub fn maps() -> Vec<Scene> {
