@@ -9,6 +9,7 @@ mod contraction_load;
 mod contraction_lower;
 mod contraction_store;
 mod convolution;
+mod convolution_products;
 mod cross_entropy;
 mod cumulative;
 mod custom_kernel;
