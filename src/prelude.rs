@@ -20,11 +20,13 @@ pub use crate::data::{
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum,
-    Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Reshape,
-    RmsNormalization, Sequential, SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input,
-    input_named, merge,
+    Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Cropping1D,
+    Cropping2D, Cropping3D, Dense, Dot, Dropout, Embedding, Flatten, GaussianNoise, Interpolation,
+    Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Model, Multiply,
+    Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Rescaling, Reshape, Resizing,
+    RmsNormalization, Sequential, SimpleRnn, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+    Subtract, SymbolicTensor, TimeDistributed, UpSampling1D, UpSampling2D, UpSampling3D,
+    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

@@ -57,6 +57,25 @@ param_blocks! {
         /// Padding.
         pad1: u32,
     }
+    /// A margin around a tensor: rows of the result, and the part of each that the operand has.
+    PadParams ["data/pad"] {
+        /// Rows.
+        rows: u32,
+        /// Elements of a row.
+        cols: u32,
+        /// The first that is the operand's.
+        first: u32,
+        /// Elements of a row of the operand.
+        width: u32,
+        /// The value of the margin.
+        fill: f32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+        /// Padding.
+        pad2: u32,
+    }
     /// Ranges of a vector: which of them, and the elements that they cover.
     RangeParams ["reduce/ranges", "data/fill_ranges"] {
         /// The first range.

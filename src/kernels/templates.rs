@@ -37,6 +37,7 @@ pub static FILES: &[(&str, &str)] = files![
     "data/fill_ranges",
     "data/gather",
     "data/one_hot",
+    "data/pad",
     "data/segment_blocks",
     "data/segment_bounds",
     "data/segment_sum",

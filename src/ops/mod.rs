@@ -1,6 +1,7 @@
 //! Op cards: one file per op, with its shapes, gradient and kernels. The registry lists them all.
 
 mod argmax;
+mod batch_norm;
 mod builder;
 mod column_sums;
 mod concatenate;
@@ -19,6 +20,7 @@ mod movement;
 mod names;
 mod normalize;
 mod one_hot;
+mod pad;
 mod partials;
 mod position;
 mod program;
@@ -42,7 +44,7 @@ pub mod table;
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
-pub use column_sums::ColumnSums;
+pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};
 pub use cross_entropy::{CrossEntropy, CrossEntropyKind};
@@ -50,8 +52,9 @@ pub use cumulative::Cumulative;
 pub use custom_kernel::{CustomKernel, Word};
 pub use gather::Gather;
 pub use map::Map;
-pub use movement::{ArenaView, Pack, Permute, Reshape};
+pub use movement::{ArenaView, Pack, Permute, Reshape, StopGradient};
 pub use one_hot::OneHot;
+pub use pad::Pad;
 pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};

@@ -316,3 +316,46 @@ fn settings_and_shapes_that_do_not_suit_are_refused() {
         |specs: Vec<WeightSpec>| specs.into_iter().filter(|s| s.kind == WeightKind::State).count();
     assert_eq!(states(new().weights(&[[4].into()])), 2);
 }
+
+/// Dispatches of a graph of a dense layer, this layer and an activation; with the gradients of all weights if it trains.
+fn dispatches(sample: &[usize], trains: bool) -> Result<usize> {
+    let model = Sequential::new(sample)
+        .add(Dense::new(8))
+        .add(BatchNormalization::new())
+        .add(Activation::Relu)
+        .build()?;
+    let mut g = Graph::new();
+    let x = g.input("x", [&[16], sample].concat(), DType::F32);
+    let specs: Vec<WeightSpec> = model.weights().map(|(_, spec)| spec).collect();
+
+    let w: Vec<Value> = specs
+        .iter()
+        .enumerate()
+        .map(|(i, s)| g.state(&format!("w{i}"), s.shape.clone(), DType::F32))
+        .collect();
+    let words = match trains {
+        true => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
+        false => None,
+    };
+    let y = model.apply(&mut g, &[x], &w, words)?[0];
+    if trains {
+        let square = g.unary("square", y, &[])?;
+        let total = g.sum(square, &[], false)?;
+        for (i, d) in gradients(&mut g, total, &w[..4])?.into_iter().enumerate() {
+            g.output(&format!("d{i}"), d);
+        }
+    }
+    g.output("y", y);
+    let plan = wgrad::plan::Plan::compile(&g, &wgrad::passes::Passes::default(), device().caps())?;
+    println!("{plan}");
+    Ok(plan.dispatches.len())
+}
+
+#[test]
+fn at_prediction_it_is_a_part_of_the_product_before_it() -> Result<()> {
+    for sample in [&[5][..], &[7, 5], &[4, 4, 3]] {
+        println!("training {}", dispatches(sample, true)?);
+        assert_eq!(dispatches(sample, false)?, 1, "{sample:?}");
+    }
+    Ok(())
+}

@@ -74,7 +74,29 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
                 .into(),
             &[2, 3],
         ),
+        one(CenterCrop::new(3, 2).into(), &[5, 4, 2]),
+        one(Cropping1D::new((2, 1)).into(), &[5, 2]),
+        one(Cropping2D::new([[2, 1], [0, 1]]).into(), &[5, 4, 2]),
+        one(Cropping3D::new([[2, 1], [0, 1], [0, 0]]).into(), &[5, 4, 1, 2]),
         one(Masking::new(f32::NEG_INFINITY).into(), &[2, 3]),
+        one(Rescaling::new(0.1).offset(-0.7).into(), &[3]),
+        one(
+            Resizing::new(3, 7)
+                .interpolation(Interpolation::Nearest)
+                .pad_to_aspect_ratio(true)
+                .fill_value(0.1)
+                .into(),
+            &[5, 4, 2],
+        ),
+        one(SpatialDropout1D::new(0.3).into(), &[5, 2]),
+        one(SpatialDropout2D::new(0.3).into(), &[5, 4, 2]),
+        one(SpatialDropout3D::new(0.3).into(), &[5, 4, 3, 2]),
+        one(UpSampling1D::new(3).into(), &[5, 2]),
+        one(UpSampling2D::new([3, 1]).interpolation(Interpolation::Bilinear).into(), &[5, 4, 2]),
+        one(UpSampling3D::new([3, 1, 2]).into(), &[2, 1, 2, 2]),
+        one(ZeroPadding1D::new((2, 0)).into(), &[5, 2]),
+        one(ZeroPadding2D::new([[2, 0], [0, 1]]).into(), &[5, 4, 2]),
+        one(ZeroPadding3D::new([[2, 0], [0, 1], [3, 0]]).into(), &[5, 4, 1, 2]),
         two(Maximum.into(), &[3], &[3]),
         two(Minimum.into(), &[3], &[3]),
         two(Multiply.into(), &[3], &[3]),

@@ -8,6 +8,7 @@ mod embedding;
 mod keras;
 mod known;
 mod layer_normalization;
+mod margins;
 mod masking;
 mod merge;
 mod models;

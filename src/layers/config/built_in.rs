@@ -7,10 +7,11 @@ use super::values::Setting;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Multiply,
-    Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization, SimpleRnn,
-    Subtract, TimeDistributed,
+    Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Cropping, Dense, Dot,
+    Dropout, Embedding, Flatten, GaussianNoise, LayerHandle, LayerNormalization, Masking, Maximum,
+    Minimum, Multiply, Normalization, PRelu, Permute, RRelu, RepeatVector, Rescaling, Reshape,
+    Resizing, RmsNormalization, SimpleRnn, SpatialDropout, Subtract, TimeDistributed, UpSampling,
+    ZeroPadding,
 };
 use serde_json::{Map, Value, json};
 
@@ -50,7 +51,11 @@ const LAYERS: &[(&str, Make)] = &[
     ("AlphaDropout", make::<AlphaDropout>),
     ("Average", make::<Average>),
     ("BatchNormalization", make::<BatchNormalization>),
+    ("CenterCrop", make::<CenterCrop>),
     ("Concatenate", make::<Concatenate>),
+    ("Cropping1D", make::<Cropping<1>>),
+    ("Cropping2D", make::<Cropping<2>>),
+    ("Cropping3D", make::<Cropping<3>>),
     ("Dense", make::<Dense>),
     ("Dot", make::<Dot>),
     ("Dropout", make::<Dropout>),
@@ -71,11 +76,22 @@ const LAYERS: &[(&str, Make)] = &[
     ("RReLU", make::<RRelu>),
     ("ReLU", activation::<0>),
     ("RepeatVector", make::<RepeatVector>),
+    ("Rescaling", make::<Rescaling>),
     ("Reshape", make::<Reshape>),
+    ("Resizing", make::<Resizing>),
     ("SimpleRNN", make::<SimpleRnn>),
     ("Softmax", activation::<3>),
+    ("SpatialDropout1D", make::<SpatialDropout<1>>),
+    ("SpatialDropout2D", make::<SpatialDropout<2>>),
+    ("SpatialDropout3D", make::<SpatialDropout<3>>),
     ("Subtract", make::<Subtract>),
     ("TimeDistributed", make::<TimeDistributed>),
+    ("UpSampling1D", make::<UpSampling<1>>),
+    ("UpSampling2D", make::<UpSampling<2>>),
+    ("UpSampling3D", make::<UpSampling<3>>),
+    ("ZeroPadding1D", make::<ZeroPadding<1>>),
+    ("ZeroPadding2D", make::<ZeroPadding<2>>),
+    ("ZeroPadding3D", make::<ZeroPadding<3>>),
 ];
 
 /// How the layer of this name is made, if this library has it.

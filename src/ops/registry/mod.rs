@@ -7,7 +7,7 @@
 mod cases;
 
 use super::table::{Derivative, ROWS, Row};
-use super::{CrossEntropyKind, SoftmaxMask, cumulative, position};
+use super::{CrossEntropyKind, SoftmaxMask, batch_norm, cumulative, pad, position};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
@@ -98,7 +98,7 @@ impl Case {
         Self { op, inputs, args: args.to_vec(), params: vec![], words: vec![], build }
     }
 
-    fn with(mut self, params: &[f32], words: &[(&'static str, u32)]) -> Self {
+    pub(in crate::ops) fn with(mut self, params: &[f32], words: &[(&'static str, u32)]) -> Self {
         self.params = params.to_vec();
         self.words = words.to_vec();
         self
@@ -334,6 +334,7 @@ pub fn cards() -> Vec<Card> {
             ],
         ),
         card("reshape", &[], Checked, vec![Case::reshape(&[3, 10], &[5, 6])]),
+        card("stop_gradient", &[], Gradient::Zero, vec![Case::stop_gradient(&[3, 5])]),
         card("view", &[], Checked, vec![Case::view(192, 64, &[3, 5])]),
         card("pack", MAP, Checked, vec![Case::pack(192, &[(0, &[3, 5]), (128, &[7])])]),
         card(
@@ -408,7 +409,9 @@ pub fn cards() -> Vec<Card> {
             vec![Case::record(4, &[37]), Case::record(3, &[300, 1, 5])],
         ),
     ]);
+    all.extend(batch_norm::cards());
     all.extend(cumulative::cards());
+    all.extend(pad::cards());
     all.extend(position::cards());
     all
 }
