@@ -21,12 +21,13 @@ pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Cropping1D,
-    Cropping2D, Cropping3D, Dense, Dot, Dropout, Embedding, Flatten, GaussianNoise, Interpolation,
-    Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Model, Multiply,
-    Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Rescaling, Reshape, Resizing,
-    RmsNormalization, Sequential, SimpleRnn, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
-    Subtract, SymbolicTensor, TimeDistributed, UpSampling1D, UpSampling2D, UpSampling3D,
-    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input, input_named, merge,
+    Cropping2D, Cropping3D, Dense, Dot, Dropout, Embedding, Flatten, GaussianNoise,
+    GroupNormalization, Interpolation, Layer, LayerHandle, LayerNormalization, Masking, Maximum,
+    Minimum, Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector,
+    Rescaling, Reshape, Resizing, RmsNormalization, Sequential, SimpleRnn, SpatialDropout1D,
+    SpatialDropout2D, SpatialDropout3D, SpectralNormalization, Subtract, SymbolicTensor,
+    TimeDistributed, UnitNormalization, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D,
+    ZeroPadding2D, ZeroPadding3D, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

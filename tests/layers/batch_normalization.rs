@@ -337,7 +337,8 @@ fn dispatches(sample: &[usize], trains: bool) -> Result<usize> {
         true => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
         false => None,
     };
-    let y = model.apply(&mut g, &[x], &w, words)?[0];
+    let outputs = model.run(&mut g, &[x], &[None], &w, words)?;
+    let y = outputs.values[0];
     if trains {
         let square = g.unary("square", y, &[])?;
         let total = g.sum(square, &[], false)?;
@@ -346,6 +347,12 @@ fn dispatches(sample: &[usize], trains: bool) -> Result<usize> {
         }
     }
     g.output("y", y);
+    for (name, new) in outputs.state {
+        let names: Vec<String> =
+            model.weights().map(|(l, w)| format!("{}/{}", l.name, w.name)).collect();
+        let at = names.iter().position(|n| *n == name).expect("a state of the model");
+        g.update(w[at], new)?;
+    }
     let plan = wgrad::plan::Plan::compile(&g, &wgrad::passes::Passes::default(), device().caps())?;
     println!("{plan}");
     Ok(plan.dispatches.len())

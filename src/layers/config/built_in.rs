@@ -8,10 +8,10 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
     Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Cropping, Dense, Dot,
-    Dropout, Embedding, Flatten, GaussianNoise, LayerHandle, LayerNormalization, Masking, Maximum,
-    Minimum, Multiply, Normalization, PRelu, Permute, RRelu, RepeatVector, Rescaling, Reshape,
-    Resizing, RmsNormalization, SimpleRnn, SpatialDropout, Subtract, TimeDistributed, UpSampling,
-    ZeroPadding,
+    Dropout, Embedding, Flatten, GaussianNoise, GroupNormalization, LayerHandle,
+    LayerNormalization, Masking, Maximum, Minimum, Multiply, Normalization, PRelu, Permute, RRelu,
+    RepeatVector, Rescaling, Reshape, Resizing, RmsNormalization, SimpleRnn, SpatialDropout,
+    SpectralNormalization, Subtract, TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
 };
 use serde_json::{Map, Value, json};
 
@@ -63,6 +63,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("Embedding", make::<Embedding>),
     ("Flatten", make::<Flatten>),
     ("GaussianNoise", make::<GaussianNoise>),
+    ("GroupNormalization", make::<GroupNormalization>),
     ("LayerNormalization", make::<LayerNormalization>),
     ("LeakyReLU", activation::<1>),
     ("Masking", make::<Masking>),
@@ -84,8 +85,10 @@ const LAYERS: &[(&str, Make)] = &[
     ("SpatialDropout1D", make::<SpatialDropout<1>>),
     ("SpatialDropout2D", make::<SpatialDropout<2>>),
     ("SpatialDropout3D", make::<SpatialDropout<3>>),
+    ("SpectralNormalization", make::<SpectralNormalization>),
     ("Subtract", make::<Subtract>),
     ("TimeDistributed", make::<TimeDistributed>),
+    ("UnitNormalization", make::<UnitNormalization>),
     ("UpSampling1D", make::<UpSampling<1>>),
     ("UpSampling2D", make::<UpSampling<2>>),
     ("UpSampling3D", make::<UpSampling<3>>),
