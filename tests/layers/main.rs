@@ -15,6 +15,7 @@ mod models;
 mod nested;
 mod noise;
 mod normalization;
+mod norms;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod rectifier;
