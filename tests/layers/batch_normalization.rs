@@ -354,15 +354,73 @@ fn dispatches(sample: &[usize], trains: bool) -> Result<usize> {
         g.update(w[at], new)?;
     }
     let plan = wgrad::plan::Plan::compile(&g, &wgrad::passes::Passes::default(), device().caps())?;
-    println!("{plan}");
     Ok(plan.dispatches.len())
+}
+
+/// With the sums of the mask, and of the gradients of its weights: mean, variance, result; all sums, and the gradient of
+/// the input; and four kernels of a number for each column.
+#[test]
+fn a_training_step_takes_few_kernels() -> Result<()> {
+    // The product before it takes three, of bias and kernel, and the loss one.
+    assert!(dispatches(&[5], true)? <= 12, "{}", dispatches(&[5], true)?);
+    assert_eq!(dispatches(&[6, 6, 5], true)?, dispatches(&[7, 5], true)?, "images are rows too");
+    Ok(())
 }
 
 #[test]
 fn at_prediction_it_is_a_part_of_the_product_before_it() -> Result<()> {
-    for sample in [&[5][..], &[7, 5], &[4, 4, 3]] {
-        println!("training {}", dispatches(sample, true)?);
-        assert_eq!(dispatches(sample, false)?, 1, "{sample:?}");
-    }
+    // Bias, normalization and activation.
+    assert_eq!(dispatches(&[5], false)?, 1);
     Ok(())
+}
+
+/// Another axis is as the last one, with the input turned.
+#[test]
+fn any_axis_may_be_the_channels() {
+    use reference::linalg::transpose;
+    for (shape, axis) in
+        [(&[4, 3, 2, 5][..], 1), (&[4, 5, 3], 1), (&[2, 3, 4, 3], -2), (&[6, 3], 1)]
+    {
+        let channels = if axis < 0 { shape.len() - 2 } else { 1 };
+        let mut order: Vec<usize> = (0..shape.len()).filter(|&a| a != channels).collect();
+        order.push(channels);
+        let ahead: Vec<usize> = order.iter().map(|&a| shape[a]).collect();
+        let back: Vec<usize> =
+            (0..shape.len()).map(|a| order.iter().position(|&o| o == a).unwrap()).collect();
+        let (x, w) = (numbers(shape, 1), tensors(shape[channels]));
+        let layer = BatchNormalization::new().axis(axis);
+        let operands: Vec<&Tensor> = std::iter::once(&x).chain(&w).collect();
+        for random in [TRAINS, None] {
+            let step = layer_step(&layer, &[&x], &refs(&w), random).unwrap();
+            check_gradients(&format!("axis {axis} of {shape:?}"), &step, &operands, |at| {
+                let rows = transpose(&at[0], shape, &order);
+                let y = match random {
+                    Some(_) => of_batch(&rows, &at[1], &at[2], 1e-3),
+                    None => standardise(&rows, [&at[3], &at[4], &at[1], &at[2]], 1e-3),
+                };
+                transpose(&y, &ahead, &back)
+            });
+        }
+    }
+    let name = "batch_normalization";
+    says(&refusal(name, BatchNormalization::new().axis(0), &[3, 4]), &["axis = [0]", "batch"]);
+    says(&refusal(name, BatchNormalization::new().axis(3), &[3, 4]), &["axis = [3]", "1 to 2"]);
+}
+
+/// Mean and variance have gradients too: in a loop, states are carried through the iterations.
+#[test]
+fn statistics_have_gradients() {
+    let (x, width) = (columns(&[5, 3], 1, 2.0, 1.0), 3);
+    let step = differentiate(&[&x], &[], [0, 0], None, |g, x, _| {
+        let [_, mean, variance] = g.batch_norm(x[0], None, None, None, 1e-3)?;
+        Ok(vec![mean, variance])
+    })
+    .unwrap();
+    let (dm, dv) = (widen(&upstream(0, width)), widen(&upstream(1, width)));
+    let f = |x: &[f64]| {
+        let (mean, variance) = column_moments(x, width, &[true; 5]);
+        (0..width).map(|c| mean[c] * dm[c] + variance[c] * dv[c]).collect()
+    };
+    let want = numeric_vjp(f, &wide(&x), &[1.0; 3], STEP);
+    assert_close("gradient", &step.inputs[0], &want, 1e-5, 1e-5);
 }

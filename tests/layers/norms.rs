@@ -163,8 +163,7 @@ fn a_kernel_is_divided_by_its_largest_singular_value() -> Result<()> {
     assert_close("vector_u", now.as_f32()?, &u1, 1e-4, 1e-4);
     let plain = matmul(&wide(&x), &wide(&w), 1, 4, 3, 5, false, false);
     let bias = wide(&b);
-    let want: Vec<f64> =
-        plain.iter().enumerate().map(|(i, y)| y / sigma + bias[i % 3]).collect();
+    let want: Vec<f64> = plain.iter().enumerate().map(|(i, y)| y / sigma + bias[i % 3]).collect();
     assert_close("prediction", trainer.predict(&x)?.as_f32()?, &want, 1e-4, 1e-4);
     // The control: it divides by something else than 1.
     assert!((sigma - 1.0).abs() > 0.5, "{sigma}");

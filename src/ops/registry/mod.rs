@@ -7,7 +7,7 @@
 mod cases;
 
 use super::table::{Derivative, ROWS, Row};
-use super::{CrossEntropyKind, SoftmaxMask, batch_norm, cumulative, pad, position};
+use super::{CrossEntropyKind, SoftmaxMask, batch_norm, convolution, cumulative, pad, position};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
@@ -410,6 +410,7 @@ pub fn cards() -> Vec<Card> {
         ),
     ]);
     all.extend(batch_norm::cards());
+    all.extend(convolution::cards());
     all.extend(cumulative::cards());
     all.extend(pad::cards());
     all.extend(position::cards());
