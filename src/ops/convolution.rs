@@ -442,10 +442,8 @@ impl Graph {
         groups: usize,
     ) -> Result<Value> {
         self.check("convolution", &[x, kernel])?;
-        let dims = self.shape(x).dims();
-        let extents = dims.get(1..dims.len().saturating_sub(1)).unwrap_or_default().to_vec();
-        let (windows, computes) = (windows.to_vec(), Computes::Output);
-        self.push(Arc::new(Convolution { windows, groups, extents, computes }), &[x, kernel])
+        let op = self.convolution_of(x, windows, groups, Computes::Output);
+        self.push(Arc::new(op), &[x, kernel])
     }
 
     /// The transposed convolution: the gradient, with respect to its images, of a convolution of images
@@ -468,6 +466,37 @@ impl Graph {
         let (windows, extents) = (windows.to_vec(), extents.to_vec());
         let op = Convolution { windows, groups, extents, computes: Computes::Input };
         self.push(Arc::new(op), &[y, kernel])
+    }
+
+    /// The gradient of a convolution's kernel: for images `x`, `[samples, extents.., channels]`, and the gradient `dy` of
+    /// their convolution, `[samples, windows.., filters]`. The result is `[taps.., channels / groups, filters]`.
+    ///
+    /// # Errors
+    /// As [`Graph::convolution`].
+    pub fn convolution_kernel(
+        &mut self,
+        x: Value,
+        dy: Value,
+        windows: &[Window],
+        groups: usize,
+    ) -> Result<Value> {
+        self.check("convolution_kernel", &[x, dy])?;
+        let computes = Computes::Kernel;
+        let op = self.convolution_of(x, windows, groups, computes);
+        self.push(Arc::new(op), &[x, dy])
+    }
+
+    /// The convolution of images `x`.
+    fn convolution_of(
+        &self,
+        x: Value,
+        windows: &[Window],
+        groups: usize,
+        computes: Computes,
+    ) -> Convolution {
+        let dims = self.shape(x).dims();
+        let extents = dims.get(1..dims.len().saturating_sub(1)).unwrap_or_default().to_vec();
+        Convolution { windows: windows.to_vec(), groups, extents, computes }
     }
 }
 

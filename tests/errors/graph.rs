@@ -79,6 +79,7 @@ const BUILDERS: &[(&str, Build)] = &[
         g.contract_views((x, View::whole([1, 2, 3])), (v, View::whole([1, 3, 2])))
     }),
     ("convolution", |g, x, v| g.convolution(x, v, &[], 1)),
+    ("convolution_kernel", |g, x, v| g.convolution_kernel(x, v, &[], 1)),
     ("convolution_transpose", |g, x, v| g.convolution_transpose(v, x, &[], 1, &[])),
     ("update", |g, x, v| g.update(x, v).map(|()| x)),
     ("gradients", |g, x, v| Ok(wgrad::autodiff::gradients(g, x, &[v])?[0])),
