@@ -369,8 +369,10 @@ fn a_training_step_takes_few_kernels() -> Result<()> {
 
 #[test]
 fn at_prediction_it_is_a_part_of_the_product_before_it() -> Result<()> {
-    // Bias, normalization and activation.
-    assert_eq!(dispatches(&[5], false)?, 1);
+    // Bias, normalization and activation; of vectors, of steps of a sequence, and of pixels.
+    for sample in [&[5][..], &[7, 5], &[4, 4, 3]] {
+        assert_eq!(dispatches(sample, false)?, 1, "{sample:?}");
+    }
     Ok(())
 }
 
