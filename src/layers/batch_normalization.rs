@@ -193,7 +193,7 @@ fn column(g: &mut Graph, mask: Value, x: Value) -> Result<Value> {
     let dims = g.shape(x).dims().to_vec();
     let lead = &dims[..dims.len() - 1];
     if !lead.starts_with(g.shape(mask).dims()) {
-        let detail = "a mask is over axes before the one that is normalized; drop it, or choose another axis";
+        let detail = "a mask is over axes before the last, to which `axis` is moved; drop it, or choose another";
         return Err(Error::shape("batch_normalization", &[g.shape(mask), g.shape(x)], detail));
     }
     let mut aligned = g.shape(mask).dims().to_vec();
@@ -226,6 +226,9 @@ impl Settings for BatchNormalization {
         let mut axis = [self.axis];
         fields.field("axis", &mut axis)?;
         self.axis = axis[0];
+        // Keras writes these two, and uses them with `renorm` alone, which is refused.
+        fields.unused("renorm_clipping");
+        fields.unused("renorm_momentum");
         fields.field("momentum", &mut self.momentum)?;
         fields.field("epsilon", &mut self.epsilon)?;
         fields.field("center", &mut self.center)?;
