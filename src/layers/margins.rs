@@ -135,7 +135,7 @@ impl<const N: usize> Settings for ZeroPadding<N> {
     }
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        fields.only("data_format", &["channels_last".into()])?;
+        fields.channels_last()?;
         fields.field("padding", &mut self.padding)
     }
 }
@@ -229,7 +229,10 @@ impl<const N: usize> Settings for Cropping<N> {
     }
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        fields.only("data_format", &["channels_last".into()])?;
+        // Keras has no such setting in 1-D.
+        if N > 1 {
+            fields.channels_last()?;
+        }
         fields.field("cropping", &mut self.cropping)
     }
 }

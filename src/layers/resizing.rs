@@ -103,7 +103,7 @@ impl Settings for Resizing {
     }
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        fields.only("data_format", &["channels_last".into()])?;
+        fields.channels_last()?;
         fields.only("fill_mode", &["constant".into()])?;
         fields.required("height", &mut self.height)?;
         fields.required("width", &mut self.width)?;
@@ -178,7 +178,7 @@ impl Settings for CenterCrop {
     }
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        fields.only("data_format", &["channels_last".into()])?;
+        fields.channels_last()?;
         fields.required("height", &mut self.height)?;
         fields.required("width", &mut self.width)
     }

@@ -40,7 +40,10 @@ impl<const N: usize> Settings for SpatialDropout<N> {
     }
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        fields.only("data_format", &["channels_last".into()])?;
+        // Keras has no such setting in 1-D.
+        if N > 1 {
+            fields.channels_last()?;
+        }
         fields.required("rate", &mut self.rate)
     }
 }

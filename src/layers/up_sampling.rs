@@ -63,7 +63,10 @@ impl<const N: usize> Settings for UpSampling<N> {
     }
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        fields.only("data_format", &["channels_last".into()])?;
+        // Keras has no such setting in 1-D.
+        if N > 1 {
+            fields.channels_last()?;
+        }
         match N {
             2 => fields.field("interpolation", &mut self.interpolation)?,
             _ => fields.only("interpolation", &["nearest".into()])?,

@@ -289,6 +289,9 @@ pub(super) use cases::cards;
 /// Sample cases, for tests.
 #[cfg(feature = "testing")]
 mod cases {
+    use super::super::column_sums::COLUMN_SUMS;
+    use super::super::map::MAP;
+    use super::super::reduce::ROWS;
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
 
     impl Case {
@@ -323,7 +326,7 @@ mod cases {
             Case::batch_norm(&[3, 7, 5], [true, true, true], 1e-3),
             Case::batch_norm(&[301, 1], [true, true, false], 1e-3),
         ];
-        let templates = &["elementwise/map", "reduce/column_sums", "reduce/rows"];
+        let templates = &[MAP, COLUMN_SUMS, ROWS];
         vec![Card::new("batch_norm", templates, Gradient::Checked, cases).within(|_| (2e-6, 2e-6))]
     }
 }

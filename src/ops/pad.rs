@@ -3,9 +3,33 @@
 use super::map::to_u32;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, PadParams, grid};
+use crate::kernels::{Bind, KernelCall, Template, grid, param_blocks, template};
 use crate::tensor::{DType, Exact};
 use std::sync::Arc;
+
+pub(super) const PAD: Template = template!("data/pad", PadParams);
+
+param_blocks! {
+    /// A margin around a tensor: rows of the result, and the part of each that the operand has.
+    PadParams {
+        /// Rows.
+        rows: u32,
+        /// Elements of a row.
+        cols: u32,
+        /// The first that is the operand's.
+        first: u32,
+        /// Elements of a row of the operand.
+        width: u32,
+        /// The value of the margin.
+        fill: f32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+        /// Padding.
+        pad2: u32,
+    }
+}
 
 const WORKGROUP: u32 = 64;
 /// Neighbours in a row that one invocation writes, on a CPU adapter: they share the divisions, which are done lane by
@@ -104,7 +128,7 @@ impl Op for Pad {
         };
         Ok(KernelCall {
             text: None,
-            template: "data/pad",
+            template: PAD,
             defines: vec![
                 ("WG", WORKGROUP.into()),
                 ("COLUMNS", columns.into()),
@@ -141,6 +165,7 @@ pub(super) use cases::cards;
 #[cfg(feature = "testing")]
 mod cases {
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
+    use super::PAD;
 
     impl Case {
         /// A margin of `around` before and after each axis, filled with `fill`.
@@ -165,6 +190,6 @@ mod cases {
             Case::pad(&[2, 3, 2, 7], &[[0, 0], [0, 0], [0, 0], [1, 0]], -1.5),
             Case::pad(&[2, 3, 2, 3], &[[1, 0], [0, 0], [0, 0], [0, 1]], 0.0),
         ];
-        vec![Card::new("pad", &["data/pad"], Gradient::Checked, cases).within(|_| (0.0, 0.0))]
+        vec![Card::new("pad", &[PAD], Gradient::Checked, cases).within(|_| (0.0, 0.0))]
     }
 }

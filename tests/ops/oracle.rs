@@ -65,7 +65,12 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             vec![linalg::pad(&x[0], shape(0), &around, f64::from(case.params[0]))]
         }
         "matmul" => vec![product(case, x)],
-        "convolution" | "convolution_transpose" | "convolution_kernel" => {
+        "convolution"
+        | "convolution_transpose"
+        | "convolution_kernel"
+        | "depthwise_convolution"
+        | "depthwise_convolution_input"
+        | "depthwise_convolution_kernel" => {
             let axes: Vec<Axis> = (args[1..].chunks_exact(6))
                 .map(|a| Axis {
                     taps: a[0],
@@ -78,6 +83,8 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
                 .collect();
             let (samples, groups, last) = (shape(0)[0], args[0], shape(1)[axes.len() + 1]);
             let sizes = |channels, filters| Sizes { samples, channels, filters, groups };
+            // A group for each channel, with `groups` filters.
+            let deep = |channels| Sizes { groups: channels, ..sizes(channels, channels * args[0]) };
             vec![match case.op {
                 "convolution" => convolution::convolution(&x[0], &x[1], sizes(cols(), last), &axes),
                 "convolution_transpose" => {
@@ -85,7 +92,17 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
                     let sizes = sizes(channels, cols());
                     convolution::convolution_transpose(&x[0], &x[1], sizes, &axes)
                 }
-                _ => convolution::convolution_kernel(&x[0], &x[1], sizes(cols(), last), &axes),
+                "convolution_kernel" => {
+                    convolution::convolution_kernel(&x[0], &x[1], sizes(cols(), last), &axes)
+                }
+                "depthwise_convolution" => {
+                    convolution::convolution(&x[0], &x[1], deep(cols()), &axes)
+                }
+                "depthwise_convolution_input" => {
+                    let sizes = deep(shape(1)[axes.len()]);
+                    convolution::convolution_transpose(&x[0], &x[1], sizes, &axes)
+                }
+                _ => convolution::convolution_kernel(&x[0], &x[1], deep(cols()), &axes),
             }]
         }
         "sum_ranges" | "fill_ranges" => {

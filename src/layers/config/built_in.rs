@@ -7,11 +7,12 @@ use super::values::Setting;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Cropping, Dense, Dot,
-    Dropout, Embedding, Flatten, GaussianNoise, GroupNormalization, LayerHandle,
-    LayerNormalization, Masking, Maximum, Minimum, Multiply, Normalization, PRelu, Permute, RRelu,
-    RepeatVector, Rescaling, Reshape, Resizing, RmsNormalization, SimpleRnn, SpatialDropout,
-    SpectralNormalization, Subtract, TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
+    Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Conv, ConvTranspose,
+    Cropping, Dense, DepthwiseConv, Dot, Dropout, Embedding, Flatten, GaussianNoise,
+    GroupNormalization, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Multiply,
+    Normalization, PRelu, Permute, RRelu, RepeatVector, Rescaling, Reshape, Resizing,
+    RmsNormalization, SeparableConv, SimpleRnn, SpatialDropout, SpectralNormalization, Subtract,
+    TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
 };
 use serde_json::{Map, Value, json};
 
@@ -53,10 +54,18 @@ const LAYERS: &[(&str, Make)] = &[
     ("BatchNormalization", make::<BatchNormalization>),
     ("CenterCrop", make::<CenterCrop>),
     ("Concatenate", make::<Concatenate>),
+    ("Conv1D", make::<Conv<1>>),
+    ("Conv1DTranspose", make::<ConvTranspose<1>>),
+    ("Conv2D", make::<Conv<2>>),
+    ("Conv2DTranspose", make::<ConvTranspose<2>>),
+    ("Conv3D", make::<Conv<3>>),
+    ("Conv3DTranspose", make::<ConvTranspose<3>>),
     ("Cropping1D", make::<Cropping<1>>),
     ("Cropping2D", make::<Cropping<2>>),
     ("Cropping3D", make::<Cropping<3>>),
     ("Dense", make::<Dense>),
+    ("DepthwiseConv1D", make::<DepthwiseConv<1>>),
+    ("DepthwiseConv2D", make::<DepthwiseConv<2>>),
     ("Dot", make::<Dot>),
     ("Dropout", make::<Dropout>),
     ("ELU", activation::<2>),
@@ -80,6 +89,8 @@ const LAYERS: &[(&str, Make)] = &[
     ("Rescaling", make::<Rescaling>),
     ("Reshape", make::<Reshape>),
     ("Resizing", make::<Resizing>),
+    ("SeparableConv1D", make::<SeparableConv<1>>),
+    ("SeparableConv2D", make::<SeparableConv<2>>),
     ("SimpleRNN", make::<SimpleRnn>),
     ("Softmax", activation::<3>),
     ("SpatialDropout1D", make::<SpatialDropout<1>>),
