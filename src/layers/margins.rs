@@ -53,8 +53,8 @@ impl From<((usize, usize), (usize, usize))> for Margins<2> {
 /// As Keras has them: of one axis `[before, after]`, of several a pair or a number for each, or one number for all.
 impl<const N: usize> Setting for Margins<N> {
     fn write(&self) -> Result<Value> {
-        let pairs: Vec<Value> = self.0.iter().map(|pair| pair.to_vec().into()).collect();
-        Ok(if N == 1 { pairs.into_iter().collect::<Vec<_>>().swap_remove(0) } else { pairs.into() })
+        let pair = |pair: &[usize; 2]| Value::from(pair.to_vec());
+        Ok(if N == 1 { pair(&self.0[0]) } else { self.0.iter().map(pair).collect() })
     }
 
     fn read(value: &Value, reading: &Reading<'_>) -> Result<Self, String> {
@@ -255,8 +255,9 @@ impl<const N: usize> Layer for Cropping<N> {
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         graph.check(self.kind(), cx.inputs())?;
         let dims = graph.shape(cx.input()).dims().to_vec();
-        let ranges = self.ranges(self.kind(), &dims[1..].into())?;
-        let ranges = [&[0..dims[0]], ranges.as_slice(), &[0..dims[N + 1]]].concat();
+        let mut ranges = self.ranges(self.kind(), &dims[1..].into())?;
+        ranges.insert(0, 0..dims[0]);
+        ranges.push(0..dims[N + 1]);
         Ok(Outputs::from(graph.crop(cx.input(), &ranges)?).mask(None))
     }
 }

@@ -118,8 +118,8 @@ impl<const N: usize> Layer for UpSampling<N> {
             y = graph.broadcast_to(y, repeated)?;
             y = graph.reshape(y, to)?;
         } else {
-            for axis in 1..=N {
-                y = self.interpolation.resize(graph, y, axis, to[axis])?;
+            for (axis, &extent) in to.iter().enumerate().take(N + 1).skip(1) {
+                y = self.interpolation.resize(graph, y, axis, extent)?;
             }
         }
         Ok(Outputs::from(y).mask(None))
