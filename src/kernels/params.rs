@@ -169,6 +169,25 @@ param_blocks! {
         /// Padding.
         pad1: u32,
     }
+    /// Images sampled through affine maps.
+    AffineParams ["data/affine"] {
+        /// Lines of all results.
+        lines: u32,
+        /// Pixels of a line of the result.
+        width: u32,
+        /// Lines of a result.
+        height: u32,
+        /// Channels, or vec4s of them.
+        channels: u32,
+        /// Pixels of a line of the image.
+        from_width: u32,
+        /// Lines of the image.
+        from_height: u32,
+        /// Pixels of all results.
+        pixels: u32,
+        /// What is outside of the image.
+        fill: f32,
+    }
     /// A stable sort of ids with their positions.
     SortParams ["data/sort_rank", "data/sort_count", "data/sort_scan", "data/sort_scatter"] {
         /// Ids.

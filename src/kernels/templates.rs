@@ -33,6 +33,7 @@ pub static FILES: &[(&str, &str)] = files![
     "reduce/softmax",
     "loss/sigmoid_cross_entropy",
     "loss/softmax_cross_entropy",
+    "data/affine",
     "data/concatenate",
     "data/fill_ranges",
     "data/gather",

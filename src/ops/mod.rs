@@ -1,5 +1,6 @@
 //! Op cards: one file per op, with its shapes, gradient and kernels. The registry lists them all.
 
+mod affine;
 mod argmax;
 mod builder;
 mod column_sums;
@@ -41,6 +42,7 @@ mod sort;
 pub mod table;
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
+pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
 pub use column_sums::ColumnSums;
 pub use concatenate::Concatenate;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use wgrad::graph::{Graph, TensorType, Value, View};
 use wgrad::layers::Model;
-use wgrad::ops::{CrossEntropyKind, CustomKernel, ReduceKind, SoftmaxMask};
+use wgrad::ops::{Affine, CrossEntropyKind, CustomKernel, FillMode, Interpolation, ReduceKind, SoftmaxMask};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 
@@ -46,6 +46,11 @@ const BUILDERS: &[(&str, Build)] = &[
         let text = "@compute @workgroup_size(1) fn main() { y[0] = x[0]; }";
         let kernel = CustomKernel::new("first", text).input("x");
         Ok(g.kernel(&kernel.output("y", TensorType::f32([1])), &[v])?[0])
+    }),
+    ("affine", |g, x, v| {
+        let (fill, interpolation) = (FillMode::Reflect, Interpolation::Nearest);
+        let of = Affine { height: 1, width: 1, fill, value: 0.0.into(), interpolation };
+        g.affine(x, v, of)
     }),
     ("cumsum", |g, _, v| g.cumsum(v, 0)),
     ("cumsum_form", |g, _, v| g.cumsum_form(v, 1, true, true)),

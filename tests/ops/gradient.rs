@@ -162,7 +162,7 @@ fn a_gather_of_some_indices_has_no_gradient() {
 #[test]
 fn a_wrong_upstream_is_noticed() {
     let names =
-        ["tanh", "matmul", "softmax", "sum", "transpose", "min", "product", "cumsum", "sin", "pow"];
+        ["tanh", "matmul", "softmax", "sum", "transpose", "min", "product", "cumsum", "sin", "pow", "affine"];
     let row_kernels = ["layer_norm", "rms_norm", "masked_softmax", "variance", "log_sum_exp"];
     for name in names.into_iter().chain(row_kernels) {
         let card = cards().into_iter().find(|c| c.name == name).expect("a card");

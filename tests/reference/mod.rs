@@ -15,6 +15,7 @@
 pub mod compare;
 pub mod elementwise;
 pub mod gradient;
+pub mod images;
 pub mod layers;
 pub mod linalg;
 pub mod losses;

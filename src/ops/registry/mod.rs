@@ -7,7 +7,7 @@
 mod cases;
 
 use super::table::{Derivative, ROWS, Row};
-use super::{CrossEntropyKind, SoftmaxMask, cumulative, position};
+use super::{CrossEntropyKind, SoftmaxMask, affine, cumulative, position};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
@@ -408,6 +408,7 @@ pub fn cards() -> Vec<Card> {
             vec![Case::record(4, &[37]), Case::record(3, &[300, 1, 5])],
         ),
     ]);
+    all.extend(affine::cards());
     all.extend(cumulative::cards());
     all.extend(position::cards());
     all
