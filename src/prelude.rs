@@ -21,13 +21,15 @@ pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum,
-    Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Reshape,
-    RmsNormalization, Sequential, SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input,
-    input_named, merge,
+    Factor, Flatten, FlipMode, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking,
+    Maximum, Minimum, Model, Multiply, Normalization, PRelu, Permute, RRelu, RandomBrightness,
+    RandomContrast, RandomCrop, RandomFlip, RandomRotation, RandomTranslation, RandomZoom,
+    Regularizer, RepeatVector, Reshape, RmsNormalization, Sequential, SimpleRnn, Subtract,
+    SymbolicTensor, TimeDistributed, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};
+pub use crate::ops::{FillMode, Interpolation};
 pub use crate::optim::schedule::{
     Anneal, CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, OneCycle,
     PiecewiseConstantDecay, PolynomialDecay,

@@ -1,5 +1,6 @@
 //! Layers: functions that build nodes of a graph. They have no kernels.
 
+mod augment;
 mod axes;
 mod batch_normalization;
 mod concatenate;
@@ -29,6 +30,10 @@ mod time_distributed;
 mod windows;
 
 pub use self::core::{Dropout, Flatten};
+pub use augment::{
+    Factor, FlipMode, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
+    RandomTranslation, RandomZoom,
+};
 pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
 pub use config::ModelLoader;

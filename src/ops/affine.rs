@@ -188,7 +188,11 @@ impl Op for Affine {
             return Err(Error::dtype("affine", &[images.dtype], "images are f32"));
         }
         let &[batch, height, width, channels] = images.shape.dims() else {
-            return Err(Error::shape("affine", &shapes, "images are [batch, height, width, channels]"));
+            return Err(Error::shape(
+                "affine",
+                &shapes,
+                "images are [batch, height, width, channels]",
+            ));
         };
         self.check(&shapes, [height, width], matrices)?;
         if batch == 0 || channels == 0 || matrices.shape.dims()[0] != batch {
@@ -220,7 +224,8 @@ impl Op for Affine {
             return Err(Error::NotDifferentiable {
                 op: self.name(),
                 layer: String::new(),
-                detail: "matrices have no gradient; make them of numbers that are not trained".into(),
+                detail: "matrices have no gradient; make them of numbers that are not trained"
+                    .into(),
             });
         }
         let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
@@ -393,12 +398,14 @@ mod cases {
         }
         // Lines of more than one workgroup, a vec4 of channels and not.
         let m = matrices(2);
-        let wide = |c| Case::affine("affine", [2, 3, 300, c], [3, 300], FillMode::Reflect, true, &m);
+        let wide =
+            |c| Case::affine("affine", [2, 3, 300, c], [3, 300], FillMode::Reflect, true, &m);
         sampled.extend([wide(3), wide(4)]);
         let part = Gradient::None("it is itself part of the gradient of `affine`");
         // A coordinate is off by a few units of 300, and neighbours differ by up to 2.
         vec![
-            Card::new("affine", &["data/affine"], Gradient::Checked, sampled).within(|_| (0.0, 2e-4)),
+            Card::new("affine", &["data/affine"], Gradient::Checked, sampled)
+                .within(|_| (0.0, 2e-4)),
             Card::new("affine_places", &["data/affine"], part, places).within(|_| (0.0, 1e-5)),
         ]
     }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use wgrad::graph::{Graph, TensorType, Value, View};
 use wgrad::layers::Model;
-use wgrad::ops::{Affine, CrossEntropyKind, CustomKernel, FillMode, Interpolation, ReduceKind, SoftmaxMask};
+use wgrad::ops::{
+    Affine, CrossEntropyKind, CustomKernel, FillMode, Interpolation, ReduceKind, SoftmaxMask,
+};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 

@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::layers::{
     Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
     Flatten, GaussianNoise, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Multiply,
-    Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization, SimpleRnn,
-    Subtract, TimeDistributed,
+    Normalization, PRelu, Permute, RRelu, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
+    RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Reshape, RmsNormalization,
+    SimpleRnn, Subtract, TimeDistributed,
 };
 use serde_json::{Map, Value, json};
 
@@ -69,6 +70,13 @@ const LAYERS: &[(&str, Make)] = &[
     ("Permute", make::<Permute>),
     ("RMSNormalization", make::<RmsNormalization>),
     ("RReLU", make::<RRelu>),
+    ("RandomBrightness", make::<RandomBrightness>),
+    ("RandomContrast", make::<RandomContrast>),
+    ("RandomCrop", make::<RandomCrop>),
+    ("RandomFlip", make::<RandomFlip>),
+    ("RandomRotation", make::<RandomRotation>),
+    ("RandomTranslation", make::<RandomTranslation>),
+    ("RandomZoom", make::<RandomZoom>),
     ("ReLU", activation::<0>),
     ("RepeatVector", make::<RepeatVector>),
     ("Reshape", make::<Reshape>),
