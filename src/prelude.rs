@@ -13,11 +13,13 @@ pub use crate::checkpoint::SavedModel;
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::checkpoint::WeightMap;
 pub use crate::constraints::Constraint;
+#[cfg(all(feature = "image", not(target_arch = "wasm32")))]
+pub use crate::data::{ColorMode, ImageFolder};
 pub use crate::data::{
     Dataset, MinMaxScaler, Split, StandardScaler, TensorDataset, train_test_split,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use crate::data::{load_mnist, read_idx};
+pub use crate::data::{load_cifar10, load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
