@@ -13,8 +13,9 @@ pub use call::{
 };
 pub use caps::DeviceCaps;
 pub use params::{
-    AffineParams, ColumnParams, CombineParams, GatherParams, LossParams, MapParams, MatmulParams,
-    ParamBlock, RangeParams, ReduceParams, RowParams, SegmentParams, SortParams, all_param_blocks,
+    AffineParams, ColumnParams, CombineParams, DepthwiseParams, GatherParams, LossParams,
+    MapParams, MatmulParams, ParamBlock, RangeParams, ReduceParams, RowParams, SegmentParams,
+    SlidingAxis, SortParams, all_param_blocks,
 };
 pub use preprocess::preprocess;
 pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};

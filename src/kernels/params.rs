@@ -14,6 +14,24 @@ pub struct ParamBlock {
     pub size: usize,
 }
 
+/// How windows slide along one axis: the struct `Axis` of `lib/sliding`, which has the meaning of each number.
+#[allow(missing_docs, reason = "the shader says what each is")]
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct SlidingAxis {
+    pub extent: u32,
+    pub count: u32,
+    pub taps: u32,
+    pub stride: u32,
+    pub dilation: u32,
+    pub before: u32,
+    pub gcd: u32,
+    pub period: u32,
+    pub hop: u32,
+    pub inverse: u32,
+    pub pad: [u32; 2],
+}
+
 macro_rules! param_blocks {
     ($($(#[$doc:meta])* $name:ident [$($template:literal),*] { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
         $(
@@ -217,5 +235,26 @@ param_blocks! {
         table: u32,
         /// The level of blocks that is summed.
         level: u32,
+    }
+    /// Depthwise convolution and its gradients along three axes.
+    DepthwiseParams ["window/depthwise", "window/depthwise_input", "window/depthwise_kernel"] {
+        /// Samples.
+        samples: u32,
+        /// Channels of the tensor under the windows.
+        channels: u32,
+        /// Filters of each channel.
+        multiplier: u32,
+        /// Segments of a chunk.
+        chunk: u32,
+        /// Chunks.
+        chunks: u32,
+        /// Windows of a segment.
+        segment: u32,
+        /// Segments of a line of windows.
+        segments: u32,
+        /// Padding.
+        pad0: u32,
+        /// The axes.
+        axes: [SlidingAxis; 3],
     }
 }

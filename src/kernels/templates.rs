@@ -16,6 +16,7 @@ pub static FILES: &[(&str, &str)] = files![
     "lib/order",
     "lib/quad",
     "lib/segments",
+    "lib/sliding",
     "lib/step",
     "lib/threefry",
     "elementwise/map",
@@ -45,6 +46,9 @@ pub static FILES: &[(&str, &str)] = files![
     "data/sort_rank",
     "data/sort_scan",
     "data/sort_scatter",
+    "window/depthwise",
+    "window/depthwise_input",
+    "window/depthwise_kernel",
 ];
 
 /// The text of a file.

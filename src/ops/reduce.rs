@@ -275,6 +275,17 @@ impl Reduce {
     }
 }
 
+/// The launch that adds `parts` tensors of `len` elements, one after the other in memory, in ascending order.
+pub(super) fn sum_of_parts(
+    caps: &DeviceCaps,
+    (parts, len): (usize, usize),
+    from: Bind,
+    to: Bind,
+) -> Result<KernelCall> {
+    let sum = Reduce { kind: ReduceKind::Sum, first: 0, end: 1 };
+    sum.call(caps, [1, parts, len], parts, 1.0, (from, None), to)
+}
+
 impl Graph {
     /// A reduction over `axes`, which disappear, or stay with extent 1 if `keep` is set. No axes: all of them.
     ///

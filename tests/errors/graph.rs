@@ -56,6 +56,7 @@ const BUILDERS: &[(&str, Build)] = &[
     }),
     ("cumsum", |g, _, v| g.cumsum(v, 0)),
     ("cumsum_form", |g, _, v| g.cumsum_form(v, 1, true, true)),
+    ("depthwise_convolution", |g, x, v| g.depthwise_convolution(v, x, &[])),
     ("argmax", |g, _, v| g.argmax(v)),
     ("argmin", |g, _, v| g.argmin(v)),
     ("sum_to", |g, x, v| g.sum_to(v, &g.shape(x).clone())),
@@ -81,6 +82,9 @@ const BUILDERS: &[(&str, Build)] = &[
     ("contract_views", |g, x, v| {
         g.contract_views((x, View::whole([1, 2, 3])), (v, View::whole([1, 3, 2])))
     }),
+    ("convolution", |g, x, v| g.convolution(x, v, &[], 1)),
+    ("convolution_kernel", |g, x, v| g.convolution_kernel(x, v, &[], 1)),
+    ("convolution_transpose", |g, x, v| g.convolution_transpose(v, x, &[], 1, &[])),
     ("update", |g, x, v| g.update(x, v).map(|()| x)),
     ("gradients", |g, x, v| Ok(wgrad::autodiff::gradients(g, x, &[v])?[0])),
     ("Activation::apply", |g, _, v| Activation::Linear.apply(g, v)),

@@ -5,6 +5,7 @@ mod augment;
 mod batch_normalization;
 mod config;
 mod contract;
+mod convolution;
 mod embedding;
 mod keras;
 mod known;

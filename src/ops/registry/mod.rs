@@ -7,7 +7,7 @@
 mod cases;
 
 use super::table::{Derivative, ROWS, Row};
-use super::{CrossEntropyKind, SoftmaxMask, affine, cumulative, position};
+use super::{CrossEntropyKind, SoftmaxMask, affine, convolution, cumulative, depthwise, position};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
@@ -409,7 +409,9 @@ pub fn cards() -> Vec<Card> {
         ),
     ]);
     all.extend(affine::cards());
+    all.extend(convolution::cards());
     all.extend(cumulative::cards());
+    all.extend(depthwise::cards());
     all.extend(position::cards());
     all
 }
