@@ -5,7 +5,7 @@ use super::{folder, says};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use std::io::Cursor;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wgrad::Result;
 use wgrad::data::{ColorMode, Dataset, ImageFolder, Loader, permutation};
 use wgrad::tensor::{DType, Data};
@@ -90,6 +90,55 @@ fn classes_and_samples_are_sorted_and_others_passed_over() -> Result<()> {
         seen.extend(window.rows);
     }
     assert_eq!(seen, order);
+    Ok(())
+}
+
+/// What the log said.
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Kept;
+
+impl log::Log for Kept {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        SAID.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn what_is_passed_over_is_counted_in_a_warning() -> Result<()> {
+    log::set_logger(&Kept).expect("no other logger");
+    log::set_max_level(log::LevelFilter::Warn);
+    let image = || png(picture(2, 2, 1));
+    let others = [
+        ("a/x.png", image()),
+        ("b/x.jpg", image()),
+        ("a/deep/notes.txt", vec![]),
+        ("b/x.gif", vec![]),
+        ("b/none", vec![]),
+        ("readme.md", vec![]),
+    ];
+    let dir = with("warned", &others);
+    ImageFolder::open(&dir, [2, 2])?;
+    std::fs::create_dir(dir.join("c")).unwrap();
+    let shown = dir.display().to_string();
+    let said = || -> Vec<String> {
+        let all = std::mem::take(&mut *SAID.lock().unwrap());
+        all.into_iter().filter(|line| line.contains(&shown)).collect()
+    };
+    let counted = format!("WARN {shown}: 4 files are no images");
+    let first = said();
+    assert!(first.len() == 1 && first[0].starts_with(&counted), "{first:?}");
+    // A class without images keeps its label.
+    let images = ImageFolder::open(&dir, [2, 2])?;
+    assert_eq!(images.class_names(), ["a", "b", "c"]);
+    let second = said();
+    assert!(second.len() == 2 && second[0].ends_with("c: the class has no images"), "{second:?}");
     Ok(())
 }
 

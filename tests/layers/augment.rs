@@ -113,6 +113,26 @@ fn geometric_layers_agree_with_the_oracle_in_value_and_gradient() {
 }
 
 #[test]
+fn images_are_those_that_keras_makes() -> Result<()> {
+    use serde_json::{Value as Json, json};
+    let all: Json = serde_json::from_str(include_str!("../known/augment.json")).unwrap();
+    let read = |t: &Json| Tensor::f32([2, 5, 6, 2], recording::data(t).unwrap()).unwrap();
+    let x = read(&all["x"]);
+    let entries = recording::entries(&all, "layers").unwrap();
+    assert_eq!(entries.len(), 41);
+    for entry in entries {
+        let layers = json!([{ "class_name": entry["layer"], "config": entry["config"] }]);
+        let stack = json!({ "layers": layers, "build_input_shape": [null, 5, 6, 2] });
+        let stack = json!({ "class_name": "Sequential", "config": stack });
+        let model = wgrad::layers::ModelLoader::new().from_value(&stack)?;
+        let step = model_step(&model, &[&x], &[], Some([1, 2]))?;
+        let name = format!("{} {}", entry["layer"], entry["config"]);
+        recording::agree(&name, step.y(), &wide(&read(&entry["y"])), 1e-5, 1e-5);
+    }
+    Ok(())
+}
+
+#[test]
 fn the_same_bits_come_ten_times() {
     let x = numbers(&[4, 13, 11, 3], 2);
     for (layer, ..) in geometric(4, [13.0, 11.0]) {
