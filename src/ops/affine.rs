@@ -5,9 +5,33 @@ use super::map::to_u32;
 use super::segment_sum::SegmentSum;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{AffineParams, Bind, Define, DeviceCaps, KernelCall};
+use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, Template, param_blocks, template};
 use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
+
+param_blocks! {
+    /// Images sampled through affine maps.
+    AffineParams {
+        /// Lines of all results.
+        lines: u32,
+        /// Pixels of a line of the result.
+        width: u32,
+        /// Lines of a result.
+        height: u32,
+        /// Channels, or vec4s of them.
+        channels: u32,
+        /// Pixels of a line of the image.
+        from_width: u32,
+        /// Lines of the image.
+        from_height: u32,
+        /// Pixels of all results.
+        pixels: u32,
+        /// What is outside of the image.
+        fill: f32,
+    }
+}
+
+pub(super) const AFFINE: Template = template!("data/affine", AffineParams);
 
 /// Pixels along an axis of an image at most: places between them are still told apart.
 const LARGEST: usize = 1 << 20;
@@ -148,7 +172,7 @@ impl Affine {
         };
         Ok(KernelCall {
             text: None,
-            template: "data/affine",
+            template: AFFINE,
             defines,
             binds,
             params: params.with_words(&[]),
@@ -320,7 +344,7 @@ pub(super) use cases::cards;
 #[cfg(feature = "testing")]
 mod cases {
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
-    use super::{Affine, AffinePlaces, FillMode, Interpolation};
+    use super::{AFFINE, Affine, AffinePlaces, FillMode, Interpolation};
     use crate::tensor::Tensor;
     use std::sync::Arc;
 
@@ -404,9 +428,8 @@ mod cases {
         let part = Gradient::None("it is itself part of the gradient of `affine`");
         // A coordinate is off by a few units of 300, and neighbours differ by up to 2.
         vec![
-            Card::new("affine", &["data/affine"], Gradient::Checked, sampled)
-                .within(|_| (0.0, 2e-4)),
-            Card::new("affine_places", &["data/affine"], part, places).within(|_| (0.0, 1e-5)),
+            Card::new("affine", &[AFFINE], Gradient::Checked, sampled).within(|_| (0.0, 2e-4)),
+            Card::new("affine_places", &[AFFINE], part, places).within(|_| (0.0, 1e-5)),
         ]
     }
 }

@@ -506,9 +506,11 @@ pub(super) use cases::cards;
 /// Sample cases, for tests.
 #[cfg(feature = "testing")]
 mod cases {
+    use super::super::contraction_lower::{BROADCAST, TILED};
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
     use super::{Computes, Convolution};
     use crate::graph::Window;
+    use crate::kernels::Template;
     use std::sync::Arc;
 
     const NAMES: [(&str, Computes); 3] = [
@@ -609,7 +611,7 @@ mod cases {
                     // Three axes.
                     of([1, 2, 3, 1], &[(plain(2), 3), (same(3), 4), (window(2, 2, 1, [0, 0]), 5)]),
                 ];
-                let templates: &[&str] = &["matmul/tiled", "matmul/broadcast"];
+                let templates: &'static [Template] = &[TILED, BROADCAST];
                 Card::new(name, templates, Gradient::Checked, cases).within(error)
             })
             .collect()

@@ -4,11 +4,56 @@ use super::map::to_u32;
 use super::reduce::sum_of_parts;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, Window};
-use crate::kernels::{Bind, DepthwiseParams, DeviceCaps, KernelCall, SlidingAxis, grid};
+use crate::kernels::{Bind, DeviceCaps, KernelCall, Template, grid, param_blocks, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
+pub(super) const DEPTHWISE: Template = template!("window/depthwise", DepthwiseParams);
+pub(super) const DEPTHWISE_INPUT: Template = template!("window/depthwise_input", DepthwiseParams);
+pub(super) const DEPTHWISE_KERNEL: Template = template!("window/depthwise_kernel", DepthwiseParams);
+
 const WORKGROUP: u32 = 64;
+
+/// How windows slide along one axis: the struct `Axis` of `lib/sliding`, which has the meaning of each number.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct SlidingAxis {
+    extent: u32,
+    count: u32,
+    taps: u32,
+    stride: u32,
+    dilation: u32,
+    before: u32,
+    gcd: u32,
+    period: u32,
+    hop: u32,
+    inverse: u32,
+    pad: [u32; 2],
+}
+
+param_blocks! {
+    /// Depthwise convolution and its gradients along three axes.
+    DepthwiseParams {
+        /// Samples.
+        samples: u32,
+        /// Channels of the tensor under the windows.
+        channels: u32,
+        /// Filters of each channel.
+        multiplier: u32,
+        /// Segments of a chunk.
+        chunk: u32,
+        /// Chunks.
+        chunks: u32,
+        /// Windows of a segment.
+        segment: u32,
+        /// Segments of a line of windows.
+        segments: u32,
+        /// Padding.
+        pad0: u32,
+        /// The axes.
+        axes: [SlidingAxis; 3],
+    }
+}
 
 /// Which of the three tensors of a depthwise convolution is the result. With `y` linear in `x` and in the kernel, each
 /// gradient is one of the others, and so is each gradient of these.
@@ -270,16 +315,12 @@ impl Op for Depthwise {
             filters % 4 == 0 && (self.multiplier == 1 || self.form != DepthwiseForm::Input);
         let lanes = |channels: usize| channels.div_ceil(4);
         let (template, invocations) = match self.form {
-            DepthwiseForm::Forward => {
-                ("window/depthwise", shapes[2].len() / filters * lanes(filters))
-            }
-            DepthwiseForm::Input => {
-                ("window/depthwise_input", shapes[0].len() / channels * lanes(channels))
-            }
+            DepthwiseForm::Forward => (DEPTHWISE, shapes[2].len() / filters * lanes(filters)),
+            DepthwiseForm::Input => (DEPTHWISE_INPUT, shapes[0].len() / channels * lanes(channels)),
             DepthwiseForm::Kernel => {
                 let parallel = taps * lanes(filters);
                 self.divide(&mut params, parallel as u64, cx.caps)?;
-                ("window/depthwise_kernel", parallel * params.chunks as usize)
+                (DEPTHWISE_KERNEL, parallel * params.chunks as usize)
             }
         };
         // The loops of three axes, each with the ends of the lines in it.
@@ -360,8 +401,10 @@ pub(super) use cases::cards;
 /// Sample cases, for tests.
 #[cfg(feature = "testing")]
 mod cases {
+    use super::super::reduce::COLUMNS;
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
-    use super::{Depthwise, DepthwiseForm, Window};
+    use super::{DEPTHWISE, DEPTHWISE_INPUT, DEPTHWISE_KERNEL, Depthwise, DepthwiseForm, Window};
+    use crate::kernels::Template;
     use std::sync::Arc;
 
     const FORMS: [(&str, DepthwiseForm); 3] = [
@@ -446,10 +489,10 @@ mod cases {
                 of(&[3, 31, 41, 7], 1, &[[3, 1, 1, 1, 1], [3, 1, 1, 1, 1]]),
                 of(&[1, 9001, 4], 1, &[[3, 1, 1, 2, 0]]),
             ];
-            let templates: &'static [&'static str] = match form {
-                DepthwiseForm::Forward => &["window/depthwise"],
-                DepthwiseForm::Input => &["window/depthwise_input"],
-                DepthwiseForm::Kernel => &["window/depthwise_kernel", "reduce/columns"],
+            let templates: &'static [Template] = match form {
+                DepthwiseForm::Forward => &[DEPTHWISE],
+                DepthwiseForm::Input => &[DEPTHWISE_INPUT],
+                DepthwiseForm::Kernel => &[DEPTHWISE_KERNEL, COLUMNS],
             };
             Card::new(op, templates, Gradient::Checked, cases).within(error)
         };

@@ -43,6 +43,11 @@ mod softmax;
 mod sort;
 pub mod table;
 
+/// The cards of the files that hold them with their op: the registry lists them after its own.
+#[cfg(feature = "testing")]
+const CARDS: &[fn() -> Vec<registry::Card>] =
+    &[affine::cards, convolution::cards, cumulative::cards, depthwise::cards, position::cards];
+
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
