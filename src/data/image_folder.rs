@@ -277,7 +277,7 @@ fn entries(dir: &Path) -> Result<Vec<(PathBuf, bool)>> {
         let kind = entry.file_type().map_err(io)?;
         let path = entry.path();
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if !hidden && !(kind.is_symlink() && path.is_dir()) {
+        if !(hidden || kind.is_symlink() && path.is_dir()) {
             found.push((path, kind.is_dir()));
         }
     }
