@@ -12,6 +12,7 @@ use crate::tensor::{DType, Shape, Tensor};
 
 /// The channels that images are read with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ColorMode {
     /// One: brightness, 0.299 red + 0.587 green + 0.114 blue (ITU-R BT.601).
     Grayscale,

@@ -38,6 +38,7 @@ const LARGEST: usize = 1 << 20;
 
 /// What is outside of an image `a b c d`. The names are those of Keras.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum FillMode {
     /// One number: `k k k k | a b c d | k k k k`.
     Constant,
@@ -52,6 +53,7 @@ pub enum FillMode {
 
 /// What an image is between its pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum Interpolation {
     /// The nearest pixel. A half goes away from zero.
     Nearest,
