@@ -1,40 +1,9 @@
 //! How numbers between the elements of an image are found.
 
-use super::config::{Reading, Setting};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value, View};
+use crate::ops::Interpolation;
 use crate::tensor::{Shape, Tensor};
-use serde_json::Value as Json;
-
-/// How the elements of a resized image follow from those of the original. Pixels are areas, and what is asked for is
-/// the value at the middle of each new one, as in Keras 3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Interpolation {
-    /// The element that the middle of the new one is in.
-    Nearest,
-    /// Between the two neighbours along each axis, weighed by distance; beyond the middle of an outermost element, that
-    /// element.
-    Bilinear,
-}
-
-impl Setting for Interpolation {
-    fn write(&self) -> Result<Json> {
-        Ok(match self {
-            Self::Nearest => "nearest",
-            Self::Bilinear => "bilinear",
-        }
-        .into())
-    }
-
-    fn read(value: &Json, _: &Reading<'_>) -> Result<Self, String> {
-        match value.as_str() {
-            Some("nearest") => Ok(Self::Nearest),
-            Some("bilinear") => Ok(Self::Bilinear),
-            _ => Err(format!("is {value}; this library has \"nearest\" and \"bilinear\"")),
-        }
-    }
-}
 
 impl Interpolation {
     /// The element before each of `to` new ones, the one after it, and the share of the latter.

@@ -1,5 +1,6 @@
 //! Layers: functions that build nodes of a graph. They have no kernels.
 
+mod augment;
 mod axes;
 mod batch_normalization;
 mod concatenate;
@@ -38,6 +39,11 @@ mod up_sampling;
 mod windows;
 
 pub use self::core::{Dropout, Flatten};
+pub use crate::ops::Interpolation;
+pub use augment::{
+    Factor, FlipMode, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
+    RandomTranslation, RandomZoom,
+};
 pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
 pub use config::ModelLoader;
@@ -52,7 +58,6 @@ pub use dot::Dot;
 pub use embedding::Embedding;
 pub use group_normalization::GroupNormalization;
 pub use handle::LayerHandle;
-pub use interpolation::Interpolation;
 pub use lambda::Lambda;
 pub use layer_normalization::{LayerNormalization, RmsNormalization};
 pub use margins::{

@@ -1,5 +1,6 @@
 //! Op cards: one file per op, with its shapes, gradient and kernels. The registry lists them all.
 
+mod affine;
 mod argmax;
 mod batch_norm;
 mod builder;
@@ -48,6 +49,7 @@ pub mod table;
 /// The cards of the files that hold them with their op: the registry lists them after its own.
 #[cfg(feature = "testing")]
 const CARDS: &[fn() -> Vec<registry::Card>] = &[
+    affine::cards,
     batch_norm::cards,
     convolution::cards,
     cumulative::cards,
@@ -57,6 +59,7 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
 ];
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
+pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;

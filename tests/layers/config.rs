@@ -189,6 +189,24 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         one(Permute::new([2, 1]).into(), &[2, 3]),
         one(RRelu::new(0.1, 0.2).into(), &[3]),
+        one(RandomBrightness::new((-0.1, 0.3)).value_range(-1.0, 0.7).into(), &[5, 4, 3]),
+        one(RandomContrast::new(0.3).value_range(0.0, 1.0).into(), &[5, 4, 3]),
+        one(RandomCrop::new(3, 2).into(), &[5, 4, 3]),
+        one(RandomFlip::new(FlipMode::Vertical).into(), &[5, 4, 3]),
+        one(
+            RandomRotation::new(0.3)
+                .fill_mode(FillMode::Constant)
+                .fill_value(0.1)
+                .interpolation(Interpolation::Nearest)
+                .into(),
+            &[5, 4, 3],
+        ),
+        one(RandomTranslation::new((-0.1, 0.3), 0.2).fill_mode(FillMode::Wrap).into(), &[5, 4, 3]),
+        one(
+            RandomZoom::new(0.2).width_factor((0.1, 0.2)).fill_mode(FillMode::Nearest).into(),
+            &[5, 4, 3],
+        ),
+        one(RandomZoom::new((-0.7, 0.2)).into(), &[5, 4, 3]),
         one(RepeatVector::new(5).into(), &[3]),
         one(Reshape::new([3, -1]).into(), &[2, 3]),
         one(RmsNormalization::new().axes([1]).epsilon(1e-3).into(), &[2, 3]),

@@ -1,6 +1,7 @@
 //! Layers and models on a graph: values and gradients against the oracle, random layers against its numbers, and
 //! what is refused.
 
+mod augment;
 mod batch_normalization;
 mod config;
 mod contract;

@@ -3,6 +3,7 @@
 use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
+use crate::reference::{convolution, elementwise, images, linalg, losses, norm, reduce, softmax};
 use crate::reference::{convolution, elementwise, layers, linalg, losses, norm, reduce, softmax};
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
@@ -229,6 +230,24 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             let width = args[1..].iter().product();
             vec![linalg::gather_rows_grad(&x[1], width, &whole(&x[0]), args[0])]
         }
+        "affine" | "affine_places" => {
+            let image = [args[4], args[5], args[6], args[7]];
+            let outside = match args[2] {
+                0 => images::Outside::Constant(f64::from(case.params[0])),
+                1 => images::Outside::Reflect,
+                2 => images::Outside::Wrap,
+                _ => images::Outside::Nearest,
+            };
+            let matrices: Vec<f64> = match case.op {
+                "affine" => case.params[1..].iter().map(|&m| f64::from(m)).collect(),
+                _ => x[0].clone(),
+            };
+            let (to, linear) = ([args[0], args[1]], args[3] == 1);
+            match case.op {
+                "affine" => vec![images::affine(&x[0], image, &matrices, to, outside, linear)],
+                _ => places(image, &matrices, to, outside, linear),
+            }
+        }
         "record" => {
             let stride: usize = x.iter().map(|x| x.len().next_multiple_of(64)).sum();
             let mut metrics = vec![0.0; args[0] * stride];
@@ -251,6 +270,31 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
         }
         _ => return None,
     })
+}
+
+/// Shares, and places among all pixels, one plane per neighbour. A neighbour outside has the share 0, and the nearest
+/// pixel as its place.
+fn places(
+    [batch, h, w, _]: [usize; 4],
+    matrices: &[f64],
+    to: [usize; 2],
+    outside: images::Outside,
+    linear: bool,
+) -> Vec<Vec<f64>> {
+    let planes = if linear { 4 } else { 1 };
+    let mut found = vec![vec![]; 2];
+    for plane in 0..planes {
+        for s in 0..batch {
+            for at in images::places(&matrices[6 * s..][..6], to) {
+                let own = images::neighbours(at, [h, w], outside, linear)[plane];
+                let near = images::neighbours(at, [h, w], images::Outside::Nearest, linear)[plane];
+                let place = own.0.or(near.0).expect("a nearest pixel");
+                found[0].push(if own.0.is_some() { own.1 } else { 0.0 });
+                found[1].push((s * h * w + place) as f64);
+            }
+        }
+    }
+    found
 }
 
 /// The axes of a reduction; none means all.
