@@ -14,7 +14,8 @@ pub use call::{
 pub use caps::DeviceCaps;
 pub use params::{
     ColumnParams, CombineParams, GatherParams, LossParams, MapParams, MatmulParams, ParamBlock,
-    RangeParams, ReduceParams, RowParams, SegmentParams, SortParams, all_param_blocks,
+    RangeParams, ReduceParams, RowParams, SegmentParams, SortParams, WindowParams,
+    all_param_blocks,
 };
 pub use preprocess::preprocess;
 pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};

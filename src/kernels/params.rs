@@ -57,6 +57,17 @@ param_blocks! {
         /// Padding.
         pad1: u32,
     }
+    /// Windows that slide over a tensor: the cells that are written.
+    WindowParams ["window/pool", "window/pool_gradient", "window/pool_spread"] {
+        /// Cells: elements, or vectors of four.
+        len: u32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+        /// Padding.
+        pad2: u32,
+    }
     /// Ranges of a vector: which of them, and the elements that they cover.
     RangeParams ["reduce/ranges", "data/fill_ranges"] {
         /// The first range.

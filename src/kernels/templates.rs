@@ -18,6 +18,7 @@ pub static FILES: &[(&str, &str)] = files![
     "lib/segments",
     "lib/step",
     "lib/threefry",
+    "lib/windows",
     "elementwise/map",
     "matmul/broadcast",
     "matmul/combine",
@@ -44,6 +45,9 @@ pub static FILES: &[(&str, &str)] = files![
     "data/sort_rank",
     "data/sort_scan",
     "data/sort_scatter",
+    "window/pool",
+    "window/pool_gradient",
+    "window/pool_spread",
 ];
 
 /// The text of a file.

@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::BTreeSet;
 use std::path::Path;
-use wgrad::graph::{Graph, TensorType, Value, View};
+use wgrad::graph::{Graph, TensorType, Value, View, Window};
 use wgrad::layers::Model;
 use wgrad::ops::{CrossEntropyKind, CustomKernel, ReduceKind, SoftmaxMask};
 use wgrad::passes::Passes;
@@ -41,6 +41,8 @@ const BUILDERS: &[(&str, Build)] = &[
     ("mean", |g, _, v| g.mean(v, &[], true)),
     ("max", |g, _, v| g.max(v, &[1], true)),
     ("min", |g, _, v| g.min(v, &[1], true)),
+    ("max_pool", |g, _, v| g.max_pool(v, &[Window::of(1)])),
+    ("average_pool", |g, _, v| g.average_pool(v, &[Window::of(1)], true)),
     ("product", |g, _, v| g.product(v, &[0], false)),
     ("kernel", |g, _, v| {
         let text = "@compute @workgroup_size(1) fn main() { y[0] = x[0]; }";
