@@ -121,12 +121,17 @@ impl Pool {
             return fail(format!("windows slide along 1 to {AXES} axes, not {axes}"));
         }
         if dims.len() != axes + 2 {
-            return fail(format!("{axes} windows need a tensor [samples, {axes} extents, channels]"));
+            return fail(format!(
+                "{axes} windows need a tensor [samples, {axes} extents, channels]"
+            ));
         }
         let mut result = dims.to_vec();
         for (axis, (window, &extent)) in self.windows.iter().zip(&dims[1..]).enumerate() {
             let Some(count) = window.count(extent) else {
-                return fail(format!("no {window:?} fits the {extent} elements of axis {}", axis + 1));
+                return fail(format!(
+                    "no {window:?} fits the {extent} elements of axis {}",
+                    axis + 1
+                ));
             };
             let inside = |w: usize| {
                 let first = w * window.stride;
@@ -244,7 +249,8 @@ impl Op for Pool {
         let each = |f: &dyn Fn(&Window) -> String| {
             self.windows.iter().map(f).collect::<Vec<_>>().join("x")
         };
-        let mut text = format!("{} by {}", each(&|w| w.taps.to_string()), each(&|w| w.stride.to_string()));
+        let mut text =
+            format!("{} by {}", each(&|w| w.taps.to_string()), each(&|w| w.stride.to_string()));
         if self.windows.iter().any(|w| w.dilation > 1) {
             text += &format!(", dilation {}", each(&|w| w.dilation.to_string()));
         }
@@ -324,7 +330,8 @@ impl Op for PoolGradient {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let ty = TensorType::f32(self.shape.clone());
         let results = self.pool.infer(&[&ty])?;
-        if let Some((given, want)) = inputs.iter().zip(&results).find(|(given, want)| given != &want)
+        if let Some((given, want)) =
+            inputs.iter().zip(&results).find(|(given, want)| given != &want)
         {
             let detail = format!("an operand is {} {}", want.dtype, want.shape);
             return Err(Error::shape(self.name(), &[&given.shape], detail));

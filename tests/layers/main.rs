@@ -14,6 +14,7 @@ mod models;
 mod nested;
 mod noise;
 mod normalization;
+mod pooling;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod rectifier;

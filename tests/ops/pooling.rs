@@ -1,7 +1,9 @@
 //! Pooling beyond its cards: ties, NaN, infinities, folded grids, the loop limit, and what is refused.
 
 use crate::gradient::gradient_graph;
-use crate::harness::{check_case, check_case_on, check_case_under, execute, families, feeds, operands};
+use crate::harness::{
+    check_case, check_case_on, check_case_under, execute, families, feeds, operands,
+};
 use crate::reference::compare::compare;
 use crate::reference::pool::{self, Slide};
 use wgrad::Error;
@@ -212,7 +214,8 @@ fn tmp_speed() {
                         store.upload_bytes(&b.name, bytemuck::cast_slice(&data)).unwrap();
                     }
                 }
-                let mut ex = Executor::new(device, std::sync::Arc::new(plan.clone()), &store).unwrap();
+                let mut ex =
+                    Executor::new(device, std::sync::Arc::new(plan.clone()), &store).unwrap();
                 let blocks = vec![StepBlock::default(); 10];
                 ex.run(&blocks).unwrap();
                 wgrad::gpu::block_on(store.read(&plan.buffers[0].name, 4)).unwrap();
@@ -223,8 +226,15 @@ fn tmp_speed() {
                     wgrad::gpu::block_on(store.read(&plan.buffers[0].name, 4)).unwrap();
                     best = best.min(t.elapsed().as_secs_f64() * 100.0);
                 }
-                println!("SPEED {op} {name} {what} {best:.2} ms, {} dispatches", plan.dispatches.len());
-                if what == "both" { for d in &plan.dispatches { println!("   {}", d.call.template); } }
+                println!(
+                    "SPEED {op} {name} {what} {best:.2} ms, {} dispatches",
+                    plan.dispatches.len()
+                );
+                if what == "both" {
+                    for d in &plan.dispatches {
+                        println!("   {}", d.call.template);
+                    }
+                }
             }
         }
     }
@@ -235,7 +245,10 @@ fn tmp_cards() {
     for card in wgrad::ops::registry::cards().into_iter().filter(|c| c.name.contains("pool")) {
         for case in &card.cases {
             check_case(case);
-            if card.gradient == wgrad::ops::registry::Gradient::Checked && crate::gradient::is_gradient_case(case) && case.inputs[0].shape.len() < 300 {
+            if card.gradient == wgrad::ops::registry::Gradient::Checked
+                && crate::gradient::is_gradient_case(case)
+                && case.inputs[0].shape.len() < 300
+            {
                 crate::gradient::check(case);
             }
         }

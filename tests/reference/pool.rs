@@ -83,3 +83,25 @@ pub fn average_grad(
     }
     grad
 }
+
+/// The mean of window i of n over m elements, for each axis: those from floor(i m / n) to ceil((i + 1) m / n). PyTorch's
+/// `adaptive_avg_pool`.
+pub fn adaptive_average(x: &[f64], shape: &[usize], sizes: &[usize]) -> Vec<f64> {
+    let extents = &shape[1..=sizes.len()];
+    let mut result = shape.to_vec();
+    result[1..=sizes.len()].copy_from_slice(sizes);
+    let mean = |flat: usize| {
+        let at = unravel(flat, &result);
+        let under = |place: &Vec<usize>| {
+            let inside = (0..sizes.len()).all(|d| {
+                let (i, n, m) = (at[d + 1], sizes[d], extents[d]);
+                (i * m / n..((i + 1) * m).div_ceil(n)).contains(&place[d + 1])
+            });
+            inside && place[0] == at[0] && place.last() == at.last()
+        };
+        let places = (0..x.len()).map(|p| unravel(p, shape)).filter(under);
+        let terms: Vec<f64> = places.map(|place| x[ravel(&place, shape)]).collect();
+        terms.iter().sum::<f64>() / terms.len() as f64
+    };
+    (0..result.iter().product()).map(mean).collect()
+}

@@ -7,10 +7,11 @@ use super::values::Setting;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Multiply,
-    Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization, SimpleRnn,
-    Subtract, TimeDistributed,
+    AdaptiveAveragePooling, Add, AlphaDropout, Average, AveragePooling, BatchNormalization,
+    Concatenate, Dense, Dot, Dropout, Embedding, Flatten, GaussianNoise, GlobalAveragePooling,
+    GlobalMaxPooling, LayerHandle, LayerNormalization, Masking, MaxPooling, Maximum, Minimum,
+    Multiply, Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization,
+    SimpleRnn, Subtract, TimeDistributed,
 };
 use serde_json::{Map, Value, json};
 
@@ -46,9 +47,15 @@ const ACTIVATIONS: [&str; 4] = ["ReLU", "LeakyReLU", "ELU", "Softmax"];
 /// How each layer is made.
 const LAYERS: &[(&str, Make)] = &[
     ("Activation", make::<Activation>),
+    ("AdaptiveAveragePooling1D", make::<AdaptiveAveragePooling<1>>),
+    ("AdaptiveAveragePooling2D", make::<AdaptiveAveragePooling<2>>),
+    ("AdaptiveAveragePooling3D", make::<AdaptiveAveragePooling<3>>),
     ("Add", make::<Add>),
     ("AlphaDropout", make::<AlphaDropout>),
     ("Average", make::<Average>),
+    ("AveragePooling1D", make::<AveragePooling<1>>),
+    ("AveragePooling2D", make::<AveragePooling<2>>),
+    ("AveragePooling3D", make::<AveragePooling<3>>),
     ("BatchNormalization", make::<BatchNormalization>),
     ("Concatenate", make::<Concatenate>),
     ("Dense", make::<Dense>),
@@ -58,9 +65,18 @@ const LAYERS: &[(&str, Make)] = &[
     ("Embedding", make::<Embedding>),
     ("Flatten", make::<Flatten>),
     ("GaussianNoise", make::<GaussianNoise>),
+    ("GlobalAveragePooling1D", make::<GlobalAveragePooling<1>>),
+    ("GlobalAveragePooling2D", make::<GlobalAveragePooling<2>>),
+    ("GlobalAveragePooling3D", make::<GlobalAveragePooling<3>>),
+    ("GlobalMaxPooling1D", make::<GlobalMaxPooling<1>>),
+    ("GlobalMaxPooling2D", make::<GlobalMaxPooling<2>>),
+    ("GlobalMaxPooling3D", make::<GlobalMaxPooling<3>>),
     ("LayerNormalization", make::<LayerNormalization>),
     ("LeakyReLU", activation::<1>),
     ("Masking", make::<Masking>),
+    ("MaxPooling1D", make::<MaxPooling<1>>),
+    ("MaxPooling2D", make::<MaxPooling<2>>),
+    ("MaxPooling3D", make::<MaxPooling<3>>),
     ("Maximum", make::<Maximum>),
     ("Minimum", make::<Minimum>),
     ("Multiply", make::<Multiply>),
