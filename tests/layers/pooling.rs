@@ -88,7 +88,7 @@ fn adaptive_windows_are_those_of_pytorch() {
     for n in [1, 2, 5, 13, 41] {
         check(&[2, 41, 3], [n]);
     }
-    check(&[3, 7, 10, 4], [3, 4]);
+    check(&[2, 7, 10, 3], [3, 4]);
     // One axis stays, one is divided evenly, one has more windows than elements.
     check(&[2, 6, 5, 7], [6, 2]);
     check(&[1, 6, 9, 2], [2, 3]);
@@ -97,17 +97,17 @@ fn adaptive_windows_are_those_of_pytorch() {
 
 #[test]
 fn a_mean_of_steps_leaves_out_what_a_mask_leaves_out() -> Result<()> {
-    let x = Tensor::f32([2, 3, 1], [1.0, 0.0, 5.0, 0.0, 0.0, 7.0])?;
+    let x = Tensor::f32([2, 3, 1], [1.0, 0.0, 5.0, 0.0, 0.0, 6.0])?;
     let masked = Sequential::new([3, 1]).add(Masking::new(0.0));
     let means = |model: Model| Ok::<_, Error>(model_step(&model, &[&x], &[], None)?.y().to_vec());
     let average = masked.clone().add(GlobalAveragePooling1D::new());
-    assert_eq!(means(average.build()?)?, [3.0, 7.0]);
+    assert_eq!(means(average.build()?)?, [3.0, 6.0]);
     // The mask ends here, and the largest element is of all steps.
     let all =
         masked.add(GlobalMaxPooling1D::new().keepdims(true)).add(GlobalAveragePooling1D::new());
-    assert_eq!(means(all.build()?)?, [5.0, 7.0]);
+    assert_eq!(means(all.build()?)?, [5.0, 6.0]);
     let plain = Sequential::new([3, 1]).add(GlobalAveragePooling1D::new());
-    assert_eq!(means(plain.build()?)?, [2.0, 7.0 / 3.0]);
+    assert_eq!(means(plain.build()?)?, [2.0, 2.0]);
     Ok(())
 }
 

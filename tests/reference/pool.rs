@@ -92,16 +92,19 @@ pub fn adaptive_average(x: &[f64], shape: &[usize], sizes: &[usize]) -> Vec<f64>
     result[1..=sizes.len()].copy_from_slice(sizes);
     let mean = |flat: usize| {
         let at = unravel(flat, &result);
-        let under = |place: &Vec<usize>| {
-            let inside = (0..sizes.len()).all(|d| {
-                let (i, n, m) = (at[d + 1], sizes[d], extents[d]);
-                (i * m / n..((i + 1) * m).div_ceil(n)).contains(&place[d + 1])
-            });
-            inside && place[0] == at[0] && place.last() == at.last()
+        let firsts: Vec<usize> =
+            (0..sizes.len()).map(|d| at[d + 1] * extents[d] / sizes[d]).collect();
+        let ends = (0..sizes.len()).map(|d| ((at[d + 1] + 1) * extents[d]).div_ceil(sizes[d]));
+        let taps: Vec<usize> = ends.zip(&firsts).map(|(end, first)| end - first).collect();
+        let terms: usize = taps.iter().product();
+        let term = |tap: usize| {
+            let mut place = at.clone();
+            for (d, t) in unravel(tap, &taps).into_iter().enumerate() {
+                place[d + 1] = firsts[d] + t;
+            }
+            x[ravel(&place, shape)]
         };
-        let places = (0..x.len()).map(|p| unravel(p, shape)).filter(under);
-        let terms: Vec<f64> = places.map(|place| x[ravel(&place, shape)]).collect();
-        terms.iter().sum::<f64>() / terms.len() as f64
+        (0..terms).map(term).sum::<f64>() / terms as f64
     };
     (0..result.iter().product()).map(mean).collect()
 }
