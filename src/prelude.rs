@@ -22,12 +22,14 @@ pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, Add,
     AlphaDropout, Average, AveragePooling1D, AveragePooling2D, AveragePooling3D,
-    BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding, Flatten, GaussianNoise,
-    GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
-    GlobalMaxPooling2D, GlobalMaxPooling3D, Layer, LayerHandle, LayerNormalization, Masking,
-    MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Minimum, Model, Multiply, Normalization,
-    PRelu, Padding, Permute, RRelu, Regularizer, RepeatVector, Reshape, RmsNormalization,
-    Sequential, SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input, input_named, merge,
+    BatchNormalization, Concatenate, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D,
+    Conv3DTranspose, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Embedding, Flatten,
+    GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D,
+    GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, Layer, LayerHandle,
+    LayerNormalization, Masking, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Minimum, Model,
+    Multiply, Normalization, PRelu, Padding, Permute, RRelu, Regularizer, RepeatVector, Reshape,
+    RmsNormalization, SeparableConv1D, SeparableConv2D, Sequential, SimpleRnn, Subtract,
+    SymbolicTensor, TimeDistributed, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

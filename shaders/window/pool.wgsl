@@ -7,7 +7,7 @@
 // Dispatch: ceil(len / WG) workgroups, folded over x and y. Loops: the taps of a window per invocation.
 #import lib/index
 #import lib/quad
-#import lib/windows
+#import lib/pool
 
 struct Params { len: u32, pad0: u32, pad1: u32, pad2: u32 }
 @group(0) @binding(8) var<uniform> params: Params;

@@ -8,7 +8,7 @@
 // Dispatch: ceil(len / WG) workgroups, folded over x and y. Loops: ceil(TAPS / TAP_STEP) along each axis.
 #import lib/index
 #import lib/quad
-#import lib/windows
+#import lib/pool
 
 const COMMON = vec3<u32>(#{COMMON});
 const FIRST = vec3<u32>(#{FIRST});

@@ -4,7 +4,7 @@
 // Dispatch: ceil(len / WG) workgroups, folded over x and y. Loops: the elements of STRIDE per invocation.
 #import lib/index
 #import lib/quad
-#import lib/windows
+#import lib/pool
 
 const BLOCKS = vec3<u32>(#{BLOCKS});
 

@@ -3,9 +3,29 @@
 use super::map::to_u32;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, Window};
-use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, WindowParams, grid};
+use crate::kernels::{
+    Bind, Define, DeviceCaps, KernelCall, Template, grid, param_blocks, template,
+};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
+
+const POOL: Template = template!("window/pool", PoolParams);
+const GRADIENT: Template = template!("window/pool_gradient", PoolParams);
+const SPREAD: Template = template!("window/pool_spread", PoolParams);
+
+param_blocks! {
+    /// Pooling and its gradient: all other sizes are in the text.
+    PoolParams {
+        /// Cells that invocations handle: elements, or vectors of four.
+        len: u32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+        /// Padding.
+        pad2: u32,
+    }
+}
 
 const WORKGROUP: u32 = 64;
 
@@ -170,7 +190,7 @@ impl Pool {
     /// A launch with an invocation for each cell of `[samples, each.., channels]`.
     fn call(
         &self,
-        template: &'static str,
+        template: Template,
         sizes: &Sizes,
         (samples, each): (usize, [usize; AXES]),
         trips: u64,
@@ -221,7 +241,7 @@ impl Pool {
             ("TAP_STEP", list(steps.map(|s| s.1))),
             ("WINDOW_STEP", list(steps.map(|s| s.2))),
         ];
-        let params = WindowParams { len: cells as u32, ..WindowParams::default() };
+        let params = PoolParams { len: cells as u32, ..PoolParams::default() };
         let workgroups = cells.div_ceil(WORKGROUP as usize) as u64;
         Ok(KernelCall {
             text: None,
@@ -306,7 +326,7 @@ impl Op for Pool {
         let binds = [Bind::Input(0)].into_iter().chain(outputs).collect();
         let trips = sizes.trips(|w| w.taps);
         let cells = (shape.dims()[0], sizes.counts);
-        Ok(self.call("window/pool", &sizes, cells, trips, binds, cx.caps)?.into())
+        Ok(self.call(POOL, &sizes, cells, trips, binds, cx.caps)?.into())
     }
 }
 
@@ -365,11 +385,11 @@ impl Op for PoolGradient {
         to_u32(cx.inputs[0].0.shape.len())?;
         let binds = (0..cx.inputs.len()).map(Bind::Input).chain([Bind::Output(0)]).collect();
         let (template, each, trips) = match sizes.blocks() {
-            Some(blocks) => ("window/pool_spread", blocks, sizes.trips(|w| w.stride)),
+            Some(blocks) => (SPREAD, blocks, sizes.trips(|w| w.stride)),
             None => {
                 let tap_step = |w: &Window| w.stride / common(w.stride, w.dilation);
                 let trips = sizes.trips(|w| w.taps.div_ceil(tap_step(w)));
-                ("window/pool_gradient", sizes.extents, trips)
+                (GRADIENT, sizes.extents, trips)
             }
         };
         to_u32(self.shape.len())?;
@@ -425,7 +445,10 @@ pub(super) use cases::cards;
 #[cfg(feature = "testing")]
 mod cases {
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
-    use super::{Graph, Pool, PoolGradient, PoolKind, Result, Value, Window};
+    use super::{
+        GRADIENT, Graph, POOL, Pool, PoolGradient, PoolKind, Result, SPREAD, Template, Value,
+        Window,
+    };
     use std::sync::Arc;
 
     /// Taps, stride, dilation, padding before and after.
@@ -513,21 +536,19 @@ mod cases {
             // More taps than a byte counts.
             (&[1, 20, 17, 4], &[[18, 1, 1, 2, 2], [16, 1, 1, 0, 0]]),
         ];
-        const POOL: &[&str] = &["window/pool"];
-        const BACK: &[&str] = &["window/pool_gradient", "window/pool_spread"];
-        const BOTH: &[&str] = &["window/pool", "window/pool_gradient", "window/pool_spread"];
-        let card = |op, templates, gradient, forms: &[bool]| {
+        let card = |op, templates: &'static [Template], gradient, forms: &[bool]| {
             let of = |&counts| CASES.iter().map(move |(shape, w)| Case::pool(op, shape, w, counts));
             Card::new(op, templates, gradient, forms.iter().flat_map(of).collect())
         };
         let none = Gradient::None("it is itself part of a gradient");
         vec![
-            card("max_pool", POOL, Gradient::Checked, &[false]).within(|_| (0.0, 0.0)),
+            card("max_pool", &[POOL], Gradient::Checked, &[false]).within(|_| (0.0, 0.0)),
             // Half a unit of the largest for each term of a sum, relative to numbers up to 4.
-            card("average_pool", POOL, Gradient::Checked, &[false, true])
+            card("average_pool", &[POOL], Gradient::Checked, &[false, true])
                 .within(|_| (2.0 * f64::from(f32::EPSILON), 4.0 * f64::from(f32::EPSILON))),
-            card("max_pool_gradient", BOTH, none, &[false]).within(rounding),
-            card("average_pool_gradient", BACK, Gradient::Checked, &[false, true]).within(rounding),
+            card("max_pool_gradient", &[POOL, GRADIENT, SPREAD], none, &[false]).within(rounding),
+            card("average_pool_gradient", &[GRADIENT, SPREAD], Gradient::Checked, &[false, true])
+                .within(rounding),
         ]
     }
 }

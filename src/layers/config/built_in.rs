@@ -8,10 +8,10 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
     AdaptiveAveragePooling, Add, AlphaDropout, Average, AveragePooling, BatchNormalization,
-    Concatenate, Dense, Dot, Dropout, Embedding, Flatten, GaussianNoise, GlobalAveragePooling,
-    GlobalMaxPooling, LayerHandle, LayerNormalization, Masking, MaxPooling, Maximum, Minimum,
-    Multiply, Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization,
-    SimpleRnn, Subtract, TimeDistributed,
+    Concatenate, Conv, ConvTranspose, Dense, DepthwiseConv, Dot, Dropout, Embedding, Flatten,
+    GaussianNoise, GlobalAveragePooling, GlobalMaxPooling, LayerHandle, LayerNormalization,
+    Masking, MaxPooling, Maximum, Minimum, Multiply, Normalization, PRelu, Permute, RRelu,
+    RepeatVector, Reshape, RmsNormalization, SeparableConv, SimpleRnn, Subtract, TimeDistributed,
 };
 use serde_json::{Map, Value, json};
 
@@ -58,7 +58,15 @@ const LAYERS: &[(&str, Make)] = &[
     ("AveragePooling3D", make::<AveragePooling<3>>),
     ("BatchNormalization", make::<BatchNormalization>),
     ("Concatenate", make::<Concatenate>),
+    ("Conv1D", make::<Conv<1>>),
+    ("Conv1DTranspose", make::<ConvTranspose<1>>),
+    ("Conv2D", make::<Conv<2>>),
+    ("Conv2DTranspose", make::<ConvTranspose<2>>),
+    ("Conv3D", make::<Conv<3>>),
+    ("Conv3DTranspose", make::<ConvTranspose<3>>),
     ("Dense", make::<Dense>),
+    ("DepthwiseConv1D", make::<DepthwiseConv<1>>),
+    ("DepthwiseConv2D", make::<DepthwiseConv<2>>),
     ("Dot", make::<Dot>),
     ("Dropout", make::<Dropout>),
     ("ELU", activation::<2>),
@@ -88,6 +96,8 @@ const LAYERS: &[(&str, Make)] = &[
     ("ReLU", activation::<0>),
     ("RepeatVector", make::<RepeatVector>),
     ("Reshape", make::<Reshape>),
+    ("SeparableConv1D", make::<SeparableConv<1>>),
+    ("SeparableConv2D", make::<SeparableConv<2>>),
     ("SimpleRNN", make::<SimpleRnn>),
     ("Softmax", activation::<3>),
     ("Subtract", make::<Subtract>),

@@ -1,10 +1,9 @@
 //! Means of as many windows as are asked for.
 
-use super::{batch_of_one, kind_of};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value, View, Window};
 use crate::layers::config::{Fields, Settings, config_of};
-use crate::layers::windows::Extents;
+use crate::layers::windows::{Extents, batch_of_one, kind_of};
 use crate::layers::{Context, Layer, Outputs};
 use crate::tensor::{Shape, Tensor};
 
@@ -70,7 +69,7 @@ impl<const N: usize> Settings for AdaptiveAveragePooling<N> {
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         fields.required("output_size", &mut self.output_size)?;
-        fields.only("data_format", &["channels_last".into()])
+        fields.channels_last()
     }
 }
 

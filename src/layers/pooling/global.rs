@@ -1,9 +1,9 @@
 //! Pooling over all of a sequence, an image or a volume.
 
-use super::{batch_of_one, kind_of};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::windows::{batch_of_one, kind_of};
 use crate::layers::{Context, Layer, Outputs};
 use crate::tensor::Shape;
 
@@ -48,7 +48,7 @@ macro_rules! global {
 
             fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
                 fields.field("keepdims", &mut self.keepdims)?;
-                fields.only("data_format", &["channels_last".into()])
+                fields.channels_last()
             }
         }
 

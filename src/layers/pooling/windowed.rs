@@ -1,10 +1,9 @@
 //! Pooling by windows that slide.
 
-use super::{batch_of_one, kind_of};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op, TensorType, Window};
 use crate::layers::config::{Fields, Settings, config_of};
-use crate::layers::windows::{Extents, Padding, Sizes};
+use crate::layers::windows::{Extents, Padding, Sizes, batch_of_one, kind_of};
 use crate::layers::{Context, Layer, Outputs};
 use crate::ops::{Pool, PoolKind};
 use crate::tensor::Shape;
@@ -26,7 +25,7 @@ impl<const N: usize> Sliding<N> {
         fields.required("pool_size", &mut self.pool_size)?;
         fields.field("strides", &mut self.strides)?;
         fields.field("padding", &mut self.padding)?;
-        fields.only("data_format", &["channels_last".into()])
+        fields.channels_last()
     }
 
     fn windows(&self, kind: &str, input: &Shape) -> Result<Vec<Window>> {
