@@ -23,6 +23,7 @@ mod normalize;
 mod one_hot;
 mod partials;
 mod pool;
+mod pool_lower;
 mod position;
 mod program;
 mod ranges;
