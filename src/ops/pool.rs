@@ -366,6 +366,9 @@ mod cases {
             // One window, whatever its stride.
             (&[2, 5, 3], &[[5, 7, 1, 0, 0]]),
             (&[1, 5, 4], &[[1, 9, 1, 0, 0]]),
+            (&[1, 17, 4], &[[4, 3, 5, 0, 0]]),
+            // Dilation without a second tap.
+            (&[1, 6, 3], &[[1, 2, 7, 0, 0]]),
             // More taps than a byte counts.
             (&[1, 20, 17, 4], &[[18, 1, 1, 2, 2], [16, 1, 1, 0, 0]]),
         ];
