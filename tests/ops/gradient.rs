@@ -164,7 +164,8 @@ fn a_wrong_upstream_is_noticed() {
     let names =
         ["tanh", "matmul", "softmax", "sum", "transpose", "min", "product", "cumsum", "sin", "pow"];
     let row_kernels = ["layer_norm", "rms_norm", "masked_softmax", "variance", "log_sum_exp"];
-    for name in names.into_iter().chain(row_kernels) {
+    let pools = ["max_pool", "average_pool"];
+    for name in names.into_iter().chain(row_kernels).chain(pools) {
         let card = cards().into_iter().find(|c| c.name == name).expect("a card");
         // An element that is masked has no gradient, whatever its upstream is.
         let case = card.cases.iter().find(|c| c.op != "masked_softmax" || c.args == [1]);
