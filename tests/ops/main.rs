@@ -25,6 +25,7 @@ mod pooling;
 mod products;
 mod random;
 mod rows;
+mod rows_fused;
 mod segments;
 mod sizes;
 mod sources;
