@@ -22,17 +22,21 @@ pub use crate::data::{
 pub use crate::data::{load_cifar10, load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Conv1D,
-    Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D,
-    Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Embedding, Factor, Flatten,
-    FlipMode, GaussianNoise, GroupNormalization, Interpolation, Layer, LayerHandle,
-    LayerNormalization, Masking, Maximum, Minimum, Model, Multiply, Normalization, PRelu, Permute,
-    RRelu, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
-    RandomTranslation, RandomZoom, Regularizer, RepeatVector, Rescaling, Reshape, Resizing,
-    RmsNormalization, SeparableConv1D, SeparableConv2D, Sequential, SimpleRnn, SpatialDropout1D,
-    SpatialDropout2D, SpatialDropout3D, SpectralNormalization, Subtract, SymbolicTensor,
-    TimeDistributed, UnitNormalization, UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D,
-    ZeroPadding2D, ZeroPadding3D, input, input_named, merge,
+    AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, Add,
+    AlphaDropout, Average, AveragePooling1D, AveragePooling2D, AveragePooling3D,
+    BatchNormalization, CenterCrop, Concatenate, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose,
+    Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, Dense, DepthwiseConv1D,
+    DepthwiseConv2D, Dot, Dropout, Embedding, Factor, Flatten, FlipMode, GaussianNoise,
+    GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalMaxPooling1D,
+    GlobalMaxPooling2D, GlobalMaxPooling3D, GroupNormalization, Interpolation, Layer, LayerHandle,
+    LayerNormalization, Masking, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum, Minimum, Model,
+    Multiply, Normalization, PRelu, Padding, Permute, RRelu, RandomBrightness, RandomContrast,
+    RandomCrop, RandomFlip, RandomRotation, RandomTranslation, RandomZoom, Regularizer,
+    RepeatVector, Rescaling, Reshape, Resizing, RmsNormalization, SeparableConv1D, SeparableConv2D,
+    Sequential, SimpleRnn, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+    SpectralNormalization, Subtract, SymbolicTensor, TimeDistributed, UnitNormalization,
+    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input,
+    input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

@@ -22,6 +22,7 @@ mod merge;
 mod model;
 mod noise;
 mod normalization;
+mod pooling;
 mod rectifier;
 mod regularizer;
 mod resizing;
@@ -69,6 +70,13 @@ pub use merge::{Add, Average, Maximum, Minimum, Multiply, Subtract};
 pub use model::{Call, Model, ModelInput, NamedLayer};
 pub use noise::{AlphaDropout, GaussianNoise};
 pub use normalization::Normalization;
+pub use pooling::{
+    AdaptiveAveragePooling, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D, AveragePooling, AveragePooling1D, AveragePooling2D, AveragePooling3D,
+    GlobalAveragePooling, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D,
+    GlobalMaxPooling, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling,
+    MaxPooling1D, MaxPooling2D, MaxPooling3D,
+};
 pub use rectifier::{PRelu, RRelu};
 pub use regularizer::{CustomRegularizer, Regularizer};
 pub use resizing::{CenterCrop, Rescaling, Resizing};

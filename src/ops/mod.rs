@@ -26,6 +26,8 @@ mod normalize;
 mod one_hot;
 mod pad;
 mod partials;
+mod pool;
+mod pool_lower;
 mod position;
 mod program;
 mod ranges;
@@ -55,6 +57,7 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
     cumulative::cards,
     depthwise::cards,
     pad::cards,
+    pool::cards,
     position::cards,
 ];
 
@@ -74,6 +77,7 @@ pub use map::Map;
 pub use movement::{ArenaView, Pack, Permute, Reshape, StopGradient};
 pub use one_hot::OneHot;
 pub use pad::Pad;
+pub use pool::{Pool, PoolGradient, PoolKind};
 pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};

@@ -20,8 +20,20 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         one(Activation::ClippedLinear { low: -0.3, high: f32::MAX }.into(), &[3]),
         one(Activation::Elu { alpha: 0.7 }.into(), &[3]),
         two(Add.into(), &[3], &[3]),
+        one(AdaptiveAveragePooling1D::new(3).into(), &[5, 2]),
+        one(AdaptiveAveragePooling2D::new([3, 2]).into(), &[5, 4, 2]),
+        one(AdaptiveAveragePooling3D::new((1, 2, 3)).into(), &[2, 5, 4, 2]),
         one(AlphaDropout::new(0.1).into(), &[3]),
         two(Average.into(), &[3], &[1]),
+        one(AveragePooling1D::new(3).padding(Padding::Same).into(), &[7, 2]),
+        one(AveragePooling2D::new(3).strides((1, 2)).into(), &[5, 4, 2]),
+        one(
+            AveragePooling3D::new([2, 1, 3])
+                .padding(Padding::Explicit(vec![[1, 0], [0, 0], [1, 2]]))
+                .count_include_pad(true)
+                .into(),
+            &[2, 5, 4, 2],
+        ),
         one(
             BatchNormalization::torch()
                 .momentum(0.3)
@@ -126,6 +138,12 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         one(Flatten.into(), &[2, 3]),
         one(GaussianNoise::new(0.2).into(), &[3]),
+        one(GlobalAveragePooling1D::new().keepdims(true).into(), &[5, 2]),
+        one(GlobalAveragePooling2D::new().keepdims(true).into(), &[5, 4, 2]),
+        one(GlobalAveragePooling3D::new().keepdims(true).into(), &[2, 5, 4, 2]),
+        one(GlobalMaxPooling1D::new().keepdims(true).into(), &[5, 2]),
+        one(GlobalMaxPooling2D::new().keepdims(true).into(), &[5, 4, 2]),
+        one(GlobalMaxPooling3D::new().keepdims(true).into(), &[2, 5, 4, 2]),
         one(
             GroupNormalization::new(2)
                 .axis(1)
@@ -173,6 +191,12 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         one(ZeroPadding1D::new((2, 0)).into(), &[5, 2]),
         one(ZeroPadding2D::new([[2, 0], [0, 1]]).into(), &[5, 4, 2]),
         one(ZeroPadding3D::new([[2, 0], [0, 1], [3, 0]]).into(), &[5, 4, 1, 2]),
+        one(MaxPooling1D::new(3).strides(2).padding(Padding::Same).into(), &[7, 2]),
+        one(MaxPooling2D::new([3, 2]).strides(1).into(), &[5, 4, 2]),
+        one(
+            MaxPooling3D::new(2).padding(Padding::Explicit(vec![[1, 0], [0, 0], [1, 1]])).into(),
+            &[2, 5, 4, 2],
+        ),
         two(Maximum.into(), &[3], &[3]),
         two(Minimum.into(), &[3], &[3]),
         two(Multiply.into(), &[3], &[3]),

@@ -18,6 +18,7 @@ mod nested;
 mod noise;
 mod normalization;
 mod norms;
+mod pooling;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod rectifier;

@@ -47,7 +47,7 @@ fn differentiable(case: &Case, inputs: &[Value]) -> Vec<(usize, Value)> {
 /// Operands of which none is near a joint of its function.
 fn smooth_operands(case: &Case) -> Vec<Tensor> {
     let mut x = operands(case);
-    if ["max", "min"].contains(&case.op) {
+    if ["max", "min", "max_pool"].contains(&case.op) {
         // Another order of evenly spaced numbers: no two so near that a step of the differences exchanges them.
         let len = x[0].shape().len();
         let data: Vec<f32> = (0..len).map(|i| (i * 101 % len) as f32 / len as f32 - 0.5).collect();
@@ -111,7 +111,7 @@ fn tolerance(case: &Case) -> (f64, f64) {
 }
 
 #[track_caller]
-fn check(case: &Case) {
+pub fn check(case: &Case) {
     let (rtol, atol) = tolerance(case);
     for caps in families() {
         for (i, (got, want)) in both(case, &caps, 0.0).iter().enumerate() {
@@ -193,7 +193,8 @@ fn a_wrong_upstream_is_noticed() {
         "affine",
     ];
     let row_kernels = ["layer_norm", "rms_norm", "masked_softmax", "variance", "log_sum_exp"];
-    for name in names.into_iter().chain(row_kernels) {
+    let pools = ["max_pool", "average_pool"];
+    for name in names.into_iter().chain(row_kernels).chain(pools) {
         let card = cards().into_iter().find(|c| c.name == name).expect("a card");
         // An element that is masked has no gradient, whatever its upstream is.
         let case = card.cases.iter().find(|c| c.op != "masked_softmax" || c.args == [1]);

@@ -3,8 +3,9 @@
 use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
-use crate::reference::{convolution, elementwise, images, linalg, losses, norm, reduce, softmax};
-use crate::reference::{convolution, elementwise, layers, linalg, losses, norm, reduce, softmax};
+use crate::reference::{
+    convolution, elementwise, images, layers, linalg, losses, norm, pool, reduce, softmax,
+};
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
 
@@ -119,6 +120,17 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
         "max" => vec![reduce::max(&x[0], shape(0), &axes(case))],
         "min" => vec![reduce::min(&x[0], shape(0), &axes(case))],
         "product" => vec![reduce::product(&x[0], shape(0), &axes(case))],
+        "max_pool" | "max_pool_gradient" | "average_pool" | "average_pool_gradient" => {
+            let counts = args[0] == 1;
+            let slides: Vec<pool::Slide> =
+                args[1..].chunks_exact(5).map(|w| std::array::from_fn(|i| w[i])).collect();
+            vec![match case.op {
+                "max_pool" => pool::max(&x[0], shape(0), &slides),
+                "max_pool_gradient" => pool::max_grad(&x[0], shape(0), &slides, x.get(1)?),
+                "average_pool" => pool::average(&x[0], shape(0), &slides, counts),
+                _ => pool::average_grad(shape(0), &slides, x.get(1)?, counts),
+            }]
+        }
         "cumsum" | "cumprod" => {
             let product = case.op == "cumprod";
             let form = [args[1] == 1, args[2] == 1];

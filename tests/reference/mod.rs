@@ -23,6 +23,7 @@ pub mod losses;
 pub mod network;
 pub mod norm;
 pub mod optim;
+pub mod pool;
 pub mod random;
 pub mod recurrent;
 pub mod reduce;
