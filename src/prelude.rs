@@ -20,10 +20,10 @@ pub use crate::data::{
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum,
+    Add, AlphaDropout, Average, BatchNormalization, Bidirectional, Concatenate, Dense, Dot, Dropout, Embedding,
+    Flatten, GaussianNoise, Gru, Layer, LayerHandle, LayerNormalization, Lstm, Masking, Maximum, MergeMode, Minimum,
     Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Reshape,
-    RmsNormalization, Sequential, SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input,
+    RmsNormalization, Rnn, Sequential, SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input,
     input_named, merge,
 };
 pub use crate::losses::Loss;

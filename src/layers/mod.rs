@@ -18,10 +18,10 @@ mod model;
 mod noise;
 mod normalization;
 mod rectifier;
+mod recurrent;
 mod regularizer;
 mod sequential;
 mod shape;
-mod simple_rnn;
 mod spec;
 mod summary;
 mod symbolic;
@@ -45,10 +45,10 @@ pub use model::{Call, Model, ModelInput, NamedLayer};
 pub use noise::{AlphaDropout, GaussianNoise};
 pub use normalization::Normalization;
 pub use rectifier::{PRelu, RRelu};
+pub use recurrent::{Bidirectional, Gru, Lstm, MergeMode, Recurrence, Rnn, SimpleRnn};
 pub use regularizer::{CustomRegularizer, Regularizer};
 pub use sequential::Sequential;
 pub use shape::{Permute, RepeatVector, Reshape};
-pub use simple_rnn::SimpleRnn;
 pub use spec::{WeightKind, WeightSpec};
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 pub use time_distributed::TimeDistributed;
@@ -162,6 +162,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Tensors that nothing changes, by name: tables and fixed filters. They are on the device once, and in no file.
     fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {
         Vec::new()
+    }
+
+    /// What a wrapper may know of a recurrent layer; `None` for one that is not. [`Bidirectional`] asks for it.
+    fn recurrence(&self) -> Option<Recurrence> {
+        None
     }
 
     /// The layers that this layer consists of, if it is a model: a model around it takes them up one by one.

@@ -7,9 +7,9 @@ use super::values::Setting;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Multiply,
-    Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization, SimpleRnn,
+    Add, AlphaDropout, Average, BatchNormalization, Bidirectional, Concatenate, Dense, Dot, Dropout, Embedding,
+    Flatten, GaussianNoise, Gru, LayerHandle, LayerNormalization, Lstm, Masking, Maximum, Minimum, Multiply,
+    Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization, Rnn, SimpleRnn,
     Subtract, TimeDistributed,
 };
 use serde_json::{Map, Value, json};
@@ -50,6 +50,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("AlphaDropout", make::<AlphaDropout>),
     ("Average", make::<Average>),
     ("BatchNormalization", make::<BatchNormalization>),
+    ("Bidirectional", make::<Bidirectional>),
     ("Concatenate", make::<Concatenate>),
     ("Dense", make::<Dense>),
     ("Dot", make::<Dot>),
@@ -57,7 +58,9 @@ const LAYERS: &[(&str, Make)] = &[
     ("ELU", activation::<2>),
     ("Embedding", make::<Embedding>),
     ("Flatten", make::<Flatten>),
+    ("GRU", make::<Gru>),
     ("GaussianNoise", make::<GaussianNoise>),
+    ("LSTM", make::<Lstm>),
     ("LayerNormalization", make::<LayerNormalization>),
     ("LeakyReLU", activation::<1>),
     ("Masking", make::<Masking>),
@@ -68,6 +71,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("PReLU", make::<PRelu>),
     ("Permute", make::<Permute>),
     ("RMSNormalization", make::<RmsNormalization>),
+    ("RNN", make::<Rnn>),
     ("RReLU", make::<RRelu>),
     ("ReLU", activation::<0>),
     ("RepeatVector", make::<RepeatVector>),
