@@ -13,7 +13,7 @@ pub use call::{
 };
 pub use caps::DeviceCaps;
 pub use params::{
-    ColumnParams, CombineParams, GatherParams, LossParams, MapParams, MatmulParams, ParamBlock,
+    ColumnParams, CombineParams, GateParams, GatherParams, LossParams, MapParams, MatmulParams, ParamBlock,
     RangeParams, ReduceParams, RowParams, SegmentParams, SortParams, all_param_blocks,
 };
 pub use preprocess::preprocess;

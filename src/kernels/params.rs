@@ -57,6 +57,17 @@ param_blocks! {
         /// Padding.
         pad1: u32,
     }
+    /// Programs over the parts of rows: units of a part, and how many groups of four of them there are.
+    GateParams ["elementwise/gates"] {
+        /// Units of a part.
+        units: u32,
+        /// Groups in a row.
+        groups: u32,
+        /// Groups of all rows.
+        total: u32,
+        /// Padding.
+        pad: u32,
+    }
     /// Ranges of a vector: which of them, and the elements that they cover.
     RangeParams ["reduce/ranges", "data/fill_ranges"] {
         /// The first range.

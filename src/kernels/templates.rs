@@ -18,6 +18,7 @@ pub static FILES: &[(&str, &str)] = files![
     "lib/segments",
     "lib/step",
     "lib/threefry",
+    "elementwise/gates",
     "elementwise/map",
     "matmul/broadcast",
     "matmul/combine",

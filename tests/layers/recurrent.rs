@@ -150,3 +150,27 @@ fn nodes_and_dispatches_do_not_grow_with_time() -> Result<()> {
     assert_eq!(long.order().count() - long.dispatches.len(), 199 * (in_loop(0) + in_loop(1)));
     Ok(())
 }
+
+#[test]
+fn show_plan() -> Result<()> {
+    use wgrad::graph::TensorType;
+    use wgrad::train::Batch;
+    for layer in [
+        LayerHandle::new(SimpleRnn::new(64)),
+        LayerHandle::new(Lstm::new(64)),
+        LayerHandle::new(Gru::new(64)),
+        LayerHandle::new(Lstm::new(16).return_sequences(true)),
+    ] {
+        let model = Sequential::new([7, 5]).add(layer).add(Flatten).add(Dense::new(2));
+        let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+        let trainer = model.compile(device(), Compile::new(Adam::default(), loss))?;
+        let x = TensorType { shape: [64, 7, 5].into(), dtype: DType::F32 };
+        let y = TensorType { shape: [64].into(), dtype: DType::U32 };
+        let plan = trainer.plan(&Batch::new("train", x, y, 32, 1), true)?;
+        for r in &plan.repeats {
+            println!("loop of {}", r.body.len());
+        }
+        println!("{plan}");
+    }
+    Ok(())
+}

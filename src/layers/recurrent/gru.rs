@@ -72,17 +72,52 @@ impl Gru {
         self.cell.check("gru", sample)
     }
 
-    /// Row `row` of the two biases.
-    fn bias(&self, graph: &mut Graph, cx: &Context, row: usize) -> Result<Option<Value>> {
-        if !self.cell.use_bias {
-            return Ok(None);
-        }
-        let bias = cx.weight("bias")?;
+    /// The functions of gates and state, if a step is the product and one kernel: the reset is after the product, so the
+    /// product has a column for each part of the step, z, r, x_h and u_h, and zeros where input or state has none.
+    fn functions(&self) -> Option<[(&'static str, Vec<f32>); 2]> {
+        let found = self.recurrent_activation.function().zip(self.cell.activation.function());
+        found.filter(|_| self.reset_after).map(|(gate, function)| [gate, function])
+    }
+
+    /// Columns of the parts `from..to` of three.
+    fn parts(&self, g: &mut Graph, v: Value, from: usize, to: usize) -> Result<Value> {
+        let axis = g.shape(v).rank() - 1;
+        g.slice(v, axis, from * self.cell.units..to * self.cell.units)
+    }
+
+    /// Row `row` of the two biases, if there are any.
+    fn bias(&self, g: &mut Graph, cx: &Context, row: usize) -> Result<Option<Value>> {
+        let Some(bias) = self.cell.bias(cx)? else { return Ok(None) };
         if !self.reset_after {
             return Ok((row == 0).then_some(bias));
         }
-        let one = graph.slice(bias, 0, row..row + 1)?;
-        graph.reshape(one, [3 * self.cell.units]).map(Some)
+        let one = g.slice(bias, 0, row..row + 1)?;
+        g.reshape(one, [3 * self.cell.units]).map(Some)
+    }
+
+    /// Kernels and bias of four parts, for [`Graph::gru_gates`].
+    fn of_four(&self, g: &mut Graph, cx: &Context) -> Result<Given> {
+        let zeros = |g: &mut Graph, like: Value| {
+            let (rows, zero) = (g.shape(like).dims()[0], g.constant(0.0));
+            g.broadcast_to(zero, [rows, self.cell.units])
+        };
+        let (kernel, recurrent) = (cx.weight("kernel")?, cx.weight("recurrent_kernel")?);
+        let none = zeros(g, kernel)?;
+        let kernel = g.concatenate(&[kernel, none], 1)?;
+        let none = zeros(g, recurrent)?;
+        let (zr, h) = (self.parts(g, recurrent, 0, 2)?, self.parts(g, recurrent, 2, 3)?);
+        let recurrent = g.concatenate(&[zr, none, h], 1)?;
+        let bias = match self.bias(g, cx, 0)?.zip(self.bias(g, cx, 1)?) {
+            None => None,
+            Some((input, state)) => {
+                let (of_input, of_state) =
+                    (self.parts(g, input, 0, 2)?, self.parts(g, state, 0, 2)?);
+                let both = g.add(of_input, of_state)?;
+                let (x, u) = (self.parts(g, input, 2, 3)?, self.parts(g, state, 2, 3)?);
+                Some(g.concatenate(&[both, x, u], 0)?)
+            }
+        };
+        self.cell.all_steps(g, cx, [kernel, recurrent], bias)
     }
 }
 
@@ -109,8 +144,12 @@ impl Cell for Gru {
     }
 
     fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
+        if self.functions().is_some() {
+            return self.of_four(graph, cx);
+        }
+        let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
         let bias = self.bias(graph, cx, 0)?;
-        let mut given = self.cell.all_steps(graph, cx, bias)?;
+        let mut given = self.cell.all_steps(graph, cx, kernels, bias)?;
         // Before the mask of dropout, which may be missing.
         if let Some(bias) = self.bias(graph, cx, 1)? {
             given.outer.insert(1, bias);
@@ -119,46 +158,48 @@ impl Cell for Gru {
     }
 
     fn step(&self, g: &mut Graph, _: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)> {
-        let (units, before) = (self.cell.units, now.states[0]);
-        let (kernel, x) = (now.outer[0], now.slices[0]);
+        let (before, kernel, x) = (now.states[0], now.outer[0], now.slices[0]);
+        if let Some([gate, function]) = self.functions() {
+            let h = Units::recurrent(g, before, now.outer.get(1))?;
+            let product = g.matmul(h, kernel)?;
+            let sums = g.add(x, product)?;
+            let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
+            let h = g.gru_gates(sums, before, gate, function)?;
+            return Ok((h, vec![h]));
+        }
         let biased = self.reset_after && self.cell.use_bias;
         let h = Units::recurrent(g, before, now.outer.get(if biased { 2 } else { 1 }))?;
-        let part = |g: &mut Graph, v: Value, from: usize, to: usize| {
-            g.slice(v, 1, from * units..to * units)
-        };
         let gate = |g: &mut Graph, x: Value, recurrent: Value, f: Activation| {
             let sum = g.add(x, recurrent)?;
             f.apply(g, sum)
         };
         let (sigma, f) = (self.recurrent_activation, self.cell.activation);
-        let x_h = part(g, x, 2, 3)?;
+        let (x_zr, x_h) = (self.parts(g, x, 0, 2)?, self.parts(g, x, 2, 3)?);
         let (z, new) = if self.reset_after {
             let mut all = g.matmul(h, kernel)?;
             if biased {
                 all = g.add(all, now.outer[1])?;
             }
-            let (x_z, all_z) = (part(g, x, 0, 1)?, part(g, all, 0, 1)?);
-            let z = gate(g, x_z, all_z, sigma)?;
-            let (x_r, all_r) = (part(g, x, 1, 2)?, part(g, all, 1, 2)?);
-            let r = gate(g, x_r, all_r, sigma)?;
-            let product = part(g, all, 2, 3)?;
+            let both = self.parts(g, all, 0, 2)?;
+            let both = g.add(x_zr, both)?;
+            let (z, r) = (self.parts(g, both, 0, 1)?, self.parts(g, both, 1, 2)?);
+            let (z, r) = (sigma.apply(g, z)?, sigma.apply(g, r)?);
+            let product = self.parts(g, all, 2, 3)?;
             let reset = g.mul(r, product)?;
             (z, gate(g, x_h, reset, f)?)
         } else {
-            let (first, last) = (part(g, kernel, 0, 2)?, part(g, kernel, 2, 3)?);
+            let (first, last) = (self.parts(g, kernel, 0, 2)?, self.parts(g, kernel, 2, 3)?);
             let both = g.matmul(h, first)?;
-            let x_zr = part(g, x, 0, 2)?;
-            let both = gate(g, x_zr, both, sigma)?;
-            let (z, r) = (part(g, both, 0, 1)?, part(g, both, 1, 2)?);
+            let both = g.add(x_zr, both)?;
+            let (z, r) = (self.parts(g, both, 0, 1)?, self.parts(g, both, 1, 2)?);
+            let (z, r) = (sigma.apply(g, z)?, sigma.apply(g, r)?);
             let reset = g.mul(r, h)?;
             let product = g.matmul(reset, last)?;
             (z, gate(g, x_h, product, f)?)
         };
-        let kept = g.mul(z, before)?;
-        let one = g.constant(1.0);
-        let share = g.sub(one, z)?;
-        let added = g.mul(share, new)?;
-        let h = g.add(kept, added)?;
+        let further = g.sub(before, new)?;
+        let kept = g.mul(z, further)?;
+        let h = g.add(new, kept)?;
         Ok((h, vec![h]))
     }
 }

@@ -99,14 +99,21 @@ impl Cell for Lstm {
     }
 
     fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
-        let bias = if self.cell.use_bias { Some(cx.weight("bias")?) } else { None };
-        self.cell.all_steps(graph, cx, bias)
+        let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
+        self.cell.all_steps(graph, cx, kernels, self.cell.bias(cx)?)
     }
 
     fn step(&self, g: &mut Graph, _: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)> {
         let h = Units::recurrent(g, now.states[0], now.outer.get(1))?;
         let recurrent = g.matmul(h, now.outer[0])?;
         let sum = g.add(now.slices[0], recurrent)?;
+        if let (Some(gate), Some(function)) =
+            (self.recurrent_activation.function(), self.cell.activation.function())
+        {
+            let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
+            let [h, c] = g.lstm_gates(sum, now.states[1], gate, function)?;
+            return Ok((h, vec![h, c]));
+        }
         let units = self.cell.units;
         let gate = |g: &mut Graph, k: usize, f: Activation| {
             let z = g.slice(sum, 1, k * units..(k + 1) * units)?;

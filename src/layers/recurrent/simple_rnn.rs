@@ -65,8 +65,8 @@ impl Cell for SimpleRnn {
     }
 
     fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
-        let bias = if self.cell.use_bias { Some(cx.weight("bias")?) } else { None };
-        self.cell.all_steps(graph, cx, bias)
+        let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
+        self.cell.all_steps(graph, cx, kernels, self.cell.bias(cx)?)
     }
 
     fn step(&self, g: &mut Graph, _: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)> {

@@ -97,13 +97,23 @@ impl Units {
         shapes.into_iter().take(count).enumerate().map(spec).collect()
     }
 
+    /// The layer's bias, if it has one.
+    pub fn bias(&self, cx: &Context) -> Result<Option<Value>> {
+        if self.use_bias { cx.weight("bias").map(Some) } else { Ok(None) }
+    }
+
     /// The products of all inputs with the kernel as one sequence, and the recurrent kernel with the mask of recurrent
     /// dropout, if there is one, for [`Units::recurrent`].
-    pub fn all_steps(&self, graph: &mut Graph, cx: &Context, bias: Option<Value>) -> Result<Given> {
+    pub fn all_steps(
+        &self,
+        graph: &mut Graph,
+        cx: &Context,
+        [kernel, recurrent]: [Value; 2],
+        bias: Option<Value>,
+    ) -> Result<Given> {
         let mut x = cx.input();
         let dims = graph.shape(x).dims().to_vec();
         let (batch, time, features) = (dims[0], dims[1], dims[2]);
-        let kernel = cx.weight("kernel")?;
         let width = graph.shape(kernel).dims()[1];
         if let Some(mask) = dropout(graph, cx, "dropout", self.dropout, [batch, 1, features])? {
             x = graph.mul(x, mask)?;
@@ -125,7 +135,7 @@ impl Units {
             x = graph.reshape(x, [batch, time, width])?;
             x = swap_time(graph, x)?;
         }
-        let mut outer = vec![cx.weight("recurrent_kernel")?];
+        let mut outer = vec![recurrent];
         let rate = self.recurrent_dropout;
         outer.extend(dropout(graph, cx, "recurrent_dropout", rate, [batch, self.units])?);
         Ok(Given { sequences: vec![x], outer })

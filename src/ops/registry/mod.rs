@@ -7,7 +7,7 @@
 mod cases;
 
 use super::table::{Derivative, ROWS, Row};
-use super::{CrossEntropyKind, SoftmaxMask, cumulative, position};
+use super::{CrossEntropyKind, SoftmaxMask, cumulative, gates, position};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::{DType, Shape};
@@ -409,6 +409,7 @@ pub fn cards() -> Vec<Card> {
         ),
     ]);
     all.extend(cumulative::cards());
+    all.extend(gates::cards());
     all.extend(position::cards());
     all
 }
