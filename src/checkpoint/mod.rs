@@ -40,6 +40,8 @@ mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod floats;
 #[cfg(not(target_arch = "wasm32"))]
+mod gates;
+#[cfg(not(target_arch = "wasm32"))]
 mod load;
 #[cfg(not(target_arch = "wasm32"))]
 mod metadata;

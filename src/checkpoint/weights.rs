@@ -2,6 +2,7 @@
 
 use super::file::{Contents, Entry, encode, listed, read, unlike, wrong};
 use super::floats::weight;
+use super::gates::Gates;
 use super::load::metadata;
 use super::report::{Mismatch, WeightReport};
 use super::samples;
@@ -26,6 +27,11 @@ use std::path::Path;
 /// | `gamma`, `beta` | `weight`, `bias` |
 /// | `moving_mean`, `moving_variance` | `running_mean`, `running_var` |
 /// | any other weight | `weight`, as it is |
+/// | of a recurrent layer: `kernel`, `recurrent_kernel` | `weight_ih_l0`, `weight_hh_l0`: transposed, a GRU's gates in another order |
+/// | its `bias` | `bias_ih_l0` + `bias_hh_l0`; of a GRU with `reset_after` both |
+///
+/// A recurrent module may end with its layer and direction: `rnn.l1` reads `rnn.weight_ih_l1`, `rnn.l0_reverse` is the part
+/// of a `Bidirectional` from the end. PyTorch's GRU resets after the product.
 ///
 /// A layer that consists of others is a module for each of them that has weights. PyTorch counts batches in
 /// `num_batches_tracked`; with a fixed momentum nothing needs the count, so it is skipped and not written.
@@ -70,11 +76,55 @@ impl Skip {
 struct Place {
     name: String,
     transposed: bool,
+    /// How PyTorch keeps a weight of a recurrent layer.
+    gates: Option<Gates>,
+}
+
+impl Place {
+    fn new(name: String, transposed: bool) -> Self {
+        Self { name, transposed, gates: None }
+    }
+
+    /// All names of tensors in the file.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let second = self.gates.as_ref().and_then(|gates| gates.second.as_deref());
+        [self.name.as_str()].into_iter().chain(second)
+    }
+
+    /// The tensor of a file, in the layout of the file.
+    fn read(&self, path: &Path, contents: &Contents<'_>) -> Result<Tensor> {
+        let first = weight(path, contents, &self.name)?;
+        match self.gates.as_ref().and_then(|g| Some((g, g.second.as_deref()?))) {
+            None => Ok(first),
+            Some((gates, name)) => {
+                let second = weight(path, contents, name)?;
+                if first.shape() != second.shape() {
+                    return Err(wrong(path, name, unlike(second.shape(), first.shape())));
+                }
+                gates.joined(&first, &second)
+            }
+        }
+    }
+
+    /// A weight of the model as the tensors of a file.
+    fn write(&self, weight: Tensor) -> Result<Vec<(String, Tensor)>> {
+        let weight = match &self.gates {
+            Some(gates) => gates.ordered(&weight)?,
+            None => weight,
+        };
+        let weight = if self.transposed { transpose(&weight)? } else { weight };
+        let all = match self.gates.as_ref().filter(|gates| gates.second.is_some()) {
+            Some(gates) => gates.parted(&weight)?.into(),
+            None => vec![weight],
+        };
+        Ok(self.names().map(str::to_owned).zip(all).collect())
+    }
 }
 
 impl WeightMap {
     /// Keras' names and layouts, which are the model's own. Keras' full paths, `sequential/dense/kernel`, are read too:
-    /// if no weight is found under its own name, segments that begin all names of the file are skipped.
+    /// if no weight is found under its own name, segments that begin all names of the file are skipped. So is that of the
+    /// cell of a recurrent layer: `lstm/lstm_cell/kernel`.
     #[must_use]
     pub const fn keras() -> Self {
         Self { modules: None, pairs: Vec::new(), prefix: String::new(), skip: Skip::NOTHING }
@@ -130,7 +180,7 @@ impl WeightMap {
     }
 
     fn place(mut self, weight: &str, tensor: &str, transposed: bool) -> Self {
-        let place = Place { name: tensor.into(), transposed };
+        let place = Place::new(tensor.into(), transposed);
         self.pairs.retain(|(known, _)| known != weight);
         self.pairs.push((weight.into(), place));
         self
@@ -150,15 +200,24 @@ impl WeightMap {
                 format!("the model has {} layers with weights: {}", layers.len(), listed(&layers));
             return Err(Error::parameter("modules", modules.len(), detail));
         }
-        let own = |t: &PlacedTensor| {
+        let own = |t: &PlacedTensor| -> Result<Place> {
             if let Some((_, place)) = self.pairs.iter().find(|(weight, _)| *weight == t.name) {
-                return place.clone();
+                return Ok(place.clone());
             }
             let layer = layers.iter().position(|l| *l == owner(t));
             let Some((modules, layer)) = self.modules.as_ref().zip(layer) else {
-                return Place { name: format!("{}{}", self.prefix, t.name), transposed: false };
+                return Ok(Place::new(format!("{}{}", self.prefix, t.name), false));
             };
             let own = &t.name[owner(t).len() + 1..];
+            let recurrent = |other: &&PlacedTensor| {
+                owner(other) == owner(t) && other.name.ends_with("/recurrent_kernel")
+            };
+            if let Some(kernel) = tensors.iter().find(recurrent) {
+                let module = format!("{}{}", self.prefix, modules[layer]);
+                let (name, gates) = Gates::of(&module, own, &t.spec.shape, &kernel.spec.shape)
+                    .map_err(|e| e.in_layer(owner(t)))?;
+                return Ok(Place { name, transposed: own != "bias", gates: Some(gates) });
+            }
             let kind = match own {
                 "bias" | "beta" => "bias",
                 "moving_mean" => "running_mean",
@@ -166,9 +225,9 @@ impl WeightMap {
                 _ => "weight",
             };
             let name = format!("{}{}.{kind}", self.prefix, modules[layer]);
-            Place { name, transposed: own == "kernel" }
+            Ok(Place::new(name, own == "kernel"))
         };
-        let places: Vec<Place> = tensors.iter().map(own).collect();
+        let places: Vec<Place> = tensors.iter().map(own).collect::<Result<_>>()?;
         let wide =
             |(t, place): &(&PlacedTensor, &Place)| place.transposed && t.spec.shape.rank() != 2;
         if let Some((t, _)) = tensors.iter().zip(&places).find(wide) {
@@ -187,7 +246,7 @@ impl WeightMap {
         place: &Place,
         report: &mut WeightReport,
     ) -> Result<Option<Tensor>> {
-        let tensor = weight(path, contents, &place.name)?;
+        let tensor = place.read(path, contents)?;
         let expected = if place.transposed { turned(&t.spec.shape) } else { t.spec.shape.clone() };
         let found = tensor.shape().clone();
         if found != expected {
@@ -198,7 +257,8 @@ impl WeightMap {
             return Ok(None);
         }
         report.loaded.push(t.name.clone());
-        Ok(Some(if place.transposed { transpose(&tensor)? } else { tensor }))
+        let tensor = if place.transposed { transpose(&tensor)? } else { tensor };
+        place.gates.as_ref().map_or(Ok(Some(tensor.clone())), |g| g.ordered(&tensor).map(Some))
     }
 
     /// The weights `tensors` of a model that a file has.
@@ -215,13 +275,14 @@ impl WeightMap {
         let own = |weight: &str| self.pairs.iter().any(|(known, _)| known == weight);
         for (t, place) in tensors.iter().zip(&mut places) {
             if !own(&t.name) {
-                place.name.insert_str(0, &segments);
+                place.name = in_cell(&all, format!("{segments}{}", place.name));
             }
         }
         let mut report = WeightReport::default();
         let mut taken = Vec::new();
         for (t, place) in tensors.iter().zip(&places) {
-            let there = !self.skip.missing || all.binary_search(&place.name.as_str()).is_ok();
+            let there = !self.skip.missing
+                || place.names().all(|name| all.binary_search(&name).is_ok());
             taken.push(match there {
                 true => self.take(path, &contents, t, place, &mut report)?,
                 false => {
@@ -230,7 +291,7 @@ impl WeightMap {
                 }
             });
         }
-        let wanted: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
+        let wanted: Vec<&str> = places.iter().flat_map(Place::names).collect();
         let known: BTreeSet<&str> = wanted.iter().copied().collect();
         let surplus =
             all.iter().filter(|name| !known.contains(*name) && !counts_batches(name, &known));
@@ -252,7 +313,8 @@ impl WeightMap {
     /// The segments before the names of `places` in Keras' full paths, if a file with these `names` has any.
     fn segments(&self, places: &[Place], names: &[&str]) -> String {
         let has = |start: &str, place: &Place| {
-            names.binary_search(&format!("{start}{}", place.name).as_str()).is_ok()
+            let name = in_cell(names, format!("{start}{}", place.name));
+            names.binary_search(&name.as_str()).is_ok()
         };
         let own = self.modules.is_some() || !self.prefix.is_empty();
         let first = names.first().filter(|_| !own && !places.iter().any(|place| has("", place)));
@@ -317,6 +379,22 @@ fn owner(t: &PlacedTensor) -> &str {
     t.name.rsplit_once('/').map_or("", |(owner, _)| owner)
 }
 
+/// The name under which Keras keeps a weight of a recurrent layer: with the cell's segment before the last. A name that the
+/// file has stays.
+fn in_cell(names: &[&str], name: String) -> String {
+    let Some((layer, last)) = name.rsplit_once('/') else { return name };
+    if names.binary_search(&name.as_str()).is_ok() {
+        return name;
+    }
+    let start = format!("{layer}/");
+    let inside = names.iter().find(|other| {
+        let cell = other.strip_prefix(&start).and_then(|rest| rest.strip_suffix(last));
+        let cell = cell.and_then(|cell| cell.strip_suffix('/'));
+        cell.is_some_and(|cell| cell.ends_with("_cell") && !cell.contains('/'))
+    });
+    inside.map_or(name, |&inside| inside.to_owned())
+}
+
 /// Whether a tensor of a file counts the batches of running statistics that are loaded from it.
 fn counts_batches(name: &str, wanted: &BTreeSet<&str>) -> bool {
     let module = name.strip_suffix(".num_batches_tracked");
@@ -364,10 +442,10 @@ impl Trainer {
         let places = map.places(&self.layout().tensors)?;
         let mut weights = Vec::new();
         for ((_, weight), place) in self.weights_async().await?.into_iter().zip(&places) {
-            weights.push(if place.transposed { transpose(&weight)? } else { weight });
+            weights.extend(place.write(weight)?);
         }
-        let names = places.into_iter().map(|place| place.name);
-        let tensors: Vec<_> = names.zip(weights.iter().map(Entry::of)).collect();
+        let tensors: Vec<_> =
+            weights.iter().map(|(name, weight)| (name.clone(), Entry::of(weight))).collect();
         // Readers of PyTorch's files need this mark.
         let format = map.modules.is_some().then(|| ("format", "pt".to_owned()));
         let marks = match format {

@@ -334,7 +334,7 @@ impl Graph {
     ) -> Result<[Value; 2]> {
         let program = functions("lstm_gates", [gate, function], |code, [gate, function]| {
             let [i, f, g, o, c] = [0, 1, 2, 3, 4].map(Reg::Input);
-            let mut open = |code: &mut Code, x| code.call(gate.0, &[x], gate.1);
+            let open = |code: &mut Code, x| code.call(gate.0, &[x], gate.1);
             let (i, f, o) = (open(code, i)?, open(code, f)?, open(code, o)?);
             let g = code.call(function.0, &[g], function.1)?;
             let (kept, added) = (code.mul(f, c)?, code.mul(i, g)?);

@@ -49,6 +49,10 @@ const BUILDERS: &[(&str, Build)] = &[
     }),
     ("cumsum", |g, _, v| g.cumsum(v, 0)),
     ("cumsum_form", |g, _, v| g.cumsum_form(v, 1, true, true)),
+    ("lstm_gates", |g, x, v| {
+        Ok(g.lstm_gates(v, x, ("sigmoid", [].as_slice()), ("tanh", [].as_slice()))?[0])
+    }),
+    ("gru_gates", |g, x, v| g.gru_gates(x, v, ("sigmoid", [].as_slice()), ("tanh", [].as_slice()))),
     ("argmax", |g, _, v| g.argmax(v)),
     ("argmin", |g, _, v| g.argmin(v)),
     ("sum_to", |g, x, v| g.sum_to(v, &g.shape(x).clone())),

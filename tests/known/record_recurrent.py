@@ -15,7 +15,7 @@ import numpy as np
 from record import Inputs, f32, jax, keras, meta, short, write
 
 layers = keras.layers
-BATCH, TIME, FEATURES, UNITS = 3, 5, 4, 6
+BATCH, TIME, FEATURES, UNITS = 3, 5, 4, 4
 
 
 def array(values):
@@ -143,11 +143,16 @@ def record(name, make, states, masked):
     return entry
 
 
-def train(name, make):
-    """The loss of each of 20 steps of Adam on one batch after the other; a dense layer gives the outputs."""
+def data():
     inputs = Inputs(53)
     x = inputs.normal(48, TIME, FEATURES)
     y = f32(np.round(np.tanh(x[:, 0, :2] - x[:, 3, 2:]) + inputs.normal(48, 2, scale=0.3), 4))
+    return inputs, x, y
+
+
+def train(name, make):
+    """The loss of each of 20 steps of Adam on one batch after the other; a dense layer gives the outputs."""
+    inputs, x, y = data()
     model = keras.Sequential([layers.Input((TIME, FEATURES)), make(), layers.Flatten(), layers.Dense(2)])
     weights = [inputs.normal(*w.shape, scale=0.4) for w in model.get_weights()]
     model.set_weights(weights)
@@ -160,26 +165,27 @@ def train(name, make):
     return {
         "name": name,
         "layer": keras.saving.serialize_keras_object(model.layers[0]),
-        "x": array(x),
-        "y": array(y),
         "weights": [array(w) for w in weights],
         "losses": short(losses),
     }
 
 
 def main():
-    trained = [c for c in cases() if c[2] == 0 and not c[3] and not single(c[1]())]
+    _, x, y = data()
+    trained = [c for c in cases() if c[2] == 0 and not c[3] and not several(c[1]())]
     write(
         "recurrent.json",
         {
             "meta": meta("record_recurrent.py"),
+            "x": array(x),
+            "y": array(y),
             "layers": [record(*case) for case in cases()],
             "training": [train(name, make) for name, make, *_ in trained],
         },
     )
 
 
-def single(layer):
+def several(layer):
     """Whether a layer has several outputs, which a `Sequential` does not take."""
     return getattr(layer, "return_state", False) or getattr(layer, "merge_mode", "") is None
 

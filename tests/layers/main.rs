@@ -18,6 +18,8 @@ mod normalization;
 mod recording;
 mod rectifier;
 mod recurrent;
+mod recurrent_known;
+mod recurrent_options;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod shape;

@@ -70,3 +70,24 @@ pub fn gru_gates(sums: &[f64], h: &[f64], units: usize) -> Vec<f64> {
     };
     h.iter().enumerate().map(step).collect()
 }
+
+/// h of long short-term memory after each step, from h = c = 0, for `x` of `[batch, time, features]`; weights with the
+/// gates i, f, g, o side by side. Source: as [`lstm_gates`].
+pub fn lstm(
+    x: &[f64],
+    [kernel, recurrent, bias]: [&[f64]; 3],
+    Sizes { batch, time, features, units }: Sizes,
+) -> Vec<Vec<f64>> {
+    let (mut h, mut c, width) = (vec![0.0; batch * units], vec![0.0; batch * units], 4 * units);
+    let mut states = Vec::new();
+    for t in 0..time {
+        let row = |b: usize| &x[(b * time + t) * features..][..features];
+        let now: Vec<f64> = (0..batch).flat_map(row).copied().collect();
+        let fed = linalg::matmul(&now, kernel, 1, batch, width, features, false, false);
+        let kept = linalg::matmul(&h, recurrent, 1, batch, width, units, false, false);
+        let sums = fed.iter().zip(&kept).enumerate().map(|(i, (a, b))| a + b + bias[i % width]);
+        (h, c) = lstm_gates(&sums.collect::<Vec<f64>>(), &c, units);
+        states.push(h.clone());
+    }
+    states
+}
