@@ -9,7 +9,7 @@ use super::samples;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::gpu::Device;
-use crate::layers::Model;
+use crate::layers::{Model, WeightSpec};
 use crate::tensor::{Shape, Tensor};
 use crate::train::{ArenaLayout, PlacedTensor, Predictor, Scaling, Trainer};
 use std::collections::BTreeSet;
@@ -23,6 +23,9 @@ use std::path::Path;
 /// | here and in Keras | in PyTorch |
 /// |---|---|
 /// | `kernel` `[in, out]` | `weight` `[out, in]`: transposed |
+/// | `kernel` of a convolution, `[taps.., in / groups, out]` | `weight` `[out, in / groups, taps..]` |
+/// | `kernel` of a transposed convolution, `[taps.., out, in]` | `weight` `[in, out, taps..]` |
+/// | `kernel` of a depthwise convolution, `[taps.., in, multiplier]` | `weight` `[in · multiplier, 1, taps..]` |
 /// | `bias` `[out]` | `bias` `[out]` |
 /// | `gamma`, `beta` | `weight`, `bias` |
 /// | `moving_mean`, `moving_variance` | `running_mean`, `running_var` |
@@ -32,6 +35,10 @@ use std::path::Path;
 ///
 /// A recurrent module may end with its layer and direction: `rnn.l1` reads `rnn.weight_ih_l1`, `rnn.l0_reverse` is the part
 /// of a `Bidirectional` from the end. PyTorch's GRU resets after the product.
+///
+/// A separable convolution is two modules in PyTorch: name its tensors by [`transposed`](Self::transposed) and
+/// [`pair`](Self::pair). PyTorch flattens images channel by channel, and this library pixel by pixel, so the kernel of a
+/// `Dense` right after a `Flatten` has its rows in another order; a pooling to one pixel before it leaves none.
 ///
 /// A layer that consists of others is a module for each of them that has weights. PyTorch counts batches in
 /// `num_batches_tracked`; with a fixed momentum nothing needs the count, so it is skipped and not written.
@@ -107,12 +114,12 @@ impl Place {
     }
 
     /// A weight of the model as the tensors of a file.
-    fn write(&self, weight: Tensor) -> Result<Vec<(String, Tensor)>> {
+    fn write(&self, weight: Tensor, spec: &WeightSpec) -> Result<Vec<(String, Tensor)>> {
         let weight = match &self.gates {
             Some(gates) => gates.ordered(&weight)?,
             None => weight,
         };
-        let weight = if self.transposed { transpose(&weight)? } else { weight };
+        let weight = if self.transposed { to_torch(&weight, spec)? } else { weight };
         let all = match self.gates.as_ref().filter(|gates| gates.second.is_some()) {
             Some(gates) => gates.parted(&weight)?.into(),
             None => vec![weight],
@@ -144,7 +151,8 @@ impl WeightMap {
         self.place(weight, tensor, false)
     }
 
-    /// `weight` of the model is the transpose of the file's `tensor`. Both are matrices.
+    /// `weight` of the model is the transpose of the file's `tensor`: of a matrix, or of the kernel of a convolution, which
+    /// is `[a, b, taps..]` in the file and `[taps.., b, a]` here, or `[taps.., a, 1]` if it is depthwise.
     #[must_use]
     pub fn transposed(self, weight: &str, tensor: &str) -> Self {
         self.place(weight, tensor, true)
@@ -228,10 +236,10 @@ impl WeightMap {
             Ok(Place::new(name, own == "kernel"))
         };
         let places: Vec<Place> = tensors.iter().map(own).collect::<Result<_>>()?;
-        let wide =
-            |(t, place): &(&PlacedTensor, &Place)| place.transposed && t.spec.shape.rank() != 2;
-        if let Some((t, _)) = tensors.iter().zip(&places).find(wide) {
-            let detail = format!("`{}` is no matrix: it has no transpose", t.name);
+        let flat =
+            |(t, place): &(&PlacedTensor, &Place)| place.transposed && t.spec.shape.rank() < 2;
+        if let Some((t, _)) = tensors.iter().zip(&places).find(flat) {
+            let detail = format!("`{}` is no matrix and no kernel: it has no transpose", t.name);
             return Err(Error::shape("transpose", &[&t.spec.shape], detail));
         }
         Ok(places)
@@ -247,7 +255,7 @@ impl WeightMap {
         report: &mut WeightReport,
     ) -> Result<Option<Tensor>> {
         let tensor = place.read(path, contents)?;
-        let expected = if place.transposed { turned(&t.spec.shape) } else { t.spec.shape.clone() };
+        let expected = if place.transposed { turned(&t.spec) } else { t.spec.shape.clone() };
         let found = tensor.shape().clone();
         if found != expected {
             if !self.skip.mismatch {
@@ -257,7 +265,7 @@ impl WeightMap {
             return Ok(None);
         }
         report.loaded.push(t.name.clone());
-        let tensor = if place.transposed { transpose(&tensor)? } else { tensor };
+        let tensor = if place.transposed { from_torch(&tensor, &t.spec)? } else { tensor };
         place.gates.as_ref().map_or(Ok(Some(tensor.clone())), |g| g.ordered(&tensor).map(Some))
     }
 
@@ -401,18 +409,35 @@ fn counts_batches(name: &str, wanted: &BTreeSet<&str>) -> bool {
     module.is_some_and(|module| wanted.contains(format!("{module}.running_mean").as_str()))
 }
 
-/// The shape of a matrix' transpose.
-fn turned(shape: &Shape) -> Shape {
-    shape.dims().iter().rev().copied().collect::<Vec<_>>().into()
+/// The shape in PyTorch's layout, `[a, b, taps..]`, of a matrix or kernel `[taps.., b, a]`.
+fn turned(spec: &WeightSpec) -> Shape {
+    let dims = spec.shape.dims();
+    let (taps, last) = dims.split_at(dims.len() - 2);
+    // Filters of a depthwise kernel see one channel each, and are numbered by channels first in both layouts.
+    let [a, b] = if spec.depthwise { [last[0] * last[1], 1] } else { [last[1], last[0]] };
+    [&[a, b], taps].concat().into()
 }
 
-/// A matrix' transpose.
-fn transpose(tensor: &Tensor) -> Result<Tensor> {
-    let (values, shape) = (tensor.as_f32()?, turned(tensor.shape()));
-    let (rows, columns) = (shape.dims()[0], shape.dims()[1]);
-    let at = |i: usize| values[i % columns * rows + i / columns];
-    let turned: Vec<f32> = (0..values.len()).map(at).collect();
-    Tensor::f32(shape, turned)
+/// A tensor of three axes with its axes in reverse order.
+fn reversed(values: &[f32], [a, b, c]: [usize; 3]) -> Vec<f32> {
+    let at = |i: usize| (i % a * b + i / a % b) * c + i / a / b;
+    (0..values.len()).map(|i| values[at(i)]).collect()
+}
+
+/// The weight of this spec from PyTorch's layout.
+fn from_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
+    let dims = tensor.shape().dims();
+    let taps = dims[2..].iter().product();
+    Tensor::f32(spec.shape.clone(), reversed(tensor.as_f32()?, [dims[0], dims[1], taps]))
+}
+
+/// The weight of this spec in PyTorch's layout.
+fn to_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
+    let shape = turned(spec);
+    let dims = shape.dims();
+    let taps = dims[2..].iter().product();
+    let values = reversed(tensor.as_f32()?, [taps, dims[1], dims[0]]);
+    Tensor::f32(shape, values)
 }
 
 impl Trainer {
@@ -441,8 +466,9 @@ impl Trainer {
         let path = path.as_ref();
         let places = map.places(&self.layout().tensors)?;
         let mut weights = Vec::new();
-        for ((_, weight), place) in self.weights_async().await?.into_iter().zip(&places) {
-            weights.extend(place.write(weight)?);
+        let placed = self.layout().tensors.iter().zip(&places);
+        for ((_, weight), (t, place)) in self.weights_async().await?.into_iter().zip(placed) {
+            weights.extend(place.write(weight, &t.spec)?);
         }
         let tensors: Vec<_> =
             weights.iter().map(|(name, weight)| (name.clone(), Entry::of(weight))).collect();

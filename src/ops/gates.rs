@@ -7,13 +7,31 @@ use super::row_builder::Code;
 use super::table::{Derivative, row};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value};
-use crate::kernels::{Bind, GateParams, KernelCall, MAX_STORAGE_BUFFERS, grid};
+use crate::kernels::{
+    Bind, KernelCall, MAX_STORAGE_BUFFERS, Template, grid, param_blocks, template,
+};
 use crate::tensor::{DType, Shape};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
+pub(super) const GATES: Template = template!("elementwise/gates", GateParams);
+
 const WORKGROUP: u32 = 64;
+
+param_blocks! {
+    /// Units of a part, and how many groups of four of them there are.
+    GateParams {
+        /// Units of a part.
+        units: u32,
+        /// Groups in a row.
+        groups: u32,
+        /// Groups of all rows.
+        total: u32,
+        /// Padding.
+        pad: u32,
+    }
+}
 
 /// An elementwise function with its parameters: `("leaky_relu", &[0.2])`.
 pub type Function<'a> = (&'a str, &'a [f32]);
@@ -274,7 +292,7 @@ impl Op for Gates {
         let params = GateParams { units: self.units as u32, groups: groups as u32, total, pad: 0 };
         Ok(KernelCall {
             text: None,
-            template: "elementwise/gates",
+            template: GATES,
             defines: vec![
                 ("WG", WORKGROUP.into()),
                 ("WIDE", (cx.caps.wide_words && whole).into()),
@@ -399,6 +417,7 @@ pub(super) use cases::cards;
 #[cfg(feature = "testing")]
 mod cases {
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
+    use super::GATES;
 
     impl Case {
         /// `lstm_gates` or `gru_gates` with sigmoid and tanh.
@@ -420,7 +439,7 @@ mod cases {
         let card = |op| {
             let sizes = [[1, 1], [3, 5], [2, 8], [70, 4], [5, 67]];
             let cases = sizes.map(|[rows, units]| Case::gates(op, rows, units)).to_vec();
-            Card::new(op, &["elementwise/gates"], Gradient::Checked, cases)
+            Card::new(op, &[GATES], Gradient::Checked, cases)
         };
         vec![card("lstm_gates"), card("gru_gates")]
     }
