@@ -56,7 +56,8 @@ fn run(args: &Args) -> Result<()> {
     let rate = CosineDecay::new(args.learning_rate, steps.max(1));
     let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
     let compile = Compile::new(Adam::new(rate), loss).clip(Clip::GlobalNorm(1.0));
-    let mut trainer = model.compile(&device, compile.metrics([Metric::Accuracy]).seed(args.seed))?;
+    let mut trainer =
+        model.compile(&device, compile.metrics([Metric::Accuracy]).seed(args.seed))?;
     let fit = Fit::new().epochs(args.epochs).batch_size(args.batch).validation_data(&test);
     let history = trainer.fit(&train, fit)?;
 

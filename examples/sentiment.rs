@@ -71,7 +71,8 @@ fn data(sentences: &[(Vec<&str>, bool)]) -> Result<TensorDataset> {
             *id = words.iter().position(|known| known == word).context("a known word")? as u32;
         }
     }
-    let praise: Vec<f32> = sentences.iter().map(|(_, praise)| f32::from(u8::from(*praise))).collect();
+    let praise: Vec<f32> =
+        sentences.iter().map(|(_, praise)| f32::from(u8::from(*praise))).collect();
     let n = sentences.len();
     Ok(TensorDataset::new(Tensor::u32([n, LONGEST], ids)?, Tensor::f32([n, 1], praise)?)?)
 }

@@ -20,7 +20,9 @@ impl Gates {
     pub fn of(module: &str, own: &str, shape: &Shape, kernel: &Shape) -> Result<(String, Self)> {
         let (units, width) = (kernel.dims()[0], kernel.dims()[kernel.rank() - 1]);
         let gates = width / units.max(1);
-        let of_layer = |last: &str| last.strip_prefix('l').is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()));
+        let of_layer = |last: &str| {
+            last.strip_prefix('l').is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()))
+        };
         let (module, layer) = match module.rsplit_once('.').filter(|(_, last)| of_layer(last)) {
             Some(found) => found,
             None => (module, "l0"),
@@ -29,9 +31,12 @@ impl Gates {
         let name = |kind: &str| format!("{module}.{kind}_{layer}");
         match own {
             "kernel" => Ok((name("weight_ih"), Self { second: None, both: false, swapped })),
-            "recurrent_kernel" => Ok((name("weight_hh"), Self { second: None, both: false, swapped })),
+            "recurrent_kernel" => {
+                Ok((name("weight_hh"), Self { second: None, both: false, swapped }))
+            }
             "bias" if gates == 3 && shape.rank() == 1 => {
-                let detail = "PyTorch's GRU resets after the product: make the layer reset_after(true)";
+                let detail =
+                    "PyTorch's GRU resets after the product: make the layer reset_after(true)";
                 Err(Error::parameter("reset_after", false, detail))
             }
             "bias" => {

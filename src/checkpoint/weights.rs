@@ -289,8 +289,8 @@ impl WeightMap {
         let mut report = WeightReport::default();
         let mut taken = Vec::new();
         for (t, place) in tensors.iter().zip(&places) {
-            let there = !self.skip.missing
-                || place.names().all(|name| all.binary_search(&name).is_ok());
+            let there =
+                !self.skip.missing || place.names().all(|name| all.binary_search(&name).is_ok());
             taken.push(match there {
                 true => self.take(path, &contents, t, place, &mut report)?,
                 false => {

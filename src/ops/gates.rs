@@ -240,7 +240,8 @@ impl Op for Gates {
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let rows = cx.inputs[0].0.shape.dims()[0];
         let (groups, whole) = (self.units.div_ceil(4), self.units.is_multiple_of(4));
-        let (element, extent) = if whole { ("Quad", "params.groups") } else { ("f32", "params.units") };
+        let (element, extent) =
+            if whole { ("Quad", "params.groups") } else { ("f32", "params.units") };
         let (mut bindings, mut loads, mut stores) = (String::new(), String::new(), String::new());
         let (mut binds, mut inputs, mut words) = (Vec::new(), Vec::new(), Words::default());
         for (j, &parts) in self.operands.iter().enumerate() {

@@ -57,8 +57,7 @@ pub(super) fn separate(graph: &Graph) -> Result<Graph> {
     let mut rewrite = Rewrite::new(graph);
     for (i, (node, op)) in graph.nodes().iter().zip(ops).enumerate() {
         let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
-        let values =
-            rewrite.to.push_node(op, &inputs, node.views.clone(), node.layer.clone())?;
+        let values = rewrite.to.push_node(op, &inputs, node.views.clone(), node.layer.clone())?;
         rewrite.set(i, values);
     }
     let (mut taken, mut outputs) = (HashSet::new(), Vec::new());

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use wgrad::Result;
 
 /// A recurrent model of each kind, its tensors in PyTorch's layout, and the map.
-fn recurrent(layer: impl Into<wgrad::prelude::LayerHandle>, modules: &[&str]) -> (Trainer, WeightMap) {
+fn recurrent(
+    layer: impl Into<wgrad::prelude::LayerHandle>,
+    modules: &[&str],
+) -> (Trainer, WeightMap) {
     let model = Sequential::new([3, 2]).add(layer.into()).add(Dense::new(1));
     let compile = Compile::new(Sgd::default(), Loss::MeanSquaredError);
     (model.compile(device(), compile).unwrap(), WeightMap::torch(modules.to_vec()))
@@ -95,7 +98,10 @@ fn recurrent_weights_of_torch_go_in_and_out() -> Result<()> {
     trainer.save_weights_as(folder.file("both.safetensors"), &map)?;
     let names = contents(&std::fs::read(folder.file("both.safetensors")).unwrap());
     let names: Vec<&str> = names.keys().map(String::as_str).collect();
-    assert!(names.contains(&"rnn.weight_hh_l0") && names.contains(&"rnn.bias_hh_l0_reverse"), "{names:?}");
+    assert!(
+        names.contains(&"rnn.weight_hh_l0") && names.contains(&"rnn.bias_hh_l0_reverse"),
+        "{names:?}"
+    );
     Ok(())
 }
 
@@ -106,7 +112,13 @@ fn cells_of_keras_have_a_segment_of_their_name() -> Result<()> {
     let shapes = |start: &'static str, cell: &'static str| {
         let name = move |rest: &str| format!("{start}{rest}");
         let inside = move |w: &str| name(&format!("lstm/{cell}{w}"));
-        let names = [inside("kernel"), inside("recurrent_kernel"), inside("bias"), name("dense/kernel"), name("dense/bias")];
+        let names = [
+            inside("kernel"),
+            inside("recurrent_kernel"),
+            inside("bias"),
+            name("dense/kernel"),
+            name("dense/bias"),
+        ];
         let sizes: [&[usize]; 5] = [&[2, 4], &[1, 4], &[4], &[1, 1], &[1]];
         let pairs: Vec<(&str, &[usize])> = names.iter().map(String::as_str).zip(sizes).collect();
         counted(&pairs)

@@ -108,10 +108,16 @@ fn a_cell_of_ones_own_is_a_loop() -> Result<()> {
 fn dropout_is_one_mask_for_all_steps() -> Result<()> {
     // x is 1 and the kernel the identity: a step shows the mask. Without recurrence no step reads another.
     let x = Tensor::f32([8, 6, 4], vec![1.0; 192])?;
-    let identity = |n: usize| -> Vec<f32> { (0..n * n).map(|i| f32::from(u8::from(i % (n + 1) == 0))).collect() };
+    let identity = |n: usize| -> Vec<f32> {
+        (0..n * n).map(|i| f32::from(u8::from(i % (n + 1) == 0))).collect()
+    };
     let w = [Tensor::f32([4, 4], identity(4))?, Tensor::f32([4, 4], vec![0.0; 16])?];
     let layer = |rate: f32| {
-        SimpleRnn::new(4).use_bias(false).activation(Activation::Linear).dropout(rate).return_sequences(true)
+        SimpleRnn::new(4)
+            .use_bias(false)
+            .activation(Activation::Linear)
+            .dropout(rate)
+            .return_sequences(true)
     };
     let step = layer_step(&layer(0.5), &[&x], &refs(&w), Some([1, 2, 3]))?;
     let y = step.y();
@@ -185,7 +191,8 @@ fn a_stateful_layer_goes_on_from_its_state() -> Result<()> {
 fn forget_gates_begin_open() -> Result<()> {
     let bias = |layer: Lstm| -> Result<Vec<f32>> {
         let model = Sequential::new([3, 2]).add(layer);
-        let trainer = model.compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanSquaredError))?;
+        let trainer =
+            model.compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanSquaredError))?;
         Ok(trainer.weights()?[2].1.as_f32()?.to_vec())
     };
     assert_eq!(bias(Lstm::new(2))?, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);

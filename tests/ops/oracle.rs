@@ -3,7 +3,9 @@
 use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
-use crate::reference::{convolution, elementwise, linalg, losses, norm, recurrent, reduce, softmax};
+use crate::reference::{
+    convolution, elementwise, linalg, losses, norm, recurrent, reduce, softmax,
+};
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
 

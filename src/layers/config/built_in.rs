@@ -7,10 +7,11 @@ use super::values::Setting;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Bidirectional, Concatenate, Conv, ConvTranspose, Dense,
-    DepthwiseConv, Dot, Dropout, Embedding, Flatten, GaussianNoise, Gru, LayerHandle,
-    LayerNormalization, Lstm, Masking, Maximum, Minimum, Multiply, Normalization, PRelu, Permute, RRelu,
-    RepeatVector, Reshape, RmsNormalization, Rnn, SeparableConv, SimpleRnn, Subtract, TimeDistributed,
+    Add, AlphaDropout, Average, BatchNormalization, Bidirectional, Concatenate, Conv,
+    ConvTranspose, Dense, DepthwiseConv, Dot, Dropout, Embedding, Flatten, GaussianNoise, Gru,
+    LayerHandle, LayerNormalization, Lstm, Masking, Maximum, Minimum, Multiply, Normalization,
+    PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization, Rnn, SeparableConv, SimpleRnn,
+    Subtract, TimeDistributed,
 };
 use serde_json::{Map, Value, json};
 

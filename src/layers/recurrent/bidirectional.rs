@@ -111,8 +111,9 @@ impl Bidirectional {
                 (second.from_end, name.unwrap_or(own))
             }
         };
-        let frozen = |part: &LayerHandle, of: &LayerHandle| {
-            LayerHandle { trainable: of.trainable, ..part.clone() }
+        let frozen = |part: &LayerHandle, of: &LayerHandle| LayerHandle {
+            trainable: of.trainable,
+            ..part.clone()
         };
         let second = self.backward_layer.as_ref().unwrap_or(&self.layer);
         let layers = [frozen(&each.from_start, &self.layer), frozen(&from_end, second)];

@@ -163,7 +163,8 @@ impl Cell for Gru {
             let h = Units::recurrent(g, before, now.outer.get(1))?;
             let product = g.matmul(h, kernel)?;
             let sums = g.add(x, product)?;
-            let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
+            let (gate, function) =
+                ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
             let h = g.gru_gates(sums, before, gate, function)?;
             return Ok((h, vec![h]));
         }

@@ -110,7 +110,8 @@ impl Cell for Lstm {
         if let (Some(gate), Some(function)) =
             (self.recurrent_activation.function(), self.cell.activation.function())
         {
-            let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
+            let (gate, function) =
+                ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
             let [h, c] = g.lstm_gates(sum, now.states[1], gate, function)?;
             return Ok((h, vec![h, c]));
         }

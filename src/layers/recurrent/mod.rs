@@ -35,12 +35,7 @@ trait Cell {
     fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given>;
 
     /// One step: the output, and the new states. Of a cell whose output is its first state they are one value.
-    fn step(
-        &self,
-        graph: &mut Graph,
-        cx: &Context,
-        now: &Now<'_>,
-    ) -> Result<(Value, Vec<Value>)>;
+    fn step(&self, graph: &mut Graph, cx: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)>;
 }
 
 /// What the loop of a cell is given.
