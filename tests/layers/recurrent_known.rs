@@ -42,7 +42,7 @@ fn outputs(
 ) -> Result<Vec<Value>> {
     let mut masks = vec![None; x.len()];
     if let Some(mask) = mask {
-        masks[0] = Some(g.constant_tensor(mask)?);
+        masks[0] = Some(g.constant_tensor(mask.clone())?);
     }
     let sizes: Vec<Shape> = x.iter().map(|v| g.shape(*v).dims()[1..].into()).collect();
     let cx = Context::new("layer", x).tensors(&layer.weights(&sizes), w);

@@ -272,7 +272,7 @@ fn bad_settings_and_inputs_are_refused() -> Result<()> {
     let x = g.input("x", [2, 4, 3], DType::F32);
     let mask = g.input("mask", [2, 5], DType::F32);
     let w: Vec<Value> =
-        weights(3, 2).iter().map(|t| g.constant_tensor(t)).collect::<Result<_>>()?;
+        weights(3, 2).iter().map(|t| g.constant_tensor(t.clone())).collect::<Result<_>>()?;
     let layer = Lstm::new(2);
     let cx = Context::new("lstm", &[x]).tensors(&layer.weights(&[[4, 3].into()]), &w);
     let error = cx.with_masks(&[Some(mask)]).apply(&mut g, &layer.into()).unwrap_err();
@@ -286,7 +286,7 @@ fn a_sequence_that_is_masked_whole_gives_zeros() -> Result<()> {
     let mask = Tensor::f32([2, 3], [0.0, 0.0, 0.0, 1.0, 0.0, 1.0])?;
     let step = differentiate(&[&x], &refs(&w), [0; 2], None, |g, x, w| {
         let layer = Lstm::new(4);
-        let mask = g.constant_tensor(&mask)?;
+        let mask = g.constant_tensor(mask.clone())?;
         let cx = Context::new("lstm", x).tensors(&layer.weights(&[[3, 2].into()]), w);
         Ok(cx.with_masks(&[Some(mask)]).apply(g, &layer.into())?.values)
     })?;
