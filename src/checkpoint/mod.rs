@@ -40,12 +40,12 @@ mod file;
 #[cfg(not(target_arch = "wasm32"))]
 mod floats;
 #[cfg(not(target_arch = "wasm32"))]
-mod gates;
-#[cfg(not(target_arch = "wasm32"))]
 mod load;
 #[cfg(not(target_arch = "wasm32"))]
 mod metadata;
 mod model;
+#[cfg(not(target_arch = "wasm32"))]
+mod place;
 #[cfg(not(target_arch = "wasm32"))]
 mod report;
 #[cfg(not(target_arch = "wasm32"))]

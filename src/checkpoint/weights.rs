@@ -1,9 +1,8 @@
 //! Files of weights alone, in the layouts of Keras and PyTorch.
 
 use super::file::{Contents, Entry, encode, listed, read, unlike, wrong};
-use super::floats::weight;
-use super::gates::Gates;
 use super::load::metadata;
+use super::place::{Gates, Place, in_cell};
 use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
@@ -76,56 +75,6 @@ struct Skip {
 
 impl Skip {
     const NOTHING: Self = Self { missing: false, mismatch: false, surplus: false };
-}
-
-/// A tensor of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    name: String,
-    transposed: bool,
-    /// How PyTorch keeps a weight of a recurrent layer.
-    gates: Option<Gates>,
-}
-
-impl Place {
-    fn new(name: String, transposed: bool) -> Self {
-        Self { name, transposed, gates: None }
-    }
-
-    /// All names of tensors in the file.
-    fn names(&self) -> impl Iterator<Item = &str> {
-        let second = self.gates.as_ref().and_then(|gates| gates.second.as_deref());
-        [self.name.as_str()].into_iter().chain(second)
-    }
-
-    /// The tensor of a file, in the layout of the file.
-    fn read(&self, path: &Path, contents: &Contents<'_>) -> Result<Tensor> {
-        let first = weight(path, contents, &self.name)?;
-        match self.gates.as_ref().and_then(|g| Some((g, g.second.as_deref()?))) {
-            None => Ok(first),
-            Some((gates, name)) => {
-                let second = weight(path, contents, name)?;
-                if first.shape() != second.shape() {
-                    return Err(wrong(path, name, unlike(second.shape(), first.shape())));
-                }
-                gates.joined(&first, &second)
-            }
-        }
-    }
-
-    /// A weight of the model as the tensors of a file.
-    fn write(&self, weight: Tensor, spec: &WeightSpec) -> Result<Vec<(String, Tensor)>> {
-        let weight = match &self.gates {
-            Some(gates) => gates.ordered(&weight)?,
-            None => weight,
-        };
-        let weight = if self.transposed { to_torch(&weight, spec)? } else { weight };
-        let all = match self.gates.as_ref().filter(|gates| gates.second.is_some()) {
-            Some(gates) => gates.parted(&weight)?.into(),
-            None => vec![weight],
-        };
-        Ok(self.names().map(str::to_owned).zip(all).collect())
-    }
 }
 
 impl WeightMap {
@@ -387,22 +336,6 @@ fn owner(t: &PlacedTensor) -> &str {
     t.name.rsplit_once('/').map_or("", |(owner, _)| owner)
 }
 
-/// The name under which Keras keeps a weight of a recurrent layer: with the cell's segment before the last. A name that the
-/// file has stays.
-fn in_cell(names: &[&str], name: String) -> String {
-    let Some((layer, last)) = name.rsplit_once('/') else { return name };
-    if names.binary_search(&name.as_str()).is_ok() {
-        return name;
-    }
-    let start = format!("{layer}/");
-    let inside = names.iter().find(|other| {
-        let cell = other.strip_prefix(&start).and_then(|rest| rest.strip_suffix(last));
-        let cell = cell.and_then(|cell| cell.strip_suffix('/'));
-        cell.is_some_and(|cell| cell.ends_with("_cell") && !cell.contains('/'))
-    });
-    inside.map_or(name, |&inside| inside.to_owned())
-}
-
 /// Whether a tensor of a file counts the batches of running statistics that are loaded from it.
 fn counts_batches(name: &str, wanted: &BTreeSet<&str>) -> bool {
     let module = name.strip_suffix(".num_batches_tracked");
@@ -468,7 +401,10 @@ impl Trainer {
         let mut weights = Vec::new();
         let placed = self.layout().tensors.iter().zip(&places);
         for ((_, weight), (t, place)) in self.weights_async().await?.into_iter().zip(placed) {
-            weights.extend(place.write(weight, &t.spec)?);
+            for (name, part) in place.parts(weight)? {
+                let part = if place.transposed { to_torch(&part, &t.spec)? } else { part };
+                weights.push((name, part));
+            }
         }
         let tensors: Vec<_> =
             weights.iter().map(|(name, weight)| (name.clone(), Entry::of(weight))).collect();

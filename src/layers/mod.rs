@@ -170,6 +170,11 @@ pub trait Layer: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The only batch size that the layer takes, as a stateful one; `None` for any.
+    fn batch_size(&self) -> Option<usize> {
+        None
+    }
+
     /// What a wrapper may know of a recurrent layer; `None` for one that is not. [`Bidirectional`] asks for it.
     fn recurrence(&self) -> Option<Recurrence> {
         None

@@ -11,8 +11,8 @@ use wgrad::tensor::{CustomInitializer, Draws};
 /// A model of one step: x + h twice.
 fn state_cell() -> LayerHandle {
     let (x, h) = (input([3]), input([3]));
-    let sum = merge(Add, [&x, &h]);
-    LayerHandle::new(&Model::new([&x, &h], [&sum, &sum]).unwrap())
+    let sum = merge(Add.named("add"), [&x, &h]);
+    LayerHandle::new(&Model::new([&x, &h], [&sum, &sum]).unwrap()).named("functional")
 }
 
 fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {

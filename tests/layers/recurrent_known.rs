@@ -76,7 +76,7 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
         // Further outputs: states, the other direction.
         let mut g = Graph::new();
         let mut feeds: Vec<(String, &Tensor)> = Vec::new();
-        let mut values = |g: &mut Graph, kind: &str, tensors: &'_ [Tensor]| -> Vec<Value> {
+        let values = |g: &mut Graph, kind: &str, tensors: &'_ [Tensor]| -> Vec<Value> {
             (0..tensors.len())
                 .map(|i| g.input(&format!("{kind}{i}"), tensors[i].shape(), DType::F32))
                 .collect()
@@ -118,9 +118,9 @@ fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
         }
         let want = data(&json!({ "shape": [20], "data": entry["losses"] }))?;
         agree(name, &losses, &widen(&want), 1e-4, 0.0);
-        // The control: another first step is noticed.
-        let fell = f64::from(losses[0] - losses[19]).abs() / f64::from(losses[0]);
-        ensure!(fell > 0.02, "{name}: the loss stays at {}", losses[0]);
+        // The control: the same batch has another loss after 18 steps, by more than would be noticed.
+        let fell = f64::from(losses[0] - losses[18]) / f64::from(losses[0]);
+        ensure!(fell > 2e-3, "{name}: the loss stays at {}", losses[0]);
     }
     Ok(())
 }

@@ -173,6 +173,10 @@ impl Layer for Bidirectional {
         Err(Error::parameter("inputs", count, detail))
     }
 
+    fn batch_size(&self) -> Option<usize> {
+        self.parts().ok()?.layers.iter().find_map(|layer| layer.layer().batch_size())
+    }
+
     fn activation(&self) -> Option<crate::activations::Activation> {
         self.layer.layer().activation().filter(|_| {
             matches!(self.merge_mode, MergeMode::Concat | MergeMode::Ave | MergeMode::None)
@@ -184,10 +188,10 @@ impl Layer for Bidirectional {
     }
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
-        let Parts { names, layers, .. } = self.parts()?;
+        let Parts { layers, .. } = self.parts()?;
         let mut all = Vec::new();
-        for ((name, layer), given) in names.iter().zip(&layers).zip(Self::halves(inputs)) {
-            all.push(layer.layer().outputs(&given).map_err(|e| e.in_layer(name))?);
+        for (layer, given) in layers.iter().zip(Self::halves(inputs)) {
+            all.push(layer.layer().outputs(&given)?);
         }
         let (y, from_end) = (all[0].remove(0), all[1].remove(0));
         let (axis, same) = (y.shape.rank() - 1, y.shape == from_end.shape);

@@ -59,39 +59,36 @@ impl Rnn {
 
     /// The shape of the cell's output, after a check of all that it gives.
     fn checked(&self, step: &Shape) -> Result<Shape> {
-        let name = self.cell.part_name();
-        let found = self.types(step).map_err(|e| e.in_layer(&name))?;
+        let name = format!("cell `{}`", self.cell.part_name());
+        self.cell.layer().check_inputs(1 + self.states.len())?;
+        let found = self.cell.layer().outputs(&self.inner(step))?;
         if found.len() != 1 + self.states.len() {
             let detail = format!(
-                "a cell with {} states gives its output and the new states: {} tensors",
+                "{name} has {} states, so it gives its output and the new states: {} tensors",
                 self.states.len(),
                 1 + self.states.len()
             );
-            return Err(Error::parameter("outputs", found.len(), detail).in_layer(&name));
+            return Err(Error::parameter("outputs", found.len(), detail));
         }
         if let Some(ty) = found.iter().find(|ty| ty.dtype != DType::F32) {
-            let detail = "what a cell gives is f32";
-            return Err(Error::dtype("rnn", &[ty.dtype], detail).in_layer(&name));
+            return Err(Error::dtype(name, &[ty.dtype], "what a cell gives is f32"));
         }
         for (i, (new, old)) in found[1..].iter().zip(&self.states).enumerate() {
             if new.shape != *old {
                 let detail = format!(
                     "state {i} has the second shape and becomes the first; a state keeps its shape"
                 );
-                return Err(Error::shape("rnn", &[&new.shape, old], detail).in_layer(&name));
+                return Err(Error::shape(name, &[&new.shape, old], detail));
             }
         }
         let own = self.cell.layer().weights(&self.inner(step));
         if let Some(spec) = own.iter().find(|spec| spec.kind == WeightKind::State) {
-            let detail = "a layer inside a loop keeps no state beside the cell's; make it a state of the cell";
-            return Err(Error::parameter("state", &spec.name, detail).in_layer(&name));
+            let detail = format!(
+                "{name}: a layer inside a loop keeps no state beside the cell's; make it a state of the cell"
+            );
+            return Err(Error::parameter("state", &spec.name, detail));
         }
         Ok(found[0].shape.clone())
-    }
-
-    fn types(&self, step: &Shape) -> Result<Vec<TensorType>> {
-        self.cell.layer().check_inputs(1 + self.states.len())?;
-        self.cell.layer().outputs(&self.inner(step))
     }
 
     /// The cell's weights, or constants, are those of one step.
@@ -174,6 +171,10 @@ impl Layer for Rnn {
         let part = self.cell.part_name();
         let own = self.cell.layer().constants(&self.inner(&Self::step_of(inputs))).into_iter();
         own.map(|(name, tensor)| (format!("{part}/{name}"), tensor)).collect()
+    }
+
+    fn batch_size(&self) -> Option<usize> {
+        self.options.stateful
     }
 
     fn recurrence(&self) -> Option<Recurrence> {

@@ -287,6 +287,10 @@ macro_rules! unit_layer {
             driver::outputs(self, self.options, $op, inputs)
         }
 
+        fn batch_size(&self) -> Option<usize> {
+            self.options.stateful
+        }
+
         fn recurrence(&self) -> Option<Recurrence> {
             let with = |options| Self { options, ..self.clone() }.into();
             Some(driver::recurrence(self, self.options, with))

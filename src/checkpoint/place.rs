@@ -1,7 +1,56 @@
-//! How PyTorch keeps the weights of recurrent layers: gates in another order, and two biases.
+//! Where a file has a weight. PyTorch keeps those of recurrent layers with the gates in another order, and with two biases.
 
+use super::file::{Contents, unlike, wrong};
+use super::floats::weight;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
+use std::path::Path;
+
+/// A tensor of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub name: String,
+    pub transposed: bool,
+    /// How PyTorch keeps a weight of a recurrent layer.
+    pub gates: Option<Gates>,
+}
+
+impl Place {
+    pub const fn new(name: String, transposed: bool) -> Self {
+        Self { name, transposed, gates: None }
+    }
+
+    /// All names of tensors in the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let second = self.gates.as_ref().and_then(|gates| gates.second.as_deref());
+        [self.name.as_str()].into_iter().chain(second)
+    }
+
+    /// The tensor of a file, in the layout of the file.
+    pub fn read(&self, path: &Path, contents: &Contents<'_>) -> Result<Tensor> {
+        let first = weight(path, contents, &self.name)?;
+        match self.gates.as_ref().and_then(|g| Some((g, g.second.as_deref()?))) {
+            None => Ok(first),
+            Some((gates, name)) => {
+                let second = weight(path, contents, name)?;
+                if first.shape() != second.shape() {
+                    return Err(wrong(path, name, unlike(second.shape(), first.shape())));
+                }
+                gates.joined(&first, &second)
+            }
+        }
+    }
+
+    /// A weight of the model as the tensors of a file, before they are transposed.
+    pub fn parts(&self, weight: Tensor) -> Result<Vec<(String, Tensor)>> {
+        let all = match &self.gates {
+            None => vec![weight],
+            Some(gates) if gates.second.is_none() => vec![gates.ordered(&weight)?],
+            Some(gates) => gates.parted(&gates.ordered(&weight)?)?.into(),
+        };
+        Ok(self.names().map(str::to_owned).zip(all).collect())
+    }
+}
 
 /// How a file of PyTorch has one weight of a recurrent layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,4 +131,20 @@ impl Gates {
         }
         Tensor::f32(weight.shape(), values)
     }
+}
+
+/// The name under which Keras keeps a weight of a recurrent layer: with the cell's segment before the last. A name that the
+/// file has stays.
+pub(super) fn in_cell(names: &[&str], name: String) -> String {
+    let Some((layer, last)) = name.rsplit_once('/') else { return name };
+    if names.binary_search(&name.as_str()).is_ok() {
+        return name;
+    }
+    let start = format!("{layer}/");
+    let inside = names.iter().find(|other| {
+        let cell = other.strip_prefix(&start).and_then(|rest| rest.strip_suffix(last));
+        let cell = cell.and_then(|cell| cell.strip_suffix('/'));
+        cell.is_some_and(|cell| cell.ends_with("_cell") && !cell.contains('/'))
+    });
+    inside.map_or(name, |&inside| inside.to_owned())
 }
