@@ -137,6 +137,12 @@ pub trait Layer: Debug + Send + Sync {
         false
     }
 
+    /// A penalty on each output, which every use of the layer adds to the loss: over the batch, divided by its samples, as
+    /// in Keras. [`Graph::add_penalty`] takes other penalties.
+    fn activity_regularizer(&self) -> Regularizer {
+        Regularizer::NONE
+    }
+
     /// The function that gives the output its values. [`Model::compile`] refuses a loss that does not suit the function
     /// of the last layer. `None` if a layer does not tell: then nothing is refused.
     fn activation(&self) -> Option<Activation> {
@@ -165,7 +171,8 @@ pub trait Layer: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Tensors that nothing changes, by name: tables and fixed filters. They are on the device once, and in no file.
+    /// Tensors that nothing changes, by name: tables and fixed filters. Equal ones are on the device
+    /// once, and they are in no file.
     fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {
         Vec::new()
     }
