@@ -186,7 +186,7 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         one(Gru::new(4).reset_after(false).use_bias(false).stateful(7).into(), &[5, 3]),
         one(Rnn::new(state_cell(), [[3]]).return_sequences(true).into(), &[5, 3]),
         one(
-            Bidirectional::new(Gru::new(4).return_sequences(true))
+            Bidirectional::new(Gru::new(4).return_sequences(true).named("gru"))
                 .backward_layer(
                     SimpleRnn::new(4).go_backwards(true).return_sequences(true).named("back"),
                 )

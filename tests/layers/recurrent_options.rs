@@ -245,7 +245,7 @@ fn bad_settings_and_inputs_are_refused() -> Result<()> {
     let gates = Activation::ClippedLinear { low: 1.0, high: 0.0 };
     says(&refusal("lstm", Lstm::new(2).recurrent_activation(gates), &[4, 3]), &["low", "high"]);
     says(&refusal("lstm", Lstm::new(2).stateful(0), &[4, 3]), &["stateful", "0"]);
-    let shape = ["layer `growing`", "[3], [2]", "keeps its shape"];
+    let shape = ["cell `growing`", "[3], [2]", "keeps its shape"];
     says(&refusal("rnn", Rnn::new(Growing, [[2]]), &[4, 3]), &shape);
     let few = ["outputs = 2", "3 tensors"];
     says(&refusal("rnn", Rnn::new(Growing, [[2], [2]]), &[4, 3]), &few);
