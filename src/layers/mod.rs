@@ -24,11 +24,11 @@ mod noise;
 mod normalization;
 mod pooling;
 mod rectifier;
+mod recurrent;
 mod regularizer;
 mod resizing;
 mod sequential;
 mod shape;
-mod simple_rnn;
 mod spatial_dropout;
 mod spec;
 mod spectral_normalization;
@@ -78,11 +78,11 @@ pub use pooling::{
     MaxPooling1D, MaxPooling2D, MaxPooling3D,
 };
 pub use rectifier::{PRelu, RRelu};
+pub use recurrent::{Bidirectional, Gru, Lstm, MergeMode, Recurrence, Rnn, SimpleRnn};
 pub use regularizer::{CustomRegularizer, Regularizer};
 pub use resizing::{CenterCrop, Rescaling, Resizing};
 pub use sequential::Sequential;
 pub use shape::{Permute, RepeatVector, Reshape};
-pub use simple_rnn::SimpleRnn;
 pub use spatial_dropout::{SpatialDropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D};
 pub use spec::{WeightKind, WeightSpec};
 pub use spectral_normalization::SpectralNormalization;
@@ -207,6 +207,16 @@ pub trait Layer: Debug + Send + Sync {
     /// once, and they are in no file.
     fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {
         Vec::new()
+    }
+
+    /// The only batch size that the layer takes, as a stateful one; `None` for any.
+    fn batch_size(&self) -> Option<usize> {
+        None
+    }
+
+    /// What a wrapper may know of a recurrent layer; `None` for one that is not. [`Bidirectional`] asks for it.
+    fn recurrence(&self) -> Option<Recurrence> {
+        None
     }
 
     /// The layers that this layer consists of, if it is a model: a model around it takes them up one by one.

@@ -17,6 +17,7 @@ mod cumulative;
 mod custom_kernel;
 mod depthwise;
 mod functions;
+mod gates;
 mod gather;
 mod layout;
 mod map;
@@ -56,6 +57,7 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
     convolution::cards,
     cumulative::cards,
     depthwise::cards,
+    gates::cards,
     pad::cards,
     pool::cards,
     position::cards,
@@ -72,6 +74,7 @@ pub use cross_entropy::{CrossEntropy, CrossEntropyKind};
 pub use cumulative::Cumulative;
 pub use custom_kernel::{CustomKernel, Word};
 pub use depthwise::{Depthwise, DepthwiseForm};
+pub use gates::{Function, Gates};
 pub use gather::Gather;
 pub use map::Map;
 pub use movement::{ArenaView, Pack, Permute, Reshape, StopGradient};

@@ -8,6 +8,13 @@ use wgrad::layers::{CustomRegularizer, Lambda, ModelLoader, Padding, WeightSpec}
 use wgrad::tensor::{CustomInitializer, Draws};
 
 /// Every layer with settings that are not its defaults, and samples that it takes.
+/// A model of one step: x + h twice.
+fn state_cell() -> LayerHandle {
+    let (x, h) = (input([3]), input([3]));
+    let sum = merge(Add.named("add"), [&x, &h]);
+    LayerHandle::new(&Model::new([&x, &h], [&sum, &sum]).unwrap()).named("functional")
+}
+
 fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
     let l2 = Regularizer::l2(0.25);
     let both = Regularizer::l1_l2(0.1, 1e-7);
@@ -247,6 +254,29 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         one(
             SpectralNormalization::new(Dense::new(4).named("inside")).power_iterations(3).into(),
+            &[5, 3],
+        ),
+        one(
+            Lstm::new(4)
+                .recurrent_activation(Activation::HardSigmoid)
+                .unit_forget_bias(false)
+                .dropout(0.1)
+                .recurrent_dropout(0.2)
+                .kernel_constraint(Constraint::NonNeg)
+                .return_state(true)
+                .zero_output_for_mask(true)
+                .into(),
+            &[5, 3],
+        ),
+        one(Gru::new(4).reset_after(false).use_bias(false).stateful(7).into(), &[5, 3]),
+        one(Rnn::new(state_cell(), [[3]]).return_sequences(true).into(), &[5, 3]),
+        one(
+            Bidirectional::new(Gru::new(4).return_sequences(true).named("gru"))
+                .backward_layer(
+                    SimpleRnn::new(4).go_backwards(true).return_sequences(true).named("back"),
+                )
+                .merge_mode(MergeMode::None)
+                .into(),
             &[5, 3],
         ),
         two(Subtract.into(), &[3], &[3]),

@@ -152,8 +152,8 @@ fn a_sequential_of_keras_is_read() -> Result<()> {
     refused(3, "axis", json!([1, 2]), &["batch_normalization.axis", "[1,2]", "one whole number"]);
     refused(3, "renorm", json!(true), &["batch_normalization.renorm", "no such setting"]);
     refused(4, "rms_scaling", json!(true), &["layer_normalization.rms_scaling"]);
-    refused(5, "stateful", json!(true), &["simple_rnn.stateful"]);
-    refused(5, "dropout", json!(0.5), &["simple_rnn.dropout", "0.5"]);
+    refused(5, "stateful", json!(true), &["simple_rnn.stateful", "stateful_batch_size"]);
+    refused(5, "dropout", json!(1.5), &["simple_rnn", "dropout", "1.5"]);
     refused(8, "data_format", json!("channels_first"), &["flatten.data_format", "channels_first"]);
     refused(11, "threshold", json!(1.0), &["re_lu", "threshold is 1"]);
     Ok(())

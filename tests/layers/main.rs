@@ -23,6 +23,8 @@ mod pooling;
 mod recording;
 mod rectifier;
 mod recurrent;
+mod recurrent_known;
+mod recurrent_options;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod shape;

@@ -4,7 +4,8 @@ use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
 use crate::reference::{
-    convolution, elementwise, images, layers, linalg, losses, norm, pool, reduce, softmax,
+    convolution, elementwise, images, layers, linalg, losses, norm, pool, recurrent, reduce,
+    softmax,
 };
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
@@ -136,6 +137,11 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             let form = [args[1] == 1, args[2] == 1];
             vec![reduce::cumulative(&x[0], shape(0), args[0], product, form)]
         }
+        "lstm_gates" => {
+            let (h, c) = recurrent::lstm_gates(&x[0], &x[1], shape(1)[1]);
+            vec![h, c]
+        }
+        "gru_gates" => vec![recurrent::gru_gates(&x[0], &x[1], shape(1)[1])],
         "argmax" | "argmin" => {
             let sign = if case.op == "argmin" { -1.0 } else { 1.0 };
             let places = softmax::argmax(&times(&x[0], sign), cols());

@@ -8,13 +8,13 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
     AdaptiveAveragePooling, Add, AlphaDropout, Average, AveragePooling, BatchNormalization,
-    CenterCrop, Concatenate, Conv, ConvTranspose, Cropping, Dense, DepthwiseConv, Dot, Dropout,
-    Embedding, Flatten, GaussianNoise, GlobalAveragePooling, GlobalMaxPooling, GroupNormalization,
-    LayerHandle, LayerNormalization, Masking, MaxPooling, Maximum, Minimum, Multiply,
-    Normalization, PRelu, Permute, RRelu, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
-    RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Rescaling, Reshape, Resizing,
-    RmsNormalization, SeparableConv, SimpleRnn, SpatialDropout, SpectralNormalization, Subtract,
-    TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
+    Bidirectional, CenterCrop, Concatenate, Conv, ConvTranspose, Cropping, Dense, DepthwiseConv,
+    Dot, Dropout, Embedding, Flatten, GaussianNoise, GlobalAveragePooling, GlobalMaxPooling,
+    GroupNormalization, Gru, LayerHandle, LayerNormalization, Lstm, Masking, MaxPooling, Maximum,
+    Minimum, Multiply, Normalization, PRelu, Permute, RRelu, RandomBrightness, RandomContrast,
+    RandomCrop, RandomFlip, RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Rescaling,
+    Reshape, Resizing, RmsNormalization, Rnn, SeparableConv, SimpleRnn, SpatialDropout,
+    SpectralNormalization, Subtract, TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
 };
 use serde_json::{Map, Value, json};
 
@@ -61,6 +61,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("AveragePooling3D", make::<AveragePooling<3>>),
     ("BatchNormalization", make::<BatchNormalization>),
     ("CenterCrop", make::<CenterCrop>),
+    ("Bidirectional", make::<Bidirectional>),
     ("Concatenate", make::<Concatenate>),
     ("Conv1D", make::<Conv<1>>),
     ("Conv1DTranspose", make::<ConvTranspose<1>>),
@@ -79,6 +80,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("ELU", activation::<2>),
     ("Embedding", make::<Embedding>),
     ("Flatten", make::<Flatten>),
+    ("GRU", make::<Gru>),
     ("GaussianNoise", make::<GaussianNoise>),
     ("GroupNormalization", make::<GroupNormalization>),
     ("GlobalAveragePooling1D", make::<GlobalAveragePooling<1>>),
@@ -87,6 +89,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("GlobalMaxPooling1D", make::<GlobalMaxPooling<1>>),
     ("GlobalMaxPooling2D", make::<GlobalMaxPooling<2>>),
     ("GlobalMaxPooling3D", make::<GlobalMaxPooling<3>>),
+    ("LSTM", make::<Lstm>),
     ("LayerNormalization", make::<LayerNormalization>),
     ("LeakyReLU", activation::<1>),
     ("Masking", make::<Masking>),
@@ -100,6 +103,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("PReLU", make::<PRelu>),
     ("Permute", make::<Permute>),
     ("RMSNormalization", make::<RmsNormalization>),
+    ("RNN", make::<Rnn>),
     ("RReLU", make::<RRelu>),
     ("RandomBrightness", make::<RandomBrightness>),
     ("RandomContrast", make::<RandomContrast>),
