@@ -11,9 +11,12 @@ mod core;
 mod dense;
 mod dot;
 mod embedding;
+mod group_normalization;
 mod handle;
+mod interpolation;
 mod lambda;
 mod layer_normalization;
+mod margins;
 mod masking;
 mod merge;
 mod model;
@@ -21,13 +24,18 @@ mod noise;
 mod normalization;
 mod rectifier;
 mod regularizer;
+mod resizing;
 mod sequential;
 mod shape;
 mod simple_rnn;
+mod spatial_dropout;
 mod spec;
+mod spectral_normalization;
 mod summary;
 mod symbolic;
 mod time_distributed;
+mod unit_normalization;
+mod up_sampling;
 mod windows;
 
 pub use self::core::{Dropout, Flatten};
@@ -47,9 +55,15 @@ pub use convolution::{
 pub use dense::Dense;
 pub use dot::Dot;
 pub use embedding::Embedding;
+pub use group_normalization::GroupNormalization;
 pub use handle::LayerHandle;
+pub use interpolation::Interpolation;
 pub use lambda::Lambda;
 pub use layer_normalization::{LayerNormalization, RmsNormalization};
+pub use margins::{
+    Cropping, Cropping1D, Cropping2D, Cropping3D, Margins, ZeroPadding, ZeroPadding1D,
+    ZeroPadding2D, ZeroPadding3D,
+};
 pub use masking::Masking;
 pub use merge::{Add, Average, Maximum, Minimum, Multiply, Subtract};
 pub use model::{Call, Model, ModelInput, NamedLayer};
@@ -57,12 +71,17 @@ pub use noise::{AlphaDropout, GaussianNoise};
 pub use normalization::Normalization;
 pub use rectifier::{PRelu, RRelu};
 pub use regularizer::{CustomRegularizer, Regularizer};
+pub use resizing::{CenterCrop, Rescaling, Resizing};
 pub use sequential::Sequential;
 pub use shape::{Permute, RepeatVector, Reshape};
 pub use simple_rnn::SimpleRnn;
+pub use spatial_dropout::{SpatialDropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D};
 pub use spec::{WeightKind, WeightSpec};
+pub use spectral_normalization::SpectralNormalization;
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 pub use time_distributed::TimeDistributed;
+pub use unit_normalization::UnitNormalization;
+pub use up_sampling::{UpSampling, UpSampling1D, UpSampling2D, UpSampling3D};
 pub use windows::{Extents, Padding};
 
 use crate::activations::Activation;

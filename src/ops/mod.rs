@@ -2,6 +2,7 @@
 
 mod affine;
 mod argmax;
+mod batch_norm;
 mod builder;
 mod column_sums;
 mod concatenate;
@@ -10,6 +11,7 @@ mod contraction_load;
 mod contraction_lower;
 mod contraction_store;
 mod convolution;
+mod convolution_products;
 mod cross_entropy;
 mod cumulative;
 mod custom_kernel;
@@ -22,6 +24,7 @@ mod movement;
 mod names;
 mod normalize;
 mod one_hot;
+mod pad;
 mod partials;
 mod position;
 mod program;
@@ -45,13 +48,20 @@ pub mod table;
 
 /// The cards of the files that hold them with their op: the registry lists them after its own.
 #[cfg(feature = "testing")]
-const CARDS: &[fn() -> Vec<registry::Card>] =
-    &[affine::cards, convolution::cards, cumulative::cards, depthwise::cards, position::cards];
+const CARDS: &[fn() -> Vec<registry::Card>] = &[
+    affine::cards,
+    batch_norm::cards,
+    convolution::cards,
+    cumulative::cards,
+    depthwise::cards,
+    pad::cards,
+    position::cards,
+];
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
-pub use column_sums::ColumnSums;
+pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};
 pub use convolution::{Computes, Convolution};
@@ -61,8 +71,9 @@ pub use custom_kernel::{CustomKernel, Word};
 pub use depthwise::{Depthwise, DepthwiseForm};
 pub use gather::Gather;
 pub use map::Map;
-pub use movement::{ArenaView, Pack, Permute, Reshape};
+pub use movement::{ArenaView, Pack, Permute, Reshape, StopGradient};
 pub use one_hot::OneHot;
+pub use pad::Pad;
 pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};
