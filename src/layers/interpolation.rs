@@ -1,9 +1,30 @@
 //! How numbers between the elements of an image are found.
 
+use super::config::{Reading, Setting};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value, View};
-use crate::ops::Interpolation;
 use crate::tensor::{Shape, Tensor};
+use serde_json::Value as Json;
+
+pub use crate::ops::Interpolation;
+
+impl Setting for Interpolation {
+    fn write(&self) -> Result<Json> {
+        Ok(match self {
+            Self::Nearest => "nearest",
+            Self::Bilinear => "bilinear",
+        }
+        .into())
+    }
+
+    fn read(value: &Json, _: &Reading<'_>) -> Result<Self, String> {
+        match value.as_str() {
+            Some("nearest") => Ok(Self::Nearest),
+            Some("bilinear") => Ok(Self::Bilinear),
+            _ => Err(format!("is {value}; this library has \"nearest\" and \"bilinear\"")),
+        }
+    }
+}
 
 impl Interpolation {
     /// The element before each of `to` new ones, the one after it, and the share of the latter.

@@ -40,7 +40,6 @@ mod up_sampling;
 mod windows;
 
 pub use self::core::{Dropout, Flatten};
-pub use crate::ops::Interpolation;
 pub use augment::{
     Factor, FlipMode, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
     RandomTranslation, RandomZoom,
@@ -59,6 +58,7 @@ pub use dot::Dot;
 pub use embedding::Embedding;
 pub use group_normalization::GroupNormalization;
 pub use handle::LayerHandle;
+pub use interpolation::Interpolation;
 pub use lambda::Lambda;
 pub use layer_normalization::{LayerNormalization, RmsNormalization};
 pub use margins::{

@@ -51,13 +51,13 @@ pub enum FillMode {
     Nearest,
 }
 
-/// What an image is between its pixels. Pixels are areas, and the value of a pixel is that at its middle.
+/// What an image is between the middles of its pixels, where it is sampled or resized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Interpolation {
-    /// The nearest pixel. A half goes away from zero.
+    /// The nearest pixel.
     Nearest,
-    /// The mean of the four neighbours, weighted by their nearness.
+    /// The mean of the two neighbours along each axis, weighed by their nearness.
     #[default]
     Bilinear,
 }

@@ -106,9 +106,6 @@ const FILLS: [(FillMode, &str); 4] = [
     (FillMode::Nearest, "nearest"),
 ];
 
-const INTERPOLATIONS: [(Interpolation, &str); 2] =
-    [(Interpolation::Nearest, "nearest"), (Interpolation::Bilinear, "bilinear")];
-
 /// The word of a choice.
 fn word<T: PartialEq>(choice: &T, words: &[(T, &'static str)]) -> serde_json::Value {
     words.iter().find(|(own, _)| own == choice).map(|(_, word)| *word).into()
@@ -142,7 +139,6 @@ macro_rules! by_word {
 
 by_word! {
     FillMode, FILLS;
-    Interpolation, INTERPOLATIONS;
     FlipMode, geometry::FLIPS;
 }
 
