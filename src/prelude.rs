@@ -23,7 +23,7 @@ pub use crate::layers::{
     Add, AlphaDropout, Average, BatchNormalization, Concatenate, Conv1D, Conv1DTranspose, Conv2D,
     Conv2DTranspose, Conv3D, Conv3DTranspose, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot,
     Dropout, Embedding, Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking,
-    Maximum, Minimum, Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer,
+    Maximum, Minimum, Model, Multiply, Normalization, PRelu, Padding, Permute, RRelu, Regularizer,
     RepeatVector, Reshape, RmsNormalization, SeparableConv1D, SeparableConv2D, Sequential,
     SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input, input_named, merge,
 };
