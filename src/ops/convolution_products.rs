@@ -1,7 +1,6 @@
 //! The products over views that compute a convolution and its gradients.
 
-use super::super::{Map, Program};
-use super::Convolution;
+use super::{Convolution, Map, Program};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Op, Slide, Value, View, Window};
 use crate::tensor::Shape;
