@@ -4,7 +4,7 @@ use super::*;
 use serde_json::{Value as Json, json};
 use wgrad::activations::CustomActivation;
 use wgrad::constraints::{Constraint, CustomConstraint};
-use wgrad::layers::{CustomRegularizer, Lambda, ModelLoader, Padding, WeightSpec};
+use wgrad::layers::{CustomRegularizer, Lambda, ModelLoader, WeightSpec};
 use wgrad::tensor::{CustomInitializer, Draws};
 
 /// Every layer with settings that are not its defaults, and samples that it takes.
