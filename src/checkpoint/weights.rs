@@ -1,11 +1,14 @@
 //! Files of weights alone, in the layouts of Keras and PyTorch.
 
-use super::file::{Contents, Entry, encode, listed, read, unlike, wrong};
+#[cfg(not(target_arch = "wasm32"))]
+use super::file::read;
+use super::file::{Contents, Entry, encode, listed, unlike, wrong};
 use super::floats::weight;
 use super::load::metadata;
 use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::files;
 use crate::gpu::Device;
 use crate::layers::Model;
@@ -201,11 +204,10 @@ impl WeightMap {
         Ok(Some(if place.transposed { transpose(&tensor)? } else { tensor }))
     }
 
-    /// The weights `tensors` of a model that a file has.
-    fn find(&self, path: &Path, tensors: &[PlacedTensor]) -> Result<Found> {
+    /// The weights `tensors` of a model that the bytes of a file at `path` have.
+    fn find(&self, path: &Path, bytes: &[u8], tensors: &[PlacedTensor]) -> Result<Found> {
         let mut places = self.places(tensors)?;
-        let bytes = read(path)?;
-        let contents = Contents::new(path, &bytes)?;
+        let contents = Contents::new(path, bytes)?;
         if contents.metadata.is_some() {
             metadata(path, &contents)?;
         }
@@ -278,6 +280,7 @@ impl Predictor {
     ///
     /// # Errors
     /// As [`Predictor::load_as`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(device: &Device, model: &Model, path: impl AsRef<Path>) -> Result<Self> {
         Self::load_as(device, model, path, &WeightMap::keras())
     }
@@ -286,6 +289,7 @@ impl Predictor {
     ///
     /// # Errors
     /// As [`Trainer::load_weights_as`]; [`Error::File`] naming a weight that the map skips; as [`Predictor::new`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load_as(
         device: &Device,
         model: &Model,
@@ -293,8 +297,30 @@ impl Predictor {
         map: &WeightMap,
     ) -> Result<Self> {
         let path = path.as_ref();
+        Self::decode(device, model, (path, &read(path)?), map)
+    }
+
+    /// As [`Predictor::load_as`], with the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Predictor::load_as`]; the file's name is `weights`.
+    pub fn from_bytes(
+        device: &Device,
+        model: &Model,
+        bytes: &[u8],
+        map: &WeightMap,
+    ) -> Result<Self> {
+        Self::decode(device, model, (Path::new(BYTES), bytes), map)
+    }
+
+    fn decode(
+        device: &Device,
+        model: &Model,
+        (path, bytes): (&Path, &[u8]),
+        map: &WeightMap,
+    ) -> Result<Self> {
         let tensors = ArenaLayout::of(device.caps(), model)?.tensors;
-        let Found { taken, scaling, .. } = map.find(path, &tensors)?;
+        let Found { taken, scaling, .. } = map.find(path, bytes, &tensors)?;
         let mut weights = Vec::new();
         for (t, weight) in tensors.iter().zip(taken) {
             let detail = "is skipped, and a predictor has no other weights";
@@ -311,6 +337,9 @@ impl Default for WeightMap {
         Self::keras()
     }
 }
+
+/// The name in messages of weights that come as bytes.
+const BYTES: &str = "weights";
 
 /// The layer, or the part of a layer, that a tensor is of: its name without the last segment.
 fn owner(t: &PlacedTensor) -> &str {
@@ -342,6 +371,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::save_weights_as`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
         self.save_weights_as(path, &WeightMap::keras())
     }
@@ -351,6 +381,7 @@ impl Trainer {
     /// # Errors
     /// A map that does not suit the model; [`Error::File`] if two weights have one name; [`Error::Io`] if the file
     /// cannot be written; [`Error::Gpu`] if the device fails.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save_weights_as(&self, path: impl AsRef<Path>, map: &WeightMap) -> Result<()> {
         crate::gpu::block_on(self.save_weights_async(path, map))
     }
@@ -359,8 +390,32 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::save_weights_as`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub async fn save_weights_async(&self, path: impl AsRef<Path>, map: &WeightMap) -> Result<()> {
         let path = path.as_ref();
+        files::write(path, &self.encode_weights(path, map).await?)
+    }
+
+    /// The bytes of a file of the weights, as `map` says: what [`Trainer::save_weights_as`] writes. The same weights
+    /// give the same bytes.
+    ///
+    /// # Errors
+    /// A map that does not suit the model; [`Error::File`] if two weights have one name; [`Error::Gpu`] if the device
+    /// fails.
+    pub async fn weights_to_bytes_async(&self, map: &WeightMap) -> Result<Vec<u8>> {
+        self.encode_weights(Path::new(BYTES), map).await
+    }
+
+    /// The blocking form of [`Trainer::weights_to_bytes_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::weights_to_bytes_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn weights_to_bytes(&self, map: &WeightMap) -> Result<Vec<u8>> {
+        crate::gpu::block_on(self.weights_to_bytes_async(map))
+    }
+
+    async fn encode_weights(&self, path: &Path, map: &WeightMap) -> Result<Vec<u8>> {
         let places = map.places(&self.layout().tensors)?;
         let mut weights = Vec::new();
         for ((_, weight), place) in self.weights_async().await?.into_iter().zip(&places) {
@@ -374,7 +429,7 @@ impl Trainer {
             Some(format) => Some(format),
             None => samples::written(self, path)?,
         };
-        files::write(path, &encode(path, &tensors, marks)?)
+        encode(path, &tensors, marks)
     }
 
     /// Replaces all weights by those of a safetensors file with the model's own names and Keras' layout. It takes only
@@ -382,6 +437,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::load_weights_as`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<WeightReport> {
         self.load_weights_as(path, &WeightMap::keras())
     }
@@ -394,16 +450,53 @@ impl Trainer {
     /// A map that does not suit the model; [`Error::Io`] if the file cannot be read; [`Error::File`] naming the tensor
     /// that is missing, surplus, or of another shape or type, and if nothing in the file fits. The trainer stays as it
     /// was.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load_weights_as(
         &mut self,
         path: impl AsRef<Path>,
         map: &WeightMap,
     ) -> Result<WeightReport> {
+        let path = path.as_ref();
+        let bytes = read(path)?;
+        crate::gpu::block_on(self.take_weights(path, &bytes, map))
+    }
+
+    /// As [`Trainer::load_weights_as`], with the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Trainer::load_weights_as`]; the file's name is `weights`.
+    pub async fn load_weights_from_bytes_async(
+        &mut self,
+        bytes: &[u8],
+        map: &WeightMap,
+    ) -> Result<WeightReport> {
+        self.take_weights(Path::new(BYTES), bytes, map).await
+    }
+
+    /// The blocking form of [`Trainer::load_weights_from_bytes_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::load_weights_from_bytes_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load_weights_from_bytes(
+        &mut self,
+        bytes: &[u8],
+        map: &WeightMap,
+    ) -> Result<WeightReport> {
+        crate::gpu::block_on(self.load_weights_from_bytes_async(bytes, map))
+    }
+
+    async fn take_weights(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        map: &WeightMap,
+    ) -> Result<WeightReport> {
         let Found { mut taken, report, scaling } =
-            map.find(path.as_ref(), &self.layout().tensors)?;
+            map.find(path, bytes, &self.layout().tensors)?;
         // A weight that was not taken stays as it is.
         if taken.iter().any(Option::is_none) {
-            for (weight, (_, present)) in taken.iter_mut().zip(self.weights()?) {
+            for (weight, (_, present)) in taken.iter_mut().zip(self.weights_async().await?) {
                 weight.get_or_insert(present);
             }
         }
