@@ -17,8 +17,8 @@ use std::collections::HashMap;
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Graph, Value};
 use wgrad::kernels::{
-    Access, DeviceCaps, KernelCall, MatmulFamily, MatmulRule, MatmulTile, ParamBlock, all_param_blocks,
-    preprocess,
+    Access, DeviceCaps, KernelCall, MatmulFamily, MatmulRule, MatmulTile, ParamBlock,
+    all_param_blocks, preprocess,
 };
 use wgrad::ops::registry::{Case, Gradient, cards};
 use wgrad::ops::table::{ROWS, Row};

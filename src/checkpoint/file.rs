@@ -137,14 +137,7 @@ impl<'a> Contents<'a> {
         let samples = entry(SAMPLES);
         let (metadata, model) = (entry(KEY), entry(MODEL_KEY));
         let tensors = SafeTensors::deserialize(bytes).map_err(header)?;
-        Ok(Self {
-            path,
-            bytes,
-            tensors,
-            metadata,
-            samples,
-            model,
-        })
+        Ok(Self { path, bytes, tensors, metadata, samples, model })
     }
 
     /// Checks the checksum of a file that describes itself under `key`.

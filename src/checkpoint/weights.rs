@@ -492,8 +492,7 @@ impl Trainer {
         bytes: &[u8],
         map: &WeightMap,
     ) -> Result<WeightReport> {
-        let Found { mut taken, report, scaling } =
-            map.find(path, bytes, &self.layout().tensors)?;
+        let Found { mut taken, report, scaling } = map.find(path, bytes, &self.layout().tensors)?;
         // A weight that was not taken stays as it is.
         if taken.iter().any(Option::is_none) {
             for (weight, (_, present)) in taken.iter_mut().zip(self.weights_async().await?) {

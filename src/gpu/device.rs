@@ -170,9 +170,10 @@ impl Device {
             wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(w))
         };
         let adapter = adapters.iter().find(fits).ok_or_else(|| match &options.adapter {
-            Some(name) if !names.is_empty() => {
-                Error::NoAdapter(format!("no name contains `{name}`; there are: {}", names.join("; ")))
-            }
+            Some(name) if !names.is_empty() => Error::NoAdapter(format!(
+                "no name contains `{name}`; there are: {}",
+                names.join("; ")
+            )),
             _ => Error::NoAdapter(NONE_FOUND.into()),
         })?;
         if options.adapter.is_none() && rank(&adapter.get_info()) == CPU {
@@ -470,6 +471,22 @@ fn caps_of(
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nameless_adapter_has_words() {
+        assert_eq!(name_of("", wgpu::Backend::BrowserWebGpu), "the browser's adapter");
+        assert_eq!(name_of(" ", wgpu::Backend::Vulkan), "unnamed adapter");
+        assert_eq!(name_of("llvmpipe", wgpu::Backend::Vulkan), "llvmpipe");
+        let mut info = AdapterInfo {
+            name: name_of("", wgpu::Backend::BrowserWebGpu),
+            backend: "webgpu".into(),
+            kind: "other".into(),
+            driver: String::new(),
+        };
+        assert_eq!(info.to_string(), "the browser's adapter (other, webgpu)");
+        info.driver = "x 1".into();
+        assert_eq!(info.to_string(), "the browser's adapter (other, webgpu; x 1)");
+    }
 
     #[test]
     fn a_device_takes_up_its_own_pipelines() -> Result<()> {

@@ -94,7 +94,13 @@ impl DeviceCaps {
                 <= u64::from(self.max_loop_trips)
         };
         let start = match (self.cpu, len) {
-            (true, _) => if self.subgroup.is_some() { 8 } else { 1 },
+            (true, _) => {
+                if self.subgroup.is_some() {
+                    8
+                } else {
+                    1
+                }
+            }
             (false, 0..=128) => 32,
             (false, 129..=1024) => 64,
             (false, _) => 256,

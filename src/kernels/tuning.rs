@@ -89,9 +89,7 @@ impl MatmulTile {
     #[must_use]
     pub const fn terms_within(self, trips: usize) -> usize {
         match self.family {
-            MatmulFamily::Broadcast | MatmulFamily::Direct => {
-                trips.saturating_mul(self.k_step())
-            }
+            MatmulFamily::Broadcast | MatmulFamily::Direct => trips.saturating_mul(self.k_step()),
             // One iteration loads only.
             MatmulFamily::Tiled => trips.saturating_sub(1).saturating_mul(self.k_step()),
         }

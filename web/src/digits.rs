@@ -26,7 +26,7 @@ pub struct Score {
 fn dataset(bytes: &[u8]) -> wgrad::Result<TensorDataset> {
     let n = bytes.len() / (PIXELS + 1);
     let (images, labels) = bytes.split_at(n * PIXELS);
-    let images = Tensor::new([n, 28, 28].into(), Data::U8(images.to_vec()))?;
+    let images = Tensor::new([n, 28, 28], Data::U8(images.to_vec()))?;
     let labels: Vec<u32> = labels.iter().map(|&label| label.into()).collect();
     TensorDataset::new(images, Tensor::u32([n], labels)?)?.scaled(1.0 / 255.0)
 }
@@ -73,7 +73,7 @@ impl Digits {
     /// # Errors
     /// Another size of the image; those of [`Trainer::predict`].
     pub async fn recognise(&mut self, image: &[u8]) -> wgrad::Result<Vec<f32>> {
-        let image = Tensor::new([1, 28, 28].into(), Data::U8(image.to_vec()))?;
+        let image = Tensor::new([1, 28, 28], Data::U8(image.to_vec()))?;
         let logits = self.trainer.predict_async(&image).await?;
         let logits = logits.as_f32()?;
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

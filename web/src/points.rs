@@ -40,8 +40,11 @@ impl Points {
         let rows = (0..ROWS).map(|row| (classes.len().saturating_sub(ROWS), row));
         let rows = rows.map(|(first, row)| first + row % classes.len().clamp(1, ROWS));
         let rows: Vec<usize> = rows.collect();
-        let x: Vec<f32> =
-            rows.iter().flat_map(|&i| points.get(2 * i..2 * i + 2).unwrap_or(&[])).copied().collect();
+        let x: Vec<f32> = rows
+            .iter()
+            .flat_map(|&i| points.get(2 * i..2 * i + 2).unwrap_or(&[]))
+            .copied()
+            .collect();
         let y: Vec<f32> =
             rows.iter().filter_map(|&i| classes.get(i).map(|&c| f32::from(c))).collect();
         let data = TensorDataset::new(Tensor::f32([ROWS, 2], x)?, Tensor::f32([ROWS, 1], y)?)?;

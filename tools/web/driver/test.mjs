@@ -11,29 +11,8 @@ const browser = await chromium.launch({ executablePath, headless: true, args });
 const seen = { errors: [] };
 const note = (...words) => console.error(`driver: ${((performance.now()) / 1000).toFixed(1)} s`, ...words);
 
-// In front of the Worker: counts submits under way, and breaks the kernels whose label holds `broken`.
-const PATCH = `
-let under = 0, most = 0;
-const { submit, onSubmittedWorkDone } = GPUQueue.prototype;
-GPUQueue.prototype.submit = function (...commands) {
-  submit.apply(this, commands);
-  most = Math.max(most, ++under);
-  onSubmittedWorkDone.call(this).finally(() => under--);
-};
-const { createShaderModule } = GPUDevice.prototype;
-GPUDevice.prototype.createShaderModule = function (module) {
-  const breaks = globalThis.broken && module.label?.includes(globalThis.broken);
-  return createShaderModule.call(this, breaks ? { ...module, code: module.code + ' fn' } : module);
-};
-globalThis.mostInFlight = () => most;
-`;
-
 async function open(size) {
   const context = await browser.newContext({ viewport: size, acceptDownloads: true });
-  await context.route('**/worker.js', async (route) => {
-    const response = await route.fetch();
-    await route.fulfill({ response, body: PATCH + (await response.text()) });
-  });
   const page = await context.newPage();
   page.setDefaultTimeout(600_000);
   page.on('pageerror', (error) => seen.errors.push(String(error)));
@@ -47,7 +26,10 @@ async function open(size) {
   return page;
 }
 
-const ask = (page, ...command) => page.evaluate((command) => wgrad.ask(...command), command);
+const ask = (page, ...command) => page.evaluate(async (command) => {
+  const answer = await wgrad.ask(...command);
+  return ArrayBuffer.isView(answer) ? [...answer] : answer;
+}, command);
 const text = (page, id) => page.textContent(`#${id}`);
 
 let page = await open({ width: 1100, height: 1100 });

@@ -91,7 +91,9 @@ mod tests {
         let at = |line: &str| file(Path::new("/site"), line);
         assert_eq!(at("GET / HTTP/1.1"), Some("/site/index.html".into()));
         assert_eq!(at("GET /a/b.js?v=1 HTTP/1.1"), Some("/site/a/b.js".into()));
-        for bad in ["GET /../etc/passwd HTTP/1.1", "GET //etc/passwd HTTP/1.1", "POST / HTTP/1.1", ""] {
+        for bad in
+            ["GET /../etc/passwd HTTP/1.1", "GET //etc/passwd HTTP/1.1", "POST / HTTP/1.1", ""]
+        {
             assert_eq!(at(bad), None, "{bad}");
         }
     }

@@ -14,7 +14,7 @@ use std::process::Command;
 use xtask::process::{cargo, output, root, say, status, target};
 
 /// The version of the driver of browsers.
-const PLAYWRIGHT: &str = "playwright-core@1.56";
+const PLAYWRIGHT: &str = "playwright-core@1.65";
 /// Steps that are compared: full-batch ones on XOR, and batches of digits.
 const STEPS: [usize; 2] = [200, 200];
 /// How far losses may be from native ones, as a part of these.
@@ -64,7 +64,7 @@ impl Browser {
     pub fn test(&self, site: &Path) -> Result<()> {
         let native = native(site)?;
         let shaders = shaders()?;
-        let server = Server::open(site, 0)?;
+        let server = Server::open(&patched(site)?, 0)?;
         let address = server.address();
         std::thread::spawn(move || server.run());
         say("the page in Chromium");
@@ -80,6 +80,20 @@ impl Browser {
         say(format_args!("pictures: {}/page*.png", pictures.display()));
         Ok(())
     }
+}
+
+/// A copy of the page whose Worker begins with what the test looks at.
+fn patched(site: &Path) -> Result<PathBuf> {
+    let folder = target().join("web").join("tested");
+    fs::create_dir_all(&folder)?;
+    for entry in fs::read_dir(site)? {
+        let entry = entry?;
+        fs::copy(entry.path(), folder.join(entry.file_name()))?;
+    }
+    let patch = fs::read_to_string(root().join("tools/web/driver/patch.js"))?;
+    let worker = fs::read_to_string(site.join("worker.js"))?;
+    fs::write(folder.join("worker.js"), patch + &worker)?;
+    Ok(folder)
 }
 
 /// The losses on this machine.
@@ -150,7 +164,12 @@ fn summary(seen: &Value) -> String {
     format!(
         "{}; first step {} s; XOR and MNIST agree with native losses; at most {} submits under way; {} kernels compile; \
          steps per second: points {}, digits {}",
-        seen["adapter"], seen["first_step"], seen["in_flight"], seen["kernels"], seen["rates"][0], seen["rates"][1]
+        seen["adapter"],
+        seen["first_step"],
+        seen["in_flight"],
+        seen["kernels"],
+        seen["rates"][0],
+        seen["rates"][1]
     )
 }
 
