@@ -48,7 +48,7 @@ function curve(canvas, losses) {
   g.fillStyle = '#888';
   g.font = '20px system-ui, sans-serif';
   g.textAlign = 'right';
-  g.fillText(`loss ${losses.at(-1).toPrecision(3)}`, width - 10, 26);
+  g.fillText(`loss ${short(losses.at(-1))}`, width - 10, 26);
 }
 
 // Keeps at most 400 losses: then every second one goes.
@@ -125,10 +125,11 @@ function showPoints(now) {
   keep(pointLosses, now.losses);
   drawPlane();
   curve($('points-curve'), pointLosses);
-  $('points-numbers').textContent = `step ${now.steps.toLocaleString()}, loss ${now.losses.at(-1).toPrecision(4)}, ` +
+  $('points-numbers').textContent = `step ${now.steps.toLocaleString()}, loss ${short(now.losses.at(-1))}, ` +
     `${rate(now.rate)} steps per second`;
 }
 
+const short = (value) => (value < 1e-3 ? value.toExponential(2) : value.toPrecision(3));
 const rate = (value) => value.toLocaleString(undefined, { maximumFractionDigits: value < 10 ? 1 : 0 });
 
 function pressed(c) {
@@ -235,7 +236,7 @@ async function recognise() {
 function showDigits(now) {
   keep(digitLosses, [now.loss]);
   curve($('digits-curve'), digitLosses);
-  $('digits-numbers').textContent = `step ${now.steps.toLocaleString()}, loss ${now.loss.toPrecision(4)}, ` +
+  $('digits-numbers').textContent = `step ${now.steps.toLocaleString()}, loss ${short(now.loss)}, ` +
     `${rate(now.rate)} steps per second` +
     (now.test ? `; of 500 other digits ${(100 * now.test).toFixed(1)} % recognised` : '');
   if (!recognising) recognise();

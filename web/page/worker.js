@@ -96,7 +96,7 @@ async function turn() {
 
 const commands = {
   async open() {
-    await init();
+    await init({ module_or_path: new URL('wgrad_web_bg.wasm', import.meta.url) });
     lab = await Lab.open();
     return lab.adapter();
   },

@@ -47,7 +47,7 @@ seen.mnist_seconds = +((performance.now() - began) / 1000).toFixed(1);
 note('mnist', seen.mnist.at(-1), seen.mnist_seconds);
 
 // As a person does: both networks train, points are drawn, and a digit.
-await page.selectOption('#example', 'rings');
+await page.selectOption('#example', 'spirals');
 await page.click('#points-train');
 await page.click('#digits-train');
 const settled = (id, pattern) => page.waitForFunction(([id, pattern]) => new RegExp(pattern).test(document.getElementById(id).textContent), [id, pattern]);
