@@ -18,11 +18,12 @@ pub use crate::data::{
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking, Maximum, Minimum,
-    Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer, RepeatVector, Reshape,
-    RmsNormalization, Sequential, SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input,
-    input_named, merge,
+    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Conv1D, Conv1DTranspose, Conv2D,
+    Conv2DTranspose, Conv3D, Conv3DTranspose, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot,
+    Dropout, Embedding, Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking,
+    Maximum, Minimum, Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer,
+    RepeatVector, Reshape, RmsNormalization, SeparableConv1D, SeparableConv2D, Sequential,
+    SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

@@ -17,10 +17,10 @@ use std::collections::HashMap;
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Graph, Value};
 use wgrad::kernels::{
-    Access, DeviceCaps, KernelCall, MatmulFamily, MatmulRule, MatmulTile, ParamBlock,
-    all_param_blocks, preprocess,
+    Access, DeviceCaps, KernelCall, MatmulFamily, MatmulRule, MatmulTile, ParamBlock, Template,
+    preprocess,
 };
-use wgrad::ops::registry::{Case, Gradient, cards};
+use wgrad::ops::registry::{Card, Case, Gradient, cards};
 use wgrad::ops::table::{ROWS, Row};
 use wgrad::ops::{Loop, Looped};
 use wgrad::passes::Passes;
@@ -117,12 +117,12 @@ fn kernels(caps: &DeviceCaps) -> HashMap<String, KernelCall> {
                 let plan =
                     Plan::compile(&graph, &passes, caps).unwrap_or_else(|e| panic!("{e}\n{graph}"));
                 for dispatch in plan.dispatches.iter().cloned() {
-                    let text = preprocess(dispatch.call.template, &dispatch.call.defines)
+                    let text = preprocess(&dispatch.call.template, &dispatch.call.defines)
                         .unwrap_or_else(|e| panic!("{e}"));
                     kernels.insert(text, dispatch.call);
                 }
                 // Without a product all tiles give the same.
-                if !plan.dispatches.iter().any(|d| d.call.template.starts_with("matmul/")) {
+                if !plan.dispatches.iter().any(|d| d.call.name().starts_with("matmul/")) {
                     break;
                 }
             }
@@ -234,30 +234,26 @@ fn check(source: &str, call: &KernelCall, caps: &DeviceCaps) -> Result<(), Strin
     if call.binds.len() > caps.max_storage_buffers as usize {
         return Err(format!("{} storage buffers", call.binds.len()));
     }
-    let blocks = all_param_blocks();
-    let block = blocks.iter().find(|b| b.templates.contains(&call.template));
-    layout_matches(&module, call, block.ok_or("no parameter block names the template")?)
+    layout_matches(&module, call, call.template.block.ok_or("the template names no block")?)
 }
 
 fn check_all(caps: &DeviceCaps) {
     let kernels = kernels(caps);
     assert!(kernels.len() > 200, "only {} kernels", kernels.len());
     for (source, call) in &kernels {
-        check(source, call, caps).unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.template));
+        check(source, call, caps).unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.name()));
     }
     for template in DRAWING {
-        let numbered = |c: &&KernelCall| c.iteration() && c.template.starts_with(template);
+        let numbered = |c: &&KernelCall| c.iteration() && c.name().starts_with(template);
         assert!(kernels.values().find(numbered).is_some(), "{template} draws in no loop");
     }
-    for block in all_param_blocks() {
-        for template in block.templates {
-            let other_family = match caps.matmul {
-                MatmulFamily::Tiled => "matmul/broadcast",
-                MatmulFamily::Broadcast | MatmulFamily::Direct => "matmul/tiled",
-            };
-            let used = kernels.values().any(|c| c.template == *template);
-            assert!(used || *template == other_family, "nothing launches {template}");
-        }
+    let other_family = match caps.matmul {
+        MatmulFamily::Tiled => "matmul/broadcast",
+        MatmulFamily::Broadcast | MatmulFamily::Direct => "matmul/tiled",
+    };
+    for Template { path, .. } in cards().iter().flat_map(|card| card.templates) {
+        let used = kernels.values().any(|c| c.name() == *path);
+        assert!(used || *path == other_family, "nothing launches {path}");
     }
 }
 
@@ -299,7 +295,7 @@ fn kernels_of_a_browser_are_written_where_asked() {
             let access = call.binds.iter().map(|b| format!("{:?}", b.access()));
             let about = format!(
                 "{}\n{}\n{} {}\n",
-                call.template,
+                call.name(),
                 access.collect::<Vec<_>>().join(","),
                 call.step,
                 call.iteration()
@@ -314,11 +310,12 @@ fn kernels_of_a_browser_are_written_where_asked() {
 
 /// Some kernel and its text, for the controls.
 fn example(template: &str) -> (String, KernelCall) {
-    let case = cards().into_iter().find(|c| c.templates.contains(&template)).expect("a card");
+    let named = |c: &Card| c.templates.iter().any(|t| t.path == template);
+    let case = cards().into_iter().find(named).expect("a card");
     let graph = case.cases[0].graph().expect("a graph").0;
     let plan = Plan::compile(&graph, &Passes::default(), &devices()[0]).expect("a plan");
     let call = plan.dispatches[0].call.clone();
-    (preprocess(call.template, &call.defines).expect("a shader"), call)
+    (preprocess(&call.template, &call.defines).expect("a shader"), call)
 }
 
 #[test]

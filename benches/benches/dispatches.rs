@@ -46,7 +46,7 @@ fn main() -> Result<()> {
             println!(
                 "{time} {:6.1} GFLOP/s  {}  {} {}",
                 d.call.flops as f64 / time.busy() / 1e6,
-                d.call.template,
+                d.call.name(),
                 d.layer,
                 d.label.chars().take(50).collect::<String>(),
             );

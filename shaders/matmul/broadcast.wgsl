@@ -8,7 +8,8 @@
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the
-// row, `a_terms` what depends on the terms; both may leave the tensor, where zeros are.
+// row, `a_terms` what depends on the terms; both may leave the tensor, where zeros are. Four terms of a line are read at
+// once (A_KIN), or four lines of a term.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
 // k_chunk terms of each sum, a multiple of 4. Each part stores a separate product.
@@ -165,6 +166,12 @@ fn main(
 #end
 #endif
 #if A_GATHER
+#if A_KIN
+#else
+#for q in 0..((TM + 4 * A_STEP - 1) / (4 * A_STEP))
+    let a_line#{q} = a_line(a_base, min(row + #{4 * A_STEP * q}u + 4u * a_lane, len_m - 4u));
+#end
+#endif
     var term_a = a_first(k_first);
 #endif
 #if B_GATHER
@@ -172,6 +179,9 @@ fn main(
 #endif
 #for j in 0..T4
     let c#{j} = col + #{32 * j}u + 4u * lane;
+#if B_GATHER && !B_KIN
+    let b_line#{j} = b_line(b_base, min(c#{j}, len_n - 4u));
+#endif
 #if B_KIN
 #for c in 0..4
 #if B_GATHER
@@ -210,17 +220,32 @@ fn main(
 #endif
 #else
 #for kk in 0..4
+#if A_GATHER
+        let terms_a#{kk} = a_terms(term_a);
+        term_a = a_after(term_a);
+#for q in 0..((TM + 4 * A_STEP - 1) / (4 * A_STEP))
+        let a#{kk}_#{q} = a_load(a_line#{q}, terms_a#{kk});
+#end
+#else
 #for q in 0..((TM + 4 * A_STEP - 1) / (4 * A_STEP))
         let a#{kk}_#{q} = inside_line(
             load_a(a_base + k_line(k + #{kk}u, len_k) * a_ld, row + #{4 * A_STEP * q}u + 4u * a_lane, a_last),
             k + #{kk}u, len_k,
         );
 #end
+#endif
 #end
 #endif
 #if B_GATHER
+#if B_KIN
         let terms_b = b_terms(term_b);
         term_b = b_next(term_b);
+#else
+#for kk in 0..4
+        let terms_b#{kk} = b_terms(term_b);
+        term_b = b_after(term_b);
+#end
+#endif
 #endif
 #for j in 0..T4
 #if B_KIN
@@ -236,9 +261,13 @@ fn main(
 #end
 #else
 #for kk in 0..4
+#if B_GATHER
+        let b#{j}_#{kk} = b_load(b_line#{j}, terms_b#{kk});
+#else
         let b#{j}_#{kk} = inside_line(
             load_b(b_base + k_line(k + #{kk}u, len_k) * b_ld, c#{j}, b_last), k + #{kk}u, len_k,
         );
+#endif
 #end
 #endif
 #end

@@ -12,8 +12,8 @@
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the
-// row, `a_terms` what depends on the terms; both may leave the tensor, where zeros are. All loads of an invocation in
-// one iteration have the same terms.
+// row, `a_terms` what depends on the terms; both may leave the tensor, where zeros are. An invocation has one load of each
+// operand in an iteration: four terms of a line (A_KIN), or four lines of a term.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
 // k_chunk terms of each sum, a multiple of KB * SLICES. Each part stores a separate product.
@@ -154,11 +154,19 @@ fn main(
     let bk#{u} = at#{u} / #{TILE / 4}u;
 #endif
 #if A_GATHER
+#if A_KIN
     let a_line#{u} = a_line(a_base, min(row + ar#{u}, params.m - 1u));
+#else
+    let a_line#{u} = a_line(a_base, min(row + ar#{u}, params.m - 4u));
+#endif
 #endif
     var a#{u} = vec4<f32>();
 #if B_GATHER
+#if B_KIN
     let b_line#{u} = b_line(b_base, min(col + bc#{u}, params.n - 1u));
+#else
+    let b_line#{u} = b_line(b_base, min(col + bc#{u}, params.n - 4u));
+#endif
 #endif
     var b#{u} = vec4<f32>();
 #end
@@ -181,23 +189,23 @@ fn main(
             term_b = b_next(term_b);
 #endif
 #for u in 0..LOADS
-#if A_KIN
 #if A_GATHER
             a#{u} = a_load(a_line#{u}, terms_a);
 #else
+#if A_KIN
             a#{u} = load_a(a_base + (row + ar#{u}) * params.a_ld, row + ar#{u} < params.m, k + ak#{u}, params.k);
-#endif
 #else
             a#{u} = load_a(a_base + (k + ak#{u}) * params.a_ld, k + ak#{u} < params.k, row + ar#{u}, params.m);
 #endif
-#if B_KIN
+#endif
 #if B_GATHER
             b#{u} = b_load(b_line#{u}, terms_b);
 #else
+#if B_KIN
             b#{u} = load_b(b_base + (col + bc#{u}) * params.b_ld, col + bc#{u} < params.n, k + bk#{u}, params.k);
-#endif
 #else
             b#{u} = load_b(b_base + (k + bk#{u}) * params.b_ld, k + bk#{u} < params.k, col + bc#{u}, params.n);
+#endif
 #endif
 #end
         }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::files;
 use crate::gpu::Device;
-use crate::layers::Model;
+use crate::layers::{Model, WeightSpec};
 use crate::tensor::{Shape, Tensor};
 use crate::train::{ArenaLayout, PlacedTensor, Predictor, Scaling, Trainer};
 use std::collections::BTreeSet;
@@ -25,10 +25,17 @@ use std::path::Path;
 /// | here and in Keras | in PyTorch |
 /// |---|---|
 /// | `kernel` `[in, out]` | `weight` `[out, in]`: transposed |
+/// | `kernel` of a convolution, `[taps.., in / groups, out]` | `weight` `[out, in / groups, taps..]` |
+/// | `kernel` of a transposed convolution, `[taps.., out, in]` | `weight` `[in, out, taps..]` |
+/// | `kernel` of a depthwise convolution, `[taps.., in, multiplier]` | `weight` `[in · multiplier, 1, taps..]` |
 /// | `bias` `[out]` | `bias` `[out]` |
 /// | `gamma`, `beta` | `weight`, `bias` |
 /// | `moving_mean`, `moving_variance` | `running_mean`, `running_var` |
 /// | any other weight | `weight`, as it is |
+///
+/// A separable convolution is two modules in PyTorch: name its tensors by [`transposed`](Self::transposed) and
+/// [`pair`](Self::pair). PyTorch flattens images channel by channel, and this library pixel by pixel, so the kernel of a
+/// `Dense` right after a `Flatten` has its rows in another order; a pooling to one pixel before it leaves none.
 ///
 /// A layer that consists of others is a module for each of them that has weights. PyTorch counts batches in
 /// `num_batches_tracked`; with a fixed momentum nothing needs the count, so it is skipped and not written.
@@ -97,7 +104,8 @@ impl WeightMap {
         self.place(weight, tensor, false)
     }
 
-    /// `weight` of the model is the transpose of the file's `tensor`. Both are matrices.
+    /// `weight` of the model is the transpose of the file's `tensor`: of a matrix, or of the kernel of a convolution, which
+    /// is `[a, b, taps..]` in the file and `[taps.., b, a]` here, or `[taps.., a, 1]` if it is depthwise.
     #[must_use]
     pub fn transposed(self, weight: &str, tensor: &str) -> Self {
         self.place(weight, tensor, true)
@@ -172,10 +180,10 @@ impl WeightMap {
             Place { name, transposed: own == "kernel" }
         };
         let places: Vec<Place> = tensors.iter().map(own).collect();
-        let wide =
-            |(t, place): &(&PlacedTensor, &Place)| place.transposed && t.spec.shape.rank() != 2;
-        if let Some((t, _)) = tensors.iter().zip(&places).find(wide) {
-            let detail = format!("`{}` is no matrix: it has no transpose", t.name);
+        let flat =
+            |(t, place): &(&PlacedTensor, &Place)| place.transposed && t.spec.shape.rank() < 2;
+        if let Some((t, _)) = tensors.iter().zip(&places).find(flat) {
+            let detail = format!("`{}` is no matrix and no kernel: it has no transpose", t.name);
             return Err(Error::shape("transpose", &[&t.spec.shape], detail));
         }
         Ok(places)
@@ -191,7 +199,7 @@ impl WeightMap {
         report: &mut WeightReport,
     ) -> Result<Option<Tensor>> {
         let tensor = weight(path, contents, &place.name)?;
-        let expected = if place.transposed { turned(&t.spec.shape) } else { t.spec.shape.clone() };
+        let expected = if place.transposed { turned(&t.spec) } else { t.spec.shape.clone() };
         let found = tensor.shape().clone();
         if found != expected {
             if !self.skip.mismatch {
@@ -201,7 +209,7 @@ impl WeightMap {
             return Ok(None);
         }
         report.loaded.push(t.name.clone());
-        Ok(Some(if place.transposed { transpose(&tensor)? } else { tensor }))
+        Ok(Some(if place.transposed { from_torch(&tensor, &t.spec)? } else { tensor }))
     }
 
     /// The weights `tensors` of a model that the bytes of a file at `path` have.
@@ -352,18 +360,35 @@ fn counts_batches(name: &str, wanted: &BTreeSet<&str>) -> bool {
     module.is_some_and(|module| wanted.contains(format!("{module}.running_mean").as_str()))
 }
 
-/// The shape of a matrix' transpose.
-fn turned(shape: &Shape) -> Shape {
-    shape.dims().iter().rev().copied().collect::<Vec<_>>().into()
+/// The shape in PyTorch's layout, `[a, b, taps..]`, of a matrix or kernel `[taps.., b, a]`.
+fn turned(spec: &WeightSpec) -> Shape {
+    let dims = spec.shape.dims();
+    let (taps, last) = dims.split_at(dims.len() - 2);
+    // Filters of a depthwise kernel see one channel each, and are numbered by channels first in both layouts.
+    let [a, b] = if spec.depthwise { [last[0] * last[1], 1] } else { [last[1], last[0]] };
+    [&[a, b], taps].concat().into()
 }
 
-/// A matrix' transpose.
-fn transpose(tensor: &Tensor) -> Result<Tensor> {
-    let (values, shape) = (tensor.as_f32()?, turned(tensor.shape()));
-    let (rows, columns) = (shape.dims()[0], shape.dims()[1]);
-    let at = |i: usize| values[i % columns * rows + i / columns];
-    let turned: Vec<f32> = (0..values.len()).map(at).collect();
-    Tensor::f32(shape, turned)
+/// A tensor of three axes with its axes in reverse order.
+fn reversed(values: &[f32], [a, b, c]: [usize; 3]) -> Vec<f32> {
+    let at = |i: usize| (i % a * b + i / a % b) * c + i / a / b;
+    (0..values.len()).map(|i| values[at(i)]).collect()
+}
+
+/// The weight of this spec from PyTorch's layout.
+fn from_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
+    let dims = tensor.shape().dims();
+    let taps = dims[2..].iter().product();
+    Tensor::f32(spec.shape.clone(), reversed(tensor.as_f32()?, [dims[0], dims[1], taps]))
+}
+
+/// The weight of this spec in PyTorch's layout.
+fn to_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
+    let shape = turned(spec);
+    let dims = shape.dims();
+    let taps = dims[2..].iter().product();
+    let values = reversed(tensor.as_f32()?, [taps, dims[1], dims[0]]);
+    Tensor::f32(shape, values)
 }
 
 impl Trainer {
@@ -418,8 +443,9 @@ impl Trainer {
     async fn encode_weights(&self, path: &Path, map: &WeightMap) -> Result<Vec<u8>> {
         let places = map.places(&self.layout().tensors)?;
         let mut weights = Vec::new();
-        for ((_, weight), place) in self.weights_async().await?.into_iter().zip(&places) {
-            weights.push(if place.transposed { transpose(&weight)? } else { weight });
+        let placed = self.layout().tensors.iter().zip(&places);
+        for ((_, weight), (t, place)) in self.weights_async().await?.into_iter().zip(placed) {
+            weights.push(if place.transposed { to_torch(&weight, &t.spec)? } else { weight });
         }
         let names = places.into_iter().map(|place| place.name);
         let tensors: Vec<_> = names.zip(weights.iter().map(Entry::of)).collect();

@@ -58,7 +58,7 @@ impl Launch {
             }
             let scopes = device.begin();
             let group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(dispatch.call.template),
+                label: Some(dispatch.call.name()),
                 layout: &pipeline.layout,
                 entries: &entries,
             });

@@ -238,7 +238,7 @@ fn module(device: &Device, label: &str, key: &Key) -> wgpu::ShaderModule {
 
 /// What is compiled, and what helps to understand the runtime's words.
 fn words(dispatch: &Dispatch, key: &Key) -> (String, String) {
-    let template = dispatch.call.template;
+    let template = dispatch.call.name();
     if key.trusted {
         return (format!("compiling {template}"), key.source.clone());
     }
@@ -270,7 +270,7 @@ fn compile(device: &Device, dispatch: &Dispatch, key: &Key) -> Result<Pipeline> 
     if call.iteration() {
         entries.push(entry(ITERATION_BINDING, wgpu::BufferBindingType::Uniform, true));
     }
-    let label = Some(call.template);
+    let label = Some(call.name());
     let scopes = device.begin();
     let layout = device
         .device
@@ -280,7 +280,7 @@ fn compile(device: &Device, dispatch: &Dispatch, key: &Key) -> Result<Pipeline> 
         bind_group_layouts: &[Some(&layout)],
         immediate_size: 0,
     });
-    let module = module(device, call.template, key);
+    let module = module(device, call.name(), key);
     let pipeline = device.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
         label,
         layout: Some(&pipeline_layout),

@@ -69,6 +69,8 @@ pub enum Class<'a> {
     Movement(Movement),
     /// A loop, whose body is a graph.
     Scan(&'a Scan),
+    /// An op with a gradient but no kernel: other nodes take its place before any pass runs ([`super::Op::expand`]).
+    Composite,
     /// A kernel that passes leave alone.
     Opaque,
 }

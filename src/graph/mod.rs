@@ -19,6 +19,7 @@ mod view;
 pub use class::{Class, Leaf, Movement};
 pub use node::{Node, NodeId, TensorType, Value};
 pub use op::{LowerContext, Lowered, Op, OpRef};
+pub(crate) use patches::Slide;
 pub use patches::Window;
 pub use program::{Instr, Program, Reg};
 pub use row::{Applied, Derivative, IndexUse, Partials, Row};

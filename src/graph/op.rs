@@ -126,6 +126,14 @@ pub trait Op: Identity + Debug + Send + Sync {
         self.vjp(graph, inputs, outputs, upstream)
     }
 
+    /// The nodes that take the place of a composite op, and their values for its results.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    fn expand(&self, _graph: &mut Graph, _inputs: &[Value]) -> Result<Vec<Value>> {
+        Err(Error::internal(self.name(), "is no composite"))
+    }
+
     /// Kernel launches.
     ///
     /// # Errors

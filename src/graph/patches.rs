@@ -34,6 +34,17 @@ impl Window {
         let room = padded.checked_sub(reach)?.checked_div(self.stride)?;
         (self.dilation > 0 && extent > 0).then_some(room + 1)
     }
+
+    /// `count` windows of this kind.
+    pub(crate) const fn slide(&self, count: usize) -> Slide {
+        Slide {
+            count,
+            taps: self.taps,
+            first: -(self.before as isize),
+            step: self.stride as isize,
+            tap_step: self.dilation as isize,
+        }
+    }
 }
 
 impl View {
@@ -65,32 +76,79 @@ impl View {
                 "{count} windows need a tensor [samples, {count} extents, channels]"
             ));
         }
-        let mut outputs = Vec::new();
+        let mut slides = Vec::new();
         for (window, &extent) in windows.iter().zip(&dims[1..]) {
             match window.count(extent) {
-                Some(n) => outputs.push(n),
+                Some(count) => slides.push(window.slide(count)),
                 None => return fail(format!("no {window:?} fits {extent} elements")),
             }
         }
+        Ok(Self::slides(of, &slides, 1))
+    }
+
+    /// The windows over `[samples, extents.., channels]`, in each of `groups` equal groups of channels: the matrices
+    /// `[groups, samples · windows, taps · channels of a group]`. A coordinate that never leaves the tensor has no guard.
+    pub(crate) fn slides(of: &Shape, slides: &[Slide], groups: usize) -> Self {
+        let dims = of.dims();
         let own: Vec<isize> = of.strides().iter().map(|&s| s as isize).collect();
-        let axis = |extent: usize, stride: isize, along: Option<(usize, usize)>| {
-            let step = |d| along.filter(|a| a.0 == d).map_or(0, |a| a.1 as isize);
-            Axis { extent, stride, steps: (0..count).map(step).collect() }
+        let channels = dims[slides.len() + 1] / groups;
+        let guarded: Vec<usize> =
+            (0..slides.len()).filter(|&d| !slides[d].stays_inside(dims[d + 1])).collect();
+        let axis = |extent: usize, stride: isize, along: Option<(usize, isize)>| {
+            let free = along.filter(|(d, _)| !guarded.contains(d));
+            let step = |g: &usize| along.filter(|(d, _)| d == g).map_or(0, |(_, step)| step);
+            Axis {
+                extent,
+                stride: stride + free.map_or(0, |(d, step)| step * own[d + 1]),
+                steps: guarded.iter().map(step).collect(),
+            }
         };
-        let positions = (0..count).map(|d| axis(outputs[d], 0, Some((d, windows[d].stride))));
-        let taps = (0..count).map(|d| axis(windows[d].taps, 0, Some((d, windows[d].dilation))));
-        let samples = axis(dims[0], own[0], None);
-        let channels = axis(dims[count + 1], 1, None);
-        let axes: Vec<Axis> =
-            [samples].into_iter().chain(positions).chain(taps).chain([channels]).collect();
-        let guards = (windows.iter().enumerate()).map(|(d, window)| Guard {
-            first: -(window.before as isize),
+        let along = |d: usize, step: isize| Some((d, step));
+        let positions = slides.iter().enumerate().map(|(d, s)| axis(s.count, 0, along(d, s.step)));
+        let taps = slides.iter().enumerate().map(|(d, s)| axis(s.taps, 0, along(d, s.tap_step)));
+        let axes: Vec<Axis> = [axis(groups, channels as isize, None), axis(dims[0], own[0], None)]
+            .into_iter()
+            .chain(positions)
+            .chain(taps)
+            .chain([axis(channels, 1, None)])
+            .collect();
+        let offset = (0..slides.len())
+            .filter(|d| !guarded.contains(d))
+            .map(|d| slides[d].first * own[d + 1]);
+        let guards = guarded.iter().map(|&d| Guard {
+            first: slides[d].first,
             extent: dims[d + 1],
             stride: own[d + 1],
         });
-        let rows = dims[0] * outputs.iter().product::<usize>();
-        let terms = dims[count + 1] * windows.iter().map(|w| w.taps).product::<usize>();
-        Ok(Self::new([1, rows, terms], 0, axes, guards.collect()))
+        let rows = dims[0] * slides.iter().map(|s| s.count).product::<usize>();
+        let terms = channels * slides.iter().map(|s| s.taps).product::<usize>();
+        Self::new([groups, rows, terms], offset.sum(), axes, guards.collect())
+    }
+}
+
+/// Windows along one axis, one after the other: tap `t` of window `i` is element `first + i·step + t·tap_step`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Slide {
+    /// Windows.
+    pub count: usize,
+    /// Elements of a window.
+    pub taps: usize,
+    /// The first tap of the first window; negative if that is padding.
+    pub first: isize,
+    /// From one window to the next.
+    pub step: isize,
+    /// From one tap to the next.
+    pub tap_step: isize,
+}
+
+impl Slide {
+    /// Whether all taps of all windows are among `extent` elements.
+    fn stays_inside(&self, extent: usize) -> bool {
+        let reach = [(self.count, self.step), (self.taps, self.tap_step)]
+            .map(|(n, step)| (n as isize - 1) * step);
+        let low = self.first + reach.iter().map(|&r| r.min(0)).sum::<isize>();
+        let high = self.first + reach.iter().map(|&r| r.max(0)).sum::<isize>();
+        low >= 0 && high < extent as isize
     }
 }
 

@@ -1,6 +1,6 @@
 //! One kernel launch as data.
 
-use super::DeviceCaps;
+use super::{DeviceCaps, Template};
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -108,8 +108,8 @@ pub enum Source {
 /// One launch: shader template and defines, bindings in order, uniform words, grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelCall {
-    /// Template path below `shaders/`, without `.wgsl`; the name of a kernel from outside of the library.
-    pub template: &'static str,
+    /// The shader; of a kernel from outside of the library its name alone.
+    pub template: Template,
     /// The whole WGSL of a kernel from outside of the library, which runs with all run-time checks. `None`: it is the
     /// template, filled in.
     pub text: Option<Arc<str>>,
@@ -128,6 +128,12 @@ pub struct KernelCall {
 }
 
 impl KernelCall {
+    /// The template's path, or the name of a kernel from outside of the library.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.template.path
+    }
+
     /// The WGSL.
     ///
     /// # Errors
@@ -135,7 +141,7 @@ impl KernelCall {
     pub fn source(&self) -> Result<Cow<'_, str>> {
         match &self.text {
             Some(text) => Ok(Cow::Borrowed(text)),
-            None => super::preprocess(self.template, &self.defines).map(Cow::Owned),
+            None => super::preprocess(&self.template, &self.defines).map(Cow::Owned),
         }
     }
 

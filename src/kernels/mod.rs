@@ -4,7 +4,7 @@ mod call;
 mod caps;
 mod params;
 mod preprocess;
-pub mod templates;
+mod templates;
 mod tuning;
 
 pub use call::{
@@ -12,9 +12,12 @@ pub use call::{
     MAX_STORAGE_BUFFERS, STEP_BLOCKS_BYTES, STEP_BYTES, STEP_WORDS, STEPS_PER_SUBMIT, Source, grid,
 };
 pub use caps::DeviceCaps;
+pub(crate) use params::param_blocks;
 pub use params::{
-    ColumnParams, CombineParams, GatherParams, LossParams, MapParams, MatmulParams, ParamBlock,
-    RangeParams, ReduceParams, RowParams, SegmentParams, SortParams, all_param_blocks,
+    CombineParams, LossParams, MapParams, MatmulParams, ParamBlock, RangeParams, ReduceParams,
+    RowParams, SegmentParams, SortParams,
 };
 pub use preprocess::preprocess;
+pub(crate) use templates::template;
+pub use templates::{LIBRARY, Template};
 pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};

@@ -1,53 +1,48 @@
-//! Typed uniform blocks. Each mirrors the `Params` struct of its templates; a test compares names, offsets and sizes
-//! with naga's reflection of the shader.
+//! Typed uniform blocks. Each mirrors the `Params` struct of the templates that name it; a test compares names, offsets
+//! and sizes with naga's reflection of the shader. A block that one op alone needs is declared in the file of its card.
 
 /// A uniform block's layout, for the reflection test.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParamBlock {
     /// The Rust struct's name.
     pub name: &'static str,
-    /// Templates whose `Params` begins with these members.
-    pub templates: &'static [&'static str],
     /// Member names and byte offsets.
-    pub fields: Vec<(&'static str, usize)>,
+    pub fields: &'static [(&'static str, usize)],
     /// Bytes of the block, a multiple of 16.
     pub size: usize,
 }
 
+/// Declares uniform blocks: structs of `u32` and `f32`.
 macro_rules! param_blocks {
-    ($($(#[$doc:meta])* $name:ident [$($template:literal),*] { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {
-        $(
-            $(#[$doc])*
-            #[repr(C)]
-            #[derive(Debug, Clone, Copy, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-            pub struct $name { $($(#[$fdoc])* pub $field: $ty),* }
-            impl $name {
-                /// The block followed by `words`, padded to whole vec4s.
-                #[must_use]
-                pub fn with_words(&self, words: &[u32]) -> Vec<u8> {
-                    let mut bytes = bytemuck::bytes_of(self).to_vec();
-                    bytes.extend_from_slice(bytemuck::cast_slice(words));
-                    bytes.resize(bytes.len().next_multiple_of(16), 0);
-                    bytes
-                }
-            }
-        )*
-        /// Every block, for the reflection test.
-        #[must_use]
-        pub fn all_param_blocks() -> Vec<ParamBlock> {
-            vec![$(ParamBlock {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $ty:ty),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[repr(C)]
+        #[derive(Debug, Clone, Copy, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty),* }
+        impl $name {
+            /// The layout, for the templates that begin with this block.
+            pub const BLOCK: $crate::kernels::ParamBlock = $crate::kernels::ParamBlock {
                 name: stringify!($name),
-                templates: &[$($template),*],
-                fields: vec![$((stringify!($field), std::mem::offset_of!($name, $field))),*],
+                fields: &[$((stringify!($field), std::mem::offset_of!($name, $field))),*],
                 size: size_of::<$name>(),
-            }),*]
+            };
+
+            /// The block followed by `words`, padded to whole vec4s.
+            #[must_use]
+            pub fn with_words(&self, words: &[u32]) -> Vec<u8> {
+                let mut bytes = bytemuck::bytes_of(self).to_vec();
+                bytes.extend_from_slice(bytemuck::cast_slice(words));
+                bytes.resize(bytes.len().next_multiple_of(16), 0);
+                bytes
+            }
         }
-    };
+    )*};
 }
+pub(crate) use param_blocks;
 
 param_blocks! {
     /// Elementwise maps: element count and vec4 count.
-    MapParams ["elementwise/map"] {
+    MapParams {
         /// Elements.
         len: u32,
         /// `len` over 4, rounded up.
@@ -58,7 +53,7 @@ param_blocks! {
         pad1: u32,
     }
     /// Ranges of a vector: which of them, and the elements that they cover.
-    RangeParams ["reduce/ranges", "data/fill_ranges"] {
+    RangeParams {
         /// The first range.
         first: u32,
         /// Ranges.
@@ -69,7 +64,7 @@ param_blocks! {
         end: u32,
     }
     /// Matrix products: extents, leading dimensions and batch strides in elements.
-    MatmulParams ["matmul/tiled", "matmul/broadcast"] {
+    MatmulParams {
         /// Rows of the product.
         m: u32,
         /// Columns of the product.
@@ -96,7 +91,7 @@ param_blocks! {
         pad0: u32,
     }
     /// Sums over the chunks of a divided matrix product.
-    CombineParams ["matmul/combine"] {
+    CombineParams {
         /// Rows of each product.
         m: u32,
         /// Columns of each product.
@@ -107,7 +102,7 @@ param_blocks! {
         chunks: u32,
     }
     /// Reductions of `[outer, len, inner]` over `len`, in chunks.
-    ReduceParams ["reduce/rows", "reduce/columns", "reduce/cumulative"] {
+    ReduceParams {
         /// Product of the extents before the reduced axes.
         outer: u32,
         /// Extent reduced.
@@ -126,7 +121,7 @@ param_blocks! {
         pad1: u32,
     }
     /// Kernels over rows.
-    RowParams ["reduce/softmax", "reduce/row_kernel", "reduce/argmax", "reduce/position", "data/one_hot", "data/concatenate"] {
+    RowParams {
         /// Rows.
         rows: u32,
         /// Elements per row.
@@ -136,19 +131,8 @@ param_blocks! {
         /// Padding.
         pad1: u32,
     }
-    /// Sums over chunks of rows.
-    ColumnParams ["reduce/column_sums"] {
-        /// Rows.
-        rows: u32,
-        /// Elements per row.
-        cols: u32,
-        /// Rows per chunk.
-        chunk: u32,
-        /// Chunks.
-        chunks: u32,
-    }
     /// Losses on logits.
-    LossParams ["loss/softmax_cross_entropy", "loss/sigmoid_cross_entropy"] {
+    LossParams {
         /// Rows (samples).
         rows: u32,
         /// Classes, or outputs per sample.
@@ -158,19 +142,8 @@ param_blocks! {
         /// Padding.
         pad0: u32,
     }
-    /// Gathers of rows: index window and row count.
-    GatherParams ["data/gather"] {
-        /// Rows gathered.
-        rows: u32,
-        /// Length of the index buffer.
-        indices: u32,
-        /// Padding.
-        pad0: u32,
-        /// Padding.
-        pad1: u32,
-    }
     /// A stable sort of ids with their positions.
-    SortParams ["data/sort_rank", "data/sort_count", "data/sort_scan", "data/sort_scatter"] {
+    SortParams {
         /// Ids.
         rows: u32,
         /// The largest key: an id past it counts as this one.
@@ -189,7 +162,7 @@ param_blocks! {
         pad2: u32,
     }
     /// Sums of the rows of each key, in sorted order: the gradient of a gather.
-    SegmentParams ["data/segment_bounds", "data/segment_blocks", "data/segment_sum"] {
+    SegmentParams {
         /// Rows that are summed.
         rows: u32,
         /// Elements per row: numbers, or vectors of four.

@@ -4,7 +4,8 @@
 //! Anywhere: `#{EXPR}`. Expressions hold integers, names, `+ - * / %`, comparisons, `&& || !` and parentheses.
 //! An unknown directive, an unknown name or an unclosed block is an error.
 
-use super::{Define, templates};
+use super::Define;
+use super::templates::{LIBRARY, Template};
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 
@@ -12,13 +13,13 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// [`Error::Internal`] naming file and line.
-pub fn preprocess(template: &str, defines: &[(&str, Define)]) -> Result<String> {
+pub fn preprocess(template: &Template, defines: &[(&str, Define)]) -> Result<String> {
     let mut state = Expander {
         names: defines.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
         imported: Vec::new(),
         out: String::new(),
     };
-    state.file(template)?;
+    state.file(template.path, template.text)?;
     Ok(state.out)
 }
 
@@ -31,13 +32,18 @@ struct Expander {
 type Line<'a> = (usize, &'a str);
 
 impl Expander {
-    fn file(&mut self, path: &str) -> Result<()> {
+    fn import(&mut self, path: &str) -> Result<()> {
+        let file = LIBRARY.iter().find(|(known, _)| *known == path);
+        let (_, text) = file
+            .ok_or_else(|| Error::internal("shader preprocessor", format!("no file `{path}`")))?;
+        self.file(path, text)
+    }
+
+    fn file(&mut self, path: &str, text: &str) -> Result<()> {
         if self.imported.iter().any(|p| p == path) {
             return Ok(());
         }
         self.imported.push(path.to_owned());
-        let text = templates::text(path)
-            .ok_or_else(|| Error::internal("shader preprocessor", format!("no file `{path}`")))?;
         let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(i, l)| (i + 1, l)).collect();
         self.block(path, &lines)
     }
@@ -54,7 +60,7 @@ impl Expander {
                 self.out.push('\n');
                 at += 1;
             } else if let Some(target) = word.strip_prefix("#import ") {
-                self.file(target.trim())?;
+                self.import(target.trim())?;
                 at += 1;
             } else if let Some(condition) = word.strip_prefix("#if ") {
                 let condition = self.substitute(condition).map_err(fail)?;

@@ -1,4 +1,30 @@
-//! The shader files, embedded in the library.
+//! Shaders, embedded in the library: a template is declared by the card that launches it, files that templates import
+//! are listed here.
+
+use super::ParamBlock;
+
+/// A shader of the library, as its card declares it with `template!`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Template {
+    /// The path below `shaders/` without its extension; the name of a kernel from outside of the library.
+    pub path: &'static str,
+    /// What the preprocessor fills in. Empty for a kernel from outside, which is whole.
+    pub text: &'static str,
+    /// What its `Params` begins with; `None` for a kernel from outside.
+    pub block: Option<&'static ParamBlock>,
+}
+
+/// The template at this path below `shaders/`, whose `Params` begins with this block.
+macro_rules! template {
+    ($path:literal, $params:ty) => {
+        $crate::kernels::Template {
+            path: $path,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl")),
+            block: Some(&<$params>::BLOCK),
+        }
+    };
+}
+pub(crate) use template;
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
@@ -6,8 +32,8 @@ macro_rules! files {
     };
 }
 
-/// Every shader file: path below `shaders/` without its extension, and text.
-pub static FILES: &[(&str, &str)] = files![
+/// The files that templates import: path below `shaders/` without its extension, and text.
+pub static LIBRARY: &[(&str, &str)] = files![
     "lib/band",
     "lib/class",
     "lib/index",
@@ -16,38 +42,7 @@ pub static FILES: &[(&str, &str)] = files![
     "lib/order",
     "lib/quad",
     "lib/segments",
+    "lib/sliding",
     "lib/step",
     "lib/threefry",
-    "elementwise/map",
-    "matmul/broadcast",
-    "matmul/combine",
-    "matmul/tiled",
-    "reduce/argmax",
-    "reduce/column_sums",
-    "reduce/columns",
-    "reduce/cumulative",
-    "reduce/position",
-    "reduce/ranges",
-    "reduce/row_kernel",
-    "reduce/rows",
-    "reduce/softmax",
-    "loss/sigmoid_cross_entropy",
-    "loss/softmax_cross_entropy",
-    "data/concatenate",
-    "data/fill_ranges",
-    "data/gather",
-    "data/one_hot",
-    "data/segment_blocks",
-    "data/segment_bounds",
-    "data/segment_sum",
-    "data/sort_count",
-    "data/sort_rank",
-    "data/sort_scan",
-    "data/sort_scatter",
 ];
-
-/// The text of a file.
-#[must_use]
-pub fn text(path: &str) -> Option<&'static str> {
-    FILES.iter().find(|(p, _)| *p == path).map(|(_, t)| *t)
-}

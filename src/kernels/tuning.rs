@@ -199,17 +199,17 @@ const RULES: [MatmulRule; 9] = [
     rule(2048, 1024, 0, tiled(128), 0),
     rule(64, 64, 1 << 28, tiled(64), 128),
     LAST_TILED,
-    rule(9, 64, 1 << 24, broadcast(32, 64), 0),
-    rule(17, 0, 1 << 19, broadcast(32, 32), 0),
-    rule(9, 0, 1 << 15, broadcast(16, 32), 0),
+    rule(9, 64, 1 << 24, broadcast(32, 64), 32),
+    rule(17, 0, 1 << 19, broadcast(32, 32), 32),
+    rule(9, 0, 1 << 15, broadcast(16, 32), 32),
     LAST_BROADCAST,
     LAST_DIRECT,
 ];
 
 /// The last row of each family, which fits every product.
 const LAST_TILED: MatmulRule = rule(0, 0, 0, tiled(32), 128);
-const LAST_BROADCAST: MatmulRule = rule(0, 0, 0, broadcast(8, 32), 0);
-const LAST_DIRECT: MatmulRule = rule(0, 0, 0, direct(8, 32), 0);
+const LAST_BROADCAST: MatmulRule = rule(0, 0, 0, broadcast(8, 32), 32);
+const LAST_DIRECT: MatmulRule = rule(0, 0, 0, direct(8, 32), 32);
 
 /// The row for an m by n by k product on a device: the first of its family that fits.
 #[must_use]
@@ -235,6 +235,10 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
 const LEAST_SUM: usize = 1024;
 const LEAST_CHUNK: usize = 256;
 
+/// The fewest multiply-adds of a product that is divided among the cores of a CPU adapter: a launch takes as long as half a
+/// million of them.
+const LEAST_SHARED: usize = 1 << 22;
+
 /// How the k terms of each sum are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunks {
@@ -257,7 +261,8 @@ pub fn chunks_of(
     let tiles =
         batch * m.div_ceil(rule.tile.rows as usize) * n.div_ceil(rule.tile.columns as usize);
     let bound = k.div_ceil(rule.tile.terms_within(caps.max_loop_trips as usize).max(step));
-    let fill = if k < LEAST_SUM { 1 } else { (rule.fill / tiles).min(k / LEAST_CHUNK) };
+    let shared = rule.tile.family == MatmulFamily::Tiled || batch * m * n * k >= LEAST_SHARED;
+    let fill = if k < LEAST_SUM || !shared { 1 } else { (rule.fill / tiles).min(k / LEAST_CHUNK) };
     // Partial sums fit in one binding.
     let room = caps.max_binding_bytes / (4 * (batch * m * n) as u64).max(1);
     let count = fill.min(room as usize).max(bound).max(1);
@@ -304,6 +309,16 @@ mod tests {
         assert_eq!(chosen([1024, 1024, 1024]), (64, 1, 256));
         assert_eq!(chosen([1024, 4096, 784]), (128, 1, 256));
         assert_eq!(chosen([4096, 4096, 1024]), (128, 1, 1024));
+    }
+
+    /// The gradient of a small kernel of a convolution is a long sum with few results.
+    #[test]
+    fn long_sums_are_divided_among_the_cores_of_a_cpu() {
+        let gpu = DeviceCaps::webgpu_defaults();
+        let caps = DeviceCaps { subgroup: Some((8, 8)), matmul: MatmulFamily::Broadcast, ..gpu };
+        let count = |size| chunks_of(&caps, &matmul_rule(&caps, size), 1, size).count;
+        assert_eq!([count([9, 32, 86_528]), count([288, 32, 65_536])], [32, 3]);
+        assert_eq!([count([576, 64, 16_384]), count([9, 32, 4096]), count([64, 128, 784])], [1; 3]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod batch_normalization;
 mod concatenate;
 mod config;
 mod context;
+mod convolution;
 mod core;
 mod dense;
 mod dot;
@@ -33,6 +34,11 @@ pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
 pub use config::ModelLoader;
 pub use context::{Context, Outputs, Random};
+pub use convolution::{
+    Conv, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvTranspose,
+    DepthwiseConv, DepthwiseConv1D, DepthwiseConv2D, SeparableConv, SeparableConv1D,
+    SeparableConv2D,
+};
 pub use dense::Dense;
 pub use dot::Dot;
 pub use embedding::Embedding;

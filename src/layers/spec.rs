@@ -40,6 +40,9 @@ pub struct WeightSpec {
     pub kind: WeightKind,
     /// Its initial values in row-major order, in place of the initializer's.
     pub values: Option<Arc<[f32]>>,
+    /// Whether it is a depthwise kernel `[taps.., channels, multiplier]`, which PyTorch keeps as
+    /// `[channels · multiplier, 1, taps..]`.
+    pub depthwise: bool,
 }
 
 impl WeightSpec {
@@ -62,7 +65,25 @@ impl WeightSpec {
             }
         };
         let (kind, constraint, values) = (WeightKind::Trained, None, None);
-        Self { name, shape, initializer, fan_in, fan_out, regularizer, constraint, kind, values }
+        Self {
+            name,
+            shape,
+            initializer,
+            fan_in,
+            fan_out,
+            regularizer,
+            constraint,
+            kind,
+            values,
+            depthwise: false,
+        }
+    }
+
+    /// A depthwise kernel `[taps.., channels, multiplier]`.
+    #[must_use]
+    pub fn depthwise(mut self) -> Self {
+        self.depthwise = true;
+        self
     }
 
     /// A state: a tensor that the layer itself changes while training, as running statistics. Evaluation and prediction

@@ -3,9 +3,11 @@
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, RowParams};
+use crate::kernels::{Bind, KernelCall, RowParams, Template, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
+
+pub(super) const COMPARE: Template = template!("reduce/argmax", RowParams);
 
 /// What is computed for a row. The predicted class is the place of the largest score, the first of equal ones. A row
 /// with a NaN has no predicted class.
@@ -96,7 +98,7 @@ impl Op for CompareClasses {
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
             text: None,
-            template: "reduce/argmax",
+            template: COMPARE,
             defines,
             binds: vec![Bind::Input(0), Bind::Input(1), Bind::Output(0)],
             params: params.with_words(&[]),

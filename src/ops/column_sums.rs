@@ -6,8 +6,26 @@ use super::row_reads::RowCode;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
 use crate::graph::{Read, Rows};
-use crate::kernels::{Bind, ColumnParams, DeviceCaps, KernelCall, Source, grid};
+use crate::kernels::{
+    Bind, DeviceCaps, KernelCall, Source, Template, grid, param_blocks, template,
+};
 use std::fmt::Write;
+
+param_blocks! {
+    /// Sums over chunks of rows.
+    ColumnParams {
+        /// Rows.
+        rows: u32,
+        /// Elements per row.
+        cols: u32,
+        /// Rows per chunk.
+        chunk: u32,
+        /// Chunks.
+        chunks: u32,
+    }
+}
+
+pub(super) const COLUMN_SUMS: Template = template!("reduce/column_sums", ColumnParams);
 
 /// Σ over rows of each output of a program on the elements: results of the shape of a row.
 ///
@@ -159,7 +177,7 @@ impl ColumnSums {
         };
         Ok(KernelCall {
             text: None,
-            template: "reduce/column_sums",
+            template: COLUMN_SUMS,
             defines: vec![
                 ("LANES", LANES.into()),
                 ("ROWS", lines.into()),

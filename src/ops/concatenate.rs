@@ -2,9 +2,11 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, MAX_STORAGE_BUFFERS, RowParams, grid};
+use crate::kernels::{Bind, KernelCall, MAX_STORAGE_BUFFERS, RowParams, Template, grid, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
+
+pub(super) const CONCATENATE: Template = template!("data/concatenate", RowParams);
 
 /// The most tensors that one kernel joins: all the buffers that it may bind but the result's.
 const PARTS: usize = MAX_STORAGE_BUFFERS as usize - 1;
@@ -100,7 +102,7 @@ impl Op for Concatenate {
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
             text: None,
-            template: "data/concatenate",
+            template: CONCATENATE,
             defines: vec![
                 ("WG", WORKGROUP.into()),
                 ("COLUMNS", columns.into()),

@@ -28,8 +28,10 @@ pub(super) enum Form {
     AlongTerms { ld: usize },
     /// Lines are neighbours: those of one term run across k, `ld` elements apart.
     AcrossTerms { ld: usize },
-    /// Any other view.
+    /// Any other view: four terms of a line at once.
     Gathered,
+    /// Any other view that has four neighbouring lines side by side: four lines of a term at once.
+    GatheredAcross,
 }
 
 impl Loads {
@@ -67,15 +69,29 @@ impl Loads {
             (Some(None), Some(Some(ld))) => Form::AcrossTerms { ld },
             _ => Form::Gathered,
         };
-        Self { view: view.clone(), batch, lines, terms, count, form }
+        let mut this = Self { view: view.clone(), batch, lines, terms, count, form };
+        if form == Form::Gathered && this.fours(&this.lines, &this.terms) {
+            this.form = Form::GatheredAcross;
+        }
+        this
+    }
+
+    /// Whether the steps of `inner` are whole vec4s, with one coordinate of each guard, and those of `outer` keep them so.
+    fn fours(&self, inner: &[Axis], outer: &[Axis]) -> bool {
+        let stride = |a: &Axis| self.view.stride(a);
+        let whole = |axes: &[Axis]| axes.iter().all(|a| stride(a) % 4 == 0);
+        let Some((last, rest)) = inner.split_last() else { return false };
+        let together = stride(last) == 1 && last.steps.iter().all(|&s| s == 0);
+        let based = self.view.origin() % 4 == 0 && whole(&self.batch);
+        based && together && last.extent % 4 == 0 && whole(rest) && whole(outer)
     }
 
     /// Whether consecutive terms are neighbours, or are gathered one by one.
     pub fn along_terms(&self) -> bool {
-        !matches!(self.form, Form::AcrossTerms { .. })
+        !matches!(self.form, Form::AcrossTerms { .. } | Form::GatheredAcross)
     }
 
-    /// Whether the kernel reads it about as fast as a copy: as lines, or four terms at once.
+    /// Whether the kernel reads it about as fast as a copy: as lines, or four elements at once.
     pub fn is_fast(&self) -> bool {
         self.form != Form::Gathered || self.vectors()
     }
@@ -84,7 +100,7 @@ impl Loads {
     pub fn ld(&self) -> usize {
         match self.form {
             Form::AlongTerms { ld } | Form::AcrossTerms { ld } => ld,
-            Form::Gathered => 0,
+            Form::Gathered | Form::GatheredAcross => 0,
         }
     }
 
@@ -98,26 +114,20 @@ impl Loads {
 
     /// Whether all that is read is whole vec4s.
     fn vectors(&self) -> bool {
-        let (offset, stride) = (self.view.origin(), |a: &Axis| self.view.stride(a));
-        let whole = |axes: &[Axis]| axes.iter().all(|a| stride(a) % 4 == 0);
-        let based = offset % 4 == 0 && whole(&self.batch);
+        let whole = self.batch.iter().all(|a| self.view.stride(a) % 4 == 0);
+        let based = self.view.origin() % 4 == 0 && whole;
         match self.form {
             Form::AlongTerms { ld } => based && ld % 4 == 0 && self.count[1].is_multiple_of(4),
             Form::AcrossTerms { ld } => based && ld % 4 == 0 && self.count[0].is_multiple_of(4),
-            Form::Gathered => {
-                // Four terms have one coordinate of each guard.
-                let Some((inner, outer)) = self.terms.split_last() else { return false };
-                let together = stride(inner) == 1 && inner.steps.iter().all(|&s| s == 0);
-                let fours = inner.extent % 4 == 0 && whole(outer) && whole(&self.lines);
-                based && together && fours
-            }
+            Form::Gathered => self.fours(&self.terms, &self.lines),
+            Form::GatheredAcross => true,
         }
     }
 
     /// The preprocessor's definitions for operand `a` or `b`; a loop iteration of the kernel takes `step` terms.
     pub fn defines(&self, a: bool, step: usize, words: &mut Words) -> Vec<(&'static str, Define)> {
         let x = if a { "a" } else { "b" };
-        let gathered = self.form == Form::Gathered;
+        let gathered = matches!(self.form, Form::Gathered | Form::GatheredAcross);
         let (inner, count) = match self.form {
             Form::AcrossTerms { .. } => (self.count[0], if a { "len_m" } else { "len_n" }),
             _ => (self.count[1], "len_k"),
@@ -160,8 +170,9 @@ impl Loads {
         names.into_iter().zip(values).collect()
     }
 
-    /// The functions that read any view: `x_line` for what depends on the line, `x_first` and `x_next` for the digits of
-    /// a term, `x_terms` for what depends on four terms, and `x_load`, which puts both together.
+    /// The functions that read any view: `x_line` for what depends on the line, `x_first`, `x_next` and `x_after` for the
+    /// digits of a term, of one an iteration later and of the next, `x_terms` for what depends on four terms, and
+    /// `x_load`, which puts both together. If four lines are read at once, they are one line here, and terms are single.
     fn gather(&self, x: &str, step: usize, words: &mut Words) -> String {
         let guards = self.view.guards();
         let vectors = self.vectors();
@@ -210,7 +221,7 @@ impl Loads {
             indices.join(", ")
         );
         out += &count_on(&format!("{x}_next"), x, &extents, step, words);
-        if !vectors {
+        if !vectors || self.form == Form::GatheredAcross {
             out += &count_on(&format!("{x}_after"), x, &extents, 1, words);
         }
         // What depends on the term.

@@ -8,8 +8,12 @@ use crate::error::{Error, Result};
 use crate::graph::{LowerContext, Lowered};
 use crate::kernels::{
     Bind, Chunks, CombineParams, Define, DeviceCaps, KernelCall, MatmulFamily, MatmulParams,
-    MatmulTile, chunks_of, grid, matmul_rule,
+    MatmulTile, Template, chunks_of, grid, matmul_rule, template,
 };
+
+pub(super) const TILED: Template = template!("matmul/tiled", MatmulParams);
+pub(super) const BROADCAST: Template = template!("matmul/broadcast", MatmulParams);
+pub(super) const COMBINE: Template = template!("matmul/combine", CombineParams);
 
 /// Invocations per workgroup of the kernel that adds chunks.
 const COMBINE_WORKGROUP: u32 = 64;
@@ -22,10 +26,10 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
     if !tile.runs_on(cx.caps) {
         let (kernel, feature, detail) = match tile.family {
             MatmulFamily::Broadcast => {
-                ("matmul/broadcast", "subgroups of exactly 8 lanes", "choose the tiled family")
+                (BROADCAST.path, "subgroups of exactly 8 lanes", "choose the tiled family")
             }
             MatmulFamily::Tiled | MatmulFamily::Direct => (
-                "matmul/tiled",
+                TILED.path,
                 "256 invocations and 16 KiB of memory per workgroup",
                 "choose another adapter",
             ),
@@ -115,7 +119,7 @@ fn product(
                 ("T4", (tile.columns / 32).into()),
                 ("K_TAIL", (!s.k.is_multiple_of(4)).into()),
             ]);
-            "matmul/broadcast"
+            BROADCAST
         }
         MatmulFamily::Tiled => {
             let step = tile.k_step() as u32 / tile.slices();
@@ -130,7 +134,7 @@ fn product(
                 ("LOADS", (step * tile.rows / 4 / lanes).into()),
                 ("SWAP", (32 / step).into()),
             ]);
-            "matmul/tiled"
+            TILED
         }
     };
     Ok(KernelCall {
@@ -169,7 +173,7 @@ fn combine(
     defines.extend(code.defines(op));
     Ok(KernelCall {
         text: None,
-        template: "matmul/combine",
+        template: COMBINE,
         defines,
         binds: code.binds.clone(),
         params: params.with_words(&code.words.padded()),

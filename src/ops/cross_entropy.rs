@@ -3,9 +3,12 @@
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, LossParams};
+use crate::kernels::{Bind, KernelCall, LossParams, Template, template};
 use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
+
+pub(super) const SIGMOID: Template = template!("loss/sigmoid_cross_entropy", LossParams);
+pub(super) const SOFTMAX: Template = template!("loss/softmax_cross_entropy", LossParams);
 
 /// Which cross-entropy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -119,11 +122,7 @@ impl Op for CrossEntropy {
             LossParams { rows: rows as u32, cols: cols as u32, scale: self.scale.get(), pad0: 0 };
         Ok(KernelCall {
             text: None,
-            template: if binary {
-                "loss/sigmoid_cross_entropy"
-            } else {
-                "loss/softmax_cross_entropy"
-            },
+            template: if binary { SIGMOID } else { SOFTMAX },
             defines,
             binds,
             params: params.with_words(&[]),

@@ -3,9 +3,11 @@
 use super::map::to_u32;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, DeviceCaps, KernelCall, ReduceParams, grid};
+use crate::kernels::{Bind, DeviceCaps, KernelCall, ReduceParams, Template, grid, template};
 use crate::tensor::DType;
 use std::sync::Arc;
+
+pub(super) const CUMULATIVE: Template = template!("reduce/cumulative", ReduceParams);
 
 const WORKGROUP: u32 = 64;
 
@@ -166,7 +168,7 @@ impl Cumulative {
         let (reverse, exclusive) = (self.reverse && l == 0, self.exclusive || l > 0);
         Ok(KernelCall {
             text: None,
-            template: "reduce/cumulative",
+            template: CUMULATIVE,
             defines: vec![
                 ("WG", WORKGROUP.into()),
                 ("KIND", u32::from(self.product).into()),
@@ -220,7 +222,7 @@ pub(super) use cases::cards;
 #[cfg(feature = "testing")]
 mod cases {
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
-    use super::Cumulative;
+    use super::{CUMULATIVE, Cumulative};
     use std::sync::Arc;
 
     impl Case {
@@ -235,7 +237,12 @@ mod cases {
             let build: Build = |g, c, x| {
                 let (axis, product) = (c.args[0], c.op == "cumprod");
                 let (reverse, exclusive) = (c.args[1] == 1, c.args[2] == 1);
-                Ok(vec![g.push(Arc::new(Cumulative { axis, product, reverse, exclusive }), x)?])
+                Ok(vec![match product {
+                    true => {
+                        g.push(Arc::new(Cumulative { axis, product, reverse, exclusive }), x)?
+                    }
+                    false => g.cumsum_form(x[0], axis, reverse, exclusive)?,
+                }])
             };
             let domain = if op == "cumprod" { (0.5, 1.5) } else { (-1.0, 1.0) };
             let args = [axis, usize::from(reverse), usize::from(exclusive)];
@@ -260,7 +267,7 @@ mod cases {
                 of(&[2, 301], 1, [false, false]),
                 of(&[601, 1], 0, [true, true]),
             ];
-            Card::new(op, &["reduce/cumulative"], gradient, cases)
+            Card::new(op, &[CUMULATIVE], gradient, cases)
         };
         let detail = "it is itself part of the gradient of a product";
         vec![

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, DECLARED, KernelCall, MAX_STORAGE_BUFFERS};
+use crate::kernels::{Bind, DECLARED, KernelCall, MAX_STORAGE_BUFFERS, Template};
 use crate::tensor::{DType, Exact};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -426,7 +426,7 @@ impl Op for CustomKernel {
         params.resize(params.len().next_multiple_of(16).max(16), 0);
         Ok(KernelCall {
             text: Some(self.source(&inputs).into()),
-            template: self.name,
+            template: Template { path: self.name, text: "", block: None },
             defines: vec![],
             binds: binds.chain((0..self.outputs.len()).map(Bind::Output)).collect(),
             params,

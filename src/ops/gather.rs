@@ -5,9 +5,27 @@ use super::program::step_word;
 use super::segment_sum::SegmentSum;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, Define, DeviceCaps, GatherParams, KernelCall, Source, grid};
+use crate::kernels::{
+    Bind, Define, DeviceCaps, KernelCall, Source, Template, grid, param_blocks, template,
+};
 use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
+
+param_blocks! {
+    /// Gathers of rows: index window and row count.
+    GatherParams {
+        /// Rows gathered.
+        rows: u32,
+        /// Length of the index buffer.
+        indices: u32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
+    }
+}
+
+pub(super) const GATHER: Template = template!("data/gather", GatherParams);
 
 const WORKGROUP: u32 = 64;
 const KINDS: [&str; 3] = ["KIND0", "KIND1", "KIND2"];
@@ -174,7 +192,7 @@ impl Op for Gather {
         };
         Ok(KernelCall {
             text: None,
-            template: "data/gather",
+            template: GATHER,
             defines,
             binds,
             params: params.with_words(&words),

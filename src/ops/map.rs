@@ -8,10 +8,12 @@ use super::program::{Program, Words, step_operand};
 use super::table::{Applied, Derivative};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
-use crate::kernels::{Bind, KernelCall, MapParams, Source, grid};
+use crate::kernels::{Bind, KernelCall, MapParams, Source, Template, grid, template};
 use crate::tensor::{DType, Shape};
 use std::fmt::Write;
 use std::sync::Arc;
+
+pub(super) const MAP: Template = template!("elementwise/map", MapParams);
 
 const WORKGROUP: u32 = 64;
 
@@ -210,7 +212,7 @@ pub(super) fn lower_map(
     let params = MapParams { len: to_u32(len)?, vec_len: vec_len as u32, pad0: 0, pad1: 0 };
     Ok(KernelCall {
         text: None,
-        template: "elementwise/map",
+        template: MAP,
         defines: vec![
             ("WG", WORKGROUP.into()),
             ("WIDE", (cx.caps.wide_words && len.is_multiple_of(4)).into()),

@@ -8,9 +8,11 @@ mod contraction;
 mod contraction_load;
 mod contraction_lower;
 mod contraction_store;
+mod convolution;
 mod cross_entropy;
 mod cumulative;
 mod custom_kernel;
+mod depthwise;
 mod functions;
 mod gather;
 mod layout;
@@ -40,14 +42,21 @@ mod softmax;
 mod sort;
 pub mod table;
 
+/// The cards of the files that hold them with their op: the registry lists them after its own.
+#[cfg(feature = "testing")]
+const CARDS: &[fn() -> Vec<registry::Card>] =
+    &[convolution::cards, cumulative::cards, depthwise::cards, position::cards];
+
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
 pub use column_sums::ColumnSums;
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};
+pub use convolution::{Computes, Convolution};
 pub use cross_entropy::{CrossEntropy, CrossEntropyKind};
 pub use cumulative::Cumulative;
 pub use custom_kernel::{CustomKernel, Word};
+pub use depthwise::{Depthwise, DepthwiseForm};
 pub use gather::Gather;
 pub use map::Map;
 pub use movement::{ArenaView, Pack, Permute, Reshape};

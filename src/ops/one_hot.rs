@@ -3,9 +3,11 @@
 use super::map::to_u32;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, RowParams, grid};
+use crate::kernels::{Bind, KernelCall, RowParams, Template, grid, template};
 use crate::tensor::DType;
 use std::sync::Arc;
+
+pub(super) const ONE_HOT: Template = template!("data/one_hot", RowParams);
 
 /// `[..., classes]` with a one at each label. Operand: labels `[...]` u32.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,7 +59,7 @@ impl Op for OneHot {
         let params = RowParams { rows: rows as u32, cols: self.classes as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
             text: None,
-            template: "data/one_hot",
+            template: ONE_HOT,
             defines: vec![("WG", 64u32.into())],
             binds: vec![Bind::Input(0), Bind::Output(0)],
             params: params.with_words(&[]),

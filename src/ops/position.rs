@@ -3,9 +3,11 @@
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, RowParams};
+use crate::kernels::{Bind, KernelCall, RowParams, Template, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
+
+pub(super) const POSITION: Template = template!("reduce/position", RowParams);
 
 /// `[...]` u32 from `[..., cols]` f32: where along the last axis the largest element is, the first of equal ones, or the
 /// first NaN if there is one.
@@ -51,7 +53,7 @@ impl Op for Position {
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
             text: None,
-            template: "reduce/position",
+            template: POSITION,
             defines,
             binds: vec![Bind::Input(0), Bind::Output(0)],
             params: params.with_words(&[]),
@@ -89,6 +91,7 @@ pub(super) use cases::cards;
 #[cfg(feature = "testing")]
 mod cases {
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
+    use super::POSITION;
 
     impl Case {
         /// `argmax` or `argmin` of rows, as f32.
@@ -106,7 +109,7 @@ mod cases {
         let card = |op| {
             let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
             let cases = shapes.iter().map(|s| Case::position(op, s)).collect();
-            Card::new(op, &["reduce/position"], Gradient::Zero, cases).within(|_| (0.0, 0.0))
+            Card::new(op, &[POSITION], Gradient::Zero, cases).within(|_| (0.0, 0.0))
         };
         vec![card("argmax"), card("argmin")]
     }

@@ -4,10 +4,13 @@ use super::map::to_u32;
 use super::softmax::row_launch;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, KernelCall, RangeParams, grid};
+use crate::kernels::{Bind, KernelCall, RangeParams, Template, grid, template};
 use crate::tensor::{DType, Exact, Shape};
 use std::ops::Range;
 use std::sync::Arc;
+
+pub(super) const RANGES: Template = template!("reduce/ranges", RangeParams);
+pub(super) const FILL: Template = template!("data/fill_ranges", RangeParams);
 
 /// How many ranges' words one kernel reads: 4 KiB of uniform memory.
 const AT_ONCE: usize = 256;
@@ -120,12 +123,12 @@ impl Op for Ranges {
                 RangeMove::Sum => {
                     let rows = (ranges.len(), longest);
                     let (defines, grid) = row_launch(&self.name(), rows, 1, cx.caps)?;
-                    ("reduce/ranges", defines, grid)
+                    (RANGES, defines, grid)
                 }
                 RangeMove::Fill => {
                     let workgroups = (end - begin).div_ceil(WORKGROUP as usize) as u64;
                     let grid = grid(&self.name(), workgroups, cx.caps)?;
-                    ("data/fill_ranges", vec![("WG", WORKGROUP.into())], grid)
+                    (FILL, vec![("WG", WORKGROUP.into())], grid)
                 }
             };
             defines.push(("RANGES", (ranges.len() as u32).into()));

@@ -8,9 +8,14 @@ use super::map::to_u32;
 use super::program::Words;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
-use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, ReduceParams, grid};
+use crate::kernels::{
+    Bind, Define, DeviceCaps, KernelCall, ReduceParams, Template, grid, template,
+};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
+
+pub(super) const ROWS: Template = template!("reduce/rows", ReduceParams);
+pub(super) const COLUMNS: Template = template!("reduce/columns", ReduceParams);
 
 impl ReduceKind {
     const fn name(self) -> &'static str {
@@ -243,9 +248,9 @@ impl Reduce {
             pad1: 0,
         };
         let (template, lanes, workgroups) = if inner == 1 {
-            ("reduce/rows", caps.row_workgroup(chunk, 1), (outer * chunks) as u64)
+            (ROWS, caps.row_workgroup(chunk, 1), (outer * chunks) as u64)
         } else {
-            ("reduce/columns", 64, (outer * chunks * inner).div_ceil(64) as u64)
+            (COLUMNS, 64, (outer * chunks * inner).div_ceil(64) as u64)
         };
         let mut words = Words::default();
         let mut defines: Vec<(&'static str, Define)> = vec![
@@ -273,6 +278,17 @@ impl Reduce {
             flops: (outer * len * inner) as u64,
         })
     }
+}
+
+/// The launch that adds `parts` tensors of `len` elements, one after the other in memory, in ascending order.
+pub(super) fn sum_of_parts(
+    caps: &DeviceCaps,
+    (parts, len): (usize, usize),
+    from: Bind,
+    to: Bind,
+) -> Result<KernelCall> {
+    let sum = Reduce { kind: ReduceKind::Sum, first: 0, end: 1 };
+    sum.call(caps, [1, parts, len], parts, 1.0, (from, None), to)
 }
 
 impl Graph {

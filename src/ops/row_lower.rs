@@ -7,9 +7,11 @@ use super::softmax::row_launch_by;
 use crate::error::Result;
 use crate::graph::{LowerContext, Lowered, Op};
 use crate::graph::{Phase, RowKernel, RowReduction};
-use crate::kernels::{Bind, KernelCall, RowParams};
+use crate::kernels::{Bind, KernelCall, RowParams, Template, template};
 use std::fmt::Write;
 use std::ops::Range;
+
+pub(super) const ROW_KERNEL: Template = template!("reduce/row_kernel", RowParams);
 
 /// Where a maximum starts: -`f32::MAX`.
 const LOWEST: &str = "vec4<f32>(-3.40282347e+38f)";
@@ -71,7 +73,7 @@ pub(super) fn lower_row_kernel(op: &RowKernel, cx: &LowerContext<'_>) -> Result<
     let params = RowParams { rows: to_u32(rows)?, cols: to_u32(cols)?, pad0: 0, pad1: 0 };
     Ok(KernelCall {
         text: None,
-        template: "reduce/row_kernel",
+        template: ROW_KERNEL,
         defines,
         binds: code.binds,
         params: params.with_words(&code.words.padded()),

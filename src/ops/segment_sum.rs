@@ -5,8 +5,14 @@ use super::map::to_u32;
 use super::sort::{Sorted, sort};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, SegmentParams, grid};
+use crate::kernels::{
+    Bind, Define, DeviceCaps, KernelCall, SegmentParams, Template, grid, template,
+};
 use crate::tensor::{DType, Shape};
+
+pub(super) const BOUNDS: Template = template!("data/segment_bounds", SegmentParams);
+pub(super) const BLOCKS: Template = template!("data/segment_blocks", SegmentParams);
+pub(super) const SUM: Template = template!("data/segment_sum", SegmentParams);
 
 const WORKGROUP: u32 = 64;
 /// Rows of a block, and blocks of a block of the next level: `SPAN` of `lib/segments`.
@@ -142,7 +148,7 @@ impl Kernels<'_> {
         let workgroups = (self.params.table + 1).div_ceil(WORKGROUP);
         let grid = grid("segment_sum", workgroups.into(), self.caps)?;
         let defines = vec![("WG", WORKGROUP.into())];
-        Ok(self.call("data/segment_bounds", defines, binds, grid))
+        Ok(self.call(BOUNDS, defines, binds, grid))
     }
 
     /// The sums of the blocks of a level.
@@ -151,7 +157,7 @@ impl Kernels<'_> {
         let (mut defines, grid) = self.rows(blocks)?;
         defines.push(("LEAF", (level == 1).into()));
         let params = SegmentParams { level, ..self.params };
-        let call = self.call("data/segment_blocks", defines, binds, grid);
+        let call = self.call(BLOCKS, defines, binds, grid);
         Ok(KernelCall { params: params.with_words(&[]), ..call })
     }
 
@@ -159,7 +165,7 @@ impl Kernels<'_> {
     fn sum(&self, levels: u32, flops: u64, binds: Vec<Bind>) -> Result<KernelCall> {
         let (mut defines, grid) = self.rows(self.params.table as usize)?;
         defines.push(("LEVELS", levels.into()));
-        Ok(KernelCall { flops, ..self.call("data/segment_sum", defines, binds, grid) })
+        Ok(KernelCall { flops, ..self.call(SUM, defines, binds, grid) })
     }
 
     /// Definitions and grid of a launch over `rows` rows of the table's width.
@@ -178,7 +184,7 @@ impl Kernels<'_> {
 
     fn call(
         &self,
-        template: &'static str,
+        template: Template,
         defines: Defines,
         binds: Vec<Bind>,
         grid: [u32; 3],

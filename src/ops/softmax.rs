@@ -3,9 +3,11 @@
 use super::map::to_u32;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, RowParams, grid};
+use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, RowParams, Template, grid, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
+
+pub(super) const SOFTMAX: Template = template!("reduce/softmax", RowParams);
 
 /// Rows and columns of a shape, the last axis being the columns.
 pub(super) fn rows_cols(op: &str, shape: &Shape) -> Result<(usize, usize)> {
@@ -109,7 +111,7 @@ impl Op for Softmax {
         let params = RowParams { rows: rows as u32, cols: cols as u32, pad0: 0, pad1: 0 };
         Ok(KernelCall {
             text: None,
-            template: "reduce/softmax",
+            template: SOFTMAX,
             defines,
             binds: vec![Bind::Input(0), Bind::Output(0)],
             params: params.with_words(&[]),

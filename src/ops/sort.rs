@@ -5,7 +5,12 @@
 
 use super::map::to_u32;
 use crate::error::Result;
-use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, SortParams, grid};
+use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, SortParams, Template, grid, template};
+
+pub(super) const RANK: Template = template!("data/sort_rank", SortParams);
+pub(super) const COUNT: Template = template!("data/sort_count", SortParams);
+pub(super) const SCAN: Template = template!("data/sort_scan", SortParams);
+pub(super) const SCATTER: Template = template!("data/sort_scatter", SortParams);
 
 /// Launches that sort operand 0, u32 ids, by (min(id, keys - 1), position).
 pub(super) struct Sorted {
@@ -59,7 +64,7 @@ pub(super) fn sort(rows: usize, keys: usize, caps: &DeviceCaps) -> Result<Sorted
     if rows <= FEW {
         let binds = vec![Bind::Input(0), Bind::ScratchWrite(0)];
         let grid = grid("sort", rows.div_ceil(64) as u64, caps)?;
-        let call = launch("data/sort_rank", vec![("WG", 64.into())], binds, &params, grid);
+        let call = launch(RANK, vec![("WG", 64.into())], binds, &params, grid);
         return Ok(Sorted { calls: vec![call], scratch: vec![pairs], at: 0 });
     }
     let key_bits = u32::BITS - last.leading_zeros();
@@ -86,16 +91,16 @@ pub(super) fn sort(rows: usize, keys: usize, caps: &DeviceCaps) -> Result<Sorted
         };
         let count = vec![from, write(counts), write(sums)];
         let scatter = vec![from, read(sums), write(counts), write(to)];
-        calls.push(launch("data/sort_count", defines(lanes), count, &params, whole));
+        calls.push(launch(COUNT, defines(lanes), count, &params, whole));
         let scan = vec![("WG", run.into()), ("DIGITS", digits.into())];
-        calls.push(launch("data/sort_scan", scan, vec![write(sums)], &params, [1, 1, 1]));
-        calls.push(launch("data/sort_scatter", defines(lanes), scatter, &params, whole));
+        calls.push(launch(SCAN, scan, vec![write(sums)], &params, [1, 1, 1]));
+        calls.push(launch(SCATTER, defines(lanes), scatter, &params, whole));
     }
     Ok(Sorted { calls, scratch, at: first + (rounds as usize + 1) % 2 })
 }
 
 fn launch(
-    template: &'static str,
+    template: Template,
     defines: Vec<(&'static str, Define)>,
     binds: Vec<Bind>,
     params: &SortParams,

@@ -62,6 +62,7 @@ pub(super) fn fold(graph: &Graph) -> Result<Graph> {
             | Class::Movement(_)
             | Class::Rows(_)
             | Class::Scan(_)
+            | Class::Composite
             | Class::Opaque => rewrite.copy(i)?,
         }
     }

@@ -5,6 +5,7 @@ mod bodies;
 mod column_sums;
 mod cse;
 mod dce;
+mod expand;
 mod fold;
 mod fuse;
 mod merge_rows;
@@ -72,6 +73,7 @@ impl Passes {
             }
             Ok::<(), crate::error::Error>(())
         };
+        apply("expand", true, &expand::expand)?;
         apply("fold", self.fold, &fold::fold)?;
         apply("cse", self.cse, &cse::cse)?;
         apply("dce", self.dce, &dce::dce)?;

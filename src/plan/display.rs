@@ -21,7 +21,7 @@ fn head(repeat: &Repeat) -> String {
 fn write_dispatch(f: &mut Formatter<'_>, i: usize, d: &Dispatch, indent: &str) -> Result {
     let layer = if d.layer.is_empty() { String::new() } else { format!("  // {}", d.layer) };
     writeln!(f, "{indent}  {i:>3} {}{layer}", d.label)?;
-    let (template, grid, flops) = (d.call.template, d.call.grid, d.call.flops);
+    let (template, grid, flops) = (d.call.name(), d.call.grid, d.call.flops);
     let own = if d.call.text.is_some() { " (from outside, checked)" } else { "" };
     writeln!(f, "{indent}      kernel {template}{own}  workgroups {grid:?}  {flops} FLOP")?;
     writeln!(f, "{indent}      shapes {}", d.shapes)?;

@@ -160,7 +160,7 @@ impl Kernel {
             label: dispatch.label.clone(),
             layer: dispatch.layer.clone(),
             shapes: dispatch.shapes.clone(),
-            template: dispatch.call.template,
+            template: dispatch.call.name(),
             calls: 0,
             bytes: dispatch.bytes_read + dispatch.bytes_written,
             flops: dispatch.call.flops,
@@ -173,7 +173,7 @@ impl Kernel {
         self.label == dispatch.label
             && self.layer == dispatch.layer
             && self.shapes == dispatch.shapes
-            && self.template == dispatch.call.template
+            && self.template == dispatch.call.name()
             && self.flops == dispatch.call.flops
             && self.bytes == dispatch.bytes_read + dispatch.bytes_written
     }

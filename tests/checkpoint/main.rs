@@ -2,6 +2,7 @@
 //! weights from and for other libraries.
 
 mod callbacks;
+mod convolutions;
 mod damage;
 mod disk;
 mod format;

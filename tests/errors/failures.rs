@@ -87,7 +87,7 @@ fn a_kernel_that_does_not_compile_is_named_and_the_others_work() {
         let mut store = Store::new(&device);
         store.upload("x", &floats([4, 4])).unwrap();
         let error = Executor::new(&device, Arc::new(broken), &store).unwrap_err();
-        says(&error, &[plan.dispatches[at].call.template]);
+        says(&error, &[plan.dispatches[at].call.name()]);
         let mut executor = Executor::new(&device, Arc::new(plan), &store).unwrap();
         executor.run(&[StepBlock::default()]).unwrap();
         let product = block_on(executor.read("y3")).unwrap();

@@ -119,7 +119,7 @@ fn a_kernel_that_does_not_compile_is_named_when_its_output_is_read() {
     let mut executor = Executor::new(&device, Arc::new(broken), &store).unwrap();
     executor.run(&[StepBlock::default()]).unwrap();
     let error = block_on(executor.read("y")).unwrap_err();
-    says(&error, &["compiling", plan.dispatches[0].call.template, "no_number"]);
+    says(&error, &["compiling", plan.dispatches[0].call.name(), "no_number"]);
 }
 
 #[test]

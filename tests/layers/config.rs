@@ -4,7 +4,7 @@ use super::*;
 use serde_json::{Value as Json, json};
 use wgrad::activations::CustomActivation;
 use wgrad::constraints::{Constraint, CustomConstraint};
-use wgrad::layers::{CustomRegularizer, Lambda, ModelLoader, WeightSpec};
+use wgrad::layers::{CustomRegularizer, Lambda, ModelLoader, Padding, WeightSpec};
 use wgrad::tensor::{CustomInitializer, Draws};
 
 /// Every layer with settings that are not its defaults, and samples that it takes.
@@ -33,6 +33,66 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
             &[3],
         ),
         two(Concatenate::new(1).into(), &[2, 3], &[4, 3]),
+        one(
+            Conv1D::new(4, 3)
+                .padding(Padding::Causal)
+                .dilation_rate(2)
+                .groups(2)
+                .kernel_constraint(Constraint::NonNeg)
+                .into(),
+            &[7, 2],
+        ),
+        one(
+            Conv2D::new(3, (2, 3))
+                .strides((1, 2))
+                .padding(Padding::Explicit(vec![[1, 2], [0, 1]]))
+                .activation(slope)
+                .kernel_initializer(Initializer::HeNormal)
+                .kernel_regularizer(l2)
+                .bias_initializer(Initializer::Constant(0.5))
+                .bias_regularizer(both)
+                .bias_constraint(Constraint::NonNeg)
+                .into(),
+            &[5, 6, 2],
+        ),
+        one(Conv3D::new(2, 2).padding(Padding::Same).use_bias(false).into(), &[2, 3, 4, 1]),
+        one(Conv1DTranspose::new(2, 3).dilation_rate(2).into(), &[5, 3]),
+        one(
+            Conv2DTranspose::new(2, 3)
+                .strides((2, 3))
+                .output_padding((0, 2))
+                .padding(Padding::Same)
+                .kernel_initializer(Initializer::LecunNormal)
+                .kernel_regularizer(both)
+                .kernel_constraint(Constraint::NonNeg)
+                .into(),
+            &[3, 4, 2],
+        ),
+        one(Conv3DTranspose::new(2, 2).strides(2).use_bias(false).into(), &[2, 2, 2, 3]),
+        one(DepthwiseConv1D::new(3).strides(2).dilation_rate(2).into(), &[9, 2]),
+        one(
+            DepthwiseConv2D::new(3)
+                .depth_multiplier(2)
+                .padding(Padding::Same)
+                .depthwise_initializer(Initializer::HeUniform)
+                .depthwise_regularizer(l2)
+                .depthwise_constraint(Constraint::NonNeg)
+                .into(),
+            &[4, 5, 3],
+        ),
+        one(SeparableConv1D::new(3, 2).use_bias(false).activation(slope).into(), &[5, 2]),
+        one(
+            SeparableConv2D::new(3, 2)
+                .depth_multiplier(2)
+                .depthwise_initializer(Initializer::HeUniform)
+                .pointwise_initializer(Initializer::HeNormal)
+                .depthwise_regularizer(l2)
+                .pointwise_regularizer(both)
+                .depthwise_constraint(Constraint::NonNeg)
+                .pointwise_constraint(Constraint::NonNeg)
+                .into(),
+            &[4, 5, 3],
+        ),
         one(
             Dense::new(7)
                 .activation(slope)
@@ -342,7 +402,11 @@ fn what_a_build_lacks_is_named() -> Result<()> {
         json!("TruncatedNormal"),
         &["dense.kernel_initializer", "TruncatedNormal"],
     );
-    refused("/config/layers/1/class_name", json!("Conv2D"), &["dense", "no layer `Conv2D`"]);
+    refused(
+        "/config/layers/1/class_name",
+        json!("ConvLSTM2D"),
+        &["dense", "no layer `ConvLSTM2D`"],
+    );
     refused("/config/layers/2/config/rate", json!("much"), &["dropout.rate", "much", "f32"]);
     refused("/config/layers/2/config/rate", json!(1.5), &["dropout", "rate", "[0, 1)"]);
     let shape = "/config/layers/0/config/batch_shape";

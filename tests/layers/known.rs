@@ -9,7 +9,7 @@ fn recorded() -> anyhow::Result<Json> {
     Ok(serde_json::from_str(include_str!("../known/layers.json"))?)
 }
 
-fn list<'a>(entry: &'a Json, key: &str) -> anyhow::Result<&'a Vec<Json>> {
+pub fn list<'a>(entry: &'a Json, key: &str) -> anyhow::Result<&'a Vec<Json>> {
     entry[key].as_array().with_context(|| format!("no list {key}"))
 }
 
@@ -19,7 +19,7 @@ fn shape(tensor: &Json) -> anyhow::Result<Shape> {
     Ok(dims.context("extents are whole numbers")?.into())
 }
 
-fn floats(tensor: &Json) -> anyhow::Result<Tensor> {
+pub fn floats(tensor: &Json) -> anyhow::Result<Tensor> {
     Ok(Tensor::f32(shape(tensor)?, data(tensor)?)?)
 }
 

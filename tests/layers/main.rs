@@ -4,6 +4,7 @@
 mod batch_normalization;
 mod config;
 mod contract;
+mod convolution;
 mod embedding;
 mod keras;
 mod known;

@@ -53,7 +53,7 @@ fn check(
 #[test]
 fn a_plan_announces_what_is_allocated_by_class() -> Result<()> {
     let device = own_device(None)?;
-    let trainer = model(37, 50).compile(&device, settings())?;
+    let trainer = model(37, 70).compile(&device, settings())?;
     announced(&device, step(&trainer, 33)?)
 }
 
@@ -140,7 +140,7 @@ fn announced(device: &Device, plan: Plan) -> Result<()> {
 #[test]
 fn classes_hold_what_their_names_say() -> Result<()> {
     let device = own_device(None)?;
-    let trainer = model(37, 50).compile(&device, settings())?;
+    let trainer = model(37, 70).compile(&device, settings())?;
     let plan = step(&trainer, 33)?;
     let padded = |elements: u64| (elements * 4).next_multiple_of(256);
     let params: u64 = trainer.layout().arenas.iter().map(|arena| arena.len as u64 * 4).sum();

@@ -9,6 +9,7 @@ mod accumulate;
 mod completeness;
 mod controls;
 mod dags;
+mod depthwise;
 mod extremes;
 mod forward;
 mod functions;

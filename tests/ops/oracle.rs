@@ -1,8 +1,9 @@
 //! The oracle's answer to a registry case, and how far f32 may be from it.
 
 use crate::harness::{operands, wide};
+use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
-use crate::reference::{elementwise, linalg, losses, norm, reduce, softmax};
+use crate::reference::{convolution, elementwise, linalg, losses, norm, reduce, softmax};
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
 
@@ -60,6 +61,46 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             vec![linalg::concatenate(&parts, &shapes, args[0])]
         }
         "matmul" => vec![product(case, x)],
+        "convolution"
+        | "convolution_transpose"
+        | "convolution_kernel"
+        | "depthwise_convolution"
+        | "depthwise_convolution_input"
+        | "depthwise_convolution_kernel" => {
+            let axes: Vec<Axis> = (args[1..].chunks_exact(6))
+                .map(|a| Axis {
+                    taps: a[0],
+                    stride: a[1],
+                    dilation: a[2],
+                    before: a[3],
+                    after: a[4],
+                    extent: a[5],
+                })
+                .collect();
+            let (samples, groups, last) = (shape(0)[0], args[0], shape(1)[axes.len() + 1]);
+            let sizes = |channels, filters| Sizes { samples, channels, filters, groups };
+            // A group for each channel, with `groups` filters.
+            let deep = |channels| Sizes { groups: channels, ..sizes(channels, channels * args[0]) };
+            vec![match case.op {
+                "convolution" => convolution::convolution(&x[0], &x[1], sizes(cols(), last), &axes),
+                "convolution_transpose" => {
+                    let channels = shape(1)[axes.len()] * groups;
+                    let sizes = sizes(channels, cols());
+                    convolution::convolution_transpose(&x[0], &x[1], sizes, &axes)
+                }
+                "convolution_kernel" => {
+                    convolution::convolution_kernel(&x[0], &x[1], sizes(cols(), last), &axes)
+                }
+                "depthwise_convolution" => {
+                    convolution::convolution(&x[0], &x[1], deep(cols()), &axes)
+                }
+                "depthwise_convolution_input" => {
+                    let sizes = deep(shape(1)[axes.len()]);
+                    convolution::convolution_transpose(&x[0], &x[1], sizes, &axes)
+                }
+                _ => convolution::convolution_kernel(&x[0], &x[1], deep(cols()), &axes),
+            }]
+        }
         "sum_ranges" | "fill_ranges" => {
             let bounds = args[1..].chunks_exact(2).map(|b| b[0]..b[1]);
             let ranges: Vec<_> = bounds.zip(case.params.iter().map(|&f| f64::from(f))).collect();

@@ -129,7 +129,7 @@ fn split_sums_of_every_tile() {
             let case = whole(Case::matmul(&[2], [3, n, 1601], form, form[0]));
             let graph = case.graph().expect("a graph").0;
             let plan = Plan::compile(&graph, &Passes::default(), &caps).expect("a plan");
-            let templates: Vec<&str> = plan.dispatches.iter().map(|d| d.call.template).collect();
+            let templates: Vec<&str> = plan.dispatches.iter().map(|d| d.call.name()).collect();
             assert_eq!(templates.last(), Some(&"matmul/combine"), "{tile}: {templates:?}");
             check_case_under(&case, std::slice::from_ref(&caps));
         }

@@ -91,7 +91,7 @@ fn a_mask_is_the_same_wherever_it_is_computed() {
             for passes in [Passes::default(), NO_PASSES] {
                 let plan = Plan::compile(&g, &passes, &caps).expect("a plan");
                 let drawing = plan.dispatches.iter().filter(|d| {
-                    d.call.template.starts_with("matmul/")
+                    d.call.name().starts_with("matmul/")
                         && d.call.defines.contains(&("RANDOM", true.into()))
                 });
                 assert_eq!(drawing.count(), usize::from(passes.fuse), "{plan}");

@@ -270,7 +270,7 @@ fn the_same_bits_ten_times() {
 /// The templates that the plan of a graph launches.
 fn launched(graph: &Graph, caps: &DeviceCaps) -> Vec<&'static str> {
     let plan = Plan::compile(graph, &Passes::default(), caps).unwrap_or_else(|e| panic!("{e}"));
-    plan.dispatches.iter().map(|d| d.call.template).collect()
+    plan.dispatches.iter().map(|d| d.call.name()).collect()
 }
 
 /// One launch forward and two backward; masked softmax and variance one and one.

@@ -89,7 +89,7 @@ fn windows_are_products() {
                 .unwrap_or_else(|e| panic!("{:?}: {e}", caps.matmul));
             // Long sums are divided, but nothing is copied.
             let plan = Plan::compile(&graph, &ALL, &caps).expect("a plan");
-            let products = plan.dispatches.iter().all(|d| d.call.template.starts_with("matmul/"));
+            let products = plan.dispatches.iter().all(|d| d.call.name().starts_with("matmul/"));
             assert!(products, "{plan}");
         }
     }
@@ -284,7 +284,7 @@ fn a_forged_kernel_that_reads_through_a_view_is_noticed() {
                 call.params[3],
             ]) + 1;
             call.params[..4].copy_from_slice(&more.to_le_bytes());
-            if call.template == "reduce/rows" {
+            if call.name() == "reduce/rows" {
                 call.grid[0] += 1;
             }
             let error = run_plan(&plan, &feeds, &[&[]]).err().unwrap_or_default();

@@ -13,6 +13,7 @@
 #![allow(dead_code, reason = "each test binary includes the whole oracle and uses a part of it")]
 
 pub mod compare;
+pub mod convolution;
 pub mod elementwise;
 pub mod gradient;
 pub mod layers;

@@ -7,10 +7,10 @@ use super::values::Setting;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Dense, Dot, Dropout, Embedding,
-    Flatten, GaussianNoise, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Multiply,
-    Normalization, PRelu, Permute, RRelu, RepeatVector, Reshape, RmsNormalization, SimpleRnn,
-    Subtract, TimeDistributed,
+    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Conv, ConvTranspose, Dense,
+    DepthwiseConv, Dot, Dropout, Embedding, Flatten, GaussianNoise, LayerHandle,
+    LayerNormalization, Masking, Maximum, Minimum, Multiply, Normalization, PRelu, Permute, RRelu,
+    RepeatVector, Reshape, RmsNormalization, SeparableConv, SimpleRnn, Subtract, TimeDistributed,
 };
 use serde_json::{Map, Value, json};
 
@@ -51,7 +51,15 @@ const LAYERS: &[(&str, Make)] = &[
     ("Average", make::<Average>),
     ("BatchNormalization", make::<BatchNormalization>),
     ("Concatenate", make::<Concatenate>),
+    ("Conv1D", make::<Conv<1>>),
+    ("Conv1DTranspose", make::<ConvTranspose<1>>),
+    ("Conv2D", make::<Conv<2>>),
+    ("Conv2DTranspose", make::<ConvTranspose<2>>),
+    ("Conv3D", make::<Conv<3>>),
+    ("Conv3DTranspose", make::<ConvTranspose<3>>),
     ("Dense", make::<Dense>),
+    ("DepthwiseConv1D", make::<DepthwiseConv<1>>),
+    ("DepthwiseConv2D", make::<DepthwiseConv<2>>),
     ("Dot", make::<Dot>),
     ("Dropout", make::<Dropout>),
     ("ELU", activation::<2>),
@@ -72,6 +80,8 @@ const LAYERS: &[(&str, Make)] = &[
     ("ReLU", activation::<0>),
     ("RepeatVector", make::<RepeatVector>),
     ("Reshape", make::<Reshape>),
+    ("SeparableConv1D", make::<SeparableConv<1>>),
+    ("SeparableConv2D", make::<SeparableConv<2>>),
     ("SimpleRNN", make::<SimpleRnn>),
     ("Softmax", activation::<3>),
     ("Subtract", make::<Subtract>),

@@ -102,6 +102,26 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
+    /// Keras' `data_format`: channels are last here.
+    pub(in crate::layers) fn channels_last(&mut self) -> Result<()> {
+        let (name, last) = ("data_format", Value::from("channels_last"));
+        match &mut self.way {
+            Way::Write(map) => _ = map.insert(name.into(), last),
+            Way::Read { given, known, .. } => {
+                known.insert(name);
+                let other = given.get(name).filter(|v| !v.is_null() && **v != last);
+                if let Some(other) = other {
+                    let detail = format!(
+                        "is {other}; channels are last here: give images as [batch, height, width, channels], and say \
+                         channels_last. The kernels have the same layout for both"
+                    );
+                    return Err(self.wrong(name, &detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// A layer inside the layer.
     pub(in crate::layers) fn layer(
         &mut self,

@@ -236,7 +236,7 @@ impl Case {
             let instrs = vec![Instr { row, derivative: false, params: vec![], args }];
             let outputs = vec![Reg::Temp(0), Reg::Input(0)];
             let card = ColumnSums {
-                rows: Rows { shape: g.shape(x[0]).clone(), first: c.args[0] },
+                rows: Rows { shape: c.inputs[0].shape.clone(), first: c.args[0] },
                 reads: vec![Read::Element(0), Read::Element(1)],
                 program: Program { inputs: 2, instrs, outputs },
             };
@@ -350,8 +350,8 @@ impl Case {
     #[must_use]
     pub fn record(records: usize, lengths: &[usize]) -> Self {
         let build: Build = |g, c, x| {
-            let room = |&v: &Value| g.shape(v).len().next_multiple_of(64);
-            let rooms: Vec<usize> = x.iter().map(room).collect();
+            let room = |sample: &Sample| sample.shape.len().next_multiple_of(64);
+            let rooms: Vec<usize> = c.inputs.iter().map(room).collect();
             let offsets: Vec<usize> = (0..x.len()).map(|i| rooms[..i].iter().sum()).collect();
             let stride = rooms.iter().sum();
             let metrics = g.state("metrics", [c.args[0], stride], DType::F32);

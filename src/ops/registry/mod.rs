@@ -7,9 +7,13 @@
 mod cases;
 
 use super::table::{Derivative, ROWS, Row};
-use super::{CrossEntropyKind, SoftmaxMask, cumulative, position};
+use super::{
+    CrossEntropyKind, SoftmaxMask, argmax, column_sums, concatenate, contraction_lower,
+    cross_entropy, gather, map, one_hot, ranges, reduce, row_lower, segment_sum, softmax, sort,
+};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
+use crate::kernels::Template;
 use crate::tensor::{DType, Shape};
 
 /// What the gradient of an op's first result is.
@@ -125,8 +129,8 @@ impl Case {
 pub struct Card {
     /// Its name, which the oracle also uses.
     pub name: &'static str,
-    /// The shader templates that it launches; none if it is an alias.
-    pub templates: &'static [&'static str],
+    /// The shaders that it launches; none if it is an alias.
+    pub templates: &'static [Template],
     /// What its gradient is.
     pub gradient: Gradient,
     /// Sample cases: small, odd sizes.
@@ -143,7 +147,7 @@ impl Card {
     #[must_use]
     pub const fn new(
         name: &'static str,
-        templates: &'static [&'static str],
+        templates: &'static [Template],
         gradient: Gradient,
         cases: Vec<Case>,
     ) -> Self {
@@ -157,7 +161,7 @@ impl Card {
     }
 }
 
-const MAP: &[&str] = &["elementwise/map"];
+const MAP: &[Template] = &[map::MAP];
 
 fn card_of(row: &'static Row) -> Card {
     let gradient = match row.derivative {
@@ -199,26 +203,27 @@ fn card_of(row: &'static Row) -> Card {
 pub fn cards() -> Vec<Card> {
     use CrossEntropyKind::{Binary, Categorical, Sparse};
     use Gradient::{Checked, None};
-    const REDUCE: &[&str] = &["reduce/rows", "reduce/columns"];
-    const SOFTMAX: &[&str] = &["reduce/softmax"];
-    const ROW_KERNEL: &[&str] = &["reduce/row_kernel"];
-    const ENTROPY: &[&str] = &["loss/softmax_cross_entropy"];
-    const SEGMENTS: &[&str] = &[
-        "data/sort_rank",
-        "data/sort_count",
-        "data/sort_scan",
-        "data/sort_scatter",
-        "data/segment_bounds",
-        "data/segment_blocks",
-        "data/segment_sum",
+    const REDUCE: &[Template] = &[reduce::ROWS, reduce::COLUMNS];
+    const ROW_KERNEL: &[Template] = &[row_lower::ROW_KERNEL];
+    const ENTROPY: &[Template] = &[cross_entropy::SOFTMAX];
+    const SEGMENTS: &[Template] = &[
+        sort::RANK,
+        sort::COUNT,
+        sort::SCAN,
+        sort::SCATTER,
+        segment_sum::BOUNDS,
+        segment_sum::BLOCKS,
+        segment_sum::SUM,
     ];
+    const PRODUCTS: &[Template] =
+        &[contraction_lower::TILED, contraction_lower::BROADCAST, contraction_lower::COMBINE];
     let card = Card::new;
-    let reduce = |op| {
+    let reduction = |op| {
         let over = |axes: &[usize]| Case::reduce(op, &[3, 5, 7], axes);
         let cases = vec![over(&[2]), over(&[0]), over(&[1]), over(&[0, 2]), over(&[])];
         card(op, REDUCE, Checked, cases)
     };
-    let ranges = |op, templates| {
+    let range_moves = |op, templates| {
         let lists: [&[usize]; 3] = [&[0, 9], &[1, 4, 4, 11, 15, 16], &[3, 700, 703, 1000]];
         let mut cases: Vec<Case> = lists.iter().map(|r| Case::ranges(op, 1031, r)).collect();
         cases.push(Case::ranges(op, 11, &[1, 4, 4, 5, 7, 10]));
@@ -227,9 +232,14 @@ pub fn cards() -> Vec<Card> {
         cases.push(Case::ranges(op, 1040, &many));
         card(op, templates, Checked, cases)
     };
-    let softmax = |op| {
+    let softmaxes = |op| {
         let shapes: [&[usize]; 4] = [&[3, 5], &[7, 1], &[2, 3, 13], &[2, 300]];
-        card(op, SOFTMAX, Checked, shapes.iter().map(|s| Case::softmax(op, s)).collect())
+        card(
+            op,
+            &[softmax::SOFTMAX],
+            Checked,
+            shapes.iter().map(|s| Case::softmax(op, s)).collect(),
+        )
     };
     let layer_norms = vec![
         Case::layer_norm(&[5, 7], 1, true, true),
@@ -285,7 +295,7 @@ pub fn cards() -> Vec<Card> {
     let compared = |op| {
         let sizes = [(7, 5, true), (7, 5, false), (2, 300, true), (3, 1, true)];
         let cases = sizes.iter().map(|&(r, c, sparse)| Case::classes(op, r, c, sparse)).collect();
-        card(op, &["reduce/argmax"], None("it counts"), cases)
+        card(op, &[argmax::COMPARE], None("it counts"), cases)
     };
     let forms = [[false, false], [true, false], [false, true], [true, true]];
     let mut products: Vec<Case> =
@@ -349,7 +359,7 @@ pub fn cards() -> Vec<Card> {
         ),
         card(
             "concatenate",
-            &["data/concatenate"],
+            &[concatenate::CONCATENATE],
             Checked,
             vec![
                 Case::concatenate(&[3, 0], 1, &[5, 1, 7]),
@@ -358,35 +368,40 @@ pub fn cards() -> Vec<Card> {
                 Case::concatenate(&[5, 0], 1, &[2; 15]),
             ],
         ),
-        card("matmul", &["matmul/tiled", "matmul/broadcast", "matmul/combine"], Checked, products),
-        ranges("sum_ranges", &["reduce/ranges"]),
-        ranges("fill_ranges", &["data/fill_ranges"]),
-        reduce("sum"),
-        reduce("mean"),
-        reduce("max"),
-        reduce("min"),
-        reduce("product"),
-        softmax("softmax"),
-        softmax("log_softmax"),
+        card("matmul", PRODUCTS, Checked, products),
+        range_moves("sum_ranges", &[ranges::RANGES]),
+        range_moves("fill_ranges", &[ranges::FILL]),
+        reduction("sum"),
+        reduction("mean"),
+        reduction("max"),
+        reduction("min"),
+        reduction("product"),
+        softmaxes("softmax"),
+        softmaxes("log_softmax"),
         card("layer_norm", ROW_KERNEL, Checked, layer_norms),
         card("rms_norm", ROW_KERNEL, Checked, rms_norms),
         card("masked_softmax", ROW_KERNEL, Checked, masked),
         statistic("variance"),
         statistic("log_sum_exp"),
-        card("column_sums", &["reduce/column_sums"], None("it is part of a gradient"), column_sums),
+        card(
+            "column_sums",
+            &[column_sums::COLUMN_SUMS],
+            None("it is part of a gradient"),
+            column_sums,
+        ),
         entropy("sparse_softmax_cross_entropy", ENTROPY, Sparse),
         entropy("softmax_cross_entropy", ENTROPY, Categorical),
-        entropy("sigmoid_cross_entropy", &["loss/sigmoid_cross_entropy"], Binary),
+        entropy("sigmoid_cross_entropy", &[cross_entropy::SIGMOID], Binary),
         compared("hits"),
         compared("confusion_cells"),
         compared("target_ranks"),
         card(
             "one_hot",
-            &["data/one_hot"],
+            &[one_hot::ONE_HOT],
             Gradient::Zero,
             vec![Case::one_hot(7, 5), Case::one_hot(70, 11)],
         ),
-        card("gather", &["data/gather"], Checked, gathers),
+        card("gather", &[gather::GATHER], Checked, gathers),
         card(
             "segment_sum",
             SEGMENTS,
@@ -408,7 +423,6 @@ pub fn cards() -> Vec<Card> {
             vec![Case::record(4, &[37]), Case::record(3, &[300, 1, 5])],
         ),
     ]);
-    all.extend(cumulative::cards());
-    all.extend(position::cards());
+    all.extend(super::CARDS.iter().flat_map(|cards| cards()));
     all
 }

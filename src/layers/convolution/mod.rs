@@ -1,0 +1,240 @@
+//! Convolutions: what their layers have in common.
+
+mod conv;
+mod depthwise;
+mod separable;
+mod transpose;
+
+pub use conv::{Conv, Conv1D, Conv2D, Conv3D};
+pub use depthwise::{DepthwiseConv, DepthwiseConv1D, DepthwiseConv2D};
+pub use separable::{SeparableConv, SeparableConv1D, SeparableConv2D};
+pub use transpose::{Conv1DTranspose, Conv2DTranspose, Conv3DTranspose, ConvTranspose};
+
+use super::config::Fields;
+use super::windows::{Extents, Padding, Sizes, spatial};
+use super::{Context, Regularizer, WeightSpec};
+use crate::activations::Activation;
+use crate::constraints::Constraint;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value, Window};
+use crate::tensor::{Initializer, Shape};
+
+/// What a layer says of one weight.
+#[derive(Debug, Clone, PartialEq)]
+struct Rules {
+    initializer: Initializer,
+    regularizer: Regularizer,
+    constraint: Option<Constraint>,
+}
+
+impl Rules {
+    const fn new(initializer: Initializer) -> Self {
+        Self { initializer, regularizer: Regularizer::NONE, constraint: None }
+    }
+
+    fn spec(&self, name: &str, shape: impl Into<Shape>) -> WeightSpec {
+        WeightSpec::new(name, shape, self.initializer, self.regularizer).constraint(self.constraint)
+    }
+
+    /// The settings under Keras' names: initializer, regularizer, constraint.
+    fn settings(&mut self, fields: &mut Fields<'_>, names: [&'static str; 3]) -> Result<()> {
+        fields.field(names[0], &mut self.initializer)?;
+        fields.field(names[1], &mut self.regularizer)?;
+        fields.field(names[2], &mut self.constraint)
+    }
+}
+
+const KERNEL: [&str; 3] = ["kernel_initializer", "kernel_regularizer", "kernel_constraint"];
+const DEPTHWISE: [&str; 3] =
+    ["depthwise_initializer", "depthwise_regularizer", "depthwise_constraint"];
+const POINTWISE: [&str; 3] =
+    ["pointwise_initializer", "pointwise_regularizer", "pointwise_constraint"];
+
+/// What every convolution has: windows, bias and activation.
+#[derive(Debug, Clone, PartialEq)]
+struct Common<const N: usize> {
+    kernel_size: Extents<N>,
+    strides: Extents<N>,
+    padding: Padding,
+    dilation_rate: Extents<N>,
+    activation: Activation,
+    use_bias: bool,
+    bias: Rules,
+}
+
+impl<const N: usize> Common<N> {
+    const fn new(kernel_size: Extents<N>) -> Self {
+        Self {
+            kernel_size,
+            strides: Extents([1; N]),
+            padding: Padding::Valid,
+            dilation_rate: Extents([1; N]),
+            activation: Activation::Linear,
+            use_bias: true,
+            bias: Rules::new(Initializer::Zeros),
+        }
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("kernel_size", &mut self.kernel_size)?;
+        fields.field("strides", &mut self.strides)?;
+        fields.field("padding", &mut self.padding)?;
+        fields.channels_last()?;
+        fields.field("dilation_rate", &mut self.dilation_rate)?;
+        fields.field("activation", &mut self.activation)?;
+        fields.field("use_bias", &mut self.use_bias)?;
+        self.bias.settings(fields, ["bias_initializer", "bias_regularizer", "bias_constraint"])
+    }
+
+    /// The windows over `input`, which is `[batch, extents.., channels]`.
+    fn windows(&self, kind: &str, input: &Shape) -> Result<Vec<Window>> {
+        let sizes = Sizes {
+            taps: self.kernel_size.0,
+            strides: self.strides.0,
+            dilation: self.dilation_rate.0,
+        };
+        sizes.windows(kind, "kernel_size", &self.padding, input)
+    }
+
+    /// Refuses strides beside dilation, as Keras does for this layer.
+    fn one_of_strides_and_dilation(&self) -> Result<()> {
+        let (strides, dilation) = (self.strides.0, self.dilation_rate.0);
+        if strides.iter().any(|&s| s > 1) && dilation.iter().any(|&d| d > 1) {
+            let detail = format!(
+                "the layer has strides {strides:?} too, and as in Keras only one of them may be above 1; set the \
+                 other to 1, or stride in a pooling layer after it"
+            );
+            return Err(Error::parameter("dilation_rate", format!("{dilation:?}"), detail));
+        }
+        self.activation.check()
+    }
+
+    /// The shape of a kernel: the taps, then `last`.
+    fn kernel(&self, last: [usize; 2]) -> Shape {
+        [self.kernel_size.0.as_slice(), &last].concat().into()
+    }
+
+    /// The spec of the bias of so many filters, if there is one.
+    fn bias(&self, filters: usize) -> Option<WeightSpec> {
+        self.use_bias.then(|| self.bias.spec("bias", [filters]))
+    }
+
+    /// activation(y + bias).
+    fn finish(&self, graph: &mut Graph, cx: &Context, mut y: Value) -> Result<Value> {
+        if self.use_bias {
+            y = graph.add(y, cx.weight("bias")?)?;
+        }
+        self.activation.apply(graph, y)
+    }
+}
+
+/// The shape of a batch of one sample of N extents and channels.
+fn batch_of_one<const N: usize>(kind: &str, sample: &Shape) -> Result<Shape> {
+    let batch: Shape = [&[1], sample.dims()].concat().into();
+    spatial::<N>(kind, &batch)?;
+    Ok(batch)
+}
+
+/// A sample of a batch.
+fn sample_of(batch: &Shape) -> Shape {
+    batch.dims()[1..].into()
+}
+
+/// The number of channels of a sample.
+fn channels_of(sample: &Shape) -> usize {
+    sample.dims().last().copied().unwrap_or(1)
+}
+
+/// Refuses a count of zero.
+fn at_least_one(name: &str, count: usize) -> Result<()> {
+    match count {
+        0 => Err(Error::parameter(name, 0, "it is 1 or more")),
+        _ => Ok(()),
+    }
+}
+
+/// The names of a layer along one, two and three axes.
+const fn kind_of<const N: usize>(names: [&'static str; 3]) -> &'static str {
+    names[if N < 4 { N - 1 } else { 2 }]
+}
+
+/// The settings that every convolution has, as methods.
+macro_rules! common_setters {
+    ($layer:ident) => {
+        impl<const N: usize> $layer<N> {
+            /// Elements from one window to the next, one number for all axes or one for each.
+            #[must_use]
+            pub fn strides(mut self, strides: impl Into<Extents<N>>) -> Self {
+                self.common.strides = strides.into();
+                self
+            }
+
+            /// What lies around the input.
+            #[must_use]
+            pub fn padding(mut self, padding: Padding) -> Self {
+                self.common.padding = padding;
+                self
+            }
+
+            /// Elements from one tap of a window to the next, one number for all axes or one for each.
+            #[must_use]
+            pub fn dilation_rate(mut self, rate: impl Into<Extents<N>>) -> Self {
+                self.common.dilation_rate = rate.into();
+                self
+            }
+
+            /// Applies `activation` to the sums.
+            #[must_use]
+            pub fn activation(mut self, activation: Activation) -> Self {
+                self.common.activation = activation;
+                self
+            }
+
+            /// Whether there is a bias.
+            #[must_use]
+            pub fn use_bias(mut self, use_bias: bool) -> Self {
+                self.common.use_bias = use_bias;
+                self
+            }
+        }
+
+        $crate::layers::convolution::rule_setters!(
+            $layer,
+            common.bias,
+            "bias",
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint
+        );
+    };
+}
+
+/// The rules of one weight, as methods.
+macro_rules! rule_setters {
+    ($layer:ident, $($field:ident).+, $what:literal, $initializer:ident, $regularizer:ident, $constraint:ident) => {
+        impl<const N: usize> $layer<N> {
+            #[doc = concat!("The initial values of the ", $what, ".")]
+            #[must_use]
+            pub fn $initializer(mut self, initializer: Initializer) -> Self {
+                self.$($field).+.initializer = initializer;
+                self
+            }
+
+            #[doc = concat!("A penalty on the ", $what, ".")]
+            #[must_use]
+            pub fn $regularizer(mut self, regularizer: Regularizer) -> Self {
+                self.$($field).+.regularizer = regularizer;
+                self
+            }
+
+            #[doc = concat!("What the ", $what, " keeps to after each update.")]
+            #[must_use]
+            pub fn $constraint(mut self, constraint: Constraint) -> Self {
+                self.$($field).+.constraint = Some(constraint);
+                self
+            }
+        }
+    };
+}
+
+use {common_setters, rule_setters};

@@ -1,0 +1,619 @@
+//! Convolution and its two gradients: the product that it is linear in, once for each of its three tensors.
+
+use super::{Map, Program};
+use crate::error::{Error, Result};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Op, Slide, TensorType, Value, View, Window,
+};
+use crate::tensor::{DType, Shape};
+use std::sync::Arc;
+
+/// Which of the three tensors of a convolution is computed from the other two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Computes {
+    /// y from x and kernel.
+    Output,
+    /// The gradient of x from dy and kernel: a transposed convolution.
+    Input,
+    /// The gradient of the kernel from x and dy.
+    Kernel,
+}
+
+/// `y[s, o, f] = Σ x[s, o·stride + t·dilation - before, c] · kernel[t, c, f]` over taps `t` and the channels `c` of the
+/// filter's group, and the gradients of it, which are sums of the same products. x is `[samples, extents.., channels]`,
+/// the kernel `[taps.., channels / groups, filters]`, y `[samples, windows.., filters]`.
+///
+/// It has no kernel: products over views take its place, so that nothing is copied into patches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Convolution {
+    /// How windows slide along each axis.
+    pub windows: Vec<Window>,
+    /// Groups of channels, each with filters that see no other channels.
+    pub groups: usize,
+    /// The extents of x.
+    pub extents: Vec<usize>,
+    /// What is computed.
+    pub computes: Computes,
+}
+
+impl Convolution {
+    /// Windows along each axis of y, if all fit.
+    fn counts(&self) -> Option<Vec<usize>> {
+        self.windows.iter().zip(&self.extents).map(|(w, &extent)| w.count(extent)).collect()
+    }
+
+    fn taps(&self) -> impl Iterator<Item = usize> + '_ {
+        self.windows.iter().map(|w| w.taps)
+    }
+
+    /// As many samples as `like`, these extents, and channels.
+    fn image(&self, samples: usize, extents: &[usize], channels: usize) -> Shape {
+        [&[samples], extents, &[channels]].concat().into()
+    }
+
+    /// The same convolution, solved for another tensor.
+    fn other(&self, graph: &mut Graph, computes: Computes, inputs: [Value; 2]) -> Result<Value> {
+        graph.push(Arc::new(Self { computes, ..self.clone() }), &inputs)
+    }
+
+    fn refused(&self, shapes: &[&Shape], detail: String) -> Error {
+        Error::shape(self.name(), shapes, detail)
+    }
+}
+
+impl Op for Convolution {
+    fn name(&self) -> String {
+        match self.computes {
+            Computes::Output => "convolution",
+            Computes::Input => "convolution_transpose",
+            Computes::Kernel => "convolution_kernel",
+        }
+        .into()
+    }
+
+    fn attrs(&self) -> String {
+        let each = |of: fn(&Window) -> usize| {
+            let numbers: Vec<String> = self.windows.iter().map(|w| of(w).to_string()).collect();
+            numbers.join("x")
+        };
+        let mut text = each(|w| w.taps);
+        if self.windows.iter().any(|w| w.stride > 1) {
+            text += &format!(" stride {}", each(|w| w.stride));
+        }
+        if self.windows.iter().any(|w| w.dilation > 1) {
+            text += &format!(" dilation {}", each(|w| w.dilation));
+        }
+        if self.groups > 1 {
+            text += &format!(" groups {}", self.groups);
+        }
+        text
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Composite
+    }
+
+    fn min_inputs(&self) -> usize {
+        2
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let shapes = [&inputs[0].shape, &inputs[1].shape];
+        if inputs.iter().any(|ty| ty.dtype != DType::F32) {
+            let dtypes: Vec<DType> = inputs.iter().map(|ty| ty.dtype).collect();
+            return Err(Error::dtype(self.name(), &dtypes, "operands are f32"));
+        }
+        let (axes, groups) = (self.windows.len(), self.groups);
+        let Some(counts) = self.counts() else {
+            let detail = format!("windows {:?} do not fit {:?}", self.windows, self.extents);
+            return Err(self.refused(&shapes, detail));
+        };
+        // An image of these extents: its samples and channels.
+        let image = |shape: &Shape, extents: &[usize]| match shape.dims() {
+            [samples, inner @ .., channels] if inner == extents => Ok((*samples, *channels)),
+            _ => {
+                let detail = format!("a tensor [samples, {extents:?}, channels] is expected");
+                Err(self.refused(&shapes, detail))
+            }
+        };
+        // A kernel: channels of a group, and filters.
+        let kernel = |shape: &Shape| match shape.dims() {
+            [taps @ .., channels, filters]
+                if taps.iter().copied().eq(self.taps()) && filters % groups == 0 =>
+            {
+                Ok((*channels, *filters))
+            }
+            _ => {
+                let taps: Vec<usize> = self.taps().collect();
+                let detail = format!(
+                    "a kernel [{taps:?}, channels / {groups}, filters] is expected, with filters a multiple of {groups}"
+                );
+                Err(self.refused(&shapes, detail))
+            }
+        };
+        let differ = |what: &str, a: usize, b: usize| {
+            Err(self.refused(&shapes, format!("the {what} differ: {a} and {b}")))
+        };
+        if groups == 0 || axes == 0 || axes > 3 || self.extents.len() != axes {
+            let detail = "one to three axes, and one group or more, are expected".into();
+            return Err(self.refused(&shapes, detail));
+        }
+        let shape = match self.computes {
+            Computes::Output => {
+                let (samples, channels) = image(shapes[0], &self.extents)?;
+                let (seen, filters) = kernel(shapes[1])?;
+                if channels != seen * groups {
+                    return differ("channels", channels, seen * groups);
+                }
+                self.image(samples, &counts, filters)
+            }
+            Computes::Input => {
+                let (samples, filters) = image(shapes[0], &counts)?;
+                let (seen, own) = kernel(shapes[1])?;
+                if filters != own {
+                    return differ("filters", filters, own);
+                }
+                self.image(samples, &self.extents, seen * groups)
+            }
+            Computes::Kernel => {
+                let (samples, channels) = image(shapes[0], &self.extents)?;
+                let (others, filters) = image(shapes[1], &counts)?;
+                if samples != others {
+                    return differ("samples", samples, others);
+                }
+                if channels % groups != 0 || filters % groups != 0 {
+                    let detail = format!("{groups} groups divide channels and filters");
+                    return Err(self.refused(&shapes, detail));
+                }
+                let taps: Vec<usize> = self.taps().collect();
+                [taps, vec![channels / groups, filters]].concat().into()
+            }
+        };
+        Ok(vec![TensorType::f32(shape)])
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        self.vjp_for(graph, inputs, outputs, upstream, &[true; 2])
+    }
+
+    /// Each result is linear in each operand: x, the kernel and y are solved for in turn.
+    fn vjp_for(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        _outputs: &[Value],
+        upstream: &[Option<Value>],
+        needed: &[bool],
+    ) -> Result<Vec<Option<Value>>> {
+        use Computes::{Input, Kernel, Output};
+        let Some(d) = upstream[0] else { return Ok(vec![None; 2]) };
+        let (a, b) = (inputs[0], inputs[1]);
+        let solved = match self.computes {
+            Output => [(Input, [d, b]), (Kernel, [a, d])],
+            Input => [(Output, [d, b]), (Kernel, [d, a])],
+            Kernel => [(Input, [b, d]), (Output, [a, d])],
+        };
+        let gradient = |(j, (computes, operands)): (usize, (Computes, [Value; 2]))| {
+            needed[j].then(|| self.other(graph, computes, operands)).transpose()
+        };
+        solved.into_iter().enumerate().map(gradient).collect()
+    }
+
+    fn expand(&self, graph: &mut Graph, inputs: &[Value]) -> Result<Vec<Value>> {
+        let (a, b) = (inputs[0], inputs[1]);
+        let value = match self.computes {
+            Computes::Output => self.output(graph, a, b),
+            Computes::Input => self.input(graph, a, b),
+            Computes::Kernel => self.kernel(graph, a, b),
+        };
+        Ok(vec![value?])
+    }
+
+    fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {
+        Err(Error::internal(self.name(), "other nodes take its place before it is lowered"))
+    }
+}
+
+/// The taps of a window that meet the elements of one residue, when the gradient of a window's operand is computed: an
+/// element `stride·q + residue` is in the windows `first + q - tap_step·u`, with tap `first_tap + u·tap_gap` of them.
+struct Phase {
+    first_tap: usize,
+    tap_gap: usize,
+    slide: Slide,
+}
+
+impl Phase {
+    /// The taps for elements `residue` apart from multiples of the stride, of which there are `count`; `None` if no window
+    /// has one.
+    fn new(window: &Window, residue: usize, count: usize) -> Option<Self> {
+        let Window { taps, stride, dilation, before, .. } = *window;
+        let tap_gap = stride / gcd(stride, dilation);
+        let shifted = residue + before;
+        let first_tap =
+            (0..tap_gap.min(taps)).find(|t| t * dilation % stride == shifted % stride)?;
+        // Both are `shifted % stride` more than a multiple of the stride.
+        let first = (shifted / stride) as isize - (first_tap * dilation / stride) as isize;
+        let slide = Slide {
+            count,
+            taps: (taps - first_tap).div_ceil(tap_gap),
+            first,
+            step: 1,
+            tap_step: -((tap_gap * dilation / stride) as isize),
+        };
+        Some(Self { first_tap, tap_gap, slide })
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The copy of what `view` shows of `x`. A kernel that reads views reads it in place.
+fn copied(graph: &mut Graph, x: Value, view: View) -> Result<Value> {
+    let map = Map { program: Program::identity(), shape: view.shape().clone() };
+    if view.is_whole() {
+        return graph.reshape(x, map.shape);
+    }
+    Ok(graph.push_viewed(Arc::new(map), &[x], vec![Some(view)])?[0])
+}
+
+impl Convolution {
+    /// y = patches of x · kernel.
+    fn output(&self, graph: &mut Graph, x: Value, kernel: Value) -> Result<Value> {
+        let (of, [terms, filters]) = (graph.shape(x).clone(), self.matrix(graph, kernel));
+        let counts = self.counts().unwrap_or_default();
+        let slides: Vec<Slide> =
+            self.windows.iter().zip(&counts).map(|(w, &count)| w.slide(count)).collect();
+        let patches = View::slides(&of, &slides, self.groups);
+        let columns = self.filters(terms, filters);
+        let kernel = copied(graph, kernel, columns)?;
+        let whole = View::whole(graph.shape(kernel));
+        let y = graph.contract_views((x, patches), (kernel, whole))?;
+        let y = self.merged(graph, y)?;
+        graph.reshape(y, self.image(of.dims()[0], &counts, filters))
+    }
+
+    /// The kernel's gradient = (patches of x)ᵀ · dy.
+    fn kernel(&self, graph: &mut Graph, x: Value, dy: Value) -> Result<Value> {
+        let (of, counts) = (graph.shape(x).clone(), self.counts().unwrap_or_default());
+        let slides: Vec<Slide> =
+            self.windows.iter().zip(&counts).map(|(w, &count)| w.slide(count)).collect();
+        let patches = View::slides(&of, &slides, self.groups);
+        let rows = of.dims()[0] * counts.iter().product::<usize>();
+        let (filters, terms) =
+            (graph.shape(dy).dims()[counts.len() + 1], patches.shape().dims()[2]);
+        let turned = patches.transposed([self.groups, rows, terms]);
+        let turned = turned.ok_or_else(|| Error::internal(self.name(), "patches do not turn"))?;
+        let columns = self.filters(rows, filters);
+        let dk = graph.contract_views((x, turned), (dy, columns))?;
+        let dk = self.merged(graph, dk)?;
+        let channels = of.dims()[counts.len() + 1] / self.groups;
+        let taps: Vec<usize> = self.taps().collect();
+        graph.reshape(dk, [taps, vec![channels, filters]].concat())
+    }
+
+    /// x's gradient: for each residue of the strides a dense product of dy's patches and of the taps that meet it.
+    fn input(&self, graph: &mut Graph, dy: Value, kernel: Value) -> Result<Value> {
+        let (of, groups) = (graph.shape(dy).clone(), self.groups);
+        let (samples, filters) = (of.dims()[0], of.dims()[self.windows.len() + 1] / groups);
+        let channels = graph.shape(kernel).dims()[self.windows.len()];
+        // Residues along each axis, and the elements of each.
+        let residues: Vec<usize> =
+            self.windows.iter().zip(&self.extents).map(|(w, &e)| w.stride.min(e)).collect();
+        let counts: Vec<usize> =
+            self.windows.iter().zip(&self.extents).map(|(w, &e)| e.div_ceil(w.stride)).collect();
+        let len = groups * samples * counts.iter().product::<usize>() * channels;
+        let mut parts = Vec::new();
+        for part in 0..residues.iter().product::<usize>() {
+            let mut rest = part;
+            let mut phases = Vec::new();
+            for d in (0..residues.len()).rev() {
+                phases.push(Phase::new(&self.windows[d], rest % residues[d], counts[d]));
+                rest /= residues[d];
+            }
+            phases.reverse();
+            let value = match phases.into_iter().collect::<Option<Vec<Phase>>>() {
+                Some(phases) => {
+                    let slides: Vec<Slide> = phases.iter().map(|p| p.slide).collect();
+                    let patches = View::slides(&of, &slides, groups);
+                    let taps = self.turned(&phases, channels, filters);
+                    let taps = copied(graph, kernel, taps)?;
+                    let whole = View::whole(graph.shape(taps));
+                    graph.contract_views((dy, patches), (taps, whole))?
+                }
+                None => {
+                    let zero = graph.constant(0.0);
+                    graph.broadcast_to(zero, [len])?
+                }
+            };
+            parts.push(value);
+        }
+        let whole = self.image(samples, &self.extents, groups * channels);
+        if let ([one], 1) = (parts.as_slice(), groups) {
+            return graph.reshape(*one, whole);
+        }
+        // Side by side, then in the order of x.
+        let gap = len.next_multiple_of(64);
+        let packed = match parts.as_slice() {
+            [one] => *one,
+            _ => {
+                let offsets: Vec<usize> = (0..parts.len()).map(|p| p * gap).collect();
+                graph.pack(parts.len() * gap, &offsets, &parts)?
+            }
+        };
+        let image: Vec<usize> = counts.iter().copied().chain([channels]).collect();
+        let own = Shape::from([vec![groups, samples], image].concat()).strides();
+        let (mut dims, mut strides) = (vec![samples], vec![own[1] as isize]);
+        for d in 0..counts.len() {
+            let residue = gap * residues[d + 1..].iter().product::<usize>();
+            dims.extend([counts[d], residues[d]]);
+            strides.extend([own[d + 2] as isize, residue as isize]);
+        }
+        dims.extend([groups, channels]);
+        strides.extend([own[0] as isize, 1]);
+        let mut x = copied(graph, packed, View::strided(dims, 0, &strides))?;
+        let padded: Vec<usize> = counts.iter().zip(&residues).map(|(c, r)| c * r).collect();
+        x = graph.reshape(x, self.image(samples, &padded, groups * channels))?;
+        for (d, &extent) in self.extents.iter().enumerate() {
+            x = graph.slice(x, d + 1, 0..extent)?;
+        }
+        Ok(x)
+    }
+
+    /// Terms and filters of a kernel.
+    fn matrix(&self, graph: &Graph, kernel: Value) -> [usize; 2] {
+        let dims = graph.shape(kernel).dims();
+        let (filters, terms) = (dims[dims.len() - 1], dims[..dims.len() - 1].iter().product());
+        [terms, filters]
+    }
+
+    /// A matrix of `filters` columns as a matrix for each group.
+    fn filters(&self, rows: usize, filters: usize) -> View {
+        let own = filters / self.groups;
+        let strides = [own, filters, 1].map(|s| s as isize);
+        View::strided([self.groups, rows, own], 0, &strides)
+    }
+
+    /// Results of groups `[groups, rows, columns]` as `[rows, groups · columns]`.
+    fn merged(&self, graph: &mut Graph, x: Value) -> Result<Value> {
+        if self.groups == 1 {
+            return Ok(x);
+        }
+        graph.transpose(x, &[1, 0, 2])
+    }
+
+    /// The kernel's taps of these phases, filters before channels: `[groups, taps · filters, channels]`.
+    fn turned(&self, phases: &[Phase], channels: usize, filters: usize) -> View {
+        let all = filters * self.groups;
+        let mut tap = all * channels;
+        let (mut offset, mut taps) = (0, Vec::new());
+        for (phase, window) in phases.iter().zip(&self.windows).rev() {
+            offset += phase.first_tap * tap;
+            taps.push((phase.slide.taps, (phase.tap_gap * tap) as isize));
+            tap *= window.taps;
+        }
+        taps.reverse();
+        let walk: Vec<(usize, isize)> = [(self.groups, filters as isize)]
+            .into_iter()
+            .chain(taps)
+            .chain([(filters, 1), (channels, all as isize)])
+            .collect();
+        let dims: Vec<usize> = walk.iter().map(|w| w.0).collect();
+        let strides: Vec<isize> = walk.iter().map(|w| w.1).collect();
+        let terms = dims[1..dims.len() - 1].iter().product();
+        View::strided(dims, offset as isize, &strides).reshaped([self.groups, terms, channels])
+    }
+}
+
+impl Graph {
+    /// The convolution of images with filters: what deep learning calls so, a cross-correlation.
+    ///
+    /// `x` is `[samples, extents.., channels]` with one to three axes, one of `windows` for each; `kernel` is
+    /// `[taps.., channels / groups, filters]`. The result is `[samples, windows.., filters]`. Filters are divided into
+    /// `groups`, each of which sees its part of the channels alone. Nothing is copied into patches.
+    ///
+    /// ```
+    /// use wgrad::graph::{Graph, Window};
+    /// use wgrad::tensor::DType;
+    ///
+    /// // 8 filters of 3 by 3 over images of 28 by 28 in steps of 2.
+    /// let mut graph = Graph::new();
+    /// let images = graph.input("images", [32, 28, 28, 1], DType::F32);
+    /// let kernel = graph.input("kernel", [3, 3, 1, 8], DType::F32);
+    /// let window = Window { stride: 2, ..Window::of(3) };
+    /// let y = graph.convolution(images, kernel, &[window, window], 1)?;
+    /// assert_eq!(graph.shape(y).dims(), [32, 13, 13, 8]);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if shapes, windows and groups do not fit each other; [`Error::DType`] if an operand is not f32.
+    pub fn convolution(
+        &mut self,
+        x: Value,
+        kernel: Value,
+        windows: &[Window],
+        groups: usize,
+    ) -> Result<Value> {
+        self.check("convolution", &[x, kernel])?;
+        let op = self.convolution_of(x, windows, groups, Computes::Output);
+        self.push(Arc::new(op), &[x, kernel])
+    }
+
+    /// The transposed convolution: the gradient, with respect to its images, of a convolution of images
+    /// `[samples, extents.., channels]` with `kernel`, at `y`, `[samples, windows.., filters]`. No zeros are
+    /// multiplied: each residue of the strides is a dense product.
+    ///
+    /// `windows` and `kernel` (`[taps.., channels / groups, filters]`) are those of the convolution. The result is
+    /// `[samples, extents.., channels]`.
+    ///
+    /// # Errors
+    /// As [`Graph::convolution`].
+    pub fn convolution_transpose(
+        &mut self,
+        y: Value,
+        kernel: Value,
+        windows: &[Window],
+        groups: usize,
+        extents: &[usize],
+    ) -> Result<Value> {
+        let (windows, extents) = (windows.to_vec(), extents.to_vec());
+        let op = Convolution { windows, groups, extents, computes: Computes::Input };
+        self.push(Arc::new(op), &[y, kernel])
+    }
+
+    /// The gradient of a convolution's kernel: for images `x`, `[samples, extents.., channels]`, and the gradient `dy` of
+    /// their convolution, `[samples, windows.., filters]`. The result is `[taps.., channels / groups, filters]`.
+    ///
+    /// # Errors
+    /// As [`Graph::convolution`].
+    pub fn convolution_kernel(
+        &mut self,
+        x: Value,
+        dy: Value,
+        windows: &[Window],
+        groups: usize,
+    ) -> Result<Value> {
+        self.check("convolution_kernel", &[x, dy])?;
+        let computes = Computes::Kernel;
+        let op = self.convolution_of(x, windows, groups, computes);
+        self.push(Arc::new(op), &[x, dy])
+    }
+
+    /// The convolution of images `x`.
+    fn convolution_of(
+        &self,
+        x: Value,
+        windows: &[Window],
+        groups: usize,
+        computes: Computes,
+    ) -> Convolution {
+        let dims = self.shape(x).dims();
+        let extents = dims.get(1..dims.len().saturating_sub(1)).unwrap_or_default().to_vec();
+        Convolution { windows: windows.to_vec(), groups, extents, computes }
+    }
+}
+
+#[cfg(feature = "testing")]
+pub(super) use cases::cards;
+
+/// Sample cases, for tests.
+#[cfg(feature = "testing")]
+mod cases {
+    use super::super::contraction_lower::{BROADCAST, TILED};
+    use super::super::registry::{Build, Card, Case, Gradient, Sample};
+    use super::{Computes, Convolution};
+    use crate::graph::Window;
+    use crate::kernels::Template;
+    use std::sync::Arc;
+
+    const NAMES: [(&str, Computes); 3] = [
+        ("convolution", Computes::Output),
+        ("convolution_transpose", Computes::Input),
+        ("convolution_kernel", Computes::Kernel),
+    ];
+
+    impl Case {
+        /// A convolution, or the gradient of one of its operands. `args`: groups, then taps, stride, dilation, zeros before
+        /// and after, and the extent of each axis.
+        #[must_use]
+        pub fn convolution(
+            op: &'static str,
+            [samples, channels, filters, groups]: [usize; 4],
+            axes: &[(Window, usize)],
+        ) -> Self {
+            let build: Build = |g, c, x| {
+                let computes = NAMES.iter().find(|n| n.0 == c.op).map_or(Computes::Output, |n| n.1);
+                let axes = c.args[1..].chunks_exact(6);
+                let windows = axes.clone().map(|a| Window {
+                    taps: a[0],
+                    stride: a[1],
+                    dilation: a[2],
+                    before: a[3],
+                    after: a[4],
+                });
+                let extents = axes.clone().map(|a| a[5]).collect();
+                let windows = windows.collect();
+                let op = Convolution { windows, groups: c.args[0], extents, computes };
+                Ok(vec![g.push(Arc::new(op), x)?])
+            };
+            let sample = |dims: &[&[usize]]| Sample::f32(dims.concat(), (-1.0, 1.0));
+            let extents: Vec<usize> = axes.iter().map(|a| a.1).collect();
+            let counts: Vec<usize> =
+                axes.iter().map(|(window, extent)| window.count(*extent).unwrap_or(0)).collect();
+            let taps: Vec<usize> = axes.iter().map(|a| a.0.taps).collect();
+            let x = sample(&[&[samples], &extents, &[channels]]);
+            let y = sample(&[&[samples], &counts, &[filters]]);
+            let kernel = sample(&[&taps, &[channels / groups, filters]]);
+            let inputs = match op {
+                "convolution" => vec![x, kernel],
+                "convolution_transpose" => vec![y, kernel],
+                _ => vec![x, y],
+            };
+            let sizes = axes
+                .iter()
+                .flat_map(|(w, extent)| [w.taps, w.stride, w.dilation, w.before, w.after, *extent]);
+            let args: Vec<usize> = [groups].into_iter().chain(sizes).collect();
+            Self::new(op, inputs, &args, build)
+        }
+    }
+
+    /// A rounding for each product of a sum, at most as many as the smaller operand or a window has.
+    fn error(case: &Case) -> (f64, f64) {
+        let axes = case.args[1..].chunks_exact(6);
+        let taps: usize = axes.map(|a| a[0]).product();
+        let dims: Vec<&[usize]> = case.inputs.iter().map(|s| s.shape.dims()).collect();
+        let terms = match case.op {
+            "convolution_kernel" => dims[1][..dims[1].len() - 1].iter().product(),
+            _ => taps * dims[0].last().copied().unwrap_or(1),
+        };
+        let unit = f64::from(f32::EPSILON);
+        (unit, unit * terms as f64)
+    }
+
+    pub fn cards() -> Vec<Card> {
+        let window = |taps, stride, dilation, [before, after]: [usize; 2]| Window {
+            taps,
+            stride,
+            dilation,
+            before,
+            after,
+        };
+        let plain = |taps| Window::of(taps);
+        let same = |taps: usize| window(taps, 1, 1, [(taps - 1) / 2, taps / 2]);
+        NAMES
+            .iter()
+            .map(|&(name, _)| {
+                let of = |sizes, axes: &[(Window, usize)]| Case::convolution(name, sizes, axes);
+                let cases = vec![
+                    // Few and many channels, without and with padding.
+                    of([2, 1, 4, 1], &[(plain(3), 6), (plain(3), 5)]),
+                    of([2, 4, 8, 1], &[(same(3), 5), (same(3), 4)]),
+                    of([1, 7, 3, 1], &[(same(2), 4), (plain(2), 41)]),
+                    of([3, 8, 5, 1], &[(plain(1), 3), (plain(1), 2)]),
+                    // Strides, with and without taps for each residue, extents that they do not divide.
+                    of([2, 3, 4, 1], &[(window(3, 2, 1, [1, 1]), 7), (window(3, 2, 1, [0, 1]), 6)]),
+                    of([1, 4, 4, 1], &[(window(1, 2, 1, [0, 0]), 5), (window(2, 3, 1, [0, 0]), 8)]),
+                    of([1, 2, 3, 1], &[(window(5, 4, 1, [2, 3]), 3), (window(3, 5, 1, [2, 2]), 4)]),
+                    // Dilation beside stride, causal padding, a window larger than the image.
+                    of([1, 2, 3, 1], &[(window(3, 2, 3, [3, 2]), 9)]),
+                    of([2, 4, 4, 1], &[(window(3, 4, 2, [1, 4]), 11)]),
+                    of([2, 3, 2, 1], &[(window(3, 1, 4, [8, 0]), 7)]),
+                    // Groups.
+                    of([2, 6, 9, 3], &[(same(3), 4), (plain(2), 5)]),
+                    of([2, 8, 8, 2], &[(window(3, 2, 1, [1, 1]), 7)]),
+                    // Three axes.
+                    of([1, 2, 3, 1], &[(plain(2), 3), (same(3), 4), (window(2, 2, 1, [0, 0]), 5)]),
+                ];
+                let templates: &'static [Template] = &[TILED, BROADCAST];
+                Card::new(name, templates, Gradient::Checked, cases).within(error)
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,100 @@
+//! Depthwise convolution beyond the cases of its card: bits, loops, divided sums, and what must not be zero.
+
+use crate::gradient::gradient_graph;
+use crate::harness::{
+    check_case, check_case_under, draw, execute, families, feeds, operands, run_case,
+};
+use wgrad::kernels::{DepthwiseParams, DeviceCaps};
+use wgrad::ops::registry::{Case, Sample};
+use wgrad::passes::Passes;
+use wgrad::plan::Plan;
+
+const FORMS: [&str; 3] =
+    ["depthwise_convolution", "depthwise_convolution_input", "depthwise_convolution_kernel"];
+
+/// Operands of small whole numbers: sums are exact in any order.
+fn whole(mut case: Case) -> Case {
+    for sample in &mut case.inputs {
+        *sample = Sample::whole(sample.shape.clone());
+    }
+    case
+}
+
+/// Every stride beside every dilation, with and without padding, on an odd width: the taps that reach an element are
+/// found by arithmetic, so each pair of numbers is a case of it.
+#[test]
+fn strides_beside_dilations() {
+    for (stride, dilation) in (1..=6).flat_map(|s| (1..=6).map(move |d| (s, d))) {
+        for (taps, before, after) in [(1, 0, 0), (3, 0, 2), (4, 5, 0)] {
+            for form in FORMS {
+                let windows = [[taps, stride, dilation, before, after]];
+                check_case(&whole(Case::depthwise(form, &[1, 23, 3], 1, &windows)));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_bits_ten_times() {
+    for form in FORMS {
+        let windows = [[3, 2, 1, 1, 1], [3, 1, 3, 3, 3]];
+        let case = Case::depthwise(form, &[3, 31, 41, 7], 2, &windows);
+        for caps in families() {
+            let run = || {
+                let ran = run_case(&case, &operands(&case), &Passes::default(), &caps).f32("out0");
+                ran.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let first = run();
+            assert!((0..9).all(|_| run() == first), "{case}");
+        }
+    }
+}
+
+/// However few iterations an invocation may run, the sum over windows keeps to them, and is the same.
+#[test]
+fn sums_over_windows_keep_the_loop_limit() {
+    let windows = [[3, 1, 1, 1, 1], [3, 2, 1, 0, 1]];
+    let case = whole(Case::depthwise(FORMS[2], &[2, 33, 41, 5], 1, &windows));
+    let graph = case.graph().expect("a graph").0;
+    for trips in [100, 1000, 65_535] {
+        let limited: Vec<DeviceCaps> = (families().into_iter())
+            .map(|caps| DeviceCaps { max_loop_trips: trips, ..caps })
+            .collect();
+        for caps in &limited {
+            let plan = Plan::compile(&graph, &Passes::default(), caps).expect("a plan");
+            let params = &plan.dispatches[0].call.params;
+            let block: DepthwiseParams =
+                bytemuck::pod_read_unaligned(&params[..size_of::<DepthwiseParams>()]);
+            assert!(block.chunk * (block.segment + 1) <= trips, "{block:?}");
+            assert!(block.chunks > 1 && block.chunks <= trips, "{block:?}");
+        }
+        check_case_under(&case, &limited);
+    }
+}
+
+#[test]
+fn a_kernel_with_more_taps_than_the_loop_limit_is_refused() {
+    let case = Case::depthwise(FORMS[0], &[1, 500, 1], 1, &[[400, 1, 1, 0, 0]]);
+    let caps = DeviceCaps { max_loop_trips: 1000, ..families()[0].clone() };
+    let plan = Plan::compile(&case.graph().expect("a graph").0, &Passes::default(), &caps);
+    let error = plan.expect_err("refused").to_string();
+    assert!(error.contains("taps of a window") && error.contains("400"), "{error}");
+}
+
+/// Both gradients of every form have numbers in every place that a window reaches.
+#[test]
+fn gradients_are_not_zero() {
+    let case = Case::depthwise(FORMS[0], &[2, 9, 41, 7], 2, &[[3, 2, 1, 1, 1], [3, 1, 3, 3, 3]]);
+    let graph = gradient_graph(&case).expect("a gradient");
+    let mut named = feeds(&operands(&case));
+    let y = [2, 5, 41, 14];
+    named.push(("upstream".into(), draw(&Sample::f32(y, (0.25, 1.75)), 99)));
+    let fed: Vec<_> = named.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
+    for caps in families() {
+        let ran = execute(&graph, &Passes::default(), &caps, &fed, &[&[]]);
+        for grad in ["grad0", "grad1"] {
+            let values = ran.f32(grad);
+            assert!(values.iter().all(|&v| v != 0.0), "{grad}");
+        }
+    }
+}
