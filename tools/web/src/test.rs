@@ -17,7 +17,7 @@ use xtask::process::{cargo, output, root, say, status, target};
 const PLAYWRIGHT: &str = "playwright-core@1.65";
 /// Steps that are compared: full-batch ones on XOR, and batches of digits.
 const STEPS: [usize; 2] = [200, 200];
-/// How far losses may be from native ones, as a part of these.
+/// How far losses may be from native ones. They begin at 0.7 and 1.9.
 const LOSS: f64 = 1e-5;
 /// Seconds until the end of the first step, shaders compiled.
 const FIRST_STEP: f64 = 10.0;
@@ -138,7 +138,7 @@ fn check(native: &Value, seen: &Value) -> Result<()> {
         ensure!(own[least - 1] < own[0] / 2.0, "{name}: nothing is learned: {own:?}");
         for (step, (own, theirs)) in own.iter().zip(&theirs).enumerate() {
             let off = (own - theirs).abs();
-            ensure!(off <= LOSS * own.abs(), "{name}: loss {step} is {theirs}, natively {own}");
+            ensure!(off <= LOSS, "{name}: loss {step} is {theirs}, natively {own}");
         }
     }
     let number = |name: &str| seen[name].as_f64().with_context(|| format!("{name} is missing"));
@@ -193,7 +193,7 @@ mod tests {
         });
         assert!(check(&native, &seen).is_ok());
         let mut far = mnist.clone();
-        far[7] *= 1.0 + 2e-5;
+        far[7] += 2e-5;
         for (name, wrong) in [
             ("mnist", json!(far)),
             ("xor", json!(xor[1..])),
