@@ -40,7 +40,12 @@ fn devices() -> [DeviceCaps; 4] {
         ..plain.clone()
     };
     let gpu = DeviceCaps { subgroup: Some((32, 32)), max_invocations: 1024, ..plain.clone() };
-    let browser = DeviceCaps { cpu: true, matmul: MatmulFamily::Direct, ..plain.clone() };
+    let browser = DeviceCaps {
+        cpu: true,
+        max_loop_trips: 65_535,
+        matmul: MatmulFamily::Direct,
+        ..plain.clone()
+    };
     [plain, cpu, gpu, browser]
 }
 
