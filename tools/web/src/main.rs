@@ -73,9 +73,9 @@ fn run(args: Vec<OsString>) -> Result<()> {
     say(format_args!("the page is in {}", args.out.display()));
     say(format_args!("WebAssembly and JavaScript: {} KB gzipped", bytes.div_ceil(1000)));
     if let Some(browser) = browser {
+        browser.test(&args.out)?;
         let most = test::SIZE;
         ensure!(bytes <= 1000 * most, "the page's programs have {bytes} bytes, at most {most} KB");
-        return browser.test(&args.out);
     }
     if args.mode == Mode::Serve {
         let server = serve::Server::open(&args.out, args.port)?;
