@@ -46,6 +46,7 @@ mod save;
 #[cfg(not(target_arch = "wasm32"))]
 mod scalers;
 mod scaling;
+mod weight_files;
 mod weights;
 
 pub use model::SavedModel;
