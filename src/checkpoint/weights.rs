@@ -53,7 +53,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightMap {
     /// PyTorch's names of the layers with weights, in order; `None` for Keras' names.
-    modules: Option<Vec<String>>,
+    pub(super) modules: Option<Vec<String>>,
     /// Weights that are found elsewhere, each with its place.
     pairs: Vec<(String, Place)>,
     /// The beginning of every name in the file, except those of pairs.
