@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct AdapterInfo {
     /// The product's name.
     pub name: String,
-    /// The API: `vulkan`, `metal`, `dx12`.
+    /// The API: `vulkan`, `metal`, `dx12`, or `webgpu` in a browser.
     pub backend: String,
     /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `CPU` or `other`.
     pub kind: String,
@@ -32,7 +32,11 @@ pub struct AdapterInfo {
 
 impl std::fmt::Display for AdapterInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}, {}; {})", self.name, self.kind, self.backend, self.driver)
+        write!(f, "{} ({}, {}", self.name, self.kind, self.backend)?;
+        match self.driver.as_str() {
+            "" => f.write_str(")"),
+            driver => write!(f, "; {driver})"),
+        }
     }
 }
 
@@ -44,13 +48,31 @@ fn info_of(info: &wgpu::AdapterInfo) -> AdapterInfo {
         wgpu::DeviceType::Cpu => "CPU",
         wgpu::DeviceType::Other => "other",
     };
+    let driver = format!("{} {}", info.driver, info.driver_info);
     AdapterInfo {
-        name: info.name.clone(),
+        name: name_of(&info.name, info.backend),
         backend: info.backend.to_string(),
         kind: kind.into(),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+        driver: driver.trim().to_owned(),
     }
 }
+
+/// The adapter's name. Browsers keep it to themselves, unless a developer's switch is set.
+fn name_of(name: &str, backend: wgpu::Backend) -> String {
+    match (name.trim(), backend) {
+        ("", wgpu::Backend::BrowserWebGpu) => "the browser's adapter".into(),
+        ("", _) => "unnamed adapter".into(),
+        (name, _) => name.into(),
+    }
+}
+
+/// Why there is no adapter, and what to do.
+#[cfg(not(target_arch = "wasm32"))]
+const NONE_FOUND: &str = "none was found; install a Vulkan, Metal or DX12 driver (software Vulkan: the package \
+     mesa-vulkan-drivers), or clear WGPU_BACKEND";
+#[cfg(target_arch = "wasm32")]
+const NONE_FOUND: &str = "the browser gives none; use a browser with WebGPU that is switched on (Chrome or Edge 113, \
+     Safari 26, Firefox 141, or later), and open the page over https or from localhost";
 
 /// The rank of software.
 const CPU: u8 = 4;
@@ -123,7 +145,16 @@ impl Device {
     /// [`DeviceOptions::from_env`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Self> {
-        super::block_on(Self::open(&DeviceOptions::from_env()?))
+        super::block_on(Self::new_async())
+    }
+
+    /// The async form of [`Device::new`]: the only one in a browser, where there is no environment and the browser
+    /// chooses the adapter.
+    ///
+    /// # Errors
+    /// As [`Device::new`].
+    pub async fn new_async() -> Result<Self> {
+        Self::open(&DeviceOptions::from_env()?).await
     }
 
     /// Opens an adapter with its own limits and the optional features that the kernels use.
@@ -139,14 +170,11 @@ impl Device {
             wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(w))
         };
         let adapter = adapters.iter().find(fits).ok_or_else(|| match &options.adapter {
-            Some(name) if !names.is_empty() => {
-                Error::NoAdapter(format!("no name contains `{name}`; there are: {}", names.join("; ")))
-            }
-            _ => Error::NoAdapter(
-                "none was found; install a Vulkan, Metal or DX12 driver (software Vulkan: the package \
-                 mesa-vulkan-drivers), or clear WGPU_BACKEND"
-                    .into(),
-            ),
+            Some(name) if !names.is_empty() => Error::NoAdapter(format!(
+                "no name contains `{name}`; there are: {}",
+                names.join("; ")
+            )),
+            _ => Error::NoAdapter(NONE_FOUND.into()),
         })?;
         if options.adapter.is_none() && rank(&adapter.get_info()) == CPU {
             log::warn!(
@@ -443,6 +471,22 @@ fn caps_of(
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nameless_adapter_has_words() {
+        assert_eq!(name_of("", wgpu::Backend::BrowserWebGpu), "the browser's adapter");
+        assert_eq!(name_of(" ", wgpu::Backend::Vulkan), "unnamed adapter");
+        assert_eq!(name_of("llvmpipe", wgpu::Backend::Vulkan), "llvmpipe");
+        let mut info = AdapterInfo {
+            name: name_of("", wgpu::Backend::BrowserWebGpu),
+            backend: "webgpu".into(),
+            kind: "other".into(),
+            driver: String::new(),
+        };
+        assert_eq!(info.to_string(), "the browser's adapter (other, webgpu)");
+        info.driver = "x 1".into();
+        assert_eq!(info.to_string(), "the browser's adapter (other, webgpu; x 1)");
+    }
 
     #[test]
     fn a_device_takes_up_its_own_pipelines() -> Result<()> {
