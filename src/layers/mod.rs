@@ -1,5 +1,6 @@
 //! Layers: functions that build nodes of a graph. They have no kernels.
 
+mod attention;
 mod augment;
 mod axes;
 mod batch_normalization;
@@ -40,6 +41,11 @@ mod up_sampling;
 mod windows;
 
 pub use self::core::{Dropout, Flatten};
+pub use attention::{
+    AdditiveAttention, Attention, GroupedQueryAttention, MultiHeadAttention, PositionEmbedding,
+    ReversibleEmbedding, RotaryEmbedding, ScoreMode, SinePositionEncoding, TransformerDecoder,
+    TransformerEncoder,
+};
 pub use augment::{
     Factor, FlipMode, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
     RandomTranslation, RandomZoom,

@@ -143,6 +143,64 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
                 .into(),
             &[3],
         ),
+        one(
+            MultiHeadAttention::new(2, 3)
+                .value_dim(5)
+                .output_shape([2, 2])
+                .dropout(0.3)
+                .use_causal_mask(true)
+                .kernel_initializer(Initializer::HeNormal)
+                .bias_initializer(Initializer::Constant(0.5))
+                .kernel_regularizer(l2)
+                .bias_regularizer(both)
+                .kernel_constraint(Constraint::NonNeg)
+                .bias_constraint(Constraint::NonNeg)
+                .into(),
+            &[4, 3],
+        ),
+        two(
+            MultiHeadAttention::new(2, 3)
+                .use_bias(false)
+                .attention_mask(SoftmaxMask::Additive)
+                .return_attention_scores(true)
+                .into(),
+            &[4, 3],
+            &[4, 4],
+        ),
+        one(GroupedQueryAttention::new(3, 4, 2).use_causal_mask(true).into(), &[4, 3]),
+        two(
+            Attention::new().use_scale(true).score_mode(ScoreMode::Concat).dropout(0.3).into(),
+            &[4, 3],
+            &[5, 3],
+        ),
+        two(
+            AdditiveAttention::new().use_scale(false).use_causal_mask(true).into(),
+            &[4, 3],
+            &[5, 3],
+        ),
+        one(PositionEmbedding::new(9).initializer(Initializer::HeNormal).into(), &[4, 3]),
+        one(SinePositionEncoding::new().max_wavelength(100.0).into(), &[4, 3]),
+        one(RotaryEmbedding::new().max_wavelength(50.0).scaling_factor(2.0).into(), &[4, 3, 6]),
+        one(
+            ReversibleEmbedding::new(9, 4)
+                .mask_zero(true)
+                .tie_weights(false)
+                .logit_soft_cap(30.0)
+                .into(),
+            &[3],
+        ),
+        one(
+            TransformerEncoder::new(7, 2)
+                .dropout(0.3)
+                .activation(Activation::Gelu)
+                .layer_norm_epsilon(1e-3)
+                .kernel_initializer(Initializer::HeNormal)
+                .bias_initializer(Initializer::Constant(0.5))
+                .normalize_first(true)
+                .into(),
+            &[4, 6],
+        ),
+        two(TransformerDecoder::new(7, 2).use_causal_mask(false).into(), &[4, 6], &[5, 3]),
         one(Flatten.into(), &[2, 3]),
         one(GaussianNoise::new(0.2).into(), &[3]),
         one(GlobalAveragePooling1D::new().keepdims(true).into(), &[5, 2]),

@@ -1,6 +1,8 @@
 //! Layers and models on a graph: values and gradients against the oracle, random layers against its numbers, and
 //! what is refused.
 
+mod attention;
+mod attention_known;
 mod augment;
 mod batch_normalization;
 mod config;

@@ -5,7 +5,8 @@ use super::values::{Setting, number, shown};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::error::Result;
-use crate::layers::{MergeMode, Regularizer};
+use crate::layers::{MergeMode, Regularizer, ScoreMode};
+use crate::ops::SoftmaxMask;
 use crate::tensor::Initializer;
 use serde_json::{Value, json};
 
@@ -343,3 +344,28 @@ impl Setting for Constraint {
         }
     }
 }
+
+/// A setting that is one of a few words.
+macro_rules! word_setting {
+    ($kind:ty, $($word:literal => $value:path),+) => {
+        impl Setting for $kind {
+            fn write(&self) -> Result<Value> {
+                let known = [$(($word, $value)),+].into_iter().find(|(_, value)| value == self);
+                Ok(known.map_or(Value::Null, |(word, _)| word.into()))
+            }
+
+            fn read(value: &Value, _: &Reading<'_>) -> Result<Self, String> {
+                match value.as_str() {
+                    $(Some($word) => Ok($value),)+
+                    _ => {
+                        let words = [$($word),+].join(" or ");
+                        Err(format!("is {}; {words} is expected", shown(value)))
+                    }
+                }
+            }
+        }
+    };
+}
+
+word_setting!(ScoreMode, "dot" => ScoreMode::Dot, "concat" => ScoreMode::Concat);
+word_setting!(SoftmaxMask, "keep" => SoftmaxMask::Keep, "additive" => SoftmaxMask::Additive);

@@ -1,0 +1,382 @@
+//! What the layers of several heads share: settings, weights, and how they are applied.
+
+use super::attend::{self, Masks};
+use crate::constraints::Constraint;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, TensorType, Value};
+use crate::layers::config::Fields;
+use crate::layers::{Context, Outputs, Regularizer, WeightSpec};
+use crate::ops::SoftmaxMask;
+use crate::tensor::{Initializer, Shape};
+
+/// Settings of attention with heads. Those of two are of kernels and of biases.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Heads {
+    pub query_heads: usize,
+    /// Heads of keys and values: each serves as many neighbouring heads of queries.
+    pub key_heads: usize,
+    pub key_dim: usize,
+    pub value_dim: Option<usize>,
+    pub output_shape: Option<Shape>,
+    pub dropout: f32,
+    pub use_bias: bool,
+    pub use_causal_mask: bool,
+    pub return_attention_scores: bool,
+    pub attention_mask: Option<SoftmaxMask>,
+    pub initializers: [Initializer; 2],
+    pub regularizers: [Regularizer; 2],
+    pub constraints: [Option<Constraint>; 2],
+}
+
+/// The parts that read query, key and value, in the order of their weights.
+const READERS: [&str; 3] = ["query", "key", "value"];
+const OUTPUT: &str = "attention_output";
+
+impl Heads {
+    /// Keras' defaults.
+    pub const fn new(query_heads: usize, key_heads: usize, key_dim: usize) -> Self {
+        Self {
+            query_heads,
+            key_heads,
+            key_dim,
+            value_dim: None,
+            output_shape: None,
+            dropout: 0.0,
+            use_bias: true,
+            use_causal_mask: false,
+            return_attention_scores: false,
+            attention_mask: None,
+            initializers: [Initializer::GlorotUniform, Initializer::Zeros],
+            regularizers: [Regularizer::NONE; 2],
+            constraints: [None; 2],
+        }
+    }
+
+    /// The settings that all have.
+    pub fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.field("dropout", &mut self.dropout)?;
+        fields.field("use_bias", &mut self.use_bias)?;
+        let [of_kernels, of_biases] = &mut self.initializers;
+        fields.field("kernel_initializer", of_kernels)?;
+        fields.field("bias_initializer", of_biases)?;
+        let [of_kernels, of_biases] = &mut self.regularizers;
+        fields.field("kernel_regularizer", of_kernels)?;
+        fields.field("bias_regularizer", of_biases)?;
+        let [of_kernels, of_biases] = &mut self.constraints;
+        fields.field("kernel_constraint", of_kernels)?;
+        fields.field("bias_constraint", of_biases)?;
+        // Arguments of a call in Keras.
+        fields.field("use_causal_mask", &mut self.use_causal_mask)?;
+        fields.field("return_attention_scores", &mut self.return_attention_scores)?;
+        fields.field("attention_mask", &mut self.attention_mask)
+    }
+
+    const fn value_size(&self) -> usize {
+        match self.value_dim {
+            Some(size) => size,
+            None => self.key_dim,
+        }
+    }
+
+    /// Query, value, key and the mask of pairs, of what the layer is given.
+    fn given<T: Clone>(&self, all: &[T]) -> ([T; 3], Option<T>) {
+        let (sequences, mask) = match self.attention_mask {
+            Some(_) => (&all[..all.len() - 1], all.last().cloned()),
+            None => (all, None),
+        };
+        let value = sequences.get(1).unwrap_or(&sequences[0]);
+        let key = sequences.get(2).unwrap_or(value);
+        ([sequences[0].clone(), value.clone(), key.clone()], mask)
+    }
+
+    pub fn check_inputs(&self, kind: &str, count: usize) -> Result<()> {
+        let mask = usize::from(self.attention_mask.is_some());
+        if (1 + mask..=3 + mask).contains(&count) {
+            return Ok(());
+        }
+        let more = if mask == 1 { ", then the attention mask" } else { "" };
+        let detail =
+            format!("{kind} takes query, value and key, or query and value, or one for all{more}");
+        Err(Error::parameter("inputs", count, detail))
+    }
+
+    /// The types of the outputs for these samples.
+    pub fn outputs(&self, op: &str, inputs: &[Shape]) -> Result<Vec<TensorType>> {
+        let sizes = [
+            ("num_heads", self.query_heads),
+            ("key_dim", self.key_dim),
+            ("value_dim", self.value_size()),
+        ];
+        for (name, size) in sizes {
+            if size == 0 {
+                return Err(Error::parameter(
+                    name,
+                    0,
+                    "attention has a head of one number or more",
+                ));
+            }
+        }
+        if self.key_heads == 0 || !self.query_heads.is_multiple_of(self.key_heads) {
+            let detail = format!(
+                "the {} heads of queries are shared among them evenly; give a divisor",
+                self.query_heads
+            );
+            return Err(Error::parameter("num_key_value_heads", self.key_heads, detail));
+        }
+        attend::check_rate(self.dropout)?;
+        self.initializers.iter().try_for_each(Initializer::check)?;
+        self.regularizers.iter().try_for_each(Regularizer::check)?;
+        let (sequences, mask) = self.given(inputs);
+        attend::check_sequences(op, &sequences)?;
+        let [queries, keys] = [0, 1].map(|i| sequences[i].dims()[0]);
+        if let Some(mask) = mask {
+            let fits = match mask.dims() {
+                [q, k] => [*q, *k] == [queries, keys],
+                [heads, q, k] => {
+                    [1, self.query_heads].contains(heads) && [*q, *k] == [queries, keys]
+                }
+                _ => false,
+            };
+            if !fits {
+                let detail = format!(
+                    "the attention mask (last) is [{queries}, {keys}] or [{}, {queries}, {keys}] for a sample: queries \
+                     by keys",
+                    self.query_heads
+                );
+                return Err(Error::shape(op, &inputs.iter().collect::<Vec<_>>(), detail));
+            }
+        }
+        let out = self.out(&sequences[0]);
+        if out.is_empty() {
+            let detail = "the output has one number or more";
+            return Err(Error::parameter("output_shape", out, detail));
+        }
+        let y = TensorType::f32([&[queries], out.dims()].concat());
+        let scores = TensorType::f32([self.query_heads, queries, keys]);
+        Ok(match self.return_attention_scores {
+            true => vec![y, scores],
+            false => vec![y],
+        })
+    }
+
+    /// The shape of the output at one step.
+    fn out(&self, query: &Shape) -> Shape {
+        let width = || query.dims().last().copied().unwrap_or(0);
+        self.output_shape.clone().unwrap_or_else(|| [width()].into())
+    }
+
+    pub fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let ([query, value, key], _) = self.given(inputs);
+        let features = [&query, &key, &value].map(|s| s.dims().last().copied().unwrap_or(1));
+        let heads = [self.query_heads, self.key_heads, self.key_heads];
+        let sizes = [self.key_dim, self.key_dim, self.value_size()];
+        let mut specs = Vec::new();
+        for i in 0..3 {
+            self.part(&mut specs, READERS[i], &[features[i]], &[heads[i], sizes[i]]);
+        }
+        let out = self.out(&query);
+        self.part(&mut specs, OUTPUT, &[self.query_heads, self.value_size()], out.dims());
+        specs
+    }
+
+    fn part(&self, specs: &mut Vec<WeightSpec>, part: &str, from: &[usize], to: &[usize]) {
+        let shapes = [[from, to].concat(), to.to_vec()];
+        let count = if self.use_bias { 2 } else { 1 };
+        for (i, shape) in shapes.into_iter().enumerate().take(count) {
+            let (initializer, regularizer) = (self.initializers[i], self.regularizers[i]);
+            let spec = WeightSpec::new(["kernel", "bias"][i], shape, initializer, regularizer);
+            specs.push(spec.constraint(self.constraints[i]).within(part));
+        }
+    }
+
+    /// x · kernel + bias of a part, over the last `axes` axes of `x`, with the kernel's other axes in their place.
+    fn project(
+        &self,
+        graph: &mut Graph,
+        cx: &Context,
+        part: &str,
+        x: Value,
+        axes: usize,
+    ) -> Result<Value> {
+        let cx = cx.part(part, &[x]);
+        let kernel = cx.weight("kernel")?;
+        let (dims, to) = (graph.shape(x).dims().to_vec(), graph.shape(kernel).dims().to_vec());
+        let (lead, from) = dims.split_at(dims.len() - axes);
+        let to = &to[axes..];
+        let (terms, width) = (from.iter().product(), to.iter().product());
+        let x = graph.reshape(x, [lead, &[terms]].concat())?;
+        let kernel = graph.reshape(kernel, [terms, width])?;
+        let mut y = graph.matmul(x, kernel)?;
+        if self.use_bias {
+            let bias = graph.reshape(cx.weight("bias")?, [width])?;
+            y = graph.add(y, bias)?;
+        }
+        graph.reshape(y, [lead, to].concat())
+    }
+
+    pub fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+        let ([query, value, key], pairs) = self.given(cx.inputs());
+        let ([query_mask, value_mask, key_mask], _) = self.given(cx.masks());
+        let q = self.project(graph, cx, READERS[0], query, 1)?;
+        let k = self.project(graph, cx, READERS[1], key, 1)?;
+        let v = self.project(graph, cx, READERS[2], value, 1)?;
+        let mut masks = Masks { keys: None, causal: self.use_causal_mask, pairs: None };
+        masks = masks.and_keys(graph, value_mask)?.and_keys(graph, key_mask)?;
+        if let (Some(mask), Some(kind)) = (pairs, self.attention_mask) {
+            let dims = graph.shape(mask).dims().to_vec();
+            let mask = match dims.as_slice() {
+                &[batch, queries, keys] => graph.reshape(mask, [batch, 1, queries, keys])?,
+                _ => mask,
+            };
+            masks.pairs = Some((mask, kind));
+        }
+        let scale = 1.0 / (self.key_dim as f32).sqrt();
+        let drop = |graph: &mut Graph, x| attend::dropped(graph, cx, self.dropout, x);
+        let [y, scores] = attend::composite(graph, [q, k, v], scale, &masks, drop)?;
+        let y = self.project(graph, cx, OUTPUT, y, 2)?;
+        Ok(match self.return_attention_scores {
+            true => Outputs::from(vec![y, scores]).masks(vec![query_mask, None]),
+            false => Outputs::from(y).mask(query_mask),
+        })
+    }
+}
+
+/// The builder functions of [`Heads`] for a layer with the field `heads`.
+macro_rules! head_builders {
+    ($layer:ty) => {
+        impl $layer {
+            /// The rate at which weights of keys are 0 in training; the others are scaled up. In `[0, 1)`.
+            #[must_use]
+            pub const fn dropout(mut self, rate: f32) -> Self {
+                self.heads.dropout = rate;
+                self
+            }
+
+            /// Whether query, key, value and output have a bias.
+            #[must_use]
+            pub const fn use_bias(mut self, use_bias: bool) -> Self {
+                self.heads.use_bias = use_bias;
+                self
+            }
+
+            /// Whether step i attends to the steps up to i alone. In Keras an argument of the call.
+            #[must_use]
+            pub const fn use_causal_mask(mut self, causal: bool) -> Self {
+                self.heads.use_causal_mask = causal;
+                self
+            }
+
+            /// Whether the weights of keys, `[heads, queries, keys]` for a sample, are a second output. In Keras an
+            /// argument of the call.
+            #[must_use]
+            pub const fn return_attention_scores(mut self, scores: bool) -> Self {
+                self.heads.return_attention_scores = scores;
+                self
+            }
+
+            /// The last input is a mask of pairs, `[queries, keys]` or `[heads, queries, keys]` for a sample, of this
+            /// kind: of 1 and 0, or added to the scores. In Keras an argument of the call.
+            #[must_use]
+            pub const fn attention_mask(mut self, kind: $crate::ops::SoftmaxMask) -> Self {
+                self.heads.attention_mask = Some(kind);
+                self
+            }
+
+            /// The initial values of all kernels.
+            #[must_use]
+            pub const fn kernel_initializer(
+                mut self,
+                initializer: $crate::tensor::Initializer,
+            ) -> Self {
+                self.heads.initializers[0] = initializer;
+                self
+            }
+
+            /// The initial values of all biases.
+            #[must_use]
+            pub const fn bias_initializer(
+                mut self,
+                initializer: $crate::tensor::Initializer,
+            ) -> Self {
+                self.heads.initializers[1] = initializer;
+                self
+            }
+
+            /// A penalty on each kernel.
+            #[must_use]
+            pub const fn kernel_regularizer(
+                mut self,
+                regularizer: $crate::layers::Regularizer,
+            ) -> Self {
+                self.heads.regularizers[0] = regularizer;
+                self
+            }
+
+            /// A penalty on each bias.
+            #[must_use]
+            pub const fn bias_regularizer(
+                mut self,
+                regularizer: $crate::layers::Regularizer,
+            ) -> Self {
+                self.heads.regularizers[1] = regularizer;
+                self
+            }
+
+            /// What each kernel keeps to after each update.
+            #[must_use]
+            pub const fn kernel_constraint(
+                mut self,
+                constraint: $crate::constraints::Constraint,
+            ) -> Self {
+                self.heads.constraints[0] = Some(constraint);
+                self
+            }
+
+            /// What each bias keeps to after each update.
+            #[must_use]
+            pub const fn bias_constraint(
+                mut self,
+                constraint: $crate::constraints::Constraint,
+            ) -> Self {
+                self.heads.constraints[1] = Some(constraint);
+                self
+            }
+        }
+    };
+}
+pub(super) use head_builders;
+
+/// The functions of [`Layer`](crate::layers::Layer) that all layers with the field `heads` have.
+macro_rules! head_layer {
+    ($kind:literal, $op:literal) => {
+        fn kind(&self) -> &'static str {
+            $kind
+        }
+
+        fn check_inputs(&self, count: usize) -> Result<()> {
+            self.heads.check_inputs($kind, count)
+        }
+
+        fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+            Ok(self.outputs(inputs)?.swap_remove(0).shape)
+        }
+
+        fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
+            self.heads.outputs($op, inputs)
+        }
+
+        fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+            self.heads.weights(inputs)
+        }
+
+        fn config(&self) -> Result<serde_json::Value> {
+            config_of(self)
+        }
+
+        fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+            graph.check(self.kind(), cx.inputs())?;
+            self.heads.apply(graph, cx)
+        }
+    };
+}
+pub(super) use head_layer;

@@ -1,0 +1,165 @@
+//! Attention: dispatches, masks, groups, and what is refused.
+
+use super::*;
+use wgrad::plan::Plan;
+
+/// A layer's output for these inputs and masks, and gradients.
+fn step(
+    layer: impl Into<LayerHandle>,
+    inputs: &[&Tensor],
+    weights: &[&Tensor],
+    masks: &[Option<Tensor>],
+) -> Result<Step> {
+    let layer = layer.into();
+    differentiate(inputs, weights, [0; 2], None, |g, x, w| {
+        let mut given = Vec::new();
+        for mask in masks {
+            given.push(mask.clone().map(|mask| g.constant_tensor(mask)).transpose()?);
+        }
+        let specs = layer.layer().weights(&samples(inputs));
+        let cx = Context::new("layer", x).tensors(&specs, w).with_masks(&given);
+        Ok(cx.apply(g, &layer)?.values)
+    })
+}
+
+fn weights_of(layer: &dyn Layer, inputs: &[&Tensor]) -> Vec<Tensor> {
+    let specs = layer.weights(&samples(inputs));
+    let of = |(i, w): (usize, &wgrad::layers::WeightSpec)| numbers(w.shape.dims(), 30 + i as u32);
+    specs.iter().enumerate().map(of).collect()
+}
+
+/// A query that may attend to no key gives the bias of the output alone, and no gradient is NaN.
+#[test]
+fn rows_that_are_masked_entirely_give_zero() -> Result<()> {
+    let x = numbers(&[2, 5, 4], 1);
+    let layer = MultiHeadAttention::new(2, 3).return_attention_scores(true);
+    let w = weights_of(&layer, &[&x]);
+    let mask = Tensor::f32([2, 5], vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0])?;
+    let got = step(layer, &[&x], &refs(&w), &[Some(mask)])?;
+    let bias = w[7].as_f32()?;
+    for row in got.y()[..20].chunks(4) {
+        assert_eq!(row, bias);
+    }
+    assert!(got.outputs[1].as_f32()?[..50].iter().all(|&p| p == 0.0));
+    assert!(got.y()[20..].chunks(4).all(|row| row != bias), "the other sample attends");
+    let all = got.inputs.iter().chain(&got.weights).flatten();
+    assert!(all.clone().all(|d| d.is_finite()) && all.clone().any(|d| *d != 0.0));
+    Ok(())
+}
+
+/// An added mask of 0 and -inf is that of 1 and 0; its gradient reaches it.
+#[test]
+fn an_added_mask_is_that_of_ones_and_zeros() -> Result<()> {
+    let x = numbers(&[2, 4, 4], 2);
+    let layer = MultiHeadAttention::new(2, 3).use_causal_mask(true);
+    let keep: Vec<f32> = (0..64).map(|i| if i % 3 == 0 { 0.0 } else { 1.0 }).collect();
+    let add = keep.iter().map(|&k| if k > 0.0 { 0.0 } else { f32::NEG_INFINITY }).collect();
+    let (keep, add) = (Tensor::f32([2, 2, 4, 4], keep)?, Tensor::f32([2, 2, 4, 4], add)?);
+    let of = |mask: &Tensor, kind| {
+        let layer = layer.clone().attention_mask(kind);
+        let w = weights_of(&layer, &[&x, mask]);
+        step(layer, &[&x, mask], &refs(&w), &[])
+    };
+    let (a, b) = (of(&keep, SoftmaxMask::Keep)?, of(&add, SoftmaxMask::Additive)?);
+    assert_close("added", a.y(), &widen(b.y()), 1e-6, 1e-6);
+    assert_close("gradient", &a.inputs[0], &widen(&b.inputs[0]), 1e-6, 1e-6);
+    let soft = numbers(&[2, 2, 4, 4], 3);
+    let soft = of(&soft, SoftmaxMask::Additive)?;
+    assert_ne!(soft.y(), b.y());
+    assert!(soft.inputs[1].iter().any(|d| *d != 0.0), "a gradient of the mask");
+    Ok(())
+}
+
+/// Groups are heads of keys that are repeated.
+#[test]
+fn groups_are_heads_that_share_keys() -> Result<()> {
+    let x = numbers(&[2, 5, 4], 4);
+    let grouped = GroupedQueryAttention::new(3, 4, 2).use_bias(false);
+    let w = weights_of(&grouped, &[&x]);
+    let twice = |t: &Tensor| {
+        let each: Vec<f32> =
+            (t.as_f32().unwrap().chunks(3)).flat_map(|head| [head, head].concat()).collect();
+        Tensor::f32([4, 4, 3], each)
+    };
+    let many = [w[0].clone(), twice(&w[1])?, twice(&w[2])?, w[3].clone()];
+    let a = step(grouped, &[&x], &refs(&w), &[])?;
+    let b = step(MultiHeadAttention::new(4, 3).use_bias(false), &[&x], &refs(&many), &[])?;
+    assert_close("groups", a.y(), &widen(b.y()), 1e-6, 1e-6);
+    assert_close("gradient", &a.inputs[0], &widen(&b.inputs[0]), 1e-5, 1e-5);
+    Ok(())
+}
+
+/// Heads are views: three projections, scores, weights, values and output are a launch each.
+#[test]
+fn heads_are_not_copied() -> Result<()> {
+    for layer in [
+        LayerHandle::from(MultiHeadAttention::new(4, 8)),
+        MultiHeadAttention::new(4, 8).use_causal_mask(true).into(),
+        GroupedQueryAttention::new(8, 4, 2).use_causal_mask(true).into(),
+    ] {
+        let model = Sequential::new([16, 32]).add(layer).build()?;
+        let mut g = Graph::new();
+        let x = g.input("x", [2, 16, 32], DType::F32);
+        let w: Vec<Value> =
+            (model.weights()).map(|(_, w)| g.input(&w.name, w.shape.clone(), DType::F32)).collect();
+        let y = model.apply(&mut g, &[x], &w, None)?[0];
+        g.output("y", y);
+        let plan = Plan::compile(&g, support::device().caps())?;
+        assert_eq!(plan.dispatches().len(), 7, "{plan}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let mha = || MultiHeadAttention::new(2, 3);
+    let gqa = GroupedQueryAttention::new(3, 4, 3);
+    says(&refusal("grouped_query_attention", gqa, &[5, 4]), &["num_key_value_heads", "3", "4"]);
+    says(
+        &refusal("transformer_encoder", TransformerEncoder::new(8, 3), &[5, 4]),
+        &["num_heads", "3", "4 features"],
+    );
+    says(&refusal("multi_head_attention", mha(), &[5]), &["[5]", "[time, features]"]);
+    says(&refusal("multi_head_attention", mha(), &[0, 4]), &["[0, 4]", "a step or more"]);
+    says(&refusal("multi_head_attention", mha().dropout(1.0), &[5, 4]), &["dropout"]);
+    says(&refusal("multi_head_attention", MultiHeadAttention::new(0, 3), &[5, 4]), &["num_heads"]);
+    says(&refusal("position_embedding", PositionEmbedding::new(4), &[5, 4]), &["5 steps", "4"]);
+    says(&refusal("rotary_embedding", RotaryEmbedding::new(), &[5, 3]), &["even"]);
+    let whole = |layer: LayerHandle, shapes: &[&[usize]]| {
+        let inputs: Vec<SymbolicTensor> = shapes.iter().map(|&s| input(s)).collect();
+        Model::new(&inputs, [&merge(layer, &inputs)]).unwrap_err()
+    };
+    let masked = mha().attention_mask(SoftmaxMask::Keep);
+    says(&whole(masked.into(), &[&[5, 4], &[5, 6]]), &["multi_head_attention", "[5, 6]", "[5, 5]"]);
+    says(&whole(mha().into(), &[&[5, 4], &[6, 4], &[7, 4]]), &["[6, 4]", "[7, 4]"]);
+    says(&whole(Attention::new().into(), &[&[5, 4], &[6, 3]]), &["attention", "features"]);
+    says(&whole(Attention::new().into(), &[&[5, 4]]), &["query and value"]);
+    // A mask of another length.
+    let x = numbers(&[2, 5, 4], 1);
+    let w = weights_of(&mha(), &[&x]);
+    let mask = Tensor::f32([2, 4], vec![1.0; 8]).unwrap();
+    let error = step(mha(), &[&x], &refs(&w), &[Some(mask)]).err().unwrap();
+    says(&error, &["mask of input 0", "[2, 4]", "[2, 5, 4]"]);
+    // An id past the vocabulary.
+    let words = LayerHandle::new(ReversibleEmbedding::new(7, 4));
+    let ids = input([5]);
+    let model = Model::new([&ids], [&ids.then(&words).then(&words)]).unwrap();
+    let mut trainer = model
+        .compile(support::device(), Compile::new(Adam::new(0.1), Loss::MeanSquaredError))
+        .unwrap();
+    let past = Tensor::u32([1, 5], vec![0, 1, 2, 7, 3]).unwrap();
+    says(&trainer.predict(&past).unwrap_err(), &["7"]);
+}
+
+#[test]
+fn dropout_draws_anew_and_keeps_the_mean() -> Result<()> {
+    let x = numbers(&[2, 5, 4], 1);
+    let layer = MultiHeadAttention::new(2, 3).dropout(0.5);
+    let w = weights_of(&layer, &[&x]);
+    let of = |random| layer_step(&layer, &[&x], &refs(&w), random);
+    let (still, a, again, b) =
+        (of(None)?, of(Some([1, 2, 3]))?, of(Some([1, 2, 3]))?, of(Some([1, 2, 4]))?);
+    assert_eq!(a.y(), again.y());
+    assert!(a.y() != b.y() && a.y() != still.y());
+    Ok(())
+}
