@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::layers::Context;
 use crate::ops::SoftmaxMask;
-use crate::tensor::Shape;
+use crate::tensor::{Shape, Tensor};
 
 /// Which keys a query may attend to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,8 +43,9 @@ impl Masks {
             also(graph, mask)?;
         }
         if self.causal {
-            let (row, column) = (graph.iota([queries, keys], 0)?, graph.iota([queries, keys], 1)?);
-            let mask = graph.binary("greater_equal", row, column)?;
+            let row = |i| (0..keys).map(move |j| if j <= i { 1.0 } else { 0.0 });
+            let below: Vec<f32> = (0..queries).flat_map(row).collect();
+            let mask = graph.constant_tensor(Tensor::f32([queries, keys], below)?)?;
             also(graph, mask)?;
         }
         match self.pairs {

@@ -42,5 +42,5 @@ impl Settings for GroupedQueryAttention {
 }
 
 impl Layer for GroupedQueryAttention {
-    head_layer!("GroupedQueryAttention", "grouped_query_attention");
+    head_layer!("GroupQueryAttention", "grouped_query_attention");
 }

@@ -70,6 +70,8 @@ impl Settings for MultiHeadAttention {
         fields.required("key_dim", &mut self.heads.key_dim)?;
         fields.field("value_dim", &mut self.heads.value_dim)?;
         fields.field("output_shape", &mut self.heads.output_shape)?;
+        // A sequence has one axis to attend along here.
+        fields.only("attention_axes", &[1.into(), vec![1].into()])?;
         self.heads.settings(fields)
     }
 }

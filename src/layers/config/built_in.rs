@@ -88,7 +88,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("GRU", make::<Gru>),
     ("GaussianNoise", make::<GaussianNoise>),
     ("GroupNormalization", make::<GroupNormalization>),
-    ("GroupedQueryAttention", make::<GroupedQueryAttention>),
+    ("GroupQueryAttention", make::<GroupedQueryAttention>),
     ("GlobalAveragePooling1D", make::<GlobalAveragePooling<1>>),
     ("GlobalAveragePooling2D", make::<GlobalAveragePooling<2>>),
     ("GlobalAveragePooling3D", make::<GlobalAveragePooling<3>>),
