@@ -34,6 +34,7 @@ fn settings_outside_their_domain() {
             Metric::Precision { average, threshold },
             Metric::Recall { average: None, threshold },
             Metric::F1 { average, threshold },
+            Metric::MeanIoU { threshold },
             Metric::ConfusionMatrix { threshold },
         ] {
             refused(1, BINARY, metric, &["threshold = ", "between 0 and 1"]);
