@@ -3,7 +3,7 @@
 // period = stride / gcd, hop = dilation / gcd, and inverse * hop is 1 modulo period.
 struct Axis {
     extent: u32, count: u32, taps: u32, stride: u32, dilation: u32, before: u32,
-    gcd: u32, period: u32, hop: u32, inverse: u32, pad0: u32, pad1: u32,
+    gcd: u32, period: u32, hop: u32, inverse: u32,
 }
 
 // The numbers j below `limit` for which at + j * step - before is on the axis, from x to y, which is excluded.

@@ -10,10 +10,16 @@
 #import lib/sliding
 
 struct Params {
-    samples: u32, channels: u32, multiplier: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32,
-    axes: array<Axis, 3>,
+    samples: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32, pad1: u32, pad2: u32,
 }
 @group(0) @binding(8) var<uniform> params: Params;
+// The numbers of a layer are constants, so that the compiler turns divisions by them into products.
+const a = Axis(#{A});
+const b = Axis(#{B});
+const c = Axis(#{C});
+const channels = #{CHANNELS}u;
+const multiplier = #{MULTIPLIER}u;
+const filters = channels * multiplier;
 #if X_QUADS
 @group(0) @binding(0) var<storage, read> x: array<Quad>;
 fn load_x(at: u32, lanes: vec4<u32>) -> vec4<f32> { return from_quad(x[(at + lanes.x) >> 2u]); }
@@ -42,16 +48,12 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
 ) {
     let g = workgroup_index(id, count) * #{WG}u + local.x;
-    let a = params.axes[0];
-    let b = params.axes[1];
-    let c = params.axes[2];
-    let filters = params.channels * params.multiplier;
     let quads = (filters + 3u) / 4u;
     let position = g / quads;
     if position >= params.samples * a.count * b.count * c.count { return; }
     let first = 4u * (g % quads);
     let lanes = min(vec4<u32>(0u, 1u, 2u, 3u) + first, vec4<u32>(filters - 1u));
-    let channels = lanes / params.multiplier;
+    let seen = lanes / multiplier;
     let oc = position % c.count;
     let ob = position / c.count % b.count;
     let line = position / c.count / b.count;
@@ -66,11 +68,11 @@ fn main(
         let line_a = (sample * a.extent + oa * a.stride + ja * a.dilation - a.before) * b.extent;
         for (var jb = tb.x; jb < tb.y; jb++) {
             let line_b = (line_a + ob * b.stride + jb * b.dilation - b.before) * c.extent;
-            var x_at = (line_b + first_c) * params.channels;
+            var x_at = (line_b + first_c) * channels;
             var kernel_at = ((ja * b.taps + jb) * c.taps + tc.x) * filters;
             for (var jc = tc.x; jc < tc.y; jc++) {
-                sum += load_x(x_at, channels) * load_kernel(kernel_at, lanes);
-                x_at += c.dilation * params.channels;
+                sum += load_x(x_at, seen) * load_kernel(kernel_at, lanes);
+                x_at += c.dilation * channels;
                 kernel_at += filters;
             }
         }

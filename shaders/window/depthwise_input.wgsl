@@ -13,10 +13,16 @@
 #import lib/sliding
 
 struct Params {
-    samples: u32, channels: u32, multiplier: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32,
-    axes: array<Axis, 3>,
+    samples: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32, pad1: u32, pad2: u32,
 }
 @group(0) @binding(8) var<uniform> params: Params;
+// The numbers of a layer are constants, so that the compiler turns divisions by them into products.
+const a = Axis(#{A});
+const b = Axis(#{B});
+const c = Axis(#{C});
+const channels = #{CHANNELS}u;
+const multiplier = #{MULTIPLIER}u;
+const filters = channels * multiplier;
 #if Y_QUADS
 @group(0) @binding(0) var<storage, read> dy: array<Quad>;
 @group(0) @binding(1) var<storage, read> kernel: array<Quad>;
@@ -46,16 +52,11 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
 ) {
     let g = workgroup_index(id, count) * #{WG}u + local.x;
-    let a = params.axes[0];
-    let b = params.axes[1];
-    let c = params.axes[2];
-    let channels = params.channels;
-    let filters = channels * params.multiplier;
     let quads = (channels + 3u) / 4u;
     let position = g / quads;
     if position >= params.samples * a.extent * b.extent * c.extent { return; }
     let first = 4u * (g % quads);
-    let lanes = params.multiplier * min(vec4<u32>(0u, 1u, 2u, 3u) + first, vec4<u32>(channels - 1u));
+    let lanes = multiplier * min(vec4<u32>(0u, 1u, 2u, 3u) + first, vec4<u32>(channels - 1u));
     let line = position / c.extent / b.extent;
     let sample = line / a.extent;
     let ra = reaching(a, line % a.extent);
@@ -73,7 +74,7 @@ fn main(
 #if SINGLE
                 sum += term(dy_at, kernel_at, lanes);
 #else
-                for (var m = 0u; m < params.multiplier; m++) { sum += term(dy_at + m, kernel_at + m, lanes); }
+                for (var m = 0u; m < multiplier; m++) { sum += term(dy_at + m, kernel_at + m, lanes); }
 #endif
                 kernel_at += c.period * filters;
                 dy_at -= c.hop * filters;

@@ -11,10 +11,16 @@
 #import lib/sliding
 
 struct Params {
-    samples: u32, channels: u32, multiplier: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32,
-    axes: array<Axis, 3>,
+    samples: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32, pad1: u32, pad2: u32,
 }
 @group(0) @binding(8) var<uniform> params: Params;
+// The numbers of a layer are constants, so that the compiler turns divisions by them into products.
+const a = Axis(#{A});
+const b = Axis(#{B});
+const c = Axis(#{C});
+const channels = #{CHANNELS}u;
+const multiplier = #{MULTIPLIER}u;
+const filters = channels * multiplier;
 #if X_QUADS
 @group(0) @binding(0) var<storage, read> x: array<Quad>;
 fn load_x(at: u32, lanes: vec4<u32>) -> vec4<f32> { return from_quad(x[(at + lanes.x) >> 2u]); }
@@ -43,17 +49,13 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
 ) {
     let g = workgroup_index(id, count) * #{WG}u + local.x;
-    let a = params.axes[0];
-    let b = params.axes[1];
-    let c = params.axes[2];
-    let filters = params.channels * params.multiplier;
     let quads = (filters + 3u) / 4u;
     let taps = a.taps * b.taps * c.taps;
     let chunk = g / quads / taps;
     if chunk >= params.chunks { return; }
     let first = 4u * (g % quads);
     let lanes = min(vec4<u32>(0u, 1u, 2u, 3u) + first, vec4<u32>(filters - 1u));
-    let channels = lanes / params.multiplier;
+    let seen = lanes / multiplier;
     let tap = g / quads % taps;
     let tc = tap % c.taps;
     let tb = tap / c.taps % b.taps;
@@ -76,11 +78,11 @@ fn main(
             let high = min(wc.y, (segment + 1u) * params.segment);
             let x_a = sample * a.extent + oa * a.stride + ta * a.dilation - a.before;
             let x_b = x_a * b.extent + ob * b.stride + tb * b.dilation - b.before;
-            var x_at = (x_b * c.extent + low * c.stride + tc * c.dilation - c.before) * params.channels;
+            var x_at = (x_b * c.extent + low * c.stride + tc * c.dilation - c.before) * channels;
             var dy_at = (((sample * a.count + oa) * b.count + ob) * c.count + low) * filters;
             for (var o = low; o < high; o++) {
-                sum += load_x(x_at, channels) * load_dy(dy_at, lanes);
-                x_at += c.stride * params.channels;
+                sum += load_x(x_at, seen) * load_dy(dy_at, lanes);
+                x_at += c.stride * channels;
                 dy_at += filters;
             }
         }

@@ -14,32 +14,11 @@ pub(super) const DEPTHWISE_KERNEL: Template = template!("window/depthwise_kernel
 
 const WORKGROUP: u32 = 64;
 
-/// How windows slide along one axis: the struct `Axis` of `lib/sliding`, which has the meaning of each number.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct SlidingAxis {
-    extent: u32,
-    count: u32,
-    taps: u32,
-    stride: u32,
-    dilation: u32,
-    before: u32,
-    gcd: u32,
-    period: u32,
-    hop: u32,
-    inverse: u32,
-    pad: [u32; 2],
-}
-
 param_blocks! {
-    /// Depthwise convolution and its gradients along three axes.
+    /// Depthwise convolution and its gradients.
     DepthwiseParams {
         /// Samples.
         samples: u32,
-        /// Channels of the tensor under the windows.
-        channels: u32,
-        /// Filters of each channel.
-        multiplier: u32,
         /// Segments of a chunk.
         chunk: u32,
         /// Chunks.
@@ -50,8 +29,10 @@ param_blocks! {
         segments: u32,
         /// Padding.
         pad0: u32,
-        /// The axes.
-        axes: [SlidingAxis; 3],
+        /// Padding.
+        pad1: u32,
+        /// Padding.
+        pad2: u32,
     }
 }
 
@@ -129,26 +110,26 @@ impl Depthwise {
         }
     }
 
-    fn params(&self, (samples, channels): Sizes) -> Result<DepthwiseParams> {
-        let mut axes = [SlidingAxis { extent: 1, count: 1, ..axis(Window::of(1), 1)? }; 3];
-        let first = 3 - self.windows.len();
+    /// The constants of `lib/sliding` for three axes, of which the first have one element if there are fewer.
+    fn axes(&self) -> Result<[Axis; 3]> {
+        let mut axes = [axis(Window::of(1), 1)?; 3];
+        let slots = &mut axes[3 - self.windows.len()..];
         for (slot, (window, &extent)) in
-            axes[first..].iter_mut().zip(self.windows.iter().zip(&self.extents))
+            slots.iter_mut().zip(self.windows.iter().zip(&self.extents))
         {
             *slot = axis(*window, extent)?;
         }
-        Ok(DepthwiseParams {
-            samples: samples as u32,
-            channels: channels as u32,
-            multiplier: self.multiplier as u32,
-            axes,
-            ..DepthwiseParams::default()
-        })
+        Ok(axes)
     }
 
     /// How the sum over windows is divided: a chunk is some segments of lines.
-    fn divide(&self, params: &mut DepthwiseParams, parallel: u64, caps: &DeviceCaps) -> Result<()> {
-        let [a, b, line] = params.axes.map(|axis| u64::from(axis.count));
+    fn divide(
+        &self,
+        params: &mut DepthwiseParams,
+        [a, b, line]: [u64; 3],
+        parallel: u64,
+        caps: &DeviceCaps,
+    ) -> Result<()> {
         let windows = u64::from(params.samples) * a * b * line;
         let trips = u64::from(caps.max_loop_trips);
         let longest = (trips / 2).max(1);
@@ -187,16 +168,21 @@ fn inverse(a: u64, m: u64) -> u64 {
     t.rem_euclid(m as i64) as u64
 }
 
-fn axis(window: Window, extent: usize) -> Result<SlidingAxis> {
+/// Extent, windows, taps, stride, dilation, zeros before, and the numbers that follow from stride and dilation: the
+/// struct `Axis` of `lib/sliding`, which has the meaning of each.
+type Axis = [usize; 10];
+
+fn axis(window: Window, extent: usize) -> Result<Axis> {
+    let Window { taps, dilation, before, .. } = window;
     let count = window.count(extent).unwrap_or(0);
     // One window has no next one.
     let stride = if count == 1 { 1 } else { window.stride };
-    let (mut gcd, mut rest) = (stride, window.dilation);
+    let (mut gcd, mut rest) = (stride, dilation);
     while rest != 0 {
         (gcd, rest) = (rest, gcd % rest);
     }
-    let (period, hop) = (stride / gcd, window.dilation / gcd);
-    let reach = extent as u64 + window.before as u64 + window.after as u64;
+    let (period, hop) = (stride / gcd, dilation / gcd);
+    let reach = extent as u64 + before as u64 + window.after as u64;
     let allowed = u64::from(u32::MAX / 4);
     if reach > allowed || period > 1 << 15 {
         return Err(Error::Limit {
@@ -206,19 +192,13 @@ fn axis(window: Window, extent: usize) -> Result<SlidingAxis> {
             detail: "and a stride of 32768 at most; use smaller windows or strides".into(),
         });
     }
-    Ok(SlidingAxis {
-        extent: extent as u32,
-        count: count as u32,
-        taps: window.taps as u32,
-        stride: stride as u32,
-        dilation: window.dilation as u32,
-        before: window.before as u32,
-        gcd: gcd as u32,
-        period: period as u32,
-        hop: hop as u32,
-        inverse: inverse(hop as u64, period as u64) as u32,
-        pad: [0; 2],
-    })
+    let inverse = inverse(hop as u64, period as u64) as usize;
+    Ok([extent, count, taps, stride, dilation, before, gcd, period, hop, inverse])
+}
+
+/// The numbers as arguments in WGSL.
+fn listed(axis: Axis) -> String {
+    axis.map(|number| format!("{number}u")).join(", ")
 }
 
 impl Op for Depthwise {
@@ -308,7 +288,8 @@ impl Op for Depthwise {
         }
         let (channels, filters) = (sizes.1, sizes.1 * self.multiplier);
         let taps: usize = self.taps().iter().product();
-        let mut params = self.params(sizes)?;
+        let axes = self.axes()?;
+        let mut params = DepthwiseParams { samples: sizes.0 as u32, ..DepthwiseParams::default() };
         let x_quads =
             channels % 4 == 0 && (self.multiplier == 1 || self.form == DepthwiseForm::Input);
         let y_quads =
@@ -319,7 +300,8 @@ impl Op for Depthwise {
             DepthwiseForm::Input => (DEPTHWISE_INPUT, shapes[0].len() / channels * lanes(channels)),
             DepthwiseForm::Kernel => {
                 let parallel = taps * lanes(filters);
-                self.divide(&mut params, parallel as u64, cx.caps)?;
+                let counts = axes.map(|axis| axis[1] as u64);
+                self.divide(&mut params, counts, parallel as u64, cx.caps)?;
                 (DEPTHWISE_KERNEL, parallel * params.chunks as usize)
             }
         };
@@ -344,6 +326,11 @@ impl Op for Depthwise {
                 ("X_QUADS", x_quads.into()),
                 ("Y_QUADS", y_quads.into()),
                 ("SINGLE", (self.multiplier == 1).into()),
+                ("A", listed(axes[0]).into()),
+                ("B", listed(axes[1]).into()),
+                ("C", listed(axes[2]).into()),
+                ("CHANNELS", (channels as u32).into()),
+                ("MULTIPLIER", (self.multiplier as u32).into()),
             ],
             binds: vec![Bind::Input(0), Bind::Input(1), output],
             params: params.with_words(&[]),

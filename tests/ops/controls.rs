@@ -79,6 +79,16 @@ fn a_kernel_that_writes_past_its_end_is_noticed() {
     noticed(&Case::cumulative("cumsum", &[3, 5], 0, [false, false]), |plan| one_more(plan, 2));
     noticed(&Case::layer_norm(&[3, 5], 1, true, true), another_row);
     noticed(&Case::statistic("variance", &[3, 5], &[1]), another_row);
+    // One sample more of a depthwise convolution and of the gradient of its input; one chunk more of its kernel's.
+    for (form, field) in [
+        ("depthwise_convolution", 0),
+        ("depthwise_convolution_input", 0),
+        ("depthwise_convolution_kernel", 2),
+    ] {
+        noticed(&Case::depthwise(form, &[1, 4, 5, 3], 1, &[[2, 1, 1, 0, 0]; 2]), |plan| {
+            one_more(plan, field);
+        });
+    }
     // One column more of column sums.
     noticed(&Case::column_sums(&[3, 5], 1, &[5]), |plan| one_more(plan, 1));
 }
