@@ -107,6 +107,27 @@ fn generated_points_lie_where_real_ones_do() -> Result<()> {
 }
 
 #[test]
+fn signals_are_told_apart() -> Result<()> {
+    let result = run("conv1d", &["--svg"])?;
+    ensure!(result["test_accuracy"] >= 0.98, "{result:?}");
+    Ok(())
+}
+
+/// The programs for images take minutes. Here each learns from a little, in the way that it learns from all.
+#[test]
+fn programs_for_images_learn_from_a_few() -> Result<()> {
+    let digits = run("mnist_cnn", &["--data", DIGITS, "--epochs", "12", "--svg"])?;
+    ensure!(digits["test_accuracy"] >= 0.75, "{digits:?}");
+    let noise = run("autoencoder", &["--data", DIGITS, "--epochs", "12", "--svg"])?;
+    ensure!(noise["test_loss"] <= 0.3, "{noise:?}");
+    let resnet = run("resnet", &["--mnist", DIGITS, "--samples", "256", "--epochs", "2"])?;
+    ensure!(resnet["train_loss"] <= 2.5 && resnet["test_loss"].is_finite(), "{resnet:?}");
+    let shapes = run("segmentation", &["--samples", "160", "--epochs", "4", "--svg"])?;
+    ensure!(shapes["mean_iou"] >= 0.3, "{shapes:?}");
+    Ok(())
+}
+
+#[test]
 fn activations_take_what_every_example_takes() -> Result<()> {
     let result = run("activations", &["--seed", "1", "--epochs", "2", "--svg"])?;
     ensure!(result["activations"] == 17.0, "{result:?}");
@@ -131,7 +152,7 @@ fn an_accuracy_that_was_not_measured_is_not_reported() -> Result<()> {
 
 #[test]
 fn a_named_folder_without_digits_is_an_error() -> Result<()> {
-    for name in ["mnist", "mnist_sigmoid"] {
+    for name in ["mnist", "mnist_sigmoid", "mnist_cnn", "autoencoder"] {
         let error = run(name, &["--data", "no/such"]).err().context(name)?.to_string();
         ensure!(error.contains("error: MNIST in no/such"), "{error}");
         ensure!(error.contains("train-images") && error.contains("WGRAD_DATA"), "{error}");
