@@ -19,7 +19,7 @@ struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Passes over the training signals.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 12)]
     epochs: usize,
     /// Signals to train on; half as many are for the test.
     #[arg(long, default_value_t = 4000)]
@@ -86,7 +86,7 @@ fn run(args: &Args) -> Result<()> {
     let accuracy = result.get("accuracy").context("accuracy was asked for")?;
     println!("\ntest accuracy {accuracy:.4}, loss {:.4}", result.loss);
 
-    draw(args, &mut trainer, &history, &test.take(test.len().min(6))?)?;
+    draw(args, &mut trainer, &history, &test)?;
     println!(
         "result: test_accuracy={accuracy:.4} test_loss={:.4} seconds={:.1}",
         result.loss,
@@ -95,16 +95,18 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Some signals with their predictions, and the losses.
-fn draw(args: &Args, trainer: &mut Trainer, history: &History, few: &TensorDataset) -> Result<()> {
-    let classes = wgrad::metrics::classes(&trainer.predict(few)?, 0.5)?;
+/// Two signals of each class with their predictions, and the losses.
+fn draw(args: &Args, trainer: &mut Trainer, history: &History, test: &TensorDataset) -> Result<()> {
+    let labels = test.y().as_u32()?;
+    let first = |class| (0..).zip(labels).filter(move |(_, l)| **l == class).map(|(row, _)| row).take(2);
+    let few = test.select(&(0..3).flat_map(first).collect::<Vec<u32>>())?;
+    let classes = wgrad::metrics::classes(&trainer.predict(&few)?, 0.5)?;
     let values = few.x().as_f32()?.chunks_exact(STEPS);
     let mut signals = Figure::new("Signals, and what the network takes them for").columns(2);
     for ((values, &label), &class) in values.zip(few.y().as_u32()?).zip(&classes) {
         let [is, taken] = [label, class].map(|class| CLASSES[class as usize]);
-        let title = format!("a {is}, taken for a {taken}");
-        signals =
-            signals.panel(Curves::new(title).x("step").values(is, values).panel_size(360, 140));
+        let panel = Curves::new("").values(format!("a {is}, taken for a {taken}"), values);
+        signals = signals.panel(panel.include_y(-2.5, 2.5).panel_size(380, 160));
     }
     let losses = Curves::new("Losses")
         .x("epoch")

@@ -82,7 +82,8 @@ fn shapes(n: usize, seed: u64, stream: u64) -> wgrad::Result<TensorDataset> {
 fn pair(x: &SymbolicTensor, filters: usize) -> SymbolicTensor {
     (0..2).fold(x.clone(), |x, _| {
         let conv = Conv2D::new(filters, 3).padding(Padding::Same).use_bias(false);
-        x.then(conv).then(BatchNormalization::new()).then(Activation::Relu)
+        // A run of a few hundred steps needs moving averages that forget faster than Keras' 0.99.
+        x.then(conv).then(BatchNormalization::new().momentum(0.9)).then(Activation::Relu)
     })
 }
 

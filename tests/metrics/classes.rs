@@ -161,6 +161,9 @@ fn a_class_that_does_not_occur_is_in_no_mean_of_ious() -> Result<()> {
     // Pixels of two images, 2 by 1, of three classes: intersections 1, 1, 0 of unions 1, 3, 2.
     let scores = [[0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.2, 0.6, 0.2], [0.1, 0.6, 0.3]];
     let images = Tensor::f32([2, 2, 1, 3], scores.concat())?;
+    ensure!(metrics::classes(&images, 0.5)? == [0, 1, 1, 1]);
+    let halves = Tensor::f32([1, 2, 1], [0.6, 0.4])?;
+    ensure!(metrics::classes(&halves, 0.5)? == [1, 0]);
     let data = TensorDataset::new(images, Tensor::u32([2, 2, 1], [0, 1, 2, 2])?)?;
     let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
     let model = Sequential::new([2, 1, 3]).add(Activation::Linear);
