@@ -19,9 +19,6 @@ struct Args {
     /// Passes over the data.
     #[arg(long, default_value_t = 5)]
     epochs: usize,
-    /// Write SVG instead of PNG (there is no picture here).
-    #[arg(long)]
-    svg: bool,
 }
 
 const SAMPLES: usize = 256;
@@ -47,60 +44,44 @@ fn run(args: &Args) -> Result<()> {
     let mut trainer = model.compile(&device, Compile::new(Sgd::new(RATE), LOSS).seed(args.seed))?;
     trainer.fit(&data, Fit::new().epochs(args.epochs).batch_size(BATCH).shuffle(false))?;
     let fitted = trainer.weights()?;
-    ensure!(train(&device, &model, &data, args, true)? == fitted, "other bits than those of fit");
+    // Trains on the batches in order, with updates on the device or on the host, and gives the weights.
+    let train = |on_device: bool| -> Result<Vec<(String, Tensor)>> {
+        let mut session = Session::new(&device, args.seed);
+        let model = session.add("model", &model)?;
+        let sgd = session.optimizer(Sgd::new(RATE), [model])?;
+        let step = session.step("train", |s| {
+            let (x, y) = (s.input("x", [BATCH, 4], DType::F32), s.input("y", [BATCH], DType::U32));
+            let predictions = s.apply(model, &[x], true)?[0];
+            let loss = s.loss(&LOSS, y, predictions)?;
+            s.output("loss", loss);
+            match on_device {
+                true => s.minimize(loss, sgd),
+                false => s.gradients(loss, model).map(|all| s.outputs("gradient", &all)),
+            }
+        })?;
+        for epoch in 0..args.epochs {
+            let mut total = 0.0;
+            for start in (0..SAMPLES).step_by(BATCH) {
+                let batch = data.rows(start, BATCH)?;
+                let outputs = session.call(step, &[("x", batch.x()), ("y", batch.y())])?;
+                total += outputs[0].as_f32()?[0];
+                if !on_device {
+                    let descend = |w: f32, g: f32| w - RATE * g;
+                    session.map_weights(model, |i, w| w.zip_with(&outputs[1 + i], descend))?;
+                }
+            }
+            println!("epoch {}  loss {:.4}", epoch + 1, total / (SAMPLES / BATCH) as f32);
+        }
+        Ok(session.weights(model)?)
+    };
+    ensure!(train(true)? == fitted, "other bits than those of fit");
     let mut difference = 0.0f32;
-    for ((_, a), (_, b)) in train(&device, &model, &data, args, false)?.iter().zip(&fitted) {
-        let pairs = a.as_f32()?.iter().zip(b.as_f32()?);
-        difference = pairs.map(|(a, b)| (a - b).abs()).fold(difference, f32::max);
+    for ((_, a), (_, b)) in train(false)?.iter().zip(&fitted) {
+        let apart = a.zip_with(b, |a, b| (a - b).abs())?;
+        difference = apart.as_f32()?.iter().copied().fold(difference, f32::max);
     }
     ensure!(difference <= 1e-6, "the host's update differs by {difference:e}");
     let seconds = clock.seconds();
     println!("result: same_bits=1 host_difference={difference:.1e} seconds={seconds:.2}");
     Ok(())
-}
-
-/// Trains on the batches in order, with updates on the device or on the host, and gives the weights.
-fn train(
-    device: &Device,
-    model: &Model,
-    data: &TensorDataset,
-    args: &Args,
-    on_device: bool,
-) -> Result<Vec<(String, Tensor)>> {
-    let mut session = Session::new(device, args.seed);
-    let model = session.add("model", model)?;
-    let sgd = session.optimizer(Sgd::new(RATE), [model])?;
-    let step = session.step("train", |s| {
-        let (x, y) = (s.input("x", [BATCH, 4], DType::F32), s.input("y", [BATCH], DType::U32));
-        let predictions = s.apply(model, &[x], true)?[0];
-        let loss = s.loss(&LOSS, y, predictions)?;
-        s.output("loss", loss);
-        if on_device {
-            return s.minimize(loss, sgd);
-        }
-        for (i, gradient) in s.gradients(loss, model)?.into_iter().enumerate() {
-            s.output(&format!("gradient {i}"), gradient);
-        }
-        Ok(())
-    })?;
-    for epoch in 0..args.epochs {
-        let mut total = 0.0;
-        for start in (0..SAMPLES).step_by(BATCH) {
-            let batch = data.rows(start, BATCH)?;
-            session.run(step, &[("x", batch.x()), ("y", batch.y())])?;
-            total += session.read(step, "loss")?.as_f32()?[0];
-            if on_device {
-                continue;
-            }
-            let mut new = Vec::new();
-            for (i, (_, w)) in session.weights(model)?.into_iter().enumerate() {
-                let gradient = session.read(step, &format!("gradient {i}"))?;
-                let values = w.as_f32()?.iter().zip(gradient.as_f32()?).map(|(w, g)| w - RATE * g);
-                new.push(Tensor::f32(w.shape().clone(), values.collect::<Vec<f32>>())?);
-            }
-            session.set_weights(model, &new)?;
-        }
-        println!("epoch {}  loss {:.4}", epoch + 1, total / (SAMPLES / BATCH) as f32);
-    }
-    Ok(session.weights(model)?)
 }

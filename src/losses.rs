@@ -1,8 +1,10 @@
 //! Losses. Each is the mean over the batch of a per-sample loss, as in Keras.
 
+mod custom;
 mod rows;
 mod weighing;
 
+pub use custom::CustomLoss;
 pub(crate) use rows::sum_samples;
 pub use weighing::Weighing;
 pub(crate) use weighing::{aligned, position_shape};
@@ -11,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::ops::CrossEntropyKind;
 use crate::tensor::{DType, Shape};
-use rows::custom_rows;
+use rows::{custom_positions, custom_rows};
 use weighing::over_positions;
 
 /// Distance that Keras keeps between probabilities and 0 or 1.
@@ -58,80 +60,6 @@ pub enum Loss {
     },
     /// A loss from outside of the library; [`Loss::custom`] makes one.
     Custom(&'static dyn CustomLoss),
-}
-
-/// A loss of your own. `Compile::new` takes it as it takes a [`Loss`].
-///
-/// The gradient follows from the graph that [`rows`](CustomLoss::rows) builds. Checkpoints compare its `Debug` text, so
-/// that must show its settings.
-///
-/// ```
-/// use wgrad::graph::{Graph, Value};
-/// use wgrad::losses::CustomLoss;
-/// use wgrad::prelude::*;
-///
-/// /// Mean of |p - t|^1.5.
-/// #[derive(Debug)]
-/// struct Power;
-///
-/// impl CustomLoss for Power {
-///     fn name(&self) -> &'static str {
-///         "power"
-///     }
-///
-///     fn rows(&self, g: &mut Graph, targets: Value, predictions: Value) -> wgrad::Result<Value> {
-///         let error = g.sub(predictions, targets)?;
-///         let size = g.unary("abs", error, &[])?;
-///         let root = g.unary("sqrt", size, &[])?;
-///         let each = g.mul(size, root)?;
-///         let axes: Vec<usize> = (1..g.shape(each).rank()).collect();
-///         g.mean(each, &axes, false)
-///     }
-/// }
-///
-/// let compile = Compile::new(Adam::default(), Power);
-/// ```
-pub trait CustomLoss: std::fmt::Debug + Send + Sync {
-    /// Its name in errors, in snake case.
-    fn name(&self) -> &'static str;
-
-    /// The loss of each sample, `[batch]`, of predictions `[batch, ...]`. Targets have the shape of the predictions; if
-    /// [`takes_labels`](CustomLoss::takes_labels), they are u32, without the last axis. The batch's loss is the mean.
-    ///
-    /// # Errors
-    /// What the loss cannot be computed of.
-    fn rows(&self, graph: &mut Graph, targets: Value, predictions: Value) -> Result<Value>;
-
-    /// Checks the settings when a model is compiled.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for a setting outside its domain.
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    /// Whether targets are integer labels of the last axis of predictions.
-    fn takes_labels(&self) -> bool {
-        false
-    }
-
-    /// Whether predictions are logits (`true`) or probabilities (`false`), so that an activation that does not suit is
-    /// refused. `None`: they are neither.
-    fn takes_logits(&self) -> Option<bool> {
-        None
-    }
-}
-
-impl PartialEq for dyn CustomLoss {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
-    }
-}
-
-impl<L: CustomLoss + 'static> From<L> for Loss {
-    fn from(loss: L) -> Self {
-        Self::custom(loss)
-    }
 }
 
 /// What a loss builds.
@@ -315,10 +243,9 @@ impl Loss {
         let per_element = 1.0 / elements as f32;
         let plain = |values, of| Ok(Terms { values, of, hits: None });
         match *self {
-            Self::Custom(_) if kept > 1 => {
-                let detail = "a CustomLoss gives a number per sample: masks and weights of positions have nothing to \
-                              multiply; use weights per sample";
-                Err(Error::shape(self.name(), &[&shape], detail))
+            Self::Custom(loss) if kept > 1 => {
+                let values = custom_positions(loss, graph, targets, predictions, kept)?;
+                plain(values, graph.shape(values).len())
             }
             Self::Custom(loss) => {
                 let rows = custom_rows(loss, graph, targets, predictions, shape.dims()[0])?;

@@ -20,12 +20,16 @@ pub use crate::data::{
 pub use crate::data::{load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Conv1D, Conv1DTranspose, Conv2D,
-    Conv2DTranspose, Conv3D, Conv3DTranspose, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot,
-    Dropout, Embedding, Flatten, GaussianNoise, Layer, LayerHandle, LayerNormalization, Masking,
-    Maximum, Minimum, Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer,
-    RepeatVector, Reshape, RmsNormalization, SeparableConv1D, SeparableConv2D, Sequential,
-    SimpleRnn, Subtract, SymbolicTensor, TimeDistributed, input, input_named, merge,
+    Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Conv1D,
+    Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D,
+    Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Embedding, Flatten,
+    GaussianNoise, GroupNormalization, Interpolation, Layer, LayerHandle, LayerNormalization,
+    Masking, Maximum, Minimum, Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer,
+    RepeatVector, Rescaling, Reshape, Resizing, RmsNormalization, SeparableConv1D, SeparableConv2D,
+    Sequential, SimpleRnn, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+    SpectralNormalization, Subtract, SymbolicTensor, TimeDistributed, UnitNormalization,
+    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input,
+    input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

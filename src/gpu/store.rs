@@ -4,7 +4,7 @@ use super::Device;
 use crate::error::{Error, Result};
 use crate::tensor::{SharedTensor, Tensor};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Owns the external buffers of plans, by name.
 #[derive(Debug)]
@@ -12,14 +12,20 @@ pub struct Store {
     device: Device,
     buffers: HashMap<String, wgpu::Buffer>,
     /// Tensors that never change. Executors add what their plans need.
-    constants: Mutex<HashMap<SharedTensor, wgpu::Buffer>>,
+    constants: Arc<Mutex<HashMap<SharedTensor, wgpu::Buffer>>>,
 }
 
 impl Store {
     /// An empty store on `device`.
     #[must_use]
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), buffers: HashMap::new(), constants: Mutex::default() }
+        Self { device: device.clone(), buffers: HashMap::new(), constants: Arc::default() }
+    }
+
+    /// An empty store that has its constant tensors in common with another one, on the same device.
+    #[must_use]
+    pub fn beside(other: &Self) -> Self {
+        Self { constants: other.constants.clone(), ..Self::new(&other.device) }
     }
 
     /// A zeroed buffer of at least `bytes`, replacing one of the same name.

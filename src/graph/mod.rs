@@ -8,6 +8,7 @@ mod display;
 mod node;
 mod op;
 mod patches;
+mod penalty;
 mod program;
 mod row;
 mod row_kernel;
@@ -76,6 +77,8 @@ pub struct Graph {
     layer: Option<Arc<str>>,
     /// Inputs, states and constant tensors, so that the same name and type is the same value.
     buffers: HashMap<(Leaf, TensorType), Value>,
+    /// Scalars that layers add to the loss.
+    penalties: Vec<Value>,
 }
 
 impl Graph {
@@ -277,7 +280,7 @@ impl Graph {
         self.leaf(Leaf::Constant(f32::from(value).into()), ty)
     }
 
-    /// A tensor that never changes, f32 or u32: a table of positions, a fixed filter. It is uploaded once per
+    /// A tensor that never changes: a table of positions, a fixed filter. Bytes are read by gathers. It is uploaded once per
     /// [`crate::gpu::Store`], and equal ones are one. A [`SharedTensor`] that is used again is not looked through again.
     ///
     /// ```
@@ -293,7 +296,7 @@ impl Graph {
     /// ```
     ///
     /// # Errors
-    /// [`Error::DType`] for bytes; [`Error::Shape`] for a tensor without elements.
+    /// [`Error::Shape`] for a tensor without elements.
     pub fn constant_tensor(&mut self, tensor: impl Into<SharedTensor>) -> Result<Value> {
         let tensor = tensor.into();
         let ty = TensorType { shape: tensor.shape().clone(), dtype: tensor.dtype() };
@@ -301,10 +304,6 @@ impl Graph {
             Some(layer) => e.in_layer(layer),
             None => e,
         };
-        if ty.dtype == DType::U8 {
-            let detail = "no kernel reads bytes from a constant; give them as f32";
-            return Err(in_layer(Error::dtype("constant_tensor", &[ty.dtype], detail)));
-        }
         full("constant_tensor", &[&ty]).map_err(in_layer)?;
         Ok(self.buffer(Leaf::Tensor(tensor), ty))
     }

@@ -184,20 +184,27 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
 /// unrolled code, so they are for products that repay it. A larger tile on a GPU loads less for each product and gives
 /// fewer workgroups. A device runs more than a hundred of these at once, so the tile is for products with as many
 /// (measured on an NVIDIA H100 and an H200).
-const RULES: [MatmulRule; 8] = [
+const RULES: [MatmulRule; 11] = [
     rule(1024, 2048, 0, tiled(128), 0),
     rule(2048, 1024, 0, tiled(128), 0),
     rule(64, 64, 1 << 28, tiled(64), 128),
     LAST_TILED,
     rule(9, 64, 1 << 24, broadcast(32, 64), 32),
-    rule(17, 0, 1 << 19, broadcast(32, 32), 32),
-    rule(9, 0, 1 << 15, broadcast(16, 32), 32),
+    rule(17, 0, SHARED, broadcast(32, 32), 32),
+    rule(17, 0, 1 << 19, broadcast(32, 32), 0),
+    rule(9, 0, SHARED, broadcast(16, 32), 32),
+    rule(9, 0, 1 << 15, broadcast(16, 32), 0),
+    rule(0, 0, SHARED, broadcast(8, 32), 32),
     LAST_BROADCAST,
 ];
 
+/// The fewest multiply-adds of a product that is divided among the cores of a CPU adapter: a launch takes as long as half a
+/// million of them.
+const SHARED: usize = 1 << 22;
+
 /// The last row of each family, which fits every product.
 const LAST_TILED: MatmulRule = rule(0, 0, 0, tiled(32), 128);
-const LAST_BROADCAST: MatmulRule = rule(0, 0, 0, broadcast(8, 32), 32);
+const LAST_BROADCAST: MatmulRule = rule(0, 0, 0, broadcast(8, 32), 0);
 
 /// The row for an m by n by k product on a device: the first of its family that fits.
 #[must_use]
@@ -222,10 +229,6 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
 const LEAST_SUM: usize = 1024;
 const LEAST_CHUNK: usize = 256;
 
-/// The fewest multiply-adds of a product that is divided among the cores of a CPU adapter: a launch takes as long as half a
-/// million of them.
-const LEAST_SHARED: usize = 1 << 22;
-
 /// How the k terms of each sum are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chunks {
@@ -248,8 +251,7 @@ pub fn chunks_of(
     let tiles =
         batch * m.div_ceil(rule.tile.rows as usize) * n.div_ceil(rule.tile.columns as usize);
     let bound = k.div_ceil(rule.tile.terms_within(caps.max_loop_trips as usize).max(step));
-    let shared = rule.tile.family == MatmulFamily::Tiled || batch * m * n * k >= LEAST_SHARED;
-    let fill = if k < LEAST_SUM || !shared { 1 } else { (rule.fill / tiles).min(k / LEAST_CHUNK) };
+    let fill = if k < LEAST_SUM { 1 } else { (rule.fill / tiles).min(k / LEAST_CHUNK) };
     // Partial sums fit in one binding.
     let room = caps.max_binding_bytes / (4 * (batch * m * n) as u64).max(1);
     let count = fill.min(room as usize).max(bound).max(1);

@@ -1,13 +1,12 @@
 //! Activations of mean 0 and variance 1 over each batch.
 
+use super::axes::{axes_of, over_last};
 use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::{Initializer, Shape};
-
-/// What Keras adds to a count that may be zero.
-const LEAST: f32 = 1e-7;
 
 /// gamma · (x - mean) / sqrt(variance + epsilon) + beta for each place along the last axis. Ioffe and Szegedy, "Batch
 /// normalization", 2015. Keras' `BatchNormalization`.
@@ -18,8 +17,8 @@ const LEAST: f32 = 1e-7;
 /// With a mask only what counts is in the statistics.
 ///
 /// The batch's variance is divided by n, in the states too, as in Keras 3. [`BatchNormalization::torch`] has PyTorch's
-/// rule. The mean is corrected by the mean of what is left, and the variance is the mean of squared differences, so that
-/// both are exact if the mean is large against the spread.
+/// rule. Mean and variance are exact also if the mean is large against the spread; see [`Graph::batch_norm`]. At
+/// prediction the layer is a part of the product before it, as of a `Dense`, and takes no time of its own.
 ///
 /// ```
 /// use wgrad::prelude::*;
@@ -34,6 +33,7 @@ const LEAST: f32 = 1e-7;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchNormalization {
+    axis: isize,
     momentum: f32,
     epsilon: f32,
     center: bool,
@@ -45,6 +45,8 @@ pub struct BatchNormalization {
     moving_variance_initializer: Initializer,
     beta_regularizer: Regularizer,
     gamma_regularizer: Regularizer,
+    beta_constraint: Option<Constraint>,
+    gamma_constraint: Option<Constraint>,
 }
 
 impl Default for BatchNormalization {
@@ -71,6 +73,7 @@ impl BatchNormalization {
     pub const fn new() -> Self {
         let none = Regularizer::NONE;
         Self {
+            axis: -1,
             momentum: 0.99,
             epsilon: 1e-3,
             center: true,
@@ -82,6 +85,8 @@ impl BatchNormalization {
             moving_variance_initializer: Initializer::Constant(1.0),
             beta_regularizer: none,
             gamma_regularizer: none,
+            beta_constraint: None,
+            gamma_constraint: None,
         }
     }
 
@@ -116,19 +121,39 @@ impl BatchNormalization {
         beta_regularizer: Regularizer,
         /// A penalty on `gamma`.
         gamma_regularizer: Regularizer,
+        /// The axis of `[batch, ...]` that keeps its mean and variance for each place: the channels. It counts from 1, or
+        /// from -1 at the end, the last, which is the default and the only one without copies of the input.
+        axis: isize,
     }
 
-    /// (x - mean) / sqrt(variance + epsilon), scaled and shifted.
-    fn normal(
-        &self,
-        g: &mut Graph,
-        cx: &Context,
-        centred: Value,
-        variance: Value,
-    ) -> Result<Value> {
+    /// What `beta` keeps to after each update.
+    #[must_use]
+    pub const fn beta_constraint(mut self, constraint: Constraint) -> Self {
+        self.beta_constraint = Some(constraint);
+        self
+    }
+
+    /// What `gamma` keeps to after each update.
+    #[must_use]
+    pub const fn gamma_constraint(mut self, constraint: Constraint) -> Self {
+        self.gamma_constraint = Some(constraint);
+        self
+    }
+
+    /// The axis of a sample that is meant, from 0.
+    fn axis_of(&self, sample: &Shape) -> Result<usize> {
+        Ok(axes_of("axis", &[self.axis], sample)?[0])
+    }
+
+    /// By the moving statistics, on `[batch, ..., c]`. All of it has the shape of `x`, so that it is one kernel, or a part
+    /// of the product before it.
+    fn evaluated(&self, g: &mut Graph, cx: &Context, x: Value) -> Result<Value> {
+        let centred = g.sub(x, cx.state("moving_mean")?)?;
         let epsilon = g.constant(self.epsilon);
-        let shifted = g.add(variance, epsilon)?;
-        let deviation = g.unary("sqrt", shifted, &[])?;
+        let shape = g.shape(x).clone();
+        let epsilon = g.broadcast_to(epsilon, shape)?;
+        let raised = g.add(cx.state("moving_variance")?, epsilon)?;
+        let deviation = g.unary("sqrt", raised, &[])?;
         let mut y = g.div(centred, deviation)?;
         if self.scale {
             y = g.mul(y, cx.weight("gamma")?)?;
@@ -137,6 +162,20 @@ impl BatchNormalization {
             y = g.add(y, cx.weight("beta")?)?;
         }
         Ok(y)
+    }
+
+    /// By the statistics of the batch `[batch, ..., c]`, and new values of the states.
+    fn trained(&self, g: &mut Graph, cx: &Context, x: Value) -> Result<Outputs> {
+        let gamma = self.scale.then(|| cx.weight("gamma")).transpose()?;
+        let beta = self.center.then(|| cx.weight("beta")).transpose()?;
+        let mask = cx.mask().map(|mask| column(g, mask, x)).transpose()?;
+        let [y, mean, mut variance] = g.batch_norm(x, gamma, beta, mask, self.epsilon)?;
+        if self.unbiased {
+            variance = unbiased(g, variance, x, mask)?;
+        }
+        let mean = self.moved(g, cx.state("moving_mean")?, mean)?;
+        let variance = self.moved(g, cx.state("moving_variance")?, variance)?;
+        Ok(Outputs::from(y).state("moving_mean", mean).state("moving_variance", variance))
     }
 
     /// `momentum` · old + (1 - `momentum`) · new.
@@ -149,65 +188,33 @@ impl BatchNormalization {
     }
 }
 
-/// How the mean over the rows of `[n, c]` is taken.
-#[derive(Clone, Copy)]
-enum Weights {
-    /// Each row counts, of so many.
-    All(usize),
-    /// Rows count by 1 or 0 `[n, 1]`; the second is their sum `[1, 1]`.
-    Some(Value, Value),
+/// The mask over the leading axes of `x`, as a number for each row of `[..., c]`: `[..., 1]`.
+fn column(g: &mut Graph, mask: Value, x: Value) -> Result<Value> {
+    let dims = g.shape(x).dims().to_vec();
+    let lead = &dims[..dims.len() - 1];
+    if !lead.starts_with(g.shape(mask).dims()) {
+        let detail = "a mask is over axes before the last, to which `axis` is moved; drop it, or choose another";
+        return Err(Error::shape("batch_normalization", &[g.shape(mask), g.shape(x)], detail));
+    }
+    let mut aligned = g.shape(mask).dims().to_vec();
+    aligned.resize(lead.len(), 1);
+    let mask = g.reshape(mask, aligned)?;
+    let mask = g.broadcast_to(mask, lead)?;
+    g.reshape(mask, [lead, &[1]].concat())
 }
 
-impl Weights {
-    /// The rows that count by the mask over the leading axes of `x`.
-    fn of(g: &mut Graph, x: Value, mask: Option<Value>) -> Result<Self> {
-        let dims = g.shape(x).dims().to_vec();
-        let lead = &dims[..dims.len() - 1];
-        let rows: usize = lead.iter().product();
-        let Some(mask) = mask else { return Ok(Self::All(rows)) };
-        if !lead.starts_with(g.shape(mask).dims()) {
-            let detail = "a mask is over the axes before the last";
-            return Err(Error::shape("batch_normalization", &[g.shape(mask), g.shape(x)], detail));
-        }
-        let mut aligned = g.shape(mask).dims().to_vec();
-        aligned.resize(lead.len(), 1);
-        let mask = g.reshape(mask, aligned)?;
-        let mask = g.broadcast_to(mask, lead)?;
-        let mask = g.reshape(mask, [rows, 1])?;
-        let sum = g.sum(mask, &[0], true)?;
-        Ok(Self::Some(mask, sum))
-    }
-
-    /// The mean over the rows, `[1, c]`.
-    fn mean(self, g: &mut Graph, rows: Value) -> Result<Value> {
-        match self {
-            Self::All(_) => g.mean(rows, &[0], true),
-            Self::Some(mask, count) => {
-                let zero = g.constant(0.0);
-                let own = g.select(mask, rows, zero)?;
-                let sum = g.sum(own, &[0], true)?;
-                let least = g.constant(LEAST);
-                let count = g.add(count, least)?;
-                g.div(sum, count)
-            }
-        }
-    }
-
-    /// A variance divided by n as one divided by n - 1.
-    fn unbiased(self, g: &mut Graph, variance: Value) -> Result<Value> {
-        match self {
-            Self::All(rows) => {
-                g.scale(variance, rows as f32 / rows.saturating_sub(1).max(1) as f32)
-            }
-            Self::Some(_, count) => {
-                let one = g.constant(1.0);
-                let less = g.sub(count, one)?;
-                let less = g.binary("maximum", less, one)?;
-                let share = g.div(count, less)?;
-                g.mul(variance, share)
-            }
-        }
-    }
+/// A variance divided by n as one divided by n - 1.
+fn unbiased(g: &mut Graph, variance: Value, x: Value, mask: Option<Value>) -> Result<Value> {
+    let Some(mask) = mask else {
+        let rows = g.shape(x).len() / g.shape(variance).len();
+        return g.scale(variance, rows as f32 / rows.saturating_sub(1).max(1) as f32);
+    };
+    let count = g.sum(mask, &[], false)?;
+    let one = g.constant(1.0);
+    let less = g.sub(count, one)?;
+    let less = g.binary("maximum", less, one)?;
+    let share = g.div(count, less)?;
+    g.mul(variance, share)
 }
 
 impl Settings for BatchNormalization {
@@ -216,8 +223,12 @@ impl Settings for BatchNormalization {
     }
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        // The only axis is the last.
-        fields.only("axis", &[(-1).into(), [-1].as_slice().into()])?;
+        let mut axis = [self.axis];
+        fields.field("axis", &mut axis)?;
+        self.axis = axis[0];
+        // Keras writes these two, and uses them with `renorm` alone, which is refused.
+        fields.unused("renorm_clipping");
+        fields.unused("renorm_momentum");
         fields.field("momentum", &mut self.momentum)?;
         fields.field("epsilon", &mut self.epsilon)?;
         fields.field("center", &mut self.center)?;
@@ -228,7 +239,9 @@ impl Settings for BatchNormalization {
         fields.field("moving_mean_initializer", &mut self.moving_mean_initializer)?;
         fields.field("moving_variance_initializer", &mut self.moving_variance_initializer)?;
         fields.field("beta_regularizer", &mut self.beta_regularizer)?;
-        fields.field("gamma_regularizer", &mut self.gamma_regularizer)
+        fields.field("gamma_regularizer", &mut self.gamma_regularizer)?;
+        fields.field("beta_constraint", &mut self.beta_constraint)?;
+        fields.field("gamma_constraint", &mut self.gamma_constraint)
     }
 }
 
@@ -258,19 +271,23 @@ impl Layer for BatchNormalization {
         }
         self.beta_regularizer.check()?;
         self.gamma_regularizer.check()?;
+        self.axis_of(&inputs[0])?;
         Ok(inputs[0].clone())
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        let shape = [inputs[0].dims().last().copied().unwrap_or(1)];
+        let axis = self.axis_of(&inputs[0]);
+        let shape = [axis.map_or(1, |axis| inputs[0].dims()[axis])];
         let mut specs = Vec::new();
         if self.scale {
             let (initializer, regularizer) = (self.gamma_initializer, self.gamma_regularizer);
-            specs.push(WeightSpec::new("gamma", shape, initializer, regularizer));
+            let gamma = WeightSpec::new("gamma", shape, initializer, regularizer);
+            specs.push(gamma.constraint(self.gamma_constraint));
         }
         if self.center {
             let (initializer, regularizer) = (self.beta_initializer, self.beta_regularizer);
-            specs.push(WeightSpec::new("beta", shape, initializer, regularizer));
+            let beta = WeightSpec::new("beta", shape, initializer, regularizer);
+            specs.push(beta.constraint(self.beta_constraint));
         }
         specs.push(WeightSpec::state("moving_mean", shape, self.moving_mean_initializer));
         specs.push(WeightSpec::state("moving_variance", shape, self.moving_variance_initializer));
@@ -283,29 +300,17 @@ impl Layer for BatchNormalization {
 
     fn apply(&self, g: &mut Graph, cx: &Context) -> Result<Outputs> {
         g.check(self.kind(), cx.inputs())?;
-        let x = cx.input();
-        let (mean, variance) = (cx.state("moving_mean")?, cx.state("moving_variance")?);
-        if !(cx.training() && cx.trainable()) {
-            let centred = g.sub(x, mean)?;
-            return Ok(self.normal(g, cx, centred, variance)?.into());
-        }
-        let shape = g.shape(x).clone();
-        let width = shape.dims()[shape.rank() - 1];
-        let weights = Weights::of(g, x, cx.mask())?;
-        let rows = g.reshape(x, [shape.len() / width, width])?;
-        // A sum of large numbers loses the digits that tell them apart; the mean of what is left has them.
-        let first = weights.mean(g, rows)?;
-        let left = g.sub(rows, first)?;
-        let rest = weights.mean(g, left)?;
-        let centred = g.sub(left, rest)?;
-        let squares = g.unary("square", centred, &[])?;
-        let of_batch = weights.mean(g, squares)?;
-        let y = self.normal(g, cx, centred, of_batch)?;
-        let y = g.reshape(y, shape)?;
-        let new_mean = g.add(first, rest)?;
-        let new_mean = self.moved(g, mean, new_mean)?;
-        let counted = if self.unbiased { weights.unbiased(g, of_batch)? } else { of_batch };
-        let new_variance = self.moved(g, variance, counted)?;
-        Ok(Outputs::from(y).state("moving_mean", new_mean).state("moving_variance", new_variance))
+        let sample = Shape::from(&g.shape(cx.input()).dims()[1..]);
+        let axis = self.axis_of(&sample)?;
+        let mut state = Vec::new();
+        let y = over_last(g, cx.input(), &[axis], |g, x| {
+            if !(cx.training() && cx.trainable()) {
+                return self.evaluated(g, cx, x);
+            }
+            let outputs = self.trained(g, cx, x)?;
+            state = outputs.state;
+            Ok(outputs.values[0])
+        })?;
+        Ok(Outputs { state, ..Outputs::from(y) })
     }
 }

@@ -20,6 +20,7 @@ pub struct Dense {
     bias_initializer: Initializer,
     kernel_regularizer: Regularizer,
     bias_regularizer: Regularizer,
+    activity_regularizer: Regularizer,
     kernel_constraint: Option<Constraint>,
     bias_constraint: Option<Constraint>,
 }
@@ -37,6 +38,7 @@ impl Dense {
             bias_initializer: Initializer::Zeros,
             kernel_regularizer: none,
             bias_regularizer: none,
+            activity_regularizer: none,
             kernel_constraint: None,
             bias_constraint: None,
         }
@@ -84,6 +86,13 @@ impl Dense {
         self
     }
 
+    /// A penalty on the output: over the batch, divided by its samples.
+    #[must_use]
+    pub const fn activity_regularizer(mut self, regularizer: Regularizer) -> Self {
+        self.activity_regularizer = regularizer;
+        self
+    }
+
     /// What the kernel keeps to after each update.
     #[must_use]
     pub const fn kernel_constraint(mut self, constraint: Constraint) -> Self {
@@ -112,6 +121,7 @@ impl Settings for Dense {
         fields.field("bias_initializer", &mut self.bias_initializer)?;
         fields.field("kernel_regularizer", &mut self.kernel_regularizer)?;
         fields.field("bias_regularizer", &mut self.bias_regularizer)?;
+        fields.field("activity_regularizer", &mut self.activity_regularizer)?;
         fields.field("kernel_constraint", &mut self.kernel_constraint)?;
         fields.field("bias_constraint", &mut self.bias_constraint)
     }
@@ -124,6 +134,10 @@ impl Layer for Dense {
 
     fn activation(&self) -> Option<Activation> {
         Some(self.activation)
+    }
+
+    fn activity_regularizer(&self) -> Regularizer {
+        self.activity_regularizer
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -140,6 +154,7 @@ impl Layer for Dense {
         self.bias_initializer.check()?;
         self.kernel_regularizer.check()?;
         self.bias_regularizer.check()?;
+        self.activity_regularizer.check()?;
         let mut dims = input.dims().to_vec();
         dims[input.rank() - 1] = self.units;
         Ok(Shape::from(dims))

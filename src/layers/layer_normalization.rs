@@ -1,10 +1,11 @@
 //! Normalization of each sample: to mean 0 and variance 1, or to a root mean square of 1.
 
-use super::axes::{axes_of, extents};
+use super::axes::{axes_of, extents, over_last};
 use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::Graph;
 use crate::tensor::{Initializer, Shape};
 
 /// gamma · (x - mean) / sqrt(variance + epsilon) + beta, with mean and variance over the axes of each sample. Ba, Kiros
@@ -33,6 +34,8 @@ pub struct LayerNormalization {
     gamma_initializer: Initializer,
     beta_regularizer: Regularizer,
     gamma_regularizer: Regularizer,
+    beta_constraint: Option<Constraint>,
+    gamma_constraint: Option<Constraint>,
 }
 
 impl Default for LayerNormalization {
@@ -55,6 +58,8 @@ impl LayerNormalization {
             gamma_initializer: Initializer::Constant(1.0),
             beta_regularizer: none,
             gamma_regularizer: none,
+            beta_constraint: None,
+            gamma_constraint: None,
         }
     }
 
@@ -114,38 +119,31 @@ impl LayerNormalization {
         self.gamma_regularizer = regularizer;
         self
     }
+
+    /// What `beta` keeps to after each update.
+    #[must_use]
+    pub const fn beta_constraint(mut self, constraint: Constraint) -> Self {
+        self.beta_constraint = Some(constraint);
+        self
+    }
+
+    /// What `gamma` keeps to after each update.
+    #[must_use]
+    pub const fn gamma_constraint(mut self, constraint: Constraint) -> Self {
+        self.gamma_constraint = Some(constraint);
+        self
+    }
 }
 
 /// Refuses axes that samples do not have, none at all, and an epsilon that is no small number.
-fn check(axes: &[isize], epsilon: f32, sample: &Shape) -> Result<()> {
+pub(super) fn check(axes: &[isize], epsilon: f32, sample: &Shape) -> Result<()> {
     if !(epsilon.is_finite() && epsilon >= 0.0) {
         return Err(Error::parameter("epsilon", epsilon, "a finite number, 0 or more"));
     }
     if axes.is_empty() {
         return Err(Error::parameter("axes", "[]", "name one axis or more; -1 is the last"));
     }
-    axes_of(axes, sample).map(|_| ())
-}
-
-/// Applies `normalize` to `[batch, ...]` with these axes of a sample as the last ones, and brings them back.
-fn over_last(
-    graph: &mut Graph,
-    x: Value,
-    axes: &[usize],
-    normalize: impl FnOnce(&mut Graph, Value) -> Result<Value>,
-) -> Result<Value> {
-    let rank = graph.shape(x).rank();
-    let chosen = |axis: &usize| *axis > 0 && axes.contains(&(axis - 1));
-    let (last, others): (Vec<usize>, Vec<usize>) = (0..rank).partition(chosen);
-    let order = [others, last].concat();
-    if order.is_sorted() {
-        return normalize(graph, x);
-    }
-    let moved = graph.transpose(x, &order)?;
-    let y = normalize(graph, moved)?;
-    let mut back = vec![0; rank];
-    order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-    graph.transpose(y, &back)
+    axes_of("axes", axes, sample).map(|_| ())
 }
 
 impl Settings for LayerNormalization {
@@ -161,7 +159,9 @@ impl Settings for LayerNormalization {
         fields.field("beta_initializer", &mut self.beta_initializer)?;
         fields.field("gamma_initializer", &mut self.gamma_initializer)?;
         fields.field("beta_regularizer", &mut self.beta_regularizer)?;
-        fields.field("gamma_regularizer", &mut self.gamma_regularizer)
+        fields.field("gamma_regularizer", &mut self.gamma_regularizer)?;
+        fields.field("beta_constraint", &mut self.beta_constraint)?;
+        fields.field("gamma_constraint", &mut self.gamma_constraint)
     }
 }
 
@@ -180,12 +180,14 @@ impl Layer for LayerNormalization {
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        let shape = extents(&inputs[0], &axes_of(&self.axes, &inputs[0]).unwrap_or_default());
+        let shape =
+            extents(&inputs[0], &axes_of("axes", &self.axes, &inputs[0]).unwrap_or_default());
         let (gamma, beta) = (self.gamma_initializer, self.beta_initializer);
         let gamma = WeightSpec::new("gamma", shape.clone(), gamma, self.gamma_regularizer);
         let beta = WeightSpec::new("beta", shape, beta, self.beta_regularizer);
-        let gamma = self.scale.then_some(gamma);
-        gamma.into_iter().chain(self.center.then_some(beta)).collect()
+        let gamma = self.scale.then(|| gamma.constraint(self.gamma_constraint));
+        let beta = self.center.then(|| beta.constraint(self.beta_constraint));
+        gamma.into_iter().chain(beta).collect()
     }
 
     fn config(&self) -> Result<serde_json::Value> {
@@ -195,7 +197,7 @@ impl Layer for LayerNormalization {
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         graph.check(self.kind(), cx.inputs())?;
         let sample = Shape::from(&graph.shape(cx.input()).dims()[1..]);
-        let axes = axes_of(&self.axes, &sample)?;
+        let axes = axes_of("axes", &self.axes, &sample)?;
         let gamma = self.scale.then(|| cx.weight("gamma")).transpose()?;
         let beta = self.center.then(|| cx.weight("beta")).transpose()?;
         let y = over_last(graph, cx.input(), &axes, |graph, x| {
@@ -266,7 +268,8 @@ impl Layer for RmsNormalization {
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        let shape = extents(&inputs[0], &axes_of(&self.axes, &inputs[0]).unwrap_or_default());
+        let shape =
+            extents(&inputs[0], &axes_of("axes", &self.axes, &inputs[0]).unwrap_or_default());
         vec![WeightSpec::new("scale", shape, Initializer::Constant(1.0), Regularizer::default())]
     }
 
@@ -277,7 +280,7 @@ impl Layer for RmsNormalization {
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         graph.check(self.kind(), cx.inputs())?;
         let sample = Shape::from(&graph.shape(cx.input()).dims()[1..]);
-        let axes = axes_of(&self.axes, &sample)?;
+        let axes = axes_of("axes", &self.axes, &sample)?;
         let scale = cx.weight("scale")?;
         let y = over_last(graph, cx.input(), &axes, |graph, x| {
             graph.rms_norm(x, Some(scale), axes.len(), self.epsilon)

@@ -10,9 +10,12 @@ mod core;
 mod dense;
 mod dot;
 mod embedding;
+mod group_normalization;
 mod handle;
+mod interpolation;
 mod lambda;
 mod layer_normalization;
+mod margins;
 mod masking;
 mod merge;
 mod model;
@@ -20,13 +23,18 @@ mod noise;
 mod normalization;
 mod rectifier;
 mod regularizer;
+mod resizing;
 mod sequential;
 mod shape;
 mod simple_rnn;
+mod spatial_dropout;
 mod spec;
+mod spectral_normalization;
 mod summary;
 mod symbolic;
 mod time_distributed;
+mod unit_normalization;
+mod up_sampling;
 mod windows;
 
 pub use self::core::{Dropout, Flatten};
@@ -42,9 +50,15 @@ pub use convolution::{
 pub use dense::Dense;
 pub use dot::Dot;
 pub use embedding::Embedding;
+pub use group_normalization::GroupNormalization;
 pub use handle::LayerHandle;
+pub use interpolation::Interpolation;
 pub use lambda::Lambda;
 pub use layer_normalization::{LayerNormalization, RmsNormalization};
+pub use margins::{
+    Cropping, Cropping1D, Cropping2D, Cropping3D, Margins, ZeroPadding, ZeroPadding1D,
+    ZeroPadding2D, ZeroPadding3D,
+};
 pub use masking::Masking;
 pub use merge::{Add, Average, Maximum, Minimum, Multiply, Subtract};
 pub use model::{Call, Model, ModelInput, NamedLayer};
@@ -52,12 +66,17 @@ pub use noise::{AlphaDropout, GaussianNoise};
 pub use normalization::Normalization;
 pub use rectifier::{PRelu, RRelu};
 pub use regularizer::{CustomRegularizer, Regularizer};
+pub use resizing::{CenterCrop, Rescaling, Resizing};
 pub use sequential::Sequential;
 pub use shape::{Permute, RepeatVector, Reshape};
 pub use simple_rnn::SimpleRnn;
+pub use spatial_dropout::{SpatialDropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D};
 pub use spec::{WeightKind, WeightSpec};
+pub use spectral_normalization::SpectralNormalization;
 pub use symbolic::{SymbolicTensor, input, input_named, merge};
 pub use time_distributed::TimeDistributed;
+pub use unit_normalization::UnitNormalization;
+pub use up_sampling::{UpSampling, UpSampling1D, UpSampling2D, UpSampling3D};
 pub use windows::{Extents, Padding};
 
 use crate::activations::Activation;
@@ -137,6 +156,12 @@ pub trait Layer: Debug + Send + Sync {
         false
     }
 
+    /// A penalty on each output, which every use of the layer adds to the loss: over the batch, divided by its samples, as
+    /// in Keras. [`Graph::add_penalty`] takes other penalties.
+    fn activity_regularizer(&self) -> Regularizer {
+        Regularizer::NONE
+    }
+
     /// The function that gives the output its values. [`Model::compile`] refuses a loss that does not suit the function
     /// of the last layer. `None` if a layer does not tell: then nothing is refused.
     fn activation(&self) -> Option<Activation> {
@@ -165,7 +190,8 @@ pub trait Layer: Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Tensors that nothing changes, by name: tables and fixed filters. They are on the device once, and in no file.
+    /// Tensors that nothing changes, by name: tables and fixed filters. Equal ones are on the device
+    /// once, and they are in no file.
     fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {
         Vec::new()
     }

@@ -191,7 +191,7 @@ impl Normalization {
 
     /// The kept axes of a sample, from 0, sorted.
     fn kept(&self, sample: &Shape) -> Result<Vec<usize>> {
-        axes_of(&self.axes, sample)
+        axes_of("axes", &self.axes, sample)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::config::{Fields, Settings, config_of};
 use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::tensor::{Initializer, Shape};
@@ -15,6 +16,7 @@ use crate::tensor::{Initializer, Shape};
 pub struct PRelu {
     alpha_initializer: Initializer,
     alpha_regularizer: Regularizer,
+    alpha_constraint: Option<Constraint>,
     shared_axes: Vec<usize>,
 }
 
@@ -31,6 +33,7 @@ impl PRelu {
         Self {
             alpha_initializer: Initializer::Zeros,
             alpha_regularizer: Regularizer::NONE,
+            alpha_constraint: None,
             shared_axes: Vec::new(),
         }
     }
@@ -46,6 +49,13 @@ impl PRelu {
     #[must_use]
     pub const fn alpha_regularizer(mut self, regularizer: Regularizer) -> Self {
         self.alpha_regularizer = regularizer;
+        self
+    }
+
+    /// What the slopes keep to after each update.
+    #[must_use]
+    pub const fn alpha_constraint(mut self, constraint: Constraint) -> Self {
+        self.alpha_constraint = Some(constraint);
         self
     }
 
@@ -71,6 +81,7 @@ impl Settings for PRelu {
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         fields.field("alpha_initializer", &mut self.alpha_initializer)?;
         fields.field("alpha_regularizer", &mut self.alpha_regularizer)?;
+        fields.field("alpha_constraint", &mut self.alpha_constraint)?;
         fields.field("shared_axes", &mut self.shared_axes)
     }
 }
@@ -94,7 +105,8 @@ impl Layer for PRelu {
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let shape = self.alpha_shape(&inputs[0]);
-        vec![WeightSpec::new("alpha", shape, self.alpha_initializer, self.alpha_regularizer)]
+        let alpha = WeightSpec::new("alpha", shape, self.alpha_initializer, self.alpha_regularizer);
+        vec![alpha.constraint(self.alpha_constraint)]
     }
 
     fn config(&self) -> Result<serde_json::Value> {

@@ -131,6 +131,19 @@ impl Regularizer {
         [("abs", self.l1), ("square", self.l2)]
     }
 
+    /// The penalty of a layer's output `[batch, ...]` for one sample, by Keras' rule: over the whole batch, divided by its
+    /// samples. `None` if there is none.
+    ///
+    /// # Errors
+    /// Those of the ops it builds.
+    pub(super) fn activity(&self, graph: &mut Graph, output: Value) -> Result<Option<Value>> {
+        let samples = graph.shape(output).dims().first().copied().unwrap_or(1);
+        match self.penalty(graph, output)? {
+            Some(penalty) => graph.scale(penalty, 1.0 / samples as f32).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The penalty of `w` as a scalar, or `None` if there is none.
     ///
     /// # Errors

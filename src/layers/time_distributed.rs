@@ -1,7 +1,7 @@
 //! One layer at every step of a sequence.
 
 use super::config::{Fields, Settings, config_of};
-use super::{Context, Layer, LayerHandle, Outputs, WeightKind, WeightSpec};
+use super::{Context, Layer, LayerHandle, Outputs, Regularizer, WeightKind, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::tensor::{Shape, Tensor};
@@ -123,6 +123,14 @@ impl Layer for TimeDistributed {
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
         let (time, sample) = self.step(inputs)?;
         self.layer.layer().check_inputs(1)?;
+        if self.layer.layer().activity_regularizer() != Regularizer::NONE {
+            let detail = "a step of time has none; penalise the output of TimeDistributed";
+            return Err(Error::parameter(
+                "activity_regularizer",
+                self.layer.layer().kind(),
+                detail,
+            ));
+        }
         let types = self.layer.layer().outputs(&[sample])?.into_iter().map(|ty| TensorType {
             shape: [&[time], ty.shape.dims()].concat().into(),
             dtype: ty.dtype,

@@ -53,12 +53,18 @@ impl Metric {
         };
         let sample = Shape::from(sample);
         if let Self::Custom(metric) = self {
-            if let Some(mask) = values.mask {
-                let detail = "the output has a mask, which a CustomMetric does not see; measure an output without one";
-                return Err(Error::shape(name, &[graph.shape(mask), &shape], detail));
-            }
             let targets = loss.fit_targets(graph, targets, predictions)?;
-            return metric_columns(*metric, graph, targets, predictions, (batch, &sample));
+            let columns = match values.mask {
+                Some(mask) => metric.masked_columns(graph, targets, predictions, mask),
+                None => metric.columns(graph, targets, predictions).map(Some),
+            };
+            let Some(columns) = columns.map_err(|e| e.in_layer(name))? else {
+                let shapes: Vec<&Shape> = values.mask.iter().map(|&m| graph.shape(m)).collect();
+                let detail = "the output has a mask, which the metric does not heed; measure an output without one, \
+                              or write CustomMetric::masked_columns";
+                return Err(Error::shape(name, &[&shapes[..], &[&shape]].concat(), detail));
+            };
+            return checked_columns(*metric, graph, columns, (batch, &sample));
         }
         let mask = values.mask;
         let o =
@@ -135,15 +141,13 @@ impl Metric {
 }
 
 /// The columns of a metric from outside, checked.
-fn metric_columns(
+fn checked_columns(
     metric: &dyn CustomMetric,
-    graph: &mut Graph,
-    targets: Value,
-    predictions: Value,
+    graph: &Graph,
+    columns: Vec<Value>,
     (batch, sample): (usize, &Shape),
 ) -> Result<Vec<Value>> {
     let name = metric.name();
-    let columns = metric.columns(graph, targets, predictions).map_err(|e| e.in_layer(name))?;
     graph.check(name, &columns)?;
     let widths = metric.widths(sample);
     if columns.len() != widths.len() {

@@ -162,6 +162,21 @@ pub trait CustomMetric: std::fmt::Debug + Send + Sync {
     /// What the metric cannot be computed of.
     fn columns(&self, graph: &mut Graph, targets: Value, predictions: Value) -> Result<Vec<Value>>;
 
+    /// As [`columns`](CustomMetric::columns) for an output with a mask, which is 1 or 0 over leading axes of the predictions:
+    /// `[batch, time]`. `None`, the default: the metric is refused for such an output.
+    ///
+    /// # Errors
+    /// As [`columns`](CustomMetric::columns).
+    fn masked_columns(
+        &self,
+        _graph: &mut Graph,
+        _targets: Value,
+        _predictions: Value,
+        _mask: Value,
+    ) -> Result<Option<Vec<Value>>> {
+        Ok(None)
+    }
+
     /// The width of each column for outputs of this sample shape: one number unless the metric says otherwise.
     fn widths(&self, _output: &Shape) -> Vec<usize> {
         vec![1]

@@ -1,7 +1,7 @@
 //! The graph builder's functions for elementwise and movement ops.
 
 use super::map::{Map, to_u32};
-use super::movement::{ArenaView, Pack, Permute, Reshape};
+use super::movement::{ArenaView, Pack, Permute, Reshape, StopGradient};
 use super::names::find;
 use super::program::Program;
 use super::table::{functions_table, row};
@@ -199,6 +199,15 @@ impl Graph {
             return Ok(x);
         }
         self.push(Arc::new(Map { program: Program::identity(), shape }), &[x])
+    }
+
+    /// `x` as a constant for gradients: none flows into it. No copy. Keras' `ops.stop_gradient`.
+    ///
+    /// # Errors
+    /// As [`Graph::check`].
+    pub fn stop_gradient(&mut self, x: Value) -> Result<Value> {
+        self.check("stop_gradient", &[x])?;
+        self.push(Arc::new(StopGradient), &[x])
     }
 
     /// The same elements under another shape; no copy.

@@ -1,10 +1,11 @@
 //! Sums over rows of elementwise programs: the gradients of what broadcasts along rows.
 
+use super::batch_norm::moment_vjp;
 use super::map::{numbered, to_u32};
 use super::program::{Program, Reg};
-use super::row_reads::RowCode;
+use super::row_reads::{RowCode, shows_first_row};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
 use crate::graph::{Read, Rows};
 use crate::kernels::{
     Bind, DeviceCaps, KernelCall, Source, Template, grid, param_blocks, template,
@@ -38,6 +39,26 @@ pub struct ColumnSums {
     pub reads: Vec<Read>,
     /// What is summed.
     pub program: Program,
+    /// What its gradient is.
+    pub rule: SumRule,
+}
+
+/// What column sums are: their gradient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SumRule {
+    /// A part of a gradient, without one.
+    None,
+    /// Σ share · (x - shift), of the rows that count; operands x, shift, share, mask and zero if it is there.
+    Mean {
+        /// Whether there is a mask.
+        masked: bool,
+    },
+    /// Σ share · (x - shift - offset)², where shift + offset is the mean; operands x, shift, offset, share, mask and zero
+    /// if it is there.
+    Variance {
+        /// Whether there is a mask.
+        masked: bool,
+    },
 }
 
 /// Lanes along the columns, four of which each takes. A CPU runs eight lanes along x at once.
@@ -73,11 +94,14 @@ impl Op for ColumnSums {
 
     fn vjp(
         &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
+        graph: &mut Graph,
+        inputs: &[Value],
         _outputs: &[Value],
-        _upstream: &[Option<Value>],
+        upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
+        if let (true, Some(ds)) = (self.rule != SumRule::None, upstream[0]) {
+            return moment_vjp(graph, self.rule, inputs, ds);
+        }
         Err(Error::NotDifferentiable {
             op: self.name(),
             layer: String::new(),
@@ -110,6 +134,7 @@ impl Op for ColumnSums {
                 instrs: vec![],
                 outputs: (0..count).map(Reg::Input).collect(),
             },
+            rule: SumRule::None,
         };
         let part = (TensorType::f32([chunks, cols]), Source::Buffer);
         let join = LowerContext {
@@ -132,6 +157,11 @@ impl Op for ColumnSums {
 
     fn takes_uniform(&self, input: usize) -> bool {
         self.reads.contains(&Read::Element(input))
+    }
+
+    /// One row of a tensor, for all rows.
+    fn takes_view(&self, _inputs: &[&TensorType], input: usize, view: &View) -> bool {
+        self.reads.contains(&Read::Element(input)) && shows_first_row(view, self.rows.cols())
     }
 }
 

@@ -33,13 +33,16 @@ impl Contraction {
         Self { spec, epilogue: Program::identity(), shape, b_sums: false }
     }
 
-    /// Strides (batch, row, column) with which the epilogue reads an operand of shape `from`, or `None` if the batch
-    /// axes do not walk evenly.
+    /// Strides (batch, row, column) with which the epilogue reads an operand of shape `from`, or `None` if the axes of
+    /// batches, of rows or of columns do not walk evenly.
     #[must_use]
     pub fn epilogue_strides(&self, from: &Shape) -> Option<[usize; 3]> {
         let layout = Layout::broadcast(from, &self.shape).ok()?;
         let rank = self.shape.rank();
         let dims = self.shape.dims();
+        if !dims.ends_with(&[self.spec.m, self.spec.n]) {
+            return self.epilogue_walk(&View::whole(from));
+        }
         let outer = &layout.strides[..rank - 2];
         let even = outer.windows(2).zip(&dims[1..]).all(|(s, &d)| s[0] == s[1] * d as isize);
         let batch = outer.last().copied().unwrap_or(0);
@@ -103,11 +106,8 @@ impl Op for Contraction {
             let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
             return Err(Error::dtype("matmul", &dtypes, "operands are f32"));
         }
-        let dims = self.shape.dims();
         let fits = inputs[0].shape.dims() == s.a()
             && inputs[1].shape.dims() == s.b()
-            && dims.len() >= 2
-            && dims[dims.len() - 2..] == [s.m, s.n]
             && self.shape.len() == s.batch * s.m * s.n
             && (!self.b_sums || s.batch == 1)
             && inputs.len() == self.epilogue.inputs + 1

@@ -1,6 +1,7 @@
 //! Op cards: one file per op, with its shapes, gradient and kernels. The registry lists them all.
 
 mod argmax;
+mod batch_norm;
 mod builder;
 mod column_sums;
 mod concatenate;
@@ -9,6 +10,7 @@ mod contraction_load;
 mod contraction_lower;
 mod contraction_store;
 mod convolution;
+mod convolution_products;
 mod cross_entropy;
 mod cumulative;
 mod custom_kernel;
@@ -21,6 +23,7 @@ mod movement;
 mod names;
 mod normalize;
 mod one_hot;
+mod pad;
 mod partials;
 mod position;
 mod program;
@@ -44,12 +47,18 @@ pub mod table;
 
 /// The cards of the files that hold them with their op: the registry lists them after its own.
 #[cfg(feature = "testing")]
-const CARDS: &[fn() -> Vec<registry::Card>] =
-    &[convolution::cards, cumulative::cards, depthwise::cards, position::cards];
+const CARDS: &[fn() -> Vec<registry::Card>] = &[
+    batch_norm::cards,
+    convolution::cards,
+    cumulative::cards,
+    depthwise::cards,
+    pad::cards,
+    position::cards,
+];
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
-pub use column_sums::ColumnSums;
+pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};
 pub use convolution::{Computes, Convolution};
@@ -59,8 +68,9 @@ pub use custom_kernel::{CustomKernel, Word};
 pub use depthwise::{Depthwise, DepthwiseForm};
 pub use gather::Gather;
 pub use map::Map;
-pub use movement::{ArenaView, Pack, Permute, Reshape};
+pub use movement::{ArenaView, Pack, Permute, Reshape, StopGradient};
 pub use one_hot::OneHot;
+pub use pad::Pad;
 pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};

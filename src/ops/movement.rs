@@ -59,6 +59,38 @@ impl Op for Reshape {
     }
 }
 
+/// The same tensor, through which no gradient flows. No copy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StopGradient;
+
+impl Op for StopGradient {
+    fn name(&self) -> String {
+        "stop_gradient".into()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Movement(Movement::Alias { offset: 0 })
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn vjp(
+        &self,
+        _graph: &mut Graph,
+        _inputs: &[Value],
+        _outputs: &[Value],
+        _upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        Ok(vec![None])
+    }
+
+    fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {
+        Err(no_kernel("stop_gradient"))
+    }
+}
+
 /// Axes in another order: output axis i is input axis `axes[i]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Permute {

@@ -1,6 +1,6 @@
 //! Builds row kernels and column sums: operands first, then reductions, then results.
 
-use super::column_sums::ColumnSums;
+use super::column_sums::{ColumnSums, SumRule};
 use super::names::find;
 use super::program::{Instr, Program, Reg};
 use crate::error::{Error, Result};
@@ -147,9 +147,27 @@ impl RowBuilder {
         graph: &mut Graph,
         summed: impl FnOnce(&mut Code) -> Result<Vec<Reg>>,
     ) -> Result<Vec<Value>> {
+        self.push_sums_as(graph, SumRule::None, summed)
+    }
+
+    /// [`RowBuilder::push_sums`] with a gradient.
+    pub fn push_sums_as(
+        self,
+        graph: &mut Graph,
+        rule: SumRule,
+        summed: impl FnOnce(&mut Code) -> Result<Vec<Reg>>,
+    ) -> Result<Vec<Value>> {
         let program = Program { inputs: self.reads.len(), ..program(summed)? };
-        let card = ColumnSums { rows: self.rows, reads: self.reads, program };
+        let card = ColumnSums { rows: self.rows, reads: self.reads, program, rule };
         graph.push_all(Arc::new(card), &self.operands)
+    }
+
+    /// The program alone, with its operands, which are read element by element.
+    pub fn program(
+        self,
+        results: impl FnOnce(&mut Code) -> Result<Vec<Reg>>,
+    ) -> Result<(Program, Vec<Value>)> {
+        Ok((Program { inputs: self.reads.len(), ..program(results)? }, self.operands))
     }
 }
 

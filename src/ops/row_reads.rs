@@ -3,7 +3,7 @@
 use super::layout::Layout;
 use super::program::{Program, Words, step_operand};
 use crate::error::{Error, Result};
-use crate::graph::{LowerContext, Read, Rows, TensorType};
+use crate::graph::{LowerContext, Read, Rows, TensorType, View};
 use crate::kernels::{Bind, Source};
 use crate::tensor::{DType, Shape};
 use std::fmt::Write;
@@ -123,7 +123,10 @@ impl RowCode {
                 }
                 Source::Buffer => {
                     code.names.push(name);
-                    code.load(i, *read, rows, ty)?
+                    // The only view is that of a row for all rows.
+                    let row = TensorType::f32(rows.inner());
+                    let viewed = cx.views.get(read.operand()).is_some_and(Option::is_some);
+                    code.load(i, *read, rows, if viewed { &row } else { ty })?
                 }
             };
             code.loads.push(load);
@@ -279,6 +282,12 @@ impl RowCode {
     pub const fn element(&self) -> &'static str {
         if self.whole { "Quad" } else { "f32" }
     }
+}
+
+/// Whether a view shows the first `cols` elements of its operand, in order.
+pub(super) fn shows_first_row(view: &View, cols: usize) -> bool {
+    let row = View::whole([cols]);
+    view.guards().is_empty() && view.shape().len() == cols && view.reshaped(row.shape()) == row
 }
 
 /// Axes and strides without extents of 1, neighbours merged.

@@ -117,6 +117,10 @@ impl Graph {
             });
         }
         let built = body(&mut inner, &now)?;
+        if inner.is_penalised() {
+            let detail = "a step of a loop adds no penalty; penalise what the loop gives";
+            return Err(Error::parameter("activity_regularizer", "set", detail));
+        }
         inner.check("scan", &[built.carries.as_slice(), &built.stacked].concat())?;
         if built.carries.len() != what.carries.len() {
             let shapes: Vec<&Shape> = what.carries.iter().map(|&v| self.shape(v)).collect();

@@ -1,4 +1,4 @@
-//! A part of a tensor along an axis.
+//! A part of a tensor along its axes.
 
 use super::layout::Layout;
 use super::map::lower_map;
@@ -9,26 +9,22 @@ use crate::tensor::{DType, Shape};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The elements `range` along an axis, and all along the others: a strided read.
+/// The elements of a range along each axis: a strided read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Slice {
-    /// The axis that is cut.
-    pub axis: usize,
-    /// What is left of it: at least one element.
-    pub range: Range<usize>,
+    /// What is left of each axis: at least one element.
+    pub ranges: Vec<Range<usize>>,
     /// The operand's shape.
     pub from: Shape,
 }
 
 impl Slice {
     fn shape(&self) -> Shape {
-        let mut dims = self.from.dims().to_vec();
-        dims[self.axis] = self.range.len();
-        dims.into()
+        self.ranges.iter().map(Range::len).collect::<Vec<_>>().into()
     }
 
     fn offset(&self) -> usize {
-        self.range.start * self.from.strides()[self.axis]
+        self.ranges.iter().zip(self.from.strides()).map(|(range, s)| range.start * s).sum()
     }
 }
 
@@ -38,7 +34,10 @@ impl Op for Slice {
     }
 
     fn attrs(&self) -> String {
-        format!("{:?} of axis {}", self.range, self.axis)
+        let cut = self.ranges.iter().zip(self.from.dims()).enumerate();
+        let cut = cut.filter(|(_, (range, extent))| range.len() < **extent);
+        let cut = cut.map(|(axis, (range, _))| format!("{range:?} of axis {axis}"));
+        cut.collect::<Vec<_>>().join(", ")
     }
 
     fn class(&self) -> Class<'_> {
@@ -48,10 +47,16 @@ impl Op for Slice {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let from = &inputs[0].shape;
-        let whole = from.dims().get(self.axis).copied().unwrap_or(0);
-        if *from != self.from || self.range.is_empty() || self.range.end > whole {
-            let detail = format!("elements {:?} of axis {} do not exist", self.range, self.axis);
+        if *from != self.from || self.ranges.len() != from.rank() {
+            let detail = format!("{} ranges are not one for each axis", self.ranges.len());
             return Err(Error::shape("slice", &[from], detail));
+        }
+        let whole = from.dims().iter().enumerate().zip(&self.ranges);
+        for ((axis, &extent), range) in whole {
+            if range.is_empty() || range.end > extent {
+                let detail = format!("elements {range:?} of axis {axis} do not exist");
+                return Err(Error::shape("slice", &[from], detail));
+            }
         }
         if inputs[0].dtype != DType::F32 {
             return Err(Error::dtype("slice", &[inputs[0].dtype], "only f32 is sliced"));
@@ -59,6 +64,7 @@ impl Op for Slice {
         Ok(vec![TensorType::f32(self.shape())])
     }
 
+    /// Elements of the operand that were not read get zeros.
     fn vjp(
         &self,
         graph: &mut Graph,
@@ -67,17 +73,9 @@ impl Op for Slice {
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
-        // Elements of the operand that were not read get zeros.
-        let whole = self.from.dims()[self.axis];
-        let mut zeros = |extent: usize| -> Result<Option<Value>> {
-            let mut dims = self.from.dims().to_vec();
-            dims[self.axis] = extent;
-            let zero = graph.constant(0.0);
-            (extent > 0).then(|| graph.broadcast_to(zero, dims)).transpose()
-        };
-        let (before, after) = (zeros(self.range.start)?, zeros(whole - self.range.end)?);
-        let parts: Vec<Value> = before.into_iter().chain([dy]).chain(after).collect();
-        Ok(vec![Some(graph.concatenate(&parts, self.axis)?)])
+        let around = |(range, whole): (&Range<usize>, &usize)| [range.start, whole - range.end];
+        let around: Vec<_> = self.ranges.iter().zip(self.from.dims()).map(around).collect();
+        Ok(vec![Some(graph.pad(dy, &around, 0.0)?)])
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
@@ -95,10 +93,26 @@ impl Graph {
     /// [`Error::DType`] if `x` is not f32.
     pub fn slice(&mut self, x: Value, axis: usize, range: Range<usize>) -> Result<Value> {
         self.check("slice", &[x])?;
+        let shape = self.shape(x);
+        let mut ranges: Vec<Range<usize>> = shape.dims().iter().map(|&extent| 0..extent).collect();
+        let Some(own) = ranges.get_mut(axis) else {
+            let detail = format!("elements {range:?} of axis {axis} do not exist");
+            return Err(Error::shape("slice", &[shape], detail));
+        };
+        *own = range;
+        self.crop(x, &ranges)
+    }
+
+    /// The elements of a range along each axis of `x`. Its gradient is one kernel: [`Graph::pad`] with zeros.
+    ///
+    /// # Errors
+    /// As [`Graph::slice`]; [`Error::Shape`] if there is not one range for each axis.
+    pub fn crop(&mut self, x: Value, ranges: &[Range<usize>]) -> Result<Value> {
+        self.check("slice", &[x])?;
         let from = self.shape(x).clone();
-        if from.dims().get(axis) == Some(&range.end) && range.start == 0 {
+        if from.dims().iter().map(|&extent| 0..extent).eq(ranges.iter().cloned()) {
             return Ok(x);
         }
-        self.push(Arc::new(Slice { axis, range, from }), &[x])
+        self.push(Arc::new(Slice { ranges: ranges.to_vec(), from }), &[x])
     }
 }

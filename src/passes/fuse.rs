@@ -10,6 +10,7 @@
 
 use super::rewrite::Rewrite;
 use super::search::{Gaps, Marks};
+use super::shaped;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Movement, Node, Value};
 use crate::ops::table::IndexUse;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 const LONGEST: usize = 256;
 
 pub(super) fn fuse(graph: &Graph, max_buffers: usize) -> Result<Graph> {
+    let graph = &shaped::products(graph)?;
     let mut fusion = Fusion::new(graph, max_buffers);
     fusion.group();
     fusion.attach_epilogues();

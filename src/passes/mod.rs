@@ -12,6 +12,7 @@ mod merge_rows;
 mod rewrite;
 mod rows;
 mod search;
+mod shaped;
 mod views;
 
 pub(crate) use rewrite::Rewrite;

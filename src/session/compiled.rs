@@ -29,6 +29,8 @@ pub(crate) struct Compiled {
     pub(crate) layout: ArenaLayout,
     compile: Compile,
     pub(crate) outputs: Vec<OutputSpec>,
+    /// Whether a layer penalises what it computes.
+    activity: bool,
     /// What is odd about the outputs.
     pub(crate) warnings: Vec<String>,
     pub(crate) plans: Vec<(Key, Arc<Plan>)>,
@@ -66,6 +68,7 @@ impl Compiled {
         let device = device.of_another_owner();
         let layout = ArenaLayout::of(device.caps(), &model)?;
         let mut this = Self {
+            activity: model.is_penalised()?,
             store: Store::new(&device),
             pool: Pool::default(),
             device,
@@ -87,9 +90,6 @@ impl Compiled {
         this.probe()?;
         for (name, values) in this.initial_state() {
             this.store.upload(&name, &Tensor::f32([values.len()], values)?)?;
-        }
-        for (name, tensor) in this.model.constants() {
-            this.store.upload(&name, &tensor)?;
         }
         Ok(this)
     }
@@ -161,6 +161,7 @@ impl Compiled {
             model: &self.model,
             layout: &self.layout,
             outputs: &self.outputs,
+            activity: self.activity,
             gradients: self.compile.gradients,
             optimizer: train.then_some(&*self.compile.optimizer),
         }

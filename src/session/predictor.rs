@@ -55,7 +55,7 @@ pub struct Predictor {
     device: Device,
     model: Model,
     layout: ArenaLayout,
-    /// The weights, states and constants. Nothing writes them.
+    /// The weights and states, which nothing writes, and the constants that all lanes have in common.
     weights: Store,
     scaling: Option<Scaling>,
     batch_size: usize,
@@ -134,20 +134,14 @@ impl Predictor {
         Self::assemble(device, model, layout, store, None)
     }
 
-    /// A model whose weights are in `weights`, laid out as `layout` says. Its constants are added.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] if the device has no room.
+    /// A model whose weights are in `weights`, laid out as `layout` says.
     pub(crate) fn assemble(
         device: &Device,
         model: &Model,
         layout: ArenaLayout,
-        mut weights: Store,
+        weights: Store,
         scaling: Option<Scaling>,
     ) -> Result<Self> {
-        for (name, tensor) in model.constants() {
-            weights.upload(&name, &tensor)?;
-        }
         Ok(Self {
             device: device.of_another_owner(),
             model: model.clone(),
@@ -247,6 +241,7 @@ impl Predictor {
             model: &self.model,
             layout: &self.layout,
             outputs: &[],
+            activity: false,
             gradients: GradientTransform::default(),
             optimizer: None,
         };
@@ -274,9 +269,12 @@ impl Predictor {
         }
         let plan = self.plan(batch)?;
         let all: u64 = plan.memory().iter().map(|(_, bytes)| bytes).sum();
-        let bytes = all - plan.bytes_of(BufferClass::State);
+        // Lanes have weights and constants in common.
+        let constants = plan.bytes_of(BufferClass::Constant);
+        let bytes = all - plan.bytes_of(BufferClass::State) - constants;
         {
             let weights: u64 = self.weights.sizes().map(|(_, bytes)| bytes).sum();
+            let weights = weights + constants;
             let mut lanes = lock(&self.lanes);
             let admit = |lanes: &Lanes| {
                 let needed = weights + lanes.bytes + bytes;
@@ -297,7 +295,7 @@ impl Predictor {
     }
 
     fn make(&self, batch: &Batch, plan: Arc<Plan>, bytes: u64) -> Result<Lane> {
-        let mut store = Store::new(&self.device);
+        let mut store = Store::beside(&self.weights);
         for name in self.weights.names() {
             store.share(&self.weights, name)?;
         }

@@ -104,6 +104,8 @@ pub struct StepSpec<'a> {
     pub layout: &'a ArenaLayout,
     /// What each output is trained towards.
     pub outputs: &'a [OutputSpec],
+    /// Whether a layer penalises what it computes.
+    pub activity: bool,
     /// What happens to gradients before the rule sees them.
     pub gradients: GradientTransform,
     /// The update rule while training.
@@ -111,10 +113,10 @@ pub struct StepSpec<'a> {
 }
 
 impl StepSpec<'_> {
-    /// Whether trained layers add a penalty to the loss.
+    /// Whether layers add a penalty to the loss, on trained weights or on what they compute.
     #[must_use]
     pub fn penalised(&self) -> bool {
-        self.layout.tensors.iter().any(|t| t.penalty() != Regularizer::default())
+        self.activity || self.layout.tensors.iter().any(|t| t.penalty() != Regularizer::default())
     }
 
     /// Numbers of a sample in the metrics buffer: for each output its loss, its mask and the columns of its metrics, and
@@ -186,7 +188,15 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
             .collect(),
     };
     let penalty = g.in_layer("loss", |g| penalty(g, spec.layout, &arenas))?;
-    let total = g.in_layer("loss", |g| record(g, spec, batch, penalty, &ends))?;
+    let total = g.in_layer("loss", |g| {
+        let activity = g.penalty()?;
+        let reported = match (penalty, activity) {
+            (Some(penalty), Some(activity)) => Some(g.add(penalty, activity)?),
+            (penalty, activity) => penalty.or(activity),
+        };
+        let total = record(g, spec, batch, reported, &ends)?;
+        activity.map_or(Ok(total), |activity| g.add(total, activity))
+    })?;
     if let Some(optimizer) = spec.optimizer {
         g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &weights, &state))?;
         let trained = || spec.layout.tensors.iter().zip(&weights);

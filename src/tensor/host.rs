@@ -141,6 +141,19 @@ impl Tensor {
         }
     }
 
+    /// An f32 tensor of `f` of each pair of elements: `w.zip_with(&gradient, |w, g| w - 0.1 * g)`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the shapes differ; [`Error::DType`] if either does not hold f32.
+    pub fn zip_with(&self, other: &Self, f: impl Fn(f32, f32) -> f32) -> Result<Self> {
+        if self.shape != other.shape {
+            let detail = "both tensors have the same shape";
+            return Err(Error::shape("zip_with", &[&self.shape, &other.shape], detail));
+        }
+        let pairs = self.as_f32()?.iter().zip(other.as_f32()?);
+        Self::f32(self.shape.clone(), pairs.map(|(&a, &b)| f(a, b)).collect::<Vec<f32>>())
+    }
+
     /// The same elements under another shape.
     ///
     /// # Errors

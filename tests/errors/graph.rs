@@ -27,6 +27,7 @@ const BUILDERS: &[(&str, Build)] = &[
     ("random_uniform", |g, _, v| g.random_uniform([4], v, v, 0)),
     ("random_normal", |g, _, v| g.random_normal([4], v, v, 0)),
     ("broadcast_to", |g, x, v| g.broadcast_to(v, g.shape(x).clone())),
+    ("crop", |g, _, v| g.crop(v, &[0..1, 0..1])),
     ("sum", |g, _, v| g.sum(v, &[0], false)),
     ("mean", |g, _, v| g.mean(v, &[], true)),
     ("max", |g, _, v| g.max(v, &[1], true)),

@@ -316,3 +316,113 @@ fn settings_and_shapes_that_do_not_suit_are_refused() {
         |specs: Vec<WeightSpec>| specs.into_iter().filter(|s| s.kind == WeightKind::State).count();
     assert_eq!(states(new().weights(&[[4].into()])), 2);
 }
+
+/// Dispatches of a graph of a dense layer, this layer and an activation; with the gradients of all weights if it trains.
+fn dispatches(sample: &[usize], trains: bool) -> Result<usize> {
+    let model = Sequential::new(sample)
+        .add(Dense::new(8))
+        .add(BatchNormalization::new())
+        .add(Activation::Relu)
+        .build()?;
+    let mut g = Graph::new();
+    let x = g.input("x", [&[16], sample].concat(), DType::F32);
+    let specs: Vec<WeightSpec> = model.weights().map(|(_, spec)| spec).collect();
+
+    let w: Vec<Value> = specs
+        .iter()
+        .enumerate()
+        .map(|(i, s)| g.state(&format!("w{i}"), s.shape.clone(), DType::F32))
+        .collect();
+    let words = match trains {
+        true => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
+        false => None,
+    };
+    let outputs = model.run(&mut g, &[x], &[None], &w, words)?;
+    let y = outputs.values[0];
+    if trains {
+        let square = g.unary("square", y, &[])?;
+        let total = g.sum(square, &[], false)?;
+        for (i, d) in gradients(&mut g, total, &w[..4])?.into_iter().enumerate() {
+            g.output(&format!("d{i}"), d);
+        }
+    }
+    g.output("y", y);
+    for (name, new) in outputs.state {
+        let names: Vec<String> =
+            model.weights().map(|(l, w)| format!("{}/{}", l.name, w.name)).collect();
+        let at = names.iter().position(|n| *n == name).expect("a state of the model");
+        g.update(w[at], new)?;
+    }
+    let plan = wgrad::plan::Plan::compile(&g, &wgrad::passes::Passes::default(), device().caps())?;
+    Ok(plan.dispatches.len())
+}
+
+/// With the sums of the mask, and of the gradients of its weights: mean, variance, result; all sums, and the gradient of
+/// the input; and four kernels of a number for each column.
+#[test]
+fn a_training_step_takes_few_kernels() -> Result<()> {
+    // The product before it takes three, of bias and kernel, and the loss one.
+    assert!(dispatches(&[5], true)? <= 11, "{}", dispatches(&[5], true)?);
+    assert_eq!(dispatches(&[4, 4, 5], true)?, dispatches(&[7, 5], true)?, "images are rows too");
+    Ok(())
+}
+
+#[test]
+fn at_prediction_it_is_a_part_of_the_product_before_it() -> Result<()> {
+    // Bias, normalization and activation; of vectors, of steps of a sequence, and of pixels.
+    for sample in [&[5][..], &[7, 5], &[4, 4, 3]] {
+        assert_eq!(dispatches(sample, false)?, 1, "{sample:?}");
+    }
+    Ok(())
+}
+
+/// Another axis is as the last one, with the input turned.
+#[test]
+fn any_axis_may_be_the_channels() {
+    use reference::linalg::transpose;
+    for (shape, axis) in
+        [(&[4, 3, 2, 5][..], 1), (&[4, 5, 3], 1), (&[2, 3, 4, 3], -2), (&[6, 3], 1)]
+    {
+        let channels = if axis < 0 { shape.len() - 2 } else { 1 };
+        let mut order: Vec<usize> = (0..shape.len()).filter(|&a| a != channels).collect();
+        order.push(channels);
+        let ahead: Vec<usize> = order.iter().map(|&a| shape[a]).collect();
+        let back: Vec<usize> =
+            (0..shape.len()).map(|a| order.iter().position(|&o| o == a).unwrap()).collect();
+        let (x, w) = (numbers(shape, 1), tensors(shape[channels]));
+        let layer = BatchNormalization::new().axis(axis);
+        let operands: Vec<&Tensor> = std::iter::once(&x).chain(&w).collect();
+        for random in [TRAINS, None] {
+            let step = layer_step(&layer, &[&x], &refs(&w), random).unwrap();
+            check_gradients(&format!("axis {axis} of {shape:?}"), &step, &operands, |at| {
+                let rows = transpose(&at[0], shape, &order);
+                let y = match random {
+                    Some(_) => of_batch(&rows, &at[1], &at[2], 1e-3),
+                    None => standardise(&rows, [&at[3], &at[4], &at[1], &at[2]], 1e-3),
+                };
+                transpose(&y, &ahead, &back)
+            });
+        }
+    }
+    let name = "batch_normalization";
+    says(&refusal(name, BatchNormalization::new().axis(0), &[3, 4]), &["axis = [0]", "batch"]);
+    says(&refusal(name, BatchNormalization::new().axis(3), &[3, 4]), &["axis = [3]", "1 to 2"]);
+}
+
+/// Mean and variance have gradients too: in a loop, states are carried through the iterations.
+#[test]
+fn statistics_have_gradients() {
+    let (x, width) = (columns(&[5, 3], 1, 2.0, 1.0), 3);
+    let step = differentiate(&[&x], &[], [0, 0], None, |g, x, _| {
+        let [_, mean, variance] = g.batch_norm(x[0], None, None, None, 1e-3)?;
+        Ok(vec![mean, variance])
+    })
+    .unwrap();
+    let (dm, dv) = (widen(&upstream(0, width)), widen(&upstream(1, width)));
+    let f = |x: &[f64]| {
+        let (mean, variance) = column_moments(x, width, &[true; 5]);
+        (0..width).map(|c| mean[c] * dm[c] + variance[c] * dv[c]).collect()
+    };
+    let want = numeric_vjp(f, &wide(&x), &[1.0; 3], STEP);
+    assert_close("gradient", &step.inputs[0], &want, 1e-5, 1e-5);
+}

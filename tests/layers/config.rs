@@ -25,7 +25,9 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         one(
             BatchNormalization::torch()
                 .momentum(0.3)
+                .axis(1)
                 .center(false)
+                .gamma_constraint(Constraint::NonNeg)
                 .gamma_initializer(Initializer::Uniform { low: -1.0, high: 0.3 })
                 .gamma_regularizer(l2)
                 .moving_variance_initializer(Initializer::Constant(2.0))
@@ -125,16 +127,52 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         one(Flatten.into(), &[2, 3]),
         one(GaussianNoise::new(0.2).into(), &[3]),
         one(
+            GroupNormalization::new(2)
+                .axis(1)
+                .epsilon(1e-5)
+                .scale(false)
+                .beta_initializer(Initializer::HeNormal)
+                .beta_regularizer(both)
+                .beta_constraint(Constraint::unit_norm())
+                .into(),
+            &[4, 3],
+        ),
+        one(GroupNormalization::instance().center(false).gamma_regularizer(l2).into(), &[4, 3]),
+        one(
             LayerNormalization::new()
                 .axes([1, 2])
                 .epsilon(1e-5)
                 .scale(false)
                 .beta_initializer(Initializer::HeNormal)
                 .beta_regularizer(both)
+                .beta_constraint(Constraint::max_norm(0.3))
                 .into(),
             &[2, 3],
         ),
+        one(CenterCrop::new(3, 2).into(), &[5, 4, 2]),
+        one(Cropping1D::new((2, 1)).into(), &[5, 2]),
+        one(Cropping2D::new([[2, 1], [0, 1]]).into(), &[5, 4, 2]),
+        one(Cropping3D::new([[2, 1], [0, 1], [0, 0]]).into(), &[5, 4, 1, 2]),
         one(Masking::new(f32::NEG_INFINITY).into(), &[2, 3]),
+        one(Rescaling::new(0.1).offset(-0.7).into(), &[3]),
+        one(
+            Resizing::new(3, 7)
+                .interpolation(Interpolation::Nearest)
+                .pad_to_aspect_ratio(true)
+                .fill_value(0.1)
+                .into(),
+            &[5, 4, 2],
+        ),
+        one(SpatialDropout1D::new(0.3).into(), &[5, 2]),
+        one(SpatialDropout2D::new(0.3).into(), &[5, 4, 2]),
+        one(SpatialDropout3D::new(0.3).into(), &[5, 4, 3, 2]),
+        one(UnitNormalization::new().axes([1, -1]).into(), &[2, 3]),
+        one(UpSampling1D::new(3).into(), &[5, 2]),
+        one(UpSampling2D::new([3, 1]).interpolation(Interpolation::Bilinear).into(), &[5, 4, 2]),
+        one(UpSampling3D::new([3, 1, 2]).into(), &[2, 1, 2, 2]),
+        one(ZeroPadding1D::new((2, 0)).into(), &[5, 2]),
+        one(ZeroPadding2D::new([[2, 0], [0, 1]]).into(), &[5, 4, 2]),
+        one(ZeroPadding3D::new([[2, 0], [0, 1], [3, 0]]).into(), &[5, 4, 1, 2]),
         two(Maximum.into(), &[3], &[3]),
         two(Minimum.into(), &[3], &[3]),
         two(Multiply.into(), &[3], &[3]),
@@ -144,6 +182,7 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
             PRelu::new()
                 .alpha_initializer(Initializer::GlorotNormal)
                 .alpha_regularizer(l2)
+                .alpha_constraint(Constraint::NonNeg)
                 .shared_axes([1])
                 .into(),
             &[2, 3],
@@ -162,6 +201,10 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
                 .return_sequences(true)
                 .go_backwards(true)
                 .into(),
+            &[5, 3],
+        ),
+        one(
+            SpectralNormalization::new(Dense::new(4).named("inside")).power_iterations(3).into(),
             &[5, 3],
         ),
         two(Subtract.into(), &[3], &[3]),

@@ -335,3 +335,76 @@ fn parts_of_a_layer_have_paths() -> Result<()> {
     });
     Ok(())
 }
+
+/// x + the bytes of a table over 255: a constant of bytes, read by a gather.
+#[derive(Debug)]
+struct Offset(Vec<u8>);
+
+impl Layer for Offset {
+    fn kind(&self) -> &'static str {
+        "Offset"
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0].clone())
+    }
+
+    fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {
+        vec![
+            ("table".into(), Tensor::u8([self.0.len() / 2, 2], self.0.clone()).unwrap()),
+            ("places".into(), Tensor::u32([1], [0]).unwrap()),
+        ]
+    }
+
+    fn apply(&self, g: &mut Graph, cx: &Context) -> Result<Outputs> {
+        let (table, places, start) =
+            (cx.constant("table")?, cx.constant("places")?, g.constant_u32(0));
+        let row = g.gather_batch(places, start, 1, &[(table, 1.0 / 255.0)])?[0];
+        Ok(g.add(cx.input(), row)?.into())
+    }
+}
+
+/// Two models of a session have another constant of the same layer and name; trainers and predictors give the same.
+#[test]
+fn constants_of_bytes_are_told_apart_by_content() -> Result<()> {
+    let x = Tensor::f32([3, 2], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0])?;
+    let mut session = wgrad::session::Session::new(device(), 0);
+    for (name, bytes) in [("a", vec![51, 255, 7, 9]), ("b", vec![102, 0, 7, 9])] {
+        let add = bytes[..2].iter().map(|&b| f32::from(b) / 255.0).collect::<Vec<f32>>();
+        let wanted: Vec<f32> =
+            x.as_f32()?.chunks(2).flat_map(|x| [x[0] + add[0], x[1] + add[1]]).collect();
+        let model = Sequential::new([2]).add(Offset(bytes)).build()?;
+        assert_eq!(model.constants()[0].0, "offset/table");
+        let id = session.add(name, &model)?;
+        let step = session.step(name, |s| {
+            let x = s.input("x", [3, 2], DType::F32);
+            let y = s.apply(id, &[x], false)?[0];
+            s.output("y", y);
+            Ok(())
+        })?;
+        assert_near(session.call(step, &[("x", &x)])?[0].as_f32()?, &wanted);
+        let predictor = session.predictor(id)?;
+        assert_near(predictor.predict(&x)?.as_f32()?, &wanted);
+        // A lane of another size.
+        assert_near(predictor.predict(&x.rows(0, 1)?)?.as_f32()?, &wanted[..2]);
+        let mut trainer = model.compile(device(), compile())?;
+        assert_near(trainer.predict(&x)?.as_f32()?, &wanted);
+    }
+    let empty = Sequential::new([2]).add(Offset(vec![])).build()?;
+    let error = session.add("empty", &empty).and_then(|id| {
+        session.step("empty", |s| {
+            let x = s.input("x", [3, 2], DType::F32);
+            s.apply(id, &[x], false).map(|_| ())
+        })
+    });
+    says(&error.unwrap_err(), &["offset/table", "an extent is zero"]);
+    Ok(())
+}
+
+fn assert_near(found: &[f32], wanted: &[f32]) {
+    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6;
+    assert!(
+        found.len() == wanted.len() && found.iter().zip(wanted).all(near),
+        "{found:?} is not {wanted:?}"
+    );
+}

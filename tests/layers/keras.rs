@@ -149,7 +149,8 @@ fn a_sequential_of_keras_is_read() -> Result<()> {
         json!({ "class_name": "MyNorm" }),
         &["dense.kernel_constraint", "`MyNorm`", "ModelLoader::constraint"],
     );
-    refused(3, "axis", json!(1), &["batch_normalization.axis", "is 1", "-1"]);
+    refused(3, "axis", json!([1, 2]), &["batch_normalization.axis", "[1,2]", "one whole number"]);
+    refused(3, "renorm", json!(true), &["batch_normalization.renorm", "no such setting"]);
     refused(4, "rms_scaling", json!(true), &["layer_normalization.rms_scaling"]);
     refused(5, "stateful", json!(true), &["simple_rnn.stateful"]);
     refused(5, "dropout", json!(0.5), &["simple_rnn.dropout", "0.5"]);

@@ -3,7 +3,8 @@
 use super::*;
 use anyhow::{Context, bail, ensure};
 use recording::{agree, data, number, text};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
+use wgrad::layers::ModelLoader;
 
 fn recorded() -> anyhow::Result<Json> {
     Ok(serde_json::from_str(include_str!("../known/layers.json"))?)
@@ -21,6 +22,19 @@ fn shape(tensor: &Json) -> anyhow::Result<Shape> {
 
 pub fn floats(tensor: &Json) -> anyhow::Result<Tensor> {
     Ok(Tensor::f32(shape(tensor)?, data(tensor)?)?)
+}
+
+/// The model of a recorded layer alone: from its config, if that is recorded.
+fn model(entry: &Json, x: &[Tensor]) -> anyhow::Result<Model> {
+    let Some(config) = entry.get("config") else {
+        let inputs: Vec<SymbolicTensor> = samples(&refs(x)).into_iter().map(input).collect();
+        return Ok(Model::new(&inputs, [&merge(layer(entry)?, &inputs)])?);
+    };
+    let dims = x[0].shape().dims()[1..].iter().map(|&d| Json::from(d));
+    let batch: Json = std::iter::once(Json::Null).chain(dims).collect();
+    let whole = json!({ "class_name": "Sequential",
+        "config": { "layers": [config], "build_input_shape": batch } });
+    Ok(ModelLoader::new().from_value(&whole)?)
 }
 
 fn layer(entry: &Json) -> anyhow::Result<LayerHandle> {
@@ -78,8 +92,50 @@ fn new_states(model: &Model, x: &Tensor, w: &[Tensor]) -> Result<Vec<Tensor>> {
 #[test]
 fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
     let all = recorded()?;
+    ensure!(list(&all, "layers")?.len() >= 24, "layers are recorded");
+    check(list(&all, "layers")?)
+}
+
+#[test]
+fn layers_for_images_agree_with_keras() -> anyhow::Result<()> {
+    let all: Json = serde_json::from_str(include_str!("../known/image_layers.json"))?;
     let entries = list(&all, "layers")?;
-    ensure!(entries.len() >= 24, "{} layers are recorded", entries.len());
+    ensure!(entries.len() >= 43, "{} layers are recorded", entries.len());
+    check(entries)?;
+    // The control: another upstream gradient is noticed.
+    let mut other = vec![entries[0].clone()];
+    other[0]["upstream"]["data"][0] = 9.0.into();
+    ensure!(std::panic::catch_unwind(|| check(&other)).is_err(), "a wrong gradient passed");
+    Ok(())
+}
+
+/// Statistics after each of some steps of training, the last with a short batch.
+#[test]
+fn moving_statistics_are_those_of_keras() -> anyhow::Result<()> {
+    let all: Json = serde_json::from_str(include_str!("../known/image_layers.json"))?;
+    for entry in list(&all, "running")? {
+        let mut states: Vec<Tensor> = Vec::new();
+        for (x, want) in list(entry, "batches")?.iter().zip(list(entry, "states")?) {
+            let x = floats(x)?;
+            let model = model(entry, std::slice::from_ref(&x))?;
+            let width = model.weights().next().context("gamma")?.1.shape.len();
+            if states.is_empty() {
+                let of = |v| Tensor::f32([width], vec![v; width]);
+                states = vec![of(1.0)?, of(0.0)?, of(0.0)?, of(1.0)?];
+            }
+            let new = new_states(&model, &x, &states)?;
+            let want = want.as_array().context("states")?;
+            ensure!(new.len() == 2 && want.len() == 2, "two states");
+            for (new, want) in new.iter().zip(want) {
+                agree("state", new.as_f32()?, &widen(&data(want)?), 1e-6, 2e-7);
+            }
+            states.splice(2.., new);
+        }
+    }
+    Ok(())
+}
+
+fn check(entries: &[Json]) -> anyhow::Result<()> {
     for entry in entries {
         let name = text(entry, "name")?;
         let ids = text(entry, "layer")? == "Embedding";
@@ -93,8 +149,7 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
         let x = list(entry, "inputs")?.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let w = list(entry, "weights")?.iter().map(floats).collect::<anyhow::Result<Vec<_>>>()?;
         let dy = floats(&entry["upstream"])?;
-        let inputs: Vec<SymbolicTensor> = samples(&refs(&x)).into_iter().map(input).collect();
-        let model = Model::new(&inputs, [&merge(layer(entry)?, &inputs)])?;
+        let model = model(entry, &x)?;
         ensure!(model.layers()[0].layer.kind() == text(entry, "layer")?, "{name}: its kind");
 
         let trains = entry["training"] == true;
@@ -125,7 +180,13 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
         for (i, (got, want)) in got.iter().zip(&want).enumerate() {
             // Sums of a few products of numbers near 1, each rounded to 6e-8. Keras normalises by x · s + (beta - mean · s)
             // with s = gamma / sqrt(variance + epsilon): terms of up to 8, which cancel.
-            let atol = if text(entry, "layer")? == "BatchNormalization" { 2e-6 } else { 2e-7 };
+            // Keras finds the places of a resized image in f32, to 2.4e-7 for extents of up to 8, on each of two axes; between
+            // neighbours that differ by 4 that is 2e-6.
+            let atol = match text(entry, "layer")? {
+                layer if layer.ends_with("Normalization") => 2e-6,
+                "UpSampling2D" | "Resizing" | "CenterCrop" => 2e-6,
+                _ => 2e-7,
+            };
             agree(&format!("{name}, {i}"), got, &widen(&data(want)?), 1e-6, atol);
         }
     }

@@ -9,12 +9,14 @@ mod embedding;
 mod keras;
 mod known;
 mod layer_normalization;
+mod margins;
 mod masking;
 mod merge;
 mod models;
 mod nested;
 mod noise;
 mod normalization;
+mod norms;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod rectifier;

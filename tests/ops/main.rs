@@ -24,6 +24,7 @@ mod places;
 mod products;
 mod random;
 mod rows;
+mod rows_fused;
 mod segments;
 mod sizes;
 mod sources;

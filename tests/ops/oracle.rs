@@ -3,7 +3,7 @@
 use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
-use crate::reference::{convolution, elementwise, linalg, losses, norm, reduce, softmax};
+use crate::reference::{convolution, elementwise, layers, linalg, losses, norm, reduce, softmax};
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
 
@@ -44,7 +44,7 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
         }
         "copy" => vec![linalg::broadcast_to(&x[0], shape(0), args)],
         "transpose" => vec![linalg::transpose(&x[0], shape(0), args)],
-        "reshape" => vec![x[0].clone()],
+        "reshape" | "stop_gradient" => vec![x[0].clone()],
         "view" => vec![x[0][args[0]..][..args[1..].iter().product()].to_vec()],
         "pack" => {
             let mut arena = vec![0.0; args[0]];
@@ -59,6 +59,10 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             let shapes: Vec<&[usize]> = (0..x.len()).map(shape).collect();
             let parts: Vec<&[f64]> = x.iter().map(Vec::as_slice).collect();
             vec![linalg::concatenate(&parts, &shapes, args[0])]
+        }
+        "pad" => {
+            let around: Vec<[usize; 2]> = args.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
+            vec![linalg::pad(&x[0], shape(0), &around, f64::from(case.params[0]))]
         }
         "matmul" => vec![product(case, x)],
         "convolution"
@@ -140,6 +144,20 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
                 "rms_norm" => norm::rms_norm(&x[0], cols, gamma, epsilon),
                 _ => norm::layer_norm(&x[0], cols, gamma, rest.next(), epsilon),
             }]
+        }
+        "batch_norm" => {
+            let width = cols();
+            let mut rest = x[1..].iter();
+            let mut next = |i: usize, none: f64| match args[i] {
+                1 => rest.next().cloned(),
+                _ => Some(vec![none; if i < 2 { width } else { x[0].len() / width }]),
+            };
+            let (gamma, beta, mask) = (next(0, 1.0)?, next(1, 0.0)?, next(2, 1.0)?);
+            let counts: Vec<bool> = mask.iter().map(|m| *m > 0.0).collect();
+            let (mean, variance) = layers::column_moments(&x[0], width, &counts);
+            let epsilon = f64::from(case.params[0]);
+            let y = layers::standardise(&x[0], [&mean, &variance, &gamma, &beta], epsilon);
+            vec![y, mean, variance]
         }
         "masked_softmax" => {
             let mask = linalg::broadcast_to(&x[1], shape(1), shape(0));
@@ -293,9 +311,9 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         | "step" | "perceptron" | "select" | "clipped_linear" | "add" | "sub" | "mul"
         | "maximum" | "minimum" | "min" | "to_f32" | "iota" | "floor" | "ceil" | "round"
         | "not_equal" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
-        | "random_uniform" | "copy" | "transpose" | "reshape" | "view" | "pack" | "slice"
-        | "concatenate" | "max" | "hits" | "confusion_cells" | "target_ranks" | "one_hot"
-        | "gather" | "fill_ranges" => (EPS, 0.0),
+        | "random_uniform" | "copy" | "transpose" | "reshape" | "stop_gradient" | "view"
+        | "pack" | "slice" | "concatenate" | "max" | "hits" | "confusion_cells"
+        | "target_ranks" | "one_hot" | "gather" | "fill_ranges" => (EPS, 0.0),
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" | "reciprocal" => (3.0 * EPS, 0.0),
         // WGSL allows 2 units of the root.

@@ -171,3 +171,15 @@ pub fn ravel(at: &[usize], shape: &[usize]) -> usize {
 fn check_shape(x: &[f64], shape: &[usize]) {
     assert_eq!(x.len(), shape.iter().product::<usize>(), "{} elements as {shape:?}", x.len());
 }
+
+/// The elements of `x` with `around[axis]` elements of the value `fill` before and after it along each axis.
+pub fn pad(x: &[f64], shape: &[usize], around: &[[usize; 2]], fill: f64) -> Vec<f64> {
+    let to: Vec<usize> = shape.iter().zip(around).map(|(d, m)| m[0] + d + m[1]).collect();
+    let mut y = vec![fill; to.iter().product()];
+    for (i, v) in x.iter().enumerate() {
+        let place = unravel(i, shape);
+        let at = place.iter().zip(around).zip(&to).fold(0, |at, ((p, m), d)| at * d + p + m[0]);
+        y[at] = *v;
+    }
+    y
+}

@@ -1,6 +1,7 @@
 //! `Sequential` and `Trainer` on small data: what they learn, what they compute against f64, and what
 //! stays the same to the last bit.
 
+mod activity;
 mod batches;
 mod constraints;
 mod equivalence;
@@ -11,6 +12,7 @@ mod models;
 mod on_batch;
 mod options;
 mod outputs;
+mod own;
 mod positions;
 mod predictor;
 mod profile;

@@ -6,13 +6,13 @@ use wgrad::Result;
 /// The loss of a position's row and its gradient by the row.
 type LossOf<'a> = dyn Fn(usize, &[f64]) -> (f64, Vec<f64>) + 'a;
 
-const N: usize = 7;
-const T: usize = 5;
+pub const N: usize = 7;
+pub const T: usize = 5;
 const D: usize = 3;
-const UNITS: usize = 4;
+pub const UNITS: usize = 4;
 
 /// Sequences `[N, T, D]` and which of their positions count: the others are zeros.
-fn sequences(masked: bool) -> (Tensor, Vec<f64>) {
+pub fn sequences(masked: bool) -> (Tensor, Vec<f64>) {
     let mut x = random::uniform(11, N * T * D, 0.1, 1.0);
     let counts: Vec<bool> = (0..N * T).map(|i| !masked || i % T < 1 + i / T % T).collect();
     for (i, x) in x.iter_mut().enumerate() {
@@ -61,7 +61,7 @@ fn weighed(
     (loss, gradient)
 }
 
-fn close(found: f64, want: f64, what: &str) {
+pub fn close(found: f64, want: f64, what: &str) {
     assert!((found - want).abs() <= 2e-5 * want.abs().max(0.1), "{what}: {found}, want {want}");
 }
 
@@ -84,7 +84,7 @@ fn weights(kind: usize) -> (Option<Tensor>, Vec<f64>) {
     }
 }
 
-fn model(masked: bool, units: usize, activation: Activation) -> Sequential {
+pub fn model(masked: bool, units: usize, activation: Activation) -> Sequential {
     let model = Sequential::new([T, D]);
     let model = if masked { model.add(Masking::new(0.0)) } else { model };
     model.add(Dense::new(units).activation(activation))

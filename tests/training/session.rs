@@ -320,3 +320,55 @@ fn states_follow_the_batches_of_a_session() -> Result<()> {
     assert_eq!(session.predictor(own)?.predict(&x)?, wanted);
     Ok(())
 }
+
+/// Gradients that the host reads and applies, weight by weight, are those of plain gradient descent.
+#[test]
+fn a_call_gives_all_outputs_and_the_host_may_update() -> Result<()> {
+    let mut session = Session::new(device(), 5);
+    let (ours, theirs) = (session.add("ours", &net()?)?, session.add("theirs", &net()?)?);
+    session.copy_weights(ours, theirs)?;
+    let build = |session: &mut Session, name: &str, model: ModelId| {
+        session.step(name, |s| {
+            let (x, y) =
+                (s.input("x", [BATCH, 3], DType::F32), s.input("y", [BATCH, 1], DType::F32));
+            let p = s.apply(model, &[x], true)?[0];
+            let loss = s.loss(&Loss::MeanSquaredError, y, p)?;
+            s.output("loss", loss);
+            let gradients = s.gradients(loss, model)?;
+            s.outputs("gradient", &gradients);
+            Ok(())
+        })
+    };
+    let (step, other) = (build(&mut session, "a", ours)?, build(&mut session, "b", theirs)?);
+    let (x, y) = batch(1);
+    let given = [("x", &x), ("y", &y)];
+    let outputs = session.call(step, &given)?;
+    let weights = session.weights(ours)?;
+    assert_eq!(outputs.len(), 1 + weights.len());
+    assert_eq!(outputs[0], session.read(step, "loss")?);
+    for (i, output) in outputs[1..].iter().enumerate() {
+        assert_eq!(*output, session.read(step, &format!("gradient {i}"))?);
+        assert_eq!(output.shape(), weights[i].1.shape());
+        assert!(output.as_f32()?.iter().any(|&g| g != 0.0), "gradient {i}");
+    }
+    session.map_weights(ours, |i, w| w.zip_with(&outputs[1 + i], |w, g| w - 0.1 * g))?;
+    for ((i, (name, new)), (_, old)) in session.weights(ours)?.iter().enumerate().zip(&weights) {
+        let gradient = outputs[1 + i].as_f32()?;
+        let wanted = old.as_f32()?.iter().zip(gradient).map(|(w, g)| w - 0.1 * g);
+        assert_eq!(new.as_f32()?, wanted.collect::<Vec<f32>>(), "{name}");
+    }
+    assert_ne!(session.call(step, &given)?[0], outputs[0]);
+    // The other model stays, and the same numbers come of it.
+    assert_eq!(
+        session.weights(theirs)?.iter().map(|w| &w.1).collect::<Vec<_>>(),
+        weights.iter().map(|w| &w.1).collect::<Vec<_>>()
+    );
+    assert_eq!(session.call(other, &given)?, outputs);
+    let before = session.weights(ours)?;
+    let error = session.map_weights(ours, |_, w| w.clone().reshape([w.shape().len()])).unwrap_err();
+    says(&error, &["kernel"]);
+    let error = before[0].1.zip_with(&before[1].1, |a, _| a).unwrap_err();
+    says(&error, &["zip_with", "both tensors have the same shape"]);
+    assert_eq!(session.weights(ours)?, before);
+    Ok(())
+}

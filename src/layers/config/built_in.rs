@@ -7,10 +7,12 @@ use super::values::Setting;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, Concatenate, Conv, ConvTranspose, Dense,
-    DepthwiseConv, Dot, Dropout, Embedding, Flatten, GaussianNoise, LayerHandle,
-    LayerNormalization, Masking, Maximum, Minimum, Multiply, Normalization, PRelu, Permute, RRelu,
-    RepeatVector, Reshape, RmsNormalization, SeparableConv, SimpleRnn, Subtract, TimeDistributed,
+    Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Conv, ConvTranspose,
+    Cropping, Dense, DepthwiseConv, Dot, Dropout, Embedding, Flatten, GaussianNoise,
+    GroupNormalization, LayerHandle, LayerNormalization, Masking, Maximum, Minimum, Multiply,
+    Normalization, PRelu, Permute, RRelu, RepeatVector, Rescaling, Reshape, Resizing,
+    RmsNormalization, SeparableConv, SimpleRnn, SpatialDropout, SpectralNormalization, Subtract,
+    TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
 };
 use serde_json::{Map, Value, json};
 
@@ -50,6 +52,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("AlphaDropout", make::<AlphaDropout>),
     ("Average", make::<Average>),
     ("BatchNormalization", make::<BatchNormalization>),
+    ("CenterCrop", make::<CenterCrop>),
     ("Concatenate", make::<Concatenate>),
     ("Conv1D", make::<Conv<1>>),
     ("Conv1DTranspose", make::<ConvTranspose<1>>),
@@ -57,6 +60,9 @@ const LAYERS: &[(&str, Make)] = &[
     ("Conv2DTranspose", make::<ConvTranspose<2>>),
     ("Conv3D", make::<Conv<3>>),
     ("Conv3DTranspose", make::<ConvTranspose<3>>),
+    ("Cropping1D", make::<Cropping<1>>),
+    ("Cropping2D", make::<Cropping<2>>),
+    ("Cropping3D", make::<Cropping<3>>),
     ("Dense", make::<Dense>),
     ("DepthwiseConv1D", make::<DepthwiseConv<1>>),
     ("DepthwiseConv2D", make::<DepthwiseConv<2>>),
@@ -66,6 +72,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("Embedding", make::<Embedding>),
     ("Flatten", make::<Flatten>),
     ("GaussianNoise", make::<GaussianNoise>),
+    ("GroupNormalization", make::<GroupNormalization>),
     ("LayerNormalization", make::<LayerNormalization>),
     ("LeakyReLU", activation::<1>),
     ("Masking", make::<Masking>),
@@ -79,13 +86,26 @@ const LAYERS: &[(&str, Make)] = &[
     ("RReLU", make::<RRelu>),
     ("ReLU", activation::<0>),
     ("RepeatVector", make::<RepeatVector>),
+    ("Rescaling", make::<Rescaling>),
     ("Reshape", make::<Reshape>),
+    ("Resizing", make::<Resizing>),
     ("SeparableConv1D", make::<SeparableConv<1>>),
     ("SeparableConv2D", make::<SeparableConv<2>>),
     ("SimpleRNN", make::<SimpleRnn>),
     ("Softmax", activation::<3>),
+    ("SpatialDropout1D", make::<SpatialDropout<1>>),
+    ("SpatialDropout2D", make::<SpatialDropout<2>>),
+    ("SpatialDropout3D", make::<SpatialDropout<3>>),
+    ("SpectralNormalization", make::<SpectralNormalization>),
     ("Subtract", make::<Subtract>),
     ("TimeDistributed", make::<TimeDistributed>),
+    ("UnitNormalization", make::<UnitNormalization>),
+    ("UpSampling1D", make::<UpSampling<1>>),
+    ("UpSampling2D", make::<UpSampling<2>>),
+    ("UpSampling3D", make::<UpSampling<3>>),
+    ("ZeroPadding1D", make::<ZeroPadding<1>>),
+    ("ZeroPadding2D", make::<ZeroPadding<2>>),
+    ("ZeroPadding3D", make::<ZeroPadding<3>>),
 ];
 
 /// How the layer of this name is made, if this library has it.

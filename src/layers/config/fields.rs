@@ -102,6 +102,13 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
+    /// A setting of Keras that counts with another setting alone, which this library does not have.
+    pub(in crate::layers) fn unused(&mut self, name: &'static str) {
+        if let Way::Read { known, .. } = &mut self.way {
+            known.insert(name);
+        }
+    }
+
     /// Keras' `data_format`: channels are last here.
     pub(in crate::layers) fn channels_last(&mut self) -> Result<()> {
         let (name, last) = ("data_format", Value::from("channels_last"));

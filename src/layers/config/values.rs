@@ -107,6 +107,18 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
+/// One number, or a list of it.
+impl Setting for [isize; 1] {
+    fn write(&self) -> Result<Value> {
+        self[0].write()
+    }
+
+    fn read(value: &Value, reading: &Reading<'_>) -> Result<Self, String> {
+        let list = Vec::<isize>::read(value, reading)?;
+        list.try_into().map_err(|_| format!("is {}; one whole number is expected", shown(value)))
+    }
+}
+
 /// Two values, or one in place of two that are equal.
 impl Setting for [isize; 2] {
     fn write(&self) -> Result<Value> {

@@ -224,6 +224,15 @@ impl Context {
         self
     }
 
+    /// The context with `value` in place of the weight `name` that it has.
+    #[must_use]
+    pub(in crate::layers) fn with_weight(mut self, name: &str, value: Value) -> Self {
+        if let Some((_, own)) = self.tensors.get_mut(name) {
+            *own = value;
+        }
+        self
+    }
+
     /// The context after other uses of the layer, the part `part`, have given these states.
     #[must_use]
     pub(in crate::layers) fn after(mut self, part: &str, state: &BTreeMap<String, Value>) -> Self {

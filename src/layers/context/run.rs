@@ -25,6 +25,11 @@ impl Context {
             let mut outputs = layer.apply(graph, self)?;
             self.check_outputs(graph, layer.kind(), &declared, &outputs.values)?;
             self.check_state(graph, layer.kind(), &outputs.state)?;
+            for &output in &outputs.values {
+                if let Some(penalty) = layer.activity_regularizer().activity(graph, output)? {
+                    graph.add_penalty(penalty)?;
+                }
+            }
             self.complete_masks(graph, layer.kind(), &mut outputs)?;
             // Evaluation reads states and leaves them.
             if !self.training() {

@@ -92,7 +92,8 @@ impl<const N: usize> Layer for Conv<N> {
         self.common.one_of_strides_and_dilation()?;
         let input = batch_of_one::<N>(self.kind(), &inputs[0])?;
         let channels = channels_of(&input);
-        if channels % self.groups != 0 || self.filters % self.groups != 0 {
+        let whole = |count: usize| count.is_multiple_of(self.groups);
+        if !whole(channels) || !whole(self.filters) {
             let detail = format!(
                 "{channels} channels and {} filters are not both multiples of it; choose a divisor of both",
                 self.filters

@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 
 impl Model {
     /// Builds the network on `inputs`, each `[batch, ...]`. `weights` are in the order of [`Model::weights`];
-    /// `random` is seed and step while training. Gives each output. The graph reads constants from the inputs that
-    /// [`Model::constants`] names.
+    /// `random` is seed and step while training. Gives each output. Constants are in the graph.
     ///
     /// A training step of a model with states needs their new values: [`Model::run`] gives them too.
     ///
@@ -58,11 +57,11 @@ impl Model {
         let random = random.map(|(seed, step)| Random { seed, step, stream: 0 });
         let cx = Context::new("", inputs).tensors(&specs, weights).with_masks(masks);
         let cx = cx.training_with(random);
-        let add = |cx: Context, (name, tensor): (String, Tensor)| {
-            let value = graph.input(&format!("constants/{name}"), tensor.shape(), tensor.dtype());
-            cx.with_constant(&name, value)
+        let add = |cx: Context, (name, tensor): (String, Tensor)| -> Result<Context> {
+            let value = graph.constant_tensor(tensor).map_err(|e| e.in_layer(&name))?;
+            Ok(cx.with_constant(&name, value))
         };
-        let cx = Layer::constants(self, &[]).into_iter().fold(cx, add);
+        let cx = Layer::constants(self, &[]).into_iter().try_fold(cx, add)?;
         Layer::apply(self, graph, &cx)
     }
 
@@ -71,6 +70,21 @@ impl Model {
     /// # Errors
     /// As [`Model::apply`].
     pub(crate) fn mask_shapes(&self) -> Result<Vec<Option<Shape>>> {
+        let (graph, outputs) = self.traced()?;
+        let of = |i| outputs.mask_of(i).map(|mask| Shape::from(&graph.shape(mask).dims()[1..]));
+        Ok((0..outputs.values.len()).map(of).collect())
+    }
+
+    /// Whether a layer penalises what it computes.
+    ///
+    /// # Errors
+    /// As [`Model::apply`].
+    pub(crate) fn is_penalised(&self) -> Result<bool> {
+        Ok(self.traced()?.0.is_penalised())
+    }
+
+    /// The network on one sample.
+    fn traced(&self) -> Result<(Graph, Outputs)> {
         let mut graph = Graph::new();
         let input = |g: &mut Graph, i: usize, shape: &Shape| {
             let dtype = if self.index_range(i).is_some() { DType::U32 } else { DType::F32 };
@@ -87,8 +101,7 @@ impl Model {
             })
             .collect();
         let outputs = self.run(&mut graph, &inputs, &[], &weights, None)?;
-        let of = |i| outputs.mask_of(i).map(|mask| Shape::from(&graph.shape(mask).dims()[1..]));
-        Ok((0..outputs.values.len()).map(of).collect())
+        Ok((graph, outputs))
     }
 
     /// Refuses samples of other shapes than the inputs have.

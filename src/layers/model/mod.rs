@@ -227,12 +227,10 @@ impl Model {
         self.layers.iter().flat_map(|l| l.weights().into_iter().map(move |spec| (l, spec)))
     }
 
-    /// Every constant, by the name of the graph input that [`Model::apply`] reads it from:
-    /// `constants/LAYER/NAME`.
+    /// Every constant by its name, `LAYER/NAME`. [`Model::apply`] puts them into the graph.
     #[must_use]
     pub fn constants(&self) -> Vec<(String, Tensor)> {
-        let own = Layer::constants(self, &[]).into_iter();
-        own.map(|(name, tensor)| (format!("constants/{name}"), tensor)).collect()
+        Layer::constants(self, &[])
     }
 
     /// Sets whether training changes the weights of the layer of this name, or of all layers of the model inside that

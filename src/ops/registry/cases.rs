@@ -6,7 +6,7 @@ use crate::graph::Value;
 use crate::ops::table::{self, Row};
 use crate::ops::{
     ColumnSums, CrossEntropy, CrossEntropyKind, Instr, Map, Program, Read, ReduceKind, Reg, Rows,
-    SegmentSum, SoftmaxMask,
+    SegmentSum, SoftmaxMask, SumRule,
 };
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
@@ -70,6 +70,13 @@ impl Case {
     pub fn transpose(shape: &[usize], axes: &[usize]) -> Self {
         let build: Build = |g, c, x| Ok(vec![g.transpose(x[0], &c.args)?]);
         Self::new("transpose", vec![Sample::f32(shape, (-4.0, 4.0))], axes, build)
+    }
+
+    /// The operand, as a constant for gradients.
+    #[must_use]
+    pub fn stop_gradient(shape: &[usize]) -> Self {
+        let build: Build = |g, _, x| Ok(vec![g.stop_gradient(x[0])?]);
+        Self::new("stop_gradient", vec![Sample::f32(shape, (-4.0, 4.0))], &[], build)
     }
 
     /// The elements under the shape `args`.
@@ -239,6 +246,7 @@ impl Case {
                 rows: Rows { shape: c.inputs[0].shape.clone(), first: c.args[0] },
                 reads: vec![Read::Element(0), Read::Element(1)],
                 program: Program { inputs: 2, instrs, outputs },
+                rule: SumRule::None,
             };
             g.push_all(Arc::new(card), x)
         };

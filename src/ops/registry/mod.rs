@@ -102,7 +102,7 @@ impl Case {
         Self { op, inputs, args: args.to_vec(), params: vec![], words: vec![], build }
     }
 
-    fn with(mut self, params: &[f32], words: &[(&'static str, u32)]) -> Self {
+    pub(in crate::ops) fn with(mut self, params: &[f32], words: &[(&'static str, u32)]) -> Self {
         self.params = params.to_vec();
         self.words = words.to_vec();
         self
@@ -344,6 +344,7 @@ pub fn cards() -> Vec<Card> {
             ],
         ),
         card("reshape", &[], Checked, vec![Case::reshape(&[3, 10], &[5, 6])]),
+        card("stop_gradient", &[], Gradient::Zero, vec![Case::stop_gradient(&[3, 5])]),
         card("view", &[], Checked, vec![Case::view(192, 64, &[3, 5])]),
         card("pack", MAP, Checked, vec![Case::pack(192, &[(0, &[3, 5]), (128, &[7])])]),
         card(

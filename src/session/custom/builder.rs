@@ -117,6 +117,11 @@ impl<'s> StepBuilder<'s> {
         self.graph.output(name, value);
     }
 
+    /// Marks each of `values` as an output: `NAME 0`, `NAME 1` and so on.
+    pub fn outputs(&mut self, name: &str, values: &[Value]) {
+        values.iter().enumerate().for_each(|(i, &v)| self.output(&format!("{name} {i}"), v));
+    }
+
     /// The outputs of a model for `inputs`, each `[batch, ...]`. If it is `training`, dropout draws numbers and noise is
     /// added, as in Keras' `model(x, training=True)`.
     ///
@@ -176,7 +181,7 @@ impl<'s> StepBuilder<'s> {
         gradients(&mut self.graph, loss, &weights)
     }
 
-    /// Lowers a loss, and the penalties of the layers, with an optimizer: each run of the step updates its models.
+    /// Lowers a loss, and the penalties of the layers on weights and on what they compute, with an optimizer: each run of the step updates its models.
     ///
     /// # Errors
     /// [`Error::Shape`] for a loss that is not one number; [`Error::NotDifferentiable`] naming op and layer;
@@ -188,6 +193,10 @@ impl<'s> StepBuilder<'s> {
         let own = &session.optimizers[index];
         self.check_words()?;
         self.graph.check("minimize", &[loss])?;
+        let penalised = match self.graph.penalty()? {
+            Some(penalty) => self.graph.add(loss, penalty)?,
+            None => loss,
+        };
         let first_word = self.graph.step_params().len();
         let mut arenas = Vec::new();
         let mut number = own.first;
@@ -207,7 +216,7 @@ impl<'s> StepBuilder<'s> {
                     format!("the loss does not depend on the weights of `{}`", placed.name);
                 return Err(Error::parameter("minimize", own.rule.name(), detail));
             }
-            let gradients = gradients(&mut self.graph, loss, &wrt)?;
+            let gradients = gradients(&mut self.graph, penalised, &wrt)?;
             let penalty = penalty(&mut self.graph, &placed.layout, &weights.arenas)?;
             let added =
                 penalty_gradients(&mut self.graph, &placed.layout, penalty, &weights.arenas)?;

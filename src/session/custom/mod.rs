@@ -182,14 +182,6 @@ impl Session {
             let values = placed.layout.initial(i, self.seed);
             self.store.upload_bytes(&placed.buffer(i), bytemuck::cast_slice(&values))?;
         }
-        for (constant, tensor) in model.constants() {
-            let others = self.models.iter().flat_map(|other| other.model.constants());
-            if others.into_iter().any(|(own, other)| own == constant && other != tensor) {
-                let detail = "another model has another constant of this name; rename its layer";
-                return Err(Error::parameter("constant", constant, detail));
-            }
-            self.store.upload(&constant, &tensor)?;
-        }
         self.models.push(placed);
         Ok(ModelId(self.new_id(self.models.len())))
     }
@@ -353,6 +345,34 @@ impl Session {
             self.store.upload_bytes(&placed.buffer(i), bytemuck::cast_slice(values))?;
         }
         Ok(())
+    }
+
+    /// Gives each weight of a model a new value that the host computes from its number, in the order of
+    /// [`Session::weights`], and its present value. Nothing changes if one fails or does not fit.
+    ///
+    /// # Errors
+    /// Those of `new`; as [`Session::set_weights`].
+    pub async fn map_weights_async(
+        &mut self,
+        model: ModelId,
+        new: impl Fn(usize, &Tensor) -> Result<Tensor> + Send,
+    ) -> Result<()> {
+        let weights = self.weights_async(model).await?;
+        let new = weights.iter().enumerate().map(|(i, (_, weight))| new(i, weight));
+        self.set_weights(model, &new.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// The blocking form of [`Session::map_weights_async`].
+    ///
+    /// # Errors
+    /// As [`Session::map_weights_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn map_weights(
+        &mut self,
+        model: ModelId,
+        new: impl Fn(usize, &Tensor) -> Result<Tensor> + Send,
+    ) -> Result<()> {
+        crate::gpu::block_on(self.map_weights_async(model, new))
     }
 
     /// Gives the model `to` the weights of the model `from`, on the device: a target network.

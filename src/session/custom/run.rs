@@ -38,6 +38,33 @@ impl Session {
         crate::gpu::block_on(self.run_async(step, inputs))
     }
 
+    /// Runs a step and reads all its outputs, in the order in which the step marks them. The host waits for them.
+    ///
+    /// # Errors
+    /// As [`Session::run_async`].
+    pub async fn call_async(
+        &mut self,
+        step: StepId,
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<Vec<Tensor>> {
+        self.run_async(step, inputs).await?;
+        let executor = &self.steps[self.index("step", step.0)?].executor;
+        let mut outputs = Vec::new();
+        for output in &executor.plan().outputs {
+            outputs.push(executor.read(&output.name).await?);
+        }
+        Ok(outputs)
+    }
+
+    /// The blocking form of [`Session::call_async`].
+    ///
+    /// # Errors
+    /// As [`Session::call_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn call(&mut self, step: StepId, inputs: &[(&str, &Tensor)]) -> Result<Vec<Tensor>> {
+        crate::gpu::block_on(self.call_async(step, inputs))
+    }
+
     /// An output of a step's last run. The host waits for it.
     ///
     /// # Errors
