@@ -32,9 +32,9 @@ struct Args {
 const CLASSES: [&str; 4] = ["background", "circle", "square", "triangle"];
 /// The colour of each class in the pictures.
 const COLORS: [[f32; 3]; 4] = [[0.1, 0.1, 0.12], [0.9, 0.6, 0.2], [0.3, 0.6, 0.9], [0.3, 0.75, 0.4]];
-const SIDE: usize = 48;
+const SIDE: usize = 40;
 /// Shapes in an image. A later one may cover a part of an earlier one.
-const SHAPES: usize = 3;
+const SHAPES: usize = 2;
 /// The standard deviation of the noise; a shape is 0.5 to 1 above the background.
 const NOISE: f32 = 0.3;
 
@@ -62,7 +62,7 @@ fn shapes(n: usize, seed: u64, stream: u64) -> wgrad::Result<TensorDataset> {
     for (image, mask) in images.chunks_exact_mut(PIXELS).zip(masks.chunks_exact_mut(PIXELS)) {
         let mut bright = [0.0; PIXELS];
         for _ in 0..SHAPES {
-            let (class, radius) = (rng.random_range(1..CLASSES.len()), rng.random_range(7.0..12.0));
+            let (class, radius) = (rng.random_range(1..CLASSES.len()), rng.random_range(6.0..10.0));
             let [x, y] = [(); 2].map(|()| rng.random_range(radius..SIDE as f32 - radius));
             let brightness = rng.random_range(0.5..1.0);
             for pixel in 0..PIXELS {
