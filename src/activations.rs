@@ -199,6 +199,14 @@ impl Activation {
         }
     }
 
+    /// The elementwise function that it is, with its parameters, if it is one with a gradient.
+    pub(crate) fn function(&self) -> Option<(&'static str, Vec<f32>)> {
+        match self {
+            Self::Softmax | Self::LogSoftmax | Self::Step | Self::Custom(_) => None,
+            _ => Some((self.name(), self.params())),
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         let params = self.params();
         if let Some(bad) = params.iter().find(|p| !p.is_finite()) {

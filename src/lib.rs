@@ -38,6 +38,7 @@
 //! | [`session`] | [`Session`](session::Session): several models and optimizers in a loop of one's own; [`Predictor`](session::Predictor) |
 //! | [`callbacks`] | early stopping, schedules, logs, checkpoints while training |
 //! | [`checkpoint`] | whole models, and (not on wasm32) checkpoints and weights by name, from other libraries too |
+//! | `image` | folders of PNG and JPEG images |
 //! | `plot` | pictures (feature `plot`) |
 //! | [`error`] | [`Error`], which names layer, op and shapes and says what to do |
 //!

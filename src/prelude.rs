@@ -13,26 +13,34 @@ pub use crate::checkpoint::SavedModel;
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::checkpoint::WeightMap;
 pub use crate::constraints::Constraint;
+#[cfg(all(feature = "image", not(target_arch = "wasm32")))]
+pub use crate::data::{ColorMode, ImageFolder};
 pub use crate::data::{
     Dataset, MinMaxScaler, Split, StandardScaler, TensorDataset, train_test_split,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use crate::data::{load_mnist, read_idx};
+pub use crate::data::{load_cifar10, load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
-    Add, AlphaDropout, Average, BatchNormalization, CenterCrop, Concatenate, Conv1D,
-    Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D,
-    Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Embedding, Flatten,
-    GaussianNoise, GroupNormalization, Interpolation, Layer, LayerHandle, LayerNormalization,
-    Masking, Maximum, Minimum, Model, Multiply, Normalization, PRelu, Permute, RRelu, Regularizer,
-    RepeatVector, Rescaling, Reshape, Resizing, RmsNormalization, SeparableConv1D, SeparableConv2D,
-    Sequential, SimpleRnn, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
-    SpectralNormalization, Subtract, SymbolicTensor, TimeDistributed, UnitNormalization,
-    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input,
-    input_named, merge,
+    AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, Add,
+    AlphaDropout, Average, AveragePooling1D, AveragePooling2D, AveragePooling3D,
+    BatchNormalization, Bidirectional, CenterCrop, Concatenate, Conv1D, Conv1DTranspose, Conv2D,
+    Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D, Cropping3D, Dense,
+    DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Embedding, Factor, Flatten, FlipMode,
+    GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D,
+    GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, GroupNormalization, Gru,
+    Interpolation, Layer, LayerHandle, LayerNormalization, Lstm, Masking, MaxPooling1D,
+    MaxPooling2D, MaxPooling3D, Maximum, MergeMode, Minimum, Model, Multiply, Normalization, PRelu,
+    Padding, Permute, RRelu, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
+    RandomRotation, RandomTranslation, RandomZoom, Regularizer, RepeatVector, Rescaling, Reshape,
+    Resizing, RmsNormalization, Rnn, SeparableConv1D, SeparableConv2D, Sequential, SimpleRnn,
+    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization, Subtract,
+    SymbolicTensor, TimeDistributed, UnitNormalization, UpSampling1D, UpSampling2D, UpSampling3D,
+    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input, input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};
+pub use crate::ops::FillMode;
 pub use crate::optim::schedule::{
     Anneal, CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, OneCycle,
     PiecewiseConstantDecay, PolynomialDecay,

@@ -151,8 +151,25 @@ fn an_accuracy_that_was_not_measured_is_not_reported() -> Result<()> {
 }
 
 #[test]
+fn rows_of_digits_are_read_by_either_layer() -> Result<()> {
+    for layer in [[].as_slice(), &["--gru"]] {
+        let args = ["--data", DIGITS, "--epochs", "1", "--units", "8"];
+        let result = run("mnist_rows", &[&args, layer].concat())?;
+        ensure!(result["test_loss"] > 0.0 && result["test_loss"] < 3.0, "{result:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn negation_is_understood() -> Result<()> {
+    let result = run("sentiment", &[])?;
+    ensure!(result["test_accuracy"] >= 0.98 && result["counting_words"] < 0.8, "{result:?}");
+    Ok(())
+}
+
+#[test]
 fn a_named_folder_without_digits_is_an_error() -> Result<()> {
-    for name in ["mnist", "mnist_sigmoid", "mnist_cnn", "autoencoder"] {
+    for name in ["mnist", "mnist_sigmoid", "mnist_rows", "mnist_cnn", "autoencoder"] {
         let error = run(name, &["--data", "no/such"]).err().context(name)?.to_string();
         ensure!(error.contains("error: MNIST in no/such"), "{error}");
         ensure!(error.contains("train-images") && error.contains("WGRAD_DATA"), "{error}");

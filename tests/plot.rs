@@ -23,6 +23,30 @@ fn pictures() -> Vec<(&'static str, Figure, Vec<&'static str>)> {
     let pixels: Vec<u8> = (0..=255).cycle().take(6 * 64).collect();
     let images =
         ImageGrid::bytes("Digits", [8, 8], &pixels).predictions(&[1; 6], &[1, 2, 1, 1, 3, 1]);
+    let colors: Vec<f32> = (0..6 * 256)
+        .flat_map(|i| {
+            let (n, y, x) = (i / 256, (i / 16 % 16) as f32, (i % 16) as f32);
+            let round = ((x - 7.5).powi(2) + (y - 7.5).powi(2)).sqrt() / 10.0;
+            [x / 15.0, y / 15.0, round].map(|v| if n % 2 == 0 { v } else { 1.0 - v })
+        })
+        .collect();
+    let bytes: Vec<u8> = colors.iter().map(|v| (v * 255.0) as u8).collect();
+    let names = ["cat", "frog", "ship"];
+    let rgb = ImageGrid::rgb("Colours", [16, 16], &colors).class_names(&names);
+    let rgb = rgb.predictions(&[0, 1, 2, 0, 1, 2], &[0, 1, 2, 0, 2, 2]);
+    let rgb_bytes = ImageGrid::rgb_bytes("Bytes", [16, 16], &bytes).columns(3);
+    let waves: Vec<f32> = (0..12 * 10 * 7)
+        .map(|i| {
+            let (y, x, c) = ((i / 70) as f32, (i / 7 % 10) as f32, (i % 7) as f32);
+            (10.0 + c) * (0.3 * c * x + 0.5 * y).sin()
+        })
+        .collect();
+    let maps = ImageGrid::feature_maps("Maps", [12, 10, 7], &waves).columns(4);
+    let weights: Vec<f32> = (0..9 * 3 * 16).map(|i| ((i * i % 97) as f32 - 48.0) / 50.0).collect();
+    let kernels = ImageGrid::kernels("Kernels", [3, 3, 3, 16], &weights);
+    let one = ImageGrid::kernels("One channel", [3, 3, 1, 48], &weights).columns(12);
+    let grey =
+        ImageGrid::grey("Grey", [6, 6], &(0..72).map(|i| i as f32 / 71.0).collect::<Vec<_>>());
     let all = Figure::new("All").panel(curves.clone()).panel(regions.clone()).panel(matrix.clone());
     vec![
         (
@@ -35,6 +59,12 @@ fn pictures() -> Vec<(&'static str, Figure, Vec<&'static str>)> {
         ("regions", regions.into(), vec!["Clouds", "x₁"]),
         ("matrix", matrix.into(), vec!["T-shirt", "Coat", "predicted", "true", "\n93\n", "\n7\n"]),
         ("images", images.into(), vec!["Digits", "\n1\n", "is 2", "is 3"]),
+        ("rgb", rgb.into(), vec!["Colours", "cat", "is ship"]),
+        ("rgb_bytes", rgb_bytes.into(), vec!["Bytes"]),
+        ("maps", maps.into(), vec!["Maps"]),
+        ("kernels", kernels.into(), vec!["Kernels"]),
+        ("one_channel", one.into(), vec!["One channel"]),
+        ("grey", grey.into(), vec!["Grey"]),
         ("figure", all, vec!["All", "Training", "Clouds", "Test set"]),
     ]
 }
@@ -94,6 +124,43 @@ fn every_picture_is_written_and_shows_something() -> Result<()> {
         }
         ensure!(figure.svg()? == text, "{name} differs from time to time");
     }
+    Ok(())
+}
+
+/// The fills of an SVG's rectangles, in their order, without the paper.
+fn fills(grid: ImageGrid) -> Result<Vec<String>> {
+    let svg = Figure::from(grid).svg()?;
+    let fills = svg.lines().filter(|line| line.starts_with("<rect"));
+    let color = |line: &str| line.split("fill=\"").nth(1).map(|rest| rest[..7].to_owned());
+    Ok(fills.filter_map(color).filter(|color| color != "#FFFFFF").collect())
+}
+
+#[test]
+fn pixels_have_the_colours_that_they_should() -> Result<()> {
+    let nan = f32::NAN;
+    let title = "";
+    assert_eq!(
+        fills(ImageGrid::rgb_bytes(title, [1, 2], &[255, 0, 16, 1, 2, 3]))?,
+        ["#FF0010", "#010203"]
+    );
+    // Below 0 and above 1 the nearer; a pixel with a number that is not finite stays blank.
+    let colors = [1.5, -1.0, 0.5, nan, 0.0, 0.0, 0.2, 0.4, 0.6];
+    assert_eq!(fills(ImageGrid::rgb(title, [1, 3], &colors))?, ["#FF0080", "#336699"]);
+    assert_eq!(
+        fills(ImageGrid::grey(title, [1, 4], &[0.0, 0.2, nan, 9.0]))?[..2],
+        ["#000000", "#333333"]
+    );
+    assert_eq!(fills(ImageGrid::bytes(title, [1, 2], &[7, 8]))?, ["#070707", "#080808"]);
+    // Each map has its own range: channel 0 is 0 to 10, channel 1 is -1 to 4.
+    let maps = [0.0, 4.0, 2.0, -1.0, 10.0, 1.0];
+    let want = ["#000000", "#333333", "#000000", "#666666"];
+    assert_eq!(fills(ImageGrid::feature_maps(title, [1, 3, 2], &maps))?, want);
+    // Filter 0 is 0.5, -0.25 and filter 1 is 0, -2: zero is the middle.
+    let kernels = [0.5, 0.0, -0.25, -2.0];
+    let want = ["#404040", "#808080", "#000000"];
+    assert_eq!(fills(ImageGrid::kernels(title, [1, 2, 1, 2], &kernels))?, want);
+    assert_eq!(fills(ImageGrid::kernels(title, [1, 1, 3, 1], &[1.0, 0.0, -1.0]))?, ["#FF8000"]);
+    assert_eq!(fills(ImageGrid::kernels(title, [1, 1, 1, 1], &[0.0]))?, ["#808080"]);
     Ok(())
 }
 
@@ -260,6 +327,26 @@ fn what_cannot_be_drawn_is_refused() -> Result<()> {
         (ImageGrid::bytes("", [0, 2], &[]).into(), "`images`: 0 pixels"),
         (images(8).captions(&["a"]).into(), "`captions`: 1 for 2 images"),
         (images(8).columns(0).into(), "columns = 0"),
+        (
+            ImageGrid::rgb("", [2, 2], &[0.0; 13]).into(),
+            "`images`: 13 numbers are no images of 2 x 2 x 3",
+        ),
+        (ImageGrid::rgb_bytes("", [2, 2], &[0; 4]).into(), "`images`: 4 numbers"),
+        (ImageGrid::grey("", [2, 2], &[]).into(), "`images`: 0 pixels"),
+        (
+            ImageGrid::feature_maps("", [2, 2, 3], &[0.0; 8]).into(),
+            "`images`: 8 numbers are no maps",
+        ),
+        (ImageGrid::feature_maps("", [2, 2, 0], &[0.0; 8]).into(), "[2, 2, 0]"),
+        (
+            ImageGrid::kernels("", [2, 2, 1, 3], &[0.0; 8]).into(),
+            "`images`: 8 numbers are no kernels",
+        ),
+        (ImageGrid::kernels("", [2, 2, 1, 0], &[0.0; 8]).into(), "[2, 2, 1, 0]"),
+        (
+            ImageGrid::kernels("", [2, 2, 2, 1], &[0.0; 8]).into(),
+            "`images`: 2 channels have no colours",
+        ),
     ];
     let path = folder("refused")?.join("a.png");
     for (figure, expected) in cases {

@@ -45,6 +45,8 @@ mod load;
 mod metadata;
 mod model;
 #[cfg(not(target_arch = "wasm32"))]
+mod place;
+#[cfg(not(target_arch = "wasm32"))]
 mod report;
 #[cfg(not(target_arch = "wasm32"))]
 mod samples;

@@ -1,8 +1,8 @@
 //! Files of weights alone, in the layouts of Keras and PyTorch.
 
 use super::file::{Contents, Entry, encode, listed, read, unlike, wrong};
-use super::floats::weight;
 use super::load::metadata;
+use super::place::{Gates, Place, in_cell};
 use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
@@ -29,6 +29,11 @@ use std::path::Path;
 /// | `gamma`, `beta` | `weight`, `bias` |
 /// | `moving_mean`, `moving_variance` | `running_mean`, `running_var` |
 /// | any other weight | `weight`, as it is |
+/// | of a recurrent layer: `kernel`, `recurrent_kernel` | `weight_ih_l0`, `weight_hh_l0`: transposed, a GRU's gates in another order |
+/// | its `bias` | `bias_ih_l0` + `bias_hh_l0`; of a GRU with `reset_after` both |
+///
+/// A recurrent module may end with its layer and direction: `rnn.l1` reads `rnn.weight_ih_l1`, `rnn.l0_reverse` is the part
+/// of a `Bidirectional` from the end. PyTorch's GRU resets after the product.
 ///
 /// A separable convolution is two modules in PyTorch: name its tensors by [`transposed`](Self::transposed) and
 /// [`pair`](Self::pair). PyTorch flattens images channel by channel, and this library pixel by pixel, so the kernel of a
@@ -72,16 +77,10 @@ impl Skip {
     const NOTHING: Self = Self { missing: false, mismatch: false, surplus: false };
 }
 
-/// A tensor of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
-    name: String,
-    transposed: bool,
-}
-
 impl WeightMap {
     /// Keras' names and layouts, which are the model's own. Keras' full paths, `sequential/dense/kernel`, are read too:
-    /// if no weight is found under its own name, segments that begin all names of the file are skipped.
+    /// if no weight is found under its own name, segments that begin all names of the file are skipped. So is that of the
+    /// cell of a recurrent layer: `lstm/lstm_cell/kernel`.
     #[must_use]
     pub const fn keras() -> Self {
         Self { modules: None, pairs: Vec::new(), prefix: String::new(), skip: Skip::NOTHING }
@@ -138,7 +137,7 @@ impl WeightMap {
     }
 
     fn place(mut self, weight: &str, tensor: &str, transposed: bool) -> Self {
-        let place = Place { name: tensor.into(), transposed };
+        let place = Place::new(tensor.into(), transposed);
         self.pairs.retain(|(known, _)| known != weight);
         self.pairs.push((weight.into(), place));
         self
@@ -158,15 +157,24 @@ impl WeightMap {
                 format!("the model has {} layers with weights: {}", layers.len(), listed(&layers));
             return Err(Error::parameter("modules", modules.len(), detail));
         }
-        let own = |t: &PlacedTensor| {
+        let own = |t: &PlacedTensor| -> Result<Place> {
             if let Some((_, place)) = self.pairs.iter().find(|(weight, _)| *weight == t.name) {
-                return place.clone();
+                return Ok(place.clone());
             }
             let layer = layers.iter().position(|l| *l == owner(t));
             let Some((modules, layer)) = self.modules.as_ref().zip(layer) else {
-                return Place { name: format!("{}{}", self.prefix, t.name), transposed: false };
+                return Ok(Place::new(format!("{}{}", self.prefix, t.name), false));
             };
             let own = &t.name[owner(t).len() + 1..];
+            let recurrent = |other: &&PlacedTensor| {
+                owner(other) == owner(t) && other.name.ends_with("/recurrent_kernel")
+            };
+            if let Some(kernel) = tensors.iter().find(recurrent) {
+                let module = format!("{}{}", self.prefix, modules[layer]);
+                let (name, gates) = Gates::of(&module, own, &t.spec.shape, &kernel.spec.shape)
+                    .map_err(|e| e.in_layer(owner(t)))?;
+                return Ok(Place { name, transposed: own != "bias", gates: Some(gates) });
+            }
             let kind = match own {
                 "bias" | "beta" => "bias",
                 "moving_mean" => "running_mean",
@@ -174,9 +182,9 @@ impl WeightMap {
                 _ => "weight",
             };
             let name = format!("{}{}.{kind}", self.prefix, modules[layer]);
-            Place { name, transposed: own == "kernel" }
+            Ok(Place::new(name, own == "kernel"))
         };
-        let places: Vec<Place> = tensors.iter().map(own).collect();
+        let places: Vec<Place> = tensors.iter().map(own).collect::<Result<_>>()?;
         let flat =
             |(t, place): &(&PlacedTensor, &Place)| place.transposed && t.spec.shape.rank() < 2;
         if let Some((t, _)) = tensors.iter().zip(&places).find(flat) {
@@ -195,7 +203,7 @@ impl WeightMap {
         place: &Place,
         report: &mut WeightReport,
     ) -> Result<Option<Tensor>> {
-        let tensor = weight(path, contents, &place.name)?;
+        let tensor = place.read(path, contents)?;
         let expected = if place.transposed { turned(&t.spec) } else { t.spec.shape.clone() };
         let found = tensor.shape().clone();
         if found != expected {
@@ -206,7 +214,8 @@ impl WeightMap {
             return Ok(None);
         }
         report.loaded.push(t.name.clone());
-        Ok(Some(if place.transposed { from_torch(&tensor, &t.spec)? } else { tensor }))
+        let tensor = if place.transposed { from_torch(&tensor, &t.spec)? } else { tensor };
+        place.gates.as_ref().map_or(Ok(Some(tensor.clone())), |g| g.ordered(&tensor).map(Some))
     }
 
     /// The weights `tensors` of a model that a file has.
@@ -223,13 +232,14 @@ impl WeightMap {
         let own = |weight: &str| self.pairs.iter().any(|(known, _)| known == weight);
         for (t, place) in tensors.iter().zip(&mut places) {
             if !own(&t.name) {
-                place.name.insert_str(0, &segments);
+                place.name = in_cell(&all, format!("{segments}{}", place.name));
             }
         }
         let mut report = WeightReport::default();
         let mut taken = Vec::new();
         for (t, place) in tensors.iter().zip(&places) {
-            let there = !self.skip.missing || all.binary_search(&place.name.as_str()).is_ok();
+            let there =
+                !self.skip.missing || place.names().all(|name| all.binary_search(&name).is_ok());
             taken.push(match there {
                 true => self.take(path, &contents, t, place, &mut report)?,
                 false => {
@@ -238,7 +248,7 @@ impl WeightMap {
                 }
             });
         }
-        let wanted: Vec<&str> = places.iter().map(|place| place.name.as_str()).collect();
+        let wanted: Vec<&str> = places.iter().flat_map(Place::names).collect();
         let known: BTreeSet<&str> = wanted.iter().copied().collect();
         let surplus =
             all.iter().filter(|name| !known.contains(*name) && !counts_batches(name, &known));
@@ -260,7 +270,8 @@ impl WeightMap {
     /// The segments before the names of `places` in Keras' full paths, if a file with these `names` has any.
     fn segments(&self, places: &[Place], names: &[&str]) -> String {
         let has = |start: &str, place: &Place| {
-            names.binary_search(&format!("{start}{}", place.name).as_str()).is_ok()
+            let name = in_cell(names, format!("{start}{}", place.name));
+            names.binary_search(&name.as_str()).is_ok()
         };
         let own = self.modules.is_some() || !self.prefix.is_empty();
         let first = names.first().filter(|_| !own && !places.iter().any(|place| has("", place)));
@@ -390,10 +401,13 @@ impl Trainer {
         let mut weights = Vec::new();
         let placed = self.layout().tensors.iter().zip(&places);
         for ((_, weight), (t, place)) in self.weights_async().await?.into_iter().zip(placed) {
-            weights.push(if place.transposed { to_torch(&weight, &t.spec)? } else { weight });
+            for (name, part) in place.parts(weight)? {
+                let part = if place.transposed { to_torch(&part, &t.spec)? } else { part };
+                weights.push((name, part));
+            }
         }
-        let names = places.into_iter().map(|place| place.name);
-        let tensors: Vec<_> = names.zip(weights.iter().map(Entry::of)).collect();
+        let tensors: Vec<_> =
+            weights.iter().map(|(name, weight)| (name.clone(), Entry::of(weight))).collect();
         // Readers of PyTorch's files need this mark.
         let format = map.modules.is_some().then(|| ("format", "pt".to_owned()));
         let marks = match format {

@@ -6,7 +6,8 @@
 //! - [`Dataset`] is the trait of samples that are read when they are needed, for data larger than
 //!   the device: a `Loader` reads ahead of it on a thread.
 //! - Files: [`read_idx`] reads the IDX format of MNIST and its kin, plain or gzip ([`Idx`] sets another bound), and
-//!   `load_mnist` the four files; `IdxDataset` streams a pair; `read_csv` reads tables (feature `csv`); `read_npy` and
+//!   `load_mnist` the four files; `IdxDataset` streams a pair; `load_cifar10` reads the six of CIFAR-10; `ImageFolder` has
+//!   PNG and JPEG images in a folder per class (feature `image`); `read_csv` reads tables (feature `csv`); `read_npy` and
 //!   `Npz` read NumPy's files, `write_npy` and `write_npz` write them (feature `npy`). With the feature `ndarray`,
 //!   tensors convert from and to its arrays.
 //! - [`make_classification`], [`make_regression`], [`make_blobs`], [`make_moons`] and
@@ -25,6 +26,8 @@
 //! # Ok::<(), wgrad::Error>(())
 //! ```
 
+#[cfg(not(target_arch = "wasm32"))]
+mod cifar10;
 #[cfg(feature = "csv")]
 mod csv;
 mod dataset;
@@ -33,6 +36,8 @@ mod encode;
 mod idx;
 #[cfg(not(target_arch = "wasm32"))]
 mod idx_dataset;
+#[cfg(all(feature = "image", not(target_arch = "wasm32")))]
+mod image_folder;
 #[cfg(not(target_arch = "wasm32"))]
 mod loader;
 mod make;
@@ -48,6 +53,8 @@ mod shuffle;
 mod source;
 mod split;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use cifar10::{CIFAR10_CLASSES, load_cifar10};
 #[cfg(all(feature = "csv", not(target_arch = "wasm32")))]
 pub use csv::read_csv;
 #[cfg(feature = "csv")]
@@ -60,6 +67,8 @@ pub use idx::read_idx;
 pub use idx::{Idx, expect_rank, parse_idx};
 #[cfg(not(target_arch = "wasm32"))]
 pub use idx_dataset::IdxDataset;
+#[cfg(all(feature = "image", not(target_arch = "wasm32")))]
+pub use image_folder::{ColorMode, ImageFolder};
 #[cfg(not(target_arch = "wasm32"))]
 pub use loader::{Loader, Window};
 pub use make::{

@@ -166,6 +166,11 @@ pub trait Op: Identity + Debug + Send + Sync {
         false
     }
 
+    /// The op with one result more at the end, result `output` once again; `None` if it cannot give a result twice.
+    fn with_copy(&self, _output: usize) -> Option<OpRef> {
+        None
+    }
+
     /// Whether the first result is the sum of the operands.
     fn adds_operands(&self) -> bool {
         false

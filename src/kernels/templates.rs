@@ -40,6 +40,7 @@ pub static LIBRARY: &[(&str, &str)] = files![
     "lib/lanes",
     "lib/math",
     "lib/order",
+    "lib/pool",
     "lib/quad",
     "lib/segments",
     "lib/sliding",

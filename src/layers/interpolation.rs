@@ -6,17 +6,7 @@ use crate::graph::{Graph, Value, View};
 use crate::tensor::{Shape, Tensor};
 use serde_json::Value as Json;
 
-/// How the elements of a resized image follow from those of the original. Pixels are areas, and what is asked for is
-/// the value at the middle of each new one, as in Keras 3.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Interpolation {
-    /// The element that the middle of the new one is in.
-    Nearest,
-    /// Between the two neighbours along each axis, weighed by distance; beyond the middle of an outermost element, that
-    /// element.
-    Bilinear,
-}
+pub use crate::ops::Interpolation;
 
 impl Setting for Interpolation {
     fn write(&self) -> Result<Json> {

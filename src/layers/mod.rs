@@ -1,5 +1,6 @@
 //! Layers: functions that build nodes of a graph. They have no kernels.
 
+mod augment;
 mod axes;
 mod batch_normalization;
 mod concatenate;
@@ -21,12 +22,13 @@ mod merge;
 mod model;
 mod noise;
 mod normalization;
+mod pooling;
 mod rectifier;
+mod recurrent;
 mod regularizer;
 mod resizing;
 mod sequential;
 mod shape;
-mod simple_rnn;
 mod spatial_dropout;
 mod spec;
 mod spectral_normalization;
@@ -38,6 +40,10 @@ mod up_sampling;
 mod windows;
 
 pub use self::core::{Dropout, Flatten};
+pub use augment::{
+    Factor, FlipMode, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,
+    RandomTranslation, RandomZoom,
+};
 pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
 pub use config::ModelLoader;
@@ -64,12 +70,19 @@ pub use merge::{Add, Average, Maximum, Minimum, Multiply, Subtract};
 pub use model::{Call, Model, ModelInput, NamedLayer};
 pub use noise::{AlphaDropout, GaussianNoise};
 pub use normalization::Normalization;
+pub use pooling::{
+    AdaptiveAveragePooling, AdaptiveAveragePooling1D, AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D, AveragePooling, AveragePooling1D, AveragePooling2D, AveragePooling3D,
+    GlobalAveragePooling, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D,
+    GlobalMaxPooling, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling,
+    MaxPooling1D, MaxPooling2D, MaxPooling3D,
+};
 pub use rectifier::{PRelu, RRelu};
+pub use recurrent::{Bidirectional, Gru, Lstm, MergeMode, Recurrence, Rnn, SimpleRnn};
 pub use regularizer::{CustomRegularizer, Regularizer};
 pub use resizing::{CenterCrop, Rescaling, Resizing};
 pub use sequential::Sequential;
 pub use shape::{Permute, RepeatVector, Reshape};
-pub use simple_rnn::SimpleRnn;
 pub use spatial_dropout::{SpatialDropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D};
 pub use spec::{WeightKind, WeightSpec};
 pub use spectral_normalization::SpectralNormalization;
@@ -194,6 +207,16 @@ pub trait Layer: Debug + Send + Sync {
     /// once, and they are in no file.
     fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {
         Vec::new()
+    }
+
+    /// The only batch size that the layer takes, as a stateful one; `None` for any.
+    fn batch_size(&self) -> Option<usize> {
+        None
+    }
+
+    /// What a wrapper may know of a recurrent layer; `None` for one that is not. [`Bidirectional`] asks for it.
+    fn recurrence(&self) -> Option<Recurrence> {
+        None
     }
 
     /// The layers that this layer consists of, if it is a model: a model around it takes them up one by one.

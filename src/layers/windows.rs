@@ -202,6 +202,22 @@ pub(super) fn spatial<const N: usize>(layer: &str, input: &Shape) -> Result<()> 
     Err(Error::shape(layer, &[input], detail))
 }
 
+/// The shape of a batch of one sample of N extents and channels.
+///
+/// # Errors
+/// As [`spatial`].
+pub(super) fn batch_of_one<const N: usize>(layer: &str, sample: &Shape) -> Result<Shape> {
+    let batch: Shape = [&[1], sample.dims()].concat().into();
+    spatial::<N>(layer, &batch)?;
+    Ok(batch)
+}
+
+/// The name of a layer along N axes, of its names along one, two and three.
+pub(super) const fn kind_of<const N: usize>(names: [&'static str; 3]) -> &'static str {
+    const { assert!(1 <= N && N <= 3, "windows slide along 1 to 3 axes") };
+    names[N - 1]
+}
+
 /// The input's shape with the windows' counts in place of its extents, and `channels`.
 pub(super) fn slid(input: &Shape, windows: &[Window], channels: usize) -> Shape {
     let counts = windows.iter().zip(&input.dims()[1..]);

@@ -1,5 +1,6 @@
 //! Op cards: one file per op, with its shapes, gradient and kernels. The registry lists them all.
 
+mod affine;
 mod argmax;
 mod batch_norm;
 mod builder;
@@ -16,6 +17,7 @@ mod cumulative;
 mod custom_kernel;
 mod depthwise;
 mod functions;
+mod gates;
 mod gather;
 mod layout;
 mod map;
@@ -25,6 +27,8 @@ mod normalize;
 mod one_hot;
 mod pad;
 mod partials;
+mod pool;
+mod pool_lower;
 mod position;
 mod program;
 mod ranges;
@@ -48,15 +52,19 @@ pub mod table;
 /// The cards of the files that hold them with their op: the registry lists them after its own.
 #[cfg(feature = "testing")]
 const CARDS: &[fn() -> Vec<registry::Card>] = &[
+    affine::cards,
     batch_norm::cards,
     convolution::cards,
     cumulative::cards,
     depthwise::cards,
+    gates::cards,
     pad::cards,
+    pool::cards,
     position::cards,
 ];
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
+pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
@@ -66,11 +74,13 @@ pub use cross_entropy::{CrossEntropy, CrossEntropyKind};
 pub use cumulative::Cumulative;
 pub use custom_kernel::{CustomKernel, Word};
 pub use depthwise::{Depthwise, DepthwiseForm};
+pub use gates::{Function, Gates};
 pub use gather::Gather;
 pub use map::Map;
 pub use movement::{ArenaView, Pack, Permute, Reshape, StopGradient};
 pub use one_hot::OneHot;
 pub use pad::Pad;
+pub use pool::{Pool, PoolGradient, PoolKind};
 pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};

@@ -24,6 +24,11 @@ impl Code {
         Ok(Reg::Temp(self.0.len() - 1))
     }
 
+    /// The instructions.
+    pub fn instrs(self) -> Vec<Instr> {
+        self.0
+    }
+
     /// x + y.
     pub fn add(&mut self, x: Reg, y: Reg) -> Result<Reg> {
         self.call("add", &[x, y], &[])

@@ -1,4 +1,4 @@
-//! Small grey images in rows, each with a caption.
+//! Small images in rows, grey or in colour, each with a caption.
 
 use super::color::{self, ALARM, INK, RULE};
 use super::font::Font;
@@ -18,8 +18,9 @@ const GUTTER: f64 = 10.0;
 /// By how many pixels of the picture neighbours overlap.
 const OVERLAP: f64 = 0.5;
 
-/// Grey images side by side, as the dataset holds them: of shape `[n, height, width]`, row by row. Each pixel
-/// shows as a square of whole pixels of the picture; 0 is black, the greatest value white.
+/// Images side by side, as the dataset holds them: of shape `[n, height, width]` if they are grey and
+/// `[n, height, width, 3]` if they are in colour. Each pixel shows as a square of whole pixels of the picture.
+/// [`ImageGrid::feature_maps`] and [`ImageGrid::kernels`] show what a convolution gives, and what it has learned.
 ///
 /// ```no_run
 /// # fn main() -> wgrad::Result<()> {
@@ -37,8 +38,10 @@ pub struct ImageGrid {
     pub(super) title: String,
     height: usize,
     width: usize,
-    /// From 0 for black to 1 for white; NaN stays blank.
-    pixels: Vec<f32>,
+    /// Red, green and blue; `None` stays blank.
+    pixels: Vec<Option<[u8; 3]>>,
+    /// What is wrong with the numbers that were given.
+    wrong: Option<String>,
     captions: Option<Vec<Caption>>,
     names: Option<Vec<String>>,
     columns: Option<usize>,
@@ -51,30 +54,99 @@ enum Caption {
 }
 
 impl ImageGrid {
-    /// Images of bytes, 255 white, each of `[height, width]`. An empty title takes no room.
+    /// Grey images of bytes, 255 white, each of `[height, width]`. An empty title takes no room.
     pub fn bytes(title: impl Into<String>, image: [usize; 2], pixels: &[u8]) -> Self {
-        Self::of(title.into(), image, pixels.iter().map(|&p| f32::from(p) / 255.0).collect())
+        Self::of(title, image, 1, pixels.len(), pixels.iter().map(|&p| Some([p; 3])))
     }
 
-    /// Images of numbers, each of `[height, width]`: the least of all is black, the greatest white. Pixels that
+    /// Images of bytes in colour, each of `[height, width, 3]`: red, green, blue.
+    pub fn rgb_bytes(title: impl Into<String>, image: [usize; 2], pixels: &[u8]) -> Self {
+        let colors = pixels.as_chunks().0.iter().copied().map(Some);
+        Self::of(title, image, 3, pixels.len(), colors)
+    }
+
+    /// Grey images of numbers from 0, black, to 1, white, each of `[height, width]`. What is beyond shows as the nearer of
+    /// them. Pixels that are not finite stay blank.
+    pub fn grey(title: impl Into<String>, image: [usize; 2], pixels: &[f32]) -> Self {
+        let greys = pixels.iter().map(|&p| byte(p).map(|grey| [grey; 3]));
+        Self::of(title, image, 1, pixels.len(), greys)
+    }
+
+    /// Images of numbers from 0 to 1 in colour, each of `[height, width, 3]`: red, green, blue. What is beyond shows as the
+    /// nearer of them. Pixels that are not finite stay blank.
+    pub fn rgb(title: impl Into<String>, image: [usize; 2], pixels: &[f32]) -> Self {
+        let colors = pixels.as_chunks().0.iter().map(|p| color_of(*p));
+        Self::of(title, image, 3, pixels.len(), colors)
+    }
+
+    /// Grey images of numbers, each of `[height, width]`: the least of all is black, the greatest white. Pixels that
     /// are not finite stay blank.
     pub fn floats(title: impl Into<String>, image: [usize; 2], pixels: &[f32]) -> Self {
-        let finite = pixels.iter().filter(|p| p.is_finite());
-        let (low, high) = finite
-            .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &p| (low.min(p), high.max(p)));
-        // In f64, because there the range of any two f32 is finite. Images of one value are black.
-        let (low, length) = (f64::from(low), f64::from(high) - f64::from(low));
-        let pixels = pixels.iter().map(|&p| match p {
-            p if !p.is_finite() => f32::NAN,
-            p if length > 0.0 => ((f64::from(p) - low) / length) as f32,
-            _ => 0.0,
-        });
-        let pixels = pixels.collect();
-        Self::of(title.into(), image, pixels)
+        let greys = stretched(pixels.iter().copied());
+        Self::of(title, image, 1, pixels.len(), greys.into_iter())
     }
 
-    fn of(title: String, [height, width]: [usize; 2], pixels: Vec<f32>) -> Self {
-        Self { title, height, width, pixels, captions: None, names: None, columns: None }
+    /// What a layer gives for one sample, `[height, width, channels]`: a grey image for each channel, whose least number is
+    /// black and whose greatest white. Numbers that are not finite stay blank.
+    pub fn feature_maps(title: impl Into<String>, maps: [usize; 3], values: &[f32]) -> Self {
+        let [height, width, channels] = maps;
+        let plane = |c: usize| stretched(values.iter().skip(c).step_by(channels).copied());
+        let pixels = (0..channels).flat_map(plane);
+        let mut grid = Self::of(title, [height, width], 1, values.len(), pixels);
+        if [height, width, channels].iter().fold(1, |n: usize, &d| n.saturating_mul(d))
+            != values.len()
+        {
+            let detail = "numbers are no maps of [height, width, channels] =";
+            grid.wrong = Some(format!("{} {detail} {maps:?}", values.len()));
+        }
+        grid
+    }
+
+    /// The kernels of a convolution, `[height, width, channels, filters]` with one channel or three: an image for each
+    /// filter, grey or in colour. 0 is the middle, and the number of a filter that is farthest from it is full or none of
+    /// its colour. Numbers that are not finite stay blank.
+    pub fn kernels(title: impl Into<String>, kernels: [usize; 4], values: &[f32]) -> Self {
+        let [height, width, channels, filters] = kernels;
+        let of_filter = |f: usize| -> Vec<Option<[u8; 3]>> {
+            let own = values.iter().skip(f).step_by(filters);
+            let finite = own.clone().filter(|v| v.is_finite());
+            let most = finite.fold(0.0, |most: f32, v| most.max(v.abs()));
+            // A filter of zeros is grey.
+            let share = |&v: &f32| 0.5 + 0.5 * if most > 0.0 { v / most } else { v };
+            let shares: Vec<f32> = own.map(share).collect();
+            match channels {
+                3 => shares.as_chunks().0.iter().map(|p| color_of(*p)).collect(),
+                _ => shares.iter().map(|&p| byte(p).map(|grey| [grey; 3])).collect(),
+            }
+        };
+        let pixels = (0..filters).flat_map(of_filter);
+        let mut grid = Self::of(title, [height, width], channels, values.len(), pixels);
+        if kernels.iter().fold(1, |n: usize, &d| n.saturating_mul(d)) != values.len() {
+            let detail = "numbers are no kernels of [height, width, channels, filters] =";
+            grid.wrong = Some(format!("{} {detail} {kernels:?}", values.len()));
+        } else if ![1, 3].contains(&channels) {
+            let detail = "channels have no colours; kernels of one channel or three do, as those of a first layer";
+            grid.wrong = Some(format!("{channels} {detail}"));
+        }
+        grid
+    }
+
+    /// Images of `elements` numbers in all.
+    fn of(
+        title: impl Into<String>,
+        [height, width]: [usize; 2],
+        channels: usize,
+        elements: usize,
+        pixels: impl Iterator<Item = Option<[u8; 3]>>,
+    ) -> Self {
+        let image = height.saturating_mul(width).saturating_mul(channels);
+        let wrong = (elements == 0 || image == 0 || !elements.is_multiple_of(image)).then(|| {
+            let (what, of) = if channels == 1 { ("pixels", "") } else { ("numbers", " x 3") };
+            format!("{elements} {what} are no images of {height} x {width}{of}")
+        });
+        let pixels = if wrong.is_none() { pixels.collect() } else { vec![] };
+        let (captions, names, columns) = (None, None, None);
+        Self { title: title.into(), height, width, pixels, wrong, captions, names, columns }
     }
 
     /// A caption for each image, of one line.
@@ -123,16 +195,14 @@ impl ImageGrid {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        let (pixels, image) = (self.pixels.len(), self.height.saturating_mul(self.width));
-        if pixels == 0 || image == 0 || !pixels.is_multiple_of(image) {
-            let detail =
-                format!("{pixels} pixels are no images of {} x {}", self.height, self.width);
-            return Err(Error::data("images", detail));
+        if let Some(wrong) = &self.wrong {
+            return Err(Error::data("images", wrong));
         }
+        let count = self.pixels.len() / (self.height * self.width);
         if let Some(captions) = &self.captions
-            && captions.len() != pixels / image
+            && captions.len() != count
         {
-            let detail = format!("{} for {} images", captions.len(), pixels / image);
+            let detail = format!("{} for {count} images", captions.len());
             return Err(Error::data("captions", detail));
         }
         if self.columns == Some(0) {
@@ -204,28 +274,26 @@ impl ImageGrid {
         }
     }
 
-    /// Draws an image in a frame. Neighbours of one grey share a rectangle.
+    /// Draws an image in a frame. Neighbours of one colour share a rectangle.
     fn draw_image<B: DrawingBackend>(
         &self,
         page: &Page<'_, B>,
-        image: &[f32],
+        image: &[Option<[u8; 3]>],
         (left, top): (f64, f64),
         zoom: f64,
     ) -> Drawn<B> {
         let (width, height) = (self.width as f64 * zoom, self.height as f64 * zoom);
         for (row, pixels) in image.chunks(self.width).enumerate() {
-            let greys: Vec<Option<u8>> =
-                pixels.iter().map(|p| p.is_finite().then(|| (p * 255.0).round() as u8)).collect();
             let y = row as f64 * zoom;
             let mut column = 0;
-            for run in greys.chunk_by(|a, b| a == b) {
+            for run in pixels.chunk_by(|a, b| a == b) {
                 let x = column as f64 * zoom;
                 column += run.len();
-                if let Some(grey) = run[0] {
+                if let Some([red, green, blue]) = run[0] {
                     // It goes a little further, under what is drawn next, so that no seam shows.
                     let right = (x + run.len() as f64 * zoom + OVERLAP).min(width);
                     let bottom = (y + zoom + OVERLAP).min(height);
-                    let color = RGBColor(grey, grey, grey);
+                    let color = RGBColor(red, green, blue);
                     page.rect((left + x, top + y), (right - x, bottom - y), color)?;
                 }
             }
@@ -234,4 +302,30 @@ impl ImageGrid {
         let frame = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)];
         page.line(&frame, 1.0, color::between(RULE, INK, 0.3))
     }
+}
+
+/// 0 to 1 as a byte, what is beyond as the nearer; `None` for a number that is not finite.
+fn byte(share: f32) -> Option<u8> {
+    share.is_finite().then(|| (share.clamp(0.0, 1.0) * 255.0).round() as u8)
+}
+
+/// Red, green and blue from 0 to 1.
+fn color_of(pixel: [f32; 3]) -> Option<[u8; 3]> {
+    let [red, green, blue] = pixel.map(byte);
+    Some([red?, green?, blue?])
+}
+
+/// Greys from the least of the numbers, black, to the greatest, white.
+fn stretched(values: impl Iterator<Item = f32> + Clone) -> Vec<Option<[u8; 3]>> {
+    let finite = values.clone().filter(|p| p.is_finite());
+    let (low, high) =
+        finite.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), p| (low.min(p), high.max(p)));
+    // In f64, because there the range of any two f32 is finite. Images of one value are black.
+    let (low, length) = (f64::from(low), f64::from(high) - f64::from(low));
+    let grey = |p: f32| match p {
+        p if !p.is_finite() => None,
+        p if length > 0.0 => byte(((f64::from(p) - low) / length) as f32),
+        _ => Some(0),
+    };
+    values.map(|p| grey(p).map(|grey| [grey; 3])).collect()
 }

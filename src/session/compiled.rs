@@ -127,10 +127,11 @@ impl Compiled {
         Ok(())
     }
 
-    /// Plans a step of one sample, so that anything that does not fit is refused before anything is allocated, and a
+    /// Plans a step of one sample, or of as many as the model takes, so that anything that does not fit is refused before anything is allocated, and a
     /// kernel of the user's that does not compile is refused here.
     pub(crate) fn probe(&self) -> Result<()> {
-        let one = |dims: &[usize]| Shape::from([&[1], dims].concat());
+        let size = crate::layers::Layer::batch_size(&self.model).unwrap_or(1);
+        let one = |dims: &[usize]| Shape::from([&[size], dims].concat());
         let target = |(output, shape): (&OutputSpec, Shape)| match shape.dims().split_last() {
             Some((_, rest)) if output.loss.takes_labels() => {
                 TensorType { shape: one(rest), dtype: DType::U32 }
@@ -147,7 +148,7 @@ impl Compiled {
             y: self.outputs.iter().zip(self.model.output_shapes()).map(target).collect(),
             weights: Vec::new(),
             scale: 1.0,
-            size: 1,
+            size,
             records: 1,
             capacity: 1,
         };

@@ -6,7 +6,6 @@ use super::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
 use wgrad::Result;
-use wgrad::layers::{Layer, LayerHandle, Padding};
 
 const SIZE: [usize; 2] = [5, 4];
 

@@ -11,6 +11,7 @@ mod kill;
 mod model;
 mod others;
 mod partial;
+mod recurrent;
 mod replaced;
 mod resume;
 mod states;

@@ -44,7 +44,7 @@ pub fn distance(trainer: &mut Trainer) -> f32 {
 }
 
 /// Names, types, shapes and bytes of a file.
-fn contents(bytes: &[u8]) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
+pub fn contents(bytes: &[u8]) -> BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)> {
     let tensors = Parts::of(bytes).tensors.into_iter();
     tensors.map(|(name, raw)| (name, (raw.dtype, raw.shape, raw.bytes))).collect()
 }

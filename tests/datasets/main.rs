@@ -6,8 +6,11 @@
 
 #[cfg(feature = "ndarray")]
 mod arrays;
+mod cifar10;
 #[cfg(feature = "csv")]
 mod csv;
+#[cfg(feature = "image")]
+mod images;
 mod loader;
 mod make;
 #[cfg(feature = "npy")]

@@ -1,10 +1,10 @@
-//! Readers of data: IDX, CSV and NumPy's files.
+//! Readers of data: IDX, CSV and NumPy's files, images, and CIFAR-10.
 
 use super::archive::{gzip, idx, npy, zip};
 use super::mutate::{Random, mutated};
 use super::{Folder, Verdict, fuzz, inputs};
 use std::io::Cursor;
-use wgrad::data::{Csv, Dataset, IdxDataset, Npz, parse_idx, parse_npy};
+use wgrad::data::{Csv, Dataset, IdxDataset, ImageFolder, Npz, load_cifar10, parse_idx, parse_npy};
 
 /// IDX files of each element type.
 fn idx_files() -> Vec<Vec<u8>> {
@@ -144,5 +144,63 @@ fn npz_archives_are_read_or_refused() {
             names.iter().try_for_each(|name| archive.read(name).map(drop))
         });
         Verdict::of(read)
+    });
+}
+
+/// PNG and JPEG files of each kind of pixels.
+fn images() -> Vec<Vec<u8>> {
+    use image::{DynamicImage, ImageFormat};
+    let colors =
+        image::RgbImage::from_fn(19, 11, |x, y| image::Rgb([x as u8 * 9, y as u8 * 20, 7]));
+    let colors = DynamicImage::ImageRgb8(colors);
+    let encoded = |image: &DynamicImage, format| {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    };
+    let kinds = [
+        colors.to_luma8().into(),
+        colors.to_luma_alpha8().into(),
+        colors.to_rgba8().into(),
+        colors.to_luma16().into(),
+        colors.to_rgb16().into(),
+        colors.clone(),
+    ];
+    let png = kinds.iter().map(|image| encoded(image, ImageFormat::Png));
+    let jpeg = [&kinds[0], &colors].map(|image| encoded(image, ImageFormat::Jpeg));
+    png.chain(jpeg).collect()
+}
+
+#[test]
+fn images_are_read_or_refused() {
+    let folder = Folder::new("images");
+    let path = folder.file("a").join("x.png");
+    for class in ["a", "b"] {
+        std::fs::create_dir_all(folder.file(class)).unwrap();
+    }
+    let files = images();
+    std::fs::write(&path, &files[0]).unwrap();
+    let set = ImageFolder::open(path.parent().unwrap().parent().unwrap(), [8, 9]).unwrap();
+    let make = |random: &mut Random| mutated(random, &files);
+    fuzz("images", inputs(1), make, |bytes| {
+        std::fs::write(&path, bytes).unwrap();
+        let (mut x, mut y) = (Vec::new(), Vec::new());
+        Verdict::of(set.read(&[0], &mut x, &mut y))
+    });
+}
+
+#[test]
+fn files_of_cifar10_are_read_or_refused() {
+    let folder = Folder::new("cifar10");
+    let record = [&[7], &[200; 3072][..]].concat();
+    for name in (1..=5).map(|i| format!("data_batch_{i}.bin")) {
+        std::fs::write(folder.file(&name), &record).unwrap();
+    }
+    let test = folder.file("test_batch.bin");
+    let dir = test.parent().unwrap();
+    let make = |random: &mut Random| mutated(random, &[record.clone(), record.repeat(2)]);
+    fuzz("cifar10", inputs(1), make, |bytes| {
+        std::fs::write(&test, bytes).unwrap();
+        Verdict::of(load_cifar10(dir))
     });
 }

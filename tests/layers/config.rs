@@ -4,10 +4,17 @@ use super::*;
 use serde_json::{Value as Json, json};
 use wgrad::activations::CustomActivation;
 use wgrad::constraints::{Constraint, CustomConstraint};
-use wgrad::layers::{CustomRegularizer, Lambda, ModelLoader, Padding, WeightSpec};
+use wgrad::layers::{CustomRegularizer, Lambda, ModelLoader, WeightSpec};
 use wgrad::tensor::{CustomInitializer, Draws};
 
 /// Every layer with settings that are not its defaults, and samples that it takes.
+/// A model of one step: x + h twice.
+fn state_cell() -> LayerHandle {
+    let (x, h) = (input([3]), input([3]));
+    let sum = merge(Add.named("add"), [&x, &h]);
+    LayerHandle::new(&Model::new([&x, &h], [&sum, &sum]).unwrap()).named("functional")
+}
+
 fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
     let l2 = Regularizer::l2(0.25);
     let both = Regularizer::l1_l2(0.1, 1e-7);
@@ -20,8 +27,20 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         one(Activation::ClippedLinear { low: -0.3, high: f32::MAX }.into(), &[3]),
         one(Activation::Elu { alpha: 0.7 }.into(), &[3]),
         two(Add.into(), &[3], &[3]),
+        one(AdaptiveAveragePooling1D::new(3).into(), &[5, 2]),
+        one(AdaptiveAveragePooling2D::new([3, 2]).into(), &[5, 4, 2]),
+        one(AdaptiveAveragePooling3D::new((1, 2, 3)).into(), &[2, 5, 4, 2]),
         one(AlphaDropout::new(0.1).into(), &[3]),
         two(Average.into(), &[3], &[1]),
+        one(AveragePooling1D::new(3).padding(Padding::Same).into(), &[7, 2]),
+        one(AveragePooling2D::new(3).strides((1, 2)).into(), &[5, 4, 2]),
+        one(
+            AveragePooling3D::new([2, 1, 3])
+                .padding(Padding::Explicit(vec![[1, 0], [0, 0], [1, 2]]))
+                .count_include_pad(true)
+                .into(),
+            &[2, 5, 4, 2],
+        ),
         one(
             BatchNormalization::torch()
                 .momentum(0.3)
@@ -126,6 +145,12 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         one(Flatten.into(), &[2, 3]),
         one(GaussianNoise::new(0.2).into(), &[3]),
+        one(GlobalAveragePooling1D::new().keepdims(true).into(), &[5, 2]),
+        one(GlobalAveragePooling2D::new().keepdims(true).into(), &[5, 4, 2]),
+        one(GlobalAveragePooling3D::new().keepdims(true).into(), &[2, 5, 4, 2]),
+        one(GlobalMaxPooling1D::new().keepdims(true).into(), &[5, 2]),
+        one(GlobalMaxPooling2D::new().keepdims(true).into(), &[5, 4, 2]),
+        one(GlobalMaxPooling3D::new().keepdims(true).into(), &[2, 5, 4, 2]),
         one(
             GroupNormalization::new(2)
                 .axis(1)
@@ -173,6 +198,12 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         one(ZeroPadding1D::new((2, 0)).into(), &[5, 2]),
         one(ZeroPadding2D::new([[2, 0], [0, 1]]).into(), &[5, 4, 2]),
         one(ZeroPadding3D::new([[2, 0], [0, 1], [3, 0]]).into(), &[5, 4, 1, 2]),
+        one(MaxPooling1D::new(3).strides(2).padding(Padding::Same).into(), &[7, 2]),
+        one(MaxPooling2D::new([3, 2]).strides(1).into(), &[5, 4, 2]),
+        one(
+            MaxPooling3D::new(2).padding(Padding::Explicit(vec![[1, 0], [0, 0], [1, 1]])).into(),
+            &[2, 5, 4, 2],
+        ),
         two(Maximum.into(), &[3], &[3]),
         two(Minimum.into(), &[3], &[3]),
         two(Multiply.into(), &[3], &[3]),
@@ -189,6 +220,24 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         one(Permute::new([2, 1]).into(), &[2, 3]),
         one(RRelu::new(0.1, 0.2).into(), &[3]),
+        one(RandomBrightness::new((-0.1, 0.3)).value_range(-1.0, 0.7).into(), &[5, 4, 3]),
+        one(RandomContrast::new(0.3).value_range(0.0, 1.0).into(), &[5, 4, 3]),
+        one(RandomCrop::new(3, 2).into(), &[5, 4, 3]),
+        one(RandomFlip::new(FlipMode::Vertical).into(), &[5, 4, 3]),
+        one(
+            RandomRotation::new(0.3)
+                .fill_mode(FillMode::Constant)
+                .fill_value(0.1)
+                .interpolation(Interpolation::Nearest)
+                .into(),
+            &[5, 4, 3],
+        ),
+        one(RandomTranslation::new((-0.1, 0.3), 0.2).fill_mode(FillMode::Wrap).into(), &[5, 4, 3]),
+        one(
+            RandomZoom::new(0.2).width_factor((0.1, 0.2)).fill_mode(FillMode::Nearest).into(),
+            &[5, 4, 3],
+        ),
+        one(RandomZoom::new((-0.7, 0.2)).into(), &[5, 4, 3]),
         one(RepeatVector::new(5).into(), &[3]),
         one(Reshape::new([3, -1]).into(), &[2, 3]),
         one(RmsNormalization::new().axes([1]).epsilon(1e-3).into(), &[2, 3]),
@@ -205,6 +254,29 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         one(
             SpectralNormalization::new(Dense::new(4).named("inside")).power_iterations(3).into(),
+            &[5, 3],
+        ),
+        one(
+            Lstm::new(4)
+                .recurrent_activation(Activation::HardSigmoid)
+                .unit_forget_bias(false)
+                .dropout(0.1)
+                .recurrent_dropout(0.2)
+                .kernel_constraint(Constraint::NonNeg)
+                .return_state(true)
+                .zero_output_for_mask(true)
+                .into(),
+            &[5, 3],
+        ),
+        one(Gru::new(4).reset_after(false).use_bias(false).stateful(7).into(), &[5, 3]),
+        one(Rnn::new(state_cell(), [[3]]).return_sequences(true).into(), &[5, 3]),
+        one(
+            Bidirectional::new(Gru::new(4).return_sequences(true).named("gru"))
+                .backward_layer(
+                    SimpleRnn::new(4).go_backwards(true).return_sequences(true).named("back"),
+                )
+                .merge_mode(MergeMode::None)
+                .into(),
             &[5, 3],
         ),
         two(Subtract.into(), &[3], &[3]),

@@ -6,7 +6,7 @@ use super::*;
 use anyhow::{Context as _, ensure};
 use recording::{agree, data, number, text};
 use serde_json::{Value as Json, json};
-use wgrad::layers::{Extents, ModelLoader, Padding};
+use wgrad::layers::{Extents, ModelLoader};
 
 fn recorded() -> anyhow::Result<Json> {
     Ok(serde_json::from_str(include_str!("../known/convolutions.json"))?)

@@ -152,8 +152,8 @@ fn a_sequential_of_keras_is_read() -> Result<()> {
     refused(3, "axis", json!([1, 2]), &["batch_normalization.axis", "[1,2]", "one whole number"]);
     refused(3, "renorm", json!(true), &["batch_normalization.renorm", "no such setting"]);
     refused(4, "rms_scaling", json!(true), &["layer_normalization.rms_scaling"]);
-    refused(5, "stateful", json!(true), &["simple_rnn.stateful"]);
-    refused(5, "dropout", json!(0.5), &["simple_rnn.dropout", "0.5"]);
+    refused(5, "stateful", json!(true), &["simple_rnn.stateful", "stateful_batch_size"]);
+    refused(5, "dropout", json!(1.5), &["simple_rnn", "dropout", "1.5"]);
     refused(8, "data_format", json!("channels_first"), &["flatten.data_format", "channels_first"]);
     refused(11, "threshold", json!(1.0), &["re_lu", "threshold is 1"]);
     Ok(())
@@ -311,5 +311,88 @@ fn given_statistics_of_keras_are_read() -> Result<()> {
     assert!(values(&read(json!(null), json!(null))?)[0].is_none());
     let error = read(json!([0.5, 1.0, 2.0]), json!([1.0, -4.0, 0.25])).unwrap_err();
     says(&error, &["normalization.mean", "variance = -4"]);
+    Ok(())
+}
+
+/// Layers of augmentation, as Keras 3.15.1 describes them.
+#[test]
+fn augmentation_of_keras_is_read() -> Result<()> {
+    let filled = |mode: &str| {
+        json!({ "data_format": "channels_last", "fill_mode": mode, "fill_value": 0.0,
+            "interpolation": "bilinear", "seed": null })
+    };
+    let with = |mut to: Json, more: Json| {
+        for (key, value) in more.as_object().unwrap() {
+            to[key] = value.clone();
+        }
+        to
+    };
+    let factors =
+        |height: Json, width: Json| json!({ "height_factor": height, "width_factor": width });
+    let range = |factor: Json, range: Json| json!({ "data_format": "channels_last", "factor": factor, "value_range": range, "seed": null });
+    let cases: [(&str, Json, LayerHandle); 8] = [
+        (
+            "RandomFlip",
+            json!({ "data_format": "channels_last", "seed": 3, "mode": "horizontal" }),
+            RandomFlip::new(FlipMode::Horizontal).into(),
+        ),
+        (
+            "RandomTranslation",
+            with(filled("reflect"), factors(json!(0.1), json!([-0.2, 0.3]))),
+            RandomTranslation::new(0.1, (-0.2, 0.3)).into(),
+        ),
+        (
+            "RandomCrop",
+            json!({ "data_format": "channels_last", "height": 3, "width": 4, "seed": 682185148 }),
+            RandomCrop::new(3, 4).into(),
+        ),
+        (
+            "RandomRotation",
+            with(filled("wrap"), json!({ "factor": [-0.2, 0.2] })),
+            RandomRotation::new((-0.2, 0.2)).fill_mode(FillMode::Wrap).into(),
+        ),
+        (
+            "RandomZoom",
+            with(filled("constant"), factors(json!(0.3), json!(null))),
+            RandomZoom::new(0.3).fill_mode(FillMode::Constant).into(),
+        ),
+        (
+            "RandomZoom",
+            with(filled("nearest"), factors(json!([-0.3, 0.1]), json!(0.2))),
+            RandomZoom::new((-0.3, 0.1)).width_factor(0.2).fill_mode(FillMode::Nearest).into(),
+        ),
+        // Keras makes a pair of one number, with 0 as the lower.
+        (
+            "RandomContrast",
+            range(json!([0, 0.2]), json!([0, 255])),
+            RandomContrast::new((0.0, 0.2)).into(),
+        ),
+        (
+            "RandomBrightness",
+            range(json!([-0.1, 0.3]), json!([0, 1])),
+            RandomBrightness::new((-0.1, 0.3)).value_range(0.0, 1.0).into(),
+        ),
+    ];
+    let read = |class: &str, settings: Json| {
+        let layers = json!([layer(class, "layer", settings, json!([null, 5, 6, 3]))]);
+        let stack = json!({ "layers": layers, "build_input_shape": [null, 5, 6, 3] });
+        ModelLoader::new().from_value(&whole("Sequential", stack))
+    };
+    for (class, settings, want) in cases {
+        let got = read(class, settings.clone())?;
+        assert_eq!(
+            format!("{:?}", got.layers()[0].layer),
+            format!("{:?}", want.layer()),
+            "{class}"
+        );
+        let first = with(settings, json!({ "data_format": "channels_first" }));
+        says(&read(class, first).unwrap_err(), &["data_format", "channels_last"]);
+    }
+    let missing = read("RandomRotation", filled("wrap")).unwrap_err();
+    says(&missing, &["factor", "missing"]);
+    let mode = with(filled("mirror"), json!({ "factor": 0.1 }));
+    says(&read("RandomRotation", mode).unwrap_err(), &["fill_mode", "mirror", "reflect"]);
+    let three = with(filled("wrap"), json!({ "factor": [0.1, 0.2, 0.3] }));
+    says(&read("RandomRotation", three).unwrap_err(), &["factor", "one or two numbers"]);
     Ok(())
 }

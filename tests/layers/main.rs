@@ -1,6 +1,7 @@
 //! Layers and models on a graph: values and gradients against the oracle, random layers against its numbers, and
 //! what is refused.
 
+mod augment;
 mod batch_normalization;
 mod config;
 mod contract;
@@ -17,10 +18,13 @@ mod nested;
 mod noise;
 mod normalization;
 mod norms;
+mod pooling;
 #[path = "../recording/mod.rs"]
 mod recording;
 mod rectifier;
 mod recurrent;
+mod recurrent_known;
+mod recurrent_options;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod shape;

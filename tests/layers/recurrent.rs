@@ -150,3 +150,38 @@ fn nodes_and_dispatches_do_not_grow_with_time() -> Result<()> {
     assert_eq!(long.order().count() - long.dispatches.len(), 199 * (in_loop(0) + in_loop(1)));
     Ok(())
 }
+
+/// Launches of a step of time, forward and backward, of a model with this layer.
+fn launches(layer: impl Into<LayerHandle>, sizes: [usize; 3]) -> Result<[usize; 2]> {
+    use wgrad::graph::TensorType;
+    use wgrad::train::Batch;
+    let [batch, time, features] = sizes;
+    let model = Sequential::new([time, features]).add(layer.into()).add(Flatten).add(Dense::new(2));
+    let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+    let trainer = model.compile(device(), Compile::new(Adam::default(), loss))?;
+    let x = TensorType { shape: [batch, time, features].into(), dtype: DType::F32 };
+    let y = TensorType { shape: [batch].into(), dtype: DType::U32 };
+    let plan = trainer.plan(&Batch::new("train", x, y, batch, 1), true)?;
+    let counts: Vec<usize> = plan.repeats.iter().map(|repeat| repeat.body.len()).collect();
+    assert_eq!(counts.len(), 2, "one loop forward, one backward\n{plan}");
+    Ok([counts[0], counts[1]])
+}
+
+#[test]
+fn a_step_of_time_is_four_launches() -> Result<()> {
+    for sizes in [[64, 7, 5], [3, 5, 4]] {
+        for all in [false, true] {
+            for units in [16, 6] {
+                let lstm = Lstm::new(units).return_sequences(all);
+                assert_eq!(launches(lstm, sizes)?, [2, 2], "{sizes:?} {all} {units}");
+                let gru = Gru::new(units).return_sequences(all);
+                assert_eq!(launches(gru, sizes)?, [2, 2], "{sizes:?} {all} {units}");
+            }
+        }
+    }
+    // Without the kernel of gates, which has no softmax, a step is many more.
+    let composite = Lstm::new(16).activation(Activation::Softmax);
+    let [forward, backward] = launches(composite, [64, 7, 5])?;
+    assert!(forward > 2 && backward > 2, "{forward} {backward}");
+    Ok(())
+}

@@ -47,7 +47,7 @@ fn differentiable(case: &Case, inputs: &[Value]) -> Vec<(usize, Value)> {
 /// Operands of which none is near a joint of its function.
 fn smooth_operands(case: &Case) -> Vec<Tensor> {
     let mut x = operands(case);
-    if ["max", "min"].contains(&case.op) {
+    if ["max", "min", "max_pool"].contains(&case.op) {
         // Another order of evenly spaced numbers: no two so near that a step of the differences exchanges them.
         let len = x[0].shape().len();
         let data: Vec<f32> = (0..len).map(|i| (i * 101 % len) as f32 / len as f32 - 0.5).collect();
@@ -111,7 +111,7 @@ fn tolerance(case: &Case) -> (f64, f64) {
 }
 
 #[track_caller]
-fn check(case: &Case) {
+pub fn check(case: &Case) {
     let (rtol, atol) = tolerance(case);
     for caps in families() {
         for (i, (got, want)) in both(case, &caps, 0.0).iter().enumerate() {
@@ -159,12 +159,42 @@ fn a_gather_of_some_indices_has_no_gradient() {
     assert!(matches!(gradient_graph(&case), Err(Error::NotDifferentiable { .. })));
 }
 
+/// A matrix that is trained is refused, and named: it has no zero gradient.
+#[test]
+fn the_matrices_of_an_affine_map_have_no_gradient() {
+    use wgrad::ops::{Affine, FillMode, Interpolation};
+    let mut g = Graph::new();
+    let images = g.input("images", [2, 3, 4, 1], DType::F32);
+    let matrices = g.input("matrices", [2, 6], DType::F32);
+    let (fill, interpolation) = (FillMode::Wrap, Interpolation::Bilinear);
+    let affine = Affine { height: 3, width: 4, fill, value: 0.0.into(), interpolation };
+    let y = g.in_layer("turn", |g| g.affine(images, matrices, affine)).expect("they fit");
+    let loss = g.sum(y, &[], false).expect("f32");
+    let refused = gradients(&mut g, loss, &[matrices]).expect_err("no gradient");
+    assert!(
+        matches!(&refused, Error::NotDifferentiable { op, layer, .. } if op == "affine" && layer == "turn")
+    );
+    assert!(gradients(&mut g, loss, &[images]).is_ok());
+}
+
 #[test]
 fn a_wrong_upstream_is_noticed() {
-    let names =
-        ["tanh", "matmul", "softmax", "sum", "transpose", "min", "product", "cumsum", "sin", "pow"];
+    let names = [
+        "tanh",
+        "matmul",
+        "softmax",
+        "sum",
+        "transpose",
+        "min",
+        "product",
+        "cumsum",
+        "sin",
+        "pow",
+        "affine",
+    ];
     let row_kernels = ["layer_norm", "rms_norm", "masked_softmax", "variance", "log_sum_exp"];
-    for name in names.into_iter().chain(row_kernels) {
+    let pools = ["max_pool", "average_pool"];
+    for name in names.into_iter().chain(row_kernels).chain(pools) {
         let card = cards().into_iter().find(|c| c.name == name).expect("a card");
         // An element that is masked has no gradient, whatever its upstream is.
         let case = card.cases.iter().find(|c| c.op != "masked_softmax" || c.args == [1]);

@@ -21,6 +21,7 @@ mod nan;
 mod oracle;
 mod passes;
 mod places;
+mod pooling;
 mod products;
 mod random;
 mod rows;

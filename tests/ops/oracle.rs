@@ -3,7 +3,10 @@
 use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
-use crate::reference::{convolution, elementwise, layers, linalg, losses, norm, reduce, softmax};
+use crate::reference::{
+    convolution, elementwise, images, layers, linalg, losses, norm, pool, recurrent, reduce,
+    softmax,
+};
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
 
@@ -118,11 +121,27 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
         "max" => vec![reduce::max(&x[0], shape(0), &axes(case))],
         "min" => vec![reduce::min(&x[0], shape(0), &axes(case))],
         "product" => vec![reduce::product(&x[0], shape(0), &axes(case))],
+        "max_pool" | "max_pool_gradient" | "average_pool" | "average_pool_gradient" => {
+            let counts = args[0] == 1;
+            let slides: Vec<pool::Slide> =
+                args[1..].chunks_exact(5).map(|w| std::array::from_fn(|i| w[i])).collect();
+            vec![match case.op {
+                "max_pool" => pool::max(&x[0], shape(0), &slides),
+                "max_pool_gradient" => pool::max_grad(&x[0], shape(0), &slides, x.get(1)?),
+                "average_pool" => pool::average(&x[0], shape(0), &slides, counts),
+                _ => pool::average_grad(shape(0), &slides, x.get(1)?, counts),
+            }]
+        }
         "cumsum" | "cumprod" => {
             let product = case.op == "cumprod";
             let form = [args[1] == 1, args[2] == 1];
             vec![reduce::cumulative(&x[0], shape(0), args[0], product, form)]
         }
+        "lstm_gates" => {
+            let (h, c) = recurrent::lstm_gates(&x[0], &x[1], shape(1)[1]);
+            vec![h, c]
+        }
+        "gru_gates" => vec![recurrent::gru_gates(&x[0], &x[1], shape(1)[1])],
         "argmax" | "argmin" => {
             let sign = if case.op == "argmin" { -1.0 } else { 1.0 };
             let places = softmax::argmax(&times(&x[0], sign), cols());
@@ -229,6 +248,24 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             let width = args[1..].iter().product();
             vec![linalg::gather_rows_grad(&x[1], width, &whole(&x[0]), args[0])]
         }
+        "affine" | "affine_places" => {
+            let image = [args[4], args[5], args[6], args[7]];
+            let outside = match args[2] {
+                0 => images::Outside::Constant(f64::from(case.params[0])),
+                1 => images::Outside::Reflect,
+                2 => images::Outside::Wrap,
+                _ => images::Outside::Nearest,
+            };
+            let matrices: Vec<f64> = match case.op {
+                "affine" => case.params[1..].iter().map(|&m| f64::from(m)).collect(),
+                _ => x[0].clone(),
+            };
+            let (to, linear) = ([args[0], args[1]], args[3] == 1);
+            match case.op {
+                "affine" => vec![images::affine(&x[0], image, &matrices, to, outside, linear)],
+                _ => places(image, &matrices, to, outside, linear),
+            }
+        }
         "record" => {
             let stride: usize = x.iter().map(|x| x.len().next_multiple_of(64)).sum();
             let mut metrics = vec![0.0; args[0] * stride];
@@ -251,6 +288,31 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
         }
         _ => return None,
     })
+}
+
+/// Shares, and places among all pixels, one plane per neighbour. A neighbour outside has the share 0, and the nearest
+/// pixel as its place.
+fn places(
+    [batch, h, w, _]: [usize; 4],
+    matrices: &[f64],
+    to: [usize; 2],
+    outside: images::Outside,
+    linear: bool,
+) -> Vec<Vec<f64>> {
+    let planes = if linear { 4 } else { 1 };
+    let mut found = vec![vec![]; 2];
+    for plane in 0..planes {
+        for s in 0..batch {
+            for at in images::places(&matrices[6 * s..][..6], to) {
+                let own = images::neighbours(at, [h, w], outside, linear)[plane];
+                let near = images::neighbours(at, [h, w], images::Outside::Nearest, linear)[plane];
+                let place = own.0.or(near.0).expect("a nearest pixel");
+                found[0].push(if own.0.is_some() { own.1 } else { 0.0 });
+                found[1].push((s * h * w + place) as f64);
+            }
+        }
+    }
+    found
 }
 
 /// The axes of a reduction; none means all.

@@ -84,6 +84,8 @@ const SECOND_TIER: &[&str] = &["autodiff", "graph", "kernels", "ops", "passes", 
 const CLOSED: &[(&str, &str)] = &[
     ("BatchInterval", "never, by batches and by time are all ways to count"),
     ("Centers", "clouds are drawn or given"),
+    ("Factor", "one number stands for a range around 0, or two are its bounds"),
+    ("FlipMode", "an image has two axes"),
     ("Mode", "smaller, larger, or by the name"),
 ];
 

@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use xtask::process::{Exit, cargo, code, say, status};
-use xtask::{adapter, mnist};
+use xtask::{adapter, cifar10, mnist};
 
 /// The command's arguments.
 #[derive(Debug, Default, PartialEq)]
@@ -30,13 +30,18 @@ pub fn run(args: Vec<OsString>) -> Result<()> {
     Err(Exit { code: code(done), why: format!("the `mnist` example failed: {done}") }.into())
 }
 
-/// Gets MNIST and prints its folder. Examples that lack it call this, so nothing else goes to standard output.
+/// Gets a data set, MNIST if none is named, and prints its folder. Examples that lack it call this, so nothing else goes to
+/// standard output.
 pub fn data(args: Vec<OsString>) -> Result<()> {
     let args = split(args)?;
-    if let Some(other) = args.further.first() {
-        return Err(usage(&format!("`data` takes no `{}`", other.display())));
-    }
-    println!("{}", mnist::data_folder(args.data, std::env::var_os("WGRAD_DATA"))?.display());
+    let set = args.further.first().map_or("mnist".into(), |set| set.to_string_lossy());
+    let folder = match (&*set, args.further.get(1)) {
+        ("mnist", None) => mnist::data_folder(args.data, std::env::var_os("WGRAD_DATA"))?,
+        ("cifar10", None) => cifar10::data_folder(args.data)?,
+        (other, None) => return Err(usage(&format!("`data` takes no `{other}`"))),
+        (_, Some(other)) => return Err(usage(&format!("`data` takes no `{}`", other.display()))),
+    };
+    println!("{}", folder.display());
     Ok(())
 }
 

@@ -104,7 +104,7 @@ pub fn unpack(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// The SHA-256 of all that a reader gives, in lower-case hexadecimal.
-fn sum(mut from: impl Read) -> io::Result<String> {
+pub(crate) fn sum(mut from: impl Read) -> io::Result<String> {
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {

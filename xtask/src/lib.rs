@@ -1,9 +1,10 @@
 //! What the commands of `cargo xtask` share, those in crates under `tools/` too: child processes, the look for a GPU
-//! adapter, and MNIST.
+//! adapter, MNIST and CIFAR-10.
 
 #![warn(clippy::missing_docs_in_private_items)]
 
 pub mod adapter;
+pub mod cifar10;
 pub mod dataset;
 mod download;
 mod install;

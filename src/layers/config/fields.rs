@@ -155,6 +155,21 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
+    /// A layer inside the layer that may be missing.
+    pub(in crate::layers) fn optional_layer(
+        &mut self,
+        name: &'static str,
+        layer: &mut Option<LayerHandle>,
+    ) -> Result<()> {
+        if let Way::Read { given, known, .. } = &mut self.way
+            && given.get(name).is_none_or(Value::is_null)
+        {
+            known.insert(name);
+            return Ok(());
+        }
+        self.layer(name, layer)
+    }
+
     /// Refuses fields of the file that the layer does not know, unless they ask for nothing.
     pub(super) fn finish(&self) -> Result<()> {
         let Way::Read { given, known, .. } = &self.way else { return Ok(()) };

@@ -14,7 +14,7 @@ pub use loader::ModelLoader;
 
 pub(super) use fields::Fields;
 pub(super) use read::Reading;
-pub(super) use values::Setting;
+pub(super) use values::{Setting, shown};
 
 use super::Layer;
 use crate::error::Result;

@@ -13,7 +13,7 @@ pub(in crate::layers) trait Setting: Sized {
 }
 
 /// The first characters of a value, for a message.
-pub(super) fn shown(value: &Value) -> String {
+pub(in crate::layers) fn shown(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
         Some((at, _)) => format!("{}...", &text[..at]),
@@ -120,13 +120,13 @@ impl Setting for [isize; 1] {
 }
 
 /// Two values, or one in place of two that are equal.
-impl Setting for [isize; 2] {
+impl<T: Setting + Copy> Setting for [T; 2] {
     fn write(&self) -> Result<Value> {
         self.to_vec().write()
     }
 
     fn read(value: &Value, reading: &Reading<'_>) -> Result<Self, String> {
-        match *Vec::<isize>::read(value, reading)?.as_slice() {
+        match *Vec::<T>::read(value, reading)?.as_slice() {
             [both] => Ok([both; 2]),
             [a, b] => Ok([a, b]),
             _ => Err(format!("is {}; one or two numbers are expected", shown(value))),

@@ -5,7 +5,7 @@ use super::values::{Setting, number, shown};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::error::Result;
-use crate::layers::Regularizer;
+use crate::layers::{MergeMode, Regularizer};
 use crate::tensor::Initializer;
 use serde_json::{Value, json};
 
@@ -276,6 +276,31 @@ impl Object<'_> {
         })
     }
 }
+
+impl Setting for MergeMode {
+    fn write(&self) -> Result<Value> {
+        let word = MERGE_MODES.iter().find(|(_, mode)| mode == self).map(|(word, _)| *word);
+        Ok(word.map_or(Value::Null, Value::from))
+    }
+
+    fn read(value: &Value, _: &Reading<'_>) -> Result<Self, String> {
+        if value.is_null() {
+            return Ok(Self::None);
+        }
+        let known = MERGE_MODES.iter().find(|(word, _)| value == word);
+        known.map(|(_, mode)| *mode).ok_or_else(|| {
+            let words = MERGE_MODES.map(|(word, _)| word).join(", ");
+            format!("is {}; {words} or null is expected", shown(value))
+        })
+    }
+}
+
+const MERGE_MODES: [(&str, MergeMode); 4] = [
+    ("concat", MergeMode::Concat),
+    ("sum", MergeMode::Sum),
+    ("mul", MergeMode::Mul),
+    ("ave", MergeMode::Ave),
+];
 
 impl Setting for Constraint {
     fn write(&self) -> Result<Value> {

@@ -216,6 +216,24 @@ impl Context {
         }
     }
 
+    /// All values that the layer reads besides its inputs, for [`Context::with_values`].
+    #[must_use]
+    pub(in crate::layers) fn values(&self) -> Vec<Value> {
+        let tensors = self.tensors.values().map(|&(_, value)| value);
+        let random = self.random.iter().flat_map(|random| [random.seed, random.step]);
+        tensors.chain(self.constants.values().copied()).chain(random).collect()
+    }
+
+    /// The same layer in another graph, where the values of [`Context::values`] are these. It has no masks.
+    #[must_use]
+    pub(in crate::layers) fn with_values(mut self, values: &[Value]) -> Self {
+        let tensors = self.tensors.values_mut().map(|(_, value)| value);
+        let random = self.random.iter_mut().flat_map(|r| [&mut r.seed, &mut r.step]);
+        let all = tensors.chain(self.constants.values_mut()).chain(random);
+        all.zip(values).for_each(|(own, &value)| *own = value);
+        self
+    }
+
     /// The context of a later use of the same layer, which draws other numbers.
     #[must_use]
     pub(in crate::layers) fn in_use(mut self, uses: u32) -> Self {

@@ -11,7 +11,7 @@ pub use separable::{SeparableConv, SeparableConv1D, SeparableConv2D};
 pub use transpose::{Conv1DTranspose, Conv2DTranspose, Conv3DTranspose, ConvTranspose};
 
 use super::config::Fields;
-use super::windows::{Extents, Padding, Sizes, spatial};
+use super::windows::{Extents, Padding, Sizes, batch_of_one, kind_of};
 use super::{Context, Regularizer, WeightSpec};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
@@ -128,13 +128,6 @@ impl<const N: usize> Common<N> {
     }
 }
 
-/// The shape of a batch of one sample of N extents and channels.
-fn batch_of_one<const N: usize>(kind: &str, sample: &Shape) -> Result<Shape> {
-    let batch: Shape = [&[1], sample.dims()].concat().into();
-    spatial::<N>(kind, &batch)?;
-    Ok(batch)
-}
-
 /// A sample of a batch.
 fn sample_of(batch: &Shape) -> Shape {
     batch.dims()[1..].into()
@@ -151,11 +144,6 @@ fn at_least_one(name: &str, count: usize) -> Result<()> {
         0 => Err(Error::parameter(name, 0, "it is 1 or more")),
         _ => Ok(()),
     }
-}
-
-/// The names of a layer along one, two and three axes.
-const fn kind_of<const N: usize>(names: [&'static str; 3]) -> &'static str {
-    names[if N < 4 { N - 1 } else { 2 }]
 }
 
 /// The settings that every convolution has, as methods.

@@ -86,9 +86,10 @@ impl Model {
     /// The network on one sample.
     fn traced(&self) -> Result<(Graph, Outputs)> {
         let mut graph = Graph::new();
+        let batch = self.layers.iter().find_map(|l| l.layer.batch_size()).unwrap_or(1);
         let input = |g: &mut Graph, i: usize, shape: &Shape| {
             let dtype = if self.index_range(i).is_some() { DType::U32 } else { DType::F32 };
-            g.input(&format!("x{i}"), [&[1], shape.dims()].concat(), dtype)
+            g.input(&format!("x{i}"), [&[batch], shape.dims()].concat(), dtype)
         };
         let shapes: Vec<Shape> = self.inputs.iter().map(|input| input.shape.clone()).collect();
         let inputs: Vec<Value> =
@@ -164,6 +165,10 @@ impl Layer for Model {
             if layer.trainable { spec } else { spec.frozen() }
         });
         own.collect()
+    }
+
+    fn batch_size(&self) -> Option<usize> {
+        self.layers.iter().find_map(|l| l.layer.batch_size())
     }
 
     fn constants(&self, _inputs: &[Shape]) -> Vec<(String, Tensor)> {

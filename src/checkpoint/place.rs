@@ -1,0 +1,150 @@
+//! Where a file has a weight. PyTorch keeps those of recurrent layers with the gates in another order, and with two biases.
+
+use super::file::{Contents, unlike, wrong};
+use super::floats::weight;
+use crate::error::{Error, Result};
+use crate::tensor::{Shape, Tensor};
+use std::path::Path;
+
+/// A tensor of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub name: String,
+    pub transposed: bool,
+    /// How PyTorch keeps a weight of a recurrent layer.
+    pub gates: Option<Gates>,
+}
+
+impl Place {
+    pub const fn new(name: String, transposed: bool) -> Self {
+        Self { name, transposed, gates: None }
+    }
+
+    /// All names of tensors in the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let second = self.gates.as_ref().and_then(|gates| gates.second.as_deref());
+        [self.name.as_str()].into_iter().chain(second)
+    }
+
+    /// The tensor of a file, in the layout of the file.
+    pub fn read(&self, path: &Path, contents: &Contents<'_>) -> Result<Tensor> {
+        let first = weight(path, contents, &self.name)?;
+        match self.gates.as_ref().and_then(|g| Some((g, g.second.as_deref()?))) {
+            None => Ok(first),
+            Some((gates, name)) => {
+                let second = weight(path, contents, name)?;
+                if first.shape() != second.shape() {
+                    return Err(wrong(path, name, unlike(second.shape(), first.shape())));
+                }
+                gates.joined(&first, &second)
+            }
+        }
+    }
+
+    /// A weight of the model as the tensors of a file, before they are transposed.
+    pub fn parts(&self, weight: Tensor) -> Result<Vec<(String, Tensor)>> {
+        let all = match &self.gates {
+            None => vec![weight],
+            Some(gates) if gates.second.is_none() => vec![gates.ordered(&weight)?],
+            Some(gates) => gates.parted(&gates.ordered(&weight)?)?.into(),
+        };
+        Ok(self.names().map(str::to_owned).zip(all).collect())
+    }
+}
+
+/// How a file of PyTorch has one weight of a recurrent layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Gates {
+    /// The second bias.
+    pub second: Option<String>,
+    /// Whether both biases are kept, or their sum.
+    both: bool,
+    /// Units, if the first two gates change places: PyTorch's GRU has r, z, n, Keras' z, r, h. An LSTM has i, f, g, o in
+    /// both.
+    swapped: Option<usize>,
+}
+
+impl Gates {
+    /// The tensor that a layer with this recurrent kernel has for its weight `own`, in `module`.
+    pub fn of(module: &str, own: &str, shape: &Shape, kernel: &Shape) -> Result<(String, Self)> {
+        let (units, width) = (kernel.dims()[0], kernel.dims()[kernel.rank() - 1]);
+        let gates = width / units.max(1);
+        let of_layer = |last: &str| {
+            last.strip_prefix('l').is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let (module, layer) = match module.rsplit_once('.').filter(|(_, last)| of_layer(last)) {
+            Some(found) => found,
+            None => (module, "l0"),
+        };
+        let swapped = (gates == 3).then_some(units);
+        let name = |kind: &str| format!("{module}.{kind}_{layer}");
+        match own {
+            "kernel" => Ok((name("weight_ih"), Self { second: None, both: false, swapped })),
+            "recurrent_kernel" => {
+                Ok((name("weight_hh"), Self { second: None, both: false, swapped }))
+            }
+            "bias" if gates == 3 && shape.rank() == 1 => {
+                let detail =
+                    "PyTorch's GRU resets after the product: make the layer reset_after(true)";
+                Err(Error::parameter("reset_after", false, detail))
+            }
+            "bias" => {
+                let second = Some(name("bias_hh"));
+                Ok((name("bias_ih"), Self { second, both: shape.rank() == 2, swapped }))
+            }
+            other => {
+                let detail = "PyTorch keeps no such weight of a recurrent layer; give its tensor with `pair`";
+                Err(Error::parameter("weight", other, detail))
+            }
+        }
+    }
+
+    /// Two biases as the layer has them.
+    pub fn joined(&self, first: &Tensor, second: &Tensor) -> Result<Tensor> {
+        let (a, b) = (first.as_f32()?, second.as_f32()?);
+        match self.both {
+            true => Tensor::f32([2, a.len()], [a, b].concat()),
+            false => {
+                let sums: Vec<f32> = a.iter().zip(b).map(|(a, b)| a + b).collect();
+                Tensor::f32(first.shape(), sums)
+            }
+        }
+    }
+
+    /// The layer's bias as two: of a sum the second is zero.
+    pub fn parted(&self, bias: &Tensor) -> Result<[Tensor; 2]> {
+        let values = bias.as_f32()?;
+        if self.both {
+            let (first, second) = values.split_at(values.len() / 2);
+            return Ok([Tensor::f32([first.len()], first)?, Tensor::f32([second.len()], second)?]);
+        }
+        Ok([bias.clone(), Tensor::f32(bias.shape(), vec![0.0; values.len()])?])
+    }
+
+    /// The gates along the last axis in the other library's order.
+    pub fn ordered(&self, weight: &Tensor) -> Result<Tensor> {
+        let Some(units) = self.swapped else { return Ok(weight.clone()) };
+        let mut values = weight.as_f32()?.to_vec();
+        for row in values.chunks_mut(3 * units) {
+            let (first, rest) = row.split_at_mut(units);
+            first.swap_with_slice(&mut rest[..units]);
+        }
+        Tensor::f32(weight.shape(), values)
+    }
+}
+
+/// The name under which Keras keeps a weight of a recurrent layer: with the cell's segment before the last. A name that the
+/// file has stays.
+pub(super) fn in_cell(names: &[&str], name: String) -> String {
+    let Some((layer, last)) = name.rsplit_once('/') else { return name };
+    if names.binary_search(&name.as_str()).is_ok() {
+        return name;
+    }
+    let start = format!("{layer}/");
+    let inside = names.iter().find(|other| {
+        let cell = other.strip_prefix(&start).and_then(|rest| rest.strip_suffix(last));
+        let cell = cell.and_then(|cell| cell.strip_suffix('/'));
+        cell.is_some_and(|cell| cell.ends_with("_cell") && !cell.contains('/'))
+    });
+    inside.map_or(name, |&inside| inside.to_owned())
+}

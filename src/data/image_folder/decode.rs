@@ -1,0 +1,153 @@
+//! One image: from the bytes of a file to pixels of the size that was asked for.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use super::ColorMode;
+use crate::error::{Error, Result};
+use image::imageops::{FilterType, crop_imm, resize};
+use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits};
+
+/// Bytes of pixels that a byte of a file may become: deflate packs 1,032 into one at most, and a JPEG fewer. A header that
+/// promises more is wrong, and is refused before memory is taken.
+const UNPACKED: u64 = 1100;
+/// The most memory for one image, of any size.
+const MOST: u64 = 1 << 30;
+
+/// Reads the image of `path` into `pixels`, `[height, width, channels]`.
+pub(super) fn decode(
+    path: &Path,
+    [height, width]: [usize; 2],
+    color: ColorMode,
+    crop: bool,
+    pixels: &mut [u8],
+) -> Result<()> {
+    let bytes = std::fs::read(path)
+        .map_err(|cause| Error::Io { path: path.display().to_string(), cause })?;
+    let image = decoded(&bytes).map_err(|(field, detail)| Error::File {
+        path: path.display().to_string(),
+        field: field.into(),
+        detail,
+    })?;
+    let size = (width as u32, height as u32);
+    let resized = match color {
+        ColorMode::Grayscale => fitted(&gray(image), size, crop).into_raw(),
+        ColorMode::Rgb => fitted(&image.into_rgb8(), size, crop).into_raw(),
+    };
+    pixels.copy_from_slice(&resized);
+    Ok(())
+}
+
+/// The image, or the part of the file that is wrong and what is.
+fn decoded(bytes: &[u8]) -> std::result::Result<DynamicImage, (&'static str, String)> {
+    let format = image::guess_format(bytes).ok();
+    match format {
+        Some(ImageFormat::Png) => {}
+        Some(ImageFormat::Jpeg) => whole_jpeg(bytes).map_err(|detail| ("payload", detail))?,
+        _ => {
+            let start = bytes[..bytes.len().min(8)].escape_ascii().to_string();
+            let kind = match format {
+                Some(other) => format!("this is {other:?}"),
+                None if bytes.is_empty() => "the file is empty".into(),
+                None => format!("the file begins with `{start}`"),
+            };
+            let detail = format!("{kind}; images are PNG or JPEG: convert it, or move it away");
+            return Err(("magic", detail));
+        }
+    }
+    let mut reader = ImageReader::new(Cursor::new(bytes));
+    if let Some(format) = format {
+        reader.set_format(format);
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST.min((bytes.len() as u64).saturating_mul(UNPACKED) + (1 << 16)));
+    reader.limits(limits);
+    reader.decode().map_err(|error| {
+        let detail =
+            format!("{error}; the file is broken or truncated: get it anew, or move it away");
+        ("payload", detail)
+    })
+}
+
+/// Walks the segments of a JPEG up to its end marker. A decoder fills what is missing with grey, so a truncated file
+/// would pass for an image.
+fn whole_jpeg(bytes: &[u8]) -> std::result::Result<(), String> {
+    let cut = || {
+        let detail = "the file ends before the image's end marker; it is truncated: get it anew, or move it away";
+        detail.to_owned()
+    };
+    let mut at = 2;
+    loop {
+        // A marker: FF, fill bytes of FF, and its code.
+        while *bytes.get(at).ok_or_else(cut)? != 0xff {
+            at += 1;
+        }
+        while *bytes.get(at).ok_or_else(cut)? == 0xff {
+            at += 1;
+        }
+        let code = bytes[at];
+        at += 1;
+        match code {
+            0xd9 => return Ok(()),
+            // FF as data of a scan, restarts, and markers alone.
+            0x00 | 0x01 | 0xd0..=0xd8 => {}
+            _ => {
+                let len = bytes.get(at..at + 2).ok_or_else(cut)?;
+                at += usize::from(u16::from_be_bytes([len[0], len[1]]));
+            }
+        }
+    }
+}
+
+/// Brightness by ITU-R BT.601.
+fn gray(image: DynamicImage) -> GrayImage {
+    if !image.color().has_color() {
+        return image.into_luma8();
+    }
+    let rgb = image.into_rgb8();
+    let (width, height) = rgb.dimensions();
+    let luma = |p: &image::Rgb<u8>| {
+        let [r, g, b] = p.0.map(u32::from);
+        ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8
+    };
+    GrayImage::from_fn(width, height, |x, y| image::Luma([luma(rgb.get_pixel(x, y))]))
+}
+
+/// The image in this size; with `crop`, of its largest part in the middle that has the size's proportions.
+fn fitted<P>(
+    image: &image::ImageBuffer<P, Vec<u8>>,
+    (width, height): (u32, u32),
+    crop: bool,
+) -> image::ImageBuffer<P, Vec<u8>>
+where
+    P: image::Pixel<Subpixel = u8> + 'static,
+{
+    let (w, h) = image.dimensions();
+    let part = |side: u32, other: u32, own: u32, of: u32| {
+        let fitting = u128::from(other) * u128::from(own) / u128::from(of.max(1));
+        fitting.clamp(1, u128::from(side)) as u32
+    };
+    let (w_part, h_part) = match crop {
+        true => (part(w, h, width, height), part(h, w, height, width)),
+        false => (w, h),
+    };
+    if (w_part, h_part) == (w, h) {
+        return sized(image, width, height);
+    }
+    let middle = crop_imm(image, (w - w_part) / 2, (h - h_part) / 2, w_part, h_part).to_image();
+    sized(&middle, width, height)
+}
+
+fn sized<P>(
+    image: &image::ImageBuffer<P, Vec<u8>>,
+    width: u32,
+    height: u32,
+) -> image::ImageBuffer<P, Vec<u8>>
+where
+    P: image::Pixel<Subpixel = u8> + 'static,
+{
+    match image.dimensions() == (width, height) {
+        true => image.clone(),
+        false => resize(image, width, height, FilterType::Triangle),
+    }
+}

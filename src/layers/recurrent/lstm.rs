@@ -1,0 +1,148 @@
+//! The long short-term memory.
+
+use super::initial::with_forget_bias;
+use super::options::{Options, option_builders};
+use super::units::{Units, unit_builders, unit_layer};
+use super::{Cell, Given, Now, Recurrence, driver};
+use crate::activations::Activation;
+use crate::constraints::Constraint;
+use crate::error::Result;
+use crate::graph::{Graph, TensorType, Value};
+use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::tensor::{Initializer, Shape};
+
+/// Long short-term memory: units with a state c that gates change and show (Hochreiter and Schmidhuber, "Long short-term
+/// memory", 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000). Keras' `LSTM`.
+///
+/// Over the steps of time, from h = c = 0, with σ the recurrent activation and f the activation:
+///
+/// - \[i, f, g, o\] = x · kernel + h · recurrent_kernel + bias, four parts of `units` columns
+/// - c = σ(f) · c + σ(i) · f(g)
+/// - h = σ(o) · f(c)
+///
+/// Input `[batch, time, in]`, and, if the states begin elsewhere, h and c, each `[batch, units]`. Output `[batch,
+/// units]`, h after the last step; with `return_sequences` `[batch, time, units]`, all of them; with `return_state` also
+/// the last h and c. `kernel` is `[in, 4 · units]`, `recurrent_kernel` `[units, 4 · units]`, `bias` `[4 · units]`, with
+/// the gates in Keras' order i, f, c, o.
+///
+/// The products of all inputs with the kernel are one product; the loop has the recurrent one. A masked step keeps its
+/// states.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// // The 28 rows of an image, one after the other.
+/// let model = Sequential::new([28, 28]).add(Lstm::new(128)).add(Dense::new(10)).build()?;
+/// assert_eq!(model.layers()[0].name, "lstm");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lstm {
+    cell: Units,
+    options: Options,
+    recurrent_activation: Activation,
+    unit_forget_bias: bool,
+}
+
+impl Lstm {
+    /// A layer of `units`: tanh, sigmoid gates, Glorot-uniform kernel, orthogonal recurrent kernel, zero bias but 1 for
+    /// the forget gates.
+    #[must_use]
+    pub const fn new(units: usize) -> Self {
+        let recurrent_activation = Activation::Sigmoid;
+        let (cell, options) = (Units::new(units), Options::NONE);
+        Self { cell, options, recurrent_activation, unit_forget_bias: true }
+    }
+
+    /// Applies `activation` to the gates.
+    #[must_use]
+    pub const fn recurrent_activation(mut self, activation: Activation) -> Self {
+        self.recurrent_activation = activation;
+        self
+    }
+
+    /// Whether the bias of the forget gates begins at 1, so that units remember before they have learned to
+    /// (Jozefowicz, Zaremba and Sutskever 2015).
+    #[must_use]
+    pub const fn unit_forget_bias(mut self, unit_forget_bias: bool) -> Self {
+        self.unit_forget_bias = unit_forget_bias;
+        self
+    }
+
+    fn check(&self, sample: &Shape) -> Result<()> {
+        self.recurrent_activation.check()?;
+        self.cell.check("lstm", sample)
+    }
+}
+
+unit_builders!(Lstm);
+option_builders!(Lstm);
+
+impl Settings for Lstm {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        self.cell.settings(fields)?;
+        fields.field("recurrent_activation", &mut self.recurrent_activation)?;
+        fields.field("unit_forget_bias", &mut self.unit_forget_bias)?;
+        self.options.settings(fields)?;
+        super::options::ways_to_compute(fields)
+    }
+}
+
+impl Cell for Lstm {
+    fn states(&self) -> Vec<Shape> {
+        vec![[self.cell.units].into(); 2]
+    }
+
+    fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
+        let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
+        self.cell.all_steps(graph, cx, kernels, self.cell.bias(cx)?)
+    }
+
+    fn step(&self, g: &mut Graph, _: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)> {
+        let h = Units::recurrent(g, now.states[0], now.outer.get(1))?;
+        let recurrent = g.matmul(h, now.outer[0])?;
+        let sum = g.add(now.slices[0], recurrent)?;
+        if let (Some(gate), Some(function)) =
+            (self.recurrent_activation.function(), self.cell.activation.function())
+        {
+            let (gate, function) =
+                ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
+            let [h, c] = g.lstm_gates(sum, now.states[1], gate, function)?;
+            return Ok((h, vec![h, c]));
+        }
+        let units = self.cell.units;
+        let gate = |g: &mut Graph, k: usize, f: Activation| {
+            let z = g.slice(sum, 1, k * units..(k + 1) * units)?;
+            f.apply(g, z)
+        };
+        let (sigma, f) = (self.recurrent_activation, self.cell.activation);
+        let input = gate(g, 0, sigma)?;
+        let forget = gate(g, 1, sigma)?;
+        let new = gate(g, 2, f)?;
+        let output = gate(g, 3, sigma)?;
+        let kept = g.mul(forget, now.states[1])?;
+        let added = g.mul(input, new)?;
+        let c = g.add(kept, added)?;
+        let shown = f.apply(g, c)?;
+        let h = g.mul(output, shown)?;
+        Ok((h, vec![h, c]))
+    }
+}
+
+impl Layer for Lstm {
+    unit_layer!("LSTM", "lstm");
+
+    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let width = self.cell.units.saturating_mul(4);
+        let mut specs = self.cell.weights(&inputs[0], 4, &[width]);
+        if let Some(bias) = specs.get_mut(2).filter(|_| self.unit_forget_bias) {
+            bias.initializer = with_forget_bias(bias.initializer);
+        }
+        [specs, driver::kept_states(self, self.options)].concat()
+    }
+}

@@ -1,0 +1,88 @@
+//! The fully connected recurrent layer.
+
+use super::options::{Options, option_builders};
+use super::units::{Units, unit_builders, unit_layer};
+use super::{Cell, Given, Now, Recurrence, driver};
+use crate::activations::Activation;
+use crate::constraints::Constraint;
+use crate::error::Result;
+use crate::graph::{Graph, TensorType, Value};
+use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::tensor::{Initializer, Shape};
+
+/// A recurrent layer: h = activation(x · kernel + h · recurrent_kernel + bias) over the steps of time, from h = 0 (Elman,
+/// "Finding structure in time", 1990). Keras' `SimpleRNN`.
+///
+/// Input `[batch, time, in]`, and, if h begins elsewhere, its initial value `[batch, units]`. Output `[batch, units]`, h
+/// after the last step; with `return_sequences` `[batch, time, units]`, all of them; with `return_state` also the last h.
+/// `kernel` is `[in, units]`, `recurrent_kernel` `[units, units]`, `bias` `[units]`.
+///
+/// The products of all inputs with the kernel are one product; the loop has the recurrent one. A masked step keeps h.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// let model = Sequential::new([28, 28]).add(SimpleRnn::new(64)).add(Dense::new(10)).build()?;
+/// assert_eq!(model.layers()[0].name, "simple_rnn");
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimpleRnn {
+    cell: Units,
+    options: Options,
+}
+
+impl SimpleRnn {
+    /// A layer of `units`: tanh, Glorot-uniform kernel, orthogonal recurrent kernel, zero bias.
+    #[must_use]
+    pub const fn new(units: usize) -> Self {
+        Self { cell: Units::new(units), options: Options::NONE }
+    }
+
+    fn check(&self, sample: &Shape) -> Result<()> {
+        self.cell.check("simple_rnn", sample)
+    }
+}
+
+unit_builders!(SimpleRnn);
+option_builders!(SimpleRnn);
+
+impl Settings for SimpleRnn {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        self.cell.settings(fields)?;
+        self.options.settings(fields)
+    }
+}
+
+impl Cell for SimpleRnn {
+    fn states(&self) -> Vec<Shape> {
+        vec![[self.cell.units].into()]
+    }
+
+    fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
+        let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
+        self.cell.all_steps(graph, cx, kernels, self.cell.bias(cx)?)
+    }
+
+    fn step(&self, g: &mut Graph, _: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)> {
+        let h = Units::recurrent(g, now.states[0], now.outer.get(1))?;
+        let recurrent = g.matmul(h, now.outer[0])?;
+        let sum = g.add(now.slices[0], recurrent)?;
+        let h = self.cell.activation.apply(g, sum)?;
+        Ok((h, vec![h]))
+    }
+}
+
+impl Layer for SimpleRnn {
+    unit_layer!("SimpleRNN", "simple_rnn");
+
+    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+        let specs = self.cell.weights(&inputs[0], 1, &[self.cell.units]);
+        [specs, driver::kept_states(self, self.options)].concat()
+    }
+}

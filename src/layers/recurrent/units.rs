@@ -1,0 +1,308 @@
+//! What the layers of units with gates share: sizes, weights and dropout.
+
+use super::Given;
+use super::driver::swap_time;
+use crate::activations::Activation;
+use crate::constraints::Constraint;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Value};
+use crate::layers::config::Fields;
+use crate::layers::{Context, Regularizer, WeightSpec};
+use crate::tensor::{Initializer, Shape};
+
+/// Settings of a recurrent layer of units. Those of three are of kernel, recurrent kernel and bias.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Units {
+    pub units: usize,
+    pub activation: Activation,
+    pub use_bias: bool,
+    pub initializers: [Initializer; 3],
+    pub regularizers: [Regularizer; 3],
+    pub constraints: [Option<Constraint>; 3],
+    pub dropout: f32,
+    pub recurrent_dropout: f32,
+}
+
+impl Units {
+    /// Keras' defaults.
+    pub const fn new(units: usize) -> Self {
+        Self {
+            units,
+            activation: Activation::Tanh,
+            use_bias: true,
+            initializers: [
+                Initializer::GlorotUniform,
+                Initializer::Orthogonal { gain: 1.0 },
+                Initializer::Zeros,
+            ],
+            regularizers: [Regularizer::NONE; 3],
+            constraints: [None; 3],
+            dropout: 0.0,
+            recurrent_dropout: 0.0,
+        }
+    }
+
+    pub fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        fields.required("units", &mut self.units)?;
+        fields.field("activation", &mut self.activation)?;
+        fields.field("use_bias", &mut self.use_bias)?;
+        let names = ["kernel_initializer", "recurrent_initializer", "bias_initializer"];
+        for (name, initializer) in names.into_iter().zip(&mut self.initializers) {
+            fields.field(name, initializer)?;
+        }
+        let names = ["kernel_regularizer", "recurrent_regularizer", "bias_regularizer"];
+        for (name, regularizer) in names.into_iter().zip(&mut self.regularizers) {
+            fields.field(name, regularizer)?;
+        }
+        let names = ["kernel_constraint", "recurrent_constraint", "bias_constraint"];
+        for (name, constraint) in names.into_iter().zip(&mut self.constraints) {
+            fields.field(name, constraint)?;
+        }
+        fields.field("dropout", &mut self.dropout)?;
+        fields.field("recurrent_dropout", &mut self.recurrent_dropout)
+    }
+
+    /// Refuses settings outside their domain, and samples that are no sequences of vectors.
+    pub fn check(&self, op: &str, sample: &Shape) -> Result<()> {
+        if self.units == 0 {
+            return Err(Error::parameter("units", 0, "a layer has at least one unit"));
+        }
+        for (name, rate) in
+            [("dropout", self.dropout), ("recurrent_dropout", self.recurrent_dropout)]
+        {
+            if !(0.0..1.0).contains(&rate) {
+                return Err(Error::parameter(name, rate, "a dropout rate lies in [0, 1)"));
+            }
+        }
+        if sample.rank() != 2 {
+            let detail = "a sample is [time, features]; reshape it, or embed ids first";
+            return Err(Error::shape(op, &[sample], detail));
+        }
+        self.activation.check()?;
+        self.initializers.iter().try_for_each(Initializer::check)?;
+        self.regularizers.iter().try_for_each(Regularizer::check)
+    }
+
+    /// Kernel `[features, gates · units]`, recurrent kernel `[units, gates · units]`, and a bias of `bias`.
+    pub fn weights(&self, sample: &Shape, gates: usize, bias: &[usize]) -> Vec<WeightSpec> {
+        let features = sample.dims().last().copied().unwrap_or(1);
+        let width = gates.saturating_mul(self.units);
+        let shapes = [vec![features, width], vec![self.units, width], bias.to_vec()];
+        let names = ["kernel", "recurrent_kernel", "bias"];
+        let spec = |(i, shape): (usize, Vec<usize>)| {
+            let spec = WeightSpec::new(names[i], shape, self.initializers[i], self.regularizers[i]);
+            spec.constraint(self.constraints[i])
+        };
+        let count = if self.use_bias { 3 } else { 2 };
+        shapes.into_iter().take(count).enumerate().map(spec).collect()
+    }
+
+    /// The layer's bias, if it has one.
+    pub fn bias(&self, cx: &Context) -> Result<Option<Value>> {
+        if self.use_bias { cx.weight("bias").map(Some) } else { Ok(None) }
+    }
+
+    /// The products of all inputs with the kernel as one sequence, and the recurrent kernel with the mask of recurrent
+    /// dropout, if there is one, for [`Units::recurrent`].
+    pub fn all_steps(
+        &self,
+        graph: &mut Graph,
+        cx: &Context,
+        [kernel, recurrent]: [Value; 2],
+        bias: Option<Value>,
+    ) -> Result<Given> {
+        let mut x = cx.input();
+        let dims = graph.shape(x).dims().to_vec();
+        let (batch, time, features) = (dims[0], dims[1], dims[2]);
+        let width = graph.shape(kernel).dims()[1];
+        if let Some(mask) = dropout(graph, cx, "dropout", self.dropout, [batch, 1, features])? {
+            x = graph.mul(x, mask)?;
+        }
+        // A loop goes along the first axis. Of input and product the narrower one is transposed.
+        let early = features <= width;
+        if early {
+            x = swap_time(graph, x)?;
+        }
+        // Rows of a matrix, so that the gradients of kernel and bias are one kernel.
+        x = graph.reshape(x, [batch * time, features])?;
+        x = graph.matmul(x, kernel)?;
+        if let Some(bias) = bias {
+            x = graph.add(x, bias)?;
+        }
+        if early {
+            x = graph.reshape(x, [time, batch, width])?;
+        } else {
+            x = graph.reshape(x, [batch, time, width])?;
+            x = swap_time(graph, x)?;
+        }
+        let mut outer = vec![recurrent];
+        let rate = self.recurrent_dropout;
+        outer.extend(dropout(graph, cx, "recurrent_dropout", rate, [batch, self.units])?);
+        Ok(Given { sequences: vec![x], outer })
+    }
+
+    /// What the recurrent products read of h: h by the mask of recurrent dropout, one for all steps.
+    pub fn recurrent(graph: &mut Graph, h: Value, mask: Option<&Value>) -> Result<Value> {
+        mask.map_or(Ok(h), |&mask| graph.mul(h, mask))
+    }
+}
+
+/// 1 / (1 - rate) for what is kept, 0 for what is dropped; `None` outside of training.
+fn dropout(
+    graph: &mut Graph,
+    cx: &Context,
+    name: &str,
+    rate: f32,
+    shape: impl Into<Shape>,
+) -> Result<Option<Value>> {
+    let Some(random) = cx.random().filter(|_| rate > 0.0) else { return Ok(None) };
+    let drawn = random.of(name).uniform(graph, shape)?;
+    let rate_value = graph.constant(rate);
+    let kept = graph.binary("greater_equal", drawn, rate_value)?;
+    graph.scale(kept, 1.0 / (1.0 - rate)).map(Some)
+}
+
+/// The builder functions of [`Units`] for a layer with the field `cell`.
+macro_rules! unit_builders {
+    ($layer:ty) => {
+        impl $layer {
+            /// Applies `activation` to what is computed of input and state.
+            #[must_use]
+            pub const fn activation(mut self, activation: Activation) -> Self {
+                self.cell.activation = activation;
+                self
+            }
+
+            /// Whether there is a bias.
+            #[must_use]
+            pub const fn use_bias(mut self, use_bias: bool) -> Self {
+                self.cell.use_bias = use_bias;
+                self
+            }
+
+            /// The initial values of the kernel.
+            #[must_use]
+            pub const fn kernel_initializer(mut self, initializer: Initializer) -> Self {
+                self.cell.initializers[0] = initializer;
+                self
+            }
+
+            /// The initial values of the recurrent kernel.
+            #[must_use]
+            pub const fn recurrent_initializer(mut self, initializer: Initializer) -> Self {
+                self.cell.initializers[1] = initializer;
+                self
+            }
+
+            /// The initial values of the bias.
+            #[must_use]
+            pub const fn bias_initializer(mut self, initializer: Initializer) -> Self {
+                self.cell.initializers[2] = initializer;
+                self
+            }
+
+            /// A penalty on the kernel.
+            #[must_use]
+            pub const fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
+                self.cell.regularizers[0] = regularizer;
+                self
+            }
+
+            /// A penalty on the recurrent kernel.
+            #[must_use]
+            pub const fn recurrent_regularizer(mut self, regularizer: Regularizer) -> Self {
+                self.cell.regularizers[1] = regularizer;
+                self
+            }
+
+            /// A penalty on the bias.
+            #[must_use]
+            pub const fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
+                self.cell.regularizers[2] = regularizer;
+                self
+            }
+
+            /// What the kernel keeps to after each update.
+            #[must_use]
+            pub const fn kernel_constraint(mut self, constraint: Constraint) -> Self {
+                self.cell.constraints[0] = Some(constraint);
+                self
+            }
+
+            /// What the recurrent kernel keeps to after each update.
+            #[must_use]
+            pub const fn recurrent_constraint(mut self, constraint: Constraint) -> Self {
+                self.cell.constraints[1] = Some(constraint);
+                self
+            }
+
+            /// What the bias keeps to after each update.
+            #[must_use]
+            pub const fn bias_constraint(mut self, constraint: Constraint) -> Self {
+                self.cell.constraints[2] = Some(constraint);
+                self
+            }
+
+            /// While training, each feature of a sample is dropped with probability `rate`, in [0, 1), in all steps
+            /// alike, and the others grow by 1 / (1 - rate). Gal and Ghahramani 2016.
+            #[must_use]
+            pub const fn dropout(mut self, rate: f32) -> Self {
+                self.cell.dropout = rate;
+                self
+            }
+
+            /// As `dropout`, of h before the recurrent product.
+            #[must_use]
+            pub const fn recurrent_dropout(mut self, rate: f32) -> Self {
+                self.cell.recurrent_dropout = rate;
+                self
+            }
+        }
+    };
+}
+pub(super) use unit_builders;
+
+/// The functions of [`Layer`](crate::layers::Layer) that all layers of units have: they are built by the loop, have the
+/// fields `cell` and `options`, and check themselves by `check`.
+macro_rules! unit_layer {
+    ($kind:literal, $op:literal) => {
+        fn kind(&self) -> &'static str {
+            $kind
+        }
+
+        fn activation(&self) -> Option<Activation> {
+            Some(self.cell.activation)
+        }
+
+        fn check_inputs(&self, count: usize) -> Result<()> {
+            driver::check_inputs(self, $kind, count)
+        }
+
+        fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+            Ok(self.outputs(inputs)?.swap_remove(0).shape)
+        }
+
+        fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
+            self.check(&inputs[0])?;
+            driver::outputs(self, self.options, $op, inputs)
+        }
+
+        fn batch_size(&self) -> Option<usize> {
+            self.options.stateful
+        }
+
+        fn recurrence(&self) -> Option<Recurrence> {
+            let with = |options| Self { options, ..self.clone() }.into();
+            Some(driver::recurrence(self, self.options, with))
+        }
+
+        fn config(&self) -> Result<serde_json::Value> {
+            config_of(self)
+        }
+
+        fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+            driver::apply(self, self.options, $op, graph, cx)
+        }
+    };
+}
+pub(super) use unit_layer;

@@ -1,0 +1,447 @@
+//! The gates of recurrent units: a program over the parts of rows. A unit's gates meet in one invocation, whatever is
+//! computed of them, so a step of time needs one launch beside its product, and so does its gradient.
+
+use super::map::to_u32;
+use super::program::{Instr, Program, Reg, Words};
+use super::row_builder::Code;
+use super::table::{Derivative, row};
+use crate::error::{Error, Result};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value};
+use crate::kernels::{
+    Bind, KernelCall, MAX_STORAGE_BUFFERS, Template, grid, param_blocks, template,
+};
+use crate::tensor::{DType, Shape};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+pub(super) const GATES: Template = template!("elementwise/gates", GateParams);
+
+const WORKGROUP: u32 = 64;
+
+param_blocks! {
+    /// Units of a part, and how many groups of four of them there are.
+    GateParams {
+        /// Units of a part.
+        units: u32,
+        /// Groups in a row.
+        groups: u32,
+        /// Groups of all rows.
+        total: u32,
+        /// Padding.
+        pad: u32,
+    }
+}
+
+/// An elementwise function with its parameters: `("leaky_relu", &[0.2])`.
+pub type Function<'a> = (&'a str, &'a [f32]);
+
+/// A program over the parts of rows. An operand `[rows, parts · units]` is a part after the other in each row, and each
+/// part is an input of the program; results are made up of its outputs in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Gates {
+    name: &'static str,
+    program: Program,
+    units: usize,
+    /// Parts of each operand.
+    operands: Vec<usize>,
+    /// Parts of each result.
+    results: Vec<usize>,
+    /// Whether it is the gradient of the op of this name.
+    gradient: bool,
+}
+
+/// What is known of the gradient of each register.
+struct Gradients {
+    instrs: Vec<Instr>,
+    of: HashMap<Reg, Reg>,
+}
+
+impl Gradients {
+    fn call(
+        &mut self,
+        name: &'static str,
+        derivative: bool,
+        params: &[u32],
+        args: &[Reg],
+    ) -> Result<Reg> {
+        let found = row(name).ok_or_else(|| Error::internal("gates", format!("no `{name}`")))?;
+        let (params, args) = (params.to_vec(), args.to_vec());
+        self.instrs.push(Instr { row: found, derivative, params, args });
+        Ok(Reg::Temp(self.instrs.len() - 1))
+    }
+
+    fn add(&mut self, of: Reg, d: Reg) -> Result<()> {
+        let sum = match self.of.get(&of) {
+            Some(&so_far) => self.call("add", false, &[], &[so_far, d])?,
+            None => d,
+        };
+        self.of.insert(of, sum);
+        Ok(())
+    }
+}
+
+/// The gradient of a program of sums, products and functions of one operand, as a program that computes it again. It has
+/// further inputs: for each output as many gradients as `upstream` says. Its outputs are the gradients of the inputs.
+fn gradient(program: &Program, upstream: &[usize]) -> Result<Program> {
+    let mut known = Gradients { instrs: program.instrs.clone(), of: HashMap::new() };
+    let mut input = program.inputs;
+    for (&output, &count) in program.outputs.iter().zip(upstream) {
+        for _ in 0..count {
+            known.add(output, Reg::Input(input))?;
+            input += 1;
+        }
+    }
+    for (t, instr) in program.instrs.iter().enumerate().rev() {
+        let Some(&d) = known.of.get(&Reg::Temp(t)) else { continue };
+        match (instr.row.name, instr.args.as_slice(), instr.row.derivative) {
+            ("add", &[x, y], _) => {
+                known.add(x, d)?;
+                known.add(y, d)?;
+            }
+            ("sub", &[x, y], _) => {
+                known.add(x, d)?;
+                let negative = known.call("neg", false, &[], &[d])?;
+                known.add(y, negative)?;
+            }
+            ("mul", &[x, y], _) => {
+                let (of_x, of_y) = (
+                    known.call("mul", false, &[], &[d, y])?,
+                    known.call("mul", false, &[], &[d, x])?,
+                );
+                known.add(x, of_x)?;
+                known.add(y, of_y)?;
+            }
+            (_, &[x], Derivative::One | Derivative::StraightThrough) => known.add(x, d)?,
+            (name, &[x], Derivative::OfInput(_) | Derivative::OfOutput(_)) => {
+                let of_output = matches!(instr.row.derivative, Derivative::OfOutput(_));
+                let at = if of_output { Reg::Temp(t) } else { x };
+                let slope = known.call(name, true, &instr.params, &[at])?;
+                let of_x = known.call("mul", false, &[], &[d, slope])?;
+                known.add(x, of_x)?;
+            }
+            _ => return Err(Error::internal("gates", format!("`{}` in a program", instr.label()))),
+        }
+    }
+    let outputs = (0..program.inputs).map(|i| known.of.get(&Reg::Input(i)).copied());
+    let outputs: Option<Vec<Reg>> = outputs.collect();
+    let outputs = outputs.ok_or_else(|| Error::internal("gates", "an operand has no gradient"))?;
+    Ok(Program { inputs: input, instrs: known.instrs, outputs })
+}
+
+impl Gates {
+    fn shape(&self, rows: usize, parts: usize) -> Shape {
+        [rows, parts * self.units].into()
+    }
+
+    /// The WGSL index of group or unit 0 of a part.
+    fn place(&self, parts: usize, part: usize, extent: &str) -> String {
+        format!("(row * {parts}u + {part}u) * {extent}")
+    }
+}
+
+impl Op for Gates {
+    fn name(&self) -> String {
+        format!("{}{}", self.name, if self.gradient { "'" } else { "" })
+    }
+
+    fn attrs(&self) -> String {
+        format!("{} units; {}", self.units, self.program)
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Opaque
+    }
+
+    fn min_inputs(&self) -> usize {
+        self.operands.len()
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let shapes = || inputs.iter().map(|ty| &ty.shape).collect::<Vec<_>>();
+        if inputs.iter().any(|ty| ty.dtype != DType::F32) {
+            let dtypes: Vec<DType> = inputs.iter().map(|ty| ty.dtype).collect();
+            return Err(Error::dtype(self.name(), &dtypes, "gates are computed of f32"));
+        }
+        let rows = inputs[0].shape.dims().first().copied().unwrap_or(0);
+        let fits = inputs.len() == self.operands.len()
+            && inputs.iter().zip(&self.operands).all(|(ty, &p)| ty.shape == self.shape(rows, p));
+        if !fits {
+            let parts: Vec<usize> = self.operands.clone();
+            let detail = format!(
+                "operands are [rows, parts · {}] with {parts:?} parts, of the same rows",
+                self.units
+            );
+            return Err(Error::shape(self.name(), &shapes(), detail));
+        }
+        Ok(self.results.iter().map(|&p| TensorType::f32(self.shape(rows, p))).collect())
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        if self.gradient {
+            return Err(Error::NotDifferentiable {
+                op: self.name(),
+                layer: String::new(),
+                detail: "second derivatives of gates are not defined".into(),
+            });
+        }
+        let (mut operands, mut parts) = (inputs.to_vec(), self.operands.clone());
+        let mut counts = Vec::new();
+        for (i, &dy) in upstream.iter().enumerate() {
+            let given = match dy {
+                // A sum of two gradients, of the next step and of the output, is computed here.
+                Some(dy) => {
+                    let node = graph.node(dy);
+                    let same = |v: &Value| graph.shape(*v) == graph.shape(dy);
+                    match node.op.adds_operands() && node.inputs.iter().all(same) {
+                        true => node.inputs.clone(),
+                        false => vec![dy],
+                    }
+                }
+                // Without the first result an operand might have no gradient.
+                None if i == 0 => {
+                    let (zero, shape) = (graph.constant(0.0), graph.shape(outputs[0]).clone());
+                    vec![graph.broadcast_to(zero, shape)?]
+                }
+                None => Vec::new(),
+            };
+            counts.push(given.len());
+            parts.extend(vec![1; given.len()]);
+            operands.extend(given);
+        }
+        let back = Self {
+            program: gradient(&self.program, &counts)?,
+            operands: parts,
+            results: self.operands.clone(),
+            gradient: true,
+            ..self.clone()
+        };
+        Ok(graph.push_all(Arc::new(back), &operands)?.into_iter().map(Some).collect())
+    }
+
+    fn with_copy(&self, output: usize) -> Option<OpRef> {
+        if self.operands.len() + self.results.len() >= MAX_STORAGE_BUFFERS as usize {
+            return None;
+        }
+        let mut more = self.clone();
+        let first: usize = self.results[..output].iter().sum();
+        let regs = &self.program.outputs[first..first + self.results[output]];
+        more.program.outputs.extend_from_slice(regs);
+        more.results.push(self.results[output]);
+        Some(Arc::new(more))
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        let rows = cx.inputs[0].0.shape.dims()[0];
+        let (groups, whole) = (self.units.div_ceil(4), self.units.is_multiple_of(4));
+        let (element, extent) =
+            if whole { ("Quad", "params.groups") } else { ("f32", "params.units") };
+        let (mut bindings, mut loads, mut stores) = (String::new(), String::new(), String::new());
+        let (mut binds, mut inputs, mut words) = (Vec::new(), Vec::new(), Words::default());
+        for (j, &parts) in self.operands.iter().enumerate() {
+            let at = binds.len();
+            let _ = writeln!(
+                bindings,
+                "@group(0) @binding({at}) var<storage, read> in{j}: array<{element}>;"
+            );
+            binds.push(Bind::Input(j));
+            for part in 0..parts {
+                let (x, place) = (inputs.len(), self.place(parts, part, extent));
+                let load = match whole {
+                    true => format!("from_quad(in{j}[{place} + group])"),
+                    false => {
+                        // The last unit is read again past the end; it is never stored.
+                        let one =
+                            |c: u32| format!("in{j}[{place} + min(e + {c}u, params.units - 1u)]");
+                        format!("vec4<f32>({}, {}, {}, {})", one(0), one(1), one(2), one(3))
+                    }
+                };
+                let _ = writeln!(loads, "    let x{x} = {load};");
+                inputs.push(format!("x{x}"));
+            }
+        }
+        let (body, outputs) = self.program.wgsl(&inputs, &mut words, "    ");
+        let mut output = outputs.iter();
+        for (o, &parts) in self.results.iter().enumerate() {
+            let at = binds.len();
+            let _ = writeln!(
+                bindings,
+                "@group(0) @binding({at}) var<storage, read_write> out{o}: array<{element}>;"
+            );
+            binds.push(Bind::Output(o));
+            for (part, value) in (0..parts).zip(&mut output) {
+                let place = self.place(parts, part, extent);
+                let _ = match whole {
+                    true => writeln!(stores, "    out{o}[{place} + group] = to_quad({value});"),
+                    false => writeln!(
+                        stores,
+                        "    {{\n        let v = {value};\n        for (var c = 0u; c < 4u && e + c < params.units; c++) \
+                         {{ out{o}[{place} + e + c] = v[c]; }}\n    }}"
+                    ),
+                };
+            }
+        }
+        let total = to_u32(rows * groups)?;
+        let longest = self.operands.iter().chain(&self.results).max().copied().unwrap_or(1);
+        to_u32(rows * longest * self.units)?;
+        let params = GateParams { units: self.units as u32, groups: groups as u32, total, pad: 0 };
+        Ok(KernelCall {
+            text: None,
+            template: GATES,
+            defines: vec![
+                ("WG", WORKGROUP.into()),
+                ("WIDE", (cx.caps.wide_words && whole).into()),
+                ("WORDS", words.vec4s().into()),
+                ("BINDINGS", bindings.into()),
+                ("LOADS", loads.into()),
+                ("BODY", body.into()),
+                ("STORES", stores.into()),
+            ],
+            binds,
+            params: params.with_words(&words.padded()),
+            step: false,
+            grid: grid("gates", u64::from(total.div_ceil(WORKGROUP)), cx.caps)?,
+            flops: (self.program.instrs.len() * rows * self.units) as u64,
+        }
+        .into())
+    }
+}
+
+/// The functions of gates and of what is computed besides; each has a derivative that is not zero.
+fn functions(
+    op: &str,
+    named: [Function<'_>; 2],
+    build: impl FnOnce(&mut Code, [Function<'_>; 2]) -> Result<Vec<Reg>>,
+) -> Result<Program> {
+    for (name, _) in named {
+        use Derivative::{OfInput, OfOutput, One, StraightThrough};
+        let known = row(name).filter(|row| row.arity == 1 && row.is_by_name());
+        let suits = |d| matches!(d, One | StraightThrough | OfInput(_) | OfOutput(_));
+        if known.is_none_or(|row| !suits(row.derivative)) {
+            let detail = format!("{op} takes functions of one operand that have a gradient");
+            return Err(Error::parameter("function", name, detail));
+        }
+    }
+    let mut code = Code::default();
+    let outputs = build(&mut code, named)?;
+    Ok(Program { inputs: 5, instrs: code.instrs(), outputs })
+}
+
+impl Graph {
+    /// A step of long short-term memory after its products: of `sums` `[rows, 4 · units]`, the parts i, f, g, o in Keras'
+    /// order, and the state `c` `[rows, units]` the new h and c,
+    ///
+    /// c = σ(f) · c + σ(i) · φ(g), h = σ(o) · φ(c),
+    ///
+    /// where `gate` is σ and `function` φ. One launch, and one for the gradient. Hochreiter and Schmidhuber 1997.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for other shapes; [`Error::DType`] if an operand is not f32; [`Error::Parameter`] for a function
+    /// that is not known, or has no gradient.
+    pub fn lstm_gates(
+        &mut self,
+        sums: Value,
+        c: Value,
+        gate: Function<'_>,
+        function: Function<'_>,
+    ) -> Result<[Value; 2]> {
+        let program = functions("lstm_gates", [gate, function], |code, [gate, function]| {
+            let [i, f, g, o, c] = [0, 1, 2, 3, 4].map(Reg::Input);
+            let open = |code: &mut Code, x| code.call(gate.0, &[x], gate.1);
+            let (i, f, o) = (open(code, i)?, open(code, f)?, open(code, o)?);
+            let g = code.call(function.0, &[g], function.1)?;
+            let (kept, added) = (code.mul(f, c)?, code.mul(i, g)?);
+            let c = code.add(kept, added)?;
+            let shown = code.call(function.0, &[c], function.1)?;
+            Ok(vec![code.mul(o, shown)?, c])
+        })?;
+        let new = self.gates("lstm_gates", program, sums, c, 2)?;
+        Ok([new[0], new[1]])
+    }
+
+    /// A step of gated recurrent units after their products, with the reset after the product: of `sums` `[rows, 4 ·
+    /// units]`, the parts z, r, x_n, u_n, and the state `h` `[rows, units]` the new h,
+    ///
+    /// n = φ(x_n + σ(r) · u_n), h = n + σ(z) · (h - n),
+    ///
+    /// where `gate` is σ and `function` φ. One launch, and one for the gradient. Cho et al. 2014.
+    ///
+    /// # Errors
+    /// As [`Graph::lstm_gates`].
+    pub fn gru_gates(
+        &mut self,
+        sums: Value,
+        h: Value,
+        gate: Function<'_>,
+        function: Function<'_>,
+    ) -> Result<Value> {
+        let program = functions("gru_gates", [gate, function], |code, [gate, function]| {
+            let [z, r, x, u, h] = [0, 1, 2, 3, 4].map(Reg::Input);
+            let z = code.call(gate.0, &[z], gate.1)?;
+            let r = code.call(gate.0, &[r], gate.1)?;
+            let reset = code.mul(r, u)?;
+            let sum = code.add(x, reset)?;
+            let n = code.call(function.0, &[sum], function.1)?;
+            let further = code.sub(h, n)?;
+            let kept = code.mul(z, further)?;
+            Ok(vec![code.add(n, kept)?])
+        })?;
+        Ok(self.gates("gru_gates", program, sums, h, 1)?[0])
+    }
+
+    fn gates(
+        &mut self,
+        name: &'static str,
+        program: Program,
+        sums: Value,
+        state: Value,
+        results: usize,
+    ) -> Result<Vec<Value>> {
+        self.check(name, &[sums, state])?;
+        let units = self.shape(state).dims().last().copied().unwrap_or(0);
+        let (operands, results) = (vec![4, 1], vec![1; results]);
+        let op = Gates { name, program, units, operands, results, gradient: false };
+        self.push_all(Arc::new(op), &[sums, state])
+    }
+}
+
+#[cfg(feature = "testing")]
+pub(super) use cases::cards;
+
+/// Sample cases, for tests.
+#[cfg(feature = "testing")]
+mod cases {
+    use super::super::registry::{Build, Card, Case, Gradient, Sample};
+    use super::GATES;
+
+    impl Case {
+        /// `lstm_gates` or `gru_gates` with sigmoid and tanh.
+        #[must_use]
+        pub fn gates(op: &'static str, rows: usize, units: usize) -> Self {
+            let build: Build = |g, c, x| {
+                let (gate, function) = (("sigmoid", [].as_slice()), ("tanh", [].as_slice()));
+                Ok(match c.op {
+                    "lstm_gates" => g.lstm_gates(x[0], x[1], gate, function)?.to_vec(),
+                    _ => vec![g.gru_gates(x[0], x[1], gate, function)?],
+                })
+            };
+            let sample = |width| Sample::f32([rows, width], (-2.0, 2.0));
+            Self::new(op, vec![sample(4 * units), sample(units)], &[], build)
+        }
+    }
+
+    pub fn cards() -> Vec<Card> {
+        let card = |op| {
+            let sizes = [[1, 1], [3, 5], [2, 8], [70, 4], [5, 67]];
+            let cases = sizes.map(|[rows, units]| Case::gates(op, rows, units)).to_vec();
+            Card::new(op, &[GATES], Gradient::Checked, cases)
+        };
+        vec![card("lstm_gates"), card("gru_gates")]
+    }
+}

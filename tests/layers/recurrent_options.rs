@@ -1,0 +1,298 @@
+//! Recurrent layers: dropout, states that outlive a step, cells of one's own, both directions, and what is refused.
+
+use super::*;
+use reference::recurrent::{Sizes, lstm};
+use support::device;
+use wgrad::layers::Rnn;
+
+/// Weights of an LSTM, small enough that its functions have a slope.
+fn weights(features: usize, units: usize) -> Vec<Tensor> {
+    let drawn = |shape: &[usize], seed| {
+        let x = uniform(seed, shape.iter().product(), -0.6, 0.6);
+        Tensor::f32(shape, x).unwrap()
+    };
+    let width = 4 * units;
+    vec![drawn(&[features, width], 11), drawn(&[units, width], 12), drawn(&[width], 13)]
+}
+
+#[test]
+fn an_lstm_agrees_with_the_oracle_in_value_and_gradient() {
+    for [batch, time, features, units] in [[2, 3, 4, 5], [3, 2, 1, 4], [1, 1, 1, 1]] {
+        let sizes = Sizes { batch, time, features, units };
+        let (x, w) = (numbers(&[batch, time, features], 3), weights(features, units));
+        let step = layer_step(&Lstm::new(units), &[&x], &refs(&w), None).unwrap();
+        let operands: Vec<&Tensor> = [&x].into_iter().chain(&w).collect();
+        check_gradients(&format!("{sizes:?}"), &step, &operands, |at| {
+            lstm(&at[0], [&at[1], &at[2], &at[3]], sizes)[time - 1].clone()
+        });
+        let zero = |d: &Vec<f32>| d.iter().all(|&d| d == 0.0);
+        assert_eq!(zero(&step.weights[1]), time == 1, "recurrent kernel");
+        assert!(!zero(&step.inputs[0]) && !zero(&step.weights[0]) && !zero(&step.weights[2]));
+    }
+}
+
+/// The cell as a graph of single functions: what `Lstm` computes, without its kernels.
+#[derive(Debug)]
+struct OwnLstm;
+
+impl Layer for OwnLstm {
+    fn kind(&self) -> &'static str {
+        "OwnLstm"
+    }
+
+    fn check_inputs(&self, _count: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[1].clone())
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<wgrad::graph::TensorType>> {
+        Ok(vec![wgrad::graph::TensorType::f32(inputs[1].clone()); 3])
+    }
+
+    fn weights(&self, inputs: &[Shape]) -> Vec<wgrad::layers::WeightSpec> {
+        let width = 4 * inputs[1].dims()[0];
+        let spec = |name, rows: usize| {
+            let (glorot, none) = (Initializer::GlorotUniform, Regularizer::default());
+            wgrad::layers::WeightSpec::new(name, [rows, width], glorot, none)
+        };
+        vec![spec("kernel", inputs[0].dims()[0]), spec("recurrent_kernel", width / 4)]
+    }
+
+    fn apply(&self, g: &mut Graph, cx: &Context) -> Result<Outputs> {
+        let [x, h, c] = [0, 1, 2].map(|i| cx.inputs()[i]);
+        let units = g.shape(h).dims()[1];
+        let of_x = g.matmul(x, cx.weight("kernel")?)?;
+        let of_h = g.matmul(h, cx.weight("recurrent_kernel")?)?;
+        let sum = g.add(of_x, of_h)?;
+        let part = |g: &mut Graph, k: usize, f: Activation| {
+            let z = g.slice(sum, 1, k * units..(k + 1) * units)?;
+            f.apply(g, z)
+        };
+        let (i, f) = (part(g, 0, Activation::Sigmoid)?, part(g, 1, Activation::Sigmoid)?);
+        let (new, o) = (part(g, 2, Activation::Tanh)?, part(g, 3, Activation::Sigmoid)?);
+        let (kept, added) = (g.mul(f, c)?, g.mul(i, new)?);
+        let c = g.add(kept, added)?;
+        let shown = g.unary("tanh", c, &[])?;
+        let h = g.mul(o, shown)?;
+        Ok(vec![h, h, c].into())
+    }
+}
+
+#[test]
+fn a_cell_of_ones_own_is_a_loop() -> Result<()> {
+    let (x, w) = (numbers(&[3, 5, 2], 7), weights(2, 4));
+    for all in [false, true] {
+        let own = Rnn::new(OwnLstm, [[4], [4]]).return_sequences(all);
+        let ours = Lstm::new(4).use_bias(false).return_sequences(all);
+        let a = layer_step(&own, &[&x], &[&w[0], &w[1]], None)?;
+        let b = layer_step(&ours, &[&x], &[&w[0], &w[1]], None)?;
+        assert_close("value", a.y(), &widen(b.y()), 1e-6, 1e-6);
+        let pairs = a.inputs.iter().chain(&a.weights).zip(b.inputs.iter().chain(&b.weights));
+        for (i, (a, b)) in pairs.enumerate() {
+            assert_close(&format!("gradient {i}"), a, &widen(b), 1e-5, 1e-5);
+        }
+    }
+    let names: Vec<String> = Rnn::new(OwnLstm, [[4], [4]])
+        .weights(&[Shape::from([5, 2])])
+        .into_iter()
+        .map(|spec| spec.name)
+        .collect();
+    assert_eq!(names, ["own_lstm/kernel", "own_lstm/recurrent_kernel"]);
+    Ok(())
+}
+
+#[test]
+fn dropout_is_one_mask_for_all_steps() -> Result<()> {
+    // x is 1 and the kernel the identity: a step shows the mask. Without recurrence no step reads another.
+    let x = Tensor::f32([8, 6, 4], vec![1.0; 192])?;
+    let identity = |n: usize| -> Vec<f32> {
+        (0..n * n).map(|i| f32::from(u8::from(i % (n + 1) == 0))).collect()
+    };
+    let w = [Tensor::f32([4, 4], identity(4))?, Tensor::f32([4, 4], vec![0.0; 16])?];
+    let layer = |rate: f32| {
+        SimpleRnn::new(4)
+            .use_bias(false)
+            .activation(Activation::Linear)
+            .dropout(rate)
+            .return_sequences(true)
+    };
+    let step = layer_step(&layer(0.5), &[&x], &refs(&w), Some([1, 2, 3]))?;
+    let y = step.y();
+    for sample in y.chunks(24) {
+        for row in sample.chunks(4) {
+            assert_eq!(row, &sample[..4], "all steps drop the same");
+        }
+    }
+    assert!(y.iter().all(|&v| v == 0.0 || v == 2.0) && y.contains(&0.0) && y.contains(&2.0));
+    assert_eq!(layer_step(&layer(0.5), &[&x], &refs(&w), None)?.y(), x.as_f32()?);
+    // Recurrent dropout: h = x + m · h, m 0 or 2, so a unit is 1, 1, 1, ... or 1, 3, 7, ...
+    let w = [w[0].clone(), w[0].clone()];
+    let layer = SimpleRnn::new(4)
+        .use_bias(false)
+        .activation(Activation::Linear)
+        .recurrent_dropout(0.5)
+        .return_sequences(true);
+    let step = layer_step(&layer, &[&x], &refs(&w), Some([1, 2, 3]))?;
+    let last: Vec<f32> = step.y().chunks(24).flat_map(|s| s[20..].to_vec()).collect();
+    assert!(last.iter().all(|&v| v == 1.0 || v == 63.0), "{last:?}");
+    assert!(last.contains(&1.0) && last.contains(&63.0), "{last:?}");
+    for layer in [Lstm::new(4).dropout(0.4).recurrent_dropout(0.3)] {
+        let x = numbers(&[3, 5, 4], 2);
+        let w = weights(4, 4);
+        let of = |random| layer_step(&layer, &[&x], &refs(&w), Some(random)).unwrap();
+        assert_eq!(of([1, 2, 3]).y(), of([1, 2, 3]).y());
+        assert_ne!(of([1, 2, 3]).y(), of([1, 2, 4]).y());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_stateful_layer_goes_on_from_its_state() -> Result<()> {
+    let model = || Sequential::new([3, 2]).add(Lstm::new(4).stateful(2)).add(Dense::new(1));
+    let settings = || Compile::new(Sgd::new(0.0), Loss::MeanSquaredError).seed(5);
+    let mut trainer = model().compile(device(), settings())?;
+    // Six steps at once are three steps, then three more.
+    let whole = Sequential::new([6, 2]).add(Lstm::new(4)).add(Dense::new(1));
+    let mut at_once = whole.compile(device(), settings())?;
+    let named = trainer.weights()?;
+    let states: Vec<&str> =
+        named.iter().map(|(n, _)| n.as_str()).filter(|n| n.contains("state")).collect();
+    assert_eq!(states, ["lstm/state_0", "lstm/state_1"]);
+    let own: Vec<Tensor> =
+        named.iter().filter(|(n, _)| !n.contains("state")).map(|(_, t)| t.clone()).collect();
+    at_once.set_weights(&own)?;
+    let x = numbers(&[2, 6, 2], 3);
+    let half = |from: usize| -> Result<Tensor> {
+        let v = x.as_f32()?;
+        Tensor::f32([2, 3, 2], [&v[from..from + 6], &v[12 + from..18 + from]].concat())
+    };
+    let fit = |trainer: &mut Trainer, x: Tensor| -> Result<()> {
+        let data = TensorDataset::new(x, Tensor::f32([2, 1], [0.0; 2])?)?;
+        trainer.fit(&data, Fit::new().full_batch().shuffle(false).verbose(Verbose::Silent))?;
+        Ok(())
+    };
+    let fresh = trainer.predict(&half(6)?)?;
+    fit(&mut trainer, half(0)?)?;
+    let y = trainer.predict(&half(6)?)?;
+    assert_close("goes on", y.as_f32()?, &wide(&at_once.predict(&x)?), 1e-6, 1e-6);
+    // The control: the state changed something, and a prediction leaves it.
+    assert_ne!(y, fresh);
+    assert_eq!(trainer.predict(&half(6)?)?, y);
+    let data = TensorDataset::new(numbers(&[3, 3, 2], 1), Tensor::f32([3, 1], [0.0; 3])?)?;
+    let error = trainer.fit(&data, Fit::new().full_batch().verbose(Verbose::Silent)).unwrap_err();
+    says(&error, &["layer `lstm`", "2 samples", "given 3", "stateful(3)"]);
+    Ok(())
+}
+
+#[test]
+fn forget_gates_begin_open() -> Result<()> {
+    let bias = |layer: Lstm| -> Result<Vec<f32>> {
+        let model = Sequential::new([3, 2]).add(layer);
+        let trainer =
+            model.compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanSquaredError))?;
+        Ok(trainer.weights()?[2].1.as_f32()?.to_vec())
+    };
+    assert_eq!(bias(Lstm::new(2))?, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(bias(Lstm::new(1).unit_forget_bias(false))?, [0.0; 4]);
+    let drawn = bias(Lstm::new(2).bias_initializer(Initializer::HeNormal))?;
+    assert_eq!(drawn[2..4], [1.0, 1.0]);
+    assert!(drawn[..2].iter().chain(&drawn[4..]).all(|&v| v != 0.0 && v != 1.0), "{drawn:?}");
+    Ok(())
+}
+
+/// A cell whose state grows.
+#[derive(Debug)]
+struct Growing;
+
+impl Layer for Growing {
+    fn kind(&self) -> &'static str {
+        "Growing"
+    }
+
+    fn check_inputs(&self, _count: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0].clone())
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<wgrad::graph::TensorType>> {
+        let width = inputs[1].dims()[0] + 1;
+        Ok(vec![wgrad::graph::TensorType::f32([width]); 2])
+    }
+
+    fn apply(&self, _g: &mut Graph, cx: &Context) -> Result<Outputs> {
+        Ok(cx.inputs().to_vec().into())
+    }
+}
+
+#[test]
+fn bad_settings_and_inputs_are_refused() -> Result<()> {
+    for (name, zero) in [("lstm", LayerHandle::new(Lstm::new(2))), ("gru", Gru::new(2).into())] {
+        let build = |sample: &[usize]| Sequential::new(sample).add(zero.clone()).build();
+        says(&build(&[4]).unwrap_err(), &[&format!("layer `{name}`"), "[time, features]"]);
+        let error = zero.layer().outputs(&[Shape::from([0, 3])]).unwrap_err();
+        says(&error, &["[0, 3]", "at least one step of time"]);
+        let error = zero.layer().outputs(&[Shape::from([4, 0])]).unwrap_err();
+        says(&error, &["[4, 0]", "one feature"]);
+    }
+    says(&refusal("lstm", Lstm::new(0), &[4, 3]), &["units", "0"]);
+    says(&refusal("gru", Gru::new(2).dropout(1.0), &[4, 3]), &["dropout", "[0, 1)"]);
+    let gates = Activation::ClippedLinear { low: 1.0, high: 0.0 };
+    says(&refusal("lstm", Lstm::new(2).recurrent_activation(gates), &[4, 3]), &["low", "high"]);
+    says(&refusal("lstm", Lstm::new(2).stateful(0), &[4, 3]), &["stateful", "0"]);
+    let shape = ["cell `growing`", "[3], [2]", "keeps its shape"];
+    says(&refusal("rnn", Rnn::new(Growing, [[2]]), &[4, 3]), &shape);
+    let few = ["outputs = 2", "3 tensors"];
+    says(&refusal("rnn", Rnn::new(Growing, [[2], [2]]), &[4, 3]), &few);
+    says(&refusal("rnn", Rnn::new(Dense::new(3), [[3]]), &[4, 3]), &["inputs = 2", "one tensor"]);
+    let none: [Shape; 0] = [];
+    says(&refusal("rnn", Rnn::new(Dense::new(3), none), &[4, 3]), &["states", "TimeDistributed"]);
+    let both = |layer: LayerHandle| refusal("bidirectional", Bidirectional::new(layer), &[4, 3]);
+    says(&both(Dense::new(3).into()), &["Dense", "no recurrent layer"]);
+    says(&both(Lstm::new(3).go_backwards(true).into()), &["go_backwards", "goes forwards"]);
+    let other = Bidirectional::new(Lstm::new(3)).backward_layer(Lstm::new(3));
+    says(&refusal("bidirectional", other, &[4, 3]), &["go_backwards", "from the end"]);
+    let other = Bidirectional::new(Lstm::new(3)).backward_layer(Gru::new(3).go_backwards(true));
+    says(&refusal("bidirectional", other, &[4, 3]), &["number of states"]);
+    let wide = Lstm::new(4).go_backwards(true);
+    let sum = Bidirectional::new(Lstm::new(3)).backward_layer(wide).merge_mode(MergeMode::Sum);
+    says(&refusal("bidirectional", sum, &[4, 3]), &["Sum", "[3], [4]"]);
+    let (x, h) = (input([4, 3]), input([5]));
+    let error = Model::new([&x, &h], [&merge(Gru::new(2), [&x, &h])]).unwrap_err();
+    says(&error, &["layer `gru`", "initial state 0", "[5], [2]"]);
+    let error = Model::new([&x, &h], [&merge(Lstm::new(2), [&x, &h])]).unwrap_err();
+    says(&error, &["layer `lstm`", "inputs = 2", "2 initial states"]);
+    // A mask of another length.
+    let mut g = Graph::new();
+    let x = g.input("x", [2, 4, 3], DType::F32);
+    let mask = g.input("mask", [2, 5], DType::F32);
+    let w: Vec<Value> =
+        weights(3, 2).iter().map(|t| g.constant_tensor(t.clone())).collect::<Result<_>>()?;
+    let layer = Lstm::new(2);
+    let cx = Context::new("lstm", &[x]).tensors(&layer.weights(&[[4, 3].into()]), &w);
+    let error = cx.with_masks(&[Some(mask)]).apply(&mut g, &layer.into()).unwrap_err();
+    says(&error, &["layer `lstm`", "[2, 5], [2, 4, 3]", "leading axes"]);
+    Ok(())
+}
+
+#[test]
+fn a_sequence_that_is_masked_whole_gives_zeros() -> Result<()> {
+    let (x, w) = (numbers(&[2, 3, 2], 4), weights(2, 4));
+    let mask = Tensor::f32([2, 3], [0.0, 0.0, 0.0, 1.0, 0.0, 1.0])?;
+    let step = differentiate(&[&x], &refs(&w), [0; 2], None, |g, x, w| {
+        let layer = Lstm::new(4);
+        let mask = g.constant_tensor(mask.clone())?;
+        let cx = Context::new("lstm", x).tensors(&layer.weights(&[[3, 2].into()]), w);
+        Ok(cx.with_masks(&[Some(mask)]).apply(g, &layer.into())?.values)
+    })?;
+    assert_eq!(step.y()[..4], [0.0; 4]);
+    assert!(step.y()[4..].iter().all(|&v| v != 0.0));
+    assert!(step.inputs[0][..6].iter().all(|&d| d == 0.0), "what is masked has no gradient");
+    assert!(step.weights.iter().flatten().all(|d| d.is_finite()));
+    Ok(())
+}
