@@ -80,7 +80,8 @@ fn run(args: &Args) -> Result<()> {
     println!("{}\n", model.summary()?);
 
     let loss = Loss::BinaryCrossentropy { from_logits: false };
-    let mut trainer = model.compile(&device, Compile::new(Adam::new(0.001), loss).seed(args.seed))?;
+    let mut trainer =
+        model.compile(&device, Compile::new(Adam::new(0.001), loss).seed(args.seed))?;
     let fit = Fit::new().epochs(args.epochs).batch_size(128).validation_data(&test);
     let history = trainer.fit(&train, fit)?;
     let loss = trainer.evaluate(&test)?.loss;
@@ -89,10 +90,15 @@ fn run(args: &Args) -> Result<()> {
     let few = test.take(test.len().min(10))?;
     let denoised = trainer.predict(&few)?;
     let pairs = [few.x().as_f32()?, denoised.as_f32()?].concat();
-    let [digits, curves] = [common::picture("autoencoder", args.svg), common::picture("autoencoder_loss", args.svg)];
-    ImageGrid::grey("Noisy test digits, and what the autoencoder makes of them", [SIDE, SIDE], &pairs)
-        .columns(few.len())
-        .save(&digits)?;
+    let [digits, curves] =
+        [common::picture("autoencoder", args.svg), common::picture("autoencoder_loss", args.svg)];
+    ImageGrid::grey(
+        "Noisy test digits, and what the autoencoder makes of them",
+        [SIDE, SIDE],
+        &pairs,
+    )
+    .columns(few.len())
+    .save(&digits)?;
     Curves::new("Denoising")
         .x("epoch")
         .y("binary cross-entropy")

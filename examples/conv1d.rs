@@ -98,7 +98,8 @@ fn run(args: &Args) -> Result<()> {
 /// Two signals of each class with their predictions, and the losses.
 fn draw(args: &Args, trainer: &mut Trainer, history: &History, test: &TensorDataset) -> Result<()> {
     let labels = test.y().as_u32()?;
-    let first = |class| (0..).zip(labels).filter(move |(_, l)| **l == class).map(|(row, _)| row).take(2);
+    let first =
+        |class| (0..).zip(labels).filter(move |(_, l)| **l == class).map(|(row, _)| row).take(2);
     let few = test.select(&(0..3).flat_map(first).collect::<Vec<u32>>())?;
     let classes = wgrad::metrics::classes(&trainer.predict(&few)?, 0.5)?;
     let values = few.x().as_f32()?.chunks_exact(STEPS);

@@ -40,9 +40,8 @@ fn run(args: &Args) -> Result<()> {
     let (train, test) = common::mnist(args.data.as_deref())?;
 
     let image = input([28, 28]);
-    let first = image
-        .then(Reshape::new([28, 28, 1]))
-        .then(Conv2D::new(32, 3).activation(Activation::Relu));
+    let first =
+        image.then(Reshape::new([28, 28, 1])).then(Conv2D::new(32, 3).activation(Activation::Relu));
     let classes = first
         .then(MaxPooling2D::new(2))
         .then(Conv2D::new(64, 3).activation(Activation::Relu))
@@ -66,7 +65,10 @@ fn run(args: &Args) -> Result<()> {
     let part = Model::new([&image], [&first])?;
     let weights: Vec<Tensor> = trainer.weights()?.into_iter().take(2).map(|(_, w)| w).collect();
     let maps = Predictor::new(&device, &part, &weights)?.predict(&test.take(1)?)?;
-    let [kernels, features] = [common::picture("mnist_cnn_kernels", args.svg), common::picture("mnist_cnn_maps", args.svg)];
+    let [kernels, features] = [
+        common::picture("mnist_cnn_kernels", args.svg),
+        common::picture("mnist_cnn_maps", args.svg),
+    ];
     ImageGrid::kernels("The 32 kernels of the first layer", [3, 3, 1, 32], weights[0].as_f32()?)
         .columns(8)
         .save(&kernels)?;
@@ -99,7 +101,10 @@ fn draw(args: &Args, trainer: &mut Trainer, history: &History, test: &TensorData
             .values("training, with dropout", &history.get(name))
             .values("test", &history.get(&format!("val_{name}")))
     };
-    Figure::new("MNIST, two convolutions").panel(pair("loss")).panel(pair("accuracy")).save(&curves)?;
+    Figure::new("MNIST, two convolutions")
+        .panel(pair("loss"))
+        .panel(pair("accuracy"))
+        .save(&curves)?;
     println!("wrote {}", curves.display());
 
     let classes = wgrad::metrics::classes(&trainer.predict(test)?, 0.5)?;

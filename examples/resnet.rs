@@ -49,7 +49,8 @@ fn main() -> ExitCode {
 fn conv(x: &SymbolicTensor, filters: usize, size: usize, strides: usize) -> SymbolicTensor {
     let layer = Conv2D::new(filters, size).strides(strides).padding(Padding::Same).use_bias(false);
     let layer = layer.kernel_initializer(Initializer::HeNormal);
-    x.then(layer.kernel_regularizer(Regularizer::l2(DECAY / 2.0))).then(BatchNormalization::new())
+    let x = x.then(layer.kernel_regularizer(Regularizer::l2(DECAY / 2.0)));
+    x.then(BatchNormalization::new().momentum(0.9))
 }
 
 /// Two convolutions beside a way around them, which is a 1x1 convolution if the size changes.

@@ -31,12 +31,14 @@ struct Args {
 
 const CLASSES: [&str; 4] = ["background", "circle", "square", "triangle"];
 /// The colour of each class in the pictures.
-const COLORS: [[f32; 3]; 4] = [[0.1, 0.1, 0.12], [0.9, 0.6, 0.2], [0.3, 0.6, 0.9], [0.3, 0.75, 0.4]];
+const COLORS: [[f32; 3]; 4] =
+    [[0.1, 0.1, 0.12], [0.9, 0.6, 0.2], [0.3, 0.6, 0.9], [0.3, 0.75, 0.4]];
 const SIDE: usize = 40;
+const BATCH: usize = 32;
 /// Shapes in an image. A later one may cover a part of an earlier one.
 const SHAPES: usize = 2;
 /// The standard deviation of the noise; a shape is 0.5 to 1 above the background.
-const NOISE: f32 = 0.3;
+const NOISE: f32 = 0.2;
 
 fn main() -> ExitCode {
     common::report(run(&Args::parse()))
@@ -113,9 +115,12 @@ fn run(args: &Args) -> Result<()> {
 
     let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
     let metrics = [Metric::mean_iou(), Metric::ConfusionMatrix { threshold: 0.5 }];
-    let compile = Compile::new(Adam::new(0.003), loss).metrics(metrics).seed(args.seed);
+    // The rate falls to 0 along a cosine.
+    let steps = args.epochs * args.samples.div_ceil(BATCH);
+    let rate = CosineDecay::new(0.005, steps.max(1) as u64);
+    let compile = Compile::new(Adam::new(rate), loss).metrics(metrics).seed(args.seed);
     let mut trainer = model.compile(&device, compile)?;
-    let fit = Fit::new().epochs(args.epochs).batch_size(32).validation_data(&test);
+    let fit = Fit::new().epochs(args.epochs).batch_size(BATCH).validation_data(&test);
     let history = trainer.fit(&train, fit)?;
 
     let result = trainer.evaluate(&test)?;
@@ -142,8 +147,12 @@ fn draw(args: &Args, trainer: &mut Trainer, history: &History, few: &TensorDatas
     };
     let images = few.x().as_f32()?.iter().flat_map(|&pixel| [pixel; 3]).collect();
     let rows = [images, colored(few.y().as_u32()?), colored(&classes)].concat();
-    let title = "Images, true masks, predicted masks: circles orange, squares blue, triangles green";
-    let [masks, curves] = [common::picture("segmentation", args.svg), common::picture("segmentation_curves", args.svg)];
+    let title =
+        "Images, true masks, predicted masks: circles orange, squares blue, triangles green";
+    let [masks, curves] = [
+        common::picture("segmentation", args.svg),
+        common::picture("segmentation_curves", args.svg),
+    ];
     ImageGrid::rgb(title, [SIDE, SIDE], &rows).columns(few.len()).save(&masks)?;
     let panel = |name: &str, label: &str| {
         Curves::new(label)
