@@ -234,7 +234,6 @@ fn list<T: std::fmt::Display>(items: &[T]) -> String {
 }
 
 /// The first of many names.
-#[cfg(any(feature = "csv", not(target_arch = "wasm32")))]
 pub(crate) fn listed<S: AsRef<str>>(names: &[S]) -> String {
     const SHOWN: usize = 12;
     let mut text: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();

@@ -1,4 +1,4 @@
-//! Trains neural networks in WGSL compute shaders, on any GPU that wgpu reaches and on software Vulkan.
+//! Trains neural networks in WGSL compute shaders, on any GPU that wgpu reaches, in browsers, and on software Vulkan.
 //!
 //! A model, its loss, its gradients and its optimizer are one graph. The graph is compiled once into a plan, and
 //! training replays the plan. Names and rules are those of Keras.
@@ -37,7 +37,7 @@
 //! | [`train`] | [`Compile`](train::Compile), [`Trainer`](train::Trainer), [`Fit`](train::Fit) and the numbers that they give |
 //! | [`session`] | [`Session`](session::Session): several models and optimizers in a loop of one's own; [`Predictor`](session::Predictor) |
 //! | [`callbacks`] | early stopping, schedules, logs, checkpoints while training |
-//! | [`checkpoint`] | whole models, and (not on wasm32) checkpoints and weights by name, from other libraries too |
+//! | [`checkpoint`] | whole models, checkpoints, and weights by name, from other libraries too; in files and as bytes |
 //! | `image` | folders of PNG and JPEG images |
 //! | `plot` | pictures (feature `plot`) |
 //! | [`error`] | [`Error`], which names layer, op and shapes and says what to do |

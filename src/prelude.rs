@@ -9,9 +9,7 @@ pub use crate::callbacks::{
     BatchInterval, Callback, Control, EarlyStopping, HookResult, Lambda, LearningRateScheduler,
     Mode, ProgressLines, ReduceLrOnPlateau, TerminateOnNan,
 };
-pub use crate::checkpoint::SavedModel;
-#[cfg(not(target_arch = "wasm32"))]
-pub use crate::checkpoint::WeightMap;
+pub use crate::checkpoint::{SavedModel, WeightMap};
 pub use crate::constraints::Constraint;
 #[cfg(all(feature = "image", not(target_arch = "wasm32")))]
 pub use crate::data::{ColorMode, ImageFolder};

@@ -17,7 +17,8 @@ use std::collections::HashMap;
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Graph, Value};
 use wgrad::kernels::{
-    Access, DeviceCaps, KernelCall, MatmulFamily, ParamBlock, Template, preprocess,
+    Access, DeviceCaps, KernelCall, MatmulFamily, MatmulRule, MatmulTile, ParamBlock, Template,
+    preprocess,
 };
 use wgrad::ops::registry::{Card, Case, Gradient, cards};
 use wgrad::ops::table::{ROWS, Row};
@@ -26,8 +27,9 @@ use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::DType;
 
-/// Capabilities of a device without subgroups, of software Vulkan, and of a GPU with subgroups of 32.
-fn devices() -> [DeviceCaps; 3] {
+/// Capabilities of a device without subgroups, of software Vulkan, of a GPU with subgroups of 32, and of a CPU in a
+/// browser.
+fn devices() -> [DeviceCaps; 4] {
     let plain = DeviceCaps::webgpu_defaults();
     let cpu = DeviceCaps {
         cpu: true,
@@ -38,7 +40,13 @@ fn devices() -> [DeviceCaps; 3] {
         ..plain.clone()
     };
     let gpu = DeviceCaps { subgroup: Some((32, 32)), max_invocations: 1024, ..plain.clone() };
-    [plain, cpu, gpu]
+    let browser = DeviceCaps {
+        cpu: true,
+        max_loop_trips: 65_535,
+        matmul: MatmulFamily::Direct,
+        ..plain.clone()
+    };
+    [plain, cpu, gpu, browser]
 }
 
 /// The case's graph with its gradients by every f32 operand as outputs.
@@ -99,18 +107,29 @@ fn drawn_in_a_loop(template: &str) -> wgrad::Result<Graph> {
     Ok(g)
 }
 
-/// Every distinct kernel of a device, by its text.
+/// Every distinct kernel of a device, by its text: products in every tile that it runs.
 fn kernels(caps: &DeviceCaps) -> HashMap<String, KernelCall> {
     let off = Passes::none();
     let mut kernels = HashMap::new();
+    let mut tiles: Vec<DeviceCaps> = vec![caps.clone()];
+    for tile in MatmulTile::ALL.into_iter().filter(|t| t.family == caps.matmul && t.runs_on(caps)) {
+        let tuned = vec![MatmulRule { m: 0, n: 0, work: 0, tile, fill: 0 }];
+        tiles.push(DeviceCaps { tuned, ..caps.clone() });
+    }
     for graph in graphs() {
         for passes in [Passes::default(), off] {
-            let plan =
-                Plan::compile(&graph, &passes, caps).unwrap_or_else(|e| panic!("{e}\n{graph}"));
-            for dispatch in plan.dispatches.iter().cloned() {
-                let text = preprocess(&dispatch.call.template, &dispatch.call.defines)
-                    .unwrap_or_else(|e| panic!("{e}"));
-                kernels.insert(text, dispatch.call);
+            for caps in &tiles {
+                let plan =
+                    Plan::compile(&graph, &passes, caps).unwrap_or_else(|e| panic!("{e}\n{graph}"));
+                for dispatch in plan.dispatches.iter().cloned() {
+                    let text = preprocess(&dispatch.call.template, &dispatch.call.defines)
+                        .unwrap_or_else(|e| panic!("{e}"));
+                    kernels.insert(text, dispatch.call);
+                }
+                // Without a product all tiles give the same.
+                if !plan.dispatches.iter().any(|d| d.call.name().starts_with("matmul/")) {
+                    break;
+                }
             }
         }
     }
@@ -235,7 +254,7 @@ fn check_all(caps: &DeviceCaps) {
     }
     let other_family = match caps.matmul {
         MatmulFamily::Tiled => "matmul/broadcast",
-        MatmulFamily::Broadcast => "matmul/tiled",
+        MatmulFamily::Broadcast | MatmulFamily::Direct => "matmul/tiled",
     };
     for Template { path, .. } in cards().iter().flat_map(|card| card.templates) {
         let used = kernels.values().any(|c| c.name() == *path);
@@ -256,6 +275,42 @@ fn software_vulkan() {
 #[test]
 fn a_gpu_with_subgroups() {
     check_all(&devices()[2]);
+}
+
+#[test]
+fn a_cpu_in_a_browser() {
+    check_all(&devices()[3]);
+}
+
+/// Writes the kernels that a browser can run into the folder `WGRAD_SHADERS`, if it is set, for `cargo xtask web --test`:
+/// a text each, and a file beside it with the template, the access of its bindings and the further uniform blocks.
+#[test]
+fn kernels_of_a_browser_are_written_where_asked() {
+    let Some(folder) = std::env::var_os("WGRAD_SHADERS").map(std::path::PathBuf::from) else {
+        return;
+    };
+    let mut seen = std::collections::HashSet::new();
+    for (device, caps) in devices().into_iter().enumerate() {
+        // 64-bit words exist in no browser.
+        let caps = DeviceCaps { wide_words: false, ..caps };
+        for (text, call) in kernels(&caps) {
+            if !seen.insert(text.clone()) {
+                continue;
+            }
+            let access = call.binds.iter().map(|b| format!("{:?}", b.access()));
+            let about = format!(
+                "{}\n{}\n{} {}\n",
+                call.name(),
+                access.collect::<Vec<_>>().join(","),
+                call.step,
+                call.iteration()
+            );
+            let name = folder.join(format!("{device}-{}", seen.len()));
+            std::fs::write(name.with_extension("wgsl"), text).unwrap();
+            std::fs::write(name.with_extension("txt"), about).unwrap();
+        }
+    }
+    assert!(seen.len() > 800, "only {} kernels", seen.len());
 }
 
 /// Some kernel and its text, for the controls.
@@ -304,7 +359,7 @@ fn a_wrong_binding_is_noticed() {
 #[test]
 fn subgroup_operations_need_the_capability() {
     let source = "@compute @workgroup_size(8) fn main() { let x = subgroupAdd(1.0); }";
-    let [plain, cpu, _] = devices();
+    let [plain, cpu, ..] = devices();
     assert!(validated(source, &plain).is_err());
     assert!(validated(source, &cpu).is_ok());
 }

@@ -1,5 +1,6 @@
 // Reductions over the WG invocations of a workgroup; every invocation receives the result. The order of
-// additions is fixed. With SUBGROUP the workgroup is exactly one subgroup. `lanes_max` may drop NaN; `lanes_max_key` over
+// additions is fixed. With SUBGROUP the workgroup is exactly one subgroup. A
+// single invocation has nothing to share. `lanes_max` may drop NaN; `lanes_max_key` over
 // the keys of `lib/order` does not.
 #if SUBGROUP
 fn lanes_sum(v: f32, lane: u32) -> f32 { return subgroupAdd(v); }
@@ -7,6 +8,13 @@ fn lanes_product(v: f32, lane: u32) -> f32 { return subgroupMul(v); }
 fn lanes_max(v: f32, lane: u32) -> f32 { return subgroupMax(v); }
 fn lanes_min_index(v: u32, lane: u32) -> u32 { return subgroupMin(v); }
 fn lanes_max_key(v: u32, lane: u32) -> u32 { return subgroupMax(v); }
+#else
+#if WG == 1
+fn lanes_sum(v: f32, lane: u32) -> f32 { return v; }
+fn lanes_product(v: f32, lane: u32) -> f32 { return v; }
+fn lanes_max(v: f32, lane: u32) -> f32 { return v; }
+fn lanes_min_index(v: u32, lane: u32) -> u32 { return v; }
+fn lanes_max_key(v: u32, lane: u32) -> u32 { return v; }
 #else
 var<workgroup> lane_values: array<f32, #{WG}>;
 var<workgroup> lane_indices: array<u32, #{WG}>;
@@ -70,4 +78,5 @@ fn lanes_max_key(v: u32, lane: u32) -> u32 {
     workgroupBarrier();
     return largest;
 }
+#endif
 #endif

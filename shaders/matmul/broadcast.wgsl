@@ -1,8 +1,10 @@
-// C[b,m,n] = f(sum_k A[b,m,k] B[b,k,n]) for CPU adapters: one subgroup of eight lanes per output tile.
+// C[b,m,n] = f(sum_k A[b,m,k] B[b,k,n]) for CPU adapters: eight lanes per output tile, without workgroup memory.
 //
-// Tile: TM rows by 32 * T4 columns; lane l owns columns 4l..4l+3 of each group of 32. Each lane loads other
-// rows of A as vec4, and `subgroupShuffle` with a literal lane hands every row to all lanes: on an adapter
-// that runs lanes as SIMD a shuffle is a register broadcast, but a shared load is a scalar loop.
+// Tile: TM rows by 32 * T4 columns; lane l owns columns 4l..4l+3 of each group of 32.
+// SHUFFLE: the eight lanes are one subgroup. Each lane loads other rows of A as vec4, and `subgroupShuffle` with a
+// literal lane hands every row to all lanes: on an adapter that runs lanes as SIMD a shuffle is a register broadcast, but
+// a shared load is a scalar loop. Without SHUFFLE each lane loads all rows of A. A_STEP is how many rows, or groups of
+// four rows, the lanes load together: 8 or 1. Both forms add the same terms in the same order.
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the
@@ -121,6 +123,11 @@ fn main(
     store_words = params.words;
     let tile = banded_tile(workgroup_index(id, count), params.tiles_m, params.tiles_n);
     let lane = local.x;
+#if SHUFFLE
+    let a_lane = lane;
+#else
+    let a_lane = 0u;
+#endif
     let row = tile.x * #{TM}u;
     let col = tile.y * #{32 * T4}u;
     let part = id.z / params.batch;
@@ -150,19 +157,19 @@ fn main(
     let blocks = select(0u, (terms + 3u) / 4u, row < len_m);
 
 #if A_KIN
-#for q in 0..(TM / 8)
+#for q in 0..(TM / A_STEP)
 #if A_GATHER
-    let a_line#{q} = a_line(a_base, min(row + #{8 * q}u + lane, len_m - 1u));
+    let a_line#{q} = a_line(a_base, min(row + #{A_STEP * q}u + a_lane, len_m - 1u));
 #else
-    let a_line#{q} = a_base + min(row + #{8 * q}u + lane, len_m - 1u) * a_ld;
+    let a_line#{q} = a_base + min(row + #{A_STEP * q}u + a_lane, len_m - 1u) * a_ld;
 #endif
 #end
 #endif
 #if A_GATHER
 #if A_KIN
 #else
-#for q in 0..((TM + 31) / 32)
-    let a_line#{q} = a_line(a_base, min(row + #{32 * q}u + 4u * lane, len_m - 4u));
+#for q in 0..((TM + 4 * A_STEP - 1) / (4 * A_STEP))
+    let a_line#{q} = a_line(a_base, min(row + #{4 * A_STEP * q}u + 4u * a_lane, len_m - 4u));
 #end
 #endif
     var term_a = a_first(k_first);
@@ -203,11 +210,11 @@ fn main(
 #if A_GATHER
         let terms_a = a_terms(term_a);
         term_a = a_next(term_a);
-#for q in 0..(TM / 8)
+#for q in 0..(TM / A_STEP)
         let a#{q} = a_load(a_line#{q}, terms_a);
 #end
 #else
-#for q in 0..(TM / 8)
+#for q in 0..(TM / A_STEP)
         let a#{q} = inside(load_a(a_line#{q}, k, a_last), k, len_k);
 #end
 #endif
@@ -216,13 +223,13 @@ fn main(
 #if A_GATHER
         let terms_a#{kk} = a_terms(term_a);
         term_a = a_after(term_a);
-#for q in 0..((TM + 31) / 32)
+#for q in 0..((TM + 4 * A_STEP - 1) / (4 * A_STEP))
         let a#{kk}_#{q} = a_load(a_line#{q}, terms_a#{kk});
 #end
 #else
-#for q in 0..((TM + 31) / 32)
+#for q in 0..((TM + 4 * A_STEP - 1) / (4 * A_STEP))
         let a#{kk}_#{q} = inside_line(
-            load_a(a_base + k_line(k + #{kk}u, len_k) * a_ld, row + #{32 * q}u + 4u * lane, a_last),
+            load_a(a_base + k_line(k + #{kk}u, len_k) * a_ld, row + #{4 * A_STEP * q}u + 4u * a_lane, a_last),
             k + #{kk}u, len_k,
         );
 #end
@@ -271,10 +278,18 @@ fn main(
 #endif
 #for i in 0..TM
 #for kk in 0..4
+#if SHUFFLE
 #if A_KIN
         let f#{i}_#{kk} = subgroupShuffle(a#{i / 8}[#{kk}], #{i % 8}u);
 #else
         let f#{i}_#{kk} = subgroupShuffle(a#{kk}_#{i / 32}[#{i % 4}], #{i % 32 / 4}u);
+#endif
+#else
+#if A_KIN
+        let f#{i}_#{kk} = a#{i}[#{kk}];
+#else
+        let f#{i}_#{kk} = a#{kk}_#{i / 4}[#{i % 4}];
+#endif
 #endif
 #end
 #for j in 0..T4

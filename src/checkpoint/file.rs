@@ -1,8 +1,6 @@
 //! A safetensors file in memory: what it holds, and the checksum of a checkpoint.
 
-#[cfg(not(target_arch = "wasm32"))]
-use super::SAMPLES;
-use super::{KEY, MODEL_KEY};
+use super::{KEY, MODEL_KEY, SAMPLES};
 pub(super) use crate::error::listed;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
@@ -42,7 +40,6 @@ impl<'a> Entry<'a> {
     }
 
     /// A list of f64.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn wide(values: &'a [f64]) -> Self {
         let bytes = Cow::Borrowed(bytemuck::cast_slice(values));
         Self { dtype: Dtype::F64, shape: vec![values.len()], bytes }
@@ -124,7 +121,6 @@ pub(super) struct Contents<'a> {
     /// What a checkpoint says about itself.
     pub metadata: Option<String>,
     /// What a file of weights says about the samples that its model was trained on.
-    #[cfg(not(target_arch = "wasm32"))]
     pub samples: Option<String>,
     /// What a saved model says about itself.
     pub model: Option<String>,
@@ -138,19 +134,10 @@ impl<'a> Contents<'a> {
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(header)?;
         let entry = |key: &str| metadata.metadata().as_ref().and_then(|m| m.get(key).cloned());
-        #[cfg(not(target_arch = "wasm32"))]
         let samples = entry(SAMPLES);
         let (metadata, model) = (entry(KEY), entry(MODEL_KEY));
         let tensors = SafeTensors::deserialize(bytes).map_err(header)?;
-        Ok(Self {
-            path,
-            bytes,
-            tensors,
-            metadata,
-            #[cfg(not(target_arch = "wasm32"))]
-            samples,
-            model,
-        })
+        Ok(Self { path, bytes, tensors, metadata, samples, model })
     }
 
     /// Checks the checksum of a file that describes itself under `key`.
@@ -215,7 +202,6 @@ impl<'a> Contents<'a> {
     }
 
     /// The list of f64 `name`.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn wide(&self, name: &str) -> Result<Vec<f64>> {
         let (_, bytes) = self.elements(name, Dtype::F64)?;
         Ok(bytemuck::pod_collect_to_vec(bytes))

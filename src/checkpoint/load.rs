@@ -1,7 +1,9 @@
 //! Reads checkpoints.
 
 use super::config::{config, difference};
-use super::file::{Contents, listed, read, wrong};
+#[cfg(not(target_arch = "wasm32"))]
+use super::file::read;
+use super::file::{Contents, listed, wrong};
 use super::metadata::Metadata;
 use super::scaling::Samples;
 use super::{FORMAT_VERSION, KEY};
@@ -54,14 +56,27 @@ impl Trainer {
     /// [`Error::Io`](crate::Error::Io) if the file cannot be read; [`Error::File`](crate::Error::File) naming the part
     /// that is damaged, foreign or too new, or the setting in which its model, optimizer or seed differs. The trainer
     /// stays as it was.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load_checkpoint(&mut self, path: impl AsRef<Path>) -> Result<()> {
         self.refuse_in_fit(
             "load_checkpoint",
             "load it before, let a callback's `resume_from` name it, or take its weights with load_weights",
         )?;
         let path = path.as_ref();
-        let bytes = read(path)?;
-        let contents = Contents::new(path, &bytes)?;
+        self.take_checkpoint(path, &read(path)?)
+    }
+
+    /// Takes up the bytes of a checkpoint, as [`Trainer::load_checkpoint`] does those of a file.
+    ///
+    /// # Errors
+    /// As [`Trainer::load_checkpoint`]; the file's name is `checkpoint`.
+    pub fn load_checkpoint_from_bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.refuse_in_fit("load_checkpoint_from_bytes", "load it before")?;
+        self.take_checkpoint(Path::new("checkpoint"), bytes)
+    }
+
+    fn take_checkpoint(&mut self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let contents = Contents::new(path, bytes)?;
         let metadata = metadata(path, &contents)?;
         if let Some([field, saved, own]) =
             difference("", &metadata.config, &config(self, metadata.format_version))

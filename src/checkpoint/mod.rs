@@ -34,34 +34,24 @@
 //! the old file or the new one, and perhaps a `.wgrad-*.tmp` that a later write into the folder removes. The file keeps
 //! its mode, and a symbolic link stays: its target is replaced.
 
-#[cfg(not(target_arch = "wasm32"))]
 mod config;
 mod file;
-#[cfg(not(target_arch = "wasm32"))]
 mod floats;
-#[cfg(not(target_arch = "wasm32"))]
 mod load;
-#[cfg(not(target_arch = "wasm32"))]
 mod metadata;
 mod model;
-#[cfg(not(target_arch = "wasm32"))]
 mod place;
-#[cfg(not(target_arch = "wasm32"))]
 mod report;
-#[cfg(not(target_arch = "wasm32"))]
 mod samples;
-#[cfg(not(target_arch = "wasm32"))]
 mod save;
 #[cfg(not(target_arch = "wasm32"))]
 mod scalers;
 mod scaling;
-#[cfg(not(target_arch = "wasm32"))]
+mod weight_files;
 mod weights;
 
 pub use model::SavedModel;
-#[cfg(not(target_arch = "wasm32"))]
 pub use report::{Mismatch, WeightReport};
-#[cfg(not(target_arch = "wasm32"))]
 pub use weights::WeightMap;
 
 /// The version of the format that this library writes, and the newest that it reads.
@@ -71,7 +61,6 @@ pub const FORMAT_VERSION: u64 = 2;
 const KEY: &str = "wgrad";
 
 /// The entry of a file of weights that says how the samples came.
-#[cfg(not(target_arch = "wasm32"))]
 const SAMPLES: &str = "wgrad_samples";
 
 /// The entry of a saved model.

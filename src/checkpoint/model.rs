@@ -194,7 +194,6 @@ impl ModelLoader {
                     ModelMetadata::parse(path, &contents, text)?;
                 (model, samples, attached)
             }
-            #[cfg(not(target_arch = "wasm32"))]
             (None, Some(_)) => {
                 let (model, samples) = super::load::model(path, &contents)?;
                 (model, samples, BTreeMap::new())
@@ -234,6 +233,14 @@ impl Model {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&self, path: impl AsRef<Path>, weights: impl Into<Vec<Tensor>>) -> Result<()> {
         SavedModel::new(self, weights)?.save(path)
+    }
+
+    /// The model of a file's bytes, if all of its layers are this library's: see [`ModelLoader`].
+    ///
+    /// # Errors
+    /// As [`ModelLoader::from_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<SavedModel> {
+        ModelLoader::new().from_bytes(bytes)
     }
 
     /// The model of the file at `path`, if all of its layers are this library's: see [`ModelLoader`].

@@ -6,11 +6,34 @@ use super::metadata::{Fit, Metadata};
 use super::scaling::Samples;
 use super::{FORMAT_VERSION, KEY};
 use crate::error::Result;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::files;
-use crate::train::{Control, FitState, Trainer};
-use std::path::{Path, PathBuf};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::train::Control;
+use crate::train::{FitState, Trainer};
+use std::path::Path;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::PathBuf;
 
 impl Trainer {
+    /// The bytes of a checkpoint, for a place that is no file; see [`Trainer::save_checkpoint`].
+    ///
+    /// # Errors
+    /// As [`Trainer::save_checkpoint_async`], without those of files.
+    pub async fn checkpoint_to_bytes_async(&self) -> Result<Vec<u8>> {
+        self.refuse_in_fit("checkpoint_to_bytes", "take it when `fit` has ended")?;
+        self.encode_checkpoint(Path::new("checkpoint"), self.fit_state().cloned()).await
+    }
+
+    /// The blocking form of [`Trainer::checkpoint_to_bytes_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::checkpoint_to_bytes_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn checkpoint_to_bytes(&self) -> Result<Vec<u8>> {
+        crate::gpu::block_on(self.checkpoint_to_bytes_async())
+    }
+
     /// Writes all that training changes to `path`: weights, optimizer state, kept weights, counters, and where the last
     /// `fit` ended, with its history and callbacks. Inside a `fit`, use
     /// [`Control::save_checkpoint`](crate::callbacks::Control::save_checkpoint) instead.
@@ -21,6 +44,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) if the file cannot be written; [`Error::Gpu`](crate::Error::Gpu) if the device
     /// fails; [`Error::Parameter`](crate::Error::Parameter) inside a `fit`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub async fn save_checkpoint_async(&self, path: impl AsRef<Path>) -> Result<()> {
         self.refuse_in_fit("save_checkpoint", "`Control::save_checkpoint` writes its place too")?;
         self.write_checkpoint(path.as_ref(), self.fit_state().cloned()).await
@@ -30,12 +54,19 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::save_checkpoint_async`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn save_checkpoint(&self, path: impl AsRef<Path>) -> Result<()> {
         crate::gpu::block_on(self.save_checkpoint_async(path))
     }
 
     /// Writes a checkpoint from which training goes on at `fit`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) async fn write_checkpoint(&self, path: &Path, fit: Option<FitState>) -> Result<()> {
+        files::write(path, &self.encode_checkpoint(path, fit).await?)
+    }
+
+    /// The bytes of a checkpoint at `path` from which training goes on at `fit`.
+    async fn encode_checkpoint(&self, path: &Path, fit: Option<FitState>) -> Result<Vec<u8>> {
         let state = self.state_async(fit).await?;
         let metadata = Metadata {
             crc32: ZEROS.into(),
@@ -63,10 +94,11 @@ impl Trainer {
         }
         let mut bytes = encode(path, &tensors, Some((KEY, text)))?;
         seal(&mut bytes, KEY)?;
-        files::write(path, &bytes)
+        Ok(bytes)
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl Control<'_> {
     /// Asks for a checkpoint at `path`; see [`Trainer::save_checkpoint`]. It is written at the end of the batch or
     /// epoch under way, after every callback has seen that end, so that all their states agree.

@@ -1,16 +1,17 @@
 //! Files of weights alone, in the layouts of Keras and PyTorch.
 
-use super::file::{Contents, Entry, encode, listed, read, unlike, wrong};
+#[cfg(not(target_arch = "wasm32"))]
+use super::file::read;
+use super::file::{Contents, listed, unlike, wrong};
 use super::load::metadata;
 use super::place::{Gates, Place, in_cell};
 use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::gpu::Device;
 use crate::layers::{Model, WeightSpec};
 use crate::tensor::{Shape, Tensor};
-use crate::train::{ArenaLayout, PlacedTensor, Predictor, Scaling, Trainer};
+use crate::train::{ArenaLayout, PlacedTensor, Predictor, Scaling};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -57,7 +58,7 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightMap {
     /// PyTorch's names of the layers with weights, in order; `None` for Keras' names.
-    modules: Option<Vec<String>>,
+    pub(super) modules: Option<Vec<String>>,
     /// Weights that are found elsewhere, each with its place.
     pairs: Vec<(String, Place)>,
     /// The beginning of every name in the file, except those of pairs.
@@ -144,7 +145,7 @@ impl WeightMap {
     }
 
     /// The place of each weight, in order.
-    fn places(&self, tensors: &[PlacedTensor]) -> Result<Vec<Place>> {
+    pub(super) fn places(&self, tensors: &[PlacedTensor]) -> Result<Vec<Place>> {
         let names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
         if let Some((weight, _)) = self.pairs.iter().find(|(w, _)| !names.contains(&w.as_str())) {
             let detail = format!("the model has no such weight; there are {}", listed(&names));
@@ -218,11 +219,15 @@ impl WeightMap {
         place.gates.as_ref().map_or(Ok(Some(tensor.clone())), |g| g.ordered(&tensor).map(Some))
     }
 
-    /// The weights `tensors` of a model that a file has.
-    fn find(&self, path: &Path, tensors: &[PlacedTensor]) -> Result<Found> {
+    /// The weights `tensors` of a model that the bytes of a file at `path` have.
+    pub(super) fn find(
+        &self,
+        path: &Path,
+        bytes: &[u8],
+        tensors: &[PlacedTensor],
+    ) -> Result<Found> {
         let mut places = self.places(tensors)?;
-        let bytes = read(path)?;
-        let contents = Contents::new(path, &bytes)?;
+        let contents = Contents::new(path, bytes)?;
         if contents.metadata.is_some() {
             metadata(path, &contents)?;
         }
@@ -284,11 +289,11 @@ impl WeightMap {
 }
 
 /// What a file has for a model.
-struct Found {
+pub(super) struct Found {
     /// Each weight of the model, in order; `None` for one that is skipped.
-    taken: Vec<Option<Tensor>>,
-    report: WeightReport,
-    scaling: Option<Scaling>,
+    pub taken: Vec<Option<Tensor>>,
+    pub report: WeightReport,
+    pub scaling: Option<Scaling>,
 }
 
 impl Predictor {
@@ -297,6 +302,7 @@ impl Predictor {
     ///
     /// # Errors
     /// As [`Predictor::load_as`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load(device: &Device, model: &Model, path: impl AsRef<Path>) -> Result<Self> {
         Self::load_as(device, model, path, &WeightMap::keras())
     }
@@ -304,7 +310,8 @@ impl Predictor {
     /// A model with the weights of a safetensors file, found as `map` says. The file has every weight of the model.
     ///
     /// # Errors
-    /// As [`Trainer::load_weights_as`]; [`Error::File`] naming a weight that the map skips; as [`Predictor::new`].
+    /// As [`Trainer::load_weights_as`](crate::train::Trainer::load_weights_as); [`Error::File`] naming a weight that the map skips; as [`Predictor::new`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn load_as(
         device: &Device,
         model: &Model,
@@ -312,8 +319,30 @@ impl Predictor {
         map: &WeightMap,
     ) -> Result<Self> {
         let path = path.as_ref();
+        Self::decode(device, model, (path, &read(path)?), map)
+    }
+
+    /// As [`Predictor::load_as`], with the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Predictor::load_as`]; the file's name is `weights`.
+    pub fn from_bytes(
+        device: &Device,
+        model: &Model,
+        bytes: &[u8],
+        map: &WeightMap,
+    ) -> Result<Self> {
+        Self::decode(device, model, (Path::new(BYTES), bytes), map)
+    }
+
+    fn decode(
+        device: &Device,
+        model: &Model,
+        (path, bytes): (&Path, &[u8]),
+        map: &WeightMap,
+    ) -> Result<Self> {
         let tensors = ArenaLayout::of(device.caps(), model)?.tensors;
-        let Found { taken, scaling, .. } = map.find(path, &tensors)?;
+        let Found { taken, scaling, .. } = map.find(path, bytes, &tensors)?;
         let mut weights = Vec::new();
         for (t, weight) in tensors.iter().zip(taken) {
             let detail = "is skipped, and a predictor has no other weights";
@@ -330,6 +359,9 @@ impl Default for WeightMap {
         Self::keras()
     }
 }
+
+/// The name in messages of weights that come as bytes.
+pub(super) const BYTES: &str = "weights";
 
 /// The layer, or the part of a layer, that a tensor is of: its name without the last segment.
 fn owner(t: &PlacedTensor) -> &str {
@@ -365,92 +397,10 @@ fn from_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
 }
 
 /// The weight of this spec in PyTorch's layout.
-fn to_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
+pub(super) fn to_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
     let shape = turned(spec);
     let dims = shape.dims();
     let taps = dims[2..].iter().product();
     let values = reversed(tensor.as_f32()?, [taps, dims[1], dims[0]]);
     Tensor::f32(shape, values)
-}
-
-impl Trainer {
-    /// Writes the weights to `path` under their own names: Keras' layout; see [`WeightMap`].
-    ///
-    /// # Errors
-    /// As [`Trainer::save_weights_as`].
-    pub fn save_weights(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.save_weights_as(path, &WeightMap::keras())
-    }
-
-    /// Writes the weights to `path` as `map` says. A file at `path` is replaced at once or not at all.
-    ///
-    /// # Errors
-    /// A map that does not suit the model; [`Error::File`] if two weights have one name; [`Error::Io`] if the file
-    /// cannot be written; [`Error::Gpu`] if the device fails.
-    pub fn save_weights_as(&self, path: impl AsRef<Path>, map: &WeightMap) -> Result<()> {
-        crate::gpu::block_on(self.save_weights_async(path, map))
-    }
-
-    /// The async form of [`Trainer::save_weights_as`].
-    ///
-    /// # Errors
-    /// As [`Trainer::save_weights_as`].
-    pub async fn save_weights_async(&self, path: impl AsRef<Path>, map: &WeightMap) -> Result<()> {
-        let path = path.as_ref();
-        let places = map.places(&self.layout().tensors)?;
-        let mut weights = Vec::new();
-        let placed = self.layout().tensors.iter().zip(&places);
-        for ((_, weight), (t, place)) in self.weights_async().await?.into_iter().zip(placed) {
-            for (name, part) in place.parts(weight)? {
-                let part = if place.transposed { to_torch(&part, &t.spec)? } else { part };
-                weights.push((name, part));
-            }
-        }
-        let tensors: Vec<_> =
-            weights.iter().map(|(name, weight)| (name.clone(), Entry::of(weight))).collect();
-        // Readers of PyTorch's files need this mark.
-        let format = map.modules.is_some().then(|| ("format", "pt".to_owned()));
-        let marks = match format {
-            Some(format) => Some(format),
-            None => samples::written(self, path)?,
-        };
-        files::write(path, &encode(path, &tensors, marks)?)
-    }
-
-    /// Replaces all weights by those of a safetensors file with the model's own names and Keras' layout. It takes only
-    /// the weights of a checkpoint.
-    ///
-    /// # Errors
-    /// As [`Trainer::load_weights_as`].
-    pub fn load_weights(&mut self, path: impl AsRef<Path>) -> Result<WeightReport> {
-        self.load_weights_as(path, &WeightMap::keras())
-    }
-
-    /// Replaces the weights by those of a safetensors file, found as `map` says, and reports which. It replaces all of
-    /// them, unless the map says what to skip. Elements are F32, F16, BF16 or F64, which is rounded. Optimizer state
-    /// and counters stay.
-    ///
-    /// # Errors
-    /// A map that does not suit the model; [`Error::Io`] if the file cannot be read; [`Error::File`] naming the tensor
-    /// that is missing, surplus, or of another shape or type, and if nothing in the file fits. The trainer stays as it
-    /// was.
-    pub fn load_weights_as(
-        &mut self,
-        path: impl AsRef<Path>,
-        map: &WeightMap,
-    ) -> Result<WeightReport> {
-        let Found { mut taken, report, scaling } =
-            map.find(path.as_ref(), &self.layout().tensors)?;
-        // A weight that was not taken stays as it is.
-        if taken.iter().any(Option::is_none) {
-            for (weight, (_, present)) in taken.iter_mut().zip(self.weights()?) {
-                weight.get_or_insert(present);
-            }
-        }
-        self.set_weights(&taken.into_iter().flatten().collect::<Vec<_>>())?;
-        if let Some(scaling) = scaling {
-            self.set_scaling(scaling);
-        }
-        Ok(report)
-    }
 }

@@ -3,6 +3,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::cache;
 use super::failure::{Failures, Late, Scopes};
+use super::info::{AdapterInfo, info_of};
 use super::options::{DeviceOptions, checked_from_env};
 use super::pipelines::Pipelines;
 #[cfg(not(target_arch = "wasm32"))]
@@ -16,41 +17,13 @@ use crate::kernels::{DeviceCaps, MatmulFamily};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What an adapter says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct AdapterInfo {
-    /// The product's name.
-    pub name: String,
-    /// The API: `vulkan`, `metal`, `dx12`.
-    pub backend: String,
-    /// `discrete GPU`, `integrated GPU`, `virtual GPU`, `CPU` or `other`.
-    pub kind: String,
-    /// Driver and its version.
-    pub driver: String,
-}
-
-impl std::fmt::Display for AdapterInfo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({}, {}; {})", self.name, self.kind, self.backend, self.driver)
-    }
-}
-
-fn info_of(info: &wgpu::AdapterInfo) -> AdapterInfo {
-    let kind = match info.device_type {
-        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
-        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
-        wgpu::DeviceType::VirtualGpu => "virtual GPU",
-        wgpu::DeviceType::Cpu => "CPU",
-        wgpu::DeviceType::Other => "other",
-    };
-    AdapterInfo {
-        name: info.name.clone(),
-        backend: info.backend.to_string(),
-        kind: kind.into(),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
-    }
-}
+/// Why there is no adapter, and what to do.
+#[cfg(not(target_arch = "wasm32"))]
+const NONE_FOUND: &str = "none was found; install a Vulkan, Metal or DX12 driver (software Vulkan: the package \
+     mesa-vulkan-drivers), or clear WGPU_BACKEND";
+#[cfg(target_arch = "wasm32")]
+const NONE_FOUND: &str = "the browser gives none; use a browser with WebGPU that is switched on (Chrome or Edge 113, \
+     Safari 26, Firefox 141, or later), and open the page over https or from localhost";
 
 /// The rank of software.
 const CPU: u8 = 4;
@@ -123,7 +96,16 @@ impl Device {
     /// [`DeviceOptions::from_env`].
     #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Self> {
-        super::block_on(Self::open(&DeviceOptions::from_env()?))
+        super::block_on(Self::new_async())
+    }
+
+    /// The async form of [`Device::new`]: the only one in a browser, where there is no environment and the browser
+    /// chooses the adapter.
+    ///
+    /// # Errors
+    /// As [`Device::new`].
+    pub async fn new_async() -> Result<Self> {
+        Self::open(&DeviceOptions::from_env()?).await
     }
 
     /// Opens an adapter with its own limits and the optional features that the kernels use.
@@ -139,14 +121,11 @@ impl Device {
             wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(w))
         };
         let adapter = adapters.iter().find(fits).ok_or_else(|| match &options.adapter {
-            Some(name) if !names.is_empty() => {
-                Error::NoAdapter(format!("no name contains `{name}`; there are: {}", names.join("; ")))
-            }
-            _ => Error::NoAdapter(
-                "none was found; install a Vulkan, Metal or DX12 driver (software Vulkan: the package \
-                 mesa-vulkan-drivers), or clear WGPU_BACKEND"
-                    .into(),
-            ),
+            Some(name) if !names.is_empty() => Error::NoAdapter(format!(
+                "no name contains `{name}`; there are: {}",
+                names.join("; ")
+            )),
+            _ => Error::NoAdapter(NONE_FOUND.into()),
         })?;
         if options.adapter.is_none() && rank(&adapter.get_info()) == CPU {
             log::warn!(

@@ -91,7 +91,7 @@ pub struct Executor {
     pub(super) steps_per_submit: Option<usize>,
     /// The end of each submit of a step, as a position in the plan's order; empty if a step is one submit.
     pub(super) submit_ends: Vec<usize>,
-    pub(super) in_flight: VecDeque<wgpu::SubmissionIndex>,
+    pub(super) in_flight: VecDeque<super::wait::Submitted>,
     /// Steps submitted.
     pub(super) runs: u64,
     /// Room for dynamic offsets.

@@ -4,6 +4,7 @@ mod cache;
 mod device;
 mod executor;
 mod failure;
+mod info;
 mod launch;
 mod memory;
 mod options;
@@ -17,8 +18,9 @@ mod timed;
 mod vulkan_cache;
 mod wait;
 
-pub use device::{AdapterInfo, Device};
+pub use device::Device;
 pub use executor::{Executor, PendingOutput, StepBlock};
+pub use info::AdapterInfo;
 pub use options::DeviceOptions;
 pub use pool::Pool;
 pub use store::Store;

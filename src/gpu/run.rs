@@ -86,7 +86,9 @@ impl Executor {
         super::wait::give_way().await;
         while self.in_flight.len() >= IN_FLIGHT {
             // It stays in the queue until it has run: the future may be dropped before.
-            self.device.finish(self.in_flight.front().cloned(), RUNNING).await?;
+            if let Some(submitted) = self.in_flight.front() {
+                self.device.ran(submitted, RUNNING).await?;
+            }
             self.in_flight.pop_front();
         }
         Ok(())
@@ -106,7 +108,7 @@ impl Executor {
             self.launches[launch.dispatch].encode(&mut pass, step, iterations, offsets);
         }
         drop(pass);
-        self.in_flight.push_back(self.device.queue.submit([encoder.finish()]));
+        self.in_flight.push_back(self.device.submit(encoder.finish()));
     }
 }
 

@@ -9,7 +9,42 @@ pub(super) use native::Helper;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::block_on;
 
+/// Work that was submitted. Natively it is asked for by its number; in a browser a callback tells that it has run.
+#[derive(Debug)]
+pub(super) struct Submitted {
+    #[cfg(not(target_arch = "wasm32"))]
+    index: wgpu::SubmissionIndex,
+    #[cfg(target_arch = "wasm32")]
+    done: futures_intrusive::channel::shared::OneshotReceiver<()>,
+}
+
 impl Device {
+    /// Submits one command buffer.
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Submitted {
+        let index = self.queue.submit([commands]);
+        #[cfg(not(target_arch = "wasm32"))]
+        return Submitted { index };
+        #[cfg(target_arch = "wasm32")]
+        {
+            drop(index);
+            let (sender, done) = futures_intrusive::channel::shared::oneshot_channel();
+            // The receiver is gone only if the executor is.
+            self.queue.on_submitted_work_done(move || drop(sender.send(())));
+            Submitted { done }
+        }
+    }
+
+    /// Waits until submitted work has run. It may be asked again if the future is dropped.
+    pub(super) async fn ran(&self, submitted: &Submitted, during: &str) -> Result<()> {
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.finish(Some(submitted.index.clone()), during).await;
+        #[cfg(target_arch = "wasm32")]
+        {
+            submitted.done.receive().await;
+            self.check(during)
+        }
+    }
+
     /// Waits until a submission has run, or everything submitted if none is given. In a browser the callbacks of a
     /// submission tell that it has run: nothing waits here.
     pub(super) async fn finish(

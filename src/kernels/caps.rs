@@ -72,16 +72,21 @@ impl DeviceCaps {
         self.subgroup == Some((8, 8))
     }
 
-    /// The family that suits the adapter: broadcast on a CPU that can, tiles otherwise.
+    /// The family that suits the adapter: broadcast on a CPU that can, direct on another CPU, tiles on a GPU.
     #[must_use]
     pub fn preferred_matmul(&self) -> MatmulFamily {
-        if self.cpu && self.can_broadcast() { MatmulFamily::Broadcast } else { MatmulFamily::Tiled }
+        match (self.cpu, self.can_broadcast()) {
+            (true, true) => MatmulFamily::Broadcast,
+            (true, false) => MatmulFamily::Direct,
+            (false, _) => MatmulFamily::Tiled,
+        }
     }
 
     /// Invocations per workgroup for a kernel that reduces one row of `len` elements in `loops` loops over it.
     ///
     /// A CPU runs eight lanes at a time and pays for workgroup memory, so it takes the fewest lanes that
-    /// keep each invocation under the loop limit; a GPU takes enough lanes to hide latency.
+    /// keep each invocation under the loop limit; a GPU takes enough lanes to hide latency. A CPU without subgroups, as
+    /// in a browser, would run a barrier for each step of a tree: one lane needs none.
     #[must_use]
     pub fn row_workgroup(&self, len: usize, loops: u32) -> u32 {
         let fits = |lanes: u32| {
@@ -89,7 +94,13 @@ impl DeviceCaps {
                 <= u64::from(self.max_loop_trips)
         };
         let start = match (self.cpu, len) {
-            (true, _) => 8,
+            (true, _) => {
+                if self.subgroup.is_some() {
+                    8
+                } else {
+                    1
+                }
+            }
             (false, 0..=128) => 32,
             (false, 129..=1024) => 64,
             (false, _) => 256,

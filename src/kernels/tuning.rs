@@ -4,13 +4,16 @@
 use super::DeviceCaps;
 use crate::error::{Error, Result};
 
-/// The two families of matrix-product kernels.
+/// The families of matrix-product kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MatmulFamily {
     /// Workgroup-memory tiles with a register block per invocation: GPUs.
     Tiled,
     /// Rows of A broadcast through an 8-wide subgroup, no workgroup memory: CPU adapters.
     Broadcast,
+    /// As broadcast, but every lane reads the rows of A itself: CPU adapters with other subgroups, or without any, as in
+    /// a browser.
+    Direct,
 }
 
 /// A kernel of a family, by the outputs that a workgroup computes.
@@ -32,9 +35,13 @@ const fn broadcast(rows: u32, columns: u32) -> MatmulTile {
     MatmulTile { family: MatmulFamily::Broadcast, rows, columns }
 }
 
+const fn direct(rows: u32, columns: u32) -> MatmulTile {
+    MatmulTile { family: MatmulFamily::Direct, rows, columns }
+}
+
 impl MatmulTile {
     /// Every tile that there is a kernel for.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         tiled(128),
         tiled(64),
         tiled(32),
@@ -42,13 +49,14 @@ impl MatmulTile {
         broadcast(32, 32),
         broadcast(16, 32),
         broadcast(8, 32),
+        direct(8, 32),
     ];
 
     /// Terms of the sums that one loop iteration adds.
     #[must_use]
     pub const fn k_step(self) -> usize {
         match (self.family, self.rows) {
-            (MatmulFamily::Broadcast, _) => 4,
+            (MatmulFamily::Broadcast | MatmulFamily::Direct, _) => 4,
             // Two buffers of each operand fill the 16 KiB of workgroup memory that every device has.
             (MatmulFamily::Tiled, 128) => 8,
             (MatmulFamily::Tiled, 64) => 16,
@@ -70,7 +78,7 @@ impl MatmulTile {
     #[must_use]
     pub const fn invocations(self) -> u32 {
         match self.family {
-            MatmulFamily::Broadcast => 8,
+            MatmulFamily::Broadcast | MatmulFamily::Direct => 8,
             MatmulFamily::Tiled => {
                 (self.rows / self.block()) * (self.columns / self.block()) * self.slices()
             }
@@ -81,7 +89,7 @@ impl MatmulTile {
     #[must_use]
     pub const fn terms_within(self, trips: usize) -> usize {
         match self.family {
-            MatmulFamily::Broadcast => trips.saturating_mul(self.k_step()),
+            MatmulFamily::Broadcast | MatmulFamily::Direct => trips.saturating_mul(self.k_step()),
             // One iteration loads only.
             MatmulFamily::Tiled => trips.saturating_sub(1).saturating_mul(self.k_step()),
         }
@@ -106,7 +114,7 @@ impl MatmulTile {
                 let rows = (8..=self.rows).rev().filter(|r| r.is_multiple_of(8)).min_by_key(cost);
                 Self { rows: rows.unwrap_or(self.rows), ..self }
             }
-            MatmulFamily::Tiled => self,
+            MatmulFamily::Tiled | MatmulFamily::Direct => self,
         }
     }
 
@@ -115,6 +123,7 @@ impl MatmulTile {
     pub fn runs_on(self, caps: &DeviceCaps) -> bool {
         match self.family {
             MatmulFamily::Broadcast => caps.can_broadcast(),
+            MatmulFamily::Direct => true,
             MatmulFamily::Tiled => {
                 // Two buffers, two operands, four bytes.
                 let memory = 4 * 4 * self.rows * self.k_step() as u32;
@@ -129,6 +138,7 @@ impl std::fmt::Display for MatmulTile {
         let family = match self.family {
             MatmulFamily::Tiled => "tiled",
             MatmulFamily::Broadcast => "broadcast",
+            MatmulFamily::Direct => "direct",
         };
         write!(f, "{family} {}x{}", self.rows, self.columns)
     }
@@ -184,7 +194,7 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
 /// unrolled code, so they are for products that repay it. A larger tile on a GPU loads less for each product and gives
 /// fewer workgroups. A device runs more than a hundred of these at once, so the tile is for products with as many
 /// (measured on an NVIDIA H100 and an H200).
-const RULES: [MatmulRule; 11] = [
+const RULES: [MatmulRule; 13] = [
     rule(1024, 2048, 0, tiled(128), 0),
     rule(2048, 1024, 0, tiled(128), 0),
     rule(64, 64, 1 << 28, tiled(64), 128),
@@ -196,6 +206,8 @@ const RULES: [MatmulRule; 11] = [
     rule(9, 0, 1 << 15, broadcast(16, 32), 0),
     rule(0, 0, SHARED, broadcast(8, 32), 32),
     LAST_BROADCAST,
+    rule(0, 0, SHARED, direct(8, 32), 32),
+    LAST_DIRECT,
 ];
 
 /// The fewest multiply-adds of a product that is divided among the cores of a CPU adapter: a launch takes as long as half a
@@ -205,6 +217,7 @@ const SHARED: usize = 1 << 22;
 /// The last row of each family, which fits every product.
 const LAST_TILED: MatmulRule = rule(0, 0, 0, tiled(32), 128);
 const LAST_BROADCAST: MatmulRule = rule(0, 0, 0, broadcast(8, 32), 0);
+const LAST_DIRECT: MatmulRule = rule(0, 0, 0, direct(8, 32), 0);
 
 /// The row for an m by n by k product on a device: the first of its family that fits.
 #[must_use]
@@ -220,6 +233,7 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
     let last = match caps.matmul {
         MatmulFamily::Tiled => LAST_TILED,
         MatmulFamily::Broadcast => LAST_BROADCAST,
+        MatmulFamily::Direct => LAST_DIRECT,
     };
     caps.tuned.iter().chain(&RULES).find(fits).copied().unwrap_or(last)
 }
@@ -268,7 +282,8 @@ mod tests {
         let gpu = DeviceCaps::webgpu_defaults();
         let cpu =
             DeviceCaps { subgroup: Some((8, 8)), matmul: MatmulFamily::Broadcast, ..gpu.clone() };
-        for caps in [gpu, cpu] {
+        let browser = DeviceCaps { cpu: true, matmul: MatmulFamily::Direct, ..gpu.clone() };
+        for caps in [gpu, cpu, browser] {
             for size in [1, 9, 17, 33, 64, 600].map(|s| [s, s, s]) {
                 let tile = matmul_rule(&caps, size).tile;
                 assert!(tile.family == caps.matmul && tile.runs_on(&caps), "{size:?}: {tile}");

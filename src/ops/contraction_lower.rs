@@ -28,7 +28,7 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
             MatmulFamily::Broadcast => {
                 (BROADCAST.path, "subgroups of exactly 8 lanes", "choose the tiled family")
             }
-            MatmulFamily::Tiled => (
+            MatmulFamily::Tiled | MatmulFamily::Direct => (
                 TILED.path,
                 "256 invocations and 16 KiB of memory per workgroup",
                 "choose another adapter",
@@ -110,8 +110,11 @@ fn product(
     defines.extend(b.defines(false, tile.k_step(), &mut code.words));
     defines.extend(code.defines(op));
     let template = match tile.family {
-        MatmulFamily::Broadcast => {
+        MatmulFamily::Broadcast | MatmulFamily::Direct => {
+            let shuffle = tile.family == MatmulFamily::Broadcast;
             defines.extend([
+                ("SHUFFLE", shuffle.into()),
+                ("A_STEP", if shuffle { 8 } else { 1 }.into()),
                 ("TM", tile.rows.into()),
                 ("T4", (tile.columns / 32).into()),
                 ("K_TAIL", (!s.k.is_multiple_of(4)).into()),

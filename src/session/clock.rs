@@ -8,7 +8,7 @@ use std::time::Duration;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
-pub(crate) use stopped::Instant;
+pub(crate) use web_time::Instant;
 
 /// The time that one submit may take.
 const SUBMIT: Duration = Duration::from_millis(50);
@@ -16,20 +16,14 @@ const SUBMIT: Duration = Duration::from_millis(50);
 /// The most steps that share a submit: the executor's bound, because its upload has room for so many.
 const MOST: usize = crate::kernels::STEPS_PER_SUBMIT;
 
-/// How many steps share a submit, if so many took so long. Without a clock nobody knows: one.
+/// How many steps share a submit, if so many took so long.
 fn steps_per_submit(steps: usize, took: Duration) -> usize {
-    if cfg!(target_arch = "wasm32") {
-        return 1;
-    }
     let fit = SUBMIT.as_nanos() * steps as u128 / took.as_nanos().max(1);
     fit.clamp(1, MOST as u128) as usize
 }
 
 /// Over how many submits one step is divided, if so many took so long.
 fn submits_per_step(steps: usize, took: Duration) -> usize {
-    if cfg!(target_arch = "wasm32") {
-        return 1;
-    }
     took.as_nanos().div_ceil(SUBMIT.as_nanos() * steps.max(1) as u128).max(1) as usize
 }
 
@@ -72,34 +66,6 @@ pub(crate) async fn run_steps(
         executor.run_async(rest).await?;
     }
     Ok(Some(ended))
-}
-
-/// `wasm32-unknown-unknown` has no clock. Every step counts as a long one, so each submit holds one step.
-#[cfg(target_arch = "wasm32")]
-mod stopped {
-    use std::time::Duration;
-
-    /// An instant of a clock that does not run.
-    #[derive(Debug, Clone, Copy)]
-    pub struct Instant;
-
-    impl Instant {
-        pub fn now() -> Self {
-            Self
-        }
-
-        pub fn elapsed(self) -> Duration {
-            Duration::from_millis(50)
-        }
-    }
-
-    impl std::ops::Sub for Instant {
-        type Output = Duration;
-
-        fn sub(self, _earlier: Self) -> Duration {
-            Duration::ZERO
-        }
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ mod profile;
 mod rate;
 mod samples;
 mod scaling;
-#[cfg(not(target_arch = "wasm32"))]
 mod state;
 mod steps;
 mod sweep;
@@ -31,6 +30,5 @@ pub use profile::{Call, Kernel, Profile};
 pub use samples::Features;
 pub(crate) use samples::check as check_samples;
 pub(crate) use scaling::Scaling;
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state::ModelState;
 pub(crate) use sweep::{STEPS_AT_ONCE, Sweep, ty};

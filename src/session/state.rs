@@ -5,6 +5,7 @@ use super::scaling::Scaling;
 use super::weights::kept;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
+#[cfg(not(target_arch = "wasm32"))]
 use std::collections::HashMap;
 
 /// All that training changes of a model, as data.
@@ -66,11 +67,13 @@ impl Compiled {
     }
 
     /// The names of the buffers that training changes.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn state_names(&self, kept: &[String]) -> Vec<String> {
         self.state_buffers(kept).into_iter().map(|buffer| buffer.name).collect()
     }
 
     /// The tensors of a state by their names, in order; tensors that are missing begin anew.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn state_from(
         &self,
         kept: &[String],

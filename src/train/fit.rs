@@ -13,7 +13,8 @@ use crate::tensor::Tensor;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Verbose {
-    /// A progress bar on a terminal (with the feature `progress`), a line per epoch elsewhere.
+    /// A progress bar on a terminal (with the feature `progress`), a line per epoch elsewhere; in a browser the lines
+    /// go to its console.
     #[default]
     Auto,
     /// Nothing.

@@ -14,7 +14,6 @@ mod predict;
 mod profile;
 mod progress;
 mod run;
-#[cfg(not(target_arch = "wasm32"))]
 mod state;
 mod stops;
 mod trainer;
@@ -30,11 +29,9 @@ pub use callback::{BatchInterval, Callback, HookResult};
 pub use control::Control;
 pub use fit::{Fit, Verbose};
 pub use history::{BatchEnd, Epoch, FitInfo, History};
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use place::{Batches, FitState};
 #[cfg(all(feature = "progress", not(target_arch = "wasm32")))]
 pub use progress::ProgressBar;
 pub use progress::ProgressLines;
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use state::TrainerState;
 pub use trainer::Trainer;

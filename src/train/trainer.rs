@@ -5,13 +5,10 @@ use crate::error::Result;
 use crate::gpu::Device;
 use crate::graph::Graph;
 use crate::layers::{Model, Sequential};
-#[cfg(not(target_arch = "wasm32"))]
 use crate::optim::{GradientTransform, Optimizer};
 use crate::plan::Plan;
 use crate::session::{Compiled, Scaling};
-#[cfg(not(target_arch = "wasm32"))]
-use crate::step::OutputSpec;
-use crate::step::{ArenaLayout, Batch, Compile};
+use crate::step::{ArenaLayout, Batch, Compile, OutputSpec};
 
 /// A model on a device, ready to train.
 ///
@@ -139,17 +136,14 @@ impl Trainer {
     }
 
     /// What each output is trained towards.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn outputs(&self) -> &[OutputSpec] {
         &self.core.outputs
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn optimizer(&self) -> &dyn Optimizer {
         self.core.optimizer()
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) const fn gradients(&self) -> &GradientTransform {
         self.core.gradients()
     }
@@ -160,7 +154,6 @@ impl Trainer {
     }
 
     /// Takes over the information how the samples came that weights from a file were trained on.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn set_scaling(&mut self, scaling: Scaling) {
         self.core.scaling = Some(scaling);
     }

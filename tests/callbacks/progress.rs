@@ -29,6 +29,21 @@ fn a_line_per_epoch() -> Result<()> {
     Ok(())
 }
 
+/// A sink has the lines that a writer has, without their ends.
+#[test]
+fn a_sink_has_each_line() -> Result<()> {
+    let (out, lines) = (Shared::default(), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
+    let sink = lines.clone();
+    let fit = fit(3)
+        .callback(ProgressLines::to(out.clone()))
+        .callback(ProgressLines::each(move |line| sink.lock().unwrap().push(line.to_owned())));
+    trainer().fit(&line(10), fit)?;
+    let lines = lines.lock().unwrap();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(out.text(), lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    Ok(())
+}
+
 #[test]
 fn small_numbers_keep_their_digits() -> Result<()> {
     let out = Shared::default();

@@ -67,6 +67,67 @@ fn keras_weights_go_in_and_out() -> Result<()> {
     Ok(())
 }
 
+/// What a browser does, which has no files.
+#[test]
+fn weights_come_from_and_go_to_bytes() -> Result<()> {
+    let folder = Folder::new("bytes");
+    let mut trainer = recorded();
+    let report = trainer.load_weights_from_bytes(TORCH, &torch())?;
+    assert!(report.is_complete() && report.loaded.len() == 6, "{report}");
+    assert!(distance(&mut trainer) < 2e-5, "{}", distance(&mut trainer));
+    for map in [WeightMap::keras(), torch()] {
+        let path = folder.file("weights.safetensors");
+        trainer.save_weights_as(&path, &map)?;
+        let bytes = trainer.weights_to_bytes(&map)?;
+        assert_eq!(bytes, std::fs::read(&path).unwrap());
+        let mut again = recorded();
+        again.load_weights_from_bytes(&bytes, &map)?;
+        assert_eq!(digest(&again), digest(&trainer));
+        let x = Tensor::f32([2, 4], [0.5, -1.0, 2.0, 0.25, 1.0, 0.0, -0.5, 3.0])?;
+        let predictor = Predictor::from_bytes(device(), trainer.model(), &bytes, &map)?;
+        assert_eq!(predictor.predict(&x)?, trainer.predict(&x)?);
+    }
+    // A weight that is skipped stays, and bytes of something else change nothing.
+    let kept = digest(&trainer);
+    for (bytes, part) in [(&TORCH[..TORCH.len() - 1], "header"), (TORCH, "dense")] {
+        let error = trainer.load_weights_from_bytes(bytes, &WeightMap::keras()).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("weights: ") && text.contains(part), "{text}");
+    }
+    assert_eq!(digest(&trainer), kept);
+    Ok(())
+}
+
+#[test]
+fn checkpoints_and_models_come_from_and_go_to_bytes() -> Result<()> {
+    let folder = Folder::new("checkpoint-bytes");
+    let x = Tensor::f32([4, 4], (0..16).map(|i| (i as f32).sin()).collect::<Vec<_>>())?;
+    let data = TensorDataset::new(x, Tensor::f32([4, 3], [0.5; 12])?)?;
+    let fit = || Fit::new().batch_size(3).epochs(2).verbose(Verbose::Silent);
+    let mut trainer = recorded();
+    trainer.fit(&data, fit())?;
+    let (bytes, path) = (trainer.checkpoint_to_bytes()?, folder.file("checkpoint"));
+    trainer.save_checkpoint(&path)?;
+    assert_eq!(bytes, std::fs::read(&path).unwrap());
+    trainer.fit(&data, fit().epochs(4).initial_epoch(2))?;
+    let mut again = recorded();
+    again.load_checkpoint_from_bytes(&bytes)?;
+    assert_ne!(digest(&again), digest(&trainer));
+    again.fit(&data, fit().epochs(4))?;
+    assert_eq!(digest(&again), digest(&trainer));
+    let mut damaged = bytes.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    let error = again.load_checkpoint_from_bytes(&damaged).unwrap_err().to_string();
+    assert!(error.starts_with("checkpoint: crc32"), "{error}");
+    assert_eq!(digest(&again), digest(&trainer));
+    // The same bytes have the whole model.
+    let model = Model::from_bytes(&bytes)?;
+    assert_eq!(model.model().to_json()?, trainer.model().to_json()?);
+    let saved = trainer.saved_model()?;
+    assert_eq!(Model::from_bytes(&saved.to_bytes()?)?.weights(), saved.weights());
+    Ok(())
+}
+
 #[test]
 fn torch_weights_go_in_and_out() -> Result<()> {
     let folder = Folder::new("torch");

@@ -1,6 +1,6 @@
 //! Every registry case against the oracle.
 
-use crate::harness::{check_case, check_case_on, check_case_under, families, operands};
+use crate::harness::{browser, check_case, check_case_on, check_case_under, families, operands};
 use crate::oracle::tolerance;
 use wgrad::kernels::DeviceCaps;
 use wgrad::ops::registry::{Case, Sample, cards};
@@ -12,6 +12,16 @@ use wgrad::plan::Plan;
 fn every_card() {
     for card in cards() {
         card.cases.iter().for_each(check_case);
+    }
+}
+
+/// Rows and products of single lanes.
+#[test]
+fn every_card_on_a_cpu_of_a_browser() {
+    for card in cards() {
+        for case in &card.cases {
+            check_case_under(case, &[browser()]);
+        }
     }
 }
 

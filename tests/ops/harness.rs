@@ -53,6 +53,12 @@ pub fn families() -> [DeviceCaps; 2] {
     [own, plain]
 }
 
+/// The capabilities of a CPU adapter in a browser: no subgroups, so rows and products are those of single lanes.
+pub fn browser() -> DeviceCaps {
+    let [_, plain] = families();
+    DeviceCaps { cpu: true, matmul: MatmulFamily::Direct, ..plain }
+}
+
 /// No pass.
 pub const NO_PASSES: Passes = Passes::none();
 

@@ -1,6 +1,6 @@
 //! Matrix products: every form at the edges of tiles, every kernel of both families, divided sums.
 
-use crate::harness::{check_case, check_case_under, execute, families};
+use crate::harness::{browser, check_case, check_case_under, execute, families};
 use crate::reference::linalg;
 use wgrad::graph::Graph;
 use wgrad::kernels::{Define, DeviceCaps, MatmulFamily, MatmulRule, MatmulTile};
@@ -84,6 +84,7 @@ pub fn only(tile: MatmulTile, fill: usize) -> Option<DeviceCaps> {
     let caps = match tile.family {
         MatmulFamily::Tiled => plain,
         MatmulFamily::Broadcast => DeviceCaps { matmul: tile.family, ..own },
+        MatmulFamily::Direct => browser(),
     };
     let tuned = vec![MatmulRule { m: 0, n: 0, work: 0, tile, fill }];
     tile.runs_on(&caps).then_some(DeviceCaps { tuned, ..caps })

@@ -68,10 +68,10 @@ fn split_arenas_give_the_same_bits() -> Result<()> {
 }
 
 #[test]
-fn both_matmul_families_agree() -> Result<()> {
+fn all_matmul_families_agree() -> Result<()> {
     let caps = device().caps();
-    let families = [MatmulFamily::Tiled, MatmulFamily::Broadcast];
-    let able = |f: &MatmulFamily| *f == MatmulFamily::Tiled || caps.can_broadcast();
+    let families = [MatmulFamily::Tiled, MatmulFamily::Direct, MatmulFamily::Broadcast];
+    let able = |f: &MatmulFamily| *f != MatmulFamily::Broadcast || caps.can_broadcast();
     let data = points(70, 6, 3);
     let mut weights = Vec::new();
     for matmul in families.into_iter().filter(able) {

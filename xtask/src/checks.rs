@@ -34,6 +34,8 @@ enum Need {
     Component(&'static str),
     /// The standard library of a target, without which the step is skipped.
     Target(&'static str),
+    /// Programs, without which the step is skipped.
+    Programs(&'static [&'static str]),
 }
 
 /// All steps. Clippy builds the benches; no step runs them.
@@ -88,6 +90,12 @@ const STEPS: &[Step] = &[
         args: &["check", "--lib", "-p", "wgrad", "--target", WASM],
         needs: Need::Target(WASM),
     },
+    Step {
+        name: "page in a browser",
+        env: None,
+        args: &["run", "--quiet", "--package", "web", "--", "--test"],
+        needs: Need::Programs(&["chromium", "node", "npm"]),
+    },
 ];
 
 /// What is built with the probe of the adapter: an example with the features of the tests, which need it next.
@@ -106,16 +114,19 @@ pub fn run() -> Result<()> {
     adapter::ensure(PROBE)?;
     let (mut ran, mut skipped) = (Vec::new(), Vec::new());
     for step in STEPS {
-        match step.needs {
-            Need::Nothing => {}
-            Need::Component(component) => component_for(step.args[0], component)?,
-            Need::Target(target) => {
-                if let Err(error) = target_std(target) {
-                    say(format_args!("skipped: {} ({error:#})", step.line()));
-                    skipped.push(step.name);
-                    continue;
-                }
+        let there = match step.needs {
+            Need::Nothing => Ok(()),
+            Need::Component(component) => {
+                component_for(step.args[0], component)?;
+                Ok(())
             }
+            Need::Target(target) => target_std(target),
+            Need::Programs(names) => names.iter().try_for_each(|name| program(name)),
+        };
+        if let Err(error) = there {
+            say(format_args!("skipped: {} ({error:#})", step.line()));
+            skipped.push(step.name);
+            continue;
         }
         let seconds = run_step(step)?;
         ran.push(format!("{} {seconds:.1} s", step.name));
@@ -167,6 +178,14 @@ fn target_std(target: &str) -> Result<()> {
         .with_context(|| format!("no standard library for {target}"))
 }
 
+/// Makes sure that a program is on the path.
+fn program(name: &str) -> Result<()> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let there = std::env::split_paths(&paths).any(|dir| dir.join(&file).is_file());
+    there.then_some(()).with_context(|| format!("`{name}` is not installed"))
+}
+
 /// Whether a toolchain's folder holds a target's standard library.
 fn holds_std(sysroot: &Path, target: &str) -> bool {
     sysroot.join("lib").join("rustlib").join(target).join("lib").is_dir()
@@ -185,6 +204,13 @@ mod tests {
             lines[5],
             "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --all-features --no-deps"
         );
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named() {
+        assert!(program("cargo").is_ok());
+        let error = program("no-such-program-here").unwrap_err();
+        assert_eq!(error.to_string(), "`no-such-program-here` is not installed");
     }
 
     #[test]

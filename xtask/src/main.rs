@@ -16,7 +16,7 @@ use std::process::Command;
 use xtask::process::{Exit, code, end, root, status, wrong_use};
 
 /// The commands that are crates under `tools/`, by the name of both.
-const TOOLS: [&str; 3] = ["figures", "peers", "gpu-report"];
+const TOOLS: [&str; 4] = ["figures", "peers", "gpu-report", "web"];
 
 /// What is printed for `help`, and for a command line that names no command.
 const USAGE: &str = "\
@@ -31,6 +31,7 @@ usage: cargo xtask <command>
   peers [OPTIONS]               time wgrad and other libraries, and write benches/peers/results
   gpu-report [--out FOLDER]     make a folder (target/gpu-report) that tests and measures wgrad on
                                 a machine without Rust and network: `sh run.sh` there
+  web [--build-only | --test]   build the page that trains in a browser, and serve it on localhost
 
 `cargo xtask peers --help` lists its OPTIONS.
 

@@ -7,11 +7,29 @@ use super::text;
 use std::io::Write;
 
 /// Writes a line per epoch, as [`Verbose::Lines`](crate::train::Verbose::Lines) does. Add it to write to another place
-/// than standard output.
+/// than standard output, or than the browser's console.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+/// let kept = lines.clone();
+/// let progress = ProgressLines::each(move |line| kept.lock().unwrap().push(line.to_owned()));
+/// let fit = Fit::new().verbose(Verbose::Silent).callback(progress);
+/// ```
 #[derive(Default)]
 pub struct ProgressLines {
-    /// `None` for standard output.
-    out: Option<Box<dyn Write + Send>>,
+    out: Out,
+}
+
+/// Where the lines go.
+#[derive(Default)]
+enum Out {
+    /// Standard output; in a browser the console.
+    #[default]
+    Standard,
+    Writer(Box<dyn Write + Send>),
+    Each(Box<dyn FnMut(&str) + Send>),
 }
 
 impl std::fmt::Debug for ProgressLines {
@@ -30,18 +48,35 @@ impl ProgressLines {
     /// Writes to `out`: a file, a pipe. If a write fails, training ends with an error.
     #[must_use]
     pub fn to(out: impl Write + Send + 'static) -> Self {
-        Self { out: Some(Box::new(out)) }
+        Self { out: Out::Writer(Box::new(out)) }
+    }
+
+    /// Hands each line to `sink`: for a log, or a page in a browser.
+    #[must_use]
+    pub fn each(sink: impl FnMut(&str) + Send + 'static) -> Self {
+        Self { out: Out::Each(Box::new(sink)) }
     }
 
     fn write(&mut self, lines: &[String]) -> HookResult {
         for line in lines {
             match &mut self.out {
-                None => println!("{line}"),
-                Some(out) => writeln!(out, "{line}")?,
+                Out::Standard => standard(line),
+                Out::Writer(out) => writeln!(out, "{line}")?,
+                Out::Each(sink) => sink(line),
             }
         }
         Ok(())
     }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn standard(line: &str) {
+    println!("{line}");
+}
+
+#[cfg(target_arch = "wasm32")]
+fn standard(line: &str) {
+    web_sys::console::log_1(&line.into());
 }
 
 impl Callback for ProgressLines {

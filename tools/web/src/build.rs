@@ -1,0 +1,117 @@
+//! The folder of the page: WebAssembly, its JavaScript, the files of `web/page`, and digits.
+
+use anyhow::{Context, Result, bail, ensure};
+use flate2::Compression;
+use flate2::read::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use xtask::mnist;
+use xtask::process::{Exit, cargo, code, root, say, status, target};
+
+/// The target of browsers.
+const WASM: &str = "wasm32-unknown-unknown";
+/// Digits of the training set, and of the test set, which follow them.
+const DIGITS: [usize; 2] = [4000, 500];
+/// The files that count for the time until the page runs.
+const COUNTED: [&str; 3] = ["wgrad_web_bg.wasm", "wgrad_web.js", "worker.js"];
+
+/// Builds the folder, and gives the bytes of WebAssembly and JavaScript, gzipped.
+pub fn build(out: &Path, data: Option<PathBuf>) -> Result<usize> {
+    let data = mnist::data_folder(data, std::env::var_os("WGRAD_DATA"))?;
+    say("building the page for wasm32");
+    let args = ["build", "--package", "wgrad-web", "--lib", "--profile", "web", "--target", WASM];
+    let done = status(&mut cargo(&args))?;
+    if !done.success() {
+        let why = format!("the build failed ({done}); `rustup target add {WASM}` adds the target");
+        return Err(Exit { code: code(done), why }.into());
+    }
+    fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
+    let wasm = target().join(WASM).join("web").join("wgrad_web.wasm");
+    let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
+    bindgen.input_path(wasm).web(true)?.typescript(false);
+    bindgen.remove_name_section(true).remove_producers_section(true);
+    bindgen.generate(out).context("the JavaScript of the page cannot be made")?;
+    let page = root().join("web").join("page");
+    for entry in fs::read_dir(&page).with_context(|| format!("{}", page.display()))? {
+        let entry = entry?;
+        fs::copy(entry.path(), out.join(entry.file_name()))?;
+    }
+    fs::write(out.join("digits.bin.gz"), packed(&digits(&data, DIGITS)?)?)?;
+    let mut bytes = packed(&fs::read(out.join("page.js"))?)?.len();
+    for name in COUNTED {
+        bytes += packed(&fs::read(out.join(name))?)?.len();
+    }
+    Ok(bytes)
+}
+
+/// The bytes, gzipped.
+fn packed(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(bytes)?;
+    Ok(packed.finish()?)
+}
+
+/// The first images of both sets, then their labels.
+fn digits(data: &Path, [train, test]: [usize; 2]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for (kind, header, size) in [("images-idx3", 16, 28 * 28), ("labels-idx1", 8, 1)] {
+        for (set, count) in [("train", train), ("t10k", test)] {
+            let content = content(data, &format!("{set}-{kind}-ubyte"))?;
+            let end = header + count * size;
+            ensure!(content.len() >= end, "{set}-{kind} has fewer than {count} digits");
+            bytes.extend_from_slice(&content[header..end]);
+        }
+    }
+    Ok(bytes)
+}
+
+/// The content of an IDX file, plain or gzipped.
+fn content(data: &Path, name: &str) -> Result<Vec<u8>> {
+    let (plain, zipped) = (data.join(name), data.join(format!("{name}.gz")));
+    if plain.is_file() {
+        return fs::read(&plain).with_context(|| format!("{}", plain.display()));
+    }
+    if !zipped.is_file() {
+        bail!("{} has no {name}", data.display());
+    }
+    let mut bytes = Vec::new();
+    let file = fs::File::open(&zipped).with_context(|| format!("{}", zipped.display()))?;
+    MultiGzDecoder::new(file).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_images_and_then_labels() {
+        let folder = std::env::temp_dir().join(format!("wgrad-digits-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (set, shade) in [("train", 1), ("t10k", 7)] {
+            let images = [vec![0; 16], vec![shade; 2 * 784]].concat();
+            fs::write(folder.join(format!("{set}-images-idx3-ubyte.gz")), packed(&images).unwrap())
+                .unwrap();
+            let labels = [vec![0; 8], vec![shade + 1; 2]].concat();
+            fs::write(folder.join(format!("{set}-labels-idx1-ubyte")), labels).unwrap();
+        }
+        let bytes = digits(&folder, [2, 1]).unwrap();
+        assert_eq!(bytes, [vec![1; 2 * 784], vec![7; 784], vec![2, 2, 8]].concat());
+        assert!(digits(&folder, [3, 1]).unwrap_err().to_string().contains("fewer than 3"));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn both_halves_of_the_bindings_have_one_version() {
+        let version = |manifest: &str, name: &str| {
+            let text = fs::read_to_string(root().join(manifest)).unwrap();
+            let line = text.lines().find(|l| l.starts_with(&format!("{name} = "))).unwrap();
+            line.split('"').nth(1).unwrap().to_owned()
+        };
+        let cli = version("tools/web/Cargo.toml", "wasm-bindgen-cli-support");
+        assert_eq!(version("web/Cargo.toml", "wasm-bindgen"), cli);
+        assert!(cli.starts_with('='));
+    }
+}

@@ -1,0 +1,127 @@
+// The Worker: it has the device and both networks, and trains while it is asked to.
+import init, { Lab, Points, Digits } from './wgrad_web.js';
+
+const TESTS = 500;
+const DRAW = 60, SIDE = 48, TURN = 120;
+let lab, file;
+const nets = {
+  points: { net: null, on: false, steps: 0, turn: 1, most: 64 },
+  digits: { net: null, on: false, steps: 0, turn: 1, most: 32 },
+};
+let drawn = { points: new Float32Array(), classes: new Uint8Array() };
+
+// One call at a time: the networks share the device, and a network has one user.
+let last = Promise.resolve();
+function alone(what) {
+  const next = last.then(what);
+  last = next.catch(() => {});
+  return next;
+}
+
+async function digitsFile() {
+  if (file) return file;
+  const response = await fetch('digits.bin.gz');
+  if (!response.ok) throw new Error(`digits.bin.gz: ${response.status} ${response.statusText}`);
+  let bytes = new Uint8Array(await response.arrayBuffer());
+  // A server may have unpacked it.
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
+    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+    bytes = new Uint8Array(await new Response(unpacked).arrayBuffer());
+  }
+  return (file = bytes);
+}
+
+const seed = () => Math.floor(Math.random() * 2 ** 32);
+async function net(name) {
+  const slot = nets[name];
+  slot.net ??= name === 'points' ? new Points(lab, seed()) : new Digits(lab, await digitsFile(), TESTS, seed());
+  return slot.net;
+}
+
+const turns = {
+  async points(slot) {
+    const model = await net('points');
+    const { points, classes } = drawn;
+    if (!classes.length) return new Promise((resolve) => setTimeout(resolve, 100));
+    const steps = slot.turn, began = performance.now();
+    const losses = await model.train(points, classes, steps);
+    paced(slot, steps, performance.now() - began);
+    if (performance.now() - (slot.shown ?? 0) < DRAW) return;
+    const regions = await model.regions(SIDE);
+    slot.shown = performance.now();
+    postMessage({ points: { steps: slot.steps, losses, regions, rate: slot.rate } });
+  },
+  async digits(slot) {
+    const model = await net('digits');
+    const steps = slot.turn, began = performance.now();
+    const [loss] = await model.train(steps);
+    paced(slot, steps, performance.now() - began);
+    if (!(performance.now() - slot.tested < 2000)) {
+      slot.test = (await model.test())[1];
+      slot.tested = performance.now();
+    }
+    postMessage({ digits: { steps: slot.steps, loss, test: slot.test, rate: slot.rate } });
+  },
+};
+
+// Steps of a turn, so that it takes about a tenth of a second, and the steps of a second.
+function paced(slot, steps, took) {
+  slot.steps += steps;
+  const rate = (1000 * steps) / took;
+  slot.rate = slot.rate && slot.warm ? 0.8 * slot.rate + 0.2 * rate : rate;
+  slot.warm = slot.steps > 4;
+  if (took < TURN / 2 && slot.turn < slot.most) slot.turn *= 2;
+  if (took > 2 * TURN && slot.turn > 1) slot.turn /= 2;
+}
+
+let turning = false;
+async function turn() {
+  if (turning) return;
+  turning = true;
+  while (Object.values(nets).some((slot) => slot.on)) {
+    for (const [name, slot] of Object.entries(nets)) {
+      if (!slot.on) continue;
+      try {
+        await alone(() => turns[name](slot));
+      } catch (error) {
+        slot.on = false;
+        postMessage({ error: String(error.message ?? error) });
+      }
+    }
+    // Messages come in between.
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  turning = false;
+}
+
+const commands = {
+  async open() {
+    await init({ module_or_path: new URL('wgrad_web_bg.wasm', import.meta.url) });
+    lab = await Lab.open();
+    return lab.adapter();
+  },
+  run(name, on) {
+    nets[name].on = on;
+    if (on) turn();
+  },
+  reset(name) {
+    return alone(() => {
+      nets[name].net?.free();
+      Object.assign(nets[name], { net: null, steps: 0, shown: 0, test: 0, tested: undefined });
+    });
+  },
+  save: (name) => alone(async () => (await net(name)).save()),
+  load: (name, bytes) => alone(async () => (await net(name)).load(bytes)),
+  recognise: (image) => alone(async () => (await net('digits')).recognise(image)),
+  xor: (steps) => alone(() => lab.xor(steps)),
+  mnist: (steps) => alone(async () => lab.mnist(await digitsFile(), steps)),
+};
+
+onmessage = async ({ data }) => {
+  if (data.points) return void (drawn = data);
+  try {
+    postMessage({ id: data.id, result: await commands[data.command](...data.args) });
+  } catch (error) {
+    postMessage({ id: data.id, error: String(error.message ?? error) });
+  }
+};
