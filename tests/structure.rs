@@ -43,7 +43,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Plans, executors, memory and weights on a device. It knows no epochs and no callbacks.
     ("session", &SESSION),
     // Samples on their way to the device.
-    ("feed", &["error", "tensor", "graph", "data", "losses", "metrics", "step", "session"]),
+    (
+        "feed",
+        &[
+            "error", "tensor", "graph", "data", "gpu", "layers", "losses", "metrics", "step",
+            "session",
+        ],
+    ),
     // The loop, and the contract of callbacks. It knows no files.
     ("train", &TRAIN),
     // Files for the trainer, which knows nothing of them; `gpu` for `block_on`.
