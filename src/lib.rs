@@ -122,6 +122,7 @@ pub mod session;
 mod step;
 pub mod tensor;
 pub mod train;
+mod words;
 
 /// The Rust blocks of README and guides. The documentation's tests compile them with its own blocks.
 #[cfg(doctest)]

@@ -22,6 +22,7 @@
 mod build;
 mod columns;
 mod confusion;
+mod data;
 mod metric;
 mod regression;
 mod scores;
