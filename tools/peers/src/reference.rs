@@ -6,7 +6,7 @@
 //! its other usual place, and the loss must stay where it is.
 
 use crate::data::{Random, Samples};
-use crate::models::{BATCHES, CLASSES, INPUTS, Model};
+use crate::models::{CLASSES, Model};
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ fn direction(variant: u64, i: usize) -> f64 {
     if bits & 1 == 0 { 1.0 } else { -1.0 }
 }
 
-/// Trains in f64, as it is and moved.
+/// Trains a model of dense layers with ReLU between them in f64, as it is and moved.
 pub fn run(model: &Model, samples: &Samples) -> Reference {
     let runs = [
         (0, Epsilon::Corrected),
@@ -126,9 +126,10 @@ fn train(model: &Model, samples: &Samples, variant: u64, epsilon: Epsilon) -> (f
         .map(|l| (Parameter::new(&l.weights, variant), Parameter::new(&l.biases, variant)))
         .collect();
     let (mut first, mut last) = (0.0, 0.0);
-    for step in 0..BATCHES {
+    let inputs = model.inputs();
+    for step in 0..model.steps {
         let rows = step * model.batch..(step + 1) * model.batch;
-        let images = &samples.images[rows.start * INPUTS..rows.end * INPUTS];
+        let images = &samples.images[rows.start * inputs..rows.end * inputs];
         let images: Vec<f64> = images.iter().map(|v| f64::from(*v)).collect();
         let (loss, gradients) = gradients(&parameters, images, &samples.labels[rows]);
         for ((weights, biases), (gw, gb)) in parameters.iter_mut().zip(&gradients) {
@@ -223,7 +224,7 @@ mod tests {
             layers.map(|l| (Parameter::new(&l.weights, 0), Parameter::new(&l.biases, 0))).collect()
         };
         let images: Vec<f64> =
-            samples.images[..TINY.batch * INPUTS].iter().map(|v| f64::from(*v)).collect();
+            samples.images[..TINY.batch * TINY.inputs()].iter().map(|v| f64::from(*v)).collect();
         let labels = &samples.labels[..TINY.batch];
         let (_, exact) = gradients(&start(), images.clone(), labels);
         for layer in 0..3 {
@@ -255,7 +256,8 @@ mod tests {
     #[test]
     fn recorded_references_are_those_of_fair_seeds() {
         for model in MODELS {
-            assert_eq!(model.recorded.is_some(), model.large, "{}", model.name);
+            let slow = model.large || model.has_convolutions();
+            assert_eq!(model.recorded.is_some(), slow, "{}", model.name);
             let Some(reference) = model.recorded else { continue };
             reference.ensure_free_of_kinks(&model).unwrap();
             // The first loss is near that of equal chances, the last far from both it and nothing.
