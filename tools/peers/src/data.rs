@@ -220,7 +220,13 @@ pub(crate) mod tests {
     pub const TINY: Model = Model {
         name: "tiny",
         input: &[784],
-        layers: &[Layer::Dense(8), Layer::Relu, Layer::Dense(8), Layer::Relu, Layer::Dense(CLASSES)],
+        layers: &[
+            Layer::Dense(8),
+            Layer::Relu,
+            Layer::Dense(8),
+            Layer::Relu,
+            Layer::Dense(CLASSES),
+        ],
         batch: 4,
         steps: 50,
         rate: 1e-3,
@@ -243,6 +249,35 @@ pub(crate) mod tests {
         assert_eq!(tensors(&TINY), tensors(&TINY));
         assert_ne!(tensors(&TINY).0, tensors(&Model { seed: 2, ..TINY }).0);
         assert!(made(&TINY, &dir.path().join("no")).is_none());
+    }
+
+    /// FNV-1a of some bytes.
+    fn hash(bytes: &[u8]) -> u64 {
+        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+    }
+
+    /// Kept results are of these numbers.
+    #[test]
+    fn the_first_models_bytes_are_those_of_the_kept_results() {
+        let samples = samples(&crate::models::MODELS[0]);
+        let labels: Vec<u8> = samples.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
+        assert_eq!(hash(&floats(&samples.layers[1].weights)), 0xbd80_38e9_7c15_a173);
+        assert_eq!(hash(&labels), 0x5b5e_ff91_20f0_dad3);
+        assert_eq!(hash(&floats(&samples.images[..250_000])), 0x3279_cc66_4ed0_f23c);
+    }
+
+    #[test]
+    fn a_pattern_begins_again_after_its_tile() {
+        let model = Model { input: &[6, 6, 3], tile: Some(4), noise: 0, ..TINY };
+        let at = |row: usize, column: usize, channel: usize| {
+            place(&model, (row * 6 + column) * 3 + channel)
+        };
+        assert_eq!(at(1, 2, 1), (4 + 2) * 3 + 1);
+        assert_eq!((at(5, 2, 1), at(1, 6 - 1, 0)), (at(1, 2, 1), at(1, 1, 0)));
+        assert_ne!(at(1, 2, 1), at(1, 2, 2));
+        let whole = Model { tile: None, ..model };
+        assert_eq!(place(&whole, 107), 107);
     }
 
     /// Makes what `benches/peers/reference_large.py` reads: `cargo test -p peers large_files -- --ignored`.

@@ -202,9 +202,14 @@ pub const MODELS: [Model; 5] = [
         steps: 20,
         // With less a loss near that of equal chances would be all there is to compare.
         rate: 2e-3,
+        seed: 3,
         noise: 0,
         repeats: 2,
-        recorded: Some(Reference { loss_first: 0.0, loss: 0.0, moved: 0.0 }),
+        recorded: Some(Reference {
+            loss_first: 2.311_998_936_512_127_4,
+            loss: 1.062_524_529_573_232_7,
+            moved: 1.513_938_591_313_213e-5,
+        }),
         ..PLAIN
     },
     Model {
@@ -285,7 +290,8 @@ mod tests {
     fn weights_are_those_of_the_layers_on_their_inputs() {
         let shapes = |i: usize| MODELS[i].weights();
         assert_eq!(shapes(0)[1], (vec![128, 128], true));
-        let convnet = [(vec![3, 3, 1, 32], true), (vec![3, 3, 32, 64], true), (vec![1600, 10], true)];
+        let convnet =
+            [(vec![3, 3, 1, 32], true), (vec![3, 3, 32, 64], true), (vec![1600, 10], true)];
         assert_eq!(shapes(3), convnet);
         assert_eq!(shapes(4).len(), 9);
         assert_eq!(shapes(4)[7], (vec![64], true));

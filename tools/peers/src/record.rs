@@ -203,7 +203,8 @@ pub fn disagreement(loss: f64, expected: f64) -> Option<String> {
     let apart = (loss - expected).abs();
     // A loss that is not a number is within no tolerance.
     let agrees = apart <= TOLERANCE;
-    (!agrees).then(|| format!("another loss after the compared step: {loss:.5}, expected {expected:.5}"))
+    (!agrees)
+        .then(|| format!("another loss after the compared step: {loss:.5}, expected {expected:.5}"))
 }
 
 /// The middle number; of an even count the mean of the two.

@@ -327,7 +327,8 @@ mod tests {
         assert!(!page(&results).contains(head));
         results.models[0].peers[0].predict_seconds = vec![vec![0.004, 0.005], vec![0.006]];
         let page = page(&results);
-        for part in [head, "| 29091 | 5.00 | 1.50 s |", "| 58182 | – | 1.50 s |", "b | – | – |"] {
+        for part in [head, "| 29091 | 5.00 | 1.50 s |", "| 58182 | – | 1.50 s |", "b | – | – |"]
+        {
             assert!(page.contains(part), "{part}\nis not in\n{page}");
         }
     }

@@ -4,7 +4,9 @@
 //! order: the first batch alone, the batches up to the last, the last alone, then passes over all.
 
 use anyhow::{Context, Result};
-use peer_protocol::{Args, BETA1, BETA2, Data, EPSILON, Layer, NORM_EPSILON, NORM_MOMENTUM, Weights};
+use peer_protocol::{
+    Args, BETA1, BETA2, Data, EPSILON, Layer, NORM_EPSILON, NORM_MOMENTUM, Weights,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
