@@ -164,7 +164,7 @@ fn predict(
     if repeats == 0 {
         return Ok(Vec::new());
     }
-    let mut predictor = trainer.predictor()?.batch_size(data.model.batch);
+    let predictor = trainer.predictor()?.batch_size(data.model.batch);
     let mut seconds = Vec::new();
     for _ in 0..=repeats {
         let start = Instant::now();
