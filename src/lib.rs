@@ -131,6 +131,9 @@ mod guides {
     #[cfg(feature = "csv")]
     #[doc = include_str!("../docs/guide.md")]
     mod guide {}
+    #[cfg(all(feature = "image", feature = "plot"))]
+    #[doc = include_str!("../docs/images.md")]
+    mod images {}
     #[doc = include_str!("../docs/from-keras.md")]
     mod from_keras {}
     #[doc = include_str!("../docs/extending.md")]

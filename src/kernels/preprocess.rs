@@ -261,6 +261,7 @@ mod tests {
 
     fn expand(text: &str, defines: &[(&str, Define)]) -> Result<String> {
         let mut state = Expander {
+            template: "test",
             names: defines.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
             imported: Vec::new(),
             out: String::new(),
