@@ -167,7 +167,7 @@ impl Layer for SinePositionEncoding {
         let of = |t: usize, i: usize| {
             let power = (i - i % 2) as f64 / width as f64;
             let angle = t as f64 / f64::from(self.max_wavelength).powf(power);
-            (if i % 2 == 0 { angle.sin() } else { angle.cos() }) as f32
+            (if i.is_multiple_of(2) { angle.sin() } else { angle.cos() }) as f32
         };
         let at = |t| (0..width).map(move |i| of(t, i));
         let table: Vec<f32> = (0..time).flat_map(at).collect();
