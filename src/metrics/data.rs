@@ -50,6 +50,7 @@ impl Metric {
             Self::F1 { average, threshold } => {
                 keras("F1Score", score("threshold", threshold, average))
             }
+            Self::MeanIoU { threshold: t } => object("wgrad", "MeanIoU", threshold(t)),
             Self::ConfusionMatrix { threshold: t } => {
                 object("wgrad", "ConfusionMatrix", threshold(t))
             }
