@@ -35,6 +35,15 @@ impl Window {
         (self.dilation > 0 && extent > 0).then_some(room + 1)
     }
 
+    /// What a stride and a dilation have in common.
+    pub(crate) fn steps(&self) -> Steps {
+        let (mut common, mut rest) = (self.stride, self.dilation);
+        while rest != 0 {
+            (common, rest) = (rest, common % rest);
+        }
+        Steps { common, tap: self.stride / common, window: self.dilation / common }
+    }
+
     /// `count` windows of this kind.
     pub(crate) const fn slide(&self, count: usize) -> Slide {
         Slide {
@@ -44,6 +53,32 @@ impl Window {
             step: self.stride as isize,
             tap_step: self.dilation as isize,
         }
+    }
+}
+
+/// The taps that meet one element: of those in neighbouring windows that do, the tap is `tap` further and the window `window`
+/// earlier.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Steps {
+    /// The greatest common divisor of stride and dilation.
+    pub common: usize,
+    /// The stride divided by it.
+    pub tap: usize,
+    /// The dilation divided by it.
+    pub window: usize,
+}
+
+impl Steps {
+    /// The number that times `window` is 1 modulo `tap`; 0 modulo 1.
+    pub fn inverse(self) -> usize {
+        let (mut r, mut next_r) = (self.tap as i64, (self.window % self.tap) as i64);
+        let (mut t, mut next_t) = (0, 1);
+        while next_r != 0 {
+            let quotient = r / next_r;
+            (r, next_r) = (next_r, r - quotient * next_r);
+            (t, next_t) = (next_t, t - quotient * next_t);
+        }
+        t.rem_euclid(self.tap as i64) as usize
     }
 }
 
@@ -167,6 +202,21 @@ mod tests {
         assert_eq!(count(3, 1, 2, 0, 0, 4), None);
         for zero in [count(0, 1, 1, 0, 0, 4), count(1, 0, 1, 0, 0, 4), count(1, 1, 0, 0, 0, 4)] {
             assert_eq!(zero, None);
+        }
+    }
+
+    #[test]
+    fn steps_meet() {
+        for stride in 1..40 {
+            for dilation in 1..40 {
+                let steps = Window { stride, dilation, ..Window::of(2) }.steps();
+                let (tap, window) = (steps.tap * steps.common, steps.window * steps.common);
+                assert_eq!((tap, window), (stride, dilation));
+                assert!((2..=tap.min(window)).all(|d| steps.tap % d > 0 || steps.window % d > 0));
+                let inverse = steps.inverse();
+                assert!(inverse < steps.tap, "{steps:?}");
+                assert_eq!(inverse * steps.window % steps.tap, 1 % steps.tap, "{steps:?}");
+            }
         }
     }
 

@@ -19,7 +19,7 @@ impl Phase {
     /// has one.
     fn new(window: &Window, residue: usize, count: usize) -> Option<Self> {
         let Window { taps, stride, dilation, before, .. } = *window;
-        let tap_gap = stride / gcd(stride, dilation);
+        let tap_gap = window.steps().tap;
         let shifted = residue + before;
         let first_tap =
             (0..tap_gap.min(taps)).find(|t| t * dilation % stride == shifted % stride)?;
@@ -34,10 +34,6 @@ impl Phase {
         };
         Some(Self { first_tap, tap_gap, slide })
     }
-}
-
-fn gcd(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 /// The copy of what `view` shows of `x`. A kernel that reads views reads it in place.

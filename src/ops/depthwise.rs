@@ -3,7 +3,7 @@
 use super::map::to_u32;
 use super::reduce::sum_of_parts;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, Window};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, Steps, TensorType, Value, Window};
 use crate::kernels::{Bind, DeviceCaps, KernelCall, Template, grid, param_blocks, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
@@ -156,18 +156,6 @@ impl Depthwise {
     }
 }
 
-/// The inverse of `a` modulo `m`, for numbers without a common divisor; 0 modulo 1.
-fn inverse(a: u64, m: u64) -> u64 {
-    let (mut r, mut next_r) = (m as i64, (a % m) as i64);
-    let (mut t, mut next_t) = (0, 1);
-    while next_r != 0 {
-        let quotient = r / next_r;
-        (r, next_r) = (next_r, r - quotient * next_r);
-        (t, next_t) = (next_t, t - quotient * next_t);
-    }
-    t.rem_euclid(m as i64) as u64
-}
-
 /// Extent, windows, taps, stride, dilation, zeros before, and the numbers that follow from stride and dilation: the
 /// struct `Axis` of `lib/sliding`, which has the meaning of each.
 type Axis = [usize; 10];
@@ -177,14 +165,10 @@ fn axis(window: Window, extent: usize) -> Result<Axis> {
     let count = window.count(extent).unwrap_or(0);
     // One window has no next one.
     let stride = if count == 1 { 1 } else { window.stride };
-    let (mut gcd, mut rest) = (stride, dilation);
-    while rest != 0 {
-        (gcd, rest) = (rest, gcd % rest);
-    }
-    let (period, hop) = (stride / gcd, dilation / gcd);
+    let steps = Window { stride, ..window }.steps();
     let reach = extent as u64 + before as u64 + window.after as u64;
     let allowed = u64::from(u32::MAX / 4);
-    if reach > allowed || period > 1 << 15 {
+    if reach > allowed || steps.tap > 1 << 15 {
         return Err(Error::Limit {
             what: "depthwise_convolution: padded elements along an axis".into(),
             needed: reach,
@@ -192,8 +176,8 @@ fn axis(window: Window, extent: usize) -> Result<Axis> {
             detail: "and a stride of 32768 at most; use smaller windows or strides".into(),
         });
     }
-    let inverse = inverse(hop as u64, period as u64) as usize;
-    Ok([extent, count, taps, stride, dilation, before, gcd, period, hop, inverse])
+    let Steps { common, tap, window } = steps;
+    Ok([extent, count, taps, stride, dilation, before, common, tap, window, steps.inverse()])
 }
 
 /// The numbers as arguments in WGSL.

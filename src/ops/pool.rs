@@ -1,7 +1,7 @@
 //! Pooling: the largest element, or the mean, of windows that slide over a tensor.
 
 use super::map::to_u32;
-use super::pool_lower::{self, AXES, common};
+use super::pool_lower::{self, AXES};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, Window};
 use crate::kernels::Bind;
@@ -221,8 +221,7 @@ impl Op for PoolGradient {
         let (template, each, trips) = match sizes.blocks() {
             Some(blocks) => (pool_lower::SPREAD, blocks, sizes.trips(|w| w.stride)),
             None => {
-                let tap_step = |w: &Window| w.stride / common(w.stride, w.dilation);
-                let trips = sizes.trips(|w| w.taps.div_ceil(tap_step(w)));
+                let trips = sizes.trips(|w| w.taps.div_ceil(w.steps().tap));
                 (pool_lower::GRADIENT, sizes.extents, trips)
             }
         };

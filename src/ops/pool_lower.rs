@@ -3,7 +3,7 @@
 use super::map::to_u32;
 use super::pool::{Pool, PoolKind};
 use crate::error::{Error, Result};
-use crate::graph::{Op, Window};
+use crate::graph::{Op, Steps, Window};
 use crate::kernels::{
     Bind, Define, DeviceCaps, KernelCall, Template, grid, param_blocks, template,
 };
@@ -76,16 +76,6 @@ impl Sizes {
     }
 }
 
-/// Greatest common divisor.
-pub(super) const fn common(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { common(b, a % b) }
-}
-
-/// The x below `n` for which x · `a` leaves 1 modulo `n`; they have no common divisor.
-fn inverse(a: usize, n: usize) -> usize {
-    (0..n).find(|x| x * a % n == 1 % n).unwrap_or(0)
-}
-
 impl Pool {
     /// Whether an invocation handles four channels, and a word holds who won of each.
     pub(super) fn vectors(&self, channels: usize) -> bool {
@@ -145,16 +135,12 @@ impl Pool {
         let [along_x, along_y, along_z] = sizes.along();
         let padded = sizes.windows.iter().any(|w| w.before + w.after > 0);
         let counts = self.kind == PoolKind::Average { count_padding: true };
-        let steps = sizes.windows.map(|w| {
-            let common = common(w.stride, w.dilation);
-            let (tap_step, window_step) = (w.stride / common, w.dilation / common);
-            (common, inverse(window_step, tap_step), tap_step, window_step)
-        });
+        let steps = sizes.windows.map(|w| w.steps());
         // Their product is below 2^32 in the kernel.
-        if let Some(step) = steps.iter().find(|s| s.1 > 1 && s.2 > 1 << 16) {
+        if let Some(step) = steps.iter().find(|s| s.inverse() > 1 && s.tap > 1 << 16) {
             return Err(Error::Limit {
                 what: format!("{}: stride beside a dilation", self.name()),
-                needed: step.2 as u64,
+                needed: step.tap as u64,
                 allowed: 1 << 16,
                 detail: "use a smaller stride, or no dilation".into(),
             });
@@ -177,10 +163,10 @@ impl Pool {
             ("STRIDE", of(|w| w.stride)),
             ("DILATION", of(|w| w.dilation)),
             ("BEFORE", of(|w| w.before)),
-            ("COMMON", list(steps.map(|s| s.0))),
-            ("FIRST", list(steps.map(|s| s.1))),
-            ("TAP_STEP", list(steps.map(|s| s.2))),
-            ("WINDOW_STEP", list(steps.map(|s| s.3))),
+            ("COMMON", list(steps.map(|s| s.common))),
+            ("FIRST", list(steps.map(Steps::inverse))),
+            ("TAP_STEP", list(steps.map(|s| s.tap))),
+            ("WINDOW_STEP", list(steps.map(|s| s.window))),
         ];
         let params = PoolParams { len: cells as u32, ..PoolParams::default() };
         let workgroups = cells.div_ceil(WORKGROUP as usize) as u64;
