@@ -212,7 +212,10 @@ mod tests {
                 let steps = Window { stride, dilation, ..Window::of(2) }.steps();
                 let (tap, window) = (steps.tap * steps.common, steps.window * steps.common);
                 assert_eq!((tap, window), (stride, dilation));
-                assert!((2..=tap.min(window)).all(|d| steps.tap % d > 0 || steps.window % d > 0));
+                assert!(
+                    (2..=tap.min(window))
+                        .all(|d| !steps.tap.is_multiple_of(d) || !steps.window.is_multiple_of(d))
+                );
                 let inverse = steps.inverse();
                 assert!(inverse < steps.tap, "{steps:?}");
                 assert_eq!(inverse * steps.window % steps.tap, 1 % steps.tap, "{steps:?}");

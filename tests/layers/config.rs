@@ -12,7 +12,7 @@ use wgrad::tensor::{CustomInitializer, Draws};
 fn state_cell() -> LayerHandle {
     let (x, h) = (input([3]), input([3]));
     let sum = merge(Add.named("add"), [&x, &h]);
-    LayerHandle::new(&Model::new([&x, &h], [&sum, &sum]).unwrap()).named("functional")
+    LayerHandle::new(Model::new([&x, &h], [&sum, &sum]).unwrap()).named("functional")
 }
 
 fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {

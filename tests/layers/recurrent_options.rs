@@ -139,13 +139,11 @@ fn dropout_is_one_mask_for_all_steps() -> Result<()> {
     let last: Vec<f32> = step.y().chunks(24).flat_map(|s| s[20..].to_vec()).collect();
     assert!(last.iter().all(|&v| v == 1.0 || v == 63.0), "{last:?}");
     assert!(last.contains(&1.0) && last.contains(&63.0), "{last:?}");
-    for layer in [Lstm::new(4).dropout(0.4).recurrent_dropout(0.3)] {
-        let x = numbers(&[3, 5, 4], 2);
-        let w = weights(4, 4);
-        let of = |random| layer_step(&layer, &[&x], &refs(&w), Some(random)).unwrap();
-        assert_eq!(of([1, 2, 3]).y(), of([1, 2, 3]).y());
-        assert_ne!(of([1, 2, 3]).y(), of([1, 2, 4]).y());
-    }
+    let layer = Lstm::new(4).dropout(0.4).recurrent_dropout(0.3);
+    let (x, w) = (numbers(&[3, 5, 4], 2), weights(4, 4));
+    let of = |random| layer_step(&layer, &[&x], &refs(&w), Some(random)).unwrap();
+    assert_eq!(of([1, 2, 3]).y(), of([1, 2, 3]).y());
+    assert_ne!(of([1, 2, 3]).y(), of([1, 2, 4]).y());
     Ok(())
 }
 

@@ -80,7 +80,7 @@ pub(super) fn recurrence(
         return_state: options.return_state,
         states: cell.states().len(),
         from_start: with(parts),
-        from_end: with(parts.from_end()),
+        from_end: with(parts.reversed()),
     }
 }
 

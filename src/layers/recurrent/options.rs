@@ -36,7 +36,7 @@ impl Options {
     }
 
     /// The same from the end of time, for [`super::Recurrence::from_end`].
-    pub const fn from_end(self) -> Self {
+    pub const fn reversed(self) -> Self {
         Self { go_backwards: true, in_order_of_time: true, ..self }
     }
 
