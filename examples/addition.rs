@@ -1,4 +1,5 @@
-//! An encoder reads a sum of two numbers, digit by digit, and a decoder writes the result: Keras' `addition_rnn`.
+//! An encoder reads a sum of two numbers, digit by digit, and a decoder writes the result: Keras' `addition_rnn`. Both go
+//! from the last digit to the first, as people add: the carry is then never far away.
 //!
 //! `cargo run --release --example addition`
 
@@ -61,12 +62,17 @@ fn sums(args: &Args) -> Result<Vec<(u32, u32)>> {
     Ok(sums)
 }
 
-/// The sums as ids, last digit first, and the ids of their results.
+/// A text from its end to its beginning.
+fn reversed(text: &str) -> String {
+    text.chars().rev().collect()
+}
+
+/// The sums as ids, last digit first, and the ids of their results, last digit first too.
 fn data(text: &TextVectorization, sums: &[(u32, u32)], digits: usize) -> Result<TensorDataset> {
     let (longest, result) = (2 * digits + 1, digits + 1);
     let question = |(a, b): &(u32, u32)| format!("{:<longest$}", format!("{a}+{b}"));
-    let questions = sums.iter().map(|pair| question(pair).chars().rev().collect::<String>());
-    let results = sums.iter().map(|(a, b)| format!("{:<result$}", a + b));
+    let questions = sums.iter().map(|pair| reversed(&question(pair)));
+    let results = sums.iter().map(|(a, b)| format!("{:<result$}", reversed(&(a + b).to_string())));
     Ok(TensorDataset::new(text.transform(questions)?, text.transform(results)?)?)
 }
 
@@ -79,8 +85,8 @@ fn run(args: &Args) -> Result<()> {
     let sums = sums(args)?;
     let device = Device::new()?;
     println!("adapter: {}", device.info());
-    let text = TextVectorization::characters()
-        .set_vocabulary("0123456789+ ".chars().map(String::from))?;
+    let text =
+        TextVectorization::characters().set_vocabulary("0123456789+ ".chars().map(String::from))?;
     let (test, train) = sums.split_at(args.sums / 10);
     let (held_out, train) = (data(&text, test, args.digits)?, data(&text, train, args.digits)?);
 
@@ -105,9 +111,9 @@ fn run(args: &Args) -> Result<()> {
     let logits = trainer.predict(held_out.x())?;
     let rows = logits.reshape([test.len() * result, symbols])?;
     let ids = wgrad::metrics::classes(&rows, 0.5)?;
-    let answers: Vec<String> =
-        ids.chunks(result).map(|ids| text.decode(ids)).collect::<wgrad::Result<_>>()?;
-    let is_right = |((a, b), answer): (&(u32, u32), &String)| answer.trim_end() == (a + b).to_string();
+    let answer = |ids| text.decode(ids).map(|text| reversed(text.trim_end()));
+    let answers: Vec<String> = ids.chunks(result).map(answer).collect::<wgrad::Result<_>>()?;
+    let is_right = |((a, b), answer): (&(u32, u32), &String)| *answer == (a + b).to_string();
     let right = test.iter().zip(&answers).filter(|&pair| is_right(pair)).count();
     for pair in test.iter().zip(&answers).take(8) {
         let ((a, b), answer) = pair;
@@ -115,7 +121,11 @@ fn run(args: &Args) -> Result<()> {
         println!("{a:>3} + {b:>3} = {answer}{verdict}");
     }
     let share = right as f64 / test.len() as f64;
-    println!("\n{:.1} % of {} sums that were not trained on are right\n", 100.0 * share, test.len());
+    println!(
+        "\n{:.1} % of {} sums that were not trained on are right\n",
+        100.0 * share,
+        test.len()
+    );
     let losses = history.get("loss");
     println!(
         "result: right={share:.4} first_loss={:.4} loss={:.4} seconds={:.1}",

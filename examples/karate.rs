@@ -93,8 +93,7 @@ fn run(args: &Args) -> Result<()> {
 
     let (members, meetings) =
         (input_named("members", [MEMBERS, MEMBERS]), input_named("edges", [edges.len(), 2]));
-    let hidden =
-        merge(GraphConv::new(16).activation(Activation::Relu), [&members, &meetings]);
+    let hidden = merge(GraphConv::new(16).activation(Activation::Relu), [&members, &meetings]);
     let logits = merge(GraphConv::new(2), [&hidden, &meetings]);
     let model = Model::new([&members, &meetings], [&logits])?;
     println!("{}\n", model.summary());
@@ -118,9 +117,11 @@ fn run(args: &Args) -> Result<()> {
         .flat_map(|&member| [places[member as usize][0], places[member as usize][1]])
         .collect();
     let panel = |title: &str, sides: &[u32]| {
-        Scatter::new(title)
-            .segments(&lines)
-            .classes(&["with the instructor", "with the administrator"], &places.concat(), sides)
+        Scatter::new(title).segments(&lines).classes(
+            &["with the instructor", "with the administrator"],
+            &places.concat(),
+            sides,
+        )
     };
     let path = common::picture("karate", args.svg);
     Figure::new("Zachary's karate club")

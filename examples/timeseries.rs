@@ -122,11 +122,12 @@ fn picture(
         (from..from + count).map(|t| t as f64 - (PAST - 1) as f64).collect()
     };
     let mut window = Curves::new("a forecast").x("steps from now").y("value");
-    window = window.series("seen", &time(0, PAST), past);
-    window = window.series("what came", &time(PAST, AHEAD), &future(truth));
+    // First in both panels, so that a network has one colour.
     for (name, forecast) in forecasts {
         window = window.series(*name, &time(PAST, AHEAD), &future(forecast));
     }
+    window = window.series("seen", &time(0, PAST), past);
+    window = window.series("what came", &time(PAST, AHEAD), &future(truth));
     let mut errors = Curves::new("error").x("steps ahead").y("root of the mean square");
     errors = errors.include_y(0.0, 0.0);
     let all = forecasts.iter().map(|(name, forecast)| (*name, &forecast[..]));

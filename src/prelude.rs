@@ -30,13 +30,14 @@ pub use crate::layers::{
     GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D,
     GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, GraphConv, GroupNormalization, Gru,
     Interpolation, Layer, LayerHandle, LayerNormalization, Lstm, Masking, MaxPooling1D,
-    MaxPooling2D, MaxPooling3D, Maximum, MergeMode, MessagePassing, Minimum, Model, Multiply, Normalization, PRelu,
-    Padding, Permute, RRelu, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
-    RandomRotation, RandomTranslation, RandomZoom, Regularizer, RepeatVector, Rescaling, Reshape,
-    Resizing, RmsNormalization, Rnn, SeparableConv1D, SeparableConv2D, Sequential, SimpleRnn,
-    SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization, Subtract,
-    SymbolicTensor, TimeDistributed, UnitNormalization, UpSampling1D, UpSampling2D, UpSampling3D,
-    ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input, input_named, merge,
+    MaxPooling2D, MaxPooling3D, Maximum, MergeMode, MessagePassing, Minimum, Model, Multiply,
+    Normalization, PRelu, Padding, Permute, RRelu, RandomBrightness, RandomContrast, RandomCrop,
+    RandomFlip, RandomRotation, RandomTranslation, RandomZoom, Regularizer, RepeatVector,
+    Rescaling, Reshape, Resizing, RmsNormalization, Rnn, SeparableConv1D, SeparableConv2D,
+    Sequential, SimpleRnn, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+    SpectralNormalization, Subtract, SymbolicTensor, TimeDistributed, UnitNormalization,
+    UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input,
+    input_named, merge,
 };
 pub use crate::losses::Loss;
 pub use crate::metrics::{ClassAverage, Metric};

@@ -85,7 +85,10 @@ fn get(set: &str) -> Result<PathBuf> {
     let mut get = Command::new(cargo);
     get.args(["run", "--quiet", "--package", "xtask", "--", "data", set]).current_dir(root);
     let done = get.stderr(Stdio::inherit()).output().context("`cargo xtask data`")?;
-    ensure!(done.status.success(), "`cargo xtask data {set}` could not get it; --data names a folder");
+    ensure!(
+        done.status.success(),
+        "`cargo xtask data {set}` could not get it; --data names a folder"
+    );
     let folder = String::from_utf8(done.stdout).context("the folder of `cargo xtask data`")?;
     Ok(folder.trim_end().into())
 }

@@ -89,10 +89,8 @@ fn check_ids(model: &Model, input: usize, x: &Tensor) -> Result<()> {
         }
         (Some(rows), Data::U32(ids)) => match ids.iter().position(|&id| id as usize >= rows) {
             Some(i) => {
-                let detail = format!(
-                    "element {i} is {}; the model takes the {rows} ids 0..{rows}",
-                    ids[i]
-                );
+                let detail =
+                    format!("element {i} is {}; the model takes the {rows} ids 0..{rows}", ids[i]);
                 Err(Error::data(name, detail))
             }
             None => Ok(()),

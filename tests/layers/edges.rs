@@ -6,8 +6,11 @@ use support::device;
 /// A batch of graphs: edges `[batch, count, 2]`, node 0 without any, an edge twice, and one from a node to itself.
 fn edges(batch: usize, count: usize, nodes: usize) -> Tensor {
     let drawn = uniform(17, 2 * batch * count, 0.0, 1.0);
-    let mut ids: Vec<u32> =
-        drawn.iter().map(|u| 1 + (u * (nodes - 1) as f32) as u32).map(|v| v.min(nodes as u32 - 1)).collect();
+    let mut ids: Vec<u32> = drawn
+        .iter()
+        .map(|u| 1 + (u * (nodes - 1) as f32) as u32)
+        .map(|v| v.min(nodes as u32 - 1))
+        .collect();
     for sample in ids.chunks_mut(2 * count) {
         sample.copy_within(0..2, 2 * count - 2);
         if count > 2 {
@@ -147,7 +150,8 @@ fn graph_convolution_agrees_with_the_whole_matrix() {
 fn messages_agree_with_the_oracle() {
     for [batch, count, nodes, width, units] in SIZES {
         for way in [Aggregation::Sum, Aggregation::Mean, Aggregation::Max] {
-            for (directed, weighted) in [(false, false), (true, false), (false, true), (true, true)] {
+            for (directed, weighted) in [(false, false), (true, false), (false, true), (true, true)]
+            {
                 let layer = MessagePassing::new(units).aggregate(way).directed(directed);
                 let layer = layer.activation(Activation::Tanh);
                 let edges = edges(batch, count, nodes);
@@ -238,7 +242,8 @@ fn model(nodes: usize, count: usize, layer: impl Layer + 'static) -> Result<Mode
 fn edges_past_the_nodes_are_refused_by_the_host() -> Result<()> {
     let model = model(4, 3, GraphConv::new(1))?;
     assert_eq!((model.index_range(0), model.index_range(1)), (None, Some(4)));
-    let mut trainer = model.compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanSquaredError))?;
+    let mut trainer =
+        model.compile(device(), Compile::new(Sgd::new(0.1), Loss::MeanSquaredError))?;
     let x = numbers(&[2, 4, 3], 1);
     let ids = [0, 1, 1, 2, 2, 3, 0, 1, 1, 4, 2, 3];
     let bad = Tensor::u32([2, 3, 2], ids)?;

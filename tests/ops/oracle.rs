@@ -4,8 +4,8 @@ use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
 use crate::reference::{
-    convolution, elementwise, graphs, images, layers, linalg, losses, norm, pool, recurrent, reduce,
-    softmax,
+    convolution, elementwise, graphs, images, layers, linalg, losses, norm, pool, recurrent,
+    reduce, softmax,
 };
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};

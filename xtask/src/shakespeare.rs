@@ -60,7 +60,8 @@ fn fill(dir: &Path, sha256: &str, fetch: impl FnOnce(&str, &Path) -> Result<()>)
             )
         })?;
         check(&part, sha256)?;
-        fs::rename(&part, &place).with_context(|| format!("{} cannot be written", place.display()))?;
+        fs::rename(&part, &place)
+            .with_context(|| format!("{} cannot be written", place.display()))?;
     }
     check(&place, sha256)?;
     say(format_args!("the text is in {}, its sum is right", dir.display()));

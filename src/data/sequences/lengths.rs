@@ -151,8 +151,7 @@ pub fn bucket_by_length(lengths: &[usize], boundaries: &[usize]) -> Result<Vec<B
         return Err(Error::data("sequences", "there are more than 32 bits count"));
     }
     let ends = boundaries.iter().copied().chain([longest.max(1)]);
-    let mut buckets: Vec<Bucket> =
-        ends.map(|length| Bucket { length, rows: Vec::new() }).collect();
+    let mut buckets: Vec<Bucket> = ends.map(|length| Bucket { length, rows: Vec::new() }).collect();
     for (row, length) in lengths.iter().enumerate() {
         let place = boundaries.partition_point(|boundary| boundary < length);
         buckets[place].rows.push(row as u32);

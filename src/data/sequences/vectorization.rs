@@ -250,10 +250,8 @@ impl TextVectorization {
 
     /// Gives `take` every token of a text, in order.
     fn each(&self, text: &str, mut take: impl FnMut(&str)) {
-        let lower = matches!(
-            self.standardize,
-            Standardize::Lower | Standardize::LowerAndStripPunctuation
-        );
+        let lower =
+            matches!(self.standardize, Standardize::Lower | Standardize::LowerAndStripPunctuation);
         let strip = matches!(
             self.standardize,
             Standardize::StripPunctuation | Standardize::LowerAndStripPunctuation

@@ -49,7 +49,10 @@ impl TextWindows {
         }
         let windows = Self { ids, length, stride };
         if u32::try_from(windows.len()).is_err() {
-            return Err(Error::data("text", "more windows than 32 bits count; take a larger stride"));
+            return Err(Error::data(
+                "text",
+                "more windows than 32 bits count; take a larger stride",
+            ));
         }
         Ok(windows)
     }

@@ -11,11 +11,11 @@ use crate::layers::{
     Bidirectional, CenterCrop, Concatenate, Conv, ConvTranspose, Cropping, Dense, DepthwiseConv,
     Dot, Dropout, Embedding, Flatten, GaussianNoise, GlobalAveragePooling, GlobalMaxPooling,
     GraphConv, GroupNormalization, Gru, LayerHandle, LayerNormalization, Lstm, Masking, MaxPooling,
-    Maximum, MessagePassing,
-    Minimum, Multiply, Normalization, PRelu, Permute, RRelu, RandomBrightness, RandomContrast,
-    RandomCrop, RandomFlip, RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Rescaling,
-    Reshape, Resizing, RmsNormalization, Rnn, SeparableConv, SimpleRnn, SpatialDropout,
-    SpectralNormalization, Subtract, TimeDistributed, UnitNormalization, UpSampling, ZeroPadding,
+    Maximum, MessagePassing, Minimum, Multiply, Normalization, PRelu, Permute, RRelu,
+    RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation, RandomTranslation,
+    RandomZoom, RepeatVector, Rescaling, Reshape, Resizing, RmsNormalization, Rnn, SeparableConv,
+    SimpleRnn, SpatialDropout, SpectralNormalization, Subtract, TimeDistributed, UnitNormalization,
+    UpSampling, ZeroPadding,
 };
 use serde_json::{Map, Value, json};
 
