@@ -15,6 +15,7 @@ use std::collections::HashMap;
 /// [`Error::Internal`] naming file and line.
 pub fn preprocess(template: &Template, defines: &[(&str, Define)]) -> Result<String> {
     let mut state = Expander {
+        template: template.path,
         names: defines.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
         imported: Vec::new(),
         out: String::new(),
@@ -24,6 +25,8 @@ pub fn preprocess(template: &Template, defines: &[(&str, Define)]) -> Result<Str
 }
 
 struct Expander {
+    /// The template that is expanded, for messages about the files that it imports.
+    template: &'static str,
     names: HashMap<String, Define>,
     imported: Vec<String>,
     out: String,
@@ -52,7 +55,11 @@ impl Expander {
         let mut at = 0;
         while at < lines.len() {
             let (number, line) = lines[at];
-            let fail = |detail: String| Error::internal(format!("{path}.wgsl:{number}"), detail);
+            let template = self.template;
+            let fail = |detail: String| match path == template {
+                true => Error::internal(format!("{path}.wgsl:{number}"), detail),
+                false => Error::internal(format!("{path}.wgsl:{number}, for {template}"), detail),
+            };
             let word = line.trim_start();
             if !word.starts_with('#') || word.starts_with("#{") {
                 let text = self.substitute(line).map_err(fail)?;

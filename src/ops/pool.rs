@@ -330,6 +330,7 @@ mod cases {
 
     /// The gradient of the operand `x[0]` for the upstream gradient `x[1]`.
     fn gradient(g: &mut Graph, c: &Case, x: &[Value], windows: Vec<Window>) -> Result<Vec<Value>> {
+        g.check(c.op, x)?;
         let shape = g.shape(x[0]).clone();
         let max = c.op.starts_with("max");
         let count_padding = c.args[0] == 1;
