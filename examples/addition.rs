@@ -17,10 +17,10 @@ use wgrad::prelude::*;
 #[derive(Parser)]
 struct Args {
     /// Passes over the training sums.
-    #[arg(long, default_value_t = 30)]
+    #[arg(long, default_value_t = 12)]
     epochs: usize,
     /// Sums, all different; a tenth of them are for the test.
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, default_value_t = 20_000)]
     sums: usize,
     /// Digits of each number at most.
     #[arg(long, default_value_t = 3)]
@@ -29,7 +29,7 @@ struct Args {
     #[arg(long, default_value_t = 128)]
     units: usize,
     /// Sums per step.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 64)]
     batch: usize,
     /// Adam's first learning rate; it falls to zero by the end.
     #[arg(long, default_value_t = 0.004, allow_negative_numbers = true)]

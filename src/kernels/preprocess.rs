@@ -263,6 +263,7 @@ mod tests {
         let mut state = Expander {
             names: defines.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
             imported: Vec::new(),
+            template: "test",
             out: String::new(),
         };
         let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(i, l)| (i + 1, l)).collect();
