@@ -14,7 +14,7 @@ const CENTRAL: &[&str] = &[
     "struct Sequential",
     "struct Model ",
     "struct Device ",
-    "struct Graph",
+    "struct Graph ",
     "struct EarlyStopping",
     "struct FnDataset",
     "enum Metric",
