@@ -122,6 +122,7 @@ pub mod session;
 mod step;
 pub mod tensor;
 pub mod train;
+mod words;
 
 /// The Rust blocks of README and guides. The documentation's tests compile them with its own blocks.
 #[cfg(doctest)]
@@ -131,6 +132,9 @@ mod guides {
     #[cfg(feature = "csv")]
     #[doc = include_str!("../docs/guide.md")]
     mod guide {}
+    #[cfg(all(feature = "image", feature = "plot"))]
+    #[doc = include_str!("../docs/images.md")]
+    mod images {}
     #[doc = include_str!("../docs/from-keras.md")]
     mod from_keras {}
     #[doc = include_str!("../docs/extending.md")]

@@ -1,6 +1,7 @@
 //! Losses. Each is the mean over the batch of a per-sample loss, as in Keras.
 
 mod custom;
+mod data;
 mod rows;
 mod weighing;
 

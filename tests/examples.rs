@@ -107,6 +107,37 @@ fn generated_points_lie_where_real_ones_do() -> Result<()> {
 }
 
 #[test]
+fn signals_are_told_apart() -> Result<()> {
+    let result = run("conv1d", &["--svg"])?;
+    ensure!(result["test_accuracy"] >= 0.98, "{result:?}");
+    Ok(())
+}
+
+/// The programs for images take minutes. Here each learns something from a little.
+#[test]
+fn programs_for_images_learn_from_a_few() -> Result<()> {
+    let digits = run("mnist_cnn", &["--data", DIGITS, "--epochs", "10", "--svg"])?;
+    ensure!(digits["test_accuracy"] >= 0.6, "{digits:?}");
+    // Images of one grey have 0.39 at best.
+    let noise = run("autoencoder", &["--data", DIGITS, "--epochs", "12", "--svg"])?;
+    ensure!(noise["test_loss"] <= 0.37, "{noise:?}");
+    // Without CIFAR-10 it takes digits.
+    let resnet = run("resnet", &["--mnist", DIGITS, "--samples", "256", "--svg"])?;
+    ensure!(resnet["train_loss"] <= 3.0 && resnet["test_loss"].is_finite(), "{resnet:?}");
+    // A mask that is all background has 0.21.
+    let shapes = run("segmentation", &["--samples", "160", "--epochs", "6", "--svg"])?;
+    ensure!(shapes["mean_iou"] >= 0.28, "{shapes:?}");
+    Ok(())
+}
+
+#[test]
+fn cifar_10_in_a_named_folder_is_taken_or_missed() {
+    let error = run("resnet", &["--data", "no/such"]).unwrap_err().to_string();
+    assert!(error.contains("error: CIFAR-10 in no/such"), "{error}");
+    assert!(error.contains("cargo xtask data cifar10"), "{error}");
+}
+
+#[test]
 fn activations_take_what_every_example_takes() -> Result<()> {
     let result = run("activations", &["--seed", "1", "--epochs", "2", "--svg"])?;
     ensure!(result["activations"] == 17.0, "{result:?}");
@@ -175,7 +206,7 @@ fn sums_are_learned() -> Result<()> {
 
 #[test]
 fn a_named_folder_without_digits_is_an_error() -> Result<()> {
-    for name in ["mnist", "mnist_sigmoid", "mnist_rows"] {
+    for name in ["mnist", "mnist_sigmoid", "mnist_rows", "mnist_cnn", "autoencoder"] {
         let error = run(name, &["--data", "no/such"]).err().context(name)?.to_string();
         ensure!(error.contains("error: MNIST in no/such"), "{error}");
         ensure!(error.contains("train-images") && error.contains("WGRAD_DATA"), "{error}");

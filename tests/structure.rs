@@ -23,6 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &["tensor"]),
     ("tensor", &["error"]),
     ("files", &["error"]),
+    ("words", &[]),
     ("data", &["error", "files", "tensor"]),
     ("kernels", &["error"]),
     ("graph", &["error", "tensor", "kernels"]),
@@ -33,16 +34,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gpu", &["error", "files", "tensor", "kernels", "plan"]),
     ("activations", &["error", "tensor", "graph", "ops"]),
     ("constraints", &["error", "graph"]),
-    ("layers", &["error", "tensor", "graph", "ops", "activations", "constraints"]),
-    ("losses", &["error", "tensor", "graph", "ops"]),
-    ("metrics", &["error", "tensor", "graph", "ops", "losses"]),
-    ("optim", &["error", "tensor", "graph", "ops", "autodiff", "constraints"]),
+    ("layers", &["error", "words", "tensor", "graph", "ops", "activations", "constraints"]),
+    ("losses", &["error", "words", "tensor", "graph", "ops"]),
+    ("metrics", &["error", "words", "tensor", "graph", "ops", "losses"]),
+    ("optim", &["error", "words", "tensor", "graph", "ops", "autodiff", "constraints"]),
     // What a step computes. It knows no devices.
     ("step", &STEP),
     // Plans, executors, memory and weights on a device. It knows no epochs and no callbacks.
     ("session", &SESSION),
     // Samples on their way to the device.
-    ("feed", &["error", "tensor", "graph", "data", "losses", "metrics", "step", "session"]),
+    (
+        "feed",
+        &[
+            "error", "tensor", "graph", "data", "gpu", "layers", "losses", "metrics", "step",
+            "session",
+        ],
+    ),
     // The loop, and the contract of callbacks. It knows no files.
     ("train", &TRAIN),
     // Files for the trainer, which knows nothing of them; `gpu` for `block_on`.

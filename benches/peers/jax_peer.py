@@ -6,42 +6,68 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from protocol import BETA1, BETA2, EPSILON, Peer, configure_jax, main
+from protocol import BETA1, BETA2, EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, configure_jax, main
 
 
-def forward(layers, x):
-    for weights, biases in layers[:-1]:
-        x = jax.nn.relu(x @ weights + biases)
-    weights, biases = layers[-1]
-    return x @ weights + biases
+def convolution(x, arrays, padding):
+    y = jax.lax.conv_general_dilated(x, arrays[0], (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return y + arrays[1] if len(arrays) == 2 else y
 
 
-def mean_loss(layers, x, y):
-    rows = jax.nn.log_softmax(forward(layers, x))
-    return -jnp.mean(jnp.take_along_axis(rows, y[:, None], axis=1))
+def forward(kinds, weights, moving, x, training):
+    """The logits, and the moving means and variances after a step."""
+    moved = []
+    for kind, arrays, kept in zip(kinds, weights, moving):
+        if kind == "dense":
+            x = x @ arrays[0] + arrays[1]
+        elif kind == "convolution":
+            x = convolution(x, arrays, "VALID")
+        elif kind == "same_convolution":
+            x = convolution(x, arrays, "SAME")
+        elif kind == "batch_normalization":
+            mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else kept
+            kept = [NORM_MOMENTUM * k + (1 - NORM_MOMENTUM) * new for k, new in zip(kept, (mean, variance))]
+            x = (x - mean) * jax.lax.rsqrt(variance + NORM_EPSILON) * arrays[0] + arrays[1]
+        elif kind == "relu":
+            x = jax.nn.relu(x)
+        elif kind == "max_pooling":
+            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+        elif kind == "global_average_pooling":
+            x = x.mean((1, 2))
+        else:
+            assert kind == "flatten", kind
+            x = x.reshape(len(x), -1)
+        moved.append(kept)
+    return x, moved
 
 
-def advance(state, x, y, rate):
-    layers, m, v, t = state
-    loss, g = jax.value_and_grad(mean_loss)(layers, x, y)
+def mean_loss(weights, kinds, moving, x, y):
+    logits, moved = forward(kinds, weights, moving, x, True)
+    rows = jax.nn.log_softmax(logits)
+    return -jnp.mean(jnp.take_along_axis(rows, y[:, None], axis=1)), moved
+
+
+def advance(state, x, y, kinds, rate):
+    weights, moving, m, v, t = state
+    (loss, moving), g = jax.value_and_grad(mean_loss, has_aux=True)(weights, kinds, moving, x, y)
     t = t + 1
     m = jax.tree.map(lambda m, g: BETA1 * m + (1 - BETA1) * g, m, g)
     v = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, v, g)
     # 1 - beta^t, by the way that keeps its digits in f32 while t is small.
     c1, c2 = (-jnp.expm1(t * np.log(beta)) for beta in (BETA1, BETA2))
     rule = lambda p, m, v: p - rate * (m / c1) / (jnp.sqrt(v / c2) + EPSILON)
-    return (jax.tree.map(rule, layers, m, v), m, v, t), loss
+    return (jax.tree.map(rule, weights, m, v), moving, m, v, t), loss
 
 
-train_step = jax.jit(advance, static_argnums=3, donate_argnums=0)
+train_step = jax.jit(advance, static_argnums=(3, 4), donate_argnums=0)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4), donate_argnums=0)
-def train_step_on(state, pixels, labels, size, rate):
+@functools.partial(jax.jit, static_argnums=(3, 4, 5), donate_argnums=0)
+def train_step_on(state, pixels, labels, size, kinds, rate):
     # The count of steps, which is on the device already, says which images are next: no number travels.
-    first = state[3].astype(jnp.int32) * size
+    first = state[-1].astype(jnp.int32) * size
     x = jax.lax.dynamic_slice_in_dim(pixels, first, size).astype(jnp.float32) / 255
-    return advance(state, x, jax.lax.dynamic_slice_in_dim(labels, first, size), rate)
+    return advance(state, x, jax.lax.dynamic_slice_in_dim(labels, first, size), kinds, rate)
 
 
 class Jax(Peer):
@@ -50,28 +76,30 @@ class Jax(Peer):
 
     def __init__(self, layers, rate, args):
         configure_jax(jax, args)
-        self.rate = rate
-        layers = jax.tree.map(jnp.array, layers)
-        zeros = lambda: jax.tree.map(jnp.zeros_like, layers)
-        self.state = (layers, zeros(), zeros(), jnp.float32(0))
+        self.rules = tuple(layer.kind for layer in layers), rate
+        weights = [[jnp.array(array) for array in layer.arrays] for layer in layers]
+        fresh = lambda layer: [jnp.zeros_like(layer.arrays[0]), jnp.ones_like(layer.arrays[0])]
+        moving = [fresh(layer) if layer.kind == "batch_normalization" else [] for layer in layers]
+        zeros = lambda: jax.tree.map(jnp.zeros_like, weights)
+        self.state = (weights, moving, zeros(), zeros(), jnp.float32(0))
         self.device = jax.devices()[0].device_kind
-        self.forward = jax.jit(forward)
+        self.forward = jax.jit(lambda weights, moving, x: forward(self.rules[0], weights, moving, x, False)[0])
 
     def upload(self, images, labels):
         return jnp.asarray(images), jnp.asarray(labels)
 
     def step(self, batch):
-        self.state, self.last = train_step(self.state, *batch, self.rate)
+        self.state, self.last = train_step(self.state, *batch, *self.rules)
 
     def step_on(self, kept, i, size):
-        self.state, self.last = train_step_on(self.state, *kept, size, self.rate)
+        self.state, self.last = train_step_on(self.state, *kept, size, *self.rules)
 
     def loss(self):
         jax.block_until_ready(self.state)
         return float(self.last)
 
     def logits(self, images):
-        return self.forward(self.state[0], images)
+        return np.asarray(self.forward(*self.state[:2], images))
 
 
 if __name__ == "__main__":

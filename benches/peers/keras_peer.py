@@ -15,17 +15,31 @@ import keras
 import numpy as np
 
 import protocol
-from protocol import BATCHES, BETA1, BETA2, EPSILON
+from protocol import BETA1, BETA2, EPSILON, NORM_EPSILON, NORM_MOMENTUM
 
 
-def compiled(layers, rate):
+MAKE = {
+    "dense": lambda shape, _: keras.layers.Dense(shape[1]),
+    "convolution": lambda shape, bias: keras.layers.Conv2D(shape[3], shape[:2], use_bias=bias),
+    "same_convolution": lambda shape, bias: keras.layers.Conv2D(shape[3], shape[:2], padding="same", use_bias=bias),
+    "batch_normalization": lambda *_: keras.layers.BatchNormalization(momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON),
+    "relu": lambda *_: keras.layers.ReLU(),
+    "max_pooling": lambda *_: keras.layers.MaxPooling2D(2),
+    "global_average_pooling": lambda *_: keras.layers.GlobalAveragePooling2D(),
+    "flatten": lambda *_: keras.layers.Flatten(),
+}
+
+
+def compiled(layers, input_shape, rate):
     """The network with the file's weights, its loss and Adam."""
-    model = keras.Sequential([keras.Input((protocol.INPUTS,))])
-    for i, (weights, _) in enumerate(layers):
-        model.add(keras.layers.Dense(weights.shape[1], activation="relu" if i < 2 else None))
+    model = keras.Sequential([keras.Input(input_shape)])
+    for kind, arrays in layers:
+        layer = MAKE[kind](arrays[0].shape if arrays else (), len(arrays) == 2)
+        model.add(layer)
+        if kind in protocol.WEIGHTED:
+            layer.set_weights(arrays + layer.get_weights()[len(arrays) :])
     adam = keras.optimizers.Adam(rate, beta_1=BETA1, beta_2=BETA2, epsilon=EPSILON)
     model.compile(adam, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.set_weights([array for layer in layers for array in layer])
     return model
 
 
@@ -44,6 +58,7 @@ def main():
     args = protocol.arguments()
     protocol.configure_jax(jax, args)
     size, rate, layers, batches = protocol.read(args.data)
+    steps = len(batches)
     x, y = (np.concatenate(parts) for parts in zip(*batches))
     options = {"batch_size": size, "shuffle": False, "verbose": 0}
 
@@ -54,21 +69,28 @@ def main():
 
     line = {"name": "keras", "version": keras.__version__}
     start = time.perf_counter()
-    model = compiled(layers, rate)
+    model = compiled(layers, x.shape[1:], rate)
     line["loss_first"] = loss(model, 0, 1)
     line["first_step_seconds"] = time.perf_counter() - start
     line["device"] = f"{keras.backend.backend()}, {jax.devices()[0].device_kind}"
-    loss(model, 1, BATCHES - 1)
-    line["loss"] = loss(model, BATCHES - 1, BATCHES)
+    loss(model, 1, steps - 1)
+    line["loss"] = loss(model, steps - 1, steps)
 
     ends = Ends()
     model.fit(x, y, epochs=args.repeats + 1, callbacks=[ends], **options)
-    line["step_seconds"] = [s / BATCHES for s in np.diff(ends.times)]
+    line["step_seconds"] = [s / steps for s in np.diff(ends.times)]
+
+    ends = []
+    for _ in range(args.repeats + 1 if args.repeats else 0):
+        start = time.perf_counter()
+        model.predict(x, batch_size=size, verbose=0)
+        ends.append((time.perf_counter() - start) / steps)
+    line["predict_seconds"] = ends[1:]
 
     if args.mnist != "none":
         pixels, labels = protocol.images_and_labels(args.mnist, "train")
         count = len(labels) // size * size
-        model = compiled(layers, rate)
+        model = compiled(layers, x.shape[1:], rate)
         start = time.perf_counter()
         model.fit(protocol.scaled(pixels[:count]), labels[:count], **options)
         line["mnist_epoch_seconds"] = time.perf_counter() - start

@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import time
+from typing import NamedTuple
 
 import numpy as np
 from safetensors import safe_open
@@ -15,18 +16,34 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-12
 """Adam's numbers beside the rate, which is the model's. Epsilon is so little that it does not matter whether a library adds it before the root's bias
 correction or after; the usual 1e-8 makes a difference that the comparison of losses sees."""
 
-INPUTS, CLASSES = 784, 10
-BATCHES = 50
-"""The batches of a data file, and so the step whose loss all peers must agree on."""
+NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.99
+"""What batch normalization adds to a variance, and the share of its moving mean that a step keeps: Keras' defaults."""
+
+INPUTS = 784
+"""Pixels of an image of MNIST."""
+
+
+class Layer(NamedTuple):
+    """A layer of the network; images have their channels last."""
+
+    kind: str
+    """`dense`, `convolution`, `same_convolution`, `batch_normalization`, `relu`, `max_pooling`, `global_average_pooling` or
+    `flatten`; `tools/peers/src/models.rs` says what each is."""
+    arrays: list
+    """Its weights, and its biases if it has them."""
+
+
+WEIGHTED = ("dense", "convolution", "same_convolution", "batch_normalization")
+"""Kinds of layers that have weights."""
 
 
 class Peer:
-    """One library's training of a network 784-hidden-hidden-10."""
+    """One library's training of a network."""
 
     name = version = device = None
 
     def __init__(self, layers, rate, args):
-        """The model with these (weights, biases), its loss and its optimizer."""
+        """The model with these layers, its loss and its optimizer."""
         raise NotImplementedError
 
     def upload(self, images, labels):
@@ -47,7 +64,7 @@ class Peer:
         raise NotImplementedError
 
     def logits(self, images):
-        """Logits of a whole batch."""
+        """Logits of a whole batch, as NumPy has it, by the network as it predicts."""
         raise NotImplementedError
 
 
@@ -72,9 +89,16 @@ def read(path):
     """Batch size, Adam's rate, layers, and the batches, from a safetensors file."""
     with safe_open(path, framework="np") as file:
         size, rate = int(file.metadata()["batch"]), float(file.metadata()["rate"])
-        layers = [(file.get_tensor(f"w{i}"), file.get_tensor(f"b{i}")) for i in range(3)]
+        names, layers, count = set(file.keys()), [], 0
+        for kind in file.metadata()["layers"].split():
+            arrays = []
+            if kind in WEIGHTED:
+                arrays = [file.get_tensor(f"{name}{count}") for name in "wb" if f"{name}{count}" in names]
+                count += 1
+            layers.append(Layer(kind, arrays))
         x, y = file.get_tensor("x"), file.get_tensor("y")
-    return size, rate, layers, list(zip(np.split(x, BATCHES), np.split(y, BATCHES)))
+    steps = len(y) // size
+    return size, rate, layers, list(zip(np.split(x, steps), np.split(y, steps)))
 
 
 def idx(folder, name, header):
@@ -99,6 +123,19 @@ def timed(peer, batches, repeats):
         for batch in batches:
             peer.step(batch)
         peer.loss()
+        if repeat > 0:
+            seconds.append((time.perf_counter() - start) / len(batches))
+    return seconds
+
+
+def predicted(peer, batches, repeats):
+    """Seconds per batch of each pass of prediction, from images on the host to logits on the host. The first does not
+    count."""
+    seconds = []
+    for repeat in range(repeats + 1 if repeats else 0):
+        start = time.perf_counter()
+        for images, _ in batches:
+            peer.logits(images)
         if repeat > 0:
             seconds.append((time.perf_counter() - start) / len(batches))
     return seconds
@@ -131,7 +168,7 @@ def epoch(new_peer, size, folder):
         images = scaled(pixels[i : i + size])
         count = len(images)
         images = np.pad(images, ((0, size - count), (0, 0)))
-        hits += int((np.asarray(peer.logits(images))[:count].argmax(1) == labels[i : i + size]).sum())
+        hits += int((peer.logits(images)[:count].argmax(1) == labels[i : i + size]).sum())
     return {
         "mnist_epoch_seconds": seconds,
         "mnist_last_loss": loss,
@@ -159,6 +196,7 @@ def main(peer_class):
     line["loss"] = peer.loss()
 
     line["step_seconds"] = timed(peer, batches, args.repeats)
+    line["predict_seconds"] = predicted(peer, file_batches, args.repeats)
     if args.mnist != "none":
         # The epoch starts from the file's weights, with nothing of the first model around.
         del peer, batches

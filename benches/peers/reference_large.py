@@ -4,7 +4,7 @@ What `tools/peers/src/reference.rs` does for the smaller models, for one on whic
 training from the same file, as it is and from weights moved by one part in a million, up or down by the same generator.
 On the smaller models' files it gives the numbers that lie in them. A run of L takes minutes; each prints its line.
 
-    cargo test -p xtask large_files -- --ignored    # makes the file
+    cargo test -p peers large_files -- --ignored    # makes the file
     python3 benches/peers/reference_large.py --data target/peers/L.safetensors
 """
 
@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from protocol import BATCHES, BETA1, BETA2, EPSILON, read
+from protocol import BETA1, BETA2, EPSILON, read
 
 MOVE = 1e-6
 RAW = 6
@@ -79,30 +79,31 @@ def gradients(layers, x, labels):
     return loss, found
 
 
-def train(layers, batches, rate, run):
-    """The losses of all steps."""
-    layers = [tuple(Parameter(values, run) for values in layer) for layer in layers]
+def train(layers, batches, rate, run, raw):
+    """The losses of all steps of a network of dense layers with ReLU between them."""
+    layers = [tuple(Parameter(values, run) for values in layer.arrays) for layer in layers if layer.kind == "dense"]
     losses = []
     for step, (x, labels) in enumerate(batches, 1):
         loss, found = gradients(layers, x.astype(np.float64), labels)
         losses.append(loss)
         for layer, layer_gradients in zip(layers, found):
             for parameter, gradient in zip(layer, layer_gradients):
-                parameter.update(gradient, step, rate, run == RAW)
+                parameter.update(gradient, step, rate, raw)
     return losses
 
 
-def main():
+def report(train):
+    """Trains as the command line says, and prints the losses of each run and how far they move."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", required=True)
     parser.add_argument("--runs", default="0,1,2,3,4,5,6", help="0 is the reference")
-    parser.add_argument("--steps", type=int, default=BATCHES)
+    parser.add_argument("--steps", type=int)
     args = parser.parse_args()
     _, rate, layers, batches = read(args.data)
     reference, moved = None, 0.0
     for run in map(int, args.runs.split(",")):
         start = time.perf_counter()
-        losses = train(layers, batches[: args.steps], rate, run)
+        losses = train(layers, batches[: args.steps], rate, run, run == RAW)
         seconds = time.perf_counter() - start
         print(f"run {run}: first {losses[0]!r}, last {losses[-1]!r}, {seconds:.0f} s", flush=True)
         if run == 0:
@@ -113,4 +114,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    report(train)

@@ -4,7 +4,45 @@ import numpy as np
 import torch
 from torch import nn
 
-from protocol import BETA1, BETA2, EPSILON, Peer, arguments, main
+from protocol import BETA1, BETA2, EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, arguments, main
+
+
+def modules(layers):
+    """PyTorch's modules with the file's weights. Images have their channels first there, so kernels and the rows of a dense
+    layer after `Flatten` are turned."""
+    made, channels = [], None
+    for kind, arrays in layers:
+        parameters = [torch.from_numpy(array) for array in arrays]
+        if kind == "dense":
+            weights = parameters[0]
+            if channels and isinstance(made[-1], nn.Flatten):
+                outputs = weights.shape[1]
+                weights = weights.reshape(-1, channels, outputs).transpose(0, 1).reshape(-1, outputs)
+            module, parameters[0] = nn.Linear(*weights.shape), weights.T
+        elif kind.endswith("convolution"):
+            inputs, channels = arrays[0].shape[2:]
+            padding = "same" if kind == "same_convolution" else "valid"
+            module = nn.Conv2d(inputs, channels, arrays[0].shape[:2], padding=padding, bias=len(arrays) == 2)
+            parameters[0] = parameters[0].permute(3, 2, 0, 1)
+        elif kind == "batch_normalization":
+            # PyTorch's momentum is the share of what is new.
+            module = nn.BatchNorm2d(channels, eps=NORM_EPSILON, momentum=1 - NORM_MOMENTUM)
+        elif kind == "global_average_pooling":
+            made.append(nn.AdaptiveAvgPool2d(1))
+            module = nn.Flatten()
+        else:
+            module = {"relu": nn.ReLU, "max_pooling": lambda: nn.MaxPool2d(2), "flatten": nn.Flatten}[kind]()
+        with torch.no_grad():
+            for parameter, values in zip(module.parameters(), parameters):
+                parameter.copy_(values)
+        made.append(module)
+    return made
+
+
+def channels_first(images):
+    """Images of a row of pixels as they are, others with their channels first as PyTorch counts axes. Memory stays as it is:
+    `channels_last`."""
+    return images.permute(0, 3, 1, 2) if images.ndim == 4 else images
 
 
 class Torch(Peer):
@@ -18,14 +56,8 @@ class Torch(Peer):
         self.where = torch.device(args.device)
         cuda = self.where.type == "cuda"
         self.device = torch.cuda.get_device_name(self.where) if cuda else f"cpu, {torch.get_num_threads()} threads"
-        modules = []
-        for weights, biases in layers:
-            linear = nn.Linear(*weights.shape)
-            with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(weights.T))
-                linear.bias.copy_(torch.from_numpy(biases))
-            modules += [linear, nn.ReLU()]
-        self.model = nn.Sequential(*modules[:-1]).to(self.where)
+        model = nn.Sequential(*modules(layers)).to(self.where)
+        self.model = model.to(memory_format=torch.channels_last)
         # The fused rule is the fastest that PyTorch has for its eager step.
         self.adam = torch.optim.Adam(
             self.model.parameters(), lr=rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True
@@ -33,10 +65,12 @@ class Torch(Peer):
         criterion = nn.CrossEntropyLoss()
         forward = lambda x, y: criterion(self.model(x), y)
         self.forward = torch.compile(forward) if args.compile else forward
+        self.predict = torch.compile(self.model) if args.compile else self.model
 
     def upload(self, images, labels):
         labels = torch.from_numpy(labels.astype(np.int64))
-        return torch.from_numpy(np.ascontiguousarray(images)).to(self.where), labels.to(self.where)
+        images = torch.from_numpy(np.ascontiguousarray(images))
+        return channels_first(images).to(self.where), labels.to(self.where)
 
     def step_on(self, kept, i, size):
         pixels, labels = (part[i * size : (i + 1) * size] for part in kept)
@@ -56,8 +90,11 @@ class Torch(Peer):
         return self.last.item()
 
     def logits(self, images):
+        self.model.eval()
         with torch.no_grad():
-            return self.model(torch.from_numpy(images).to(self.where)).cpu().numpy()
+            logits = self.predict(channels_first(torch.from_numpy(images)).to(self.where)).cpu().numpy()
+        self.model.train()
+        return logits
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each example uses a part")]
 
 use anyhow::{Context, Result, bail, ensure};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -34,6 +36,13 @@ pub fn report(result: Result<()>) -> ExitCode {
             ExitCode::from(if no_adapter { 3 } else { 1 })
         }
     }
+}
+
+/// Random numbers for made-up data: the same for the same seed and stream.
+pub fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng
 }
 
 /// The path of a picture in `out/`: PNG, or SVG if that was asked for.

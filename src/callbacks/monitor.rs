@@ -6,7 +6,7 @@ use crate::train::Epoch;
 /// Which way a monitored number gets better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// By the number's name: losses and errors fall; accuracy, precision, recall, F1, AUC and R² rise. Other names
+    /// By the number's name: losses and errors fall; accuracy, precision, recall, F1, IoU, AUC and R² rise. Other names
     /// are refused.
     #[default]
     Auto,
@@ -20,7 +20,7 @@ pub enum Mode {
 const FALLING: &[&str] =
     &["loss", "error", "crossentropy", "mse", "mae", "rmse", "msle", "mape", "divergence"];
 /// Words in the names of numbers that get better as they rise.
-const RISING: &[&str] = &["accuracy", "acc", "precision", "recall", "f1", "auc", "r2"];
+const RISING: &[&str] = &["accuracy", "acc", "precision", "recall", "f1", "io", "auc", "r2"];
 
 /// A number of the epoch's logs.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,7 +95,7 @@ mod tests {
             assert_eq!(direction(name), Some(Mode::Min), "{name}");
         }
         for name in
-            ["accuracy", "val_top_5_accuracy", "f1_macro", "recall_3", "auc", "val_r2", "loss_auc"]
+            ["accuracy", "val_mean_io_u", "f1_macro", "recall_3", "auc", "val_r2", "loss_auc"]
         {
             assert_eq!(direction(name), Some(Mode::Max), "{name}");
         }

@@ -1,19 +1,21 @@
 //! What a checkpoint and the trainer that loads it must have in common.
 
-use crate::layers::{Call, ModelInput, NamedLayer};
+use super::text;
+use crate::layers::{Call, ModelInput, NamedLayer, current};
 use crate::train::{OutputSpec, Trainer};
 use serde_json::{Value, json};
+use std::fmt::Debug;
 
-/// The settings that decide which numbers training computes: seed, model, losses and optimizer. Layers say theirs as
-/// data; a layer that gives no config is in its `Debug` form, as losses and optimizers are. In files of version 1 all
-/// layers were.
+/// The settings that decide which numbers training computes: seed, model, losses and optimizer, as data; a layer that
+/// gives no config is in its `Debug` form. So are all layers in files of version 1, and losses, metrics and optimizers
+/// in files of versions 1 and 2.
 pub(super) fn config(trainer: &Trainer, version: u64) -> Value {
     let model = trainer.model();
-    let data = version > 1;
     let settings = |l: &NamedLayer| match l.layer.config() {
-        Ok(config) if data => config,
-        _ => format!("{:?}", l.layer).into(),
+        Ok(config) if version > 1 => config,
+        _ => debug(&l.layer),
     };
+    let data = version > 2;
     let input = |i: &ModelInput| json!({ "name": i.name, "shape": i.shape.dims() });
     let layer = |l: &NamedLayer| {
         let weights = l.weights().into_iter();
@@ -28,14 +30,15 @@ pub(super) fn config(trainer: &Trainer, version: u64) -> Value {
     };
     let call = |c: &Call| json!({ "layer": model.layers()[c.layer].name, "inputs": c.inputs });
     let output = |o: &OutputSpec| {
-        let metrics: Vec<String> = o.metrics.iter().map(|m| format!("{m:?}")).collect();
+        let metrics = o.metrics.iter().map(|m| if data { m.config() } else { debug(m) });
         json!({
             "name": o.name,
-            "loss": format!("{:?}", o.loss),
+            "loss": if data { o.loss.config() } else { debug(&o.loss) },
             "loss_weight": o.weight,
-            "metrics": metrics,
+            "metrics": metrics.collect::<Vec<_>>(),
         })
     };
+    let (optimizer, gradients) = (trainer.optimizer(), trainer.gradients());
     json!({
         "seed": trainer.seed(),
         "inputs": model.inputs().iter().map(input).collect::<Vec<_>>(),
@@ -43,15 +46,42 @@ pub(super) fn config(trainer: &Trainer, version: u64) -> Value {
         "calls": model.calls().iter().map(call).collect::<Vec<_>>(),
         "outputs": trainer.outputs().iter().map(output).collect::<Vec<_>>(),
         "optimizer": {
-            "name": trainer.optimizer().name(),
-            "settings": format!("{:?}", trainer.optimizer()),
-            "gradients": format!("{:?}", trainer.gradients()),
+            "name": optimizer.name(),
+            "settings": if data { optimizer.config() } else { debug(optimizer) },
+            "gradients": if data { gradients.config() } else { debug(gradients) },
         },
     })
 }
 
+fn debug(part: &(impl Debug + ?Sized)) -> Value {
+    format!("{part:?}").into()
+}
+
+/// The first setting in which a trainer differs from the `config` of a file: its path, and both values there. A setting
+/// that came after the file was written is no difference while it has its default.
+pub(super) fn disagreement(
+    trainer: &Trainer,
+    version: u64,
+    mut saved: Value,
+) -> Option<[String; 3]> {
+    let mut own = config(trainer, version);
+    if version <= 2 {
+        text::parse(&mut saved);
+        text::parse(&mut own);
+        text::forget_new(&saved, &mut own);
+    }
+    difference("", &saved, &own)?;
+    for layer in saved["layers"].as_array_mut().into_iter().flatten() {
+        if let Some(settings) = layer["kind"].as_str().and_then(|k| current(k, &layer["settings"]))
+        {
+            layer["settings"] = settings;
+        }
+    }
+    difference("", &saved, &own)
+}
+
 /// The first place in which two values differ: its path, and both values there.
-pub(super) fn difference(path: &str, saved: &Value, own: &Value) -> Option<[String; 3]> {
+fn difference(path: &str, saved: &Value, own: &Value) -> Option<[String; 3]> {
     let below = |key: &str| match path {
         "" => key.to_owned(),
         _ => format!("{path}.{key}"),
@@ -60,7 +90,7 @@ pub(super) fn difference(path: &str, saved: &Value, own: &Value) -> Option<[Stri
     match (saved, own) {
         (Value::Object(a), Value::Object(b)) => {
             // A name, a kind or a count says more than a setting.
-            let first = ["seed", "inputs", "layers", "name", "kind", "weights"];
+            let first = ["seed", "inputs", "layers", "name", "kind", "class_name", "weights"];
             let mut keys: Vec<&String> = a.keys().chain(b.keys()).collect();
             keys.sort_by_key(|key| first.iter().position(|f| f == key).unwrap_or(first.len()));
             let get = |of: &serde_json::Map<String, Value>, key: &str| {
@@ -89,10 +119,12 @@ fn shown(value: &Value) -> String {
     match value {
         Value::Null => "nothing".into(),
         Value::String(text) => text.clone(),
-        Value::Object(fields) => match &fields.get("kind").or(fields.get("name")) {
-            Some(Value::String(text)) => text.clone(),
-            _ => value.to_string(),
-        },
+        Value::Object(fields) => {
+            match ["kind", "name", "class_name"].iter().find_map(|&key| fields.get(key)) {
+                Some(Value::String(text)) => text.clone(),
+                _ => value.to_string(),
+            }
+        }
         _ => value.to_string(),
     }
 }

@@ -1,6 +1,6 @@
 //! Reads checkpoints.
 
-use super::config::{config, difference};
+use super::config::disagreement;
 #[cfg(not(target_arch = "wasm32"))]
 use super::file::read;
 use super::file::{Contents, listed, wrong};
@@ -79,7 +79,7 @@ impl Trainer {
         let contents = Contents::new(path, bytes)?;
         let metadata = metadata(path, &contents)?;
         if let Some([field, saved, own]) =
-            difference("", &metadata.config, &config(self, metadata.format_version))
+            disagreement(self, metadata.format_version, metadata.config.clone())
         {
             let by = &metadata.library_version;
             let detail =

@@ -47,6 +47,7 @@ mod save;
 #[cfg(not(target_arch = "wasm32"))]
 mod scalers;
 mod scaling;
+mod text;
 mod weight_files;
 mod weights;
 
@@ -55,7 +56,7 @@ pub use report::{Mismatch, WeightReport};
 pub use weights::WeightMap;
 
 /// The version of the format that this library writes, and the newest that it reads.
-pub const FORMAT_VERSION: u64 = 2;
+pub const FORMAT_VERSION: u64 = 3;
 
 /// The entry of a file's metadata that makes it a checkpoint.
 const KEY: &str = "wgrad";

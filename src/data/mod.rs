@@ -45,6 +45,7 @@ mod loader;
 mod make;
 #[cfg(not(target_arch = "wasm32"))]
 mod mnist;
+mod named;
 #[cfg(feature = "ndarray")]
 mod ndarray;
 #[cfg(feature = "npy")]
@@ -80,6 +81,9 @@ pub use make::{
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use mnist::load_mnist;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use named::in_order;
+pub use named::{NamedDataset, SampleNames};
 #[cfg(feature = "ndarray")]
 pub use ndarray::Element;
 #[cfg(feature = "npy")]

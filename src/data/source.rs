@@ -1,6 +1,6 @@
 //! Where samples come from: the trait that streams them, and a closure as its source.
 
-use super::TensorDataset;
+use super::{SampleNames, TensorDataset};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape, Tensor};
 
@@ -154,6 +154,12 @@ pub trait Dataset: Send + Sync {
     ) -> Result<()> {
         let _ = further;
         self.read(rows, x, y)
+    }
+
+    /// The names of the tensors, by which a model finds them: none, unless a dataset says so, and then they are in the model's
+    /// order. [`NamedDataset`](super::NamedDataset) gives any dataset names.
+    fn names(&self) -> SampleNames {
+        SampleNames::default()
     }
 
     /// Refuses what cannot be streamed; a dataset that does not define this refuses nothing.

@@ -4,9 +4,11 @@
 use super::stream::features;
 use crate::data::TensorDataset;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::data::{Dataset, Loader};
+use crate::data::{Dataset, Loader, in_order};
 use crate::error::Result;
-use crate::session::{Compiled, Features};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::layers::Model;
+use crate::session::{Compiled, Features, Predictor, check_one_output};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::tensor::Shape;
 use crate::tensor::Tensor;
@@ -87,36 +89,123 @@ impl Compiled {
         match data {
             PredictData::Features(features) => self.predict_sized(features, size, rounded).await,
             #[cfg(not(target_arch = "wasm32"))]
-            PredictData::Streamed(dataset) => self.predict_stream(dataset, size, rounded).await,
+            PredictData::Streamed(dataset) => {
+                let mut stream = Predictions::new(&self.model, dataset, size)?;
+                while let Some(x) = stream.next().await? {
+                    let outputs = self.predict_sized(stream.features(&x), size, rounded).await?;
+                    stream.take(&outputs)?;
+                }
+                stream.outputs()
+            }
+        }
+    }
+}
+
+impl Predictor {
+    /// The output of a model with one output for each sample: `[n, ...]`. An `Arc` of any dataset is streamed.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) if the samples do not suit the model; [`Error::Parameter`](crate::Error::Parameter) for a model of several
+    /// outputs, and for a batch size of 0; [`Error::Data`](crate::Error::Data) for samples whose factor is not known, see
+    /// [`Features`]; [`Error::Limit`](crate::Error::Limit) if the device has no room; [`Error::Gpu`](crate::Error::Gpu) for a
+    /// device failure; those of the dataset.
+    pub async fn predict_async<'a>(&self, samples: impl Into<PredictData<'a>>) -> Result<Tensor> {
+        check_one_output(self.model().output_tensors().len())?;
+        Ok(self.predict_outputs_async(samples).await?.swap_remove(0))
+    }
+
+    /// Each output for each sample: `[n, ...]`.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_async`], without that for several outputs.
+    pub async fn predict_outputs_async<'a>(
+        &self,
+        samples: impl Into<PredictData<'a>>,
+    ) -> Result<Vec<Tensor>> {
+        match samples.into() {
+            PredictData::Features(features) => self.predict_features(features).await,
+            #[cfg(not(target_arch = "wasm32"))]
+            PredictData::Streamed(dataset) => {
+                let mut stream = Predictions::new(self.model(), dataset, self.step_size()?)?;
+                while let Some(x) = stream.next().await? {
+                    let outputs = self.predict_features(stream.features(&x)).await?;
+                    stream.take(&outputs)?;
+                }
+                stream.outputs()
+            }
         }
     }
 
+    /// The blocking form of [`Predictor::predict_async`].
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_async`].
     #[cfg(not(target_arch = "wasm32"))]
-    async fn predict_stream(
-        &mut self,
-        dataset: Arc<dyn Dataset>,
-        size: usize,
-        rounded: fn(usize) -> usize,
-    ) -> Result<Vec<Tensor>> {
+    pub fn predict<'a>(&self, samples: impl Into<PredictData<'a>>) -> Result<Tensor> {
+        crate::gpu::block_on(self.predict_async(samples))
+    }
+
+    /// The blocking form of [`Predictor::predict_outputs_async`].
+    ///
+    /// # Errors
+    /// As [`Predictor::predict_outputs_async`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn predict_outputs<'a>(&self, samples: impl Into<PredictData<'a>>) -> Result<Vec<Tensor>> {
+        crate::gpu::block_on(self.predict_outputs_async(samples))
+    }
+}
+
+/// The outputs of a stream, window after window.
+#[cfg(not(target_arch = "wasm32"))]
+struct Predictions {
+    dataset: Arc<dyn Dataset>,
+    loader: Loader,
+    /// The most samples of a batch.
+    size: usize,
+    /// Samples of the last window, without those that fill it up.
+    rows: usize,
+    shapes: Vec<Shape>,
+    values: Vec<Vec<f32>>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Predictions {
+    fn new(model: &Model, dataset: Arc<dyn Dataset>, size: usize) -> Result<Self> {
+        let inputs: Vec<&str> = model.inputs().iter().map(|input| &*input.name).collect();
+        let dataset = in_order(dataset, &inputs, None)?;
         dataset.check()?;
-        let n = dataset.len();
-        let size = size.min(n);
-        let order: Vec<u32> = (0..n as u32).collect();
-        let mut loader = Loader::new(dataset.clone(), order, size.saturating_mul(BATCHES), 1)?;
-        let scale = Some(dataset.spec().scale);
-        let mut values: Vec<Vec<f32>> = vec![Vec::new(); self.outputs.len()];
-        while let Some(window) = loader.next_async().await.transpose()? {
-            let rows = window.rows.len();
-            // The last window may be short: zeros make it a batch, so that all samples run the same plan.
-            let x = features(&*dataset, &window, rows.max(size))?;
-            let outputs = self.predict_sized(Features { x: &x, scale }, size, rounded).await?;
-            for (values, output) in values.iter_mut().zip(outputs) {
-                let all = output.as_f32()?;
-                values.extend_from_slice(&all[..all.len() / rows.max(size) * rows]);
-            }
+        let size = size.min(dataset.len());
+        let order: Vec<u32> = (0..dataset.len() as u32).collect();
+        let loader = Loader::new(dataset.clone(), order, size.saturating_mul(BATCHES), 1)?;
+        let shapes = model.output_shapes();
+        let values = vec![Vec::new(); shapes.len()];
+        Ok(Self { dataset, loader, size, rows: 0, shapes, values })
+    }
+
+    /// The samples of the next window. The last one may be short: zeros make it a batch, so that all samples run the same
+    /// plan.
+    async fn next(&mut self) -> Result<Option<Vec<Tensor>>> {
+        let Some(window) = self.loader.next_async().await.transpose()? else { return Ok(None) };
+        self.rows = window.rows.len();
+        features(&*self.dataset, &window, self.rows.max(self.size)).map(Some)
+    }
+
+    fn features<'x>(&self, x: &'x [Tensor]) -> Features<'x> {
+        Features { x, scale: Some(self.dataset.spec().scale) }
+    }
+
+    /// Takes the outputs for a window.
+    fn take(&mut self, outputs: &[Tensor]) -> Result<()> {
+        for (values, output) in self.values.iter_mut().zip(outputs) {
+            let all = output.as_f32()?;
+            values.extend_from_slice(&all[..all.len() / self.rows.max(self.size) * self.rows]);
         }
-        let shapes = self.model.output_shapes();
-        let outputs = values.into_iter().zip(shapes);
+        Ok(())
+    }
+
+    fn outputs(self) -> Result<Vec<Tensor>> {
+        let n = self.dataset.len();
+        let outputs = self.values.into_iter().zip(self.shapes);
         outputs
             .map(|(v, shape)| Tensor::f32(Shape::from([&[n], shape.dims()].concat()), v))
             .collect()

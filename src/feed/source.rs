@@ -3,9 +3,9 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::stream::Stream;
 use super::windows::Windows;
-#[cfg(not(target_arch = "wasm32"))]
-use crate::data::Dataset;
 use crate::data::TensorDataset;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::data::{Dataset, in_order};
 use crate::error::{Error, Result};
 use crate::session::{Compiled, Scaling, Sweep};
 use crate::step::Numbers;
@@ -98,13 +98,20 @@ pub(crate) enum Feed<'d> {
 }
 
 impl Compiled {
-    /// Refuses data that does not suit the model.
-    pub(crate) fn check_training(&self, data: &TrainingData<'_>) -> Result<()> {
+    /// The data in the order of the model's inputs and outputs. Data that does not suit the model is refused.
+    pub(crate) fn suited<'d>(&self, data: TrainingData<'d>) -> Result<TrainingData<'d>> {
         match data {
-            TrainingData::Resident(data) => self.check_data(data),
+            TrainingData::Resident(data) => self.check_data(data)?,
             #[cfg(not(target_arch = "wasm32"))]
-            TrainingData::Streamed(data) => self.check_stream(&**data),
+            TrainingData::Streamed(data) => {
+                let inputs: Vec<&str> = self.model.inputs().iter().map(|i| &*i.name).collect();
+                let outputs: Vec<&str> = self.outputs.iter().map(|o| &*o.name).collect();
+                let data = in_order(data, &inputs, Some(&outputs))?;
+                self.check_stream(&*data)?;
+                return Ok(TrainingData::Streamed(data));
+            }
         }
+        Ok(data)
     }
 
     /// The factor on the features of data, if the model was trained on samples of this scaling.

@@ -147,6 +147,18 @@ impl Graph {
         v
     }
 
+    /// The value whose elements `v` shows under another shape: `v` itself, if it is no reshape.
+    pub(crate) fn unaliased(&self, mut v: Value) -> Value {
+        while let Class::Movement(Movement::Alias { offset: 0 }) = self.node(v).op.class() {
+            let inner = self.node(v).inputs[0];
+            if self.shape(inner).len() != self.shape(v).len() {
+                break;
+            }
+            v = inner;
+        }
+        v
+    }
+
     /// The type of `value`.
     #[must_use]
     pub fn ty(&self, value: Value) -> &TensorType {

@@ -48,6 +48,7 @@ pub use augment::{
 pub use batch_normalization::BatchNormalization;
 pub use concatenate::Concatenate;
 pub use config::ModelLoader;
+pub(crate) use config::current;
 pub use context::{Context, Outputs, Random};
 pub use convolution::{
     Conv, Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, ConvTranspose,

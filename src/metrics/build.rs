@@ -115,7 +115,9 @@ impl Metric {
                 }
                 o.cells(graph, threshold)
             }
-            Self::ConfusionMatrix { threshold } => o.cells(graph, threshold),
+            Self::MeanIoU { threshold } | Self::ConfusionMatrix { threshold } => {
+                o.cells(graph, threshold)
+            }
             Self::Auc => {
                 if !o.is_single() {
                     let detail = "the area under the ROC curve ranks samples by a single output, the score of class \

@@ -34,6 +34,7 @@ pub(super) enum Score {
     Precision,
     Recall,
     F1,
+    IoU,
 }
 
 /// Counts of a class: samples that have it and were found, samples taken for it, samples that have it.
@@ -44,6 +45,13 @@ struct Tried {
     actual: u64,
 }
 
+impl Tried {
+    /// Samples that have the class or were taken for it.
+    const fn union(&self) -> u64 {
+        self.predicted + self.actual - self.right
+    }
+}
+
 impl Score {
     /// The class's number, or 0 if it is 0/0.
     fn of(self, tried: &Tried) -> f64 {
@@ -51,6 +59,7 @@ impl Score {
             Self::Precision => (tried.right, tried.predicted),
             Self::Recall => (tried.right, tried.actual),
             Self::F1 => (2 * tried.right, tried.predicted + tried.actual),
+            Self::IoU => (tried.right, tried.union()),
         };
         if under == 0 { 0.0 } else { over as f64 / under as f64 }
     }
@@ -166,6 +175,21 @@ impl ConfusionMatrix {
     #[must_use]
     pub fn f1_per_class(&self) -> Vec<f64> {
         self.per_class(Score::F1)
+    }
+
+    /// The intersection over union of each class, TP / (TP + FP + FN): scikit-learn's `jaccard_score`.
+    #[must_use]
+    pub fn iou_per_class(&self) -> Vec<f64> {
+        self.per_class(Score::IoU)
+    }
+
+    /// The mean intersection over union of the classes that occur among samples or predictions, as Keras' `MeanIoU`;
+    /// NaN without samples.
+    #[must_use]
+    pub fn mean_iou(&self) -> f64 {
+        let occurring: Vec<Tried> =
+            self.tried().into_iter().filter(|tried| tried.union() > 0).collect();
+        occurring.iter().map(|t| Score::IoU.of(t)).sum::<f64>() / occurring.len() as f64
     }
 
     fn checked(&self, score: Score, average: ClassAverage) -> Result<f64> {

@@ -80,6 +80,12 @@ pub enum Metric {
         /// Separates the classes of a single output.
         threshold: f32,
     },
+    /// The mean over classes of the intersection over union, TP / (TP + FP + FN). A class that is neither among targets
+    /// nor predictions is in no mean, as in Keras. The class of a position is its largest prediction.
+    MeanIoU {
+        /// Separates the classes of a single output.
+        threshold: f32,
+    },
     /// How often each class was predicted for each class. No log has it:
     /// [`Evaluation::confusion_matrix`](crate::train::Evaluation::confusion_matrix) gives it.
     ConfusionMatrix {
@@ -225,6 +231,12 @@ impl Metric {
         Self::F1 { average: average.into(), threshold: 0.5 }
     }
 
+    /// The mean intersection over union, at the threshold 0.5 if there is a single output.
+    #[must_use]
+    pub const fn mean_iou() -> Self {
+        Self::MeanIoU { threshold: 0.5 }
+    }
+
     /// The name in logs, as Keras spells it. An average other than the binary one follows it:
     /// `precision_macro`.
     #[must_use]
@@ -239,6 +251,7 @@ impl Metric {
             Self::Precision { .. } => "precision",
             Self::Recall { .. } => "recall",
             Self::F1 { .. } => "f1_score",
+            Self::MeanIoU { .. } => "mean_io_u",
             Self::ConfusionMatrix { .. } => "confusion_matrix",
             Self::Auc => "auc",
             Self::MeanSquaredError => "mean_squared_error",

@@ -22,6 +22,7 @@
 mod build;
 mod columns;
 mod confusion;
+mod data;
 mod metric;
 mod regression;
 mod scores;
@@ -47,6 +48,7 @@ impl Metric {
             Self::Precision { .. }
             | Self::Recall { .. }
             | Self::F1 { .. }
+            | Self::MeanIoU { .. }
             | Self::ConfusionMatrix { .. } => {
                 Tally::Cells { classes: class_count(output), positions: positions(output) }
             }
@@ -120,6 +122,9 @@ impl Metric {
             Self::Precision { average, .. } => scores(Score::Precision, average),
             Self::Recall { average, .. } => scores(Score::Recall, average),
             Self::F1 { average, .. } => scores(Score::F1, average),
+            Self::MeanIoU { .. } => {
+                own(ConfusionMatrix::from_state(class_count(output), state).mean_iou())
+            }
             Self::ConfusionMatrix { .. } => Vec::new(),
             Self::Custom(_) if state.is_empty() => own(f64::NAN),
             Self::Custom(metric) => own(metric.result(state)),

@@ -13,10 +13,11 @@ pub const NO_CLASS: u32 = u32::MAX;
 /// The class of each sample: that of the largest of several outputs `[n, classes]` (of equal ones the first);
 /// for a single output `[n]` or `[n, 1]` whether it is above `threshold` (0.5 for probabilities, 0 for logits);
 /// of integer labels `[n]` or `[n, 1]` the labels. So it takes predictions as well as targets. Outputs with a NaN have
-/// [`NO_CLASS`].
+/// [`NO_CLASS`]. Outputs of several positions, `[n, .., classes]` or `[n, .., 1]`, have a class for each position, in
+/// row-major order.
 ///
 /// # Errors
-/// [`Error::Shape`] for outputs that are not `[n, classes]`, and for integers that are not one per sample.
+/// [`Error::Shape`] for outputs without elements or axes, and for integers that are not one per sample.
 pub fn classes(outputs: &Tensor, threshold: f32) -> Result<Vec<u32>> {
     let fail = |detail| Err(Error::shape("classes", &[outputs.shape()], detail));
     let dims = outputs.shape().dims();
@@ -26,15 +27,15 @@ pub fn classes(outputs: &Tensor, threshold: f32) -> Result<Vec<u32>> {
         Data::U32(labels) if label => Ok(labels.clone()),
         Data::U8(_) | Data::U32(_) => fail("integer labels are [n] or [n, 1]"),
         Data::F32(values) => match *dims {
-            [_] | [_, 1] => {
+            [_] | [_, .., 1] => {
                 let side = |v: &f32| if v.is_nan() { NO_CLASS } else { u32::from(*v > threshold) };
                 Ok(values.iter().map(side).collect())
             }
-            [_, cols] if cols > 1 => {
+            [_, .., cols] if cols > 1 => {
                 let class = |row: &[f32]| predicted_class(row).unwrap_or(NO_CLASS);
                 Ok(values.chunks_exact(cols).map(class).collect())
             }
-            _ => fail("[n], or [n, classes], is expected"),
+            _ => fail("[n], or [n, .., classes], is expected"),
         },
     }
 }

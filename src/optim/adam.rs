@@ -4,6 +4,8 @@
 use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
+use crate::words::number;
+use serde_json::{Value as Json, json};
 
 /// Adam (Kingma and Ba 2014): m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²;
 /// p ← p - α m / (√v + epsilon) with α = lr √(1 - β₂ᵗ) / (1 - β₁ᵗ).
@@ -82,6 +84,15 @@ impl Optimizer for Adam {
     fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
         vec![("alpha", self.alpha(done, learning_rate) as f32)]
     }
+
+    fn config(&self) -> Json {
+        json!({
+            "learning_rate": self.learning_rate.config(),
+            "beta_1": number(self.beta_1),
+            "beta_2": number(self.beta_2),
+            "epsilon": number(self.epsilon),
+        })
+    }
 }
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2017): p ← p - lr · `weight_decay` · p before each
@@ -143,5 +154,11 @@ impl Optimizer for AdamW {
         let mut values = self.adam.step_values(done, learning_rate);
         values.push(("kept_weight", (1.0 - taken) as f32));
         values
+    }
+
+    fn config(&self) -> Json {
+        let mut config = self.adam.config();
+        config["weight_decay"] = number(self.weight_decay);
+        config
     }
 }

@@ -21,6 +21,7 @@ pub use transform::{ArenaGradients, GradientTransform};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::DType;
+use serde_json::{Value as Json, json};
 use std::fmt::Debug;
 
 /// A tensor that an optimizer keeps for every parameter.
@@ -112,6 +113,12 @@ pub trait Optimizer: Debug + Send + Sync {
     /// is that of this update: the schedule's, or one that a callback set in its place. The names are exactly those
     /// that [`Optimizer::update`] reads.
     fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)>;
+
+    /// The settings as an object of JSON, which checkpoints keep and compare. This library's optimizers have Keras' names for
+    /// their settings; by default the `Debug` text is one setting, so that must show all settings.
+    fn config(&self) -> Json {
+        json!({ "settings": format!("{self:?}") })
+    }
 }
 
 /// `old` · a + `new` · (1 - a).

@@ -3,6 +3,8 @@
 use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
+use crate::words::number;
+use serde_json::{Value as Json, json};
 
 /// RMSprop (Tieleman and Hinton 2012): v ← rho · v + (1 - rho) g²; p ← p - lr · g / √(v + epsilon). If centered, the
 /// squared mean gradient is subtracted under the root. With momentum, m ← momentum · m + that update.
@@ -100,6 +102,16 @@ impl Optimizer for RmsProp {
     fn step_values(&self, _done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
         vec![("learning_rate", learning_rate as f32)]
     }
+
+    fn config(&self) -> Json {
+        json!({
+            "learning_rate": self.learning_rate.config(),
+            "rho": number(self.rho),
+            "momentum": number(self.momentum),
+            "epsilon": number(self.epsilon),
+            "centered": self.centered,
+        })
+    }
 }
 
 /// Adagrad (Duchi et al. 2011): a ← a + g²; p ← p - lr · g / √(a + epsilon).
@@ -167,5 +179,13 @@ impl Optimizer for Adagrad {
 
     fn step_values(&self, _done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
         vec![("learning_rate", learning_rate as f32)]
+    }
+
+    fn config(&self) -> Json {
+        json!({
+            "learning_rate": self.learning_rate.config(),
+            "initial_accumulator_value": number(self.initial_accumulator_value),
+            "epsilon": number(self.epsilon),
+        })
     }
 }

@@ -3,6 +3,8 @@
 use super::{Optimizer, Schedule, Slot, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
+use crate::words::number;
+use serde_json::{Value as Json, json};
 
 /// Stochastic gradient descent: v ← momentum · v - lr · g; p ← p + v, or with Nesterov p ← p + momentum · v - lr · g.
 /// The rate is the learning rate / (1 + decay · t) with t the updates done, as with Keras' legacy `decay`; this divides
@@ -79,5 +81,14 @@ impl Optimizer for Sgd {
     fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)> {
         let rate = learning_rate / (1.0 + f64::from(self.decay) * done as f64);
         vec![("learning_rate", rate as f32)]
+    }
+
+    fn config(&self) -> Json {
+        json!({
+            "learning_rate": self.learning_rate.config(),
+            "momentum": number(self.momentum),
+            "nesterov": self.nesterov,
+            "decay": number(self.decay),
+        })
     }
 }

@@ -5,6 +5,8 @@ use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::DType;
+use crate::words::number;
+use serde_json::json;
 
 /// The state that sums gradients between updates.
 const ACCUMULATED: Slot = Slot { name: "accumulated", initial: 0.0 };
@@ -80,6 +82,19 @@ impl GradientTransform {
             return Err(Error::parameter("gradient_accumulation_steps", 0, detail));
         }
         self.clip.map_or(Ok(()), |clip| clip.check())
+    }
+
+    /// The settings as an object of JSON, by the names of Keras' optimizers.
+    #[must_use]
+    pub fn config(&self) -> serde_json::Value {
+        let mut config = json!({ "gradient_accumulation_steps": self.accumulation_steps });
+        match self.clip {
+            Some(Clip::Value(bound)) => config["clipvalue"] = number(bound),
+            Some(Clip::Norm(bound)) => config["clipnorm"] = number(bound),
+            Some(Clip::GlobalNorm(bound)) => config["global_clipnorm"] = number(bound),
+            None => {}
+        }
+        config
     }
 
     const fn accumulates(&self) -> bool {

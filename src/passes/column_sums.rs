@@ -1,5 +1,6 @@
-//! Column sums with a product: if a contraction reads [k, n] as B and a reduction sums the same tensor over
-//! k, the contraction yields both. In a training step these are the kernel gradient and the bias gradient.
+//! Column sums with a product: if a contraction reads [k, n] as B and a reduction sums the same elements, as [k, n] or as
+//! [.., n], over all axes but the last, the contraction yields both. In a training step these are the kernel gradient
+//! and the bias gradient.
 
 use super::rewrite::Rewrite;
 use crate::error::Result;
@@ -49,7 +50,7 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
     let mut readers: HashMap<Value, Vec<usize>> = HashMap::new();
     for (c, node) in graph.nodes().iter().enumerate() {
         if node.op.class().contraction().is_some() {
-            readers.entry(node.inputs[1]).or_default().push(c);
+            readers.entry(graph.unaliased(node.inputs[1])).or_default().push(c);
         }
     }
     for (r, node) in graph.nodes().iter().enumerate() {
@@ -58,8 +59,9 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
         let columns = reduce.kind == ReduceKind::Sum
             && node.views[0].is_none()
             && reduce.first == 0
-            && graph.shape(v).rank() == 2
-            && reduce.end == 1;
+            && graph.shape(v).rank() >= 2
+            && reduce.end == graph.shape(v).rank() - 1
+            && node.outputs[0].shape.rank() == 1;
         if !columns {
             continue;
         }
@@ -72,13 +74,16 @@ fn pairs(graph: &Graph, max_buffers: usize) -> HashMap<usize, usize> {
                 let whole = node.views[1].as_ref().is_none_or(View::is_whole);
                 s.batch == 1
                     && whole
-                    && graph.shape(v).dims() == [s.k, s.n]
+                    && graph.shape(v).len() == s.k * s.n
+                    && graph.shape(v).dims().last() == Some(&s.n)
                     && !op.b_sums
                     && !taken.contains(c)
                     && buffers + op.epilogue.outputs.len() < max_buffers
             })
         };
-        if let Some(c) = readers.get(&v).into_iter().flatten().copied().find(serves) {
+        if let Some(c) =
+            readers.get(&graph.unaliased(v)).into_iter().flatten().copied().find(serves)
+        {
             taken.insert(c);
             pairs.insert(r, c);
         }

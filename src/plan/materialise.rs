@@ -21,18 +21,6 @@ fn copy_of(graph: &mut Graph, v: Value) -> Result<Value> {
     graph.push(Arc::new(Map { program: Program::identity(), shape }), &[v])
 }
 
-/// The value that `v` is an alias of, looking through whole-tensor reshapes only.
-fn unaliased(graph: &Graph, mut v: Value) -> Value {
-    while let Class::Movement(Movement::Alias { offset: 0 }) = graph.node(v).op.class() {
-        let inner = graph.node(v).inputs[0];
-        if graph.shape(inner).len() != graph.shape(v).len() {
-            break;
-        }
-        v = inner;
-    }
-    v
-}
-
 /// Whether the planner may choose where the node's kernels write. A loop's results are in buffers of its choice.
 fn places_results(node: &Node) -> bool {
     let class = node.op.class();
@@ -128,7 +116,7 @@ pub(super) fn materialise_body(graph: &Graph, moving: &[Value], carries: usize) 
         packs.flat_map(|n| &n.inputs).map(|&v| graph.storage_root(v)).collect();
     let (mut rows, mut outputs) = (HashMap::new(), Vec::new());
     for (j, (name, v)) in graph.outputs().to_vec().into_iter().enumerate() {
-        let source = unaliased(&graph, v);
+        let source = graph.unaliased(v);
         let beside = rows.entry(source.node).or_insert(0);
         let room = j < carries || *beside < DYNAMIC_BINDINGS;
         let v = match room && places_results(graph.node(source)) && taken.insert(source) {
@@ -136,7 +124,7 @@ pub(super) fn materialise_body(graph: &Graph, moving: &[Value], carries: usize) 
             false => copy_of(&mut graph, v)?,
         };
         if j >= carries {
-            *rows.entry(unaliased(&graph, v).node).or_insert(0) += 1;
+            *rows.entry(graph.unaliased(v).node).or_insert(0) += 1;
         }
         outputs.push((name, v));
     }
@@ -156,7 +144,7 @@ pub(super) fn materialise(graph: &Graph) -> Result<Graph> {
         for (j, v) in inputs.iter_mut().enumerate() {
             let held = holder.as_ref().filter(|held| j >= held.first);
             let uniform = rewrite.to.node(*v).op.class().is_uniform() && !node.op.takes_uniform(j);
-            let source = unaliased(&rewrite.to, *v);
+            let source = rewrite.to.unaliased(*v);
             let in_place = |held: &Held| {
                 let beside = placed.of_node.get(&source.node).copied().unwrap_or(0);
                 places_results(rewrite.to.node(source))
@@ -170,7 +158,7 @@ pub(super) fn materialise(graph: &Graph) -> Result<Graph> {
                 *v = copy_of(&mut rewrite.to, *v)?;
             }
             if held.is_some() {
-                placed.insert(unaliased(&rewrite.to, *v));
+                placed.insert(rewrite.to.unaliased(*v));
             }
         }
         let (op, views) = (node.op.clone(), node.views.clone());
@@ -188,7 +176,7 @@ pub(super) fn materialise(graph: &Graph) -> Result<Graph> {
     // A state whose new value is another buffer's present value: the value is copied before either changes.
     let mut updates = Vec::new();
     for (state, new) in graph.updates().to_vec() {
-        let leaf = lies_in_leaf(&graph, new) && unaliased(&graph, new) != state;
+        let leaf = lies_in_leaf(&graph, new) && graph.unaliased(new) != state;
         updates.push((state, if leaf { copy_of(&mut graph, new)? } else { new }));
     }
     graph.set_updates(updates);

@@ -58,7 +58,7 @@ impl Compiled {
     pub(crate) fn new(device: &Device, model: Model, compile: Compile) -> Result<Self> {
         compile.optimizer.check()?;
         compile.gradients.check()?;
-        let outputs = compile.outputs(&model)?;
+        let (outputs, activity) = compile.outputs(&model)?;
         let warnings = check_heads(&model, &outputs)?;
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         if compile.evaluation_batch == 0 {
@@ -68,7 +68,7 @@ impl Compiled {
         let device = device.of_another_owner();
         let layout = ArenaLayout::of(device.caps(), &model)?;
         let mut this = Self {
-            activity: model.is_penalised()?,
+            activity,
             store: Store::new(&device),
             pool: Pool::default(),
             device,

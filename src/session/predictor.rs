@@ -1,7 +1,7 @@
 //! A model that only predicts.
 
 use super::memory::within;
-use super::predict::{batch_of, check_one_output, make_room, outputs};
+use super::predict::{batch_of, make_room, outputs};
 use super::samples::{self, Features};
 use super::scaling::Scaling;
 use crate::error::{Error, Result};
@@ -173,33 +173,21 @@ impl Predictor {
         self.scaling = scaling;
     }
 
-    /// The output of a model with one output for each sample: `[n, ...]`.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if the samples do not suit the model; [`Error::Parameter`] for a model of several outputs, and
-    /// for a batch size of 0; [`Error::Data`] for samples whose factor is not known, see [`Features`]; [`Error::Limit`]
-    /// if the device has no room; [`Error::Gpu`] for a device failure.
-    pub async fn predict_async<'a>(&self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
-        check_one_output(self.model.output_tensors().len())?;
-        Ok(self.predict_outputs_async(samples).await?.swap_remove(0))
+    /// The most samples of a step, if any.
+    pub(crate) fn step_size(&self) -> Result<usize> {
+        match self.batch_size {
+            0 => Err(Error::parameter("batch_size", 0, "a batch has at least one sample")),
+            size => Ok(size),
+        }
     }
 
-    /// Each output for each sample: `[n, ...]`.
-    ///
-    /// # Errors
-    /// As [`Predictor::predict_async`], without that for several outputs.
-    pub async fn predict_outputs_async<'a>(
-        &self,
-        samples: impl Into<Features<'a>>,
-    ) -> Result<Vec<Tensor>> {
-        let features = samples.into();
-        if self.batch_size == 0 {
-            return Err(Error::parameter("batch_size", 0, "a batch has at least one sample"));
-        }
+    /// Each output for each sample in memory: `[n, ...]`.
+    pub(crate) async fn predict_features(&self, features: Features<'_>) -> Result<Vec<Tensor>> {
+        let size = self.step_size()?;
         let scale = samples::scale(&self.model, self.scaling.as_ref(), features)?;
         let n = features.x[0].shape().dims()[0];
         // Rounded up, so that few plans are compiled for any number of samples.
-        let batch = batch_of(features.x, scale, n.min(self.batch_size).next_power_of_two());
+        let batch = batch_of(features.x, scale, n.min(size).next_power_of_two());
         let shapes = self.model.output_shapes();
         let _turn = self.turns.acquire(1).await;
         let mut taken = Taken { predictor: self, lane: Some(self.lane(&batch)?) };
@@ -209,24 +197,6 @@ impl Predictor {
             }
             None => Err(Error::internal("predictor", "a lane was given away")),
         }
-    }
-
-    /// The blocking form of [`Predictor::predict_async`].
-    ///
-    /// # Errors
-    /// As [`Predictor::predict_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn predict<'a>(&self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
-        crate::gpu::block_on(self.predict_async(samples))
-    }
-
-    /// The blocking form of [`Predictor::predict_outputs_async`].
-    ///
-    /// # Errors
-    /// As [`Predictor::predict_outputs_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn predict_outputs<'a>(&self, samples: impl Into<Features<'a>>) -> Result<Vec<Tensor>> {
-        crate::gpu::block_on(self.predict_outputs_async(samples))
     }
 
     /// The plan of a batch, compiled at its first use.

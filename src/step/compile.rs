@@ -125,12 +125,12 @@ impl Compile {
         self
     }
 
-    /// What each output of `model` is trained towards.
+    /// What each output of `model` is trained towards, and whether a layer penalises what it computes.
     ///
     /// # Errors
     /// [`Error::Parameter`] for an output that the model does not have and for settings outside their domain;
     /// [`Error::Shape`] for labels if there is no class axis.
-    pub(crate) fn outputs(&self, model: &Model) -> Result<Vec<OutputSpec>> {
+    pub(crate) fn outputs(&self, model: &Model) -> Result<(Vec<OutputSpec>, bool)> {
         let names = model.output_names();
         let chosen = self.losses.iter().map(|(name, ..)| name);
         for name in chosen.chain(self.output_metrics.iter().map(|(name, _)| name)) {
@@ -140,7 +140,7 @@ impl Compile {
             }
         }
         let mut outputs = Vec::new();
-        let masks = model.mask_shapes()?;
+        let (masks, penalised) = model.traced()?;
         for ((name, shape), mask) in names.into_iter().zip(model.output_shapes()).zip(masks) {
             let own = self.losses.iter().rev().find(|(n, ..)| *n == name);
             let (loss, weight) = own.map_or((self.loss, 1.0), |(_, loss, weight)| (*loss, *weight));
@@ -158,7 +158,7 @@ impl Compile {
             let mask = mask.map(|mask| mask_numbers(&mask, &shape));
             outputs.push(OutputSpec { name, shape, loss, weight, metrics, mask });
         }
-        Ok(outputs)
+        Ok((outputs, penalised))
     }
 }
 

@@ -28,7 +28,7 @@ impl Trainer {
         size: usize,
     ) -> Result<Evaluation> {
         let core = &mut self.core;
-        core.check_training(data)?;
+        let data = &core.suited(data.clone())?;
         let scale = core.scale_of(core.scaling.as_ref(), data)?;
         let sized = |core: &Compiled, size| core.sweep_of(role, data, scale, &Cut::whole(size));
         let sweep = sized(core, size)?;

@@ -83,7 +83,7 @@ impl Trainer {
         let core = &mut self.core;
         let split = fit.split(&data, &core.outputs)?;
         let data = split.train.as_ref().map_or(data, TrainingData::Resident);
-        core.check_training(&data)?;
+        let data = core.suited(data)?;
         fit.callbacks.extend(shown(fit.verbose));
         let unwatched = fit.alone() && split.validation.data().is_none();
         let cut = Cut {
@@ -99,7 +99,7 @@ impl Trainer {
         let scaling = Scaling::of(&sweep.full);
         let validation = match split.validation.data() {
             Some(data) => {
-                core.check_training(&data)?;
+                let data = core.suited(data)?;
                 let scale = core.scale_of(Some(&scaling), &data)?;
                 let cut = Cut::whole(core.evaluation_batch());
                 let sweep = core.sweep_of("validate", &data, scale, &cut)?;

@@ -97,10 +97,10 @@ fn whatever_keeps_its_checksum_is_looked_at() {
         &["kept/last/", "is missing"],
     );
     says_of(
-        &|p| p.replace("\"format_version\":2", "\"format_version\":3"),
-        &["format_version", "is 3", "reads 1 to 2", "wgrad"],
+        &|p| p.replace("\"format_version\":3", "\"format_version\":4"),
+        &["format_version", "is 4", "reads 1 to 3", "wgrad"],
     );
-    says_of(&|p| p.replace("\"format_version\":2", "\"format\":2"), &["format_version", "is null"]);
+    says_of(&|p| p.replace("\"format_version\":3", "\"format\":3"), &["format_version", "is null"]);
     assert!(state(&trainer, &folder) == before);
     // The control: unchanged it is taken.
     let path = folder.file("whole.safetensors");
@@ -114,11 +114,11 @@ fn a_newer_format_is_named_before_its_checksum() {
     let (bytes, _) = saved(&folder);
     let version = br#"format_version\":"#;
     let at = find(&bytes, version) + version.len();
-    assert_eq!(bytes[at], b'2');
+    assert_eq!(bytes[at], b'3');
     let mut newer = bytes.clone();
-    newer[at] = b'3';
+    newer[at] = b'4';
     let error = refused(&mut trainer(), &folder, &newer);
-    says(&error, &["format_version: is 3; this version of wgrad reads 1 to 2"]);
+    says(&error, &["format_version: is 4; this version of wgrad reads 1 to 3"]);
 }
 
 #[test]

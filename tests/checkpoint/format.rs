@@ -120,7 +120,7 @@ fn tensors_and_metadata_are_what_the_documentation_says() -> Result<()> {
 
     let json = parts.json();
     let fields = ["steps", "epochs", "learning_rate", "format_version"].map(|f| json[f].clone());
-    assert_eq!(fields, [17.into(), 1.into(), Value::Null, 2.into()]);
+    assert_eq!(fields, [17.into(), 1.into(), Value::Null, 3.into()]);
     assert_eq!(json["library_version"], env!("CARGO_PKG_VERSION"));
     assert_eq!((&json["config"]["seed"], &json["kept"][0]), (&7.into(), &"best".into()));
     let layers = json["config"]["layers"].as_array().unwrap();
@@ -128,7 +128,15 @@ fn tensors_and_metadata_are_what_the_documentation_says() -> Result<()> {
     let named = |name: &str, kind: &str| (Value::from(name), Value::from(kind));
     let want = [named("dense", "Dense"), named("dropout", "Dropout"), named("dense_1", "Dense")];
     assert_eq!(kinds, want);
-    assert_eq!(json["config"]["optimizer"]["name"], "Adam");
+    let (optimizer, output) = (&json["config"]["optimizer"], &json["config"]["outputs"][0]);
+    assert_eq!(optimizer["name"], "Adam");
+    let rates = serde_json::json!({
+        "learning_rate": 0.05, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7,
+    });
+    assert_eq!(optimizer["settings"], rates);
+    assert_eq!(output["loss"]["class_name"], "SparseCategoricalCrossentropy");
+    assert_eq!(output["loss"]["config"], serde_json::json!({ "from_logits": true }));
+    assert_eq!(output["metrics"], serde_json::json!(["accuracy"]));
     assert_eq!((&json["fit"]["epoch"], &json["fit"]["batch"]), (&1.into(), &7.into()));
     assert_eq!(json["fit"]["callbacks"][0][0], "Watch");
 
@@ -216,45 +224,5 @@ fn names_that_meet_are_refused() -> Result<()> {
     let error = trainer.save_checkpoint(&path).unwrap_err();
     says(&error, &["checkpoint.safetensors", "optimizer/momentum/dense/", "two tensors"]);
     assert!(folder.names().is_empty());
-    Ok(())
-}
-
-/// Version 1 had the `Debug` form of each layer, and no description of the whole model.
-#[test]
-fn a_checkpoint_of_version_1_is_still_read() -> Result<()> {
-    let folder = Folder::new("version-1");
-    let (bytes, _) = saved(&folder);
-    let old = |model: &Model| {
-        let mut parts = Parts::of(&bytes);
-        let mut json = parts.json();
-        json["format_version"] = 1.into();
-        json.as_object_mut().unwrap().remove("crc32");
-        assert!(json.as_object_mut().unwrap().remove("model").is_some_and(|m| m.is_object()));
-        for (i, layer) in model.layers().iter().enumerate() {
-            assert!(json["config"]["layers"][i]["settings"].is_object());
-            json["config"]["layers"][i]["settings"] = format!("{:?}", layer.layer).into();
-        }
-        parts.metadata = Some(format!("{{\"crc32\":\"00000000\",{}", &json.to_string()[1..]));
-        parts.bytes()
-    };
-    let path = folder.file("old.safetensors");
-    std::fs::write(&path, old(&network())).unwrap();
-    let mut other = strayed();
-    other.load_checkpoint(&path)?;
-    assert_eq!(state(&other, &folder), bytes);
-    // A functional model of the same layers is the same for training.
-    let x = input([6]);
-    let first = x.then(Dense::new(16).activation(Activation::Relu));
-    let y = first.then(Dropout::new(0.25)).then(Dense::new(3));
-    let mut functional = Model::new([&x], [&y])?.compile(device(), settings())?;
-    let whole = folder.file("whole.safetensors");
-    std::fs::write(&whole, &bytes).unwrap();
-    functional.load_checkpoint(&whole)?;
-    assert_eq!(digest(&functional), digest(&other));
-    // The control: another model is refused.
-    let wider = Sequential::new([6]).add(Dense::new(16)).add(Dropout::new(0.5)).add(Dense::new(3));
-    std::fs::write(&path, old(&wider.build()?)).unwrap();
-    says(&other.load_checkpoint(&path).unwrap_err(), &["layers.dense.settings"]);
-    says(&Model::load(&path).unwrap_err(), &["model", "an earlier version", "Predictor::load"]);
     Ok(())
 }

@@ -17,6 +17,7 @@ mod resume;
 mod states;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
 mod weights;
 
 use sha2::{Digest, Sha256};

@@ -36,7 +36,7 @@ fn another_seed_or_optimizer_is_named() {
     let rms = other(Box::new(|| Compile::new(RmsProp::new(0.01), SPARSE)));
     says(&refusal(rms), &["optimizer.name", "has Adam", "model has RMSprop"]);
     let faster = other(Box::new(|| Compile::new(Adam::new(0.02), SPARSE)));
-    says(&refusal(faster), &["optimizer.settings", "0.05", "0.02"]);
+    says(&refusal(faster), &["optimizer.settings.learning_rate", "has 0.05", "has 0.02"]);
 }
 
 #[test]
@@ -67,7 +67,10 @@ fn another_model_is_named() -> Result<()> {
 #[test]
 fn other_losses_and_metrics_are_named() {
     let adam = || Compile::new(Adam::new(RATE), SPARSE).seed(7);
-    says(&refusal(with(adam())), &["outputs.dense_1.metrics", "Accuracy", "[]"]);
+    says(&refusal(with(adam())), &["outputs.dense_1.metrics", "accuracy", "[]"]);
+    let smooth = Compile::new(Adam::new(RATE), Loss::CategoricalCrossentropy { from_logits: true });
+    let names = ["outputs.dense_1.loss.class_name", "has Sparse", "has CategoricalCrossentropy"];
+    says(&refusal(with(smooth.metrics([Metric::Accuracy]).seed(7))), &names);
     let weighted = adam().metrics([Metric::Accuracy]).output_loss("dense_1", SPARSE, 0.5);
     says(&refusal(with(weighted)), &["outputs.dense_1.loss_weight", "has 1.0", "model has 0.5"]);
 }

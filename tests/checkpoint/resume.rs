@@ -166,7 +166,7 @@ fn accumulated_gradients_and_schedules_go_on() -> Result<()> {
     // Another transform is another optimizer.
     let other = network().compile(device(), compile().gradient_accumulation_steps(4));
     let error = other?.load_checkpoint(&path).unwrap_err();
-    says(&error, &["optimizer.gradients", "accumulation_steps: 3", "accumulation_steps: 4"]);
+    says(&error, &["optimizer.gradients.gradient_accumulation_steps", "has 3", "has 4"]);
     Ok(())
 }
 

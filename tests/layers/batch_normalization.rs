@@ -319,10 +319,20 @@ fn settings_and_shapes_that_do_not_suit_are_refused() {
 
 /// Dispatches of a graph of a dense layer, this layer and an activation; with the gradients of all weights if it trains.
 fn dispatches(sample: &[usize], trains: bool) -> Result<usize> {
+    launches(Dense::new(8), sample, Activation::Relu, trains)
+}
+
+/// As [`dispatches`], with another layer before and another activation.
+fn launches(
+    first: impl Into<LayerHandle>,
+    sample: &[usize],
+    activation: Activation,
+    trains: bool,
+) -> Result<usize> {
     let model = Sequential::new(sample)
-        .add(Dense::new(8))
+        .add(first.into())
         .add(BatchNormalization::new())
-        .add(Activation::Relu)
+        .add(activation)
         .build()?;
     let mut g = Graph::new();
     let x = g.input("x", [&[16], sample].concat(), DType::F32);
@@ -373,6 +383,39 @@ fn at_prediction_it_is_a_part_of_the_product_before_it() -> Result<()> {
     for sample in [&[5][..], &[7, 5], &[4, 4, 3]] {
         assert_eq!(dispatches(sample, false)?, 1, "{sample:?}");
     }
+    Ok(())
+}
+
+/// After a convolution too, with and without a bias; kernels of 3 x 3 and of a pixel, with padding, strides and sequences.
+#[test]
+fn at_prediction_it_is_a_part_of_the_convolution_before_it() -> Result<()> {
+    for bias in [true, false] {
+        for taps in [3, 1] {
+            let conv = || Conv2D::new(8, taps).use_bias(bias);
+            for conv in [conv(), conv().padding(Padding::Same), conv().strides(2)] {
+                let one = launches(conv.clone(), &[9, 7, 3], Activation::Relu, false)?;
+                assert_eq!(one, 1, "{conv:?}");
+            }
+            let conv = Conv1D::new(8, taps).use_bias(bias);
+            assert_eq!(
+                launches(conv, &[9, 3], Activation::Relu, false)?,
+                1,
+                "{taps} of a sequence"
+            );
+        }
+    }
+    // The control: an activation that is a kernel by itself is one more.
+    assert!(launches(Conv2D::new(8, 3), &[9, 7, 3], Activation::Softmax, false)? > 1);
+    Ok(())
+}
+
+/// In training the activation is a part of the kernel of the result, and its gradient of those of the sums and the input.
+#[test]
+fn in_training_an_activation_costs_no_kernel() -> Result<()> {
+    let of = |activation| launches(Conv2D::new(8, 3), &[9, 7, 3], activation, true);
+    let (without, with) = (of(Activation::Linear)?, of(Activation::Relu)?);
+    assert_eq!(with, without);
+    assert!(of(Activation::Softmax)? > without, "the control");
     Ok(())
 }
 

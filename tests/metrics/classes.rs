@@ -14,11 +14,26 @@ const AVERAGES: [(ClassAverage, &str); 3] = [
 
 /// All metrics of several classes but accuracies.
 fn class_metrics() -> Vec<Metric> {
-    let mut all = vec![Metric::ConfusionMatrix { threshold: 0.5 }];
+    let mut all = vec![Metric::ConfusionMatrix { threshold: 0.5 }, Metric::mean_iou()];
     for average in AVERAGES.map(|a| Some(a.0)).into_iter().chain([None]) {
         all.extend([Metric::precision(average), Metric::recall(average), Metric::f1(average)]);
     }
     all
+}
+
+/// Intersection over union of each class of a recorded matrix, and the mean over the classes that occur.
+fn ious(entry: &Json) -> Result<(Vec<f64>, f64)> {
+    let matrix = list(&entry["confusion_matrix"])?;
+    let sum = |cells: &mut dyn Iterator<Item = &f64>| cells.sum::<f64>();
+    let each = (0..4).map(|class| {
+        let (row, column) = (&matrix[4 * class..4 * class + 4], matrix.iter().skip(class));
+        let union = sum(&mut row.iter()) + sum(&mut column.step_by(4)) - row[class];
+        (union > 0.0).then(|| row[class] / union)
+    });
+    let each: Vec<Option<f64>> = each.collect();
+    let occurring: Vec<f64> = each.iter().flatten().copied().collect();
+    let mean = occurring.iter().sum::<f64>() / occurring.len() as f64;
+    Ok((each.into_iter().map(|iou| iou.unwrap_or(0.0)).collect(), mean))
 }
 
 /// Compares the metrics of several classes with an entry.
@@ -47,6 +62,9 @@ fn check_classes(entry: &Json, evaluation: &Evaluation) -> Result<()> {
         compare(&format!("{name}: top {k}"), got, want, EXACT)?;
     }
     let matrix = evaluation.confusion_matrix().context("a confusion matrix")?;
+    let (each, mean) = ious(entry)?;
+    compare(name, get("mean_io_u")?, mean, EXACT)?;
+    compare_all(name, &matrix.iou_per_class(), &each, EXACT)?;
     compare(name, matrix.accuracy(), accuracy, EXACT)?;
     compare_all(name, &counts(matrix), &list(&entry["confusion_matrix"])?, 0.0)
 }
@@ -126,6 +144,32 @@ fn scores_of_several_classes_on_the_host_agree_too() -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_class_that_does_not_occur_is_in_no_mean_of_ious() -> Result<()> {
+    // The example of Keras' documentation: a third for each of two classes, whether or not there is a third one.
+    let (labels, predicted) = ([0, 0, 1, 1], [0, 1, 0, 1]);
+    for classes in [2, 3] {
+        let matrix = metrics::confusion_matrix(&labels, &predicted, classes)?;
+        compare("mean", matrix.mean_iou(), 1.0 / 3.0, EXACT)?;
+    }
+    // A class that is only predicted counts 0.
+    let matrix = metrics::confusion_matrix(&[0, 0], &[0, 2], 4)?;
+    compare_all("each", &matrix.iou_per_class(), &[0.5, 0.0, 0.0, 0.0], EXACT)?;
+    compare("mean", matrix.mean_iou(), 0.25, EXACT)?;
+    // Pixels of two images, 2 by 1, of three classes: intersections 1, 1, 0 of unions 1, 3, 2.
+    let scores = [[0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.2, 0.6, 0.2], [0.1, 0.6, 0.3]];
+    let images = Tensor::f32([2, 2, 1, 3], scores.concat())?;
+    ensure!(metrics::classes(&images, 0.5)? == [0, 1, 1, 1]);
+    let halves = Tensor::f32([1, 2, 1], [0.6, 0.4])?;
+    ensure!(metrics::classes(&halves, 0.5)? == [1, 0]);
+    let data = TensorDataset::new(images, Tensor::u32([2, 2, 1], [0, 1, 2, 2])?)?;
+    let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+    let model = Sequential::new([2, 1, 3]).add(Activation::Linear);
+    let compile = Compile::new(Sgd::default(), loss).metrics([Metric::mean_iou()]);
+    let mean = model.compile(device(), compile)?.evaluate(&data)?.get("mean_io_u");
+    compare("pixels", mean.context("no mean_io_u")?, (1.0 + 1.0 / 3.0) / 3.0, EXACT)
 }
 
 #[test]

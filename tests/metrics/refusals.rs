@@ -34,6 +34,7 @@ fn settings_outside_their_domain() {
             Metric::Precision { average, threshold },
             Metric::Recall { average: None, threshold },
             Metric::F1 { average, threshold },
+            Metric::MeanIoU { threshold },
             Metric::ConfusionMatrix { threshold },
         ] {
             refused(1, BINARY, metric, &["threshold = ", "between 0 and 1"]);
@@ -121,7 +122,8 @@ fn lists_that_do_not_suit() -> Result<()> {
     says(r2_score(&y, &p).unwrap_err(), &["r2_score", "[2, 1]", "[1, 2]"]);
     let labels = Tensor::u32([2], [0, 1])?;
     says(mean_squared_error(&labels, &y).unwrap_err(), &["mean_squared_error", "u32"]);
-    says(classes(&Tensor::f32([1, 2, 2], [0.0; 4])?, 0.5).unwrap_err(), &["[1, 2, 2]"]);
+    says(classes(&Tensor::f32([], [0.0])?, 0.5).unwrap_err(), &["[]"]);
+    says(classes(&Tensor::f32([2, 3, 0], [0.0; 0])?, 0.5).unwrap_err(), &["[2, 3, 0]"]);
     says(classes(&Tensor::u8([1, 2], [0, 1])?, 0.5).unwrap_err(), &["[1, 2]", "integer labels"]);
     for labels in
         [Tensor::u8([2], [3, 0])?, Tensor::u8([2, 1], [3, 0])?, Tensor::u32([2, 1], [3, 0])?]

@@ -8,6 +8,7 @@ mod reference;
 mod accumulate;
 mod completeness;
 mod controls;
+mod convolutions;
 mod dags;
 mod depthwise;
 mod extremes;

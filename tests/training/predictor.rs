@@ -168,3 +168,25 @@ fn a_call_that_is_given_up_leaves_a_predictor_that_goes_on() -> Result<()> {
     }
     Ok(())
 }
+
+/// Streams of several windows and a short last one, and of fewer samples than a step has.
+#[test]
+fn streams_are_predicted_to_the_same_bits() -> Result<()> {
+    use std::sync::Arc;
+    let mut trainer = trained()?;
+    for n in [3, 100, 523] {
+        let x = samples(n);
+        let data = TensorDataset::new(x.clone(), Tensor::u32([n], vec![0; n])?)?;
+        let predictor = trainer.predictor()?.batch_size(32);
+        let want = bits(&predictor.predict(&x)?);
+        assert_eq!(bits(&predictor.predict(Arc::new(data))?), want, "{n}");
+        assert_eq!(want.len(), n * 3);
+        assert_eq!(bits(&trainer.predict(&x)?), want);
+    }
+    let wide = Tensor::f32([4, 6], vec![0.0; 24])?;
+    let wide = Arc::new(TensorDataset::new(wide, Tensor::u32([4], vec![0; 4])?)?);
+    says(&trainer.predictor()?.predict(wide.clone()).unwrap_err(), &["[5]", "[4, 6]"]);
+    let none = trainer.predictor()?.batch_size(0).predict(wide).unwrap_err();
+    says(&none, &["batch_size", "at least one sample"]);
+    Ok(())
+}

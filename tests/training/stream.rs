@@ -3,7 +3,7 @@
 use super::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wgrad::data::FnDataset;
+use wgrad::data::{FnDataset, NamedDataset};
 use wgrad::layers::{Model, input_named};
 use wgrad::{Error, Result};
 
@@ -272,5 +272,45 @@ fn data_past_the_binding_limit_streams_by_itself_to_the_same_bits() -> Result<()
     let error =
         small(6, 3).compile(&narrow(), options())?.fit(&data, quiet().full_batch()).unwrap_err();
     assert!(matches!(error, Error::Limit { .. }), "{error}");
+    Ok(())
+}
+
+/// A dataset in another order than the model's, with names, is as one in the model's order.
+#[test]
+fn streams_are_found_by_name() -> Result<()> {
+    let data = mixed(60)?;
+    let turned = |list: &[Tensor]| list.iter().rev().cloned().collect::<Vec<_>>();
+    let weights = [data.weights_of(1).cloned(), data.weights_of(0).cloned()];
+    let other = TensorDataset::multi(turned(data.features()), turned(data.targets()))?;
+    let other = other.weighted_outputs(weights)?;
+    let named = |inputs: &[&str], targets: &[&str]| {
+        let named = NamedDataset::new(other.clone());
+        Arc::new(named.inputs(inputs.to_vec()).targets(targets.to_vec()))
+    };
+    let fit = || quiet().epochs(2).batch_size(8);
+    let (mut plain, mut by_name) = (two_ends(device())?, two_ends(device())?);
+    let want = plain.fit(&data, fit().validation_data(&data))?;
+    let stream = named(&["points", "ids"], &["sum", "tags"]);
+    let got =
+        by_name.fit(stream.clone(), fit().window_batches(3).validation_data(stream.clone()))?;
+    assert_eq!(bits(&by_name), bits(&plain));
+    assert_eq!(got.get("val_loss"), want.get("val_loss"));
+    assert_eq!(by_name.evaluate(stream.clone())?, plain.evaluate(&data)?);
+    let outputs = plain.predict_outputs(&data)?;
+    assert_eq!(by_name.predict_outputs(stream.clone())?, outputs);
+    assert_eq!(by_name.predictor()?.predict_outputs(stream)?, outputs);
+    // Names of one side alone, in the model's order.
+    let half = NamedDataset::new(data).inputs(["ids", "points"]);
+    assert_eq!(by_name.evaluate(Arc::new(half.clone()))?, plain.evaluate(Arc::new(half))?);
+    // The control, and names that do not suit.
+    let mut refused = |inputs: &[&str], targets: &[&str], words: &[&str]| {
+        support::says(&by_name.evaluate(named(inputs, targets)).unwrap_err(), words);
+    };
+    refused(&[], &[], &["ids"]);
+    refused(&["ids"], &[], &["names of inputs", "1 names for 2 tensors"]);
+    refused(&["ids", "pixels"], &[], &["names of inputs", "`pixels`", "it has ids, points"]);
+    refused(&["ids", "ids"], &[], &["names of inputs", "`ids` is there twice"]);
+    let inputs = ["points", "ids"];
+    refused(&inputs, &["sum", "sums"], &["names of targets", "`sums`", "tags, sum"]);
     Ok(())
 }

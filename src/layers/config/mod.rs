@@ -11,6 +11,7 @@ mod words;
 mod write;
 
 pub use loader::ModelLoader;
+pub(crate) use read::current;
 
 pub(super) use fields::Fields;
 pub(super) use read::Reading;

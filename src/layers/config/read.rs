@@ -82,6 +82,13 @@ pub(super) fn model_of(reading: &Reading<'_>, value: &Value) -> Result<Model> {
     reading.model("model", value)
 }
 
+/// The settings of a layer of this library as this version writes them: settings that the file lacks have their defaults.
+pub(crate) fn current(kind: &str, settings: &Value) -> Option<Value> {
+    let (make, loader) = (built_in::find(kind)?, ModelLoader::new());
+    let layer = make(kind, settings.as_object()?, &Reading::new(&loader)).ok()?;
+    layer.layer.config().ok()
+}
+
 impl<'a> Reading<'a> {
     pub(super) fn new(loader: &'a ModelLoader) -> Self {
         Self { loader, shared: RefCell::default(), calls: Cell::new(0) }

@@ -3,6 +3,7 @@
 use super::read::Reading;
 use crate::error::Result;
 use crate::tensor::Shape;
+use crate::words::number;
 use serde_json::Value;
 
 /// A value that a setting has. What is read wrongly is told in words.
@@ -19,13 +20,6 @@ pub(in crate::layers) fn shown(value: &Value) -> String {
         Some((at, _)) => format!("{}...", &text[..at]),
         None => text,
     }
-}
-
-/// An f32 as JSON: the shortest number that is read as the same f32, or a word for what JSON has not.
-pub(super) fn number(x: f32) -> Value {
-    let short: Option<f64> = x.to_string().parse().ok();
-    let exact = short.filter(|short| *short as f32 == x).unwrap_or_else(|| x.into());
-    serde_json::Number::from_f64(exact).map_or_else(|| Value::from(x.to_string()), Value::Number)
 }
 
 impl Setting for f32 {

@@ -1,25 +1,14 @@
 //! Activations, initializers, penalties and constraints, by Keras' names.
 
 use super::read::Reading;
-use super::values::{Setting, number, shown};
+use super::values::{Setting, shown};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::layers::{Aggregation, MergeMode, Regularizer};
 use crate::tensor::Initializer;
+use crate::words::{number, object, outside};
 use serde_json::{Value, json};
-
-/// An object as Keras writes it; this library's own, which Keras has not, are of the module `wgrad`.
-fn object(module: &str, class: &str, config: Value) -> Value {
-    let registered = (module == "wgrad").then(|| format!("wgrad>{class}"));
-    json!({ "module": module, "class_name": class, "config": config, "registered_name": registered })
-}
-
-/// What came from outside of the library: its name and its printed settings, by which a loader finds it again.
-fn outside(name: &str, settings: &impl std::fmt::Debug) -> Value {
-    let config = json!({ "settings": format!("{settings:?}") });
-    json!({ "module": null, "class_name": name, "config": config, "registered_name": name })
-}
 
 /// The one of `own` that is written as `value`.
 fn registered<T: Setting + Copy>(own: &[T], value: &Value) -> Option<T> {

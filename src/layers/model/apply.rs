@@ -65,26 +65,12 @@ impl Model {
         Layer::apply(self, graph, &cx)
     }
 
-    /// The shape of one sample's mask of each output that has one.
+    /// What only the network on one sample shows: the shape of one sample's mask of each output that has one, and whether a
+    /// layer penalises what it computes.
     ///
     /// # Errors
     /// As [`Model::apply`].
-    pub(crate) fn mask_shapes(&self) -> Result<Vec<Option<Shape>>> {
-        let (graph, outputs) = self.traced()?;
-        let of = |i| outputs.mask_of(i).map(|mask| Shape::from(&graph.shape(mask).dims()[1..]));
-        Ok((0..outputs.values.len()).map(of).collect())
-    }
-
-    /// Whether a layer penalises what it computes.
-    ///
-    /// # Errors
-    /// As [`Model::apply`].
-    pub(crate) fn is_penalised(&self) -> Result<bool> {
-        Ok(self.traced()?.0.is_penalised())
-    }
-
-    /// The network on one sample.
-    fn traced(&self) -> Result<(Graph, Outputs)> {
+    pub(crate) fn traced(&self) -> Result<(Vec<Option<Shape>>, bool)> {
         let mut graph = Graph::new();
         let batch = self.layers.iter().find_map(|l| l.layer.batch_size()).unwrap_or(1);
         let input = |g: &mut Graph, i: usize, shape: &Shape| {
@@ -102,7 +88,8 @@ impl Model {
             })
             .collect();
         let outputs = self.run(&mut graph, &inputs, &[], &weights, None)?;
-        Ok((graph, outputs))
+        let of = |i| outputs.mask_of(i).map(|mask| Shape::from(&graph.shape(mask).dims()[1..]));
+        Ok(((0..outputs.values.len()).map(of).collect(), graph.is_penalised()))
     }
 
     /// Refuses samples of other shapes than the inputs have.

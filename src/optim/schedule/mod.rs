@@ -1,6 +1,7 @@
 //! Learning rates that change from update to update, with Keras' names and formulas (`keras.optimizers.schedules`).
 
 mod cosine;
+mod data;
 mod decay;
 mod one_cycle;
 

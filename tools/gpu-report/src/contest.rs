@@ -110,6 +110,7 @@ impl Contest<'_> {
                 model: model.name.into(),
                 shape: model.shape(),
                 batch: model.batch,
+                steps: model.steps,
                 reference: reference.loss,
                 peers: Vec::new(),
             });

@@ -85,7 +85,8 @@ fn number(word: &str, value: &str) -> Result<usize> {
 fn models(list: &str) -> Result<Vec<Model>> {
     let asked: Vec<&str> = list.split(',').collect();
     if let Some(other) = asked.iter().find(|name| !MODELS.iter().any(|m| m.name == **name)) {
-        return Err(usage(&format!("no model `{other}`; there are S, M and L")));
+        let known = MODELS.map(|model| model.name).join(", ");
+        return Err(usage(&format!("no model `{other}`; there are {known}")));
     }
     Ok(MODELS.into_iter().filter(|m| asked.contains(&m.name)).collect())
 }

@@ -4,7 +4,7 @@ use crate::args::Args;
 use crate::data::{self, File};
 use crate::models::Model;
 use crate::record::{ModelResults, PeerResults, Purpose};
-use crate::run::{self, Caches, Line};
+use crate::run::{self, Caches, Lacks, Line};
 use crate::starts::Ready;
 use anyhow::Result;
 use std::ffi::OsString;
@@ -33,6 +33,7 @@ impl Contest<'_> {
             model: model.name.into(),
             shape: model.shape(),
             batch: model.batch,
+            steps: model.steps,
             reference: file.reference.loss,
             peers: self.starts.iter().map(results).collect(),
         };
@@ -77,6 +78,9 @@ impl Contest<'_> {
         }
         let caches = if purpose == Purpose::Cold { Caches::Empty } else { Caches::Filled };
         let done = run::run(&start.start, &args, &start.caches, caches, self.args.timeout)?;
+        if let Ok(Lacks { lacks }) = serde_json::from_str(&done.line) {
+            return Err(format!("has no {lacks}"));
+        }
         let line: Line = serde_json::from_str(&done.line)
             .map_err(|error| format!("printed no result, but `{}` ({error})", done.line))?;
         say(format_args!(

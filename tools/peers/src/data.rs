@@ -3,7 +3,7 @@
 //! A class is a set of lit pixels, about a fifth of all as in MNIST; an image shows its class's pixels unless
 //! noise says otherwise. All numbers come from one counter-based generator, so every machine makes the same file.
 
-use crate::models::{BATCHES, CLASSES, INPUTS, Model};
+use crate::models::{CLASSES, Model};
 use crate::reference::{self, Reference};
 use anyhow::{Context, Result, ensure};
 use safetensors::tensor::{Dtype, TensorView};
@@ -18,18 +18,20 @@ const REFERENCE: &str = "reference";
 /// How many in a hundred pixels a class lights.
 const LIT: u64 = 20;
 
-/// Weights and biases of a layer, inputs by outputs.
-pub struct Layer {
+/// What a layer learns.
+pub struct Weights {
+    /// The shape of the weights: of a dense layer inputs by outputs, of a kernel rows, columns, channels and filters.
+    pub shape: Vec<usize>,
     /// The weights.
     pub weights: Vec<f32>,
-    /// The biases.
+    /// The biases, if the layer has them.
     pub biases: Vec<f32>,
 }
 
 /// What the file holds.
 pub struct Samples {
-    /// The initial weights.
-    pub layers: Vec<Layer>,
+    /// The initial weights of the layers that have them.
+    pub layers: Vec<Weights>,
     /// The images of all batches, row by row.
     pub images: Vec<f32>,
     /// A label per image.
@@ -72,27 +74,57 @@ impl Random {
     }
 }
 
-/// Makes a model's weights (Glorot-uniform, biases zero) and batches.
+/// Makes a model's weights (Glorot-uniform, scales one, biases zero) and batches.
 pub fn samples(model: &Model) -> Samples {
     let mut random = Random::new(model.seed);
-    let layers = model.layers().map(|(inputs, outputs)| {
-        let limit = (6.0 / (inputs + outputs) as f32).sqrt();
-        let weights = (0..inputs * outputs).map(|_| (2.0 * random.uniform() - 1.0) * limit);
-        Layer { weights: weights.collect(), biases: vec![0.0; outputs] }
-    });
-    let lit: Vec<bool> = (0..CLASSES * INPUTS).map(|_| random.percent(LIT)).collect();
-    let count = BATCHES * model.batch;
+    let layers = model.weights().into_iter().map(|(shape, bias)| initial(shape, bias, &mut random));
+    let layers = layers.collect();
+    // A pattern is as large as the image, or begins again after some rows and columns.
+    let inputs = model.inputs();
+    let places: Vec<usize> = (0..inputs).map(|i| place(model, i)).collect();
+    let size = places.iter().max().map_or(0, |most| most + 1);
+    let lit: Vec<bool> = (0..CLASSES * size).map(|_| random.percent(LIT)).collect();
+    let count = model.steps * model.batch;
     let labels: Vec<usize> = (0..count).map(|_| random.bits() as usize % CLASSES).collect();
-    let mut images = Vec::with_capacity(count * INPUTS);
+    let mut images = Vec::with_capacity(count * inputs);
     for &label in &labels {
-        for pixel in &lit[label * INPUTS..(label + 1) * INPUTS] {
-            let on = if random.percent(model.noise) { random.percent(LIT) } else { *pixel };
+        for place in &places {
+            let pixel = lit[label * size + place];
+            let on = if random.percent(model.noise) { random.percent(LIT) } else { pixel };
             let shade = random.uniform();
             images.push(if on { shade } else { 0.0 });
         }
     }
     let labels = labels.into_iter().map(|l| l as i32).collect();
-    Samples { layers: layers.into(), images, labels }
+    Samples { layers, images, labels }
+}
+
+/// The weights that a layer starts with.
+fn initial(shape: Vec<usize>, bias: bool, random: &mut Random) -> Weights {
+    let outputs = shape.last().copied().unwrap_or_default();
+    let weights = match shape.split_last_chunk() {
+        // A dense layer, or a kernel that is one at each of its taps.
+        Some((taps, [inputs, outputs])) => {
+            let taps: usize = taps.iter().product();
+            let limit = (6.0 / (taps * (inputs + outputs)) as f32).sqrt();
+            let count = taps * inputs * outputs;
+            (0..count).map(|_| (2.0 * random.uniform() - 1.0) * limit).collect()
+        }
+        None => vec![1.0; outputs],
+    };
+    Weights { shape, weights, biases: vec![0.0; if bias { outputs } else { 0 }] }
+}
+
+/// The pixel of a class's pattern that is at place `i` of an image.
+fn place(model: &Model, i: usize) -> usize {
+    match (model.tile, model.input) {
+        (Some(tile), [_, columns, channels]) => {
+            let (channel, pixel) = (i % channels, i / channels);
+            let (row, column) = (pixel / columns % tile, pixel % columns % tile);
+            (row * tile + column) * channels + channel
+        }
+        _ => i,
+    }
 }
 
 /// The file of a model in `dir`, made if it is not there or was made of other numbers.
@@ -120,10 +152,12 @@ pub fn with_reference(model: &Model, reference: Reference, dir: &Path) -> Result
     Ok(File { path, reference })
 }
 
-/// The file's metadata. Peers read the batch and the rate; all of it tells whether a file is the model's.
+/// The file's metadata. Peers read the layers, the batch and the rate; all of it tells whether a file is the model's.
 fn metadata(model: &Model) -> BTreeMap<String, String> {
+    let words: Vec<_> = model.layers.iter().map(|layer| layer.word()).collect();
     let numbers = [
-        ("hidden", model.hidden.to_string()),
+        ("layers", words.join(" ")),
+        ("sizes", format!("{:?} {:?} {}", model.weights(), model.tile, model.steps)),
         ("batch", model.batch.to_string()),
         ("rate", model.rate.to_string()),
         ("seed", model.seed.to_string()),
@@ -147,13 +181,17 @@ fn made(model: &Model, path: &Path) -> Option<Reference> {
 /// Writes the file.
 fn write(model: &Model, samples: &Samples, reference: &Reference, path: &Path) -> Result<()> {
     let mut tensors = Vec::new();
-    for (i, (layer, (inputs, outputs))) in samples.layers.iter().zip(model.layers()).enumerate() {
-        tensors.push((format!("w{i}"), Dtype::F32, vec![inputs, outputs], floats(&layer.weights)));
-        tensors.push((format!("b{i}"), Dtype::F32, vec![outputs], floats(&layer.biases)));
+    for (i, layer) in samples.layers.iter().enumerate() {
+        tensors.push((format!("w{i}"), Dtype::F32, layer.shape.clone(), floats(&layer.weights)));
+        if !layer.biases.is_empty() {
+            let shape = vec![layer.biases.len()];
+            tensors.push((format!("b{i}"), Dtype::F32, shape, floats(&layer.biases)));
+        }
     }
     let count = samples.labels.len();
-    ensure!(samples.images.len() == count * INPUTS, "images and labels differ in number");
-    tensors.push(("x".into(), Dtype::F32, vec![count, INPUTS], floats(&samples.images)));
+    ensure!(samples.images.len() == count * model.inputs(), "images and labels differ in number");
+    let shape = [&[count], model.input].concat();
+    tensors.push(("x".into(), Dtype::F32, shape, floats(&samples.images)));
     let labels = samples.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
     tensors.push(("y".into(), Dtype::I32, vec![count], labels));
     let mut views = Vec::new();
@@ -175,16 +213,26 @@ fn floats(values: &[f32]) -> Vec<u8> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::models::Layer;
     use xtask::sources::Scratch;
 
     /// A model that is quick to train in f64.
     pub const TINY: Model = Model {
         name: "tiny",
-        hidden: 8,
+        input: &[784],
+        layers: &[
+            Layer::Dense(8),
+            Layer::Relu,
+            Layer::Dense(8),
+            Layer::Relu,
+            Layer::Dense(CLASSES),
+        ],
         batch: 4,
+        steps: 50,
         rate: 1e-3,
         seed: 1,
         noise: 70,
+        tile: None,
         repeats: 1,
         epoch: false,
         large: false,
@@ -203,9 +251,38 @@ pub(crate) mod tests {
         assert!(made(&TINY, &dir.path().join("no")).is_none());
     }
 
-    /// Makes what `benches/peers/reference_large.py` reads: `cargo test -p xtask large_files -- --ignored`.
+    /// FNV-1a of some bytes.
+    fn hash(bytes: &[u8]) -> u64 {
+        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+    }
+
+    /// Kept results are of these numbers.
     #[test]
-    #[ignore = "240 MB, made when a model changes"]
+    fn the_first_models_bytes_are_those_of_the_kept_results() {
+        let samples = samples(&crate::models::MODELS[0]);
+        let labels: Vec<u8> = samples.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
+        assert_eq!(hash(&floats(&samples.layers[1].weights)), 0xbd80_38e9_7c15_a173);
+        assert_eq!(hash(&labels), 0x5b5e_ff91_20f0_dad3);
+        assert_eq!(hash(&floats(&samples.images[..250_000])), 0x3279_cc66_4ed0_f23c);
+    }
+
+    #[test]
+    fn a_pattern_begins_again_after_its_tile() {
+        let model = Model { input: &[6, 6, 3], tile: Some(4), noise: 0, ..TINY };
+        let at = |row: usize, column: usize, channel: usize| {
+            place(&model, (row * 6 + column) * 3 + channel)
+        };
+        assert_eq!(at(1, 2, 1), (4 + 2) * 3 + 1);
+        assert_eq!((at(5, 2, 1), at(1, 6 - 1, 0)), (at(1, 2, 1), at(1, 1, 0)));
+        assert_ne!(at(1, 2, 1), at(1, 2, 2));
+        let whole = Model { tile: None, ..model };
+        assert_eq!(place(&whole, 107), 107);
+    }
+
+    /// Makes what `benches/peers/reference_large.py` reads: `cargo test -p peers large_files -- --ignored`.
+    #[test]
+    #[ignore = "240 MB, made if a model changes"]
     fn large_files() {
         for model in crate::models::MODELS.iter().filter(|m| m.recorded.is_some()) {
             println!("{}", file(model, &crate::folder()).unwrap().path.display());

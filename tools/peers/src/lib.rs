@@ -38,7 +38,7 @@ Times wgrad and other libraries on the same models, and writes benches/peers/res
 README's table. What is not installed is skipped and named; benches/peers/README.md says how to
 install it.
 
-  --models S,M,L     the models; all if they are not named
+  --models S,C,..    the models; all if they are not named
   --rounds N         rounds over all peers (3)
   --only NAME,..     the peers that run beside wgrad
   --skip NAME,..     the peers that do not run

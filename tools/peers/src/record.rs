@@ -58,10 +58,18 @@ pub struct ModelResults {
     pub shape: String,
     /// Images per step.
     pub batch: usize,
+    /// The compared step.
+    #[serde(default = "fifty")]
+    pub steps: usize,
     /// The loss of the last compared step in f64, with which the peers' are compared.
     pub reference: f64,
     /// The peers in the order of a round.
     pub peers: Vec<PeerResults>,
+}
+
+/// The compared step of results that do not name it.
+fn fifty() -> usize {
+    50
 }
 
 /// One peer on one model.
@@ -83,6 +91,9 @@ pub struct PeerResults {
     pub first_step_warm: Vec<f64>,
     /// Seconds per step: of each round, of each pass.
     pub step_seconds: Vec<Vec<f64>>,
+    /// Seconds per batch of prediction by the trained network: of each round, of each pass.
+    #[serde(default)]
+    pub predict_seconds: Vec<Vec<f64>>,
     /// Seconds of an epoch of MNIST, of each round.
     pub mnist_epoch_seconds: Vec<f64>,
     /// The accuracy on the test images after it, of each round.
@@ -149,6 +160,7 @@ impl PeerResults {
             Purpose::Round => {
                 self.first_step_warm.push(line.first_step_seconds);
                 self.step_seconds.push(line.step_seconds);
+                self.predict_seconds.push(line.predict_seconds);
                 self.mnist_epoch_seconds.extend(line.mnist_epoch_seconds);
                 self.mnist_accuracy.extend(line.mnist_accuracy);
                 self.peak_memory = self.peak_memory.max(peak_memory);
@@ -160,6 +172,11 @@ impl PeerResults {
     /// Seconds per step: the median over all passes of all rounds, if the times count.
     pub fn step(&self) -> Option<f64> {
         if self.failure.is_some() { None } else { median(self.step_seconds.iter().flatten()) }
+    }
+
+    /// Seconds per batch of prediction, as [`PeerResults::step`].
+    pub fn predict(&self) -> Option<f64> {
+        if self.failure.is_some() { None } else { median(self.predict_seconds.iter().flatten()) }
     }
 
     /// The least seconds per step of any pass.
@@ -186,7 +203,8 @@ pub fn disagreement(loss: f64, expected: f64) -> Option<String> {
     let apart = (loss - expected).abs();
     // A loss that is not a number is within no tolerance.
     let agrees = apart <= TOLERANCE;
-    (!agrees).then(|| format!("another loss after 50 steps: {loss:.5}, expected {expected:.5}"))
+    (!agrees)
+        .then(|| format!("another loss after the compared step: {loss:.5}, expected {expected:.5}"))
 }
 
 /// The middle number; of an even count the mean of the two.
@@ -255,6 +273,7 @@ mod tests {
             model: "L".into(),
             shape: String::new(),
             batch: 1,
+            steps: 50,
             reference: 0.5,
             peers: vec![peer(0.5), peer(0.5625), failed],
         };

@@ -44,10 +44,20 @@ pub struct Line {
     pub first_step_seconds: f64,
     /// Seconds per step of each pass.
     pub step_seconds: Vec<f64>,
+    /// Seconds per batch of prediction, of each pass.
+    #[serde(default)]
+    pub predict_seconds: Vec<f64>,
     /// Seconds of an epoch of MNIST.
     pub mnist_epoch_seconds: Option<f64>,
     /// The accuracy after it.
     pub mnist_accuracy: Option<f64>,
+}
+
+/// The line of a peer that cannot train the model.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Lacks {
+    /// The layer that its library does not have.
+    pub lacks: String,
 }
 
 /// What a run that came to its end gave.

@@ -92,12 +92,12 @@ fn model_table(model: &ModelResults) -> String {
     let mut text = format!("\n## {}: {}\n\n", model.model, model.shape);
     if let Some(spread) = model.spread() {
         text += &format!(
-            "Loss after 50 steps {:.6} (f64); peers differ from it by at most {spread:.1e}, \
+            "Loss after {} steps {:.6} (f64); peers differ from it by at most {spread:.1e}, \
              {TOLERANCE:.0e} is allowed.\n\n",
-            model.reference
+            model.steps, model.reference
         );
     }
-    let head = [
+    let mut head = vec![
         "peer",
         "ms per step, median (least)",
         "times wgrad's",
@@ -110,7 +110,15 @@ fn model_table(model: &ModelResults) -> String {
         "loss",
         "computed on",
     ];
-    text + &table(&head, model.peers.iter().map(|peer| model_row(model, peer)))
+    let mut rows: Vec<_> = model.peers.iter().map(|peer| model_row(model, peer)).collect();
+    if model.peers.iter().any(|peer| peer.predict().is_some()) {
+        let place = 4;
+        head.insert(place, "ms per batch of predict");
+        for (row, peer) in rows.iter_mut().zip(&model.peers) {
+            row.insert(place, or_none(peer.predict().map(ms)));
+        }
+    }
+    text + &table(&head, rows.into_iter())
 }
 
 /// A peer's row in a model's table. One that failed says why in place of its times.
@@ -278,6 +286,7 @@ mod tests {
                 model: "S".into(),
                 shape: "784-8-8-10, batch 64".into(),
                 batch: 64,
+                steps: 50,
                 reference: 0.2501,
                 peers: vec![peer("wgrad", 0.002), crashed, peer("jax", 0.001)],
             }],
@@ -309,6 +318,19 @@ mod tests {
         let columns = |line: &str| line.replace("\\|", "").matches('|').count();
         let lines: Vec<_> = page.lines().filter(|l| l.starts_with('|')).collect();
         assert!(lines[1..5].iter().all(|l| columns(l) == columns(lines[0])), "{page}");
+    }
+
+    #[test]
+    fn prediction_has_a_column_if_it_was_timed() {
+        let mut results = results();
+        let head = "| samples/s | ms per batch of predict | first step cold |";
+        assert!(!page(&results).contains(head));
+        results.models[0].peers[0].predict_seconds = vec![vec![0.004, 0.005], vec![0.006]];
+        let page = page(&results);
+        for part in [head, "| 29091 | 5.00 | 1.50 s |", "| 58182 | – | 1.50 s |", "b | – | – |"]
+        {
+            assert!(page.contains(part), "{part}\nis not in\n{page}");
+        }
     }
 
     #[test]

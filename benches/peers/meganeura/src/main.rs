@@ -5,27 +5,42 @@
 use anyhow::{Result, ensure};
 use meganeura::runtime::Session;
 use meganeura::{Graph, SessionConfig, build, build_inference_session};
-use peer_protocol::{BETA1, BETA2, CLASSES, EPSILON, INPUTS, Layer, Peer};
+use peer_protocol::{BETA1, BETA2, CLASSES, EPSILON, Lacks, Layer, Model, Peer};
 
 struct Meganeura {
     session: Session,
-    layers: Vec<(usize, usize)>,
-    batch: usize,
+    model: Model,
     /// A forward pass alone, built when it is first asked for.
     forward: Option<Session>,
 }
 
+/// What the library lacks to train a model: it has no batch normalization, and the gradient of its max pooling is that of
+/// a mean (its `autodiff.rs` says "approximate backward"). What it has of other layers that no model has without these
+/// is not used here.
+fn lacks(layer: &Layer) -> Option<&'static str> {
+    match layer {
+        Layer::BatchNormalization(_) => Some("batch normalization"),
+        Layer::MaxPooling => Some("exact gradient of max pooling"),
+        Layer::Convolution { .. } | Layer::GlobalAveragePooling => None,
+        Layer::Dense(_) | Layer::Relu | Layer::Flatten => None,
+    }
+}
+
 /// The network; with the loss for training, up to the logits otherwise.
-fn graph(layers: &[(usize, usize)], batch: usize, train: bool) -> Graph {
+fn graph(model: &Model, train: bool) -> Graph {
+    let batch = model.batch;
     let mut graph = Graph::new();
-    let mut x = graph.input("x", &[batch, INPUTS]);
-    for (i, (inputs, outputs)) in layers.iter().enumerate() {
-        let weights = graph.parameter(&format!("w{i}"), &[*inputs, *outputs]);
-        let biases = graph.parameter(&format!("b{i}"), &[*outputs]);
-        let product = graph.matmul(x, weights);
-        x = graph.bias_add(product, biases);
-        if i + 1 < layers.len() {
-            x = graph.relu(x);
+    let mut x = graph.input("x", &[batch, model.inputs()]);
+    for (i, layer) in model.layers.iter().enumerate() {
+        match layer {
+            Layer::Dense(layer) => {
+                let weights = graph.parameter(&format!("w{i}"), &layer.shape);
+                let biases = graph.parameter(&format!("b{i}"), &layer.shape[1..]);
+                let product = graph.matmul(x, weights);
+                x = graph.bias_add(product, biases);
+            }
+            Layer::Relu => x = graph.relu(x),
+            _ => {}
         }
     }
     if train {
@@ -40,15 +55,18 @@ impl Peer for Meganeura {
     const NAME: &'static str = "meganeura";
     type Batch = (Vec<f32>, Vec<f32>);
 
-    fn new(layers: &[Layer; 3], batch: usize, rate: f64) -> Result<Self> {
-        let shapes: Vec<_> = layers.iter().map(|l| (l.inputs, l.outputs)).collect();
-        let mut session = build(&graph(&shapes, batch, true), SessionConfig::from_env()).0;
-        for (i, layer) in layers.iter().enumerate() {
-            session.set_parameter(&format!("w{i}"), &layer.weights);
-            session.set_parameter(&format!("b{i}"), &layer.biases);
+    fn new(model: &Model) -> Result<Self> {
+        if let Some(lacking) = model.layers.iter().find_map(lacks) {
+            return Err(Lacks(lacking).into());
         }
-        session.set_adam(rate as f32, BETA1 as f32, BETA2 as f32, EPSILON as f32);
-        Ok(Meganeura { session, layers: shapes, batch, forward: None })
+        let mut session = build(&graph(model, true), SessionConfig::from_env()).0;
+        for (i, layer) in model.layers.iter().enumerate() {
+            let Layer::Dense(layer) = layer else { continue };
+            session.set_parameter(&format!("w{i}"), &layer.values);
+            session.set_parameter(&format!("b{i}"), layer.biases.as_deref().unwrap_or_default());
+        }
+        session.set_adam(model.rate as f32, BETA1 as f32, BETA2 as f32, EPSILON as f32);
+        Ok(Meganeura { session, model: model.clone(), forward: None })
     }
 
     fn device(&self) -> String {
@@ -78,14 +96,16 @@ impl Peer for Meganeura {
     }
 
     fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>> {
-        ensure!(images.len() == self.batch * INPUTS, "a batch has {} images", self.batch);
+        let batch = self.model.batch;
+        ensure!(images.len() == batch * self.model.inputs(), "a batch has {batch} images");
         let forward = match &mut self.forward {
             Some(forward) => forward,
             None => {
-                let mut forward = build_inference_session(&graph(&self.layers, self.batch, false));
-                for (i, (inputs, outputs)) in self.layers.iter().enumerate() {
+                let mut forward = build_inference_session(&graph(&self.model, false));
+                for (i, layer) in self.model.layers.iter().enumerate() {
+                    let Layer::Dense(layer) = layer else { continue };
                     for (name, len) in
-                        [(format!("w{i}"), inputs * outputs), (format!("b{i}"), *outputs)]
+                        [(format!("w{i}"), layer.values.len()), (format!("b{i}"), layer.shape[1])]
                     {
                         let mut values = vec![0.0; len];
                         self.session.read_param(&name, &mut values);
@@ -98,7 +118,7 @@ impl Peer for Meganeura {
         forward.set_input("x", images);
         forward.step();
         forward.wait();
-        Ok(forward.read_output(self.batch * CLASSES))
+        Ok(forward.read_output(batch * CLASSES))
     }
 }
 

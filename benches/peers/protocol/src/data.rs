@@ -1,40 +1,25 @@
 //! The two inputs of a peer: the file of weights and batches, and MNIST.
 
-use anyhow::{Context, Result, ensure};
+use crate::model::{Layer, Model, Weights, turned};
+use anyhow::{Context, Result, bail, ensure};
 use safetensors::{SafeTensors, tensor::Dtype};
 use std::path::Path;
 
-/// Pixels of an image.
+/// Pixels of an image of MNIST.
 pub const INPUTS: usize = 784;
 /// Classes.
 pub const CLASSES: usize = 10;
 
-/// A dense layer's weights (inputs by outputs, row by row) and biases.
-pub struct Layer {
-    /// Its inputs.
-    pub inputs: usize,
-    /// Its outputs.
-    pub outputs: usize,
-    /// The weights.
-    pub weights: Vec<f32>,
-    /// The biases.
-    pub biases: Vec<f32>,
-}
-
-/// What the file holds: a model's initial weights, and batches to train it on.
+/// What the file holds: a model, and batches to train it on.
 pub struct Data {
-    /// Images of a step.
-    pub batch: usize,
-    /// Adam's rate.
-    pub rate: f64,
-    /// The layers in order.
-    pub layers: [Layer; 3],
+    /// The model.
+    pub model: Model,
     images: Vec<f32>,
     labels: Vec<u32>,
 }
 
 impl Data {
-    /// Reads a safetensors file; its metadata names the batch and the rate.
+    /// Reads a safetensors file; its metadata names the layers, the batch and the rate.
     pub fn read(path: &Path) -> Result<Data> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         let (_, header) = SafeTensors::read_metadata(&bytes)?;
@@ -44,23 +29,55 @@ impl Data {
         };
         let (batch, rate) = (named("batch")?.parse()?, named("rate")?.parse()?);
         let file = SafeTensors::deserialize(&bytes)?;
-        let layer = |i: usize| -> Result<Layer> {
-            let (shape, weights) = floats(&file, &format!("w{i}"))?;
-            let (_, biases) = floats(&file, &format!("b{i}"))?;
-            Ok(Layer { inputs: shape[0], outputs: shape[1], weights, biases })
+        let mut count = 0;
+        let mut weights = || -> Result<Weights> {
+            let (shape, values) = floats(&file, &format!("w{count}"))?;
+            let bias = format!("b{count}");
+            let bias = file.names().contains(&bias.as_str()).then(|| floats(&file, &bias));
+            count += 1;
+            Ok(Weights { shape, values, biases: bias.transpose()?.map(|(_, biases)| biases) })
         };
-        let (_, images) = floats(&file, "x")?;
+        let mut layers = Vec::new();
+        for word in named("layers")?.split(' ') {
+            layers.push(match word {
+                "dense" => Layer::Dense(weights()?),
+                "convolution" => Layer::Convolution { weights: weights()?, same: false },
+                "same_convolution" => Layer::Convolution { weights: weights()?, same: true },
+                "batch_normalization" => Layer::BatchNormalization(weights()?),
+                "relu" => Layer::Relu,
+                "max_pooling" => Layer::MaxPooling,
+                "global_average_pooling" => Layer::GlobalAveragePooling,
+                "flatten" => Layer::Flatten,
+                _ => bail!("the file names a layer `{word}`"),
+            });
+        }
+        let (shape, images) = floats(&file, "x")?;
         let y = file.tensor("y")?;
         ensure!(y.dtype() == Dtype::I32, "y holds {:?}", y.dtype());
         let labels = y.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        let layers = [layer(0)?, layer(1)?, layer(2)?];
-        Ok(Data { batch, rate, layers, images, labels: labels.collect() })
+        let model = Model { input: shape[1..].to_vec(), layers, batch, rate };
+        Ok(Data { model, images, labels: labels.collect() })
+    }
+
+    /// The same with channels before rows and columns.
+    pub fn channels_first(mut self) -> Data {
+        if let [rows, columns, channels] = self.model.input[..] {
+            self.images = turned(&self.images, rows * columns, channels);
+            self.model = self.model.channels_first();
+        }
+        self
+    }
+
+    /// How many batches there are, and so the step whose loss all peers must agree on.
+    pub fn steps(&self) -> usize {
+        self.labels.len() / self.model.batch
     }
 
     /// The images and labels of batch `i`.
     pub fn batch(&self, i: usize) -> (&[f32], &[u32]) {
-        let rows = i * self.batch..(i + 1) * self.batch;
-        (&self.images[rows.start * INPUTS..rows.end * INPUTS], &self.labels[rows])
+        let rows = i * self.model.batch..(i + 1) * self.model.batch;
+        let inputs = self.model.inputs();
+        (&self.images[rows.start * inputs..rows.end * inputs], &self.labels[rows])
     }
 
     /// The images and labels of all batches.

@@ -4,8 +4,10 @@
 //! A peer implements [`Peer`] and calls [`main`]. `benches/peers/protocol.py` does the same for Python, step for step.
 
 mod data;
+mod model;
 
-pub use data::{CLASSES, Data, INPUTS, Layer, Mnist};
+pub use data::{CLASSES, Data, INPUTS, Mnist};
+pub use model::{Layer, Model, Weights};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -20,20 +22,36 @@ pub const BETA2: f64 = 0.999;
 /// correction or after; the usual 1e-8 makes a difference that the comparison of losses sees.
 pub const EPSILON: f64 = 1e-12;
 
-/// The batches of a data file, and so the step whose loss all peers must agree on.
-pub const BATCHES: usize = 50;
+/// What batch normalization adds to a variance: Keras' default.
+pub const NORM_EPSILON: f64 = 1e-3;
+/// The share of the moving mean and variance that a step keeps: Keras' default.
+pub const NORM_MOMENTUM: f64 = 0.99;
 
-/// One library's training of a network 784-hidden-hidden-10.
+/// The error of a library that does not have a layer: its row says so.
+#[derive(Debug)]
+pub struct Lacks(pub &'static str);
+
+impl std::fmt::Display for Lacks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no {}", self.0)
+    }
+}
+
+impl std::error::Error for Lacks {}
+
+/// One library's training of a network.
 pub trait Peer: Sized {
     /// The name in the table.
     const NAME: &'static str;
 
+    /// Whether the library has an image's channels before its rows and columns.
+    const CHANNELS_FIRST: bool = true;
+
     /// Images and labels in a place that a step can use.
     type Batch;
 
-    /// The model with these weights, its loss and its optimizer. `batch` is the number of images of every step, `rate`
-    /// Adam's.
-    fn new(layers: &[Layer; 3], batch: usize, rate: f64) -> Result<Self>;
+    /// The model with these weights, its loss and its optimizer; [`Lacks`] if the library does not have a layer.
+    fn new(model: &Model) -> Result<Self>;
 
     /// What it computes on.
     fn device(&self) -> String;
@@ -47,7 +65,7 @@ pub trait Peer: Sized {
     /// The loss of the last step, as it was before that step's update; waits until every queued step is done.
     fn loss(&mut self) -> Result<f32>;
 
-    /// Logits of whole batches, a row of ten per image.
+    /// Logits of a whole batch, a row of ten per image, by the network as it predicts.
     fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>>;
 }
 
@@ -84,23 +102,31 @@ impl Args {
 pub fn main<P: Peer>() -> Result<()> {
     let args = Args::parse()?;
     let data = Data::read(&args.data)?;
+    let data = if P::CHANNELS_FIRST { data.channels_first() } else { data };
     let mut line = json!({ "name": P::NAME });
 
     let start = Instant::now();
-    let mut peer = P::new(&data.layers, data.batch, data.rate)?;
+    let mut peer = match P::new(&data.model) {
+        Err(error) if error.is::<Lacks>() => {
+            println!("{}", json!({ "lacks": error.downcast::<Lacks>()?.0 }));
+            return Ok(());
+        }
+        peer => peer?,
+    };
     let mut batches = vec![upload(&mut peer, &data, 0)?];
     peer.step(&batches[0])?;
     line["loss_first"] = json!(peer.loss()?);
     line["first_step_seconds"] = json!(start.elapsed().as_secs_f64());
     line["device"] = json!(peer.device());
 
-    for i in 1..BATCHES {
+    for i in 1..data.steps() {
         batches.push(upload(&mut peer, &data, i)?);
         peer.step(&batches[i])?;
     }
     line["loss"] = json!(peer.loss()?);
 
     line["step_seconds"] = json!(time(&mut peer, &batches, args.repeats)?);
+    line["predict_seconds"] = json!(predict(&mut peer, &data, args.repeats)?);
     if let Some(dir) = args.mnist {
         // The epoch starts from the file's weights, with nothing of the first model around.
         drop((peer, batches));
@@ -127,7 +153,23 @@ fn time<P: Peer>(peer: &mut P, batches: &[P::Batch], repeats: usize) -> Result<V
         }
         peer.loss()?;
         if repeat > 0 {
-            seconds.push(start.elapsed().as_secs_f64() / BATCHES as f64);
+            seconds.push(start.elapsed().as_secs_f64() / batches.len() as f64);
+        }
+    }
+    Ok(seconds)
+}
+
+/// Seconds per batch of each pass of prediction, from images on the host to logits on the host. As in `time` a pass that
+/// does not count goes before; if none counts there is none.
+fn predict<P: Peer>(peer: &mut P, data: &Data, repeats: usize) -> Result<Vec<f64>> {
+    let mut seconds = Vec::new();
+    for repeat in (0..=repeats).filter(|_| repeats > 0) {
+        let start = Instant::now();
+        for i in 0..data.steps() {
+            peer.logits(data.batch(i).0)?;
+        }
+        if repeat > 0 {
+            seconds.push(start.elapsed().as_secs_f64() / data.steps() as f64);
         }
     }
     Ok(seconds)
@@ -135,9 +177,9 @@ fn time<P: Peer>(peer: &mut P, batches: &[P::Batch], repeats: usize) -> Result<V
 
 /// One epoch of MNIST in the files' order, uploads and scaling included, and the accuracy after it.
 fn epoch<P: Peer>(data: &Data, mnist: &Mnist) -> Result<Value> {
-    let mut peer = P::new(&data.layers, data.batch, data.rate)?;
+    let mut peer = P::new(&data.model)?;
     let start = Instant::now();
-    for (images, labels) in mnist.train.batches(data.batch) {
+    for (images, labels) in mnist.train.batches(data.model.batch) {
         let batch = peer.upload(&images, &labels)?;
         peer.step(&batch)?;
     }
@@ -146,7 +188,7 @@ fn epoch<P: Peer>(data: &Data, mnist: &Mnist) -> Result<Value> {
 
     let test = &mnist.test;
     let mut hits = 0;
-    for (images, labels) in test.padded(data.batch) {
+    for (images, labels) in test.padded(data.model.batch) {
         let logits = peer.logits(&images)?;
         hits +=
             labels.iter().zip(logits.chunks(CLASSES)).filter(|(l, row)| **l == best(row)).count();

@@ -4,7 +4,9 @@
 //! order: the first batch alone, the batches up to the last, the last alone, then passes over all.
 
 use anyhow::{Context, Result};
-use peer_protocol::{Args, BATCHES, BETA1, BETA2, Data, EPSILON, INPUTS};
+use peer_protocol::{
+    Args, BETA1, BETA2, Data, EPSILON, Layer, NORM_EPSILON, NORM_MOMENTUM, Weights,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Instant;
@@ -18,22 +20,24 @@ fn main() -> Result<()> {
     let data = Data::read(&args.data)?;
     let (images, labels) = data.all();
     let samples = TensorDataset::new(
-        Tensor::f32([labels.len(), INPUTS], images.to_vec())?,
+        Tensor::f32([&[labels.len()], &data.model.input[..]].concat(), images.to_vec())?,
         Tensor::u32([labels.len()], labels.to_vec())?,
     )?;
+    let (batch, steps) = (data.model.batch, data.steps());
     let mut line = json!({ "name": "wgrad" });
 
     let start = Instant::now();
     let device = Device::new()?;
-    let mut trainer = trainer(&device, Sequential::new([INPUTS]), &data)?;
-    line["loss_first"] = json!(last_loss(&mut trainer, &samples, data.batch, 0..1)?);
+    let mut trainer = trainer(&device, Sequential::new(data.model.input.clone()), &data)?;
+    line["loss_first"] = json!(last_loss(&mut trainer, &samples, batch, 0..1)?);
     line["first_step_seconds"] = json!(start.elapsed().as_secs_f64());
     line["device"] = json!(device.info().to_string());
 
-    last_loss(&mut trainer, &samples, data.batch, 1..BATCHES - 1)?;
-    line["loss"] = json!(last_loss(&mut trainer, &samples, data.batch, BATCHES - 1..BATCHES)?);
+    last_loss(&mut trainer, &samples, batch, 1..steps - 1)?;
+    line["loss"] = json!(last_loss(&mut trainer, &samples, batch, steps - 1..steps)?);
 
-    line["step_seconds"] = json!(time(&mut trainer, &samples, data.batch, args.repeats)?);
+    line["step_seconds"] = json!(time(&mut trainer, &samples, &data, args.repeats)?);
+    line["predict_seconds"] = json!(predict(&trainer, &samples, &data, args.repeats)?);
     if let Some(dir) = args.mnist {
         drop(trainer);
         epoch(&device, &data, &dir, &mut line)?;
@@ -58,26 +62,64 @@ fn adapter() -> Result<()> {
 
 /// The network with the file's weights, its loss and Adam.
 fn trainer(device: &Device, model: Sequential, data: &Data) -> Result<Trainer> {
-    let [hidden, hidden2, output] = &data.layers;
-    let model = model
-        .add(Dense::new(hidden.outputs).activation(Activation::Relu))
-        .add(Dense::new(hidden2.outputs).activation(Activation::Relu))
-        .add(Dense::new(output.outputs));
+    let model = data.model.layers.iter().fold(model, added);
     let adam = Adam {
         beta_1: BETA1 as f32,
         beta_2: BETA2 as f32,
         epsilon: EPSILON as f32,
-        ..Adam::new(data.rate as f32)
+        ..Adam::new(data.model.rate as f32)
     };
     let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
     let mut trainer = model.compile(device, Compile::new(adam, loss))?;
     let mut weights = Vec::new();
-    for layer in &data.layers {
-        weights.push(Tensor::f32([layer.inputs, layer.outputs], layer.weights.clone())?);
-        weights.push(Tensor::f32([layer.outputs], layer.biases.clone())?);
+    for layer in &data.model.layers {
+        weights.extend(tensors(layer)?);
     }
     trainer.set_weights(&weights)?;
     Ok(trainer)
+}
+
+/// A model with one more layer.
+fn added(model: Sequential, layer: &Layer) -> Sequential {
+    let last = |weights: &Weights| weights.shape.last().copied().unwrap_or_default();
+    match layer {
+        Layer::Dense(weights) => {
+            model.add(Dense::new(last(weights)).use_bias(weights.biases.is_some()))
+        }
+        Layer::Convolution { weights, same } => {
+            let padding = if *same { Padding::Same } else { Padding::Valid };
+            let size = (weights.shape[0], weights.shape[1]);
+            let layer = Conv2D::new(last(weights), size).padding(padding);
+            model.add(layer.use_bias(weights.biases.is_some()))
+        }
+        Layer::BatchNormalization(_) => {
+            let norm = BatchNormalization::new().momentum(NORM_MOMENTUM as f32);
+            model.add(norm.epsilon(NORM_EPSILON as f32))
+        }
+        Layer::Relu => model.add(Activation::Relu),
+        Layer::MaxPooling => model.add(MaxPooling2D::new(2)),
+        Layer::GlobalAveragePooling => model.add(GlobalAveragePooling2D::new()),
+        Layer::Flatten => model.add(Flatten),
+    }
+}
+
+/// A layer's weights in the order in which a trainer keeps them.
+fn tensors(layer: &Layer) -> Result<Vec<Tensor>> {
+    let (weights, moving) = match layer {
+        Layer::Dense(weights) | Layer::Convolution { weights, .. } => (weights, false),
+        Layer::BatchNormalization(weights) => (weights, true),
+        _ => return Ok(Vec::new()),
+    };
+    let mut all = vec![Tensor::f32(weights.shape.clone(), weights.values.clone())?];
+    if let Some(biases) = &weights.biases {
+        all.push(Tensor::f32([biases.len()], biases.clone())?);
+    }
+    if moving {
+        let count = weights.values.len();
+        all.push(Tensor::f32([count], vec![0.0; count])?);
+        all.push(Tensor::f32([count], vec![1.0; count])?);
+    }
+    Ok(all)
 }
 
 /// Trains once over some of the batches in order and gives the mean of their losses: that of one batch alone.
@@ -102,23 +144,43 @@ fn fit<'a>(batch: usize) -> Fit<'a> {
 fn time(
     trainer: &mut Trainer,
     samples: &TensorDataset,
-    batch: usize,
+    data: &Data,
     repeats: usize,
 ) -> Result<Vec<f64>> {
     let mut ends = Vec::new();
     let hook = |_: &Epoch| ends.push(Instant::now());
-    trainer.fit(samples, fit(batch).epochs(repeats + 1).on_epoch_end(hook))?;
-    let seconds = ends.windows(2).map(|w| (w[1] - w[0]).as_secs_f64() / BATCHES as f64);
+    trainer.fit(samples, fit(data.model.batch).epochs(repeats + 1).on_epoch_end(hook))?;
+    let seconds = ends.windows(2).map(|w| (w[1] - w[0]).as_secs_f64() / data.steps() as f64);
     Ok(seconds.collect())
+}
+
+/// Seconds per batch of each pass of prediction, images and logits on the host. The first does not count.
+fn predict(
+    trainer: &Trainer,
+    samples: &TensorDataset,
+    data: &Data,
+    repeats: usize,
+) -> Result<Vec<f64>> {
+    if repeats == 0 {
+        return Ok(Vec::new());
+    }
+    let predictor = trainer.predictor()?.batch_size(data.model.batch);
+    let mut seconds = Vec::new();
+    for _ in 0..=repeats {
+        let start = Instant::now();
+        predictor.predict(samples)?;
+        seconds.push(start.elapsed().as_secs_f64() / data.steps() as f64);
+    }
+    Ok(seconds.split_off(1))
 }
 
 /// One epoch of MNIST from the file's weights, and the accuracy after it.
 fn epoch(device: &Device, data: &Data, dir: &Path, line: &mut Value) -> Result<()> {
     let (train, test) = load_mnist(dir)?;
-    let train = train.take(train.len() / data.batch * data.batch)?;
+    let train = train.take(train.len() / data.model.batch * data.model.batch)?;
     let mut trainer = trainer(device, Sequential::new([28, 28]).add(Flatten), data)?;
     let start = Instant::now();
-    trainer.fit(&train, fit(data.batch))?;
+    trainer.fit(&train, fit(data.model.batch))?;
     line["mnist_epoch_seconds"] = json!(start.elapsed().as_secs_f64());
 
     let logits = trainer.predict(&test)?;

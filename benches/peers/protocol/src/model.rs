@@ -1,0 +1,96 @@
+//! A network as a data file describes it.
+
+/// What a layer learns.
+#[derive(Clone)]
+pub struct Weights {
+    /// The weights' shape: of a dense layer inputs by outputs, of a kernel rows, columns, channels and filters.
+    pub shape: Vec<usize>,
+    /// The weights, row by row.
+    pub values: Vec<f32>,
+    /// A bias for each output, if there are biases.
+    pub biases: Option<Vec<f32>>,
+}
+
+/// A layer.
+#[derive(Clone)]
+pub enum Layer {
+    /// All outputs of all inputs.
+    Dense(Weights),
+    /// A convolution of stride 1.
+    Convolution {
+        /// The kernel and the biases.
+        weights: Weights,
+        /// Whether zeros around the image keep its size.
+        same: bool,
+    },
+    /// Each channel minus its mean over the batch, by its deviation, then times the weights plus the biases.
+    BatchNormalization(Weights),
+    /// The greater of each number and zero.
+    Relu,
+    /// The greatest of each square of 2x2; a last row or column alone is left out.
+    MaxPooling,
+    /// The mean of each channel.
+    GlobalAveragePooling,
+    /// All numbers of an image in a row.
+    Flatten,
+}
+
+/// A network and how it is trained.
+#[derive(Clone)]
+pub struct Model {
+    /// The shape of an image: its pixels, or rows, columns and channels. With channels first: channels, rows, columns.
+    pub input: Vec<usize>,
+    /// The layers in order.
+    pub layers: Vec<Layer>,
+    /// Images of a step.
+    pub batch: usize,
+    /// Adam's rate.
+    pub rate: f64,
+}
+
+impl Model {
+    /// The numbers of an image.
+    pub fn inputs(&self) -> usize {
+        self.input.iter().product()
+    }
+
+    /// The same network for images whose channels come first: kernels are filters, channels, rows, columns, and a dense
+    /// layer after a flattened image has its rows in the order of such an image.
+    pub(crate) fn channels_first(mut self) -> Model {
+        let [rows, columns, channels] = self.input[..] else { return self };
+        self.input = vec![channels, rows, columns];
+        let (mut channels, mut flat) = (channels, false);
+        for layer in &mut self.layers {
+            match layer {
+                Layer::Convolution { weights, .. } => {
+                    let [rows, columns, inputs, filters] = weights.shape[..] else { continue };
+                    // Taps, channels and filters turn to filters, channels and taps in two steps.
+                    let taps = turned(&weights.values, rows * columns * inputs, filters);
+                    weights.values = turned(&taps, rows * columns, inputs);
+                    weights.shape = vec![filters, inputs, rows, columns];
+                    channels = filters;
+                }
+                Layer::Dense(weights) if flat => {
+                    let outputs = weights.shape[1];
+                    let places = weights.shape[0] / channels;
+                    let by_output = turned(&weights.values, weights.shape[0], outputs);
+                    let by_channel = turned(&by_output, places, channels);
+                    weights.values = turned(&by_channel, outputs, weights.shape[0]);
+                    flat = false;
+                }
+                Layer::Flatten => flat = true,
+                _ => {}
+            }
+        }
+        self
+    }
+}
+
+/// Matrices of so many rows and columns, one after the other, each transposed.
+pub(crate) fn turned(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut all = Vec::with_capacity(values.len());
+    for matrix in values.chunks(rows * columns) {
+        all.extend((0..columns).flat_map(|c| (0..rows).map(move |r| matrix[r * columns + c])));
+    }
+    all
+}

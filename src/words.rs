@@ -1,0 +1,22 @@
+//! Parts as JSON, in the words that Keras writes.
+
+use serde_json::{Value, json};
+
+/// An object as Keras writes it; this library's own, which Keras has not, are of the module `wgrad`.
+pub fn object(module: &str, class: &str, config: Value) -> Value {
+    let registered = (module == "wgrad").then(|| format!("wgrad>{class}"));
+    json!({ "module": module, "class_name": class, "config": config, "registered_name": registered })
+}
+
+/// What came from outside of the library: its name and its printed settings, by which a loader finds it again.
+pub fn outside(name: &str, settings: &(impl std::fmt::Debug + ?Sized)) -> Value {
+    let config = json!({ "settings": format!("{settings:?}") });
+    json!({ "module": null, "class_name": name, "config": config, "registered_name": name })
+}
+
+/// An f32 as JSON: the shortest number that is read as the same f32, or a word for what JSON has not.
+pub fn number(x: f32) -> Value {
+    let short: Option<f64> = x.to_string().parse().ok();
+    let exact = short.filter(|short| *short as f32 == x).unwrap_or_else(|| x.into());
+    serde_json::Number::from_f64(exact).map_or_else(|| Value::from(x.to_string()), Value::Number)
+}

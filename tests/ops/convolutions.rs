@@ -1,0 +1,112 @@
+//! Convolutions beyond their cards: what they launch, how much they multiply, and that bits repeat.
+
+use crate::harness::{device, execute, families, feeds, operands};
+use wgrad::autodiff::gradients;
+use wgrad::graph::{Graph, Window};
+use wgrad::ops::registry::Case;
+use wgrad::passes::Passes;
+use wgrad::plan::Plan;
+use wgrad::tensor::{DType, Tensor};
+
+const PARTS: [&str; 3] = ["convolution", "convolution_transpose", "convolution_kernel"];
+
+fn same(taps: usize, stride: usize) -> Window {
+    Window { stride, before: (taps - stride) / 2, after: taps / 2, ..Window::of(taps) }
+}
+
+/// Bias, activation and the upstream gradient through it are in the product; the gradients of kernel and bias are one.
+#[test]
+fn a_layer_is_one_launch_forward_and_two_backward() {
+    for groups in [1, 2] {
+        let mut g = Graph::new();
+        let x = g.input("x", [3, 9, 7, 4], DType::F32);
+        let kernel = g.input("kernel", [3, 3, 4 / groups, 8], DType::F32);
+        let bias = g.input("bias", [8], DType::F32);
+        let upstream = g.input("upstream", [3, 9, 7, 8], DType::F32);
+        let y = g.convolution(x, kernel, &[same(3, 1); 2], groups).expect("a convolution");
+        let y = g.add(y, bias).expect("a sum");
+        let y = g.unary("relu", y, &[]).expect("a function");
+        let forward = {
+            let mut g = g.clone();
+            g.output("y", y);
+            Plan::compile(&g, &Passes::default(), device().caps()).expect("a plan").dispatches.len()
+        };
+        let weighted = g.mul(y, upstream).expect("a product");
+        let loss = g.sum(weighted, &[], false).expect("a sum");
+        let all = gradients(&mut g, loss, &[x, kernel, bias]).expect("gradients");
+        for (name, v) in ["dx", "dkernel", "dbias"].into_iter().zip(all) {
+            g.output(name, v);
+        }
+        g.output("y", y);
+        let plan = Plan::compile(&g, &Passes::default(), device().caps()).expect("a plan");
+        if groups == 1 {
+            assert_eq!([forward, plan.dispatches.len()], [1, 3], "{plan}");
+        }
+        let with = |passes: &Passes| {
+            let of = |shape: &[usize], seed: usize| {
+                let len: usize = shape.iter().product();
+                let v: Vec<f32> =
+                    (0..len).map(|i| ((i * 31 + seed) % 17) as f32 / 8.0 - 1.0).collect();
+                Tensor::f32(shape, v).expect("as many elements")
+            };
+            let feeds = [
+                ("x", of(&[3, 9, 7, 4], 1)),
+                ("kernel", of(&[3, 3, 4 / groups, 8], 2)),
+                ("bias", of(&[8], 3)),
+                ("upstream", of(&[3, 9, 7, 8], 4)),
+            ];
+            execute(&g, passes, device().caps(), &feeds, &[&[]])
+        };
+        let (fast, plain) = (with(&Passes::default()), with(&Passes::none()));
+        for name in ["y", "dx", "dkernel", "dbias"] {
+            let (a, b) = (fast.f32(name), plain.f32(name));
+            assert!(a.iter().any(|v| v.abs() > 0.1), "{name} is zero");
+            let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-4, "{name}: {apart}");
+        }
+    }
+}
+
+/// The gradient of the images at stride 2 has as many products as the convolution itself.
+#[test]
+fn a_strided_gradient_multiplies_no_zeros() {
+    for (taps, stride) in [(3, 2), (4, 2), (2, 2), (5, 3), (1, 2)] {
+        let window = same(taps, stride.min(taps));
+        let window = Window { stride, ..window };
+        let flops = |op: &'static str| -> u64 {
+            let case = Case::convolution(op, [2, 4, 8, 1], &[(window, 12), (window, 12)]);
+            let graph = case.graph().expect("a graph").0;
+            let plan = Plan::compile(&graph, &Passes::default(), device().caps()).expect("a plan");
+            let products = plan.dispatches.iter().filter(|d| d.call.name().starts_with("matmul"));
+            products.map(|d| d.call.flops).sum()
+        };
+        let [forward, input] = [flops("convolution"), flops("convolution_transpose")];
+        // Elements at the border have windows outside.
+        assert!(input <= forward * 13 / 10, "{taps} by {stride}: {input} of {forward}");
+    }
+}
+
+#[test]
+fn the_same_bits_ten_times() {
+    for part in PARTS {
+        let axes = [(same(3, 2), 41), (same(3, 1), 5)];
+        let case = Case::convolution(part, [2, 7, 6, 1], &axes);
+        let x = operands(&case);
+        let graph = case.graph().expect("a graph").0;
+        for caps in families() {
+            let named = feeds(&x);
+            let named: Vec<(&str, Tensor)> =
+                named.iter().map(|(name, t)| (name.as_str(), t.clone())).collect();
+            let run = || execute(&graph, &Passes::default(), &caps, &named, &[&[]]);
+            let first = run().f32("out0");
+            assert!(first.iter().any(|&v| v != 0.0));
+            for _ in 1..10 {
+                let again = run().f32("out0");
+                assert!(
+                    first.iter().zip(&again).all(|(a, b)| a.to_bits() == b.to_bits()),
+                    "{case}"
+                );
+            }
+        }
+    }
+}
