@@ -261,9 +261,9 @@ mod tests {
 
     fn expand(text: &str, defines: &[(&str, Define)]) -> Result<String> {
         let mut state = Expander {
+            template: "test",
             names: defines.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(),
             imported: Vec::new(),
-            template: "test",
             out: String::new(),
         };
         let lines: Vec<Line<'_>> = text.lines().enumerate().map(|(i, l)| (i + 1, l)).collect();
