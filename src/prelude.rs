@@ -14,26 +14,28 @@ pub use crate::constraints::Constraint;
 #[cfg(all(feature = "image", not(target_arch = "wasm32")))]
 pub use crate::data::{ColorMode, ImageFolder};
 pub use crate::data::{
-    Dataset, MinMaxScaler, Split, StandardScaler, TensorDataset, train_test_split,
+    Dataset, MinMaxScaler, PadSequences, SequenceSide, Split, StandardScaler, TensorDataset,
+    TextVectorization, TextWindows, Timeseries, pad_sequences, timeseries_dataset_from_array,
+    train_test_split,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use crate::data::{load_cifar10, load_mnist, read_idx};
 pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, Add,
-    AdditiveAttention, AlphaDropout, Attention, Average, AveragePooling1D, AveragePooling2D,
-    AveragePooling3D, BatchNormalization, Bidirectional, CenterCrop, Concatenate, Conv1D,
-    Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D, Cropping2D,
-    Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Embedding, Factor, Flatten,
-    FlipMode, GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D,
-    GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
+    AdditiveAttention, Aggregation, AlphaDropout, Attention, Average, AveragePooling1D,
+    AveragePooling2D, AveragePooling3D, BatchNormalization, Bidirectional, CenterCrop, Concatenate,
+    Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D,
+    Cropping2D, Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Embedding,
+    Factor, Flatten, FlipMode, GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D,
+    GlobalAveragePooling3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D, GraphConv,
     GroupNormalization, GroupedQueryAttention, Gru, Interpolation, Layer, LayerHandle,
     LayerNormalization, Lstm, Masking, MaxPooling1D, MaxPooling2D, MaxPooling3D, Maximum,
-    MergeMode, Minimum, Model, MultiHeadAttention, Multiply, Normalization, PRelu, Padding,
-    Permute, PositionEmbedding, RRelu, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
-    RandomRotation, RandomTranslation, RandomZoom, Regularizer, RepeatVector, Rescaling, Reshape,
-    Resizing, ReversibleEmbedding, RmsNormalization, Rnn, RotaryEmbedding, ScoreMode,
-    SeparableConv1D, SeparableConv2D, Sequential, SimpleRnn, SinePositionEncoding,
+    MergeMode, MessagePassing, Minimum, Model, MultiHeadAttention, Multiply, Normalization, PRelu,
+    Padding, Permute, PositionEmbedding, RRelu, RandomBrightness, RandomContrast, RandomCrop,
+    RandomFlip, RandomRotation, RandomTranslation, RandomZoom, Regularizer, RepeatVector,
+    Rescaling, Reshape, Resizing, ReversibleEmbedding, RmsNormalization, Rnn, RotaryEmbedding,
+    ScoreMode, SeparableConv1D, SeparableConv2D, Sequential, SimpleRnn, SinePositionEncoding,
     SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, SpectralNormalization, Subtract,
     SymbolicTensor, TimeDistributed, TransformerDecoder, TransformerEncoder, UnitNormalization,
     UpSampling1D, UpSampling2D, UpSampling3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, input,

@@ -178,6 +178,33 @@ fn negation_is_understood() -> Result<()> {
 }
 
 #[test]
+fn a_split_club_is_sorted_out() -> Result<()> {
+    let result = run("karate", &["--svg"])?;
+    ensure!(result["edges"] == 78.0 && result["right"] >= 32.0, "{result:?}");
+    Ok(())
+}
+
+#[test]
+fn forecasts_halve_the_error_of_the_last_value() -> Result<()> {
+    let result = run("timeseries", &["--epochs", "4", "--steps", "2000", "--svg"])?;
+    for network in ["gru", "convolution"] {
+        ensure!(result[network] <= 0.5 * result["last_value"], "{network}: {result:?}");
+    }
+    Ok(())
+}
+
+/// The whole run takes minutes: numbers of one digit, for which few sums are enough.
+#[test]
+fn sums_are_learned() -> Result<()> {
+    let few = ["--digits", "1", "--sums", "24", "--units", "16", "--batch", "8", "--epochs", "30"];
+    let result = run("addition", &few)?;
+    ensure!(result["loss"] < 0.5 * result["first_loss"], "{result:?}");
+    let error = run("addition", &["--digits", "5"]).err().context("five digits")?.to_string();
+    ensure!(error.contains("error: digits = 5: 1 to 4"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn a_named_folder_without_digits_is_an_error() -> Result<()> {
     for name in ["mnist", "mnist_sigmoid", "mnist_rows", "mnist_cnn", "autoencoder"] {
         let error = run(name, &["--data", "no/such"]).err().context(name)?.to_string();

@@ -315,6 +315,10 @@ fn what_cannot_be_drawn_is_refused() -> Result<()> {
         (scatter(&[0]).into(), "`labels`: 1 labels for 4 coordinates"),
         (scatter(&[0, 2]).into(), "`labels`: label 2 at 1"),
         (Scatter::new("").class("odd", &[1.0; 3]).into(), "`odd`: 3 coordinates"),
+        (
+            Scatter::new("").class("a", &[1.0; 2]).segments(&[1.0; 6]).into(),
+            "`segments`: 6 coordinates",
+        ),
         (regions(Grid::new(0.0..1.0, 0.0..1.0, 1, 4), 4), "grid = 1 x 4"),
         (regions(Grid::new(1.0..0.0, 0.0..1.0, 4, 4), 16), "grid = 4 x 4"),
         (regions(Grid::new(0.0..f32::NAN, 0.0..1.0, 4, 4), 16), "grid = 4 x 4"),

@@ -1,4 +1,4 @@
-//! What the examples share: how they end, where their pictures go, and where MNIST comes from.
+//! What the examples share: how they end, where their pictures go, and where MNIST and texts come from.
 
 #![allow(dead_code, reason = "each example uses a part")]
 
@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
-use wgrad::data::load_mnist;
+use wgrad::data::{load_mnist, read_text};
 use wgrad::prelude::TensorDataset;
 
 /// The wall clock of a run.
@@ -65,16 +65,39 @@ pub fn mnist(named: Option<&Path>) -> Result<(TensorDataset, TensorDataset)> {
         // The user should look at a damaged file.
         loaded => return loaded.with_context(|| format!("MNIST in {}", folder.display())),
     };
+    let got = get("mnist").with_context(|| format!("MNIST in {}: {error}", folder.display()))?;
+    load_mnist(&got).with_context(|| format!("MNIST in {}", got.display()))
+}
+
+/// A text: the file that is named, or else Shakespeare's plays, which `cargo xtask data shakespeare` downloads if they are
+/// not in `data/shakespeare`.
+pub fn text(named: Option<&Path>) -> Result<String> {
+    const NAME: &str = "tinyshakespeare.txt";
+    if let Some(file) = named {
+        return Ok(read_text(file)?);
+    }
+    let file = Path::new("data/shakespeare").join(NAME);
+    match file.is_file() {
+        true => Ok(read_text(file)?),
+        false => Ok(read_text(get("shakespeare").context("--text names a file")?.join(NAME))?),
+    }
+}
+
+/// The folder of a data set that `cargo xtask data` downloads.
+fn get(set: &str) -> Result<PathBuf> {
     // Both are set if cargo runs the example; without cargo nothing is known about a workspace.
     let (Some(cargo), Some(root)) =
         (std::env::var_os("CARGO"), std::env::var_os("CARGO_MANIFEST_DIR"))
     else {
-        bail!("MNIST in {}: {error}; `cargo xtask data` downloads it", folder.display());
+        bail!("`cargo xtask data {set}` downloads it");
     };
     let mut get = Command::new(cargo);
-    get.args(["run", "--quiet", "--package", "xtask", "--", "data"]).current_dir(root);
+    get.args(["run", "--quiet", "--package", "xtask", "--", "data", set]).current_dir(root);
     let done = get.stderr(Stdio::inherit()).output().context("`cargo xtask data`")?;
-    ensure!(done.status.success(), "`cargo xtask data` could not get MNIST; --data names a folder");
+    ensure!(
+        done.status.success(),
+        "`cargo xtask data {set}` could not get it; --data names a folder"
+    );
     let folder = String::from_utf8(done.stdout).context("the folder of `cargo xtask data`")?;
-    load_mnist(folder.trim_end()).with_context(|| format!("MNIST in {}", folder.trim_end()))
+    Ok(folder.trim_end().into())
 }

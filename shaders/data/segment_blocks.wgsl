@@ -1,5 +1,6 @@
 // blocks[level, b, c] = sum over i = 32 b .. 32 b + 31 of level - 1, in ascending order, if all rows of the block have
 // one key. Other blocks are never read and stay as they are. LEAF: level 1; its terms are the rows themselves.
+// MAX: the maximum.
 //
 // One invocation per block and column. Dispatch: workgroups of X along a row by Y blocks; x covers the width, the blocks
 // are folded over y and z. Loops: 32 + level per invocation.
@@ -28,13 +29,19 @@ fn main(
     if sorted[block << bits].x != sorted[((block + 1u) << bits) - 1u].x { return; }
     var total: Element;
 #if LEAF
+#if MAX
+    total = from_quad(rows[sorted[block * SPAN].y * params.width + column]);
+#endif
     for (var i = block * SPAN; i < (block + 1u) * SPAN; i++) {
-        total += from_quad(rows[sorted[i].y * params.width + column]);
+        total = join(total, from_quad(rows[sorted[i].y * params.width + column]));
     }
 #else
     let below = first_block(params.rows, params.level - 1u);
+#if MAX
+    total = from_quad(blocks[(below + block * SPAN) * params.width + column]);
+#endif
     for (var i = block * SPAN; i < (block + 1u) * SPAN; i++) {
-        total += from_quad(blocks[(below + i) * params.width + column]);
+        total = join(total, from_quad(blocks[(below + i) * params.width + column]));
     }
 #endif
     blocks[(first_block(params.rows, params.level) + block) * params.width + column] = to_quad(total);

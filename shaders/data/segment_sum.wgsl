@@ -1,4 +1,5 @@
 // sums[t, c] = sum of rows[i, c] over the i with key t, in ascending order; zero if there is none.
+// MAX: the maximum in place of the sum.
 //
 // The segment of t is sorted[starts[t]..starts[t + 1]]. It is added up from its first row to its last: rows up to the
 // first block that is wholly inside, then such blocks of level 1, of level 2, ..., and down again. So a segment of any
@@ -36,6 +37,10 @@ fn main(
     let first0 = starts[row];
     let end0 = starts[row + 1u];
     let base1 = 0u;
+#if MAX
+    // A maximum may meet one row twice.
+    if first0 < end0 { total = row_at(first0, column); }
+#endif
 #for l in 0..LEVELS
     // Of level #{l}: what comes before the first whole block of the level above; everything, if there is none.
     let up#{l} = (first#{l} + SPAN - 1u) >> SPAN_BITS;
@@ -45,22 +50,22 @@ fn main(
     let head#{l} = select(end#{l}, first#{l + 1} << SPAN_BITS, any#{l});
     let tail#{l} = select(end#{l}, end#{l + 1} << SPAN_BITS, any#{l});
 #if l == 0
-    for (var i = first0; i < head0; i++) { total += row_at(i, column); }
+    for (var i = first0; i < head0; i++) { total = join(total, row_at(i, column)); }
 #else
     let base#{l + 1} = base#{l} + (params.rows >> #{5 * l}u);
-    for (var i = first#{l}; i < head#{l}; i++) { total += block_at(base#{l} + i, column); }
+    for (var i = first#{l}; i < head#{l}; i++) { total = join(total, block_at(base#{l} + i, column)); }
 #endif
 #end
 #if LEVELS == 0
-    for (var i = first0; i < end0; i++) { total += row_at(i, column); }
+    for (var i = first0; i < end0; i++) { total = join(total, row_at(i, column)); }
 #else
-    for (var i = first#{LEVELS}; i < end#{LEVELS}; i++) { total += block_at(base#{LEVELS} + i, column); }
+    for (var i = first#{LEVELS}; i < end#{LEVELS}; i++) { total = join(total, block_at(base#{LEVELS} + i, column)); }
 #endif
 #for k in 1..LEVELS
-    for (var i = tail#{LEVELS - k}; i < end#{LEVELS - k}; i++) { total += block_at(base#{LEVELS - k} + i, column); }
+    for (var i = tail#{LEVELS - k}; i < end#{LEVELS - k}; i++) { total = join(total, block_at(base#{LEVELS - k} + i, column)); }
 #end
 #if LEVELS > 0
-    for (var i = tail0; i < end0; i++) { total += row_at(i, column); }
+    for (var i = tail0; i < end0; i++) { total = join(total, row_at(i, column)); }
 #endif
     sums[row * params.width + column] = to_quad(total);
 }

@@ -3,7 +3,7 @@
 use super::file::wrong;
 #[cfg(feature = "csv")]
 use crate::data::TableEncoder;
-use crate::data::{MinMaxScaler, StandardScaler};
+use crate::data::{MinMaxScaler, StandardScaler, TextVectorization};
 use crate::error::{Error, Result};
 use crate::files::{self, io};
 use std::path::Path;
@@ -47,6 +47,25 @@ impl MinMaxScaler {
     }
 
     /// Reads a scaler that [`MinMaxScaler::save`] wrote: it is the same to the last bit.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read; [`Error::File`] naming what is wrong with it.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        load(path.as_ref(), Self::from_json)
+    }
+}
+
+impl TextVectorization {
+    /// Writes settings and vocabulary to `path` as JSON; see [`TextVectorization::to_json`]. A file at `path` is replaced
+    /// at once or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        files::write(path.as_ref(), self.to_json().as_bytes())
+    }
+
+    /// Reads what [`TextVectorization::save`] wrote: it has the same settings and ids.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read; [`Error::File`] naming what is wrong with it.

@@ -10,6 +10,8 @@
 //!   PNG and JPEG images in a folder per class (feature `image`); `read_csv` reads tables (feature `csv`); `read_npy` and
 //!   `Npz` read NumPy's files, `write_npy` and `write_npz` write them (feature `npy`). With the feature `ndarray`,
 //!   tensors convert from and to its arrays.
+//! - Sequences: [`TextVectorization`] turns text into ids by a vocabulary, [`pad_sequences`] and [`bucket_by_length`] make
+//!   lengths equal, [`TextWindows`] and [`timeseries_dataset_from_array`] take windows.
 //! - [`make_classification`], [`make_regression`], [`make_blobs`], [`make_moons`] and
 //!   [`make_circles`] make data sets from random numbers.
 //!
@@ -50,6 +52,7 @@ mod ndarray;
 mod npy;
 mod saved;
 mod scale;
+mod sequences;
 mod shuffle;
 mod source;
 mod split;
@@ -88,6 +91,13 @@ pub use npy::{Npz, parse_npy};
 #[cfg(all(feature = "npy", not(target_arch = "wasm32")))]
 pub use npy::{read_npy, write_npy, write_npz};
 pub use scale::{MinMaxScaler, StandardScaler};
+#[cfg(not(target_arch = "wasm32"))]
+pub use sequences::read_text;
+pub use sequences::{
+    Bucket, PadSequences, SequenceElement, SequenceSide, Standardize, TextSplit, TextVectorization,
+    TextWindows, Timeseries, bucket_by_length, pad_sequences, parse_text,
+    timeseries_dataset_from_array,
+};
 pub use shuffle::permutation;
 pub(crate) use source::append_rows;
 pub use source::{Dataset, FnDataset, FurtherSpec, IntoSamples, SampleSpec};

@@ -179,7 +179,7 @@ impl Compiled {
             if let Some(place) = ids.iter().position(|&id| id as usize >= range) {
                 let (sample, at) = row_of(place, ids.len() / n);
                 let detail = format!(
-                    "row {}{at} is {}; the embedding has the {range} ids 0..{range}",
+                    "row {}{at} is {}; the model takes the {range} ids 0..{range}",
                     row(sample),
                     ids[place]
                 );

@@ -11,6 +11,7 @@ mod convolution;
 mod core;
 mod dense;
 mod dot;
+mod edges;
 mod embedding;
 mod group_normalization;
 mod handle;
@@ -62,6 +63,7 @@ pub use convolution::{
 };
 pub use dense::Dense;
 pub use dot::Dot;
+pub use edges::{Aggregation, GraphConv, MessagePassing};
 pub use embedding::Embedding;
 pub use group_normalization::GroupNormalization;
 pub use handle::LayerHandle;
@@ -169,6 +171,12 @@ pub trait Layer: Debug + Send + Sync {
     /// it. `None` for a layer that takes numbers.
     fn takes_indices(&self) -> Option<usize> {
         None
+    }
+
+    /// As [`Layer::takes_indices`], of the input at this place. A layer that takes ids beside numbers, as nodes and edges,
+    /// defines this; `inputs` has the sample shape of each.
+    fn takes_indices_of(&self, _input: usize, _inputs: &[Shape]) -> Option<usize> {
+        self.takes_indices()
     }
 
     /// Whether the output has the same elements as the input, in another shape: ids stay ids.

@@ -147,6 +147,10 @@ impl Layer for SpectralNormalization {
         self.layer.layer().takes_indices()
     }
 
+    fn takes_indices_of(&self, input: usize, inputs: &[Shape]) -> Option<usize> {
+        self.layer.layer().takes_indices_of(input, inputs)
+    }
+
     fn activation(&self) -> Option<Activation> {
         self.layer.layer().activation()
     }

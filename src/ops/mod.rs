@@ -16,6 +16,7 @@ mod cross_entropy;
 mod cumulative;
 mod custom_kernel;
 mod depthwise;
+mod edges;
 mod functions;
 mod gates;
 mod gather;
@@ -57,6 +58,7 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
     convolution::cards,
     cumulative::cards,
     depthwise::cards,
+    edges::cards,
     gates::cards,
     pad::cards,
     pool::cards,
@@ -74,6 +76,7 @@ pub use cross_entropy::{CrossEntropy, CrossEntropyKind};
 pub use cumulative::Cumulative;
 pub use custom_kernel::{CustomKernel, Word};
 pub use depthwise::{Depthwise, DepthwiseForm};
+pub use edges::EdgeEnds;
 pub use gates::{Function, Gates};
 pub use gather::Gather;
 pub use map::Map;
@@ -88,6 +91,6 @@ pub use record::Record;
 pub use reduce::{Reduce, ReduceKind};
 pub use row_softmax::SoftmaxMask;
 pub use scan::{Iteration, Loop, Looped, Order};
-pub use segment_sum::SegmentSum;
+pub use segment_sum::{SegmentMax, SegmentSum};
 pub use slice::Slice;
 pub use softmax::Softmax;

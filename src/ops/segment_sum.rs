@@ -1,4 +1,4 @@
-//! Sums of rows by index.
+//! Sums and maxima of rows by index.
 
 use super::gather::row_grid;
 use super::map::to_u32;
@@ -9,6 +9,7 @@ use crate::kernels::{
     Bind, Define, DeviceCaps, KernelCall, SegmentParams, Template, grid, template,
 };
 use crate::tensor::{DType, Shape};
+use std::sync::Arc;
 
 pub(super) const BOUNDS: Template = template!("data/segment_bounds", SegmentParams);
 pub(super) const BLOCKS: Template = template!("data/segment_blocks", SegmentParams);
@@ -65,21 +66,7 @@ impl Op for SegmentSum {
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let (indices, rows) = (inputs[0], inputs[1]);
-        if indices.dtype != DType::U32 || rows.dtype != DType::F32 {
-            let dtypes = [indices.dtype, rows.dtype];
-            return Err(Error::dtype("segment_sum", &dtypes, "indices are u32 and rows f32"));
-        }
-        let fits = indices.shape.rank() == 1
-            && rows.shape.rank() == self.shape.rank()
-            && rows.shape.rank() > 0
-            && rows.shape.dims()[0] == indices.shape.len()
-            && rows.shape.dims()[1..] == self.shape.dims()[1..];
-        if !fits {
-            let shapes = [&indices.shape, &rows.shape, &self.shape];
-            return Err(Error::shape("segment_sum", &shapes, "one index per row is expected"));
-        }
-        Ok(vec![TensorType::f32(&self.shape)])
+        infer("segment_sum", &self.shape, inputs)
     }
 
     fn vjp(
@@ -94,42 +81,160 @@ impl Op for SegmentSum {
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
-        let (rows, table) = (cx.inputs[0].0.shape.len(), self.shape.dims()[0]);
-        let width: usize = self.shape.dims()[1..].iter().product();
-        to_u32(self.shape.len())?;
-        to_u32(cx.inputs[1].0.shape.len())?;
-        let Sorted { mut calls, mut scratch, at: sorted } = sort(rows, table, cx.caps)?;
-        let four = width.is_multiple_of(4) && width >= VECTOR_WIDTH;
-        let kernels = Kernels {
-            caps: cx.caps,
-            params: SegmentParams {
-                rows: rows as u32,
-                width: (if four { width / 4 } else { width }) as u32,
-                table: table as u32,
-                level: 0,
-            },
-            four,
-        };
-        let sorted = Bind::ScratchRead(sorted);
-        let starts = scratch.len();
-        scratch.push((table as u64 + 1) * 4);
-        calls.push(kernels.bounds(vec![sorted, Bind::ScratchWrite(starts)])?);
-        let levels = levels(rows);
-        let blocks = scratch.len();
-        for level in 1..=levels {
-            let leaf = (level == 1).then_some(Bind::Input(1));
-            let binds = [Some(sorted), leaf, Some(Bind::ScratchWrite(blocks))];
-            calls.push(kernels.blocks(level, binds.into_iter().flatten().collect())?);
-        }
-        if levels > 0 {
-            let count: usize = (1..=levels).map(|l| rows / SPAN.pow(l)).sum();
-            scratch.push((count * width) as u64 * 4);
-        }
-        let mut binds = vec![sorted, Bind::ScratchRead(starts), Bind::Input(1), Bind::Output(0)];
-        binds.extend((levels > 0).then_some(Bind::ScratchRead(blocks)));
-        calls.push(kernels.sum(levels, (rows * width) as u64, binds)?);
-        Ok(Lowered { calls, scratch })
+        lower(&self.shape, false, cx)
     }
+}
+
+/// `table[t, c]` is the largest of `rows[i, c]` over the i with `indices[i] = t`, NaN if there is one, and zero if
+/// there is no such i.
+///
+/// Operands, indices and order are those of [`SegmentSum`]. Rows that are equal to the maximum share its gradient
+/// equally.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SegmentMax {
+    /// The table's shape.
+    pub shape: Shape,
+}
+
+impl Op for SegmentMax {
+    fn name(&self) -> String {
+        "segment_max".into()
+    }
+
+    fn attrs(&self) -> String {
+        self.shape.to_string()
+    }
+
+    fn class(&self) -> Class<'_> {
+        Class::Opaque
+    }
+
+    fn min_inputs(&self) -> usize {
+        2
+    }
+
+    fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        infer("segment_max", &self.shape, inputs)
+    }
+
+    fn vjp(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        outputs: &[Value],
+        upstream: &[Option<Value>],
+    ) -> Result<Vec<Option<Value>>> {
+        let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
+        let (indices, rows) = (inputs[0], inputs[1]);
+        // As for the maximum over axes: ties share the gradient equally; if the maximum is NaN, the NaN do.
+        let y = graph.gather(outputs[0], indices)?;
+        let hit = graph.binary("equal", rows, y)?;
+        let nan_row = graph.unary("is_nan", rows, &[])?;
+        let nan_y = graph.unary("is_nan", y, &[])?;
+        let hit = graph.select(nan_y, nan_row, hit)?;
+        let hits = graph.segment_sum(indices, hit, self.shape.dims()[0])?;
+        let share = graph.div(dy, hits)?;
+        let share = graph.gather(share, indices)?;
+        // A row that is not the maximum takes 0, even if the gradient is infinite.
+        let zero = graph.constant(0.0);
+        Ok(vec![None, Some(graph.select(hit, share, zero)?)])
+    }
+
+    fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
+        lower(&self.shape, true, cx)
+    }
+}
+
+impl Graph {
+    /// Row t of `[segments, ...]` is the sum of `rows[i]` over the i with `indices[i] = t`, and zero if there is none:
+    /// from indices `[n]` u32 and rows `[n, ...]` f32. An index past the segments counts as the last one. The order of
+    /// the sum is that of the rows, on every device.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] or [`Error::DType`] if the operands do not fit.
+    pub fn segment_sum(&mut self, indices: Value, rows: Value, segments: usize) -> Result<Value> {
+        let shape = self.segments("segment_sum", indices, rows, segments)?;
+        self.push(Arc::new(SegmentSum { shape }), &[indices, rows])
+    }
+
+    /// The maximum in place of the sum of [`Graph::segment_sum`]: NaN if a row has one, and zero if there is no row.
+    /// Rows that are equal to it share its gradient equally.
+    ///
+    /// # Errors
+    /// As [`Graph::segment_sum`].
+    pub fn segment_max(&mut self, indices: Value, rows: Value, segments: usize) -> Result<Value> {
+        let shape = self.segments("segment_max", indices, rows, segments)?;
+        self.push(Arc::new(SegmentMax { shape }), &[indices, rows])
+    }
+
+    /// The shape of the table.
+    fn segments(&self, op: &str, indices: Value, rows: Value, segments: usize) -> Result<Shape> {
+        self.check(op, &[indices, rows])?;
+        if segments == 0 {
+            return Err(Error::parameter("segments", 0, "there is at least one"));
+        }
+        let row = self.shape(rows).dims().get(1..).unwrap_or_default();
+        Ok([&[segments], row].concat().into())
+    }
+}
+
+/// The table's type, if the operands of `op` fit.
+fn infer(op: &str, table: &Shape, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+    let (indices, rows) = (inputs[0], inputs[1]);
+    if indices.dtype != DType::U32 || rows.dtype != DType::F32 {
+        let dtypes = [indices.dtype, rows.dtype];
+        return Err(Error::dtype(op, &dtypes, "indices are u32 and rows f32"));
+    }
+    let fits = indices.shape.rank() == 1
+        && rows.shape.rank() == table.rank()
+        && rows.shape.rank() > 0
+        && rows.shape.dims()[0] == indices.shape.len()
+        && rows.shape.dims()[1..] == table.dims()[1..];
+    if !fits {
+        let shapes = [&indices.shape, &rows.shape, table];
+        return Err(Error::shape(op, &shapes, "one index per row is expected"));
+    }
+    Ok(vec![TensorType::f32(table)])
+}
+
+/// Sorts the indices, and joins the rows of each segment.
+fn lower(shape: &Shape, max: bool, cx: &LowerContext<'_>) -> Result<Lowered> {
+    let (rows, table) = (cx.inputs[0].0.shape.len(), shape.dims()[0]);
+    let width: usize = shape.dims()[1..].iter().product();
+    to_u32(shape.len())?;
+    to_u32(cx.inputs[1].0.shape.len())?;
+    let Sorted { mut calls, mut scratch, at: sorted } = sort(rows, table, cx.caps)?;
+    let four = width.is_multiple_of(4) && width >= VECTOR_WIDTH;
+    let kernels = Kernels {
+        caps: cx.caps,
+        params: SegmentParams {
+            rows: rows as u32,
+            width: (if four { width / 4 } else { width }) as u32,
+            table: table as u32,
+            level: 0,
+        },
+        four,
+        max,
+    };
+    let sorted = Bind::ScratchRead(sorted);
+    let starts = scratch.len();
+    scratch.push((table as u64 + 1) * 4);
+    calls.push(kernels.bounds(vec![sorted, Bind::ScratchWrite(starts)])?);
+    let levels = levels(rows);
+    let blocks = scratch.len();
+    for level in 1..=levels {
+        let leaf = (level == 1).then_some(Bind::Input(1));
+        let binds = [Some(sorted), leaf, Some(Bind::ScratchWrite(blocks))];
+        calls.push(kernels.blocks(level, binds.into_iter().flatten().collect())?);
+    }
+    if levels > 0 {
+        let count: usize = (1..=levels).map(|l| rows / SPAN.pow(l)).sum();
+        scratch.push((count * width) as u64 * 4);
+    }
+    let mut binds = vec![sorted, Bind::ScratchRead(starts), Bind::Input(1), Bind::Output(0)];
+    binds.extend((levels > 0).then_some(Bind::ScratchRead(blocks)));
+    calls.push(kernels.sum(levels, (rows * width) as u64, binds)?);
+    Ok(Lowered { calls, scratch })
 }
 
 type Defines = Vec<(&'static str, Define)>;
@@ -140,6 +245,8 @@ struct Kernels<'a> {
     params: SegmentParams,
     /// Whether an invocation takes four columns.
     four: bool,
+    /// Whether the rows of a segment give their maximum in place of their sum.
+    max: bool,
 }
 
 impl Kernels<'_> {
@@ -178,6 +285,7 @@ impl Kernels<'_> {
             ("Y", beside.into()),
             ("VEC", self.four.into()),
             ("WIDE", wide.into()),
+            ("MAX", self.max.into()),
         ];
         Ok((defines, grid))
     }

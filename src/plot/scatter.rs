@@ -42,6 +42,8 @@ pub struct Scatter {
     /// What is wrong with the labels that were given: the data's name, and why.
     fault: Option<(String, String)>,
     regions: Option<(Grid, Vec<f32>)>,
+    /// From (x, y) to (x, y).
+    segments: Vec<f32>,
     size: (u32, u32),
 }
 
@@ -70,6 +72,7 @@ impl Scatter {
             classes: vec![],
             fault: None,
             regions: None,
+            segments: vec![],
             size: (560, 460),
         }
     }
@@ -129,6 +132,13 @@ impl Scatter {
         self
     }
 
+    /// Thin lines under the points: two points each, from (x, y) to (x, y), of shape `[n, 4]`. The edges of a graph.
+    #[must_use]
+    pub fn segments(mut self, segments: &[f32]) -> Self {
+        self.segments = segments.to_vec();
+        self
+    }
+
     /// Width and height in pixels, without title and legend: at least 240 by 160, and
     /// 560 by 460 unless this is called.
     #[must_use]
@@ -172,6 +182,14 @@ impl Scatter {
                 return Err(Error::data(&class.name, detail));
             }
         }
+        let whole = self.segments.len().is_multiple_of(4);
+        if !whole || self.segments.iter().any(|v| !v.is_finite()) {
+            let detail = format!(
+                "{} coordinates; a segment has four, from (x, y) to (x, y), which are finite",
+                self.segments.len()
+            );
+            return Err(Error::data("segments", detail));
+        }
         if self.classes.iter().all(|c| c.shown().next().is_none()) {
             return Err(Error::data(&self.title, "the picture has no point that can be shown"));
         }
@@ -198,7 +216,8 @@ impl Scatter {
     }
 
     fn spans(&self) -> Result<(Span, Span)> {
-        let shown = self.classes.iter().flat_map(Class::shown);
+        let ends = self.segments.as_chunks::<2>().0.iter().map(|p| (p[0].into(), p[1].into()));
+        let shown = self.classes.iter().flat_map(Class::shown).chain(ends);
         let Some((grid, _)) = &self.regions else {
             let x = Span::of(&self.x, Scale::Linear, 0.05, shown.clone().map(|p| p.0))?;
             return Ok((x, Span::of(&self.y, Scale::Linear, 0.05, shown.map(|p| p.1))?));
@@ -216,6 +235,11 @@ impl Scatter {
         let mut chart = chart(page, &x, &y)?;
         if let Some((grid, probabilities)) = &self.regions {
             draw_regions(&mut chart, grid, probabilities)?;
+        }
+        let line = color::between(PAPER, INK, 0.35);
+        for [ax, ay, bx, by] in self.segments.as_chunks::<4>().0 {
+            let ends = vec![(f64::from(*ax), f64::from(*ay)), (f64::from(*bx), f64::from(*by))];
+            chart.draw_series([PathElement::new(ends, pen(line, 0.8))])?;
         }
         for (i, class) in self.classes.iter().enumerate() {
             for point in class.shown() {

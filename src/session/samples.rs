@@ -89,16 +89,14 @@ fn check_ids(model: &Model, input: usize, x: &Tensor) -> Result<()> {
         }
         (Some(rows), Data::U32(ids)) => match ids.iter().position(|&id| id as usize >= rows) {
             Some(i) => {
-                let detail = format!(
-                    "element {i} is {}; the embedding has the {rows} ids 0..{rows}",
-                    ids[i]
-                );
+                let detail =
+                    format!("element {i} is {}; the model takes the {rows} ids 0..{rows}", ids[i]);
                 Err(Error::data(name, detail))
             }
             None => Ok(()),
         },
         (Some(_), _) => {
-            Err(Error::dtype(name, &[x.dtype()], "an embedding takes ids: convert them to u32"))
+            Err(Error::dtype(name, &[x.dtype()], "the input takes ids: convert them to u32"))
         }
         (None, _) => Ok(()),
     }

@@ -16,6 +16,7 @@ mod make;
 #[cfg(feature = "npy")]
 mod npy;
 mod scale;
+mod sequences;
 mod split;
 mod stream;
 #[cfg(feature = "csv")]

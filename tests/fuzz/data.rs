@@ -4,7 +4,10 @@ use super::archive::{gzip, idx, npy, zip};
 use super::mutate::{Random, mutated};
 use super::{Folder, Verdict, fuzz, inputs};
 use std::io::Cursor;
-use wgrad::data::{Csv, Dataset, IdxDataset, ImageFolder, Npz, load_cifar10, parse_idx, parse_npy};
+use wgrad::data::{
+    Csv, Dataset, IdxDataset, ImageFolder, Npz, TextVectorization, TextWindows, load_cifar10,
+    parse_idx, parse_npy, parse_text,
+};
 
 /// IDX files of each element type.
 fn idx_files() -> Vec<Vec<u8>> {
@@ -202,5 +205,48 @@ fn files_of_cifar10_are_read_or_refused() {
     fuzz("cifar10", inputs(1), make, |bytes| {
         std::fs::write(&test, bytes).unwrap();
         Verdict::of(load_cifar10(dir))
+    });
+}
+
+#[test]
+fn texts_are_read_or_refused() {
+    let files = ["To be, or not to be.\n", "\u{feff}Ächz! \u{1f600}\r\n", "a"]
+        .map(|text| text.as_bytes().to_vec());
+    let make = |random: &mut Random| mutated(random, &files);
+    fuzz("text", inputs(1), make, |bytes| {
+        let text = parse_text("fuzz.txt", bytes.to_vec());
+        // What has no tokens is refused here, and was still read.
+        if let Ok(text) = &text {
+            for split in [TextVectorization::new(), TextVectorization::characters()] {
+                let Ok(split) = split.adapt(text.lines()) else { continue };
+                let ids = split.ids(text).unwrap();
+                split.decode(&ids).unwrap();
+                if let Ok(windows) = TextWindows::new(ids, 3, 2) {
+                    let last = windows.len() as u32 - 1;
+                    windows.read(&[last], &mut Vec::new(), &mut Vec::new()).unwrap();
+                }
+            }
+        }
+        Verdict::of(text)
+    });
+}
+
+#[test]
+fn vocabularies_are_read_or_refused() {
+    let words = TextVectorization::new().max_tokens(5).output_sequence_length(7);
+    let words = words.adapt(["the cat sat on the mat", "the \"dog\""]).unwrap();
+    let letters = TextVectorization::characters().adapt(["h\u{e9}llo\n"]).unwrap();
+    let files = [words.to_json(), letters.to_json(), TextVectorization::new().to_json()]
+        .map(String::into_bytes);
+    let make = |random: &mut Random| mutated(random, &files);
+    fuzz("vocabulary", inputs(1), make, |bytes| {
+        let read = std::str::from_utf8(bytes).map(TextVectorization::from_json);
+        let Ok(Ok(read)) = read else { return Verdict::Refused };
+        // What was read is written and read again, and gives ids that it knows.
+        assert_eq!(TextVectorization::from_json(&read.to_json()).unwrap(), read);
+        if let Ok(ids) = read.ids("the cat \u{e9}") {
+            read.decode(&ids).unwrap();
+        }
+        Verdict::Taken
     });
 }

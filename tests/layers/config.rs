@@ -133,6 +133,26 @@ fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         one(Dense::new(2).use_bias(false).activation(Activation::GeluTanh).into(), &[5, 3]),
         two(Dot::new([1, -1]).normalize(true).into(), &[3], &[3]),
+        two(
+            GraphConv::new(3)
+                .activation(slope)
+                .directed(true)
+                .self_loops(false)
+                .kernel_regularizer(l2)
+                .bias_constraint(Constraint::NonNeg)
+                .into(),
+            &[4, 3],
+            &[5, 2],
+        ),
+        two(
+            MessagePassing::new(3)
+                .aggregate(Aggregation::Max)
+                .use_bias(false)
+                .kernel_constraint(Constraint::NonNeg)
+                .into(),
+            &[4, 3],
+            &[5, 2],
+        ),
         one(Dropout::new(0.3).into(), &[3]),
         one(
             Embedding::new(9, 4)

@@ -8,6 +8,7 @@ mod batch_normalization;
 mod config;
 mod contract;
 mod convolution;
+mod edges;
 mod embedding;
 mod keras;
 mod known;

@@ -4,8 +4,8 @@ use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
 use crate::reference::{
-    convolution, elementwise, images, layers, linalg, losses, norm, pool, recurrent, reduce,
-    softmax,
+    convolution, elementwise, graphs, images, layers, linalg, losses, norm, pool, recurrent,
+    reduce, softmax,
 };
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
@@ -248,6 +248,16 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             let width = args[1..].iter().product();
             vec![linalg::gather_rows_grad(&x[1], width, &whole(&x[0]), args[0])]
         }
+        "segment_max" => {
+            let width: usize = args[1..].iter().product();
+            let mut table: Vec<Option<f64>> = vec![None; args[0] * width];
+            for (i, &v) in x[1].iter().enumerate() {
+                let place = whole(&x[0])[i / width] * width + i % width;
+                table[place] = Some(table[place].map_or(v, |old| old.max(v)));
+            }
+            vec![table.into_iter().map(|v| v.unwrap_or(0.0)).collect()]
+        }
+        "edge_ends" => vec![graphs::ends(&whole(&x[0]), shape(0)[1], args[0], &args[1..])],
         "affine" | "affine_places" => {
             let image = [args[4], args[5], args[6], args[7]];
             let outside = match args[2] {
@@ -375,7 +385,9 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
         | "not_equal" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
         | "random_uniform" | "copy" | "transpose" | "reshape" | "stop_gradient" | "view"
         | "pack" | "slice" | "concatenate" | "max" | "hits" | "confusion_cells"
-        | "target_ranks" | "one_hot" | "gather" | "fill_ranges" => (EPS, 0.0),
+        | "target_ranks" | "one_hot" | "gather" | "fill_ranges" | "segment_max" | "edge_ends" => {
+            (EPS, 0.0)
+        }
         // WGSL allows 2.5 units in the last place.
         "div" | "sqrt" | "reciprocal" => (3.0 * EPS, 0.0),
         // WGSL allows 2 units of the root.

@@ -188,3 +188,50 @@ fn ids_past_the_table_are_its_last_row() {
         }
     }
 }
+
+/// A maximum below zero is not zero, an infinite one stays, a NaN is kept, and a segment without rows is zero; ties share
+/// the gradient. Short segments, and ones that are joined in blocks.
+#[test]
+fn maxima_of_every_kind_of_row() {
+    for (repeats, width) in [(1, 1), (1, 32), (80, 1), (80, 36)] {
+        let kinds: [(u32, &[f32]); 5] = [
+            (0, &[-3.0, -2.0, -2.0]),
+            (1, &[f32::NEG_INFINITY; 2]),
+            (3, &[1.0, f32::NAN, f32::INFINITY]),
+            (4, &[-0.0]),
+            (5, &[f32::MIN, f32::MIN, f32::NEG_INFINITY]),
+        ];
+        let (mut ids, mut values) = (Vec::new(), Vec::new());
+        for _ in 0..repeats {
+            for (id, rows) in kinds {
+                ids.extend(vec![id; rows.len()]);
+                values.extend(rows.iter().flat_map(|&v| vec![v; width]));
+            }
+        }
+        let rows = ids.len();
+        let case = Case::segments("segment_max", rows, &[6, width]);
+        let graph = gradient_graph(&case).expect("a gradient");
+        let dy: Vec<f32> = (0..6 * width).map(|i| 1.0 + (i / width) as f32).collect();
+        let feeds = [
+            ("in0", Tensor::u32([rows], ids.clone()).expect("ids")),
+            ("in1", Tensor::f32([rows, width], values.clone()).expect("rows")),
+            ("upstream", Tensor::f32([6, width], dy).expect("a gradient")),
+        ];
+        for caps in families() {
+            let ran = execute(&graph, &Passes::default(), &caps, &feeds, &[&[]]);
+            let (y, d) = (ran.f32("out0"), ran.f32("grad1"));
+            let want = [-2.0, f32::NEG_INFINITY, 0.0, f32::NAN, 0.0, f32::MIN];
+            for (i, y) in y.iter().enumerate() {
+                let want = want[i / width];
+                assert!(*y == want || y.is_nan() && want.is_nan(), "{i}: {y}, {want}");
+            }
+            // Of three rows the second and the third are the maximum; of those with a NaN, the NaN.
+            let first: Vec<f32> = (0..12).map(|row| d[row * width]).collect();
+            let part = 1.0 / repeats as f32;
+            let parts = [0.0, 0.5, 0.5, 1.0, 1.0, 0.0, 4.0, 0.0, 5.0, 3.0, 3.0, 0.0];
+            for (row, (got, want)) in first.iter().zip(parts).enumerate() {
+                assert!((got - want * part).abs() <= 1e-6, "{row}: {got}, {}", want * part);
+            }
+        }
+    }
+}

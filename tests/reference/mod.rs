@@ -16,6 +16,7 @@ pub mod compare;
 pub mod convolution;
 pub mod elementwise;
 pub mod gradient;
+pub mod graphs;
 pub mod images;
 pub mod layers;
 pub mod linalg;

@@ -14,7 +14,7 @@ const CENTRAL: &[&str] = &[
     "struct Sequential",
     "struct Model ",
     "struct Device ",
-    "struct Graph",
+    "struct Graph ",
     "struct EarlyStopping",
     "struct FnDataset",
     "enum Metric",
@@ -87,6 +87,7 @@ const CLOSED: &[(&str, &str)] = &[
     ("Factor", "one number stands for a range around 0, or two are its bounds"),
     ("FlipMode", "an image has two axes"),
     ("Mode", "smaller, larger, or by the name"),
+    ("SequenceSide", "a sequence has two ends"),
 ];
 
 /// Results that users read and the library alone makes: a number may come in addition.

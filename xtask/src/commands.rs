@@ -5,7 +5,7 @@ use anyhow::Result;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use xtask::process::{Exit, cargo, code, say, status};
-use xtask::{adapter, cifar10, mnist};
+use xtask::{adapter, cifar10, mnist, shakespeare};
 
 /// The command's arguments.
 #[derive(Debug, Default, PartialEq)]
@@ -38,6 +38,7 @@ pub fn data(args: Vec<OsString>) -> Result<()> {
     let folder = match (&*set, args.further.get(1)) {
         ("mnist", None) => mnist::data_folder(args.data, std::env::var_os("WGRAD_DATA"))?,
         ("cifar10", None) => cifar10::data_folder(args.data)?,
+        ("shakespeare", None) => shakespeare::data_folder(args.data)?,
         (other, None) => return Err(usage(&format!("`data` takes no `{other}`"))),
         (_, Some(other)) => return Err(usage(&format!("`data` takes no `{}`", other.display()))),
     };

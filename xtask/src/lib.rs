@@ -1,5 +1,5 @@
 //! What the commands of `cargo xtask` share, those in crates under `tools/` too: child processes, the look for a GPU
-//! adapter, MNIST and CIFAR-10.
+//! adapter, MNIST, CIFAR-10 and a text.
 
 #![warn(clippy::missing_docs_in_private_items)]
 
@@ -10,4 +10,5 @@ mod download;
 mod install;
 pub mod mnist;
 pub mod process;
+pub mod shakespeare;
 pub mod sources;

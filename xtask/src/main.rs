@@ -25,6 +25,7 @@ usage: cargo xtask <command>
   mnist [--data DIR] [ARGS...]  open a GPU adapter, get MNIST, build in release and train
   data [mnist] [--data DIR]     get MNIST, and print its folder to standard output
   data cifar10 [--data DIR]     get CIFAR-10 into data/cifar10, and print its folder
+  data shakespeare [--data DIR] get a text of 1.1 MB into data/shakespeare, and print its folder
   test                          format check, clippy, tests, doc tests, docs, wasm type-check
   figures [--tables]            train MNIST and run benchmarks, and write benches/results and the
                                 README's table of figures; --tables makes only the table
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(code(&["data", "--epochs", "1"]), 2);
         assert_eq!(code(&["data", "cifar"]), 2);
         assert_eq!(code(&["data", "cifar10", "mnist"]), 2);
+        assert_eq!(code(&["data", "shakespeare", "x"]), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::values::{Setting, shown};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
 use crate::error::Result;
-use crate::layers::{MergeMode, Regularizer, ScoreMode};
+use crate::layers::{Aggregation, MergeMode, Regularizer, ScoreMode};
 use crate::ops::SoftmaxMask;
 use crate::tensor::Initializer;
 use crate::words::{number, object, outside};
@@ -291,6 +291,24 @@ const MERGE_MODES: [(&str, MergeMode); 4] = [
     ("mul", MergeMode::Mul),
     ("ave", MergeMode::Ave),
 ];
+
+impl Setting for Aggregation {
+    fn write(&self) -> Result<Value> {
+        let word = AGGREGATIONS.iter().find(|(_, way)| way == self).map(|(word, _)| *word);
+        Ok(word.map_or(Value::Null, Value::from))
+    }
+
+    fn read(value: &Value, _: &Reading<'_>) -> Result<Self, String> {
+        let known = AGGREGATIONS.iter().find(|(word, _)| value == word);
+        known.map(|(_, way)| *way).ok_or_else(|| {
+            let words = AGGREGATIONS.map(|(word, _)| word).join(", ");
+            format!("is {}; one of {words} is expected", shown(value))
+        })
+    }
+}
+
+const AGGREGATIONS: [(&str, Aggregation); 3] =
+    [("sum", Aggregation::Sum), ("mean", Aggregation::Mean), ("max", Aggregation::Max)];
 
 impl Setting for Constraint {
     fn write(&self) -> Result<Value> {

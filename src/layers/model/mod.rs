@@ -211,15 +211,28 @@ impl Model {
         let mut same = vec![input];
         let mut range = None;
         for call in &self.calls {
-            if call.inputs.iter().any(|tensor| same.contains(tensor)) {
-                let layer = &self.layers[call.layer].layer;
-                range = layer.takes_indices().into_iter().chain(range).min();
-                if layer.keeps_elements() {
-                    same.push(call.first);
-                }
+            let places = (0..call.inputs.len()).filter(|&at| same.contains(&call.inputs[at]));
+            let places: Vec<usize> = places.collect();
+            if places.is_empty() {
+                continue;
+            }
+            let layer = &self.layers[call.layer].layer;
+            let shapes: Vec<Shape> = call.inputs.iter().map(|&t| self.sample_shape(t)).collect();
+            let named = places.iter().filter_map(|&at| layer.takes_indices_of(at, &shapes));
+            range = named.chain(range).min();
+            if layer.keeps_elements() {
+                same.push(call.first);
             }
         }
         range
+    }
+
+    /// The shape of one sample of a tensor.
+    fn sample_shape(&self, tensor: usize) -> Shape {
+        match self.source(tensor) {
+            Some((call, output)) => call.shapes[output].clone(),
+            None => self.inputs[tensor].shape.clone(),
+        }
     }
 
     /// Every weight and state: (its layer, tensor), in order.

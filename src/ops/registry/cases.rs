@@ -6,7 +6,7 @@ use crate::graph::Value;
 use crate::ops::table::{self, Row};
 use crate::ops::{
     ColumnSums, CrossEntropy, CrossEntropyKind, Instr, Map, Program, Read, ReduceKind, Reg, Rows,
-    SegmentSum, SoftmaxMask, SumRule,
+    SoftmaxMask, SumRule,
 };
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
@@ -347,11 +347,20 @@ impl Case {
     /// Sums of `rows` rows by index, into a table of shape `args`.
     #[must_use]
     pub fn segment_sum(rows: usize, table: &[usize]) -> Self {
+        Self::segments("segment_sum", rows, table)
+    }
+
+    /// `segment_sum` or `segment_max` of `rows` rows by index, into a table of shape `args`.
+    #[must_use]
+    pub fn segments(op: &'static str, rows: usize, table: &[usize]) -> Self {
         let build: Build = |g, c, x| {
-            Ok(vec![g.push(Arc::new(SegmentSum { shape: Shape::from(c.args.clone()) }), x)?])
+            Ok(vec![match c.op {
+                "segment_max" => g.segment_max(x[0], x[1], c.args[0])?,
+                _ => g.segment_sum(x[0], x[1], c.args[0])?,
+            }])
         };
         let values = Sample::f32([&[rows], &table[1..]].concat(), (-1.0, 1.0));
-        Self::new("segment_sum", vec![Sample::indices([rows], table[0]), values], table, build)
+        Self::new(op, vec![Sample::indices([rows], table[0]), values], table, build)
     }
 
     /// Vectors in row 2 of a metrics state of `args` rows.

@@ -223,6 +223,13 @@ pub fn cards() -> Vec<Card> {
         let cases = vec![over(&[2]), over(&[0]), over(&[1]), over(&[0, 2]), over(&[])];
         card(op, REDUCE, Checked, cases)
     };
+    let segments = |op| {
+        let of = |rows, table: &[usize]| Case::segments(op, rows, table);
+        // Sorted digit by digit, in one round and in two; blocks of one level and of two; four columns at once.
+        let long = [of(300, &[7, 1]), of(700, &[300, 36]), of(8300, &[5, 1]), of(8300, &[2, 32])];
+        let cases = [of(9, &[5, 3]), of(150, &[11, 2, 3])].into_iter().chain(long);
+        card(op, SEGMENTS, Checked, cases.collect())
+    };
     let range_moves = |op, templates| {
         let lists: [&[usize]; 3] = [&[0, 9], &[1, 4, 4, 11, 15, 16], &[3, 700, 703, 1000]];
         let mut cases: Vec<Case> = lists.iter().map(|r| Case::ranges(op, 1031, r)).collect();
@@ -403,20 +410,8 @@ pub fn cards() -> Vec<Card> {
             vec![Case::one_hot(7, 5), Case::one_hot(70, 11)],
         ),
         card("gather", &[gather::GATHER], Checked, gathers),
-        card(
-            "segment_sum",
-            SEGMENTS,
-            Checked,
-            vec![
-                Case::segment_sum(9, &[5, 3]),
-                Case::segment_sum(150, &[11, 2, 3]),
-                // Sorted digit by digit, in one round and in two; blocks of one level and of two; four columns at once.
-                Case::segment_sum(300, &[7, 1]),
-                Case::segment_sum(700, &[300, 36]),
-                Case::segment_sum(8300, &[5, 1]),
-                Case::segment_sum(8300, &[2, 32]),
-            ],
-        ),
+        segments("segment_sum"),
+        segments("segment_max"),
         card(
             "record",
             &[],
