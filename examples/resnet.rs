@@ -84,8 +84,7 @@ fn data(args: &Args) -> Result<(TensorDataset, TensorDataset, Model)> {
         let pixels = input([32, 32, 3]);
         // Shifted by up to four pixels, and flipped half of the time.
         let images = pixels
-            .then(ZeroPadding2D::new(4))
-            .then(RandomCrop::new(32, 32))
+            .then(RandomTranslation::new(0.125, 0.125).fill_mode(FillMode::Constant))
             .then(RandomFlip::new(FlipMode::Horizontal));
         return Ok((train, test, Model::new([&pixels], [&resnet20(&images)])?));
     }

@@ -38,7 +38,6 @@
 //! | [`session`] | [`Session`](session::Session): several models and optimizers in a loop of one's own; [`Predictor`](session::Predictor) |
 //! | [`callbacks`] | early stopping, schedules, logs, checkpoints while training |
 //! | [`checkpoint`] | whole models, checkpoints, and weights by name, from other libraries too; in files and as bytes |
-//! | `image` | folders of PNG and JPEG images |
 //! | `plot` | pictures (feature `plot`) |
 //! | [`error`] | [`Error`], which names layer, op and shapes and says what to do |
 //!
@@ -91,6 +90,7 @@
 //! | `csv` (default) | tables from CSV files |
 //! | `progress` (default) | a progress bar on terminals |
 //! | `plot` | pictures as PNG and SVG |
+//! | `image` | folders of PNG and JPEG images |
 //! | `npy` | NumPy's `.npy` and `.npz` files |
 //! | `ndarray` | tensors from and to `ndarray` |
 //! | `testing` | sample cases of every op (`ops::registry`) and late errors, for this library's own tests; in no tier |

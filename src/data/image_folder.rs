@@ -94,12 +94,13 @@ impl ImageFolder {
             path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         };
         let classes: Vec<String> = folders.iter().map(name).collect();
-        let mut files = Vec::new();
-        for (class, folder) in (0..).zip(&folders) {
+        let (mut files, mut filled) = (Vec::new(), Vec::new());
+        for ((class, folder), name) in (0..).zip(&folders).zip(&classes) {
             let before = files.len();
             list(folder, class, &mut files, &mut skipped)?;
-            if files.len() == before {
-                log::warn!("{}: the class has no images", folder.display());
+            match files.len() == before {
+                true => log::warn!("{}: the class has no images", folder.display()),
+                false => filled.push(name.as_str()),
             }
         }
         if skipped > 0 {
@@ -109,17 +110,17 @@ impl ImageFolder {
             );
         }
         let refused = |detail: &str| Err(Error::data(&shown, detail));
-        match classes.len() {
-            0 => {
+        let names: Vec<&str> = classes.iter().map(String::as_str).collect();
+        match (names.as_slice(), filled.as_slice()) {
+            ([], _) => {
                 return refused(
                     "holds no folders; put the images of each class into a folder in it",
                 );
             }
-            1 => {
+            ([one], _) | (_, [one]) => {
                 let detail = format!(
-                    "holds one class, `{}`, and a classifier tells two or more apart; name the folder above, or put the \
-                     images of each class into a folder",
-                    classes[0]
+                    "holds images of one class, `{one}`, and a classifier tells two or more apart; name the folder above, \
+                     or put the images of each class into a folder"
                 );
                 return refused(&detail);
             }

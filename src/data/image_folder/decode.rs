@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use image::imageops::{FilterType, crop_imm, resize};
 use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits};
 
-/// Bytes of pixels that a byte of a file may become: deflate packs 1,032 into one at most, and a JPEG fewer. A header that
-/// promises more is wrong, and is refused before memory is taken.
-const UNPACKED: u64 = 1100;
+/// Bytes of pixels that a byte of a file may become: deflate packs 1,032 into one at most, and a JPEG fewer; a bit of a
+/// PNG may be a pixel, which is three bytes. A header that promises more is wrong, and is refused before memory is taken.
+const UNPACKED: u64 = 1100 * 24;
 /// The most memory for one image, of any size.
 const MOST: u64 = 1 << 30;
 
