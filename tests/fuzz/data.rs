@@ -183,6 +183,7 @@ fn images_are_read_or_refused() {
     }
     let files = images();
     std::fs::write(&path, &files[0]).unwrap();
+    std::fs::write(folder.file("b").join("y.png"), &files[0]).unwrap();
     let set = ImageFolder::open(path.parent().unwrap().parent().unwrap(), [8, 9]).unwrap();
     let make = |random: &mut Random| mutated(random, &files);
     fuzz("images", inputs(1), make, |bytes| {

@@ -107,7 +107,8 @@ fn what_an_index_and_integers_cannot_be() {
     let seed = g.constant_u32(1);
     says(g.random_uniform([3], ids, seed, 0).unwrap_err(), "step parameters or constants");
     let bytes = Tensor::u8([3], vec![1, 2, 3]).expect("a tensor");
-    says(g.constant_tensor(bytes).unwrap_err(), "as f32");
+    let bytes = g.constant_tensor(bytes).expect("a constant of bytes");
+    says(g.add(x, bytes).unwrap_err(), "u8");
     let empty = Tensor::f32([0], vec![]).expect("a tensor");
     says(g.constant_tensor(empty).unwrap_err(), "an extent is zero");
 }
