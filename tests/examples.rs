@@ -196,7 +196,7 @@ fn forecasts_halve_the_error_of_the_last_value() -> Result<()> {
 /// The whole run takes minutes: numbers of one digit, for which few sums are enough.
 #[test]
 fn sums_are_learned() -> Result<()> {
-    let few = ["--digits", "1", "--sums", "24", "--units", "16", "--batch", "8", "--epochs", "30"];
+    let few = ["--digits", "1", "--sums", "24", "--units", "16", "--batch", "8", "--epochs", "250"];
     let result = run("addition", &few)?;
     ensure!(result["loss"] < 0.5 * result["first_loss"], "{result:?}");
     let error = run("addition", &["--digits", "5"]).err().context("five digits")?.to_string();
