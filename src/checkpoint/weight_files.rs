@@ -25,8 +25,8 @@ impl Trainer {
     /// Writes the weights to `path` as `map` says. A file at `path` is replaced at once or not at all.
     ///
     /// # Errors
-    /// A map that does not suit the model; [`Error::File`] if two weights have one name; [`Error::Io`] if the file
-    /// cannot be written; [`Error::Gpu`] if the device fails.
+    /// A map that does not suit the model; [`crate::Error::File`] if two weights have one name; [`crate::Error::Io`] if the file
+    /// cannot be written; [`crate::Error::Gpu`] if the device fails.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save_weights_as(&self, path: impl AsRef<Path>, map: &WeightMap) -> Result<()> {
         crate::gpu::block_on(self.save_weights_async(path, map))
@@ -46,7 +46,7 @@ impl Trainer {
     /// give the same bytes.
     ///
     /// # Errors
-    /// A map that does not suit the model; [`Error::File`] if two weights have one name; [`Error::Gpu`] if the device
+    /// A map that does not suit the model; [`crate::Error::File`] if two weights have one name; [`crate::Error::Gpu`] if the device
     /// fails.
     pub async fn weights_to_bytes_async(&self, map: &WeightMap) -> Result<Vec<u8>> {
         self.encode_weights(Path::new(BYTES), map).await
@@ -97,7 +97,7 @@ impl Trainer {
     /// and counters stay.
     ///
     /// # Errors
-    /// A map that does not suit the model; [`Error::Io`] if the file cannot be read; [`Error::File`] naming the tensor
+    /// A map that does not suit the model; [`crate::Error::Io`] if the file cannot be read; [`crate::Error::File`] naming the tensor
     /// that is missing, surplus, or of another shape or type, and if nothing in the file fits. The trainer stays as it
     /// was.
     #[cfg(not(target_arch = "wasm32"))]

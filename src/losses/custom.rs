@@ -64,7 +64,7 @@ pub trait CustomLoss: std::fmt::Debug + Send + Sync {
     /// Checks the settings when a model is compiled.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a setting outside its domain.
+    /// [`crate::Error::Parameter`] for a setting outside its domain.
     fn check(&self) -> Result<()> {
         Ok(())
     }
