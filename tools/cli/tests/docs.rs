@@ -77,7 +77,8 @@ impl There {
         for (before, names) in &self.after {
             for (at, _) in text.match_indices(before) {
                 let rest = &text[at + before.len()..];
-                let end = |c: char| !c.is_ascii_lowercase() && !"_-".contains(c);
+                let end =
+                    |c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && !"_-".contains(c);
                 let name = rest.split(end).next().unwrap_or_default();
                 // Names in capitals stand for any; an option is none.
                 if name.is_empty() || name.starts_with('-') {
