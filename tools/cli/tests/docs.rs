@@ -58,7 +58,7 @@ impl There {
         let usage = xtask.split("const USAGE").nth(1).and_then(|text| text.split("\";").next());
         let after = vec![
             ("cargo xtask ", listed(usage.context("no usage of xtask")?)),
-            ("--example ", programs("examples")?),
+            ("--example ", [programs("examples")?, programs("web/examples")?].concat()),
             ("--bench ", programs("benches/benches")?),
             ("--bin ", vec!["wgrad".into()]),
             ("`wgrad ", subcommands.clone()),
