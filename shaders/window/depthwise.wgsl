@@ -7,28 +7,9 @@
 // window, and once for each line of them. Guards: filters past the last read the last again and are not stored.
 #import lib/index
 #import lib/quad
-#import lib/sliding
+#import lib/depthwise
+#import lib/depthwise_x
 
-struct Params {
-    samples: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32, pad1: u32, pad2: u32,
-}
-@group(0) @binding(8) var<uniform> params: Params;
-// The numbers of a layer are constants, so that the compiler turns divisions by them into products.
-const a = Axis(#{A});
-const b = Axis(#{B});
-const c = Axis(#{C});
-const channels = #{CHANNELS}u;
-const multiplier = #{MULTIPLIER}u;
-const filters = channels * multiplier;
-#if X_QUADS
-@group(0) @binding(0) var<storage, read> x: array<Quad>;
-fn load_x(at: u32, lanes: vec4<u32>) -> vec4<f32> { return from_quad(x[(at + lanes.x) >> 2u]); }
-#else
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-fn load_x(at: u32, lanes: vec4<u32>) -> vec4<f32> {
-    return vec4<f32>(x[at + lanes.x], x[at + lanes.y], x[at + lanes.z], x[at + lanes.w]);
-}
-#endif
 #if Y_QUADS
 @group(0) @binding(1) var<storage, read> kernel: array<Quad>;
 @group(0) @binding(2) var<storage, read_write> y: array<Quad>;

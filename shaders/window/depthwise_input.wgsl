@@ -10,19 +10,8 @@
 // last again and are not stored.
 #import lib/index
 #import lib/quad
-#import lib/sliding
+#import lib/depthwise
 
-struct Params {
-    samples: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32, pad1: u32, pad2: u32,
-}
-@group(0) @binding(8) var<uniform> params: Params;
-// The numbers of a layer are constants, so that the compiler turns divisions by them into products.
-const a = Axis(#{A});
-const b = Axis(#{B});
-const c = Axis(#{C});
-const channels = #{CHANNELS}u;
-const multiplier = #{MULTIPLIER}u;
-const filters = channels * multiplier;
 #if Y_QUADS
 @group(0) @binding(0) var<storage, read> dy: array<Quad>;
 @group(0) @binding(1) var<storage, read> kernel: array<Quad>;

@@ -8,22 +8,12 @@
 // Dispatch: ceil(len / WG) workgroups, folded over x and y. Loops: ceil(TAPS / TAP_STEP) along each axis.
 #import lib/index
 #import lib/quad
-#import lib/pool
+#import lib/pool_upstream
 
 const COMMON = vec3<u32>(#{COMMON});
 const FIRST = vec3<u32>(#{FIRST});
 const TAP_STEP = vec3<u32>(#{TAP_STEP});
 const WINDOW_STEP = vec3<u32>(#{WINDOW_STEP});
-
-struct Params { len: u32, pad0: u32, pad1: u32, pad2: u32 }
-@group(0) @binding(8) var<uniform> params: Params;
-@group(0) @binding(0) var<storage, read> upstream: array<Cell>;
-#if MAX
-@group(0) @binding(1) var<storage, read> winners: array<u32>;
-@group(0) @binding(2) var<storage, read_write> d_values: array<Cell>;
-#else
-@group(0) @binding(1) var<storage, read_write> d_values: array<Cell>;
-#endif
 
 @compute @workgroup_size(#{WG})
 fn main(

@@ -2,8 +2,8 @@
 
 use super::axes::axes_of;
 use super::config::{Fields, Settings, config_of};
-use super::{Context, Layer, Outputs, Regularizer, WeightSpec};
-use crate::constraints::Constraint;
+use super::rules::{Rules, rule_setters};
+use super::{Context, Layer, Outputs, WeightSpec};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::{Initializer, Shape};
@@ -35,12 +35,8 @@ pub struct GroupNormalization {
     epsilon: f32,
     center: bool,
     scale: bool,
-    beta_initializer: Initializer,
-    gamma_initializer: Initializer,
-    beta_regularizer: Regularizer,
-    gamma_regularizer: Regularizer,
-    beta_constraint: Option<Constraint>,
-    gamma_constraint: Option<Constraint>,
+    beta: Rules,
+    gamma: Rules,
 }
 
 /// 32 groups.
@@ -66,7 +62,6 @@ impl GroupNormalization {
     /// So many groups of channels, with Keras' defaults: epsilon 0.001, `gamma` ones and `beta` zeros.
     #[must_use]
     pub const fn new(groups: usize) -> Self {
-        let none = Regularizer::NONE;
         Self {
             // A number that no channels have is refused with the model.
             groups: if groups > i32::MAX as usize { i32::MAX as isize } else { groups as isize },
@@ -74,12 +69,8 @@ impl GroupNormalization {
             epsilon: 1e-3,
             center: true,
             scale: true,
-            beta_initializer: Initializer::Zeros,
-            gamma_initializer: Initializer::Constant(1.0),
-            beta_regularizer: none,
-            gamma_regularizer: none,
-            beta_constraint: None,
-            gamma_constraint: None,
+            beta: Rules::new(Initializer::Zeros),
+            gamma: Rules::new(Initializer::Constant(1.0)),
         }
     }
 
@@ -100,28 +91,6 @@ impl GroupNormalization {
         center: bool,
         /// Whether the result is multiplied by `gamma`.
         scale: bool,
-        /// The initial values of `beta`.
-        beta_initializer: Initializer,
-        /// The initial values of `gamma`.
-        gamma_initializer: Initializer,
-        /// A penalty on `beta`.
-        beta_regularizer: Regularizer,
-        /// A penalty on `gamma`.
-        gamma_regularizer: Regularizer,
-    }
-
-    /// What `beta` keeps to after each update.
-    #[must_use]
-    pub const fn beta_constraint(mut self, constraint: Constraint) -> Self {
-        self.beta_constraint = Some(constraint);
-        self
-    }
-
-    /// What `gamma` keeps to after each update.
-    #[must_use]
-    pub const fn gamma_constraint(mut self, constraint: Constraint) -> Self {
-        self.gamma_constraint = Some(constraint);
-        self
     }
 
     /// The axis of the channels of a sample, from 0, and the number of groups.
@@ -146,6 +115,26 @@ impl GroupNormalization {
     }
 }
 
+rule_setters!(
+    [] GroupNormalization,
+    beta,
+    "`beta`",
+    beta_initializer,
+    beta_regularizer,
+    beta_constraint,
+);
+rule_setters!(
+    [] GroupNormalization,
+    gamma,
+    "`gamma`",
+    gamma_initializer,
+    gamma_regularizer,
+    gamma_constraint,
+);
+
+const BETA: [&str; 3] = ["beta_initializer", "beta_regularizer", "beta_constraint"];
+const GAMMA: [&str; 3] = ["gamma_initializer", "gamma_regularizer", "gamma_constraint"];
+
 impl Settings for GroupNormalization {
     fn blank() -> Self {
         Self::default()
@@ -159,12 +148,8 @@ impl Settings for GroupNormalization {
         fields.field("epsilon", &mut self.epsilon)?;
         fields.field("center", &mut self.center)?;
         fields.field("scale", &mut self.scale)?;
-        fields.field("beta_initializer", &mut self.beta_initializer)?;
-        fields.field("gamma_initializer", &mut self.gamma_initializer)?;
-        fields.field("beta_regularizer", &mut self.beta_regularizer)?;
-        fields.field("gamma_regularizer", &mut self.gamma_regularizer)?;
-        fields.field("beta_constraint", &mut self.beta_constraint)?;
-        fields.field("gamma_constraint", &mut self.gamma_constraint)
+        self.beta.settings(fields, BETA)?;
+        self.gamma.settings(fields, GAMMA)
     }
 }
 
@@ -178,21 +163,15 @@ impl Layer for GroupNormalization {
             return Err(Error::parameter("epsilon", self.epsilon, "a finite number, 0 or more"));
         }
         self.groups_of(&inputs[0])?;
-        self.beta_initializer.check()?;
-        self.gamma_initializer.check()?;
-        self.beta_regularizer.check()?;
-        self.gamma_regularizer.check()?;
+        self.beta.check()?;
+        self.gamma.check()?;
         Ok(inputs[0].clone())
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
         let channels = self.groups_of(&inputs[0]).map_or(1, |(axis, _)| inputs[0].dims()[axis]);
-        let shape = [channels];
-        let (gamma, beta) = (self.gamma_initializer, self.beta_initializer);
-        let gamma = WeightSpec::new("gamma", shape, gamma, self.gamma_regularizer);
-        let beta = WeightSpec::new("beta", shape, beta, self.beta_regularizer);
-        let gamma = self.scale.then(|| gamma.constraint(self.gamma_constraint));
-        let beta = self.center.then(|| beta.constraint(self.beta_constraint));
+        let gamma = self.scale.then(|| self.gamma.spec("gamma", [channels]));
+        let beta = self.center.then(|| self.beta.spec("beta", [channels]));
         gamma.into_iter().chain(beta).collect()
     }
 

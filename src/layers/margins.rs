@@ -1,6 +1,7 @@
 //! Layers that add to the edges of images, or take from them.
 
 use super::config::{Fields, Reading, Setting, Settings, config_of};
+use super::windows::check_images;
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -75,21 +76,6 @@ impl<const N: usize> Setting for Margins<N> {
         let pairs = list.iter().map(pair).collect::<Result<Vec<_>, String>>()?;
         <[[usize; 2]; N]>::try_from(pairs).map(Self).map_err(|_| wrong())
     }
-}
-
-/// Refuses samples that are not `[N extents, channels]`.
-pub(super) fn check_images<const N: usize>(kind: &str, sample: &Shape) -> Result<()> {
-    const { assert!(1 <= N && N <= 3, "images have one, two or three spatial axes") };
-    if sample.rank() == N + 1 && !sample.is_empty() {
-        return Ok(());
-    }
-    let axes = ["steps", "height, width", "depth, height, width"][N - 1];
-    let advice = match sample.rank() {
-        rank if rank == N => "; add the axis of channels by a Reshape, which is 1 for grey images",
-        _ => "",
-    };
-    let detail = format!("samples are [{axes}, channels]{advice}");
-    Err(Error::shape(kind, &[sample], detail))
 }
 
 /// Zeros around images `[batch, extents.., channels]`. Keras' `ZeroPadding1D`, `ZeroPadding2D` and `ZeroPadding3D`: N is

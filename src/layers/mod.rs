@@ -29,6 +29,7 @@ mod rectifier;
 mod recurrent;
 mod regularizer;
 mod resizing;
+mod rules;
 mod sequential;
 mod shape;
 mod spatial_dropout;

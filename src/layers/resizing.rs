@@ -1,7 +1,7 @@
 //! Images of another size, and pixels of another scale.
 
 use super::config::{Fields, Settings, config_of};
-use super::margins::check_images;
+use super::windows::check_images;
 use super::{Context, Interpolation, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};

@@ -1,7 +1,7 @@
 //! Dropout of whole channels.
 
 use super::config::{Fields, Settings, config_of};
-use super::margins::check_images;
+use super::windows::check_images;
 use super::{Context, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::Graph;

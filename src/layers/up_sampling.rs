@@ -1,7 +1,7 @@
 //! Images with more elements along each axis.
 
 use super::config::{Fields, Settings, config_of};
-use super::margins::check_images;
+use super::windows::check_images;
 use super::{Context, Extents, Interpolation, Layer, Outputs};
 use crate::error::{Error, Result};
 use crate::graph::Graph;

@@ -189,17 +189,37 @@ impl<const N: usize> Sizes<N> {
 /// # Errors
 /// [`Error::Shape`] that says what is missing.
 pub(super) fn spatial<const N: usize>(layer: &str, input: &Shape) -> Result<()> {
-    if input.rank() == N + 2 && !input.is_empty() {
+    let said = |axes: &str| format!("the input is [batch, {axes}, channels], and no axis is empty");
+    images::<N>(layer, input, input.rank().checked_sub(1), said)
+}
+
+/// As [`spatial`], of a sample: `[N extents, channels]`.
+///
+/// # Errors
+/// As [`spatial`].
+pub(super) fn check_images<const N: usize>(layer: &str, sample: &Shape) -> Result<()> {
+    let said = |axes: &str| format!("samples are [{axes}, channels]");
+    images::<N>(layer, sample, Some(sample.rank()), said)
+}
+
+/// Refuses samples of another `rank` than N extents and channels, and an empty axis, in the words of `said`, which is
+/// told the names of the extents.
+fn images<const N: usize>(
+    layer: &str,
+    shape: &Shape,
+    rank: Option<usize>,
+    said: impl Fn(&str) -> String,
+) -> Result<()> {
+    const { assert!(1 <= N && N <= 3, "images have one, two or three spatial axes") };
+    if rank == Some(N + 1) && !shape.is_empty() {
         return Ok(());
     }
-    let axes = ["steps", "height, width", "depth, height, width"].get(N - 1).unwrap_or(&"extents");
-    let advice = if input.rank() == N + 1 {
-        "; add the axis of channels by a Reshape, which is 1 for grey images"
-    } else {
-        ""
+    let axes = ["steps", "height, width", "depth, height, width"][N - 1];
+    let advice = match rank == Some(N) {
+        true => "; add the axis of channels by a Reshape, which is 1 for grey images",
+        false => "",
     };
-    let detail = format!("the input is [batch, {axes}, channels], and no axis is empty{advice}");
-    Err(Error::shape(layer, &[input], detail))
+    Err(Error::shape(layer, &[shape], said(axes) + advice))
 }
 
 /// The shape of a batch of one sample of N extents and channels.

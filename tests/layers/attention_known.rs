@@ -1,5 +1,6 @@
 //! Attention against values, gradients and training steps recorded from Keras 3 (`tests/known/README.md`).
 
+use super::known::{Whole, all_floats, batches, floats, list, trains_as_recorded};
 use super::*;
 use anyhow::{Context as _, ensure};
 use recording::{agree, data, text};
@@ -8,20 +9,6 @@ use wgrad::layers::ModelLoader;
 
 fn recorded() -> anyhow::Result<Json> {
     Ok(serde_json::from_str(include_str!("../known/attention.json"))?)
-}
-
-fn list<'a>(entry: &'a Json, key: &str) -> anyhow::Result<&'a Vec<Json>> {
-    entry[key].as_array().with_context(|| format!("no list {key}"))
-}
-
-fn tensor(entry: &Json) -> anyhow::Result<Tensor> {
-    let dims = list(entry, "shape")?.iter().map(|d| d.as_u64().map(|d| d as usize));
-    let dims: Option<Vec<usize>> = dims.collect();
-    Ok(Tensor::f32(dims.context("extents are whole numbers")?, data(entry)?)?)
-}
-
-fn tensors(entry: &Json, key: &str) -> anyhow::Result<Vec<Tensor>> {
-    list(entry, key)?.iter().map(tensor).collect()
 }
 
 /// The layer that Keras wrote, for inputs of these samples.
@@ -66,14 +53,14 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
 
 fn check(entry: &Json) -> anyhow::Result<()> {
     let name = text(entry, "name")?;
-    let (mut x, w) = (tensors(entry, "inputs")?, tensors(entry, "weights")?);
-    let (want, dy) = (tensors(entry, "outputs")?, tensor(&entry["upstream"])?);
+    let (mut x, w) = (all_floats(entry, "inputs")?, all_floats(entry, "weights")?);
+    let (want, dy) = (all_floats(entry, "outputs")?, floats(&entry["upstream"])?);
     let given = x.len();
     let mut masks: Vec<Option<Tensor>> = Vec::new();
     for mask in list(entry, "masks")? {
-        masks.push(if mask.is_null() { None } else { Some(tensor(mask)?) });
+        masks.push(if mask.is_null() { None } else { Some(floats(mask)?) });
     }
-    x.extend(entry.get("pairs").map(tensor).transpose()?);
+    x.extend(entry.get("pairs").map(floats).transpose()?);
     let handle = layer(entry, &samples(&refs(&x)))?;
     let build = |g: &mut Graph, x: &[Value], w: &[Value], output: usize| {
         let layer = handle.layer();
@@ -107,12 +94,12 @@ fn check(entry: &Json) -> anyhow::Result<()> {
         let got = differentiate(&refs(&x), &refs(&w), [0; 2], None, |g, x, w| build(g, x, w, i))?;
         check(&format!("output {i}"), got.y(), want);
     }
-    let grads = tensors(entry, "input_grads")?;
+    let grads = all_floats(entry, "input_grads")?;
     ensure!(grads.len() == given && got.inputs.len() == x.len(), "{name}: inputs");
     for (i, (got, want)) in got.inputs.iter().zip(&grads).enumerate() {
         check(&format!("gradient of input {i}"), got, want);
     }
-    let grads = tensors(entry, "weight_grads")?;
+    let grads = all_floats(entry, "weight_grads")?;
     ensure!(grads.len() == got.weights.len(), "{name}: {} weights", grads.len());
     for (i, (got, want)) in got.weights.iter().zip(&grads).enumerate() {
         check(&format!("gradient of weight {i}"), got, want);
@@ -124,83 +111,32 @@ fn check(entry: &Json) -> anyhow::Result<()> {
 fn a_table_embeds_and_scores_as_in_keras() -> anyhow::Result<()> {
     let entry = &recorded()?["tied"];
     let ids: Vec<u32> = data(&entry["ids"])?.into_iter().map(|v| v as u32).collect();
-    let (ids, table) = (Tensor::u32([3, 5], ids)?, tensor(&entry["table"])?);
+    let (ids, table) = (Tensor::u32([3, 5], ids)?, floats(&entry["table"])?);
     let words = LayerHandle::new(ReversibleEmbedding::new(7, 4));
     let x = input([5]);
     let scores = x.then(&words).then(Activation::Tanh).then(&words);
     let model = Model::new([&x], [&scores])?;
     ensure!(model.weights().count() == 1, "one table");
-    let dy = tensor(&entry["upstream"])?;
+    let dy = floats(&entry["upstream"])?;
     let got =
         differentiate(&[&ids], &[&table], [0; 2], Some(&dy), |g, x, w| model.apply(g, x, w, None))?;
-    agree("scores", got.y(), &wide(&tensor(&entry["y"])?), 1e-5, 2e-6);
-    agree("gradient", &got.weights[0], &wide(&tensor(&entry["grad"])?), 1e-5, 2e-6);
+    agree("scores", got.y(), &wide(&floats(&entry["y"])?), 1e-5, 2e-6);
+    agree("gradient", &got.weights[0], &wide(&floats(&entry["grad"])?), 1e-5, 2e-6);
     Ok(())
 }
 
 #[test]
 fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
     let all = recorded()?;
-    let data_set = TensorDataset::new(tensor(&all["x"])?, tensor(&all["y"])?)?;
-    let batches: Vec<TensorDataset> =
-        (0..3).map(|i| data_set.rows(16 * i, 16)).collect::<Result<_>>()?;
+    let batches = batches(&all)?;
     let entries = list(&all, "training")?;
     ensure!(entries.len() >= 26, "{} layers are trained", entries.len());
     for entry in entries {
-        let name = text(entry, "name")?;
         let count = entry["inputs"].as_u64().context("inputs")? as usize;
         let x = input([5, 4]);
         let own = merge(layer(entry, &vec![[5, 4].into(); count])?, vec![&x; count]);
         let y = merge(Add, [&x, &own]).then(Flatten).then(Dense::new(2));
-        let settings = Compile::new(Adam::new(0.02), Loss::MeanSquaredError);
-        let mut trainer = Model::new([&x], [&y])?.compile(support::device(), settings)?;
-        trainer.set_weights(&tensors(entry, "weights")?)?;
-        let mut losses = Vec::new();
-        for batch in batches.iter().cycle().take(20) {
-            let fit = Fit::new().full_batch().shuffle(false).verbose(Verbose::Silent);
-            losses.push(trainer.fit(batch, fit)?.get("loss")[0] as f32);
-        }
-        let want = data(&json!({ "shape": [20], "data": entry["losses"] }))?;
-        agree(name, &losses, &widen(&want), 1e-4, 0.0);
-        // The controls: losses change, and a thousandth is noticed.
-        ensure!(losses[0] != losses[18], "{name}: nothing is learned");
-        let wrong: Vec<f32> = losses.iter().map(|loss| loss * 1.001).collect();
-        let noticed = reference::compare::compare(name, &wrong, &widen(&want), 1e-4, 0.0);
-        ensure!(noticed.is_err(), "{name}: nothing is noticed");
+        trains_as_recorded(&Model::new([&x], [&y])?, entry, &batches)?;
     }
     Ok(())
-}
-
-/// A layer that another model has made.
-#[derive(Debug)]
-struct Whole(std::sync::Arc<dyn Layer>);
-
-impl Layer for Whole {
-    fn kind(&self) -> &'static str {
-        self.0.kind()
-    }
-
-    fn check_inputs(&self, count: usize) -> Result<()> {
-        self.0.check_inputs(count)
-    }
-
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.0.output_shape(inputs)
-    }
-
-    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<wgrad::graph::TensorType>> {
-        self.0.outputs(inputs)
-    }
-
-    fn weights(&self, inputs: &[Shape]) -> Vec<wgrad::layers::WeightSpec> {
-        self.0.weights(inputs)
-    }
-
-    fn constants(&self, inputs: &[Shape]) -> Vec<(String, Tensor)> {
-        self.0.constants(inputs)
-    }
-
-    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
-        self.0.apply(graph, cx)
-    }
 }

@@ -24,6 +24,75 @@ pub fn floats(tensor: &Json) -> anyhow::Result<Tensor> {
     Ok(Tensor::f32(shape(tensor)?, data(tensor)?)?)
 }
 
+pub fn all_floats(entry: &Json, key: &str) -> anyhow::Result<Vec<Tensor>> {
+    list(entry, key)?.iter().map(floats).collect()
+}
+
+/// The three batches of the recorded training steps.
+pub fn batches(recorded: &Json) -> anyhow::Result<Vec<TensorDataset>> {
+    let samples = TensorDataset::new(floats(&recorded["x"])?, floats(&recorded["y"])?)?;
+    Ok((0..3).map(|i| samples.rows(16 * i, 16)).collect::<Result<_>>()?)
+}
+
+/// Twenty training steps of `model` from the recorded weights, beside the recorded losses.
+pub fn trains_as_recorded(
+    model: &Model,
+    entry: &Json,
+    batches: &[TensorDataset],
+) -> anyhow::Result<()> {
+    let name = text(entry, "name")?;
+    let settings = Compile::new(Adam::new(0.02), Loss::MeanSquaredError);
+    let mut trainer = model.clone().compile(support::device(), settings)?;
+    trainer.set_weights(&all_floats(entry, "weights")?)?;
+    let mut losses = Vec::new();
+    for batch in batches.iter().cycle().take(20) {
+        let fit = Fit::new().full_batch().shuffle(false).verbose(Verbose::Silent);
+        losses.push(trainer.fit(batch, fit)?.get("loss")[0] as f32);
+    }
+    let want = data(&json!({ "shape": [20], "data": entry["losses"] }))?;
+    agree(name, &losses, &widen(&want), 1e-4, 0.0);
+    // The controls: losses change, and a thousandth is noticed.
+    ensure!(losses[0] != losses[18], "{name}: nothing is learned");
+    let wrong: Vec<f32> = losses.iter().map(|loss| loss * 1.001).collect();
+    let noticed = reference::compare::compare(name, &wrong, &widen(&want), 1e-4, 0.0);
+    ensure!(noticed.is_err(), "{name}: nothing is noticed");
+    Ok(())
+}
+
+/// A layer that another model has made.
+#[derive(Debug)]
+pub struct Whole(pub std::sync::Arc<dyn Layer>);
+
+impl Layer for Whole {
+    fn kind(&self) -> &'static str {
+        self.0.kind()
+    }
+
+    fn check_inputs(&self, count: usize) -> Result<()> {
+        self.0.check_inputs(count)
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        self.0.output_shape(inputs)
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<wgrad::graph::TensorType>> {
+        self.0.outputs(inputs)
+    }
+
+    fn weights(&self, inputs: &[Shape]) -> Vec<wgrad::layers::WeightSpec> {
+        self.0.weights(inputs)
+    }
+
+    fn constants(&self, inputs: &[Shape]) -> Vec<(String, Tensor)> {
+        self.0.constants(inputs)
+    }
+
+    fn apply(&self, graph: &mut Graph, cx: &wgrad::layers::Context) -> Result<Outputs> {
+        self.0.apply(graph, cx)
+    }
+}
+
 /// The model of a recorded layer alone: from its config, if that is recorded.
 fn model(entry: &Json, x: &[Tensor]) -> anyhow::Result<Model> {
     let Some(config) = entry.get("config") else {

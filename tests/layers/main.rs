@@ -6,6 +6,7 @@ mod attention_known;
 mod augment;
 mod batch_normalization;
 mod config;
+mod config_layers;
 mod contract;
 mod convolution;
 mod edges;

@@ -1,28 +1,15 @@
 //! Recurrent layers against values, gradients and training steps recorded from Keras 3 (`tests/known/README.md`).
 
+use super::known::{Whole, all_floats, batches, floats, list, trains_as_recorded};
 use super::*;
-use anyhow::{Context as _, ensure};
-use recording::{agree, data, text};
+use anyhow::ensure;
+use recording::{agree, text};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use wgrad::layers::ModelLoader;
 
 fn recorded() -> anyhow::Result<Json> {
     Ok(serde_json::from_str(include_str!("../known/recurrent.json"))?)
-}
-
-fn list<'a>(entry: &'a Json, key: &str) -> anyhow::Result<&'a Vec<Json>> {
-    entry[key].as_array().with_context(|| format!("no list {key}"))
-}
-
-fn tensor(entry: &Json) -> anyhow::Result<Tensor> {
-    let dims = list(entry, "shape")?.iter().map(|d| d.as_u64().map(|d| d as usize));
-    let dims: Option<Vec<usize>> = dims.collect();
-    Ok(Tensor::f32(dims.context("extents are whole numbers")?, data(entry)?)?)
-}
-
-fn tensors(entry: &Json, key: &str) -> anyhow::Result<Vec<Tensor>> {
-    list(entry, key)?.iter().map(tensor).collect()
 }
 
 /// The layer that Keras wrote.
@@ -56,9 +43,10 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
     ensure!(entries.len() >= 48, "{} layers are recorded", entries.len());
     for entry in entries {
         let name = text(entry, "name")?;
-        let (layer, x, w) = (layer(entry)?, tensors(entry, "inputs")?, tensors(entry, "weights")?);
-        let (want, dy) = (tensors(entry, "outputs")?, tensor(&entry["upstream"])?);
-        let mask = entry.get("mask").map(tensor).transpose()?;
+        let (layer, x, w) =
+            (layer(entry)?, all_floats(entry, "inputs")?, all_floats(entry, "weights")?);
+        let (want, dy) = (all_floats(entry, "outputs")?, floats(&entry["upstream"])?);
+        let mask = entry.get("mask").map(floats).transpose()?;
         // Sums of some ten products near 1 over five steps, each rounded to 6e-8.
         let check = |what: &str, got: &[f32], want: &Tensor| {
             agree(&format!("{name}, {what}"), got, &wide(want), 1e-5, 2e-6);
@@ -67,7 +55,8 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
             Ok(outputs(g, &*layer, [x, w], mask.as_ref())?[..1].to_vec())
         })?;
         check("output", got.y(), &want[0]);
-        let grads = [tensors(entry, "input_grads")?, tensors(entry, "weight_grads")?].concat();
+        let grads =
+            [all_floats(entry, "input_grads")?, all_floats(entry, "weight_grads")?].concat();
         let found: Vec<&Vec<f32>> = got.inputs.iter().chain(&got.weights).collect();
         ensure!(found.len() == grads.len(), "{name}: {} gradients", grads.len());
         for (i, (got, want)) in found.into_iter().zip(&grads).enumerate() {
@@ -98,53 +87,13 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
 #[test]
 fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
     let all = recorded()?;
-    let data_set = TensorDataset::new(tensor(&all["x"])?, tensor(&all["y"])?)?;
-    let batches: Vec<TensorDataset> =
-        (0..3).map(|i| data_set.rows(16 * i, 16)).collect::<Result<_>>()?;
+    let batches = batches(&all)?;
     let entries = list(&all, "training")?;
     ensure!(entries.len() >= 25, "{} layers are trained", entries.len());
     for entry in entries {
-        let name = text(entry, "name")?;
-        let made = layer(entry)?;
-        let handle = LayerHandle::new(Whole(made));
-        let model = Sequential::new([5, 4]).add(handle).add(Flatten).add(Dense::new(2));
-        let settings = Compile::new(Adam::new(0.02), Loss::MeanSquaredError);
-        let mut trainer = model.compile(support::device(), settings)?;
-        trainer.set_weights(&tensors(entry, "weights")?)?;
-        let mut losses = Vec::new();
-        for batch in batches.iter().cycle().take(20) {
-            let fit = Fit::new().full_batch().shuffle(false).verbose(Verbose::Silent);
-            losses.push(trainer.fit(batch, fit)?.get("loss")[0] as f32);
-        }
-        let want = data(&json!({ "shape": [20], "data": entry["losses"] }))?;
-        agree(name, &losses, &widen(&want), 1e-4, 0.0);
-        // The controls: losses change, and a thousandth is noticed.
-        ensure!(losses[0] != losses[18], "{name}: nothing is learned");
-        let wrong: Vec<f32> = losses.iter().map(|loss| loss * 1.001).collect();
-        let noticed = reference::compare::compare(name, &wrong, &widen(&want), 1e-4, 0.0);
-        ensure!(noticed.is_err(), "{name}: nothing is noticed");
+        let handle = LayerHandle::new(Whole(layer(entry)?));
+        let model = Sequential::new([5, 4]).add(handle).add(Flatten).add(Dense::new(2)).build()?;
+        trains_as_recorded(&model, entry, &batches)?;
     }
     Ok(())
-}
-
-/// A layer that another model has made.
-#[derive(Debug)]
-struct Whole(Arc<dyn Layer>);
-
-impl Layer for Whole {
-    fn kind(&self) -> &'static str {
-        self.0.kind()
-    }
-
-    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.0.output_shape(inputs)
-    }
-
-    fn weights(&self, inputs: &[Shape]) -> Vec<wgrad::layers::WeightSpec> {
-        self.0.weights(inputs)
-    }
-
-    fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
-        self.0.apply(graph, cx)
-    }
 }

@@ -1,15 +1,15 @@
 //! What the layers of several heads share: settings, weights, and how they are applied.
 
 use super::attend::{self, Masks};
-use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::Fields;
-use crate::layers::{Context, Outputs, Regularizer, WeightSpec};
+use crate::layers::rules::{BIAS, KERNEL, Rules};
+use crate::layers::{Context, Outputs, WeightSpec};
 use crate::ops::SoftmaxMask;
 use crate::tensor::{Initializer, Shape};
 
-/// Settings of attention with heads. Those of two are of kernels and of biases.
+/// Settings of attention with heads.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Heads {
     pub query_heads: usize,
@@ -23,9 +23,8 @@ pub(super) struct Heads {
     pub use_causal_mask: bool,
     pub return_attention_scores: bool,
     pub attention_mask: Option<SoftmaxMask>,
-    pub initializers: [Initializer; 2],
-    pub regularizers: [Regularizer; 2],
-    pub constraints: [Option<Constraint>; 2],
+    pub kernel: Rules,
+    pub bias: Rules,
 }
 
 /// The parts that read query, key and value, in the order of their weights.
@@ -46,9 +45,8 @@ impl Heads {
             use_causal_mask: false,
             return_attention_scores: false,
             attention_mask: None,
-            initializers: [Initializer::GlorotUniform, Initializer::Zeros],
-            regularizers: [Regularizer::NONE; 2],
-            constraints: [None; 2],
+            kernel: Rules::new(Initializer::GlorotUniform),
+            bias: Rules::new(Initializer::Zeros),
         }
     }
 
@@ -56,15 +54,8 @@ impl Heads {
     pub fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         fields.field("dropout", &mut self.dropout)?;
         fields.field("use_bias", &mut self.use_bias)?;
-        let [of_kernels, of_biases] = &mut self.initializers;
-        fields.field("kernel_initializer", of_kernels)?;
-        fields.field("bias_initializer", of_biases)?;
-        let [of_kernels, of_biases] = &mut self.regularizers;
-        fields.field("kernel_regularizer", of_kernels)?;
-        fields.field("bias_regularizer", of_biases)?;
-        let [of_kernels, of_biases] = &mut self.constraints;
-        fields.field("kernel_constraint", of_kernels)?;
-        fields.field("bias_constraint", of_biases)?;
+        self.kernel.settings(fields, KERNEL)?;
+        self.bias.settings(fields, BIAS)?;
         // Arguments of a call in Keras.
         fields.field("use_causal_mask", &mut self.use_causal_mask)?;
         fields.field("return_attention_scores", &mut self.return_attention_scores)?;
@@ -124,8 +115,8 @@ impl Heads {
             return Err(Error::parameter("num_key_value_heads", self.key_heads, detail));
         }
         attend::check_rate(self.dropout)?;
-        self.initializers.iter().try_for_each(Initializer::check)?;
-        self.regularizers.iter().try_for_each(Regularizer::check)?;
+        self.kernel.check()?;
+        self.bias.check()?;
         let (sequences, mask) = self.given(inputs);
         attend::check_sequences(op, &sequences)?;
         let [queries, keys] = [0, 1].map(|i| sequences[i].dims()[0]);
@@ -180,12 +171,9 @@ impl Heads {
     }
 
     fn part(&self, specs: &mut Vec<WeightSpec>, part: &str, from: &[usize], to: &[usize]) {
-        let shapes = [[from, to].concat(), to.to_vec()];
-        let count = if self.use_bias { 2 } else { 1 };
-        for (i, shape) in shapes.into_iter().enumerate().take(count) {
-            let (initializer, regularizer) = (self.initializers[i], self.regularizers[i]);
-            let spec = WeightSpec::new(["kernel", "bias"][i], shape, initializer, regularizer);
-            specs.push(spec.constraint(self.constraints[i]).within(part));
+        specs.push(self.kernel.spec("kernel", [from, to].concat()).within(part));
+        if self.use_bias {
+            specs.push(self.bias.spec("bias", to).within(part));
         }
     }
 
@@ -281,67 +269,24 @@ macro_rules! head_builders {
                 self.heads.attention_mask = Some(kind);
                 self
             }
-
-            /// The initial values of all kernels.
-            #[must_use]
-            pub const fn kernel_initializer(
-                mut self,
-                initializer: $crate::tensor::Initializer,
-            ) -> Self {
-                self.heads.initializers[0] = initializer;
-                self
-            }
-
-            /// The initial values of all biases.
-            #[must_use]
-            pub const fn bias_initializer(
-                mut self,
-                initializer: $crate::tensor::Initializer,
-            ) -> Self {
-                self.heads.initializers[1] = initializer;
-                self
-            }
-
-            /// A penalty on each kernel.
-            #[must_use]
-            pub const fn kernel_regularizer(
-                mut self,
-                regularizer: $crate::layers::Regularizer,
-            ) -> Self {
-                self.heads.regularizers[0] = regularizer;
-                self
-            }
-
-            /// A penalty on each bias.
-            #[must_use]
-            pub const fn bias_regularizer(
-                mut self,
-                regularizer: $crate::layers::Regularizer,
-            ) -> Self {
-                self.heads.regularizers[1] = regularizer;
-                self
-            }
-
-            /// What each kernel keeps to after each update.
-            #[must_use]
-            pub const fn kernel_constraint(
-                mut self,
-                constraint: $crate::constraints::Constraint,
-            ) -> Self {
-                self.heads.constraints[0] = Some(constraint);
-                self
-            }
-
-            /// What each bias keeps to after each update.
-            #[must_use]
-            pub const fn bias_constraint(
-                mut self,
-                constraint: $crate::constraints::Constraint,
-            ) -> Self {
-                self.heads.constraints[1] = Some(constraint);
-                self
-            }
         }
+
+        $crate::layers::rules::rule_setters!(
+            [] $layer,
+            heads.kernel,
+            "all kernels",
+            kernel_initializer,
+            kernel_regularizer,
+            kernel_constraint
+        );
+        $crate::layers::rules::rule_setters!(
+            [] $layer,
+            heads.bias,
+            "all biases",
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint
+        );
     };
 }
 pub(super) use head_builders;

@@ -21,6 +21,21 @@ fn check_range([low, high]: [f32; 2]) -> Result<()> {
     }
 }
 
+/// The range of values as a setting.
+macro_rules! value_range {
+    ($($layer:ident),*) => {$(
+        impl $layer {
+            /// With values from `low` to `high`: 0 to 255 if it is not called. Pixels that are scaled by 1/255 are 0 to 1.
+            #[must_use]
+            pub const fn value_range(mut self, low: f32, high: f32) -> Self {
+                self.value_range = [low, high];
+                self
+            }
+        }
+    )*};
+}
+value_range!(RandomContrast, RandomBrightness);
+
 /// `y`, held in the range of values.
 fn held(graph: &mut Graph, y: Value, range: [f32; 2]) -> Result<Outputs> {
     Ok(graph.unary("clipped_linear", y, &range)?.into())
@@ -51,13 +66,6 @@ impl RandomContrast {
             range => range,
         };
         Self { factor, value_range: BYTES }
-    }
-
-    /// With values from `low` to `high`: 0 to 255 if it is not called. Pixels that are scaled by 1/255 are 0 to 1.
-    #[must_use]
-    pub const fn value_range(mut self, low: f32, high: f32) -> Self {
-        self.value_range = [low, high];
-        self
     }
 }
 
@@ -121,13 +129,6 @@ impl RandomBrightness {
     #[must_use]
     pub fn new(factor: impl Into<Factor>) -> Self {
         Self { factor: factor.into(), value_range: BYTES }
-    }
-
-    /// With values from `low` to `high`: 0 to 255 if it is not called. Pixels that are scaled by 1/255 are 0 to 1.
-    #[must_use]
-    pub const fn value_range(mut self, low: f32, high: f32) -> Self {
-        self.value_range = [low, high];
-        self
     }
 }
 

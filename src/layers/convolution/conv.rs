@@ -1,16 +1,13 @@
 //! Convolution.
 
-use super::{
-    Common, KERNEL, Rules, at_least_one, batch_of_one, channels_of, common_setters, kind_of,
-    rule_setters, sample_of,
-};
+use super::{Common, at_least_one, batch_of_one, channels_of, common_setters, kind_of, sample_of};
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::rules::{KERNEL, Rules, rule_setters};
 use crate::layers::windows::{Extents, Padding, slid};
-use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::layers::{Context, Layer, Outputs, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
 /// A convolution along N axes: Keras' `Conv1D`, `Conv2D` and `Conv3D`.
@@ -62,7 +59,8 @@ impl<const N: usize> Conv<N> {
 }
 
 common_setters!(Conv);
-rule_setters!(Conv, kernel, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint);
+rule_setters!(
+    [const N: usize] Conv<N>, kernel, "kernel", kernel_initializer, kernel_regularizer, kernel_constraint);
 
 impl<const N: usize> Settings for Conv<N> {
     fn blank() -> Self {

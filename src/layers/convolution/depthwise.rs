@@ -1,16 +1,15 @@
 //! Depthwise convolution.
 
 use super::{
-    Common, DEPTHWISE, Rules, at_least_one, batch_of_one, channels_of, common_setters, kind_of,
-    rule_setters, sample_of,
+    Common, DEPTHWISE, at_least_one, batch_of_one, channels_of, common_setters, kind_of, sample_of,
 };
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::rules::{Rules, rule_setters};
 use crate::layers::windows::{Extents, Padding, slid};
-use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::layers::{Context, Layer, Outputs, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
 /// A convolution in which each channel has filters of its own: Keras' `DepthwiseConv1D` and `DepthwiseConv2D`.
@@ -53,9 +52,9 @@ impl<const N: usize> DepthwiseConv<N> {
 
 common_setters!(DepthwiseConv);
 rule_setters!(
-    DepthwiseConv,
+    [const N: usize] DepthwiseConv<N>,
     depthwise,
-    "kernel",
+    "the kernel",
     depthwise_initializer,
     depthwise_regularizer,
     depthwise_constraint

@@ -11,40 +11,14 @@ pub use separable::{SeparableConv, SeparableConv1D, SeparableConv2D};
 pub use transpose::{Conv1DTranspose, Conv2DTranspose, Conv3DTranspose, ConvTranspose};
 
 use super::config::Fields;
+use super::rules::{BIAS, Rules};
 use super::windows::{Extents, Padding, Sizes, batch_of_one, kind_of};
-use super::{Context, Regularizer, WeightSpec};
+use super::{Context, WeightSpec};
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value, Window};
 use crate::tensor::{Initializer, Shape};
 
-/// What a layer says of one weight.
-#[derive(Debug, Clone, PartialEq)]
-struct Rules {
-    initializer: Initializer,
-    regularizer: Regularizer,
-    constraint: Option<Constraint>,
-}
-
-impl Rules {
-    const fn new(initializer: Initializer) -> Self {
-        Self { initializer, regularizer: Regularizer::NONE, constraint: None }
-    }
-
-    fn spec(&self, name: &str, shape: impl Into<Shape>) -> WeightSpec {
-        WeightSpec::new(name, shape, self.initializer, self.regularizer).constraint(self.constraint)
-    }
-
-    /// The settings under Keras' names: initializer, regularizer, constraint.
-    fn settings(&mut self, fields: &mut Fields<'_>, names: [&'static str; 3]) -> Result<()> {
-        fields.field(names[0], &mut self.initializer)?;
-        fields.field(names[1], &mut self.regularizer)?;
-        fields.field(names[2], &mut self.constraint)
-    }
-}
-
-const KERNEL: [&str; 3] = ["kernel_initializer", "kernel_regularizer", "kernel_constraint"];
 const DEPTHWISE: [&str; 3] =
     ["depthwise_initializer", "depthwise_regularizer", "depthwise_constraint"];
 const POINTWISE: [&str; 3] =
@@ -83,7 +57,7 @@ impl<const N: usize> Common<N> {
         fields.field("dilation_rate", &mut self.dilation_rate)?;
         fields.field("activation", &mut self.activation)?;
         fields.field("use_bias", &mut self.use_bias)?;
-        self.bias.settings(fields, ["bias_initializer", "bias_regularizer", "bias_constraint"])
+        self.bias.settings(fields, BIAS)
     }
 
     /// The windows over `input`, which is `[batch, extents.., channels]`.
@@ -186,10 +160,10 @@ macro_rules! common_setters {
             }
         }
 
-        $crate::layers::convolution::rule_setters!(
-            $layer,
+        $crate::layers::rules::rule_setters!(
+            [const N: usize] $layer<N>,
             common.bias,
-            "bias",
+            "the bias",
             bias_initializer,
             bias_regularizer,
             bias_constraint
@@ -197,32 +171,4 @@ macro_rules! common_setters {
     };
 }
 
-/// The rules of one weight, as methods.
-macro_rules! rule_setters {
-    ($layer:ident, $($field:ident).+, $what:literal, $initializer:ident, $regularizer:ident, $constraint:ident) => {
-        impl<const N: usize> $layer<N> {
-            #[doc = concat!("The initial values of the ", $what, ".")]
-            #[must_use]
-            pub fn $initializer(mut self, initializer: Initializer) -> Self {
-                self.$($field).+.initializer = initializer;
-                self
-            }
-
-            #[doc = concat!("A penalty on the ", $what, ".")]
-            #[must_use]
-            pub fn $regularizer(mut self, regularizer: Regularizer) -> Self {
-                self.$($field).+.regularizer = regularizer;
-                self
-            }
-
-            #[doc = concat!("What the ", $what, " keeps to after each update.")]
-            #[must_use]
-            pub fn $constraint(mut self, constraint: Constraint) -> Self {
-                self.$($field).+.constraint = Some(constraint);
-                self
-            }
-        }
-    };
-}
-
-use {common_setters, rule_setters};
+use common_setters;

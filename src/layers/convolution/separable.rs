@@ -1,16 +1,16 @@
 //! Separable convolution.
 
 use super::{
-    Common, DEPTHWISE, POINTWISE, Rules, at_least_one, batch_of_one, channels_of, common_setters,
-    kind_of, rule_setters, sample_of,
+    Common, DEPTHWISE, POINTWISE, at_least_one, batch_of_one, channels_of, common_setters, kind_of,
+    sample_of,
 };
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::rules::{Rules, rule_setters};
 use crate::layers::windows::{Extents, Padding, slid};
-use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::layers::{Context, Layer, Outputs, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
 /// A depthwise convolution, then a product over channels at each window (Chollet, "Xception", 2017): Keras'
@@ -57,17 +57,17 @@ impl<const N: usize> SeparableConv<N> {
 
 common_setters!(SeparableConv);
 rule_setters!(
-    SeparableConv,
+    [const N: usize] SeparableConv<N>,
     depthwise,
-    "depthwise kernel",
+    "the depthwise kernel",
     depthwise_initializer,
     depthwise_regularizer,
     depthwise_constraint
 );
 rule_setters!(
-    SeparableConv,
+    [const N: usize] SeparableConv<N>,
     pointwise,
-    "pointwise kernel",
+    "the pointwise kernel",
     pointwise_initializer,
     pointwise_regularizer,
     pointwise_constraint

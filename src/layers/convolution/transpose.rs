@@ -1,16 +1,13 @@
 //! Transposed convolution.
 
-use super::{
-    Common, KERNEL, Rules, at_least_one, batch_of_one, channels_of, common_setters, kind_of,
-    rule_setters,
-};
+use super::{Common, at_least_one, batch_of_one, channels_of, common_setters, kind_of};
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Window};
 use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::rules::{KERNEL, Rules, rule_setters};
 use crate::layers::windows::{Extents, Padding};
-use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
+use crate::layers::{Context, Layer, Outputs, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
 /// A transposed convolution along N axes, the linear map of the gradient of a convolution: Keras' `Conv1DTranspose`,
@@ -167,9 +164,9 @@ fn extent(
 
 common_setters!(ConvTranspose);
 rule_setters!(
-    ConvTranspose,
+    [const N: usize] ConvTranspose<N>,
     kernel,
-    "kernel",
+    "the kernel",
     kernel_initializer,
     kernel_regularizer,
     kernel_constraint

@@ -2,12 +2,11 @@
 
 use super::{Common, Messages, check_count, common_setters, nodes_named, rows};
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::graph::Graph;
 use crate::layers::config::{Fields, Settings, config_of};
-use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
-use crate::tensor::{Initializer, Shape};
+use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::tensor::Shape;
 
 /// How the messages that arrive at a node are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -6,12 +6,13 @@ mod message_passing;
 pub use graph_conv::GraphConv;
 pub use message_passing::{Aggregation, MessagePassing};
 
-use super::{Context, Regularizer, WeightSpec};
+use super::{Context, WeightSpec};
 use crate::activations::Activation;
-use crate::constraints::Constraint;
+
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::layers::config::Fields;
+use crate::layers::rules::{BIAS, KERNEL, Rules};
 use crate::tensor::{DType, Initializer, Shape};
 
 /// The settings that layers over graphs share.
@@ -21,12 +22,8 @@ struct Common {
     activation: Activation,
     use_bias: bool,
     directed: bool,
-    kernel_initializer: Initializer,
-    bias_initializer: Initializer,
-    kernel_regularizer: Regularizer,
-    bias_regularizer: Regularizer,
-    kernel_constraint: Option<Constraint>,
-    bias_constraint: Option<Constraint>,
+    kernel: Rules,
+    bias: Rules,
 }
 
 /// The methods that set them.
@@ -53,49 +50,24 @@ macro_rules! common_setters {
                 self.common.directed = directed;
                 self
             }
-
-            /// The initial values of kernels.
-            #[must_use]
-            pub const fn kernel_initializer(mut self, initializer: Initializer) -> Self {
-                self.common.kernel_initializer = initializer;
-                self
-            }
-
-            /// The initial values of the bias.
-            #[must_use]
-            pub const fn bias_initializer(mut self, initializer: Initializer) -> Self {
-                self.common.bias_initializer = initializer;
-                self
-            }
-
-            /// A penalty on kernels.
-            #[must_use]
-            pub const fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
-                self.common.kernel_regularizer = regularizer;
-                self
-            }
-
-            /// A penalty on the bias.
-            #[must_use]
-            pub const fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
-                self.common.bias_regularizer = regularizer;
-                self
-            }
-
-            /// What kernels keep to after each update.
-            #[must_use]
-            pub const fn kernel_constraint(mut self, constraint: Constraint) -> Self {
-                self.common.kernel_constraint = Some(constraint);
-                self
-            }
-
-            /// What the bias keeps to after each update.
-            #[must_use]
-            pub const fn bias_constraint(mut self, constraint: Constraint) -> Self {
-                self.common.bias_constraint = Some(constraint);
-                self
-            }
         }
+
+        $crate::layers::rules::rule_setters!(
+            [] $layer,
+            common.kernel,
+            "kernels",
+            kernel_initializer,
+            kernel_regularizer,
+            kernel_constraint
+        );
+        $crate::layers::rules::rule_setters!(
+            [] $layer,
+            common.bias,
+            "the bias",
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint
+        );
     };
 }
 use common_setters;
@@ -107,12 +79,8 @@ impl Common {
             activation: Activation::Linear,
             use_bias: true,
             directed: false,
-            kernel_initializer: Initializer::GlorotUniform,
-            bias_initializer: Initializer::Zeros,
-            kernel_regularizer: Regularizer::NONE,
-            bias_regularizer: Regularizer::NONE,
-            kernel_constraint: None,
-            bias_constraint: None,
+            kernel: Rules::new(Initializer::GlorotUniform),
+            bias: Rules::new(Initializer::Zeros),
         }
     }
 
@@ -121,12 +89,8 @@ impl Common {
         fields.field("activation", &mut self.activation)?;
         fields.field("use_bias", &mut self.use_bias)?;
         fields.field("directed", &mut self.directed)?;
-        fields.field("kernel_initializer", &mut self.kernel_initializer)?;
-        fields.field("bias_initializer", &mut self.bias_initializer)?;
-        fields.field("kernel_regularizer", &mut self.kernel_regularizer)?;
-        fields.field("bias_regularizer", &mut self.bias_regularizer)?;
-        fields.field("kernel_constraint", &mut self.kernel_constraint)?;
-        fields.field("bias_constraint", &mut self.bias_constraint)
+        self.kernel.settings(fields, KERNEL)?;
+        self.bias.settings(fields, BIAS)
     }
 
     /// The shape of the output, if the settings and the inputs suit.
@@ -135,10 +99,8 @@ impl Common {
             return Err(Error::parameter("units", 0, "a layer has at least one unit"));
         }
         self.activation.check()?;
-        self.kernel_initializer.check()?;
-        self.bias_initializer.check()?;
-        self.kernel_regularizer.check()?;
-        self.bias_regularizer.check()?;
+        self.kernel.check()?;
+        self.bias.check()?;
         let shapes: Vec<&Shape> = inputs.iter().collect();
         let fail = |detail: &str| Err(Error::shape(kind, &shapes, detail));
         let &[nodes, features] = inputs[0].dims() else {
@@ -161,15 +123,11 @@ impl Common {
 
     fn kernel(&self, name: &str, inputs: &[Shape]) -> WeightSpec {
         let features = inputs[0].dims().last().copied().unwrap_or(1);
-        let (initializer, regularizer) = (self.kernel_initializer, self.kernel_regularizer);
-        WeightSpec::new(name, [features, self.units], initializer, regularizer)
-            .constraint(self.kernel_constraint)
+        self.kernel.spec(name, [features, self.units])
     }
 
     fn bias(&self) -> Option<WeightSpec> {
-        let (initializer, regularizer) = (self.bias_initializer, self.bias_regularizer);
-        let bias = WeightSpec::new("bias", [self.units], initializer, regularizer);
-        self.use_bias.then(|| bias.constraint(self.bias_constraint))
+        self.use_bias.then(|| self.bias.spec("bias", [self.units]))
     }
 
     /// activation(y + bias) of all nodes, as samples.

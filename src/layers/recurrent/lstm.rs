@@ -5,12 +5,11 @@ use super::options::{Options, option_builders};
 use super::units::{Units, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, driver};
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::{Fields, Settings, config_of};
-use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
-use crate::tensor::{Initializer, Shape};
+use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::tensor::Shape;
 
 /// Long short-term memory: units with a state c that gates change and show (Hochreiter and Schmidhuber, "Long short-term
 /// memory", 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000). Keras' `LSTM`.

@@ -4,12 +4,11 @@ use super::options::{Options, option_builders};
 use super::units::{Units, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, driver};
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::Result;
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::{Fields, Settings, config_of};
-use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
-use crate::tensor::{Initializer, Shape};
+use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::tensor::Shape;
 
 /// A recurrent layer: h = activation(x · kernel + h · recurrent_kernel + bias) over the steps of time, from h = 0 (Elman,
 /// "Finding structure in time", 1990). Keras' `SimpleRNN`.

@@ -3,25 +3,28 @@
 use super::Given;
 use super::driver::swap_time;
 use crate::activations::Activation;
-use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::layers::config::Fields;
-use crate::layers::{Context, Regularizer, WeightSpec};
+use crate::layers::rules::{BIAS, KERNEL, Rules};
+use crate::layers::{Context, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
-/// Settings of a recurrent layer of units. Those of three are of kernel, recurrent kernel and bias.
+/// Settings of a recurrent layer of units.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Units {
     pub units: usize,
     pub activation: Activation,
     pub use_bias: bool,
-    pub initializers: [Initializer; 3],
-    pub regularizers: [Regularizer; 3],
-    pub constraints: [Option<Constraint>; 3],
+    pub kernel: Rules,
+    pub recurrent_kernel: Rules,
+    pub bias: Rules,
     pub dropout: f32,
     pub recurrent_dropout: f32,
 }
+
+const RECURRENT: [&str; 3] =
+    ["recurrent_initializer", "recurrent_regularizer", "recurrent_constraint"];
 
 impl Units {
     /// Keras' defaults.
@@ -30,13 +33,9 @@ impl Units {
             units,
             activation: Activation::Tanh,
             use_bias: true,
-            initializers: [
-                Initializer::GlorotUniform,
-                Initializer::Orthogonal { gain: 1.0 },
-                Initializer::Zeros,
-            ],
-            regularizers: [Regularizer::NONE; 3],
-            constraints: [None; 3],
+            kernel: Rules::new(Initializer::GlorotUniform),
+            recurrent_kernel: Rules::new(Initializer::Orthogonal { gain: 1.0 }),
+            bias: Rules::new(Initializer::Zeros),
             dropout: 0.0,
             recurrent_dropout: 0.0,
         }
@@ -46,18 +45,9 @@ impl Units {
         fields.required("units", &mut self.units)?;
         fields.field("activation", &mut self.activation)?;
         fields.field("use_bias", &mut self.use_bias)?;
-        let names = ["kernel_initializer", "recurrent_initializer", "bias_initializer"];
-        for (name, initializer) in names.into_iter().zip(&mut self.initializers) {
-            fields.field(name, initializer)?;
-        }
-        let names = ["kernel_regularizer", "recurrent_regularizer", "bias_regularizer"];
-        for (name, regularizer) in names.into_iter().zip(&mut self.regularizers) {
-            fields.field(name, regularizer)?;
-        }
-        let names = ["kernel_constraint", "recurrent_constraint", "bias_constraint"];
-        for (name, constraint) in names.into_iter().zip(&mut self.constraints) {
-            fields.field(name, constraint)?;
-        }
+        self.kernel.settings(fields, KERNEL)?;
+        self.recurrent_kernel.settings(fields, RECURRENT)?;
+        self.bias.settings(fields, BIAS)?;
         fields.field("dropout", &mut self.dropout)?;
         fields.field("recurrent_dropout", &mut self.recurrent_dropout)
     }
@@ -79,22 +69,17 @@ impl Units {
             return Err(Error::shape(op, &[sample], detail));
         }
         self.activation.check()?;
-        self.initializers.iter().try_for_each(Initializer::check)?;
-        self.regularizers.iter().try_for_each(Regularizer::check)
+        [&self.kernel, &self.recurrent_kernel, &self.bias].into_iter().try_for_each(Rules::check)
     }
 
     /// Kernel `[features, gates · units]`, recurrent kernel `[units, gates · units]`, and a bias of `bias`.
     pub fn weights(&self, sample: &Shape, gates: usize, bias: &[usize]) -> Vec<WeightSpec> {
         let features = sample.dims().last().copied().unwrap_or(1);
         let width = gates.saturating_mul(self.units);
-        let shapes = [vec![features, width], vec![self.units, width], bias.to_vec()];
-        let names = ["kernel", "recurrent_kernel", "bias"];
-        let spec = |(i, shape): (usize, Vec<usize>)| {
-            let spec = WeightSpec::new(names[i], shape, self.initializers[i], self.regularizers[i]);
-            spec.constraint(self.constraints[i])
-        };
-        let count = if self.use_bias { 3 } else { 2 };
-        shapes.into_iter().take(count).enumerate().map(spec).collect()
+        let kernel = self.kernel.spec("kernel", [features, width]);
+        let recurrent = self.recurrent_kernel.spec("recurrent_kernel", [self.units, width]);
+        let bias = self.use_bias.then(|| self.bias.spec("bias", bias));
+        [kernel, recurrent].into_iter().chain(bias).collect()
     }
 
     /// The layer's bias, if it has one.
@@ -180,69 +165,6 @@ macro_rules! unit_builders {
                 self
             }
 
-            /// The initial values of the kernel.
-            #[must_use]
-            pub const fn kernel_initializer(mut self, initializer: Initializer) -> Self {
-                self.cell.initializers[0] = initializer;
-                self
-            }
-
-            /// The initial values of the recurrent kernel.
-            #[must_use]
-            pub const fn recurrent_initializer(mut self, initializer: Initializer) -> Self {
-                self.cell.initializers[1] = initializer;
-                self
-            }
-
-            /// The initial values of the bias.
-            #[must_use]
-            pub const fn bias_initializer(mut self, initializer: Initializer) -> Self {
-                self.cell.initializers[2] = initializer;
-                self
-            }
-
-            /// A penalty on the kernel.
-            #[must_use]
-            pub const fn kernel_regularizer(mut self, regularizer: Regularizer) -> Self {
-                self.cell.regularizers[0] = regularizer;
-                self
-            }
-
-            /// A penalty on the recurrent kernel.
-            #[must_use]
-            pub const fn recurrent_regularizer(mut self, regularizer: Regularizer) -> Self {
-                self.cell.regularizers[1] = regularizer;
-                self
-            }
-
-            /// A penalty on the bias.
-            #[must_use]
-            pub const fn bias_regularizer(mut self, regularizer: Regularizer) -> Self {
-                self.cell.regularizers[2] = regularizer;
-                self
-            }
-
-            /// What the kernel keeps to after each update.
-            #[must_use]
-            pub const fn kernel_constraint(mut self, constraint: Constraint) -> Self {
-                self.cell.constraints[0] = Some(constraint);
-                self
-            }
-
-            /// What the recurrent kernel keeps to after each update.
-            #[must_use]
-            pub const fn recurrent_constraint(mut self, constraint: Constraint) -> Self {
-                self.cell.constraints[1] = Some(constraint);
-                self
-            }
-
-            /// What the bias keeps to after each update.
-            #[must_use]
-            pub const fn bias_constraint(mut self, constraint: Constraint) -> Self {
-                self.cell.constraints[2] = Some(constraint);
-                self
-            }
-
             /// While training, each feature of a sample is dropped with probability `rate`, in [0, 1), in all steps
             /// alike, and the others grow by 1 / (1 - rate). Gal and Ghahramani 2016.
             #[must_use]
@@ -258,6 +180,31 @@ macro_rules! unit_builders {
                 self
             }
         }
+
+        $crate::layers::rules::rule_setters!(
+            [] $layer,
+            cell.kernel,
+            "the kernel",
+            kernel_initializer,
+            kernel_regularizer,
+            kernel_constraint
+        );
+        $crate::layers::rules::rule_setters!(
+            [] $layer,
+            cell.recurrent_kernel,
+            "the recurrent kernel",
+            recurrent_initializer,
+            recurrent_regularizer,
+            recurrent_constraint
+        );
+        $crate::layers::rules::rule_setters!(
+            [] $layer,
+            cell.bias,
+            "the bias",
+            bias_initializer,
+            bias_regularizer,
+            bias_constraint
+        );
     };
 }
 pub(super) use unit_builders;
