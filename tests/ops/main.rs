@@ -25,6 +25,7 @@ mod places;
 mod pooling;
 mod products;
 mod random;
+mod recurrence;
 mod rows;
 mod rows_fused;
 mod segments;
