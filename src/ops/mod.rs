@@ -93,6 +93,7 @@ pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};
 pub use record::Record;
+pub(crate) use recurrence::MOST_UNITS;
 pub use recurrence::{OverTime, Recurrence, RecurrenceGradient, RecurrentCell};
 pub use reduce::{Reduce, ReduceKind};
 pub use row_softmax::SoftmaxMask;
