@@ -115,8 +115,23 @@ pub(crate) fn in_order(
     Ok(Arc::new(InOrder { dataset, inputs, targets }))
 }
 
-/// Where each of the `wanted` names is.
-fn places(
+/// Refuses a name that is there twice.
+pub(super) fn once(what: &str, own: &[String]) -> Result<()> {
+    match own.iter().enumerate().find(|(i, name)| own[..*i].contains(name)) {
+        Some((_, name)) => Err(wrong(what, format!("`{name}` is there twice"))),
+        None => Ok(()),
+    }
+}
+
+fn wrong(what: &str, detail: String) -> Error {
+    Error::data(format!("names of {what}"), detail)
+}
+
+/// Where each of the `wanted` names is; the places are in order if there are no names.
+///
+/// # Errors
+/// As [`in_order`].
+pub(super) fn places(
     what: &str,
     own: &[String],
     tensors: usize,
@@ -125,19 +140,15 @@ fn places(
     let Some(wanted) = wanted.filter(|_| !own.is_empty()) else {
         return Ok((0..tensors).collect());
     };
-    let wrong = |detail: String| Error::data(format!("names of {what}"), detail);
+    let wrong = |detail: String| wrong(what, detail);
     if own.len() != tensors {
         return Err(wrong(format!("{} names for {tensors} tensors: each has one", own.len())));
     }
     let all = wanted.join(", ");
-    for (i, name) in own.iter().enumerate() {
-        if !wanted.contains(&name.as_str()) {
-            return Err(wrong(format!("`{name}` is none of the model's: it has {all}")));
-        }
-        if own[..i].contains(name) {
-            return Err(wrong(format!("`{name}` is there twice")));
-        }
+    if let Some(name) = own.iter().find(|name| !wanted.contains(&name.as_str())) {
+        return Err(wrong(format!("`{name}` is none of the model's: it has {all}")));
     }
+    once(what, own)?;
     let place = |name: &&str| {
         let place = own.iter().position(|own| own == name);
         place.ok_or_else(|| wrong(format!("`{name}` is missing: the model takes {all}")))

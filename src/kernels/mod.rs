@@ -6,6 +6,7 @@ mod params;
 mod preprocess;
 mod templates;
 mod tuning;
+mod watch;
 
 pub use call::{
     Access, Bind, DECLARED, DYNAMIC_BINDINGS, Define, ITERATION_BYTES, KernelCall,
@@ -21,3 +22,5 @@ pub use preprocess::preprocess;
 pub(crate) use templates::template;
 pub use templates::{LIBRARY, Template};
 pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};
+pub(crate) use watch::tokens;
+pub use watch::{FAULTS_BINDING, Watched, watch};

@@ -115,8 +115,6 @@ impl Heads {
             return Err(Error::parameter("num_key_value_heads", self.key_heads, detail));
         }
         attend::check_rate(self.dropout)?;
-        self.kernel.check()?;
-        self.bias.check()?;
         let (sequences, mask) = self.given(inputs);
         attend::check_sequences(op, &sequences)?;
         let [queries, keys] = [0, 1].map(|i| sequences[i].dims()[0]);

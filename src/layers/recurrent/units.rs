@@ -68,8 +68,7 @@ impl Units {
             let detail = "a sample is [time, features]; reshape it, or embed ids first";
             return Err(Error::shape(op, &[sample], detail));
         }
-        self.activation.check()?;
-        [&self.kernel, &self.recurrent_kernel, &self.bias].into_iter().try_for_each(Rules::check)
+        self.activation.check()
     }
 
     /// Kernel `[features, gates · units]`, recurrent kernel `[units, gates · units]`, and a bias of `bias`.
