@@ -19,7 +19,7 @@ pub use params::{
     RowParams, SegmentParams, SortParams,
 };
 pub use preprocess::preprocess;
-pub(crate) use templates::template;
+pub(crate) use templates::{bare, template, wgsl};
 pub use templates::{LIBRARY, Template};
 pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};
 pub(crate) use watch::tokens;
