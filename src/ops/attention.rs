@@ -28,7 +28,7 @@ pub struct Attention {
 
 /// Weights of [`Attention`] of which some are 0 and the others scaled up by 1 / (1 - rate): those for which the number
 /// that [`Graph::random_uniform`] draws for a tensor of all weights, `[batch, heads, queries, keys]`, is below the rate.
-/// The gradients draw the same numbers again.
+/// The gradients draw the same numbers again. Past 2^32 weights the numbers repeat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WeightDropout {
     /// The rate.

@@ -252,8 +252,8 @@ impl Attention {
             binds.push(Bind::Input(3));
         }
         let (mask, floor) = match self.mask {
-            None => (0u32, "-3.40282347e+38"),
-            Some(SoftmaxMask::Keep) => (1, "-3.40282347e+38"),
+            None => (0u32, "-3.4028234e+38"),
+            Some(SoftmaxMask::Keep) => (1, "-3.4028234e+38"),
             Some(SoftmaxMask::Additive) => (2, "OUT"),
         };
         let defines = vec![
@@ -287,7 +287,7 @@ fn tile_trips(form: Form, d4: usize, e4: usize) -> usize {
 }
 
 fn check_trips(form: Form, columns: usize, trips: usize, caps: &DeviceCaps) -> Result<()> {
-    let allowed = caps.max_loop_trips as usize - 64;
+    let allowed = (caps.max_loop_trips as usize).saturating_sub(64);
     if trips <= allowed {
         return Ok(());
     }

@@ -112,13 +112,13 @@ impl Attend {
         [q, k, v]: [Value; 3],
     ) -> Result<(Value, Option<Value>)> {
         let random = source(cx, self.dropout);
-        let drawn_by_step =
-            random.is_none_or(|r| [r.seed, r.step].map(|v| word(graph, v)) == [true; 2]);
+        let draws_again =
+            random.is_none_or(|r| [r.seed, r.step].iter().all(|&v| word(graph, v)));
         let [batch, queries, _, size] = four(graph.shape(q))?;
         let [_, keys, _, value] = four(graph.shape(v))?;
         let size = size.max(value);
         let too_large = size > LARGEST || self.products_are_faster(size, queries * keys);
-        if self.weights || too_large || !drawn_by_step {
+        if self.weights || too_large || !draws_again {
             let [y, weights] = self.of_products(graph, [q, k, v], random)?;
             return Ok((y, self.weights.then_some(weights)));
         }
@@ -130,8 +130,8 @@ impl Attend {
     }
 
     /// Whether products are faster on CPU adapters: a gradient that stores no scores multiplies seven times instead of
-    /// four, and registers hold fewer rows of large heads. Long sequences store no scores anyway, and neither do causal
-    /// ones, whose kernels leave out half of the pairs (docs/results.md).
+    /// four, and registers hold fewer rows of large heads. Scores of long sequences are too many to be stored, and
+    /// for causal ones the kernels leave out half of the pairs (docs/results.md).
     const fn products_are_faster(&self, size: usize, pairs: usize) -> bool {
         !self.masks.causal && size > 64 && pairs <= 512 * 512
     }
