@@ -24,7 +24,8 @@ pub use crate::gpu::{Device, DeviceOptions};
 pub use crate::layers::{
     AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D, Add,
     AdditiveAttention, Aggregation, AlphaDropout, Attention, Average, AveragePooling1D,
-    AveragePooling2D, AveragePooling3D, BatchNormalization, Bidirectional, CenterCrop, Concatenate,
+    AveragePooling2D, AveragePooling3D, BatchNormalization, Bidirectional,
+    CachedMultiHeadAttention, CenterCrop, Concatenate,
     Conv1D, Conv1DTranspose, Conv2D, Conv2DTranspose, Conv3D, Conv3DTranspose, Cropping1D,
     Cropping2D, Cropping3D, Dense, DepthwiseConv1D, DepthwiseConv2D, Dot, Dropout, Embedding,
     Factor, Flatten, FlipMode, GaussianNoise, GlobalAveragePooling1D, GlobalAveragePooling2D,

@@ -44,7 +44,8 @@ mod windows;
 
 pub use self::core::{Dropout, Flatten};
 pub use attention::{
-    AdditiveAttention, Attention, GroupedQueryAttention, MultiHeadAttention, PositionEmbedding,
+    AdditiveAttention, Attention, CachedMultiHeadAttention, GroupedQueryAttention,
+    MultiHeadAttention, PositionEmbedding,
     ReversibleEmbedding, RotaryEmbedding, ScoreMode, SinePositionEncoding, TransformerDecoder,
     TransformerEncoder,
 };

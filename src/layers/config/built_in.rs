@@ -8,7 +8,7 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
     AdaptiveAveragePooling, Add, AdditiveAttention, AlphaDropout, Attention, Average,
-    AveragePooling, BatchNormalization, Bidirectional, CenterCrop, Concatenate, Conv,
+    AveragePooling, BatchNormalization, Bidirectional, CachedMultiHeadAttention, CenterCrop, Concatenate, Conv,
     ConvTranspose, Cropping, Dense, DepthwiseConv, Dot, Dropout, Embedding, Flatten, GaussianNoise,
     GlobalAveragePooling, GlobalMaxPooling, GraphConv, GroupNormalization, GroupedQueryAttention,
     Gru, LayerHandle, LayerNormalization, Lstm, Masking, MaxPooling, Maximum, MessagePassing,
@@ -65,6 +65,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("AveragePooling2D", make::<AveragePooling<2>>),
     ("AveragePooling3D", make::<AveragePooling<3>>),
     ("BatchNormalization", make::<BatchNormalization>),
+    ("CachedMultiHeadAttention", make::<CachedMultiHeadAttention>),
     ("CenterCrop", make::<CenterCrop>),
     ("Bidirectional", make::<Bidirectional>),
     ("Concatenate", make::<Concatenate>),
