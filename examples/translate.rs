@@ -16,7 +16,7 @@ use wgrad::prelude::*;
 #[derive(Parser)]
 struct Args {
     /// Passes over the training dates.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 4)]
     epochs: usize,
     /// Dates to train with; a tenth as many are for the test, of days that are in no training date.
     #[arg(long, default_value_t = 10_000)]
