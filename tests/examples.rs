@@ -207,8 +207,9 @@ fn sums_are_learned() -> Result<()> {
 /// The whole run takes many minutes: a few dates, which it begins to learn.
 #[test]
 fn dates_are_translated() -> Result<()> {
-    let few = ["--dates", "64", "--units", "16", "--batch", "16", "--epochs", "20", "--svg"];
-    let result = run("translate", &few)?;
+    let few = ["--dates", "64", "--units", "32", "--batch", "16", "--epochs", "40"];
+    let rate = ["--learning-rate", "0.01", "--svg"];
+    let result = run("translate", &[few.as_slice(), &rate].concat())?;
     ensure!(result["loss"] < 0.5 * result["first_loss"], "{result:?}");
     let error = run("translate", &["--dates", "9"]).err().context("nine dates")?.to_string();
     ensure!(error.contains("error: dates = 9: at least 10"), "{error}");
