@@ -39,8 +39,18 @@ struct Args {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const WEEKDAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -65,9 +75,7 @@ fn days() -> Vec<Day> {
     for year in 1970..2070 {
         // 2000 is a leap year too.
         let february = if year % 4 == 0 { 29 } else { 28 };
-        for (month, length) in
-            (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
-        {
+        for (month, length) in (1..).zip([31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
             // The first day is a Thursday.
             days.extend((1..=length).map(|day| Day { year, month, day, weekday: 0 }));
         }
@@ -140,7 +148,8 @@ fn networks(units: usize, symbols: usize) -> Result<[Model; 2]> {
     let read = source
         .then(Embedding::new(symbols, 32).mask_zero(true))
         .then(Bidirectional::new(Gru::new(units / 2).return_sequences(true)));
-    let state = given.then(Embedding::new(symbols, 32)).then(Gru::new(units).return_sequences(true));
+    let state =
+        given.then(Embedding::new(symbols, 32)).then(Gru::new(units).return_sequences(true));
     let attention = MultiHeadAttention::new(1, units).return_attention_scores(true);
     let found = merge(attention, [&state, &read]);
     let joined = merge(Concatenate::new(-1), [&state, &found]);

@@ -208,7 +208,8 @@ fn a_confusion_matrix_of_metrics_is_its_counts() -> Result<()> {
 /// Only the order of numbers counts for shades; one that is not finite stays blank.
 #[test]
 fn a_heat_map_goes_from_the_least_to_the_greatest() -> Result<()> {
-    let svg = |values: &[f32]| Figure::from(Heatmap::new("", &["a"], &["b", "c", "d"], values)).svg();
+    let svg =
+        |values: &[f32]| Figure::from(Heatmap::new("", &["a"], &["b", "c", "d"], values)).svg();
     let fills = |svg: &str| svg.matches("<rect").count();
     let (plain, blank) = (svg(&[0.0, 0.5, 1.0])?, svg(&[0.0, f32::NAN, 1.0])?);
     assert_eq!(fills(&plain), fills(&blank) + 1);

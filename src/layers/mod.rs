@@ -45,9 +45,8 @@ mod windows;
 pub use self::core::{Dropout, Flatten};
 pub use attention::{
     AdditiveAttention, Attention, CachedMultiHeadAttention, GroupedQueryAttention,
-    MultiHeadAttention, PositionEmbedding,
-    ReversibleEmbedding, RotaryEmbedding, ScoreMode, SinePositionEncoding, TransformerDecoder,
-    TransformerEncoder,
+    MultiHeadAttention, PositionEmbedding, ReversibleEmbedding, RotaryEmbedding, ScoreMode,
+    SinePositionEncoding, TransformerDecoder, TransformerEncoder,
 };
 pub use augment::{
     Factor, FlipMode, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,

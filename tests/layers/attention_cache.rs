@@ -54,7 +54,8 @@ fn logits(ids: &[u32], sizes: &[usize], wrong: u32) -> Result<Vec<f32>> {
         let network = Predictor::new(support::device(), &in_pieces(steps)?, &weights)?;
         let of = |row: &[u32]| row[done..done + steps].to_vec();
         let now: Vec<u32> = ids.chunks(STEPS).flat_map(of).collect();
-        let places: Vec<u32> = (0..batch).flat_map(|_| done as u32..(done + steps) as u32).collect();
+        let places: Vec<u32> =
+            (0..batch).flat_map(|_| done as u32..(done + steps) as u32).collect();
         let first = vec![done as u32 + wrong; batch];
         let [a, b] = caches.clone();
         let x = [
@@ -87,7 +88,8 @@ fn cached_logits_are_those_of_the_whole_context() -> Result<()> {
     }
     // The comparison sees a step that goes to another place.
     let off = logits(&ids, &[1; STEPS], 1)?;
-    let most = off.iter().zip(&expected).fold(0.0_f64, |m, (a, b)| m.max((f64::from(*a) - b).abs()));
+    let most =
+        off.iter().zip(&expected).fold(0.0_f64, |m, (a, b)| m.max((f64::from(*a) - b).abs()));
     assert!(most > 1e-2, "{most}");
     Ok(())
 }
@@ -105,7 +107,8 @@ fn a_decoder_with_a_cache_sees_the_encoder() -> Result<()> {
         .collect();
     let expected = layer_step(&plain, &[&x, &memory], &refs(&w), None)?;
     let (cache, place) = (numbers(&[2, 2, 4, 2, 3], 5), Tensor::u32([2, 1], vec![0, 0])?);
-    let cached = layer_step(&plain.use_cache(true), &[&x, &memory, &cache, &place], &refs(&w), None)?;
+    let cached =
+        layer_step(&plain.use_cache(true), &[&x, &memory, &cache, &place], &refs(&w), None)?;
     assert_close("cached", cached.y(), &widen(expected.y()), 1e-5, 1e-5);
     Ok(())
 }

@@ -53,15 +53,17 @@ impl CachedMultiHeadAttention {
     fn check(&self, inputs: &[Shape]) -> Result<()> {
         const OP: &str = "cached_multi_head_attention";
         self.check_inputs(inputs.len())?;
-        let refuse = |detail: String| {
-            Err(Error::shape(OP, &inputs.iter().collect::<Vec<_>>(), detail))
-        };
+        let refuse =
+            |detail: String| Err(Error::shape(OP, &inputs.iter().collect::<Vec<_>>(), detail));
         self.heads.outputs(OP, &inputs[..1])?;
-        let (steps, heads, size) = (inputs[0].dims()[0], self.heads.query_heads, self.heads.key_dim);
+        let (steps, heads, size) =
+            (inputs[0].dims()[0], self.heads.query_heads, self.heads.key_dim);
         match inputs[1].dims() {
             &[2, length, h, s] if length > 0 && [h, s] == [heads, size] => {
                 if steps > length {
-                    return refuse(format!("{steps} steps are more than the {length} places of the cache"));
+                    return refuse(format!(
+                        "{steps} steps are more than the {length} places of the cache"
+                    ));
                 }
             }
             _ => {
