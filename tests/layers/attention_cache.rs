@@ -170,6 +170,15 @@ fn a_cache_that_does_not_fit_is_refused_by_name() -> Result<()> {
     let ahead = block().use_causal_mask(false);
     says(&refused(ahead.into(), &[&[1, 4], &[2, 5, 2, 2], &[1]]), &["use_causal_mask"]);
 
+    // A mask, which the cache would forget.
+    let (ids, cache, place) = (input([1]), input([2, 5, 2, 3]), input([1]));
+    let x = ids.then(Embedding::new(7, 4).mask_zero(true));
+    let masked = Model::new([&ids, &cache, &place], [&merge(layer(), [&x, &cache, &place])])?;
+    let masked = Predictor::new(support::device(), &masked, &weights(&masked))?;
+    let [id, place] = [1, 0].map(|id| Tensor::u32([1, 1], vec![id]).unwrap());
+    let error = masked.predict([id, numbers(&[1, 2, 5, 2, 3], 1), place].as_slice()).unwrap_err();
+    says(&error, &[name, "mask", "mask_zero"]);
+
     // A place without room for all steps, and one that is no id.
     let inputs = [input([2, 4]), input([2, 5, 2, 3]), input_named("place", [1])];
     let model = Model::new(&inputs, [&merge(layer(), &inputs)])?;

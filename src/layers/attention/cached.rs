@@ -16,7 +16,7 @@ use crate::tensor::{DType, Shape};
 /// Inputs: the new steps `[batch, steps, d]`; the cache `[batch, 2, length, heads, key_dim]`, keys first and then values; and
 /// u32 `[batch, 1]`, the place of the first new step, which is at most `length - steps`. Outputs: `[batch, steps, d]`, and the
 /// cache with the new steps in their places. Step i attends to all places up to its own; what the cache has behind them does
-/// not count, so that a new sequence begins with any cache, at place 0.
+/// not count, so that a new sequence begins with any cache, at place 0. A mask of the steps is refused.
 ///
 /// Weights are those of [`MultiHeadAttention`](super::MultiHeadAttention) of the same sizes, with the same names: a model
 /// that was trained with it writes with this layer.
@@ -168,6 +168,10 @@ impl Layer for CachedMultiHeadAttention {
             let detail = "the place of the first step (third) is u32";
             return Err(Error::dtype(self.kind(), &[graph.ty(place).dtype], detail));
         }
+        if cx.masks().iter().any(Option::is_some) {
+            let detail = "a cache keeps no masks; give steps without one, as of an `Embedding` without `mask_zero`";
+            return Err(Error::parameter("mask", "of the new steps", detail));
+        }
         let [batch, steps] = [0, 1].map(|axis| graph.shape(x).dims()[axis]);
         let Heads { query_heads: heads, key_dim: size, .. } = self.heads;
         let length = graph.shape(cache).dims()[2];
@@ -209,6 +213,6 @@ impl Layer for CachedMultiHeadAttention {
         let both = [k, v].map(|t| graph.reshape(t, [batch, 1, length, heads, size]));
         let [k, v] = both;
         let cache = graph.concatenate(&[k?, v?], 1)?;
-        Ok(Outputs::from(vec![y, cache]).masks(vec![cx.mask(), None]))
+        Ok(vec![y, cache].into())
     }
 }
