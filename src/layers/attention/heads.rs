@@ -28,8 +28,8 @@ pub(super) struct Heads {
 }
 
 /// The parts that read query, key and value, in the order of their weights.
-const READERS: [&str; 3] = ["query", "key", "value"];
-const OUTPUT: &str = "attention_output";
+pub(super) const READERS: [&str; 3] = ["query", "key", "value"];
+pub(super) const OUTPUT: &str = "attention_output";
 
 impl Heads {
     /// Keras' defaults.
@@ -176,7 +176,7 @@ impl Heads {
     }
 
     /// x · kernel + bias of a part, over the last `axes` axes of `x`, with the kernel's other axes in their place.
-    fn project(
+    pub fn project(
         &self,
         graph: &mut Graph,
         cx: &Context,
