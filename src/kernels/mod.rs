@@ -2,6 +2,8 @@
 
 mod call;
 mod caps;
+mod driver;
+mod measured;
 mod params;
 mod preprocess;
 mod templates;
@@ -13,6 +15,9 @@ pub use call::{
     MAX_STORAGE_BUFFERS, STEP_BLOCKS_BYTES, STEP_BYTES, STEP_WORDS, STEPS_PER_SUBMIT, Source, grid,
 };
 pub use caps::DeviceCaps;
+pub use driver::Driver;
+pub use measured::MeasuredRule;
+pub(crate) use measured::{measured, measured_family};
 pub(crate) use params::param_blocks;
 pub use params::{
     CombineParams, LossParams, MapParams, MatmulParams, ParamBlock, RangeParams, ReduceParams,
