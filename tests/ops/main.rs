@@ -33,3 +33,4 @@ mod sources;
 mod steps;
 mod viewed;
 mod views;
+mod vocabulary;
