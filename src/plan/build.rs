@@ -92,12 +92,15 @@ impl<'a> Lowering<'a> {
             }
             match node.op.class() {
                 Class::Scan(scan) => self.scan(graph, (i, at), scan, storage)?,
-                _ => self.node(graph, (i, at), &schedule.placed, storage).map_err(|e| {
-                    match node.layer.as_deref() {
+                _ => {
+                    self.node(graph, (i, at), &schedule.placed, storage).map_err(|e| match node
+                        .layer
+                        .as_deref()
+                    {
                         Some(layer) => in_limit(e, layer),
                         None => e,
-                    }
-                })?,
+                    })?
+                }
             }
             let values: Vec<Value> = node.inputs.iter().copied().chain(graph.values(i)).collect();
             storage.expire(graph, &values, at);
@@ -141,7 +144,8 @@ impl<'a> Lowering<'a> {
         };
         let lowered = node.op.lower(&cx)?;
         for (i, &o) in outputs.iter().enumerate() {
-            if cx.read[i] || lowered.calls.iter().any(|call| call.binds.contains(&Bind::Output(i))) {
+            if cx.read[i] || lowered.calls.iter().any(|call| call.binds.contains(&Bind::Output(i)))
+            {
                 storage.allocate(o, graph.ty(o).bytes());
             }
         }

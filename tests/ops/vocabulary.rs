@@ -65,7 +65,10 @@ fn a_gradient_over_the_logits_is_that_of_f64() {
         let rows = 5;
         let mut x = uniform(3, rows * words, -4.0, 4.0);
         // A row far out, one with a word that dominates, and one that is flat.
-        x[..words].iter_mut().enumerate().for_each(|(j, v)| *v = if j % 2 == 0 { 1e4 } else { -1e4 });
+        x[..words]
+            .iter_mut()
+            .enumerate()
+            .for_each(|(j, v)| *v = if j % 2 == 0 { 1e4 } else { -1e4 });
         x[2 * words - 1] = 1e4;
         x[2 * words..3 * words].fill(-1e4);
         let labels: Vec<u32> = [0, 1, 7, words - 1, words / 2].map(|l| (l % words) as u32).into();
@@ -81,8 +84,10 @@ fn a_gradient_over_the_logits_is_that_of_f64() {
         ];
         let [own, plain] = families();
         for caps in [own, plain, browser()] {
-            let graphs = [false, true].map(|kept| graph(CrossEntropyKind::Sparse, rows, words, kept));
-            let plans = graphs.each_ref().map(|g| Plan::compile(g, &Passes::default(), &caps).unwrap());
+            let graphs =
+                [false, true].map(|kept| graph(CrossEntropyKind::Sparse, rows, words, kept));
+            let plans =
+                graphs.each_ref().map(|g| Plan::compile(g, &Passes::default(), &caps).unwrap());
             assert_eq!(plans.each_ref().map(in_place), [1, 0], "{}", plans[0]);
             let [over, beside] =
                 graphs.each_ref().map(|g| execute(g, &Passes::default(), &caps, &feeds, &[&[]]));
@@ -147,7 +152,8 @@ fn arrays(weighted: bool, trained: bool, kept: bool) -> f64 {
     let labels = g.input("labels", [rows], DType::U32);
     let logits = g.matmul(x, w).unwrap();
     let scale = 1.0 / rows as f32;
-    let (mut losses, hits) = g.cross_entropy(CrossEntropyKind::Sparse, logits, labels, scale).unwrap();
+    let (mut losses, hits) =
+        g.cross_entropy(CrossEntropyKind::Sparse, logits, labels, scale).unwrap();
     if weighted {
         let weights = g.input("weights", [rows], DType::F32);
         losses = g.mul(losses, weights).unwrap();
