@@ -34,3 +34,4 @@ mod sources;
 mod steps;
 mod viewed;
 mod views;
+mod vocabulary;
