@@ -26,6 +26,7 @@ mod places;
 mod pooling;
 mod products;
 mod random;
+mod recurrence;
 mod rows;
 mod rows_fused;
 mod segments;
