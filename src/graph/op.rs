@@ -22,6 +22,9 @@ pub struct LowerContext<'a> {
     pub outputs: Vec<TensorType>,
     /// For each output, the input whose buffer it takes over.
     pub in_place: Vec<Option<usize>>,
+    /// For each output, whether anything reads it. A kernel need not write what nothing reads; an output that no
+    /// launch binds takes no memory.
+    pub read: Vec<bool>,
     /// The device.
     pub caps: &'a DeviceCaps,
     /// In the body of a scan, how often the launches are repeated in all: random numbers differ each time.

@@ -2,6 +2,8 @@
 
 mod affine;
 mod argmax;
+pub(crate) mod attention;
+mod attention_lower;
 mod batch_norm;
 mod builder;
 mod column_sums;
@@ -58,6 +60,7 @@ pub mod table;
 #[cfg(feature = "testing")]
 const CARDS: &[fn() -> Vec<registry::Card>] = &[
     affine::cards,
+    attention::cards,
     batch_norm::cards,
     convolution::cards,
     cumulative::cards,
@@ -73,6 +76,7 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
+pub use attention::{Attention, AttentionGradient, WeightDropout};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};

@@ -182,7 +182,10 @@ fn memory_grows_by_the_states_of_a_step() -> Result<()> {
 }
 
 /// Launches of a step of time, forward and backward, of a model with this layer.
-fn launches(layer: impl Into<LayerHandle>, [batch, time, features]: [usize; 3]) -> Result<[usize; 2]> {
+fn launches(
+    layer: impl Into<LayerHandle>,
+    [batch, time, features]: [usize; 3],
+) -> Result<[usize; 2]> {
     let model = Sequential::new([time, features]).add(layer.into()).add(Flatten).add(Dense::new(2));
     let plan = training_plan(model, [time, features], batch)?;
     let counts: Vec<usize> = plan.repeats.iter().map(|repeat| repeat.body.len()).collect();

@@ -6,6 +6,7 @@
 mod reference;
 
 mod accumulate;
+mod attention;
 mod completeness;
 mod controls;
 mod convolutions;
@@ -34,3 +35,4 @@ mod sources;
 mod steps;
 mod viewed;
 mod views;
+mod vocabulary;

@@ -48,9 +48,10 @@ impl Scene {
             ("products".to_owned(), draw(1, &[times, rows, parts * units], 2.0)),
             ("kernel".to_owned(), draw(2, &[units, terms * units], weight)),
         ];
-        all.extend((0..self.states()).map(|s| {
-            (format!("state{s}"), draw(3 + s as u32, &[rows, units], 1.0))
-        }));
+        all.extend(
+            (0..self.states())
+                .map(|s| (format!("state{s}"), draw(3 + s as u32, &[rows, units], 1.0))),
+        );
         if self.masked {
             let mut mask = uniform(9, times * rows, -1.0, 1.0);
             // No step of the last row counts.
@@ -123,7 +124,9 @@ impl Scene {
     fn run(&self, passes: &Passes, caps: &DeviceCaps) -> Ran {
         let mut fed = self.operands();
         let [times, rows, units] = self.sizes;
-        for (s, up) in self.upstream().into_iter().enumerate().filter(|(s, _)| !self.last || *s == 0) {
+        for (s, up) in
+            self.upstream().into_iter().enumerate().filter(|(s, _)| !self.last || *s == 0)
+        {
             fed.push((format!("up{s}"), Tensor::f32([times + 1, rows, units], up).unwrap()));
         }
         let feeds: Vec<(&str, Tensor)> = fed.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
@@ -168,7 +171,8 @@ impl Scene {
                 let step = 1e-5;
                 let want = (moved(step) - moved(-step)) / (2.0 * step);
                 let terms = || got.iter().zip(&v).map(|(d, v)| f64::from(*d) * f64::from(*v));
-                let (along, size) = (terms().sum::<f64>(), terms().map(|t| t * t).sum::<f64>().sqrt());
+                let (along, size) =
+                    (terms().sum::<f64>(), terms().map(|t| t * t).sum::<f64>().sqrt());
                 assert!(
                     (along - want).abs() <= 3e-5 * (size + want.abs()) + 1e-6,
                     "{:?} {:?} gradient {i}, {what}: {along}, not {want} (size {size})",
@@ -193,17 +197,11 @@ fn launches(scene: &Scene, caps: &DeviceCaps, path: &str) -> usize {
 
 #[test]
 fn results_and_gradients_are_those_of_f64() {
-    let sizes = [
-        [1, 1, 1],
-        [2, 3, 5],
-        [2, 65, 33],
-        [200, 1, 5],
-        [200, 3, 1],
-        [2, 3, 128],
-    ];
+    let sizes = [[1, 1, 1], [2, 3, 5], [2, 65, 33], [200, 1, 5], [200, 3, 1], [2, 3, 128]];
     for (n, sizes) in sizes.into_iter().enumerate() {
         for (k, kind) in KINDS.into_iter().enumerate() {
-            let (reverse, masked, last) = ((n + k) % 2 == 1, (n + k) % 3 == 1 && sizes[1] > 1, n % 2 == 0);
+            let (reverse, masked, last) =
+                ((n + k) % 2 == 1, (n + k) % 3 == 1 && sizes[1] > 1, n % 2 == 0);
             let scene = Scene { kind, sizes, reverse, masked, last };
             for (what, caps) in ways() {
                 scene.check(&scene.run(&Passes::default(), &caps), what);
@@ -234,7 +232,8 @@ fn the_same_bits_come_ten_times_and_in_several_launches() {
 
 #[test]
 fn workgroups_past_the_limit_of_a_dimension() {
-    let scene = Scene { kind: Kind::Gru, sizes: [2, 65, 5], reverse: true, masked: false, last: false };
+    let scene =
+        Scene { kind: Kind::Gru, sizes: [2, 65, 5], reverse: true, masked: false, last: false };
     let own = families()[0].clone();
     // Five workgroups in rows of two: the sixth has no row.
     let folded = DeviceCaps { max_workgroups: 3, ..own.clone() };
@@ -253,7 +252,8 @@ fn a_row_without_steps_keeps_its_states() {
                 let [times, rows, units] = sizes;
                 for (s, up) in scene.upstream().iter().enumerate() {
                     let initial = scene.operands()[2 + s].1.as_f32().unwrap().to_vec();
-                    let (all, d) = (ran.f32(&format!("out{s}")), ran.f32(&format!("grad{}", 2 + s)));
+                    let (all, d) =
+                        (ran.f32(&format!("out{s}")), ran.f32(&format!("grad{}", 2 + s)));
                     for unit in 0..units {
                         let at = (rows - 1) * units + unit;
                         let places = || (0..=times).map(|t| t * rows * units + at);
@@ -269,7 +269,8 @@ fn a_row_without_steps_keeps_its_states() {
 
 #[test]
 fn a_wrong_gradient_is_noticed() {
-    let scene = Scene { kind: Kind::Lstm, sizes: [2, 3, 5], reverse: false, masked: false, last: false };
+    let scene =
+        Scene { kind: Kind::Lstm, sizes: [2, 3, 5], reverse: false, masked: false, last: false };
     let mut ran = scene.run(&Passes::default(), &families()[0]);
     scene.check(&ran, "as it is");
     let Some(d) = ran.outputs.get_mut("grad1") else { panic!("a gradient of the kernel") };
@@ -299,7 +300,15 @@ fn wrong_operands_are_refused() {
     refused(lstm, OverTime { states: &[h], ..over }, ["lstm", "2 state"]);
     refused(lstm, OverTime { states: &[h, narrow], ..over }, ["lstm", "[2, 4]"]);
     refused(lstm, OverTime { mask: Some(mask), ..over }, ["mask", "[2, 3]"]);
-    refused(RecurrentCell::Gru { gate, function }, OverTime { states: &[h], ..over }, ["gru", "[5, 20]"]);
+    refused(
+        RecurrentCell::Gru { gate, function },
+        OverTime { states: &[h], ..over },
+        ["gru", "[5, 20]"],
+    );
     let step = ("step", [].as_slice());
-    refused(RecurrentCell::Simple { function: step }, OverTime { states: &[h], ..over }, ["step", "gradient"]);
+    refused(
+        RecurrentCell::Simple { function: step },
+        OverTime { states: &[h], ..over },
+        ["step", "gradient"],
+    );
 }

@@ -1,7 +1,7 @@
 //! What the layers of units with gates share: sizes, weights and dropout.
 
-use super::{Given, Start};
 use super::driver::swap_time;
+use super::{Given, Start};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -69,8 +69,7 @@ impl Units {
             let detail = "a sample is [time, features]; reshape it, or embed ids first";
             return Err(Error::shape(op, &[sample], detail));
         }
-        self.activation.check()?;
-        [&self.kernel, &self.recurrent_kernel, &self.bias].into_iter().try_for_each(Rules::check)
+        self.activation.check()
     }
 
     /// Kernel `[features, gates · units]`, recurrent kernel `[units, gates · units]`, and a bias of `bias`.
