@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, Value};
 use crate::layers::{Context, Random};
-use crate::ops::attention::{LARGEST, products};
+use crate::ops::attention::LARGEST;
+use crate::ops::attention_gradient::products;
 use crate::ops::{SoftmaxMask, WeightDropout};
 use crate::tensor::{Shape, Tensor};
 
@@ -112,8 +113,7 @@ impl Attend {
         [q, k, v]: [Value; 3],
     ) -> Result<(Value, Option<Value>)> {
         let random = source(cx, self.dropout);
-        let draws_again =
-            random.is_none_or(|r| [r.seed, r.step].iter().all(|&v| word(graph, v)));
+        let draws_again = random.is_none_or(|r| [r.seed, r.step].iter().all(|&v| word(graph, v)));
         let [batch, queries, _, size] = four(graph.shape(q))?;
         let [_, keys, _, value] = four(graph.shape(v))?;
         let size = size.max(value);
