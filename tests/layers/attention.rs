@@ -193,7 +193,10 @@ fn dropout_is_that_of_stored_weights() -> Result<()> {
     let stored = build([1, 2, 3])?;
     assert_close("values", fused.y(), &widen(stored.y()), 1e-5, 1e-6);
     let all = |step: &Step| [step.inputs.concat(), step.weights.concat()].concat();
-    assert_close("gradients", &all(&fused), &widen(&all(&stored)), 1e-4, 1e-5);
+    // Sums in another order: their rounding is that of the largest terms.
+    let want = widen(&all(&stored));
+    let largest = want.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+    assert_close("gradients", &all(&fused), &want, 2e-5, 4e-6 * largest);
     assert!(build([1, 2, 4])?.y() != stored.y());
     Ok(())
 }
