@@ -21,6 +21,7 @@ mod custom_kernel;
 mod depthwise;
 mod edges;
 mod functions;
+mod gate_programs;
 mod gates;
 mod gather;
 mod layout;
@@ -37,6 +38,9 @@ mod position;
 mod program;
 mod ranges;
 mod record;
+mod recurrence;
+mod recurrence_lower;
+mod recurrence_scan;
 mod reduce;
 #[cfg(any(test, feature = "testing"))]
 pub mod registry;
@@ -67,6 +71,7 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
     pad::cards,
     pool::cards,
     position::cards,
+    recurrence::cards,
 ];
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
@@ -94,6 +99,7 @@ pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};
 pub use record::Record;
+pub use recurrence::{OverTime, Recurrence, RecurrenceGradient, RecurrentCell};
 pub use reduce::{Reduce, ReduceKind};
 pub use row_softmax::SoftmaxMask;
 pub use scan::{Iteration, Loop, Looped, Order};

@@ -142,6 +142,18 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             vec![h, c]
         }
         "gru_gates" => vec![recurrent::gru_gates(&x[0], &x[1], shape(1)[1])],
+        "simple_rnn" | "lstm" | "gru" => {
+            use recurrent::Kind;
+            let (kind, states) = match case.op {
+                "lstm" => (Kind::Lstm, 2),
+                "gru" => (Kind::Gru, 1),
+                _ => (Kind::Simple, 1),
+            };
+            let sizes = [shape(0)[0], shape(0)[1], *shape(1).first()?];
+            let (initial, mask) = x.get(2..)?.split_at_checked(states)?;
+            let operands = [x[0].as_slice(), &x[1]];
+            recurrent::over_time(kind, operands, initial, mask.first(), sizes, args[0] == 1)
+        }
         "argmax" | "argmin" => {
             let sign = if case.op == "argmin" { -1.0 } else { 1.0 };
             let places = softmax::argmax(&times(&x[0], sign), cols());

@@ -28,8 +28,8 @@ pub(super) struct Heads {
 }
 
 /// The parts that read query, key and value, in the order of their weights.
-const READERS: [&str; 3] = ["query", "key", "value"];
-const OUTPUT: &str = "attention_output";
+pub(super) const READERS: [&str; 3] = ["query", "key", "value"];
+pub(super) const OUTPUT: &str = "attention_output";
 
 impl Heads {
     /// Keras' defaults.
@@ -115,8 +115,6 @@ impl Heads {
             return Err(Error::parameter("num_key_value_heads", self.key_heads, detail));
         }
         attend::check_rate(self.dropout)?;
-        self.kernel.check()?;
-        self.bias.check()?;
         let (sequences, mask) = self.given(inputs);
         attend::check_sequences(op, &sequences)?;
         let [queries, keys] = [0, 1].map(|i| sequences[i].dims()[0]);
@@ -178,7 +176,7 @@ impl Heads {
     }
 
     /// x · kernel + bias of a part, over the last `axes` axes of `x`, with the kernel's other axes in their place.
-    fn project(
+    pub fn project(
         &self,
         graph: &mut Graph,
         cx: &Context,
