@@ -3,6 +3,7 @@
 mod affine;
 mod argmax;
 pub(crate) mod attention;
+pub(crate) mod attention_gradient;
 mod attention_lower;
 mod batch_norm;
 mod builder;
@@ -76,7 +77,8 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
-pub use attention::{Attention, AttentionGradient, WeightDropout};
+pub use attention::{Attention, WeightDropout};
+pub use attention_gradient::AttentionGradient;
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};
