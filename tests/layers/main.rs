@@ -32,6 +32,7 @@ mod recurrent_known;
 mod recurrent_options;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod rules;
 mod shape;
 mod small;
 #[path = "../support/mod.rs"]

@@ -123,6 +123,7 @@ impl Block {
         if self.intermediate_dim == 0 {
             return Err(Error::parameter("intermediate_dim", 0, "a layer has at least one unit"));
         }
+        self.activation.check()?;
         for (_, layer, shapes) in self.parts(inputs, first) {
             layer.layer().outputs(&shapes)?;
         }
