@@ -1,7 +1,8 @@
 //! A stream's tensors in the order of a model.
 
+use super::named::places;
 use super::{Dataset, FurtherSpec, SampleSpec};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
@@ -24,36 +25,6 @@ pub(crate) fn in_order(
         return Ok(dataset);
     }
     Ok(Arc::new(InOrder { dataset, inputs, targets }))
-}
-
-/// Where each of the `wanted` names is.
-fn places(
-    what: &str,
-    own: &[String],
-    tensors: usize,
-    wanted: Option<&[&str]>,
-) -> Result<Vec<usize>> {
-    let Some(wanted) = wanted.filter(|_| !own.is_empty()) else {
-        return Ok((0..tensors).collect());
-    };
-    let wrong = |detail: String| Error::data(format!("names of {what}"), detail);
-    if own.len() != tensors {
-        return Err(wrong(format!("{} names for {tensors} tensors: each has one", own.len())));
-    }
-    let all = wanted.join(", ");
-    for (i, name) in own.iter().enumerate() {
-        if !wanted.contains(&name.as_str()) {
-            return Err(wrong(format!("`{name}` is none of the model's: it has {all}")));
-        }
-        if own[..i].contains(name) {
-            return Err(wrong(format!("`{name}` is there twice")));
-        }
-    }
-    let place = |name: &&str| {
-        let place = own.iter().position(|own| own == name);
-        place.ok_or_else(|| wrong(format!("`{name}` is missing: the model takes {all}")))
-    };
-    wanted.iter().map(place).collect()
 }
 
 /// A dataset with its tensors in another order.

@@ -1,7 +1,7 @@
 //! Datasets whose tensors are known by name.
 
 use super::{Dataset, FurtherSpec, SampleSpec};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The names of a dataset's tensors, in its order: inputs of a model, and outputs that targets are for. An empty list is in the
 /// order of the model.
@@ -90,4 +90,45 @@ impl<D: Dataset> Dataset for NamedDataset<D> {
     fn names(&self) -> SampleNames {
         self.names.clone()
     }
+}
+
+/// Refuses a name that is there twice.
+pub(super) fn once(what: &str, own: &[String]) -> Result<()> {
+    match own.iter().enumerate().find(|(i, name)| own[..*i].contains(name)) {
+        Some((_, name)) => Err(wrong(what, format!("`{name}` is there twice"))),
+        None => Ok(()),
+    }
+}
+
+fn wrong(what: &str, detail: String) -> Error {
+    Error::data(format!("names of {what}"), detail)
+}
+
+/// Where each of the `wanted` names is; the places are in order if there are no names.
+///
+/// # Errors
+/// As [`super::in_order::in_order`].
+pub(super) fn places(
+    what: &str,
+    own: &[String],
+    tensors: usize,
+    wanted: Option<&[&str]>,
+) -> Result<Vec<usize>> {
+    let Some(wanted) = wanted.filter(|_| !own.is_empty()) else {
+        return Ok((0..tensors).collect());
+    };
+    let wrong = |detail: String| wrong(what, detail);
+    if own.len() != tensors {
+        return Err(wrong(format!("{} names for {tensors} tensors: each has one", own.len())));
+    }
+    let all = wanted.join(", ");
+    if let Some(name) = own.iter().find(|name| !wanted.contains(&name.as_str())) {
+        return Err(wrong(format!("`{name}` is none of the model's: it has {all}")));
+    }
+    once(what, own)?;
+    let place = |name: &&str| {
+        let place = own.iter().position(|own| own == name);
+        place.ok_or_else(|| wrong(format!("`{name}` is missing: the model takes {all}")))
+    };
+    wanted.iter().map(place).collect()
 }
