@@ -121,12 +121,15 @@ for (const name of names) {
 const counted = names.filter((name) => losses[name].every((loss, i) => Math.abs(loss - losses.wgrad[i]) <= NEAR));
 for (const name of names) if (!counted.includes(name)) console.log(`${name}: other losses than wgrad, so no times`);
 for (let round = 0; round < +rounds; round++) {
-  for (const name of counted) (times[name] ??= []).push((await run(name))[1] / STEPS);
+  for (const name of counted) {
+    const time = (await run(name))[1] / STEPS;
+    (times[name] ??= []).push(time);
+    console.log(`${name}: ${time.toFixed(1)} ms a step`);
+  }
 }
 const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
 for (const name of counted) {
-  const list = times[name].map((time) => time.toFixed(1));
-  console.log(`${name}: ${list.join(', ')} ms a step; median ${median(times[name]).toFixed(1)}, best ${Math.min(...times[name]).toFixed(1)}`);
+  console.log(`${name}: median ${median(times[name]).toFixed(1)}, best ${Math.min(...times[name]).toFixed(1)} ms a step`);
 }
 if (counted.includes('tfjs')) console.log(`wgrad / TF.js, medians: ${(median(times.wgrad) / median(times.tfjs)).toFixed(2)} (bound 3)`);
 await browser.close();
