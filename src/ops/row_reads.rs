@@ -123,7 +123,15 @@ impl RowCode {
                 }
                 Source::Buffer => {
                     code.names.push(name);
-                    let walk = match cx.views.get(read.operand()).and_then(Option::as_ref) {
+                    let j = match *read {
+                        Read::Element(operand) => operand,
+                        Read::Value { operand, place } => {
+                            code.value(i, operand, place, ty);
+                            code.loads.push(None);
+                            continue;
+                        }
+                    };
+                    let walk = match cx.views.get(j).and_then(Option::as_ref) {
                         None => RowWalk::broadcast(&ty.shape, rows)?,
                         Some(view) if shows_first_row(view, rows.cols()) => {
                             RowWalk::broadcast(&rows.inner().into(), rows)?
@@ -132,7 +140,7 @@ impl RowCode {
                             Error::internal("rows", format!("no row is read as {view}"))
                         })?,
                     };
-                    code.load(i, *read, &walk, ty)
+                    code.load(i, j, &walk)
                 }
             };
             code.loads.push(load);
@@ -153,17 +161,18 @@ impl RowCode {
         self.binds.push(bind);
     }
 
-    /// Prepares input `i`: writes what is read once per row, and returns the expression that loads four columns.
-    fn load(&mut self, i: usize, read: Read, walk: &RowWalk, ty: &TensorType) -> Option<String> {
-        let j = read.operand();
-        if let Read::Value { place, .. } = read {
-            self.declare(&format!("in{j}"), "read", "f32", Bind::Input(j));
-            let places = ty.shape.dims().last().copied().unwrap_or(1);
-            let (places, place) = (self.words.push(places as u32), self.words.push(place as u32));
-            let value = format!("in{j}[row * {places} + {place}]");
-            let _ = writeln!(self.row, "    let x{i} = vec4<f32>({value});");
-            return None;
-        }
+    /// Reads input `i`, number `place` of a row in operand `j`.
+    fn value(&mut self, i: usize, j: usize, place: usize, ty: &TensorType) {
+        self.declare(&format!("in{j}"), "read", "f32", Bind::Input(j));
+        let places = ty.shape.dims().last().copied().unwrap_or(1);
+        let (places, place) = (self.words.push(places as u32), self.words.push(place as u32));
+        let value = format!("in{j}[row * {places} + {place}]");
+        let _ = writeln!(self.row, "    let x{i} = vec4<f32>({value});");
+    }
+
+    /// Prepares input `i`, the elements of operand `j`: writes what is read once per row, and returns the expression that
+    /// loads four columns.
+    fn load(&mut self, i: usize, j: usize, walk: &RowWalk) -> Option<String> {
         let RowWalk { offset, outer: (outer_axes, outer), inner: (inner_axes, inner) } = walk;
         let mut start = self.offset(&format!("start{i}"), "row", outer_axes, outer);
         if *offset > 0 {
