@@ -2,6 +2,7 @@
 //! what is refused.
 
 mod attention;
+mod attention_cache;
 mod attention_known;
 mod augment;
 mod batch_normalization;
