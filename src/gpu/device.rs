@@ -116,9 +116,9 @@ impl Device {
         let adapters = sorted_adapters(&instance()).await;
         let names: Vec<String> =
             adapters.iter().map(|a| info_of(&a.get_info()).to_string()).collect();
-        let wanted = options.adapter.as_deref().map(str::to_lowercase);
+        let wanted = options.adapter.as_deref().map(str::to_ascii_lowercase);
         let fits = |a: &&wgpu::Adapter| {
-            wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(w))
+            wanted.as_ref().is_none_or(|w| a.get_info().name.to_ascii_lowercase().contains(w))
         };
         let adapter = adapters.iter().find(fits).ok_or_else(|| match &options.adapter {
             Some(name) if !names.is_empty() => Error::NoAdapter(format!(

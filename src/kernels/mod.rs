@@ -8,6 +8,7 @@ mod params;
 mod preprocess;
 mod templates;
 mod tuning;
+mod watch;
 
 pub use call::{
     Access, Bind, DECLARED, DYNAMIC_BINDINGS, Define, ITERATION_BYTES, KernelCall,
@@ -23,6 +24,8 @@ pub use params::{
     RowParams, SegmentParams, SortParams,
 };
 pub use preprocess::preprocess;
-pub(crate) use templates::template;
 pub use templates::{LIBRARY, Template};
+pub(crate) use templates::{bare, template, wgsl};
 pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};
+pub(crate) use watch::tokens;
+pub use watch::{FAULTS_BINDING, Watched, watch};
