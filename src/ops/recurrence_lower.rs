@@ -54,7 +54,8 @@ impl Tile {
     /// `None` if a loop suits better.
     pub fn of(op: &Recurrence, sizes: Extents, caps: &DeviceCaps) -> Option<Self> {
         let shuffle = match caps.matmul {
-            MatmulFamily::Broadcast => true,
+            // Its shuffles are of eight lanes.
+            MatmulFamily::Broadcast => caps.one_subgroup(8),
             MatmulFamily::Direct => false,
             MatmulFamily::Tiled => return None,
         };
