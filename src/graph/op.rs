@@ -129,7 +129,13 @@ pub trait Op: Identity + Debug + Send + Sync {
         self.vjp(graph, inputs, outputs, upstream)
     }
 
-    /// The nodes that take the place of a composite op, and their values for its results.
+    /// Whether other nodes take the op's place on this device: a composite op has no kernel anywhere, another may have one
+    /// that suits some devices.
+    fn expands_on(&self, _inputs: &[&TensorType], _caps: &DeviceCaps) -> bool {
+        self.class() == Class::Composite
+    }
+
+    /// The nodes that take the place of an op that expands, and their values for its results.
     ///
     /// # Errors
     /// Those of the ops it builds.

@@ -2,6 +2,8 @@
 
 mod affine;
 mod argmax;
+pub(crate) mod attention;
+mod attention_lower;
 mod batch_norm;
 mod builder;
 mod column_sums;
@@ -18,6 +20,7 @@ mod custom_kernel;
 mod depthwise;
 mod edges;
 mod functions;
+mod gate_programs;
 mod gates;
 mod gather;
 mod layout;
@@ -34,6 +37,9 @@ mod position;
 mod program;
 mod ranges;
 mod record;
+mod recurrence;
+mod recurrence_lower;
+mod recurrence_scan;
 mod reduce;
 #[cfg(any(test, feature = "testing"))]
 pub mod registry;
@@ -54,6 +60,7 @@ pub mod table;
 #[cfg(feature = "testing")]
 const CARDS: &[fn() -> Vec<registry::Card>] = &[
     affine::cards,
+    attention::cards,
     batch_norm::cards,
     convolution::cards,
     cumulative::cards,
@@ -63,11 +70,13 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
     pad::cards,
     pool::cards,
     position::cards,
+    recurrence::cards,
 ];
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
+pub use attention::{Attention, AttentionGradient, WeightDropout};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};
@@ -88,6 +97,7 @@ pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};
 pub use record::Record;
+pub use recurrence::{OverTime, Recurrence, RecurrenceGradient, RecurrentCell};
 pub use reduce::{Reduce, ReduceKind};
 pub use row_softmax::SoftmaxMask;
 pub use scan::{Iteration, Loop, Looped, Order};

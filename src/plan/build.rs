@@ -18,7 +18,7 @@ impl Plan {
     /// [`Error::Limit`] if a tensor exceeds what the device binds, holds or dispatches, naming layer and
     /// op; [`Error::MissingFeature`]; [`Error::Internal`] for a defect.
     pub fn compile(graph: &Graph, passes: &Passes, caps: &DeviceCaps) -> Result<Self> {
-        let (graph, _) = passes.run(graph, caps.storage_buffers() as usize)?;
+        let (graph, _) = passes.run(graph, caps)?;
         Self::lower_verified(&graph, caps)
     }
 

@@ -6,6 +6,7 @@
 mod reference;
 
 mod accumulate;
+mod attention;
 mod completeness;
 mod controls;
 mod convolutions;
@@ -25,6 +26,7 @@ mod places;
 mod pooling;
 mod products;
 mod random;
+mod recurrence;
 mod rows;
 mod rows_fused;
 mod segments;
