@@ -2,6 +2,7 @@
 
 mod affine;
 mod argmax;
+mod bands;
 mod batch_norm;
 mod builder;
 mod column_sums;
@@ -54,6 +55,7 @@ pub mod table;
 #[cfg(feature = "testing")]
 const CARDS: &[fn() -> Vec<registry::Card>] = &[
     affine::cards,
+    bands::cards,
     batch_norm::cards,
     convolution::cards,
     cumulative::cards,
@@ -68,6 +70,7 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
+pub use bands::{Band, Bands};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};
