@@ -12,6 +12,7 @@ mod contraction_load;
 mod contraction_lower;
 mod contraction_store;
 mod convolution;
+mod convolution_columns;
 mod convolution_products;
 mod cross_entropy;
 mod cumulative;

@@ -2,6 +2,7 @@
 //! bodies of loops too.
 
 mod bodies;
+mod bytes;
 mod column_sums;
 mod cse;
 mod dce;
@@ -38,11 +39,21 @@ pub struct Passes {
     pub column_sums: bool,
     /// Kernels read slices, transposes and repeated tensors where they are, instead of copies.
     pub views: bool,
+    /// A batch of bytes stays bytes if products and elementwise kernels alone read it.
+    pub bytes: bool,
 }
 
 impl Default for Passes {
     fn default() -> Self {
-        Self { fold: true, cse: true, dce: true, fuse: true, column_sums: true, views: true }
+        Self {
+            fold: true,
+            cse: true,
+            dce: true,
+            fuse: true,
+            column_sums: true,
+            views: true,
+            bytes: true,
+        }
     }
 }
 
@@ -50,7 +61,15 @@ impl Passes {
     /// No pass at all.
     #[must_use]
     pub const fn none() -> Self {
-        Self { fold: false, cse: false, dce: false, fuse: false, column_sums: false, views: false }
+        Self {
+            fold: false,
+            cse: false,
+            dce: false,
+            fuse: false,
+            column_sums: false,
+            views: false,
+            bytes: false,
+        }
     }
 
     /// Runs the passes in order, verifying the graph after each. `max_buffers` bounds what fusion may bind
@@ -85,6 +104,7 @@ impl Passes {
         apply("dce", self.column_sums && self.dce, &dce::dce)?;
         apply("views", self.views, &views::views)?;
         apply("dce", self.views && self.dce, &dce::dce)?;
+        apply("bytes", self.bytes, &bytes::bytes)?;
         Ok((graph, sizes))
     }
 }

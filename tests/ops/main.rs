@@ -6,6 +6,7 @@
 mod reference;
 
 mod accumulate;
+mod bytes;
 mod completeness;
 mod controls;
 mod convolutions;
