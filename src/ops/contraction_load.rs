@@ -85,7 +85,7 @@ impl Loads {
     }
 
     /// The buffer of operand `x`, and the function that reads one element of it, or the four of a whole vec4.
-    fn operand(&self, x: &str) -> String {
+    fn operand(&self, x: &str, words: &mut Words) -> String {
         let binding = if x == "a" { 0 } else { 1 };
         let (element, one, four) = match self.bytes.map(|factor| factor.get()) {
             None => {
@@ -93,13 +93,17 @@ impl Loads {
                 (element, format!("{x}[at]"), format!("from_quad({x}[at])"))
             }
             Some(factor) => {
-                // By its bits, which no reader of decimals rounds.
-                let times = match factor {
-                    1.0 => String::new(),
-                    _ => format!(" * bitcast<f32>({}u)", factor.to_bits()),
+                let one = format!("f32(({x}[at / 4u] >> (8u * (at % 4u))) & 255u)");
+                let four = format!("vec4<f32>(unpack4xU8({x}[at]))");
+                // Held below an infinity that no compiler sees: it must round here, and not multiply in another order.
+                let scaled = |v: &str, ty: &str, words: &mut Words| match factor {
+                    1.0 => v.to_owned(),
+                    _ => {
+                        let (factor, end) = (words.push_f32(factor), words.push_f32(f32::INFINITY));
+                        format!("min({v} * {factor}, {ty}({end}))")
+                    }
                 };
-                let one = format!("f32(({x}[at / 4u] >> (8u * (at % 4u))) & 255u){times}");
-                ("u32", one, format!("vec4<f32>(unpack4xU8({x}[at])){times}"))
+                ("u32", scaled(&one, "f32", words), scaled(&four, "vec4<f32>", words))
             }
         };
         let (name, ty, body) = match self.vectors() {
@@ -206,7 +210,7 @@ impl Loads {
             last.into(),
             functions.replace("params.words[", "store_words[").into(),
             viewed.into(),
-            self.operand(x).into(),
+            self.operand(x, words).replace("params.words[", "store_words[").into(),
         ];
         names.into_iter().zip(values).collect()
     }

@@ -87,19 +87,24 @@ fn kept(graph: &Graph) -> HashMap<Value, Exact> {
 /// The map that reads bytes as operand `j`, and their factor as a further operand.
 fn decoding(map: &Map, j: usize) -> Result<OpRef> {
     let Map { program, shape } = map;
-    let apply = |name: &str, args: Vec<Reg>| match row(name) {
-        Some(row) => Ok(Instr { row, derivative: false, params: vec![], args }),
+    let apply = |name: &str, params: &[f32], args: Vec<Reg>| match row(name) {
+        Some(row) => {
+            let params = params.iter().map(|p| p.to_bits()).collect();
+            Ok(Instr { row, derivative: false, params, args })
+        }
         None => Err(Error::internal("bytes", format!("there is no function `{name}`"))),
     };
     let mut decoded = Program {
         inputs: program.inputs + 1,
         instrs: vec![
-            apply("to_f32", vec![Reg::Input(j)])?,
-            apply("mul", vec![Reg::Temp(0), Reg::Input(program.inputs)])?,
+            apply("to_f32", &[], vec![Reg::Input(j)])?,
+            apply("mul", &[], vec![Reg::Temp(0), Reg::Input(program.inputs)])?,
+            // Held between infinities that no compiler sees: it must round here, and not multiply in another order.
+            apply("clipped_linear", &[f32::NEG_INFINITY, f32::INFINITY], vec![Reg::Temp(1)])?,
         ],
         outputs: vec![],
     };
-    let own = |i: usize| if i == j { Reg::Temp(1) } else { Reg::Input(i) };
+    let own = |i: usize| if i == j { Reg::Temp(2) } else { Reg::Input(i) };
     let inputs: Vec<Reg> = (0..program.inputs).map(own).collect();
     decoded.outputs = decoded.append(program, &inputs);
     Ok(Arc::new(Map { program: decoded, shape: shape.clone() }))
