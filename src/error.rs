@@ -149,6 +149,8 @@ pub enum GpuErrorKind {
     DeviceLost,
     /// Waiting or mapping failed.
     Internal,
+    /// A kernel from outside of the library used an index past the end of a tensor, on a device that checks.
+    OutOfBounds,
 }
 
 impl std::fmt::Display for GpuErrorKind {
@@ -158,6 +160,7 @@ impl std::fmt::Display for GpuErrorKind {
             Self::OutOfMemory => "out of memory",
             Self::DeviceLost => "device lost",
             Self::Internal => "failure",
+            Self::OutOfBounds => "index out of bounds",
         })
     }
 }
@@ -205,6 +208,15 @@ impl Error {
     /// A broken invariant of the runtime.
     pub fn internal(what: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Internal { what: what.into(), detail: detail.into() }
+    }
+
+    /// The same error, if it is of a setting, as one of `part`: `kernel: stddev = -1`.
+    #[must_use]
+    pub(crate) fn of(mut self, part: &str) -> Self {
+        if let Self::Parameter { name, .. } = &mut self {
+            *name = format!("{part}: {name}");
+        }
+        self
     }
 
     /// The same error, naming `layer` if it names none yet.

@@ -135,6 +135,9 @@ mod guides {
     #[cfg(all(feature = "image", feature = "plot"))]
     #[doc = include_str!("../docs/images.md")]
     mod images {}
+    #[cfg(feature = "plot")]
+    #[doc = include_str!("../docs/sequences.md")]
+    mod sequences {}
     #[doc = include_str!("../docs/from-keras.md")]
     mod from_keras {}
     #[doc = include_str!("../docs/extending.md")]

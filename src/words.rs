@@ -16,7 +16,8 @@ pub fn outside(name: &str, settings: &(impl std::fmt::Debug + ?Sized)) -> Value 
 
 /// An f32 as JSON: the shortest number that is read as the same f32, or a word for what JSON has not.
 pub fn number(x: f32) -> Value {
-    let short: Option<f64> = x.to_string().parse().ok();
+    // By JSON's parser, so that a page has the tables of one parser alone.
+    let short: Option<f64> = serde_json::from_str(&x.to_string()).ok();
     let exact = short.filter(|short| *short as f32 == x).unwrap_or_else(|| x.into());
     serde_json::Number::from_f64(exact).map_or_else(|| Value::from(x.to_string()), Value::Number)
 }

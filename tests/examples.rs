@@ -204,6 +204,33 @@ fn sums_are_learned() -> Result<()> {
     Ok(())
 }
 
+/// The whole run takes many minutes: a few dates, which it begins to learn.
+#[test]
+fn dates_are_translated() -> Result<()> {
+    let few = ["--dates", "64", "--units", "32", "--batch", "16", "--epochs", "40"];
+    let rate = ["--learning-rate", "0.01", "--svg"];
+    let result = run("translate", &[few.as_slice(), &rate].concat())?;
+    ensure!(result["loss"] < 0.5 * result["first_loss"], "{result:?}");
+    let error = run("translate", &["--dates", "9"]).err().context("nine dates")?.to_string();
+    ensure!(error.contains("error: dates = 9: at least 10"), "{error}");
+    Ok(())
+}
+
+/// The whole run takes many minutes: a small network reads a chapter, and writes with a cache what it says of the whole.
+#[test]
+fn a_small_gpt_learns_and_its_cache_tells_what_the_context_tells() -> Result<()> {
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guide.md");
+    let size = ["--layers", "2", "--heads", "2", "--width", "32", "--context", "16"];
+    let few = ["--text", text, "--steps", "60", "--batch", "8", "--learning-rate", "0.01"];
+    let result = run("gpt", &[size.as_slice(), &few, &["--characters", "40"]].concat())?;
+    // A guess among its hundred characters has 4.6.
+    ensure!(result["loss"] < 3.6, "{result:?}");
+    ensure!(result["cache_difference"] <= 1e-4, "{result:?}");
+    let error = run("gpt", &["--text", text, "--prompt", "\u{1F980}"]).unwrap_err().to_string();
+    ensure!(error.contains("error: prompt = "), "{error}");
+    Ok(())
+}
+
 #[test]
 fn a_named_folder_without_digits_is_an_error() -> Result<()> {
     for name in ["mnist", "mnist_sigmoid", "mnist_rows", "mnist_cnn", "autoencoder"] {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use wgrad::Error;
-use wgrad::plot::{ConfusionMatrix, Curves, Figure, Grid, ImageGrid, Scatter};
+use wgrad::plot::{ConfusionMatrix, Curves, Figure, Grid, Heatmap, ImageGrid, Scatter};
 
 /// A picture of each kind, with words that its SVG must hold.
 fn pictures() -> Vec<(&'static str, Figure, Vec<&'static str>)> {
@@ -47,6 +47,11 @@ fn pictures() -> Vec<(&'static str, Figure, Vec<&'static str>)> {
     let one = ImageGrid::kernels("One channel", [3, 3, 1, 48], &weights).columns(12);
     let grey =
         ImageGrid::grey("Grey", [6, 6], &(0..72).map(|i| i as f32 / 71.0).collect::<Vec<_>>());
+    let shares: Vec<f32> = (0..3 * 30).map(|i| (0.2 * i as f32).sin().powi(2)).collect();
+    let (rows, columns) = (["one", "two", "three"], ["x"; 30]);
+    let heat = Heatmap::new("Weights", &rows, &columns, &shares).x("source").y("result");
+    let names: Vec<String> = (0..10).map(|i| format!("a long name, number {i}")).collect();
+    let upwards = Heatmap::new("", &rows, &names, &shares[..30]);
     let all = Figure::new("All").panel(curves.clone()).panel(regions.clone()).panel(matrix.clone());
     vec![
         (
@@ -65,6 +70,8 @@ fn pictures() -> Vec<(&'static str, Figure, Vec<&'static str>)> {
         ("kernels", kernels.into(), vec!["Kernels"]),
         ("one_channel", one.into(), vec!["One channel"]),
         ("grey", grey.into(), vec!["Grey"]),
+        ("heat", heat.into(), vec!["Weights", "three", "source", "result", "1.00", "0.00"]),
+        ("upwards", upwards.into(), vec!["number 9", "two"]),
         ("figure", all, vec!["All", "Training", "Clouds", "Test set"]),
     ]
 }
@@ -198,6 +205,23 @@ fn a_confusion_matrix_of_metrics_is_its_counts() -> Result<()> {
     Ok(())
 }
 
+/// Only the order of numbers counts for shades; one that is not finite stays blank.
+#[test]
+fn a_heat_map_goes_from_the_least_to_the_greatest() -> Result<()> {
+    let svg =
+        |values: &[f32]| Figure::from(Heatmap::new("", &["a"], &["b", "c", "d"], values)).svg();
+    let fills = |svg: &str| svg.matches("<rect").count();
+    let (plain, blank) = (svg(&[0.0, 0.5, 1.0])?, svg(&[0.0, f32::NAN, 1.0])?);
+    assert_eq!(fills(&plain), fills(&blank) + 1);
+    ensure!(svg(&[-2.0, 0.0, 2.0])?.contains("-2.00"), "the ends of the bar");
+    assert_ne!(plain, svg(&[0.0, 0.6, 1.0])?);
+    // All the same, and nothing at all.
+    for values in [[3.0; 3], [f32::NAN; 3]] {
+        svg(&values)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn blank_and_clipped_pictures_are_noticed() {
     let size = (100, 100);
@@ -325,6 +349,11 @@ fn what_cannot_be_drawn_is_refused() -> Result<()> {
         (regions(Grid::new(0.0..1.0, 0.0..1.0, 4, 4), 15), "`probabilities`: 15 for 4 x 4"),
         (ConfusionMatrix::new("", &["a", "b"], [1_u8; 3]).into(), "3 counts for 2 classes"),
         (ConfusionMatrix::new::<&str, u8>("", &[], &[]).into(), "0 counts for 0 classes"),
+        (
+            Heatmap::new("", &["a", "b"], &["c"], &[0.0; 3]).into(),
+            "3 numbers for 2 rows and 1 columns",
+        ),
+        (Heatmap::new::<&str, &str>("", &[], &[], &[]).into(), "0 numbers for 0 rows"),
         (ConfusionMatrix::new("", &vec!["a"; 500], vec![1_u8; 250_000]).into(), "size = 20"),
         (images(0).into(), "`images`: 0 pixels"),
         (images(7).into(), "`images`: 7 pixels"),

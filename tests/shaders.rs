@@ -1,19 +1,21 @@
 //! Every kernel that the registry's cases, their gradients and 200 random chains launch, under several
-//! devices' capabilities: it validates, it translates to SPIR-V, MSL and HLSL, it keeps the limits that every
+//! devices' capabilities and in every tile: it validates, it translates to SPIR-V, MSL and HLSL as wgpu translates it,
+//! spirv-val accepts it if that is installed, it keeps the limits that every
 //! WebGPU device has, and its bindings and uniform block are what the host binds. Needs no adapter.
 
 #[allow(dead_code, reason = "only the graphs are needed here, not their values")]
 #[path = "ops/dags.rs"]
 mod dags;
 mod reference;
+mod translate;
 #[path = "ops/viewed.rs"]
 mod viewed;
 
 use dags::Dag;
-use naga::back::{hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, StorageAccess, TypeInner};
 use std::collections::HashMap;
+use translate::{translate, validator};
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Graph, Value};
 use wgrad::kernels::{
@@ -27,9 +29,9 @@ use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::DType;
 
-/// Capabilities of a device without subgroups, of software Vulkan, of a GPU with subgroups of 32, and of a CPU in a
-/// browser.
-fn devices() -> [DeviceCaps; 4] {
+/// Capabilities of a device without subgroups, of software Vulkan with eight lanes, of a GPU with subgroups of 32, of a CPU
+/// in a browser, and of software Vulkan with 4 and 16 lanes.
+fn devices() -> [DeviceCaps; 6] {
     let plain = DeviceCaps::webgpu_defaults();
     let cpu = DeviceCaps {
         cpu: true,
@@ -46,7 +48,10 @@ fn devices() -> [DeviceCaps; 4] {
         matmul: MatmulFamily::Direct,
         ..plain.clone()
     };
-    [plain, cpu, gpu, browser]
+    let four = DeviceCaps { subgroup: Some((4, 4)), ..cpu.clone() };
+    let sixteen =
+        DeviceCaps { subgroup: Some((16, 16)), matmul: MatmulFamily::Direct, ..cpu.clone() };
+    [plain, cpu, gpu, browser, four, sixteen]
 }
 
 /// The case's graph with its gradients by every f32 operand as outputs.
@@ -107,8 +112,14 @@ fn drawn_in_a_loop(template: &str) -> wgrad::Result<Graph> {
     Ok(g)
 }
 
-/// Every distinct kernel of a device, by its text: products in every tile that it runs.
-fn kernels(caps: &DeviceCaps) -> HashMap<String, KernelCall> {
+/// Whether a graph has a product, or what becomes one.
+fn has_product(graph: &Graph) -> bool {
+    let text = graph.to_string();
+    ["matmul", "contract", "conv"].iter().any(|name| text.contains(name))
+}
+
+/// Every distinct kernel of a device for the graphs that are wanted, by its text: products in every tile that it runs.
+fn kernels(caps: &DeviceCaps, wanted: &dyn Fn(&Graph) -> bool) -> HashMap<String, KernelCall> {
     let off = Passes::none();
     let mut kernels = HashMap::new();
     let mut tiles: Vec<DeviceCaps> = vec![caps.clone()];
@@ -116,7 +127,7 @@ fn kernels(caps: &DeviceCaps) -> HashMap<String, KernelCall> {
         let tuned = vec![MatmulRule { m: 0, n: 0, work: 0, tile, fill: 0 }];
         tiles.push(DeviceCaps { tuned, ..caps.clone() });
     }
-    for graph in graphs() {
+    for graph in graphs().into_iter().filter(wanted) {
         for passes in [Passes::default(), off] {
             for caps in &tiles {
                 let plan =
@@ -144,21 +155,6 @@ fn validated(source: &str, caps: &DeviceCaps) -> Result<(Module, ModuleInfo), St
     let info = Validator::new(ValidationFlags::all(), allowed).validate(&module);
     let info = info.map_err(|e| e.emit_to_string(source))?;
     Ok((module, info))
-}
-
-fn translate(module: &Module, info: &ModuleInfo) -> Result<(), String> {
-    // Subgroup operations need SPIR-V 1.3, Metal 2.1 and shader model 6.0, which wgpu asks for.
-    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
-    spv::write_vec(module, info, &options, None).map_err(|e| format!("SPIR-V: {e}"))?;
-    let options = msl::Options { lang_version: (2, 4), ..Default::default() };
-    msl::write_string(module, info, &options, &msl::PipelineOptions::default())
-        .map_err(|e| format!("MSL: {e}"))?;
-    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
-    let (mut text, pipeline) = (String::new(), hlsl::PipelineOptions::default());
-    hlsl::Writer::new(&mut text, &options, &pipeline)
-        .write(module, info, None)
-        .map_err(|e| format!("HLSL: {e}"))?;
-    Ok(())
 }
 
 /// Invocations and workgroup memory within what every WebGPU device has.
@@ -231,9 +227,9 @@ fn layout_matches(module: &Module, call: &KernelCall, block: &ParamBlock) -> Res
     Ok(())
 }
 
-fn check(source: &str, call: &KernelCall, caps: &DeviceCaps) -> Result<(), String> {
+fn check(source: &str, call: &KernelCall, caps: &DeviceCaps, spirv: bool) -> Result<(), String> {
     let (module, info) = validated(source, caps)?;
-    translate(&module, &info)?;
+    translate(&module, &info, caps, spirv)?;
     within_limits(&module, caps)?;
     bindings_match(&module, call)?;
     if call.binds.len() > caps.max_storage_buffers as usize {
@@ -242,12 +238,26 @@ fn check(source: &str, call: &KernelCall, caps: &DeviceCaps) -> Result<(), Strin
     layout_matches(&module, call, call.template.block.ok_or("the template names no block")?)
 }
 
+/// Checks kernels, on several threads.
+fn check_each(kernels: &HashMap<String, KernelCall>, caps: &DeviceCaps, spirv: bool) {
+    let kernels: Vec<_> = kernels.iter().collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for part in kernels.chunks(kernels.len().div_ceil(threads).max(1)) {
+            scope.spawn(move || {
+                for (source, call) in part {
+                    let checked = check(source, call, caps, spirv);
+                    checked.unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.name()));
+                }
+            });
+        }
+    });
+}
+
 fn check_all(caps: &DeviceCaps) {
-    let kernels = kernels(caps);
+    let kernels = kernels(caps, &|_| true);
     assert!(kernels.len() > 200, "only {} kernels", kernels.len());
-    for (source, call) in &kernels {
-        check(source, call, caps).unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.name()));
-    }
+    check_each(&kernels, caps, validator());
     for template in DRAWING {
         let numbered = |c: &&KernelCall| c.iteration() && c.name().starts_with(template);
         assert!(kernels.values().find(numbered).is_some(), "{template} draws in no loop");
@@ -282,6 +292,42 @@ fn a_cpu_in_a_browser() {
     check_all(&devices()[3]);
 }
 
+/// Products alone: all else does not depend on the lanes.
+#[test]
+fn software_vulkan_of_other_lanes() {
+    let spirv = validator();
+    for caps in &devices()[4..] {
+        let mut kernels = kernels(caps, &|graph| has_product(graph));
+        kernels.retain(|_, call| call.name().starts_with("matmul/"));
+        assert!(kernels.len() > 20, "only {} kernels", kernels.len());
+        check_each(&kernels, caps, spirv);
+    }
+}
+
+/// The controls of the translation: a device without 64-bit words or subgroups, and what spirv-val must refuse.
+#[test]
+fn what_a_device_lacks_is_not_translated() {
+    let [plain, cpu, ..] = devices();
+    for source in [
+        "@compute @workgroup_size(8) fn main() { let x = subgroupAdd(1.0); }",
+        "@group(0) @binding(0) var<storage, read_write> x: u64;
+        @compute @workgroup_size(8) fn main() { x = 1lu; }",
+    ] {
+        let (module, info) = validated(source, &cpu).unwrap();
+        assert_eq!(translate(&module, &info, &cpu, false), Ok(()));
+        let refused = translate(&module, &info, &plain, false).unwrap_err();
+        assert!(refused.contains("SPIR-V"), "{refused}");
+    }
+    if validator() {
+        let (source, _) = example("reduce/rows");
+        let (module, info) = validated(&source, &plain).unwrap();
+        let mut words = translate::to_spirv(&module, &info, &plain, false, (1, 3)).unwrap();
+        assert_eq!(translate::spirv_val(&words, "vulkan1.1"), Ok(()));
+        words.pop();
+        assert!(translate::spirv_val(&words, "vulkan1.1").is_err(), "a cut module is accepted");
+    }
+}
+
 /// Writes the kernels that a browser can run into the folder `WGRAD_SHADERS`, if it is set, for `cargo xtask web --test`:
 /// a text each, and a file beside it with the template, the access of its bindings and the further uniform blocks.
 #[test]
@@ -293,7 +339,7 @@ fn kernels_of_a_browser_are_written_where_asked() {
     for (device, caps) in devices().into_iter().enumerate() {
         // 64-bit words exist in no browser.
         let caps = DeviceCaps { wide_words: false, ..caps };
-        for (text, call) in kernels(&caps) {
+        for (text, call) in kernels(&caps, &|_| true) {
             if !seen.insert(text.clone()) {
                 continue;
             }
@@ -327,7 +373,7 @@ fn example(template: &str) -> (String, KernelCall) {
 fn a_wrong_layout_is_noticed() {
     let (source, call) = example("reduce/rows");
     let caps = &devices()[0];
-    assert_eq!(check(&source, &call, caps), Ok(()));
+    assert_eq!(check(&source, &call, caps, false), Ok(()));
     for wrong in [
         source.replace("outer: u32, len: u32", "len: u32, outer: u32"),
         source.replace("pad0: u32, pad1: u32", "pad0: u32"),
@@ -335,7 +381,7 @@ fn a_wrong_layout_is_noticed() {
         source.replace("pad1: u32,", "pad1: u32, more: vec4<u32>,"),
     ] {
         assert_ne!(wrong, source);
-        assert!(check(&wrong, &call, caps).is_err(), "accepted\n{wrong}");
+        assert!(check(&wrong, &call, caps, false).is_err(), "accepted\n{wrong}");
     }
 }
 
@@ -348,11 +394,11 @@ fn a_wrong_binding_is_noticed() {
         ("@binding(1)", "@binding(2)"),
         ("@binding(8)", "@binding(7)"),
         ("@workgroup_size(32)", "@workgroup_size(512)"),
-        ("array<f32, 32>", "array<f32, 8192>"),
+        ("array<f32, 64>", "array<f32, 8192>"),
     ] {
         let wrong = source.replace(from, to);
         assert_ne!(wrong, source, "nothing to replace: {from}");
-        assert!(check(&wrong, &call, caps).is_err(), "accepted {to}");
+        assert!(check(&wrong, &call, caps, false).is_err(), "accepted {to}");
     }
 }
 

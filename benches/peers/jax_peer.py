@@ -6,12 +6,50 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from protocol import BETA1, BETA2, EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, configure_jax, main
+from protocol import BETA1, BETA2, EPSILON, HEADS, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, configure_jax, main
 
 
 def convolution(x, arrays, padding):
     y = jax.lax.conv_general_dilated(x, arrays[0], (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     return y + arrays[1] if len(arrays) == 2 else y
+
+
+def lstm(x, weights, biases):
+    """The output after the last step; the products of all inputs are one product."""
+    inputs, units = x.shape[2], biases.shape[0] // 4
+    kernel, recurrent = weights[:inputs], weights[inputs:]
+
+    def step(state, gates):
+        h, c = state
+        i, f, new, o = jnp.split(gates + h @ recurrent, 4, axis=1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(new)
+        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+
+    zeros = jnp.zeros((len(x), units))
+    return jax.lax.scan(step, (zeros, zeros), (x @ kernel + biases).swapaxes(0, 1))[0][0]
+
+
+def layer_normalization(x, scale, offset):
+    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+    return (x - mean) * jax.lax.rsqrt(variance + LAYER_EPSILON) * scale + offset
+
+
+def attention(x, weights, biases):
+    """Causal attention of all heads, before its output projection."""
+    batch, time, width = x.shape
+    heads = (batch, time, HEADS, width // HEADS)
+    q, k, v = (part.reshape(heads).swapaxes(1, 2) for part in jnp.split(x @ weights + biases, 3, axis=2))
+    scores = q @ k.swapaxes(2, 3) / np.float32(heads[3] ** 0.5)
+    scores = jnp.where(jnp.tril(jnp.ones((time, time), bool)), scores, -jnp.inf)
+    return (jax.nn.softmax(scores) @ v).swapaxes(1, 2).reshape(x.shape)
+
+
+def block(x, arrays):
+    norm, parts, output, second_norm, inner, outer = zip(arrays[::2], arrays[1::2])
+    y = attention(layer_normalization(x, *norm), *parts)
+    x = x + y @ output[0] + output[1]
+    y = jax.nn.gelu(layer_normalization(x, *second_norm) @ inner[0] + inner[1], approximate=False)
+    return x + y @ outer[0] + outer[1]
 
 
 def forward(kinds, weights, moving, x, training):
@@ -34,6 +72,18 @@ def forward(kinds, weights, moving, x, training):
             x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
         elif kind == "global_average_pooling":
             x = x.mean((1, 2))
+        elif kind == "lstm":
+            x = lstm(x, *arrays)
+        elif kind == "embedding":
+            x = arrays[0][x]
+        elif kind == "positions":
+            x = x + arrays[0]
+        elif kind == "block":
+            x = block(x, arrays)
+        elif kind == "layer_normalization":
+            x = layer_normalization(x, *arrays)
+        elif kind == "scores":
+            x = x @ weights[0][0].T
         else:
             assert kind == "flatten", kind
             x = x.reshape(len(x), -1)
@@ -44,7 +94,7 @@ def forward(kinds, weights, moving, x, training):
 def mean_loss(weights, kinds, moving, x, y):
     logits, moved = forward(kinds, weights, moving, x, True)
     rows = jax.nn.log_softmax(logits)
-    return -jnp.mean(jnp.take_along_axis(rows, y[:, None], axis=1)), moved
+    return -jnp.mean(jnp.take_along_axis(rows, y[..., None], axis=-1)), moved
 
 
 def advance(state, x, y, kinds, rate):

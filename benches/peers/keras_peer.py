@@ -15,7 +15,54 @@ import keras
 import numpy as np
 
 import protocol
-from protocol import BETA1, BETA2, EPSILON, NORM_EPSILON, NORM_MOMENTUM
+from protocol import BETA1, BETA2, EPSILON, HEADS, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM
+
+
+class Positions(keras.layers.Layer):
+    """Adds a learned vector for each place."""
+
+    def build(self, shape):
+        self.table = self.add_weight(shape=shape[1:], name="table")
+
+    def call(self, x):
+        return x + self.table
+
+
+def block(x, arrays):
+    """A block of GPT, of Keras' layers with these weights."""
+    pairs = list(zip(arrays[::2], arrays[1::2]))
+    width = x.shape[2]
+
+    def norm(x, pair):
+        layer = keras.layers.LayerNormalization(epsilon=LAYER_EPSILON)
+        return with_weights(layer, x, pair)
+
+    def dense(x, pair, activation=None):
+        return with_weights(keras.layers.Dense(pair[0].shape[1], activation=activation), x, pair)
+
+    attention = keras.layers.MultiHeadAttention(HEADS, width // HEADS)
+    y = norm(x, pairs[0])
+    y = attention(y, y, use_causal_mask=True)
+    parts = zip(np.split(pairs[1][0], 3, axis=1), np.split(pairs[1][1], 3))
+    heads = (HEADS, width // HEADS)
+    weights = [array for w, b in parts for array in (w.reshape(width, *heads), b.reshape(heads))]
+    attention.set_weights(weights + [pairs[2][0].reshape(*heads, width), pairs[2][1]])
+    x = x + y
+    return x + dense(dense(norm(x, pairs[3]), pairs[4], "gelu"), pairs[5])
+
+
+def with_weights(layer, x, arrays):
+    """What the layer makes of `x`, with these as its weights."""
+    y = layer(x)
+    layer.set_weights(list(arrays) + layer.get_weights()[len(arrays) :])
+    return y
+
+
+def lstm(arrays):
+    """A layer and its weights: those of the file are the kernel's rows, then those of the recurrent kernel."""
+    weights, biases = arrays
+    units = len(biases) // 4
+    return keras.layers.LSTM(units), [weights[:-units], weights[-units:], biases]
 
 
 MAKE = {
@@ -27,17 +74,30 @@ MAKE = {
     "max_pooling": lambda *_: keras.layers.MaxPooling2D(2),
     "global_average_pooling": lambda *_: keras.layers.GlobalAveragePooling2D(),
     "flatten": lambda *_: keras.layers.Flatten(),
+    "embedding": lambda shape, _: keras.layers.ReversibleEmbedding(*shape),
+    "positions": lambda *_: Positions(),
+    "layer_normalization": lambda *_: keras.layers.LayerNormalization(epsilon=LAYER_EPSILON),
 }
 
 
 def compiled(layers, input_shape, rate):
     """The network with the file's weights, its loss and Adam."""
-    model = keras.Sequential([keras.Input(input_shape)])
+    x = start = keras.Input(input_shape)
+    embedding = None
     for kind, arrays in layers:
-        layer = MAKE[kind](arrays[0].shape if arrays else (), len(arrays) == 2)
-        model.add(layer)
-        if kind in protocol.WEIGHTED:
-            layer.set_weights(arrays + layer.get_weights()[len(arrays) :])
+        if kind == "block":
+            x = block(x, arrays)
+            continue
+        if kind == "scores":
+            x = embedding(x, reverse=True)
+            continue
+        if kind == "lstm":
+            layer, arrays = lstm(arrays)
+        else:
+            layer = MAKE[kind](arrays[0].shape if arrays else (), len(arrays) == 2)
+        x = with_weights(layer, x, arrays)
+        embedding = layer if kind == "embedding" else embedding
+    model = keras.Model(start, x)
     adam = keras.optimizers.Adam(rate, beta_1=BETA1, beta_2=BETA2, epsilon=EPSILON)
     model.compile(adam, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model

@@ -19,6 +19,9 @@ correction or after; the usual 1e-8 makes a difference that the comparison of lo
 NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.99
 """What batch normalization adds to a variance, and the share of its moving mean that a step keeps: Keras' defaults."""
 
+LAYER_EPSILON, HEADS = 1e-5, 4
+"""What layer normalization adds to a variance, and the heads of a transformer's attention."""
+
 INPUTS = 784
 """Pixels of an image of MNIST."""
 
@@ -27,14 +30,23 @@ class Layer(NamedTuple):
     """A layer of the network; images have their channels last."""
 
     kind: str
-    """`dense`, `convolution`, `same_convolution`, `batch_normalization`, `relu`, `max_pooling`, `global_average_pooling` or
-    `flatten`; `tools/peers/src/models.rs` says what each is."""
+    """`dense`, `convolution`, `lstm`, `block` or another word; `tools/peers/src/models.rs` says what each is."""
     arrays: list
-    """Its weights, and its biases if it has them."""
+    """Its weights, each followed by its biases if it has them."""
 
 
-WEIGHTED = ("dense", "convolution", "same_convolution", "batch_normalization")
-"""Kinds of layers that have weights."""
+WEIGHTED = {
+    "dense": 1,
+    "convolution": 1,
+    "same_convolution": 1,
+    "batch_normalization": 1,
+    "lstm": 1,
+    "embedding": 1,
+    "positions": 1,
+    "block": 6,
+    "layer_normalization": 1,
+}
+"""Of the kinds of layers that have weights, how many arrays of weights a layer has, biases apart."""
 
 
 class Peer:
@@ -92,12 +104,12 @@ def read(path):
         names, layers, count = set(file.keys()), [], 0
         for kind in file.metadata()["layers"].split():
             arrays = []
-            if kind in WEIGHTED:
-                arrays = [file.get_tensor(f"{name}{count}") for name in "wb" if f"{name}{count}" in names]
+            for _ in range(WEIGHTED.get(kind, 0)):
+                arrays += [file.get_tensor(f"{name}{count}") for name in "wb" if f"{name}{count}" in names]
                 count += 1
             layers.append(Layer(kind, arrays))
         x, y = file.get_tensor("x"), file.get_tensor("y")
-    steps = len(y) // size
+    steps = len(x) // size
     return size, rate, layers, list(zip(np.split(x, steps), np.split(y, steps)))
 
 

@@ -3,8 +3,88 @@
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from protocol import BETA1, BETA2, EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, arguments, main
+from protocol import BETA1, BETA2, EPSILON, HEADS, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, arguments, main
+
+
+def filled(module, *parameters):
+    """A module with these parameters in its order."""
+    with torch.no_grad():
+        for parameter, values in zip(module.parameters(), parameters, strict=True):
+            parameter.copy_(values)
+    return module
+
+
+def linear(weights, biases):
+    return filled(nn.Linear(*weights.shape), weights.T, biases)
+
+
+def layer_norm(scale, offset):
+    return filled(nn.LayerNorm(len(scale), eps=LAYER_EPSILON), scale, offset)
+
+
+class Lstm(nn.Module):
+    """The output after the last step. PyTorch has a second bias, which stays zero: two would learn twice as fast."""
+
+    def __init__(self, weights, biases):
+        super().__init__()
+        units = len(biases) // 4
+        self.lstm = nn.LSTM(len(weights) - units, units, batch_first=True)
+        kernel, recurrent = weights[:-units].T, weights[-units:].T
+        filled(self.lstm, kernel, recurrent, biases, torch.zeros_like(biases))
+        self.lstm.bias_hh_l0.requires_grad_(False)
+
+    def forward(self, x):
+        return self.lstm(x)[0][:, -1]
+
+
+class Positions(nn.Module):
+    def __init__(self, weights):
+        super().__init__()
+        self.weight = nn.Parameter(weights)
+
+    def forward(self, x):
+        return x + self.weight
+
+
+class Block(nn.Module):
+    """A block of GPT, as nanoGPT writes it."""
+
+    def __init__(self, *parameters):
+        super().__init__()
+        pairs = list(zip(parameters[::2], parameters[1::2]))
+        self.norm, self.parts, self.output = layer_norm(*pairs[0]), linear(*pairs[1]), linear(*pairs[2])
+        self.second_norm, self.inner, self.outer = layer_norm(*pairs[3]), linear(*pairs[4]), linear(*pairs[5])
+
+    def forward(self, x):
+        batch, time, width = x.shape
+        parts = self.parts(self.norm(x)).split(width, dim=2)
+        q, k, v = (part.view(batch, time, HEADS, width // HEADS).transpose(1, 2) for part in parts)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.output(y.transpose(1, 2).reshape(x.shape))
+        return x + self.outer(F.gelu(self.inner(self.second_norm(x))))
+
+
+class Scores(nn.Module):
+    """Products with the rows of the embedding."""
+
+    def __init__(self, embedding):
+        super().__init__()
+        self.embedding = embedding
+
+    def forward(self, x):
+        return F.linear(x, self.embedding.weight)
+
+
+SEQUENCES = {
+    "lstm": Lstm,
+    "embedding": lambda table: filled(nn.Embedding(*table.shape), table),
+    "positions": Positions,
+    "block": Block,
+    "layer_normalization": layer_norm,
+}
+"""Layers over sequences, made of their parameters."""
 
 
 def modules(layers):
@@ -13,6 +93,12 @@ def modules(layers):
     made, channels = [], None
     for kind, arrays in layers:
         parameters = [torch.from_numpy(array) for array in arrays]
+        if kind in SEQUENCES:
+            made.append(SEQUENCES[kind](*parameters))
+            continue
+        if kind == "scores":
+            made.append(Scores(made[0]))
+            continue
         if kind == "dense":
             weights = parameters[0]
             if channels and isinstance(made[-1], nn.Flatten):
@@ -59,11 +145,12 @@ class Torch(Peer):
         model = nn.Sequential(*modules(layers)).to(self.where)
         self.model = model.to(memory_format=torch.channels_last)
         # The fused rule is the fastest that PyTorch has for its eager step.
+        learned = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.adam = torch.optim.Adam(
-            self.model.parameters(), lr=rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True
+            learned, lr=rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True
         )
         criterion = nn.CrossEntropyLoss()
-        forward = lambda x, y: criterion(self.model(x), y)
+        forward = lambda x, y: criterion(self.model(x).flatten(0, -2), y.flatten())
         self.forward = torch.compile(forward) if args.compile else forward
         self.predict = torch.compile(self.model) if args.compile else self.model
 

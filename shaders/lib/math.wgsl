@@ -12,6 +12,12 @@ fn nan(x: vec4<f32>) -> vec4<bool> {
     return (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
 }
 
+// Whether |x| is at least `low` and x is not NaN; by its bits, which count up with the size.
+fn at_least(x: vec4<f32>, low: f32) -> vec4<bool> {
+    let size = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
+    return size - vec4<u32>(bitcast<u32>(low)) <= vec4<u32>(0x7f800000u - bitcast<u32>(low));
+}
+
 // 1 if x is NaN, else 0.
 fn nan_as_one(x: vec4<f32>) -> vec4<f32> {
     return select(vec4<f32>(0.0), vec4<f32>(1.0), nan(x));
@@ -60,11 +66,10 @@ fn sigmoid(x: vec4<f32>) -> vec4<f32> {
 // tanh saturates to 1 in f32 past 9.02; some drivers overflow inside tanh for large operands.
 fn safe_tanh(x: vec4<f32>) -> vec4<f32> {
     let bounded = clamp(x, vec4<f32>(-12.0), vec4<f32>(12.0));
-    // Below 0.05 the series keeps the relative error that e^x - e^-x loses. It also takes NaN: no comparison is true
-    // for NaN, and `clamp` may drop it.
+    // Below 0.05 the series keeps the relative error that e^x - e^-x loses. It also takes NaN, which `clamp` may drop.
     let square = x * x;
     let series = x * (1.0 - square * (1.0 / 3.0 - square * (2.0 / 15.0)));
-    return select(series, tanh(bounded), abs(x) >= vec4<f32>(0.05));
+    return select(series, tanh(bounded), at_least(x, 0.05));
 }
 
 // e^min(x, 0) - 1; the series avoids cancellation near 0.
@@ -158,7 +163,7 @@ fn erf(x: vec4<f32>) -> vec4<f32> {
     let inner = 1.0 / 42.0 - s * (1.0 / 216.0 - s * (1.0 / 1320.0 - s / 9360.0));
     let series = 1.1283792 * x * (1.0 - s * (1.0 / 3.0 - s * (0.1 - s * inner)));
     let size = 1.0 - erfc_positive(abs(x));
-    return select(series, select(size, -size, x < vec4<f32>(0.0)), abs(x) >= vec4<f32>(0.5));
+    return select(series, select(size, -size, x < vec4<f32>(0.0)), at_least(x, 0.5));
 }
 
 fn erf_derivative(x: vec4<f32>) -> vec4<f32> {
@@ -172,14 +177,14 @@ fn log1p(x: vec4<f32>) -> vec4<f32> {
     let s = t * t;
     let inner = 1.0 / 5.0 + s * (1.0 / 7.0 + s * (1.0 / 9.0 + s / 11.0));
     let series = 2.0 * t * (1.0 + s * (1.0 / 3.0 + s * inner));
-    return select(series, log(1.0 + x), abs(x) >= vec4<f32>(0.4));
+    return select(series, log(1.0 + x), at_least(x, 0.4));
 }
 
 // e^x - 1; near 0 the series keeps the digits that the difference loses; it also takes NaN.
 fn expm1(x: vec4<f32>) -> vec4<f32> {
     let inner = 1.0 / 24.0 + x * (1.0 / 120.0 + x * (1.0 / 720.0 + x / 5040.0));
     let series = x * (1.0 + x * (0.5 + x * (1.0 / 6.0 + x * inner)));
-    return select(series, exp(x) - 1.0, abs(x) >= vec4<f32>(0.3));
+    return select(series, exp(x) - 1.0, at_least(x, 0.3));
 }
 
 // x to the power y by IEEE 754. A whole y up to 64 multiplies, in any sign of x. Else 2^(y log2 |x|), negative for an

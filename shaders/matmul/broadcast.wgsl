@@ -102,7 +102,7 @@ fn k_line(k: u32, len: u32) -> u32 {
 var<private> store_words: array<vec4<u32>, #{WORDS}>;
 #{STORE}
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(#{LANES})
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -121,7 +121,7 @@ fn main(
     let a_lane = 0u;
 #endif
     let row = tile.x * #{TM}u;
-    let col = tile.y * #{32 * T4}u;
+    let col = tile.y * #{4 * LANES * T4}u;
     let part = id.z / params.batch;
     let product = id.z - part * params.batch;
     // Lines, and the last position in a line.
@@ -149,7 +149,7 @@ fn main(
     let blocks = select(0u, (terms + 3u) / 4u, row < len_m);
 
 #if A_KIN
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
 #if A_GATHER
     let a_line#{q} = a_line(a_base, min(row + #{A_STEP * q}u + a_lane, len_m - 1u));
 #else
@@ -170,7 +170,7 @@ fn main(
     var term_b = b_first(k_first);
 #endif
 #for j in 0..T4
-    let c#{j} = col + #{32 * j}u + 4u * lane;
+    let c#{j} = col + #{4 * LANES * j}u + 4u * lane;
 #if B_GATHER && !B_KIN
     let b_line#{j} = b_line(b_base, min(c#{j}, len_n - 4u));
 #endif
@@ -202,11 +202,11 @@ fn main(
 #if A_GATHER
         let terms_a = a_terms(term_a);
         term_a = a_next(term_a);
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
         let a#{q} = a_load(a_line#{q}, terms_a);
 #end
 #else
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
         let a#{q} = inside(load_a(a_line#{q}, k, a_last), k, len_k);
 #end
 #endif
@@ -272,9 +272,9 @@ fn main(
 #for kk in 0..4
 #if SHUFFLE
 #if A_KIN
-        let f#{i}_#{kk} = subgroupShuffle(a#{i / 8}[#{kk}], #{i % 8}u);
+        let f#{i}_#{kk} = subgroupShuffle(a#{i / LANES}[#{kk}], #{i % LANES}u);
 #else
-        let f#{i}_#{kk} = subgroupShuffle(a#{kk}_#{i / 32}[#{i % 4}], #{i % 32 / 4}u);
+        let f#{i}_#{kk} = subgroupShuffle(a#{kk}_#{i / (4 * LANES)}[#{i % 4}], #{i % (4 * LANES) / 4}u);
 #endif
 #else
 #if A_KIN

@@ -256,12 +256,12 @@ fn main(
             let to = (block % 2u * #{SLICES}u + slice) * #{KB * TILE / 4}u;
 #for u in 0..LOADS
 #if A_KIN
-            tile_a[to + aq#{u} * #{KB / 4}u + (ak#{u} / 4u ^ (aq#{u} / #{SWAP}u % #{KB / 4}u))] = a#{u};
+            tile_a[to + aq#{u} * #{KB / 4}u + ((ak#{u} / 4u) ^ (aq#{u} / #{SWAP}u % #{KB / 4}u))] = a#{u};
 #else
             tile_a[to + (ak#{u} * #{TILE}u + ar#{u}) / 4u] = a#{u};
 #endif
 #if B_KIN
-            tile_b[to + bq#{u} * #{KB / 4}u + (bk#{u} / 4u ^ (bq#{u} / #{SWAP}u % #{KB / 4}u))] = b#{u};
+            tile_b[to + bq#{u} * #{KB / 4}u + ((bk#{u} / 4u) ^ (bq#{u} / #{SWAP}u % #{KB / 4}u))] = b#{u};
 #else
             tile_b[to + (bk#{u} * #{TILE}u + bc#{u}) / 4u] = b#{u};
 #endif

@@ -2,7 +2,8 @@
 // the maximum and 2 the minimum, NaN if there is one, 3 multiplies.
 //
 // One invocation per output; neighbouring invocations read neighbouring columns.
-// VIEW: the operand is read through strides: a column starts where `line_at` says, its elements are TERM apart.
+// VIEW: the operand is read through a view: a column starts where `line_at` says, and its elements are TERM apart; or VALUE
+// finds each from the numbers of column and element.
 // Dispatch: ceil(outer * chunks * inner / WG) workgroups, folded over x and y. Loops: `chunk` per invocation.
 #import lib/index
 #import lib/order
@@ -49,7 +50,7 @@ fn main(
 #if KIND == 0
     var result = 0.0;
 #if VIEW
-    for (var j = first; j < end; j++) { result += values[at]; at += term; }
+    for (var j = first; j < end; j++) { result += #{VALUE}; at += term; }
 #else
     for (var j = first; j < end; j++) { result += values[at]; at += params.inner; }
 #endif
@@ -58,15 +59,16 @@ fn main(
 #if KIND == 3
     var result = 1.0;
 #if VIEW
-    for (var j = first; j < end; j++) { result *= values[at]; at += term; }
+    for (var j = first; j < end; j++) { result *= #{VALUE}; at += term; }
 #else
     for (var j = first; j < end; j++) { result *= values[at]; at += params.inner; }
 #endif
 #else
-    var largest = key(values[at]);
 #if VIEW
-    for (var j = first; j < end; j++) { largest = max(largest, key(values[at])); at += term; }
+    var largest = key(#{FIRST});
+    for (var j = first; j < end; j++) { largest = max(largest, key(#{VALUE})); at += term; }
 #else
+    var largest = key(values[at]);
     for (var j = first; j < end; j++) { largest = max(largest, key(values[at])); at += params.inner; }
 #endif
 #if KIND == 2

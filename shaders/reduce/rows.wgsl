@@ -2,7 +2,8 @@
 // maximum and 2 the minimum, NaN if there is one, 3 multiplies.
 //
 // One workgroup per (row, chunk); lanes read neighbouring elements, then combine in a fixed tree.
-// VIEW: the operand is read through strides: a row starts where `line_at` says, its elements are TERM apart.
+// VIEW: the operand is read through a view: a row starts where `line_at` says, and its elements are TERM apart; or VALUE finds
+// each from the numbers of row and element.
 // Dispatch: outer * chunks workgroups, folded over x and y. Loops: ceil(chunk / WG) per invocation.
 #import lib/index
 #import lib/lanes
@@ -47,7 +48,7 @@ fn main(
 #if KIND == 0
     var total = 0.0;
 #if VIEW
-    for (var j = first + lane; j < end; j += #{WG}u) { total += values[line + j * term]; }
+    for (var j = first + lane; j < end; j += #{WG}u) { total += #{VALUE}; }
 #else
     for (var j = first + lane; j < end; j += #{WG}u) { total += values[row * params.len + j]; }
 #endif
@@ -56,7 +57,7 @@ fn main(
 #if KIND == 3
     var all = 1.0;
 #if VIEW
-    for (var j = first + lane; j < end; j += #{WG}u) { all *= values[line + j * term]; }
+    for (var j = first + lane; j < end; j += #{WG}u) { all *= #{VALUE}; }
 #else
     for (var j = first + lane; j < end; j += #{WG}u) { all *= values[row * params.len + j]; }
 #endif
@@ -64,9 +65,9 @@ fn main(
 #else
     // Every lane starts from an element of the chunk, so that a chunk of -inf stays -inf.
 #if VIEW
-    var largest = key(values[select(0u, line + first * term, live)]);
+    var largest = key(#{FIRST});
     for (var j = first + lane; j < end; j += #{WG}u) {
-        largest = max(largest, key(values[line + j * term]));
+        largest = max(largest, key(#{VALUE}));
     }
 #else
     var largest = key(values[select(0u, row * params.len + first, live)]);

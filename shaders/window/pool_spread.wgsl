@@ -42,7 +42,7 @@ fn main(
                 let tap = vec3<u32>(x, y, z);
                 let under = all(tap < TAPS);
 #if MAX
-                let wins = winner == Whole(tap_number(tap)) & Truth(under);
+                let wins = (winner == Whole(tap_number(tap))) & Truth(under);
                 let d = select(Number(0.0), dy, wins);
 #else
                 let d = select(Number(0.0), share, Truth(under));

@@ -41,6 +41,8 @@ mod idx_dataset;
 #[cfg(all(feature = "image", not(target_arch = "wasm32")))]
 mod image_folder;
 #[cfg(not(target_arch = "wasm32"))]
+mod in_order;
+#[cfg(not(target_arch = "wasm32"))]
 mod loader;
 mod make;
 #[cfg(not(target_arch = "wasm32"))]
@@ -74,6 +76,8 @@ pub use idx_dataset::IdxDataset;
 #[cfg(all(feature = "image", not(target_arch = "wasm32")))]
 pub use image_folder::{ColorMode, ImageFolder};
 #[cfg(not(target_arch = "wasm32"))]
+pub(crate) use in_order::in_order;
+#[cfg(not(target_arch = "wasm32"))]
 pub use loader::{Loader, Window};
 pub use make::{
     Blobs, Centers, Circles, Classification, Moons, Regression, make_blobs, make_circles,
@@ -81,8 +85,6 @@ pub use make::{
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub use mnist::load_mnist;
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) use named::in_order;
 pub use named::{NamedDataset, SampleNames};
 #[cfg(feature = "ndarray")]
 pub use ndarray::Element;

@@ -2,8 +2,6 @@
 
 use super::{Dataset, FurtherSpec, SampleSpec};
 use crate::error::{Error, Result};
-use crate::tensor::{DType, Shape};
-use std::sync::Arc;
 
 /// The names of a dataset's tensors, in its order: inputs of a model, and outputs that targets are for. An empty list is in the
 /// order of the model.
@@ -94,29 +92,23 @@ impl<D: Dataset> Dataset for NamedDataset<D> {
     }
 }
 
-/// The dataset with its tensors in the order of these names; as it is if it has no names. Targets keep their order if no
-/// `targets` are asked for.
-///
-/// # Errors
-/// [`Error::Data`] for a name that the model does not have, that is there twice or that is missing, and for another
-/// number of names than of tensors.
-pub(crate) fn in_order(
-    dataset: Arc<dyn Dataset>,
-    inputs: &[&str],
-    targets: Option<&[&str]>,
-) -> Result<Arc<dyn Dataset>> {
-    let (names, further) = (dataset.names(), dataset.further());
-    let (x, y) = (further.inputs.len() + 1, further.targets.len() + 1);
-    let inputs = places("inputs", &names.inputs, x, Some(inputs))?;
-    let targets = places("targets", &names.targets, y, targets)?;
-    if inputs.is_sorted() && targets.is_sorted() {
-        return Ok(dataset);
+/// Refuses a name that is there twice.
+pub(super) fn once(what: &str, own: &[String]) -> Result<()> {
+    match own.iter().enumerate().find(|(i, name)| own[..*i].contains(name)) {
+        Some((_, name)) => Err(wrong(what, format!("`{name}` is there twice"))),
+        None => Ok(()),
     }
-    Ok(Arc::new(InOrder { dataset, inputs, targets }))
 }
 
-/// Where each of the `wanted` names is.
-fn places(
+fn wrong(what: &str, detail: String) -> Error {
+    Error::data(format!("names of {what}"), detail)
+}
+
+/// Where each of the `wanted` names is; the places are in order if there are no names.
+///
+/// # Errors
+/// As [`super::in_order::in_order`].
+pub(super) fn places(
     what: &str,
     own: &[String],
     tensors: usize,
@@ -125,109 +117,18 @@ fn places(
     let Some(wanted) = wanted.filter(|_| !own.is_empty()) else {
         return Ok((0..tensors).collect());
     };
-    let wrong = |detail: String| Error::data(format!("names of {what}"), detail);
+    let wrong = |detail: String| wrong(what, detail);
     if own.len() != tensors {
         return Err(wrong(format!("{} names for {tensors} tensors: each has one", own.len())));
     }
     let all = wanted.join(", ");
-    for (i, name) in own.iter().enumerate() {
-        if !wanted.contains(&name.as_str()) {
-            return Err(wrong(format!("`{name}` is none of the model's: it has {all}")));
-        }
-        if own[..i].contains(name) {
-            return Err(wrong(format!("`{name}` is there twice")));
-        }
+    if let Some(name) = own.iter().find(|name| !wanted.contains(&name.as_str())) {
+        return Err(wrong(format!("`{name}` is none of the model's: it has {all}")));
     }
+    once(what, own)?;
     let place = |name: &&str| {
         let place = own.iter().position(|own| own == name);
         place.ok_or_else(|| wrong(format!("`{name}` is missing: the model takes {all}")))
     };
     wanted.iter().map(place).collect()
-}
-
-/// A dataset with its tensors in another order.
-struct InOrder {
-    dataset: Arc<dyn Dataset>,
-    /// The place of each input and each target in the dataset.
-    inputs: Vec<usize>,
-    targets: Vec<usize>,
-}
-
-impl InOrder {
-    /// Shapes and types of inputs and of targets, in the dataset's order.
-    fn types(&self) -> [Vec<(Shape, DType)>; 2] {
-        let (spec, further) = (self.dataset.spec(), self.dataset.further());
-        let x = std::iter::once((spec.x_shape, spec.x_dtype)).chain(further.inputs);
-        let y = std::iter::once((spec.y_shape, spec.y_dtype)).chain(further.targets);
-        [x.collect(), y.collect()]
-    }
-
-    /// The places of the weights: one for all outputs, or one for each.
-    fn weights(&self, of: &FurtherSpec) -> Vec<usize> {
-        match of.weights.len() {
-            n if n == self.targets.len() => self.targets.clone(),
-            n => (0..n).collect(),
-        }
-    }
-}
-
-impl Dataset for InOrder {
-    fn len(&self) -> usize {
-        self.dataset.len()
-    }
-
-    fn spec(&self) -> SampleSpec {
-        let [x, y] = self.types();
-        let (x_shape, x_dtype) = x[self.inputs[0]].clone();
-        let (y_shape, y_dtype) = y[self.targets[0]].clone();
-        SampleSpec { x_shape, x_dtype, y_shape, y_dtype, scale: self.dataset.spec().scale }
-    }
-
-    fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> Result<()> {
-        let mut further = vec![Vec::new(); self.dataset.further().bytes().count()];
-        self.read_all(rows, x, y, &mut further)
-    }
-
-    fn further(&self) -> FurtherSpec {
-        let [x, y] = self.types();
-        let own = self.dataset.further();
-        FurtherSpec {
-            inputs: self.inputs[1..].iter().map(|&i| x[i].clone()).collect(),
-            targets: self.targets[1..].iter().map(|&i| y[i].clone()).collect(),
-            weights: self.weights(&own).into_iter().map(|i| own.weights[i].clone()).collect(),
-        }
-    }
-
-    fn read_all(
-        &self,
-        rows: &[u32],
-        x: &mut Vec<u8>,
-        y: &mut Vec<u8>,
-        further: &mut [Vec<u8>],
-    ) -> Result<()> {
-        let own = self.dataset.further();
-        let (mut first, mut target) = (Vec::new(), Vec::new());
-        let mut rest = vec![Vec::new(); own.bytes().count()];
-        self.dataset.read_all(rows, &mut first, &mut target, &mut rest)?;
-        let mut rest = rest.into_iter();
-        let mut inputs = vec![first];
-        inputs.extend(rest.by_ref().take(own.inputs.len()));
-        let mut targets = vec![target];
-        targets.extend(rest.by_ref().take(own.targets.len()));
-        let mut weights: Vec<Option<Vec<u8>>> =
-            own.weights.iter().map(|w| w.as_ref().and_then(|_| rest.next())).collect();
-        x.append(&mut inputs[self.inputs[0]]);
-        y.append(&mut targets[self.targets[0]]);
-        let inputs = self.inputs[1..].iter().map(|&i| std::mem::take(&mut inputs[i]));
-        let targets = self.targets[1..].iter().map(|&i| std::mem::take(&mut targets[i]));
-        let weights = self.weights(&own).into_iter().filter_map(|i| weights[i].take());
-        for (mut bytes, out) in inputs.chain(targets).chain(weights).zip(further) {
-            out.append(&mut bytes);
-        }
-        Ok(())
-    }
-
-    fn check(&self) -> Result<()> {
-        self.dataset.check()
-    }
 }

@@ -230,6 +230,10 @@ impl Dataset for TensorDataset {
         further_of(self).zip(further).for_each(|(tensor, out)| append_rows(tensor, rows, out));
         Ok(())
     }
+
+    fn names(&self) -> SampleNames {
+        self.sample_names().clone()
+    }
 }
 
 /// The tensors of [`Dataset::further`], in its order.

@@ -6,7 +6,6 @@ use crate::data::TensorDataset;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::data::{Dataset, Loader, in_order};
 use crate::error::Result;
-#[cfg(not(target_arch = "wasm32"))]
 use crate::layers::Model;
 use crate::session::{Compiled, Features, Predictor, check_one_output};
 #[cfg(not(target_arch = "wasm32"))]
@@ -25,6 +24,8 @@ const BATCHES: usize = 4;
 pub enum PredictData<'a> {
     /// In memory.
     Features(Features<'a>),
+    /// The features of a dataset in memory, by name if they have names.
+    Dataset(&'a TensorDataset),
     /// Streamed.
     #[cfg(not(target_arch = "wasm32"))]
     Streamed(Arc<dyn Dataset>),
@@ -34,6 +35,7 @@ impl std::fmt::Debug for PredictData<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Features(features) => features.fmt(f),
+            Self::Dataset(_) => f.write_str("Dataset"),
             #[cfg(not(target_arch = "wasm32"))]
             Self::Streamed(_) => f.write_str("Streamed"),
         }
@@ -60,7 +62,7 @@ impl<'a> From<&'a [Tensor]> for PredictData<'a> {
 
 impl<'a> From<&'a TensorDataset> for PredictData<'a> {
     fn from(data: &'a TensorDataset) -> Self {
-        Self::Features(data.into())
+        Self::Dataset(data)
     }
 }
 
@@ -78,6 +80,10 @@ impl From<Arc<dyn Dataset>> for PredictData<'_> {
     }
 }
 
+fn input_names(model: &Model) -> Vec<&str> {
+    model.inputs().iter().map(|input| &*input.name).collect()
+}
+
 impl Compiled {
     /// Each output for each sample, in batches of about `size`.
     pub(crate) async fn predict_data(
@@ -88,6 +94,11 @@ impl Compiled {
     ) -> Result<Vec<Tensor>> {
         match data {
             PredictData::Features(features) => self.predict_sized(features, size, rounded).await,
+            PredictData::Dataset(data) => {
+                let x = data.features_in_order(&input_names(&self.model))?;
+                let features = Features { x: &x, ..data.into() };
+                self.predict_sized(features, size, rounded).await
+            }
             #[cfg(not(target_arch = "wasm32"))]
             PredictData::Streamed(dataset) => {
                 let mut stream = Predictions::new(&self.model, dataset, size)?;
@@ -124,6 +135,10 @@ impl Predictor {
     ) -> Result<Vec<Tensor>> {
         match samples.into() {
             PredictData::Features(features) => self.predict_features(features).await,
+            PredictData::Dataset(data) => {
+                let x = data.features_in_order(&input_names(self.model()))?;
+                self.predict_features(Features { x: &x, ..data.into() }).await
+            }
             #[cfg(not(target_arch = "wasm32"))]
             PredictData::Streamed(dataset) => {
                 let mut stream = Predictions::new(self.model(), dataset, self.step_size()?)?;
@@ -171,8 +186,7 @@ struct Predictions {
 #[cfg(not(target_arch = "wasm32"))]
 impl Predictions {
     fn new(model: &Model, dataset: Arc<dyn Dataset>, size: usize) -> Result<Self> {
-        let inputs: Vec<&str> = model.inputs().iter().map(|input| &*input.name).collect();
-        let dataset = in_order(dataset, &inputs, None)?;
+        let dataset = in_order(dataset, &input_names(model), None)?;
         dataset.check()?;
         let size = size.min(dataset.len());
         let order: Vec<u32> = (0..dataset.len() as u32).collect();

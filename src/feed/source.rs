@@ -9,6 +9,7 @@ use crate::data::{Dataset, in_order};
 use crate::error::{Error, Result};
 use crate::session::{Compiled, Scaling, Sweep};
 use crate::step::Numbers;
+use std::borrow::Cow;
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum TrainingData<'a> {
     /// On the device as a whole.
-    Resident(&'a TensorDataset),
+    Resident(Cow<'a, TensorDataset>),
     /// Streamed.
     #[cfg(not(target_arch = "wasm32"))]
     Streamed(Arc<dyn Dataset>),
@@ -36,7 +37,7 @@ impl std::fmt::Debug for TrainingData<'_> {
 
 impl<'a> From<&'a TensorDataset> for TrainingData<'a> {
     fn from(data: &'a TensorDataset) -> Self {
-        Self::Resident(data)
+        Self::Resident(Cow::Borrowed(data))
     }
 }
 
@@ -100,18 +101,24 @@ pub(crate) enum Feed<'d> {
 impl Compiled {
     /// The data in the order of the model's inputs and outputs. Data that does not suit the model is refused.
     pub(crate) fn suited<'d>(&self, data: TrainingData<'d>) -> Result<TrainingData<'d>> {
+        let inputs: Vec<&str> = self.model.inputs().iter().map(|i| &*i.name).collect();
+        let outputs: Vec<&str> = self.outputs.iter().map(|o| &*o.name).collect();
         match data {
-            TrainingData::Resident(data) => self.check_data(data)?,
+            TrainingData::Resident(data) => {
+                let data = match data {
+                    Cow::Borrowed(data) => data.in_order(&inputs, &outputs)?,
+                    Cow::Owned(data) => Cow::Owned(data.in_order(&inputs, &outputs)?.into_owned()),
+                };
+                self.check_data(&data)?;
+                Ok(TrainingData::Resident(data))
+            }
             #[cfg(not(target_arch = "wasm32"))]
             TrainingData::Streamed(data) => {
-                let inputs: Vec<&str> = self.model.inputs().iter().map(|i| &*i.name).collect();
-                let outputs: Vec<&str> = self.outputs.iter().map(|o| &*o.name).collect();
                 let data = in_order(data, &inputs, Some(&outputs))?;
                 self.check_stream(&*data)?;
-                return Ok(TrainingData::Streamed(data));
+                Ok(TrainingData::Streamed(data))
             }
         }
-        Ok(data)
     }
 
     /// The factor on the features of data, if the model was trained on samples of this scaling.
@@ -150,7 +157,11 @@ impl Compiled {
     }
 
     /// Brings data that stays on the device there, and makes room for data that does not.
-    pub(crate) fn feed<'d>(&mut self, data: &TrainingData<'d>, sweep: &Sweep) -> Result<Feed<'d>> {
+    pub(crate) fn feed<'d>(
+        &mut self,
+        data: &'d TrainingData<'_>,
+        sweep: &Sweep,
+    ) -> Result<Feed<'d>> {
         match data {
             TrainingData::Resident(data) if sweep.window < sweep.steps => {
                 let role = sweep.full.role;

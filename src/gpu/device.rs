@@ -13,7 +13,7 @@ use super::wait::Helper;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::kernels::MatmulRule;
-use crate::kernels::{DeviceCaps, MatmulFamily};
+use crate::kernels::{DeviceCaps, Driver, MatmulFamily};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -116,9 +116,9 @@ impl Device {
         let adapters = sorted_adapters(&instance()).await;
         let names: Vec<String> =
             adapters.iter().map(|a| info_of(&a.get_info()).to_string()).collect();
-        let wanted = options.adapter.as_deref().map(str::to_lowercase);
+        let wanted = options.adapter.as_deref().map(str::to_ascii_lowercase);
         let fits = |a: &&wgpu::Adapter| {
-            wanted.as_ref().is_none_or(|w| a.get_info().name.to_lowercase().contains(w))
+            wanted.as_ref().is_none_or(|w| a.get_info().name.to_ascii_lowercase().contains(w))
         };
         let adapter = adapters.iter().find(fits).ok_or_else(|| match &options.adapter {
             Some(name) if !names.is_empty() => Error::NoAdapter(format!(
@@ -396,10 +396,14 @@ fn caps_of(
         .features()
         .contains(wgpu::Features::SUBGROUP)
         .then_some((info.subgroup_min_size, info.subgroup_max_size));
+    let driver = Driver::of(&info.driver, &info.driver_info);
     let mut caps = DeviceCaps {
         cpu,
+        driver,
         subgroup,
-        wide_words: cpu && device.features().contains(wgpu::Features::SHADER_INT64),
+        wide_words: cpu
+            && driver.gains_by_wide_words()
+            && device.features().contains(wgpu::Features::SHADER_INT64),
         max_invocations: limits
             .max_compute_invocations_per_workgroup
             .min(limits.max_compute_workgroup_size_x),
@@ -415,7 +419,7 @@ fn caps_of(
         matmul: MatmulFamily::Tiled,
         tuned: Vec::new(),
     };
-    caps.matmul = matmul.unwrap_or_else(|| caps.preferred_matmul());
+    caps.matmul = matmul.unwrap_or_else(|| caps.preferred_matmul().0);
     caps
 }
 

@@ -1,5 +1,6 @@
 //! Replays a plan: pipelines, buffers and bind groups are made once, and one submit has many encoded steps.
 
+use super::faults::Faults;
 use super::launch::Launch;
 use super::readback::Readback;
 use super::store::create_buffer;
@@ -86,6 +87,8 @@ pub struct Executor {
     /// The numbers of iterations, if a kernel reads them.
     iterations: Option<wgpu::Buffer>,
     pub(super) launches: Vec<Launch>,
+    /// What watched kernels tell.
+    pub(super) faults: Option<Faults>,
     /// The external buffers that the bind groups refer to.
     bound: HashMap<usize, wgpu::Buffer>,
     pub(super) steps_per_submit: Option<usize>,
@@ -157,6 +160,7 @@ impl Executor {
             buffer
         });
         device.end(scopes, "allocating uniform buffers")?;
+        let faults = Faults::of(device, &plan)?;
         let mut this = Self {
             device: device.clone(),
             plan,
@@ -165,6 +169,7 @@ impl Executor {
             steps,
             iterations,
             launches: Vec::new(),
+            faults,
             bound: HashMap::new(),
             steps_per_submit: None,
             submit_ends: Vec::new(),

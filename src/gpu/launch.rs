@@ -3,7 +3,7 @@
 use super::executor::{Executor, StepBlock};
 use super::pipelines::{ITERATION_BINDING, PARAMS_BINDING, Pipeline, STEP_BINDING};
 use crate::error::{Error, Result};
-use crate::kernels::{ITERATION_BYTES, STEP_BYTES};
+use crate::kernels::{FAULTS_BINDING, ITERATION_BYTES, STEP_BYTES};
 use crate::plan::{MAX_LOOPS, Plan, Region, Repeat, StepOffset};
 use std::sync::Arc;
 
@@ -55,6 +55,11 @@ impl Launch {
             }
             if numbered.is_some() {
                 entries.push(entry(ITERATION_BINDING, numbers, 0, NUMBER)?);
+            }
+            if let Some((buffer, offset, bytes)) =
+                executor.faults.as_ref().and_then(|faults| faults.words(index))
+            {
+                entries.push(entry(FAULTS_BINDING, Some(buffer), offset, bytes)?);
             }
             let scopes = device.begin();
             let group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {

@@ -4,6 +4,7 @@ mod cache;
 mod device;
 mod executor;
 mod failure;
+mod faults;
 mod info;
 mod launch;
 mod memory;

@@ -6,7 +6,7 @@ use super::failure::Failures;
 #[cfg(not(target_arch = "wasm32"))]
 use super::vulkan_cache::CacheKey;
 use crate::error::Result;
-use crate::kernels::{Access, MAX_STORAGE_BUFFERS};
+use crate::kernels::{Access, FAULTS_BINDING, MAX_STORAGE_BUFFERS, watch};
 use crate::plan::{Dispatch, Plan};
 use std::collections::HashMap;
 #[cfg(not(target_arch = "wasm32"))]
@@ -31,14 +31,18 @@ struct Key {
     source: String,
     /// Whether the text is the library's, which needs no run-time checks. An equal text from outside is another kernel.
     trusted: bool,
+    /// Whether it tells of indices past the end of its tensors.
+    watched: bool,
     /// Which bindings have a dynamic offset.
     moving: Vec<bool>,
 }
 
-fn key_of(dispatch: &Dispatch) -> Result<Key> {
+fn key_of(device: &Device, dispatch: &Dispatch) -> Result<Key> {
     let moving = dispatch.bindings.iter().map(|(region, _)| region.moves()).collect();
     let trusted = dispatch.call.text.is_none();
-    Ok(Key { source: dispatch.call.source()?.into_owned(), trusted, moving })
+    let (source, watched) = (dispatch.call.source()?, device.watches(dispatch));
+    let source = if watched { watch(&source).source } else { source.into_owned() };
+    Ok(Key { source, trusted, watched, moving })
 }
 
 /// The cache: shader to pipeline.
@@ -143,7 +147,7 @@ impl Pipelines {
     pub(super) fn prepare(&self, device: &Device, dispatches: &[Dispatch]) -> Result<bool> {
         let mut missing: HashMap<Key, &Dispatch> = HashMap::new();
         for dispatch in dispatches {
-            let key = key_of(dispatch)?;
+            let key = key_of(device, dispatch)?;
             if !self.lock().contains_key(&key) {
                 missing.insert(key, dispatch);
             }
@@ -188,7 +192,7 @@ impl Pipelines {
     }
 
     pub(super) fn get(&self, device: &Device, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
-        let key = key_of(dispatch)?;
+        let key = key_of(device, dispatch)?;
         let known = self.lock().get(&key).cloned();
         if let Some(pipeline) = known {
             return Ok(pipeline);
@@ -269,6 +273,10 @@ fn compile(device: &Device, dispatch: &Dispatch, key: &Key) -> Result<Pipeline> 
     }
     if call.iteration() {
         entries.push(entry(ITERATION_BINDING, wgpu::BufferBindingType::Uniform, true));
+    }
+    if key.watched {
+        let faults = wgpu::BufferBindingType::Storage { read_only: false };
+        entries.push(entry(FAULTS_BINDING, faults, false));
     }
     let label = Some(call.name());
     let scopes = device.begin();

@@ -42,9 +42,25 @@ impl Executor {
     /// only for the submit before the last, so that work neither piles up nor runs dry. If the future is dropped, no
     /// further step begins, and the step under way runs whole.
     ///
+    /// On a device that checks, a plan with kernels from outside of the library is waited for.
+    ///
     /// # Errors
-    /// [`Error::Gpu`](crate::Error::Gpu) for any failure reported by now.
+    /// [`Error::Gpu`](crate::Error::Gpu) for any failure reported by now; on a device that checks, for an index past the end
+    /// of a tensor in a kernel from outside, by its name.
     pub async fn run_async(&mut self, blocks: &[StepBlock]) -> Result<()> {
+        self.run_steps(blocks).await?;
+        self.check_faults().await
+    }
+
+    /// What watched kernels tell of the runs so far.
+    pub(super) async fn check_faults(&self) -> Result<()> {
+        match &self.faults {
+            Some(faults) => faults.check(&self.device, &self.plan).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn run_steps(&mut self, blocks: &[StepBlock]) -> Result<()> {
         let plan = self.plan.clone();
         if !self.submit_ends.is_empty() {
             for block in blocks {

@@ -35,6 +35,7 @@ impl Executor {
         loop {
             let launches: Vec<Launch> = order.by_ref().take(AT_ONCE).collect();
             if launches.is_empty() {
+                self.check_faults().await?;
                 return Ok(times);
             }
             let count = 2 * launches.len() as u32;

@@ -38,6 +38,11 @@ pub enum Movement {
         /// Stride in elements of each output axis.
         strides: Vec<usize>,
     },
+    /// The operand with zeros around it: a copy, unless every consumer reads it through guards.
+    Padded {
+        /// Elements before and after each axis.
+        around: Vec<[usize; 2]>,
+    },
     /// The operands side by side in one buffer, each from its element offset: their kernels write directly
     /// into it.
     Pack {

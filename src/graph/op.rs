@@ -23,6 +23,9 @@ pub struct LowerContext<'a> {
     pub outputs: Vec<TensorType>,
     /// For each output, the input whose buffer it takes over.
     pub in_place: Vec<Option<usize>>,
+    /// For each output, whether anything reads it. A kernel need not write what nothing reads; an output that no
+    /// launch binds takes no memory.
+    pub read: Vec<bool>,
     /// The device.
     pub caps: &'a DeviceCaps,
     /// In the body of a scan, how often the launches are repeated in all: random numbers differ each time.
@@ -127,7 +130,13 @@ pub trait Op: Identity + Debug + Send + Sync {
         self.vjp(graph, inputs, outputs, upstream)
     }
 
-    /// The nodes that take the place of a composite op, and their values for its results.
+    /// Whether other nodes take the op's place on this device: a composite op has no kernel anywhere, another may have one
+    /// that suits some devices.
+    fn expands_on(&self, _inputs: &[&TensorType], _caps: &DeviceCaps) -> bool {
+        self.class() == Class::Composite
+    }
+
+    /// The nodes that take the place of an op that expands, and their values for its results.
     ///
     /// # Errors
     /// Those of the ops it builds.

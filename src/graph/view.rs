@@ -91,6 +91,24 @@ impl View {
         Self::strided(shape, 0, &strides)
     }
 
+    /// A tensor of shape `of` with zeros before and after each axis, as many as `around` says.
+    pub(crate) fn padded(of: &Shape, around: &[[usize; 2]]) -> Self {
+        let own = of.strides().into_iter().map(|s| s as isize).collect::<Vec<_>>();
+        let guarded: Vec<usize> = (0..own.len()).filter(|&a| around[a] != [0, 0]).collect();
+        let guard = |&a: &usize| {
+            let first = -(around[a][0] as isize);
+            Guard { first, extent: of.dims()[a], stride: own[a] }
+        };
+        let extents: Vec<usize> =
+            of.dims().iter().zip(around).map(|(d, [before, after])| before + d + after).collect();
+        let axes = (0..own.len()).map(|a| Axis {
+            extent: extents[a],
+            stride: if guarded.contains(&a) { 0 } else { own[a] },
+            steps: guarded.iter().map(|&g| isize::from(g == a)).collect(),
+        });
+        Self::new(extents.clone(), 0, axes, guarded.iter().map(guard).collect())
+    }
+
     /// A tensor of shape `from` repeated to `to`; `None` if it does not broadcast.
     #[must_use]
     pub fn broadcast(from: &Shape, to: &Shape) -> Option<Self> {

@@ -1,12 +1,14 @@
 //! What an adapter can do, as plain data. Only this record decides kernel families.
 
-use super::{MAX_STORAGE_BUFFERS, MatmulFamily, MatmulRule};
+use super::{Driver, MAX_STORAGE_BUFFERS, MatmulFamily, MatmulRule, measured_family};
 
 /// Capabilities and limits of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceCaps {
     /// Whether the adapter runs on the CPU (software Vulkan).
     pub cpu: bool,
+    /// The driver's generation: kernels are chosen by what was measured on it.
+    pub driver: Driver,
     /// Smallest and largest subgroup size; `None` without subgroup operations.
     pub subgroup: Option<(u32, u32)>,
     /// Whether kernels move four elements as two 64-bit words: on a CPU adapter that has such words, because it
@@ -43,6 +45,7 @@ impl DeviceCaps {
     pub const fn webgpu_defaults() -> Self {
         Self {
             cpu: false,
+            driver: Driver::Other,
             subgroup: None,
             wide_words: false,
             max_invocations: 256,
@@ -66,19 +69,36 @@ impl DeviceCaps {
         self.max_storage_buffers.min(MAX_STORAGE_BUFFERS)
     }
 
-    /// Whether the broadcast kernels can run: subgroups of exactly eight lanes.
+    /// Lanes that a CPU adapter runs at a time: the size of its subgroups, or eight if that is not told.
     #[must_use]
-    pub fn can_broadcast(&self) -> bool {
-        self.subgroup == Some((8, 8))
+    pub fn lanes(&self) -> u32 {
+        match self.subgroup {
+            Some((4 | 8 | 16, lanes)) if self.one_subgroup(lanes) => lanes,
+            _ => 8,
+        }
     }
 
-    /// The family that suits the adapter: broadcast on a CPU that can, direct on another CPU, tiles on a GPU.
+    /// Whether the broadcast kernels can run: subgroups of exactly 4, 8 or 16 lanes.
     #[must_use]
-    pub fn preferred_matmul(&self) -> MatmulFamily {
-        match (self.cpu, self.can_broadcast()) {
-            (true, true) => MatmulFamily::Broadcast,
-            (true, false) => MatmulFamily::Direct,
-            (false, _) => MatmulFamily::Tiled,
+    pub fn can_broadcast(&self) -> bool {
+        self.one_subgroup(self.lanes())
+    }
+
+    /// The family that suits the adapter, and why: on a CPU the one that was measured on this driver with these lanes, else
+    /// broadcast if there are subgroups for it, else direct; on a GPU tiles.
+    #[must_use]
+    pub fn preferred_matmul(&self) -> (MatmulFamily, &'static str) {
+        match (self.cpu, measured_family(self)) {
+            (false, _) => (MatmulFamily::Tiled, "a GPU shares tiles in workgroup memory"),
+            (true, Some(family)) => {
+                (family, "measured on this generation of drivers with these lanes")
+            }
+            (true, None) if self.can_broadcast() => {
+                (MatmulFamily::Broadcast, "nothing was measured; subgroups are of 4, 8 or 16 lanes")
+            }
+            (true, None) => {
+                (MatmulFamily::Direct, "nothing was measured; no subgroups of 4, 8 or 16 lanes")
+            }
         }
     }
 

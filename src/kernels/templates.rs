@@ -14,12 +14,49 @@ pub struct Template {
     pub block: Option<&'static ParamBlock>,
 }
 
+/// A shader's text without comments and indentation, as far as `N` bytes hold it, and its length. Every line stays where it
+/// is, for messages. What a page embeds is downloaded, and a third of the files' bytes are comments.
+pub(crate) const fn bare<const N: usize>(text: &str) -> ([u8; N], usize) {
+    let (text, mut out, mut len) = (text.as_bytes(), [0; N], 0);
+    let (mut at, mut code, mut comment) = (0, false, false);
+    while at < text.len() {
+        let byte = text[at];
+        comment |= byte == b'/' && at + 1 < text.len() && text[at + 1] == b'/';
+        if byte == b'\n' || !comment && (code || byte != b' ') {
+            if len < N {
+                out[len] = byte;
+            }
+            len += 1;
+            code = byte != b'\n';
+            comment &= code;
+        }
+        at += 1;
+    }
+    (out, len)
+}
+
+/// The text of a file below `shaders/`.
+macro_rules! wgsl {
+    ($path:literal) => {
+        const {
+            const TEXT: &str =
+                include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl"));
+            const BARE: [u8; $crate::kernels::bare::<0>(TEXT).1] = $crate::kernels::bare(TEXT).0;
+            match str::from_utf8(&BARE) {
+                Ok(text) => text,
+                Err(_) => unreachable!(),
+            }
+        }
+    };
+}
+pub(crate) use wgsl;
+
 /// The template at this path below `shaders/`, whose `Params` begins with this block.
 macro_rules! template {
     ($path:literal, $params:ty) => {
         $crate::kernels::Template {
             path: $path,
-            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl")),
+            text: $crate::kernels::wgsl!($path),
             block: Some(&<$params>::BLOCK),
         }
     };
@@ -28,12 +65,13 @@ pub(crate) use template;
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!("../../shaders/", $path, ".wgsl")))),*]
+        &[$(($path, wgsl!($path))),*]
     };
 }
 
 /// The files that templates import: path below `shaders/` without its extension, and text.
 pub static LIBRARY: &[(&str, &str)] = files![
+    "lib/attention",
     "lib/band",
     "lib/class",
     "lib/depthwise",
@@ -50,3 +88,27 @@ pub static LIBRARY: &[(&str, &str)] = files![
     "lib/step",
     "lib/threefry",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_and_indentation_are_left_out_and_lines_stay() {
+        let text = "// A line.\n#if WIDE\n    let x = a / b; // why\n\n  #endif\n}";
+        let (bytes, len) = bare::<64>(text);
+        assert_eq!(str::from_utf8(&bytes[..len]).unwrap(), "\n#if WIDE\nlet x = a / b; \n\n#endif\n}");
+        assert_eq!(bare::<0>(text).1, len);
+    }
+
+    #[test]
+    fn a_file_keeps_its_lines_and_its_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/lib/math.wgsl");
+        let file = std::fs::read_to_string(path).unwrap();
+        let (_, text) = LIBRARY.iter().find(|(path, _)| *path == "lib/math").unwrap();
+        let code = |line: &str| line.split("//").next().unwrap().trim().to_owned();
+        let kept: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+        assert_eq!(kept, file.lines().map(code).collect::<Vec<_>>());
+        assert!(text.len() < file.len() && kept.iter().any(|line| line.starts_with("fn ")));
+    }
+}

@@ -1,7 +1,8 @@
 //! Which matrix-product kernel runs: the first row of a table that fits the product. The rows of
-//! [`DeviceCaps::tuned`] go before the table that is built in.
+//! [`DeviceCaps::tuned`] go first, then those measured on the adapter's generation of drivers, then the table that is
+//! built in.
 
-use super::DeviceCaps;
+use super::{DeviceCaps, measured};
 use crate::error::{Error, Result};
 
 /// The families of matrix-product kernels.
@@ -9,10 +10,10 @@ use crate::error::{Error, Result};
 pub enum MatmulFamily {
     /// Workgroup-memory tiles with a register block per invocation: GPUs.
     Tiled,
-    /// Rows of A broadcast through an 8-wide subgroup, no workgroup memory: CPU adapters.
+    /// Rows of A broadcast through a subgroup of 4, 8 or 16 lanes, no workgroup memory: CPU adapters.
     Broadcast,
-    /// As broadcast, but every lane reads the rows of A itself: CPU adapters with other subgroups, or without any, as in
-    /// a browser.
+    /// As broadcast, but every lane reads the rows of A itself: CPU adapters whose shuffles are slow, or without any, as
+    /// in a browser.
     Direct,
 }
 
@@ -41,14 +42,21 @@ const fn direct(rows: u32, columns: u32) -> MatmulTile {
 
 impl MatmulTile {
     /// Every tile that there is a kernel for.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 15] = [
         tiled(128),
         tiled(64),
         tiled(32),
+        broadcast(64, 64),
+        broadcast(64, 32),
         broadcast(32, 64),
+        broadcast(16, 64),
+        broadcast(8, 64),
         broadcast(32, 32),
         broadcast(16, 32),
         broadcast(8, 32),
+        direct(16, 64),
+        direct(16, 32),
+        direct(8, 64),
         direct(8, 32),
     ];
 
@@ -76,9 +84,9 @@ impl MatmulTile {
 
     /// Invocations of a workgroup.
     #[must_use]
-    pub const fn invocations(self) -> u32 {
+    pub fn invocations(self, caps: &DeviceCaps) -> u32 {
         match self.family {
-            MatmulFamily::Broadcast | MatmulFamily::Direct => 8,
+            MatmulFamily::Broadcast | MatmulFamily::Direct => caps.lanes(),
             MatmulFamily::Tiled => {
                 (self.rows / self.block()) * (self.columns / self.block()) * self.slices()
             }
@@ -118,16 +126,22 @@ impl MatmulTile {
         }
     }
 
+    /// Whether each of so many lanes has whole groups of four columns, and no more outputs than its unrolled code can
+    /// hold.
+    const fn suits(self, lanes: u32) -> bool {
+        self.columns.is_multiple_of(4 * lanes) && self.rows * self.columns <= 256 * lanes
+    }
+
     /// Whether the device can run it.
     #[must_use]
     pub fn runs_on(self, caps: &DeviceCaps) -> bool {
         match self.family {
-            MatmulFamily::Broadcast => caps.can_broadcast(),
-            MatmulFamily::Direct => true,
+            MatmulFamily::Broadcast => caps.can_broadcast() && self.suits(caps.lanes()),
+            MatmulFamily::Direct => self.suits(caps.lanes()),
             MatmulFamily::Tiled => {
                 // Two buffers, two operands, four bytes.
                 let memory = 4 * 4 * self.rows * self.k_step() as u32;
-                self.invocations() <= caps.max_invocations && memory <= caps.max_workgroup_memory
+                self.invocations(caps) <= caps.max_invocations && memory <= caps.max_workgroup_memory
             }
         }
     }
@@ -194,7 +208,7 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
 /// unrolled code, so they are for products that repay it. A larger tile on a GPU loads less for each product and gives
 /// fewer workgroups. A device runs more than a hundred of these at once, so the tile is for products with as many
 /// (measured on an NVIDIA H100 and an H200).
-const RULES: [MatmulRule; 13] = [
+const RULES: [MatmulRule; 19] = [
     rule(1024, 2048, 0, tiled(128), 0),
     rule(2048, 1024, 0, tiled(128), 0),
     rule(64, 64, 1 << 28, tiled(64), 128),
@@ -206,8 +220,15 @@ const RULES: [MatmulRule; 13] = [
     rule(9, 0, 1 << 15, broadcast(16, 32), 0),
     rule(0, 0, SHARED, broadcast(8, 32), 32),
     LAST_BROADCAST,
+    // Sixteen lanes have 64 columns at least.
+    rule(9, 0, SHARED, broadcast(16, 64), 32),
+    rule(9, 0, 1 << 15, broadcast(16, 64), 0),
+    rule(0, 0, SHARED, broadcast(8, 64), 32),
+    rule(0, 0, 0, broadcast(8, 64), 0),
     rule(0, 0, SHARED, direct(8, 32), 32),
     LAST_DIRECT,
+    rule(0, 0, SHARED, direct(8, 64), 32),
+    rule(0, 0, 0, direct(8, 64), 0),
 ];
 
 /// The fewest multiply-adds of a product that is divided among the cores of a CPU adapter: a launch takes as long as half a
@@ -222,7 +243,7 @@ const LAST_DIRECT: MatmulRule = rule(0, 0, 0, direct(8, 32), 0);
 /// The row for an m by n by k product on a device: the first of its family that fits.
 #[must_use]
 pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
-    let fits = |r: &&MatmulRule| {
+    let fits = |r: &MatmulRule| {
         r.tile.family == caps.matmul
             && MatmulTile::ALL.contains(&r.tile)
             && m >= r.m
@@ -235,7 +256,7 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
         MatmulFamily::Broadcast => LAST_BROADCAST,
         MatmulFamily::Direct => LAST_DIRECT,
     };
-    caps.tuned.iter().chain(&RULES).find(fits).copied().unwrap_or(last)
+    caps.tuned.iter().copied().chain(measured(caps).copied()).chain(RULES).find(fits).unwrap_or(last)
 }
 
 /// The fewest terms of a sum that is divided to fill a device, and of each part of it: the second kernel, which adds
@@ -276,6 +297,7 @@ pub fn chunks_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::measured::measured_tiles;
 
     #[test]
     fn every_product_has_a_kernel_that_the_device_runs() {
@@ -283,7 +305,13 @@ mod tests {
         let cpu =
             DeviceCaps { subgroup: Some((8, 8)), matmul: MatmulFamily::Broadcast, ..gpu.clone() };
         let browser = DeviceCaps { cpu: true, matmul: MatmulFamily::Direct, ..gpu.clone() };
-        for caps in [gpu, cpu, browser] {
+        let lanes = [4, 16].into_iter().flat_map(|lanes| {
+            let subgroup = Some((lanes, lanes));
+            [MatmulFamily::Broadcast, MatmulFamily::Direct]
+                .map(|matmul| DeviceCaps { cpu: true, subgroup, matmul, ..gpu.clone() })
+        });
+        let lanes: Vec<_> = lanes.collect();
+        for caps in [gpu, cpu, browser].into_iter().chain(lanes) {
             for size in [1, 9, 17, 33, 64, 600].map(|s| [s, s, s]) {
                 let tile = matmul_rule(&caps, size).tile;
                 assert!(tile.family == caps.matmul && tile.runs_on(&caps), "{size:?}: {tile}");
@@ -345,9 +373,10 @@ mod tests {
     }
 
     #[test]
-    fn every_tile_stands_in_the_table() {
+    fn every_tile_stands_in_a_table() {
+        let tiles: Vec<_> = RULES.iter().map(|r| r.tile).chain(measured_tiles()).collect();
         for tile in MatmulTile::ALL {
-            assert!(RULES.iter().any(|r| r.tile == tile), "nothing chooses {tile}");
+            assert!(tiles.contains(&tile), "nothing chooses {tile}");
         }
         assert!(RULES.iter().all(|r| MatmulTile::ALL.contains(&r.tile)));
     }

@@ -150,11 +150,6 @@ impl Layer for Dense {
             return Err(Error::shape("dense", &[input], detail));
         }
         self.activation.check()?;
-        self.kernel_initializer.check()?;
-        self.bias_initializer.check()?;
-        self.kernel_regularizer.check()?;
-        self.bias_regularizer.check()?;
-        self.activity_regularizer.check()?;
         let mut dims = input.dims().to_vec();
         dims[input.rank() - 1] = self.units;
         Ok(Shape::from(dims))

@@ -98,8 +98,6 @@ impl Layer for Embedding {
                 return Err(Error::parameter(name, value, "a table has rows and columns"));
             }
         }
-        self.embeddings_initializer.check()?;
-        self.embeddings_regularizer.check()?;
         Ok([inputs[0].dims(), &[self.output_dim]].concat().into())
     }
 

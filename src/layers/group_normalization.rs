@@ -163,8 +163,6 @@ impl Layer for GroupNormalization {
             return Err(Error::parameter("epsilon", self.epsilon, "a finite number, 0 or more"));
         }
         self.groups_of(&inputs[0])?;
-        self.beta.check()?;
-        self.gamma.check()?;
         Ok(inputs[0].clone())
     }
 
@@ -184,21 +182,24 @@ impl Layer for GroupNormalization {
         let shape = g.shape(cx.input()).clone();
         let dims = shape.dims();
         let (axis, groups) = self.groups_of(&dims[1..].into())?;
-        // Channels behind the batch and apart in their groups, so that a group of a sample is a row.
+        // A group of a sample is a row: places before the channels, the group's channels, places after them. The kernel
+        // reads it through a view if these are whole vec4s.
         let channels = axis + 1;
-        let others = || (1..shape.rank()).filter(|&a| a != channels);
-        let order: Vec<usize> = [0, channels].into_iter().chain(others()).collect();
-        let ahead: Vec<usize> = order.iter().map(|&a| dims[a]).collect();
-        let x = if order.is_sorted() { cx.input() } else { g.transpose(cx.input(), &order)? };
+        let [before, after] =
+            [&dims[1..channels], &dims[channels + 1..]].map(|d| d.iter().product());
+        let apart = [dims[0], before, groups, dims[channels] / groups, after];
+        let x = g.reshape(cx.input(), apart)?;
+        let order = [0, 2, 1, 3, 4];
+        let x = if before > 1 { g.transpose(x, &order)? } else { x };
         let rest = shape.len() / (dims[0] * groups);
         let x = g.reshape(x, [dims[0], groups, rest])?;
-        let y = g.layer_norm(x, None, None, 1, self.epsilon)?;
-        let mut y = g.reshape(y, ahead)?;
-        if !order.is_sorted() {
-            let mut back = vec![0; order.len()];
-            order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-            y = g.transpose(y, &back)?;
+        let mut y = g.layer_norm(x, None, None, 1, self.epsilon)?;
+        if before > 1 {
+            y = g.reshape(y, order.map(|a| apart[a]))?;
+            // The order is its own inverse.
+            y = g.transpose(y, &order)?;
         }
+        let mut y = g.reshape(y, shape.clone())?;
         let after = shape.rank() - 1 - channels;
         if self.scale {
             let gamma = Self::aligned(g, cx.weight("gamma")?, after)?;

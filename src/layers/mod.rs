@@ -44,9 +44,9 @@ mod windows;
 
 pub use self::core::{Dropout, Flatten};
 pub use attention::{
-    AdditiveAttention, Attention, GroupedQueryAttention, MultiHeadAttention, PositionEmbedding,
-    ReversibleEmbedding, RotaryEmbedding, ScoreMode, SinePositionEncoding, TransformerDecoder,
-    TransformerEncoder,
+    AdditiveAttention, Attention, CachedMultiHeadAttention, GroupedQueryAttention,
+    MultiHeadAttention, PositionEmbedding, ReversibleEmbedding, RotaryEmbedding, ScoreMode,
+    SinePositionEncoding, TransformerDecoder, TransformerEncoder,
 };
 pub use augment::{
     Factor, FlipMode, RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation,

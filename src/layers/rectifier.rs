@@ -92,8 +92,6 @@ impl Layer for PRelu {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.alpha_initializer.check()?;
-        self.alpha_regularizer.check()?;
         let rank = inputs[0].rank();
         if self.shared_axes.iter().any(|axis| !(1..=rank).contains(axis)) {
             let shown = format!("{:?}", self.shared_axes);

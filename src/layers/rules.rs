@@ -36,12 +36,6 @@ impl Rules {
         fields.field(names[1], &mut self.regularizer)?;
         fields.field(names[2], &mut self.constraint)
     }
-
-    /// Refuses numbers outside their domain.
-    pub fn check(&self) -> Result<()> {
-        self.initializer.check()?;
-        self.regularizer.check()
-    }
 }
 
 /// The rules of one weight, as methods of a layer whose field holds them.

@@ -128,9 +128,13 @@ impl WeightSpec {
         self
     }
 
-    /// Checks the settings of what comes with it. A constraint is built once, so that an axis which the weight does not
-    /// have is refused with the model.
+    /// Refuses settings of what comes with it that are outside their domain; the error names the weight. A constraint is
+    /// built once, so that an axis which the weight does not have is refused with the model.
     pub(in crate::layers) fn check(&self) -> Result<()> {
+        self.check_rules().map_err(|error| error.of(&self.name))
+    }
+
+    fn check_rules(&self) -> Result<()> {
         self.initializer.check()?;
         self.regularizer.check()?;
         let Some(constraint) = self.constraint else { return Ok(()) };

@@ -159,6 +159,8 @@ impl Layer for SpectralNormalization {
         if self.power_iterations == 0 {
             return Err(Error::parameter("power_iterations", 0, "one or more"));
         }
+        let activity = self.layer.layer().activity_regularizer().check();
+        activity.map_err(|error| error.of("activity_regularizer"))?;
         let shape = self.layer.layer().output_shape(inputs)?;
         self.kernel(inputs)?;
         Ok(shape)

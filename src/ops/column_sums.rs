@@ -142,6 +142,7 @@ impl Op for ColumnSums {
             views: vec![None; count],
             outputs: cx.outputs.clone(),
             in_place: vec![None; count],
+            read: vec![true; count],
             caps: cx.caps,
             iterations: cx.iterations,
         };

@@ -114,22 +114,23 @@ fn product(
             let shuffle = tile.family == MatmulFamily::Broadcast;
             defines.extend([
                 ("SHUFFLE", shuffle.into()),
-                ("A_STEP", if shuffle { 8 } else { 1 }.into()),
+                ("LANES", tile.invocations(caps).into()),
+                ("A_STEP", if shuffle { tile.invocations(caps) } else { 1 }.into()),
                 ("TM", tile.rows.into()),
-                ("T4", (tile.columns / 32).into()),
+                ("T4", (tile.columns / (4 * tile.invocations(caps))).into()),
                 ("K_TAIL", (!s.k.is_multiple_of(4)).into()),
             ]);
             BROADCAST
         }
         MatmulFamily::Tiled => {
             let step = tile.k_step() as u32 / tile.slices();
-            let lanes = tile.invocations() / tile.slices();
+            let lanes = tile.invocations(caps) / tile.slices();
             defines.extend([
                 ("TILE", tile.rows.into()),
                 ("SLICES", tile.slices().into()),
                 ("KB", step.into()),
                 ("HALVES", (tile.block() / 4).into()),
-                ("WG", tile.invocations().into()),
+                ("WG", tile.invocations(caps).into()),
                 ("LANES", lanes.into()),
                 ("LOADS", (step * tile.rows / 4 / lanes).into()),
                 ("SWAP", (32 / step).into()),

@@ -1,4 +1,7 @@
 //! Cross-entropy losses on logits, each with its gradient in the same kernel.
+//!
+//! Probabilities are never stored, and the gradient is written over the logits if nothing else reads them: a step
+//! over a large vocabulary holds one array of `[rows, vocabulary]`.
 
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
@@ -108,15 +111,29 @@ impl Op for CrossEntropy {
         Ok(vec![Some(dx), Some(graph.mul(weight, dy)?)])
     }
 
+    fn may_overwrite(&self, _inputs: &[&TensorType], input: usize, output: usize) -> bool {
+        (input, output) == (0, 1)
+    }
+
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let (rows, cols) = rows_cols(&self.name(), &cx.inputs[0].0.shape)?;
         let binary = self.kind == CrossEntropyKind::Binary;
         let loops = if binary { 1 } else { 3 };
         let (mut defines, grid) = row_launch(&self.name(), (rows, cols), loops, cx.caps)?;
+        // The gradient takes the logits' place if nothing else reads them, and evaluation has none at all.
+        let (gradient, in_place) = (cx.read[1], cx.in_place[1].is_some());
         defines.push(("SPARSE", (self.kind == CrossEntropyKind::Sparse).into()));
-        let mut binds = vec![Bind::Input(0), Bind::Input(1), Bind::Output(0), Bind::Output(1)];
+        defines.push(("GRADIENT", gradient.into()));
+        defines.push(("IN_PLACE", in_place.into()));
+        let mut binds = vec![Bind::Input(1), Bind::Output(0)];
         if !binary {
             binds.push(Bind::Output(2));
+        }
+        if !in_place {
+            binds.push(Bind::Input(0));
+        }
+        if gradient {
+            binds.push(Bind::Output(1));
         }
         let params =
             LossParams { rows: rows as u32, cols: cols as u32, scale: self.scale.get(), pad0: 0 };

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
-use crate::kernels::{Bind, DECLARED, KernelCall, MAX_STORAGE_BUFFERS, Template};
+use crate::kernels::{Bind, DECLARED, KernelCall, MAX_STORAGE_BUFFERS, Template, tokens};
 use crate::tensor::{DType, Exact};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -59,7 +59,9 @@ impl Word {
 /// - `const NAME_len: u32` for each tensor whose length the text names so.
 ///
 /// A kernel runs with all run-time checks of wgpu, unlike the library's own: what it reads and writes with a wrong index
-/// is without meaning, but no tensor other than its outputs changes. It must write every
+/// is without meaning, but no tensor other than its outputs changes. On a device of
+/// [`DeviceOptions::checked`](crate::gpu::DeviceOptions::checked), or with `WGRAD_CHECKED=1`, a run with a wrong index is an
+/// error that names layer, kernel, tensor and index. A kernel must write every
 /// element of its outputs, since they begin with any content, and give the same results each time.
 ///
 /// ```
@@ -269,38 +271,10 @@ fn is_name(name: &str) -> bool {
         && !name.contains("__")
 }
 
-/// The words of a text, without its comments. Comments in WGSL nest.
+/// The words of a text, without its comments.
 fn words(text: &str) -> BTreeSet<&str> {
-    let (mut found, mut depth, mut start) = (BTreeSet::new(), 0usize, None);
-    let mut rest = text.char_indices().peekable();
-    let mut line = false;
-    while let Some((at, c)) = rest.next() {
-        let next = rest.peek().map(|n| n.1);
-        let word = depth == 0 && !line && (c.is_alphanumeric() || c == '_');
-        match (word, start) {
-            (true, None) => start = Some(at),
-            (false, Some(from)) => {
-                found.insert(&text[from..at]);
-                start = None;
-            }
-            _ => {}
-        }
-        match (c, next) {
-            ('\n', _) => line = false,
-            ('/', Some('/')) if depth == 0 => line = true,
-            ('/', Some('*')) if !line => {
-                depth += 1;
-                rest.next();
-            }
-            ('*', Some('/')) if depth > 0 => {
-                depth -= 1;
-                rest.next();
-            }
-            _ => {}
-        }
-    }
-    found.extend(start.map(|from| &text[from..]));
-    found
+    let word = |text: &&str| text.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    tokens(text).into_iter().map(|at| &text[at]).filter(word).collect()
 }
 
 impl Op for CustomKernel {
@@ -448,16 +422,5 @@ impl Graph {
     pub fn kernel(&mut self, kernel: &CustomKernel, operands: &[Value]) -> Result<Vec<Value>> {
         kernel.check()?;
         self.push_all(Arc::new(kernel.clone()), operands)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::words;
-
-    #[test]
-    fn comments_hold_no_words() {
-        let text = "a1 // b\n/* c /* d */ e */f /*/g*/ h_2// i";
-        assert_eq!(words(text).into_iter().collect::<Vec<_>>(), ["a1", "f", "h_2"]);
     }
 }

@@ -156,6 +156,9 @@ impl Depthwise {
     }
 }
 
+/// The longest stride, without what it has in common with the dilation: its square is below 2^32 in the kernels.
+const LONGEST_STRIDE: usize = 1 << 15;
+
 /// Extent, windows, taps, stride, dilation, zeros before, and the numbers that follow from stride and dilation: the
 /// struct `Axis` of `lib/sliding`, which has the meaning of each.
 type Axis = [usize; 10];
@@ -168,13 +171,18 @@ fn axis(window: Window, extent: usize) -> Result<Axis> {
     let steps = Window { stride, ..window }.steps();
     let reach = extent as u64 + before as u64 + window.after as u64;
     let allowed = u64::from(u32::MAX / 4);
-    if reach > allowed || steps.tap > 1 << 15 {
-        return Err(Error::Limit {
-            what: "depthwise_convolution: padded elements along an axis".into(),
-            needed: reach,
-            allowed,
-            detail: "and a stride of 32768 at most; use smaller windows or strides".into(),
-        });
+    let limit = |what: &str, needed, allowed, detail: &str| {
+        let (what, detail) = (format!("depthwise_convolution: {what}"), detail.into());
+        Err(Error::Limit { what, needed, allowed, detail })
+    };
+    if reach > allowed {
+        let detail = "cut the samples into shorter ones";
+        return limit("padded elements along an axis", reach, allowed, detail);
+    }
+    if steps.tap > LONGEST_STRIDE {
+        let (needed, allowed) = (steps.tap as u64, LONGEST_STRIDE as u64);
+        let detail = "use a smaller stride, or pool before the convolution";
+        return limit("the stride along an axis", needed, allowed, detail);
     }
     let Steps { common, tap, window } = steps;
     Ok([extent, count, taps, stride, dilation, before, common, tap, window, steps.inverse()])

@@ -1,17 +1,15 @@
 //! The gates of recurrent units: a program over the parts of rows. A unit's gates meet in one invocation, whatever is
 //! computed of them, so a step of time needs one launch beside its product, and so does its gradient.
 
+use super::gate_programs::{self, gradient};
 use super::map::to_u32;
-use super::program::{Instr, Program, Reg, Words};
-use super::row_builder::Code;
-use super::table::{Derivative, row};
+use super::program::{Program, Words};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value};
 use crate::kernels::{
     Bind, KernelCall, MAX_STORAGE_BUFFERS, Template, grid, param_blocks, template,
 };
 use crate::tensor::{DType, Shape};
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -40,93 +38,15 @@ pub type Function<'a> = (&'a str, &'a [f32]);
 /// part is an input of the program; results are made up of its outputs in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Gates {
-    name: &'static str,
-    program: Program,
-    units: usize,
+    pub(super) name: &'static str,
+    pub(super) program: Program,
+    pub(super) units: usize,
     /// Parts of each operand.
-    operands: Vec<usize>,
+    pub(super) operands: Vec<usize>,
     /// Parts of each result.
-    results: Vec<usize>,
+    pub(super) results: Vec<usize>,
     /// Whether it is the gradient of the op of this name.
-    gradient: bool,
-}
-
-/// What is known of the gradient of each register.
-struct Gradients {
-    instrs: Vec<Instr>,
-    of: HashMap<Reg, Reg>,
-}
-
-impl Gradients {
-    fn call(
-        &mut self,
-        name: &'static str,
-        derivative: bool,
-        params: &[u32],
-        args: &[Reg],
-    ) -> Result<Reg> {
-        let found = row(name).ok_or_else(|| Error::internal("gates", format!("no `{name}`")))?;
-        let (params, args) = (params.to_vec(), args.to_vec());
-        self.instrs.push(Instr { row: found, derivative, params, args });
-        Ok(Reg::Temp(self.instrs.len() - 1))
-    }
-
-    fn add(&mut self, of: Reg, d: Reg) -> Result<()> {
-        let sum = match self.of.get(&of) {
-            Some(&so_far) => self.call("add", false, &[], &[so_far, d])?,
-            None => d,
-        };
-        self.of.insert(of, sum);
-        Ok(())
-    }
-}
-
-/// The gradient of a program of sums, products and functions of one operand, as a program that computes it again. It has
-/// further inputs: for each output as many gradients as `upstream` says. Its outputs are the gradients of the inputs.
-fn gradient(program: &Program, upstream: &[usize]) -> Result<Program> {
-    let mut known = Gradients { instrs: program.instrs.clone(), of: HashMap::new() };
-    let mut input = program.inputs;
-    for (&output, &count) in program.outputs.iter().zip(upstream) {
-        for _ in 0..count {
-            known.add(output, Reg::Input(input))?;
-            input += 1;
-        }
-    }
-    for (t, instr) in program.instrs.iter().enumerate().rev() {
-        let Some(&d) = known.of.get(&Reg::Temp(t)) else { continue };
-        match (instr.row.name, instr.args.as_slice(), instr.row.derivative) {
-            ("add", &[x, y], _) => {
-                known.add(x, d)?;
-                known.add(y, d)?;
-            }
-            ("sub", &[x, y], _) => {
-                known.add(x, d)?;
-                let negative = known.call("neg", false, &[], &[d])?;
-                known.add(y, negative)?;
-            }
-            ("mul", &[x, y], _) => {
-                let (of_x, of_y) = (
-                    known.call("mul", false, &[], &[d, y])?,
-                    known.call("mul", false, &[], &[d, x])?,
-                );
-                known.add(x, of_x)?;
-                known.add(y, of_y)?;
-            }
-            (_, &[x], Derivative::One | Derivative::StraightThrough) => known.add(x, d)?,
-            (name, &[x], Derivative::OfInput(_) | Derivative::OfOutput(_)) => {
-                let of_output = matches!(instr.row.derivative, Derivative::OfOutput(_));
-                let at = if of_output { Reg::Temp(t) } else { x };
-                let slope = known.call(name, true, &instr.params, &[at])?;
-                let of_x = known.call("mul", false, &[], &[d, slope])?;
-                known.add(x, of_x)?;
-            }
-            _ => return Err(Error::internal("gates", format!("`{}` in a program", instr.label()))),
-        }
-    }
-    let outputs = (0..program.inputs).map(|i| known.of.get(&Reg::Input(i)).copied());
-    let outputs: Option<Vec<Reg>> = outputs.collect();
-    let outputs = outputs.ok_or_else(|| Error::internal("gates", "an operand has no gradient"))?;
-    Ok(Program { inputs: input, instrs: known.instrs, outputs })
+    pub(super) gradient: bool,
 }
 
 impl Gates {
@@ -313,26 +233,6 @@ impl Op for Gates {
     }
 }
 
-/// The functions of gates and of what is computed besides; each has a derivative that is not zero.
-fn functions(
-    op: &str,
-    named: [Function<'_>; 2],
-    build: impl FnOnce(&mut Code, [Function<'_>; 2]) -> Result<Vec<Reg>>,
-) -> Result<Program> {
-    for (name, _) in named {
-        use Derivative::{OfInput, OfOutput, One, StraightThrough};
-        let known = row(name).filter(|row| row.arity == 1 && row.is_by_name());
-        let suits = |d| matches!(d, One | StraightThrough | OfInput(_) | OfOutput(_));
-        if known.is_none_or(|row| !suits(row.derivative)) {
-            let detail = format!("{op} takes functions of one operand that have a gradient");
-            return Err(Error::parameter("function", name, detail));
-        }
-    }
-    let mut code = Code::default();
-    let outputs = build(&mut code, named)?;
-    Ok(Program { inputs: 5, instrs: code.instrs(), outputs })
-}
-
 impl Graph {
     /// A step of long short-term memory after its products: of `sums` `[rows, 4 · units]`, the parts i, f, g, o in Keras'
     /// order, and the state `c` `[rows, units]` the new h and c,
@@ -351,16 +251,7 @@ impl Graph {
         gate: Function<'_>,
         function: Function<'_>,
     ) -> Result<[Value; 2]> {
-        let program = functions("lstm_gates", [gate, function], |code, [gate, function]| {
-            let [i, f, g, o, c] = [0, 1, 2, 3, 4].map(Reg::Input);
-            let open = |code: &mut Code, x| code.call(gate.0, &[x], gate.1);
-            let (i, f, o) = (open(code, i)?, open(code, f)?, open(code, o)?);
-            let g = code.call(function.0, &[g], function.1)?;
-            let (kept, added) = (code.mul(f, c)?, code.mul(i, g)?);
-            let c = code.add(kept, added)?;
-            let shown = code.call(function.0, &[c], function.1)?;
-            Ok(vec![code.mul(o, shown)?, c])
-        })?;
+        let program = gate_programs::lstm("lstm_gates", gate, function)?;
         let new = self.gates("lstm_gates", program, sums, c, 2)?;
         Ok([new[0], new[1]])
     }
@@ -381,17 +272,7 @@ impl Graph {
         gate: Function<'_>,
         function: Function<'_>,
     ) -> Result<Value> {
-        let program = functions("gru_gates", [gate, function], |code, [gate, function]| {
-            let [z, r, x, u, h] = [0, 1, 2, 3, 4].map(Reg::Input);
-            let z = code.call(gate.0, &[z], gate.1)?;
-            let r = code.call(gate.0, &[r], gate.1)?;
-            let reset = code.mul(r, u)?;
-            let sum = code.add(x, reset)?;
-            let n = code.call(function.0, &[sum], function.1)?;
-            let further = code.sub(h, n)?;
-            let kept = code.mul(z, further)?;
-            Ok(vec![code.add(n, kept)?])
-        })?;
+        let program = gate_programs::gru("gru_gates", [0, 1, 2, 3], gate, function)?;
         Ok(self.gates("gru_gates", program, sums, h, 1)?[0])
     }
 

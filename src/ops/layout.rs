@@ -2,7 +2,7 @@
 
 use super::program::Words;
 use crate::error::{Error, Result};
-use crate::graph::{Axis, View};
+use crate::graph::{Axis, Guard, View};
 use crate::tensor::Shape;
 use std::fmt::Write;
 
@@ -17,6 +17,8 @@ pub struct Layout {
     pub full: bool,
     /// Extents of the axes of a view; `None` if the axes are those of the result.
     pub own: Option<Vec<usize>>,
+    /// The view, if it has guards.
+    pub guarded: Option<View>,
 }
 
 impl Layout {
@@ -26,14 +28,14 @@ impl Layout {
             .broadcast_strides(to)
             .ok_or_else(|| Error::shape("broadcast", &[from, to], "the extents differ"))?;
         let strides = strides.into_iter().map(|s| s as isize).collect();
-        Ok(Self { offset: 0, strides, full: from.len() == to.len(), own: None })
+        Ok(Self { offset: 0, strides, full: from.len() == to.len(), own: None, guarded: None })
     }
 
     /// An operand read through strides over `to`.
     pub(super) fn strided(strides: &[usize], offset: usize, to: &Shape) -> Self {
         let full = offset == 0 && strides == to.strides();
         let strides = strides.iter().map(|&s| s as isize).collect();
-        Self { offset: offset as isize, strides, full, own: None }
+        Self { offset: offset as isize, strides, full, own: None, guarded: None }
     }
 
     /// An operand that is seen through a view and broadcast to `to`.
@@ -48,7 +50,9 @@ impl Layout {
             (extents, strides) = (vec![1], vec![0]);
         }
         let full = spread.is_whole();
-        Ok(Self { offset: spread.offset(), strides, full, own: Some(extents) })
+        let offset = spread.offset();
+        let guarded = (!spread.guards().is_empty()).then_some(spread);
+        Ok(Self { offset, strides, full, own: Some(extents), guarded })
     }
 
     /// Drops axes of extent 1 and merges neighbours that every strided operand walks evenly. Returns the
@@ -105,11 +109,24 @@ impl Layout {
 
     /// Whether the shader binds the operand as scalars; `axes` are those of the result.
     pub(super) fn scalar_binding(&self, axes: &[usize]) -> bool {
+        if let Some(view) = &self.guarded {
+            return !fours(view);
+        }
         let vectors = whole_vectors(self.axes(axes))
             && self.strides.last() == Some(&1)
             && self.vector_aligned();
         !self.full && !vectors
     }
+}
+
+/// Whether a view with guards is read in whole vec4s: neighbours in memory, all inside or all outside.
+pub(super) fn fours(view: &View) -> bool {
+    let Some((last, rest)) = view.axes().split_last() else { return false };
+    let inside = last.steps.iter().all(|&step| step == 0);
+    let whole = |stride: isize| stride % 4 == 0;
+    let others = rest.iter().all(|axis| whole(axis.stride));
+    let guards = view.guards().iter().all(|guard| whole(guard.stride));
+    last.extent % 4 == 0 && last.stride == 1 && inside && whole(view.offset()) && others && guards
 }
 
 /// Whether the innermost axis is whole vec4s.
@@ -149,6 +166,50 @@ pub(super) fn offset_function(
         }
     }
     format!("fn {name}(e: u32) -> u32 {{\n    var rest = e;\n{decode}    return {sum};\n}}")
+}
+
+/// The function `name(..) -> ty` of a position along each of `runs`, in row-major order of its axes: what `read` loads at the
+/// element there, or zero if a guard is outside.
+pub(super) fn gather_function(
+    (name, ty): (&str, &str),
+    (offset, guards): (isize, &[Guard]),
+    runs: &[(&str, &[Axis])],
+    words: &mut Words,
+    read: impl Fn(String) -> String,
+) -> String {
+    let mut element = words.push(word(offset));
+    let mut places: Vec<String> = guards.iter().map(|g| words.push(word(g.first))).collect();
+    let mut body = String::new();
+    for (run, axes) in runs {
+        let _ = writeln!(body, "    var {run}_rest = {run};");
+        for (a, axis) in axes.iter().enumerate().rev() {
+            let index = if a == 0 { format!("{run}_rest") } else { format!("{run}{a}") };
+            if a > 0 {
+                let extent = words.push(axis.extent as u32);
+                let _ = writeln!(
+                    body,
+                    "    let {index} = {run}_rest % {extent}; {run}_rest = {run}_rest / {extent};"
+                );
+            }
+            let mut add = |sum: &mut String, stride: isize| {
+                if stride != 0 {
+                    let _ = write!(sum, " + {index} * {}", words.push(word(stride)));
+                }
+            };
+            add(&mut element, axis.stride);
+            places.iter_mut().zip(&axis.steps).for_each(|(place, &step)| add(place, step));
+        }
+    }
+    for (i, (place, guard)) in places.iter().zip(guards).enumerate() {
+        // A place before the first is a large number.
+        let extent = words.push(guard.extent as u32);
+        let _ = writeln!(body, "    let place{i} = {place};");
+        let _ = writeln!(body, "    if place{i} >= {extent} {{ return {ty}(); }}");
+        let _ = write!(element, " + place{i} * {}", words.push(word(guard.stride)));
+    }
+    let parameters: Vec<String> = runs.iter().map(|(run, _)| format!("{run}: u32")).collect();
+    let (parameters, value) = (parameters.join(", "), read(element));
+    format!("fn {name}({parameters}) -> {ty} {{\n{body}    return {value};\n}}")
 }
 
 #[cfg(test)]

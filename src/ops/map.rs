@@ -3,7 +3,7 @@
 
 pub use crate::graph::Map;
 
-use super::layout::{Layout, offset_function, whole_vectors, word};
+use super::layout::{Layout, fours, gather_function, offset_function, whole_vectors, word};
 use super::program::{Program, Words, step_operand};
 use super::table::{Applied, Derivative};
 use crate::error::{Error, Result};
@@ -135,7 +135,7 @@ impl Op for Map {
     }
 
     fn takes_view(&self, _inputs: &[&TensorType], _input: usize, view: &View) -> bool {
-        view.guards().is_empty() && view.spread(&self.shape).is_some()
+        view.spread(&self.shape).is_some()
     }
 
     fn may_overwrite(&self, inputs: &[&TensorType], input: usize, _output: usize) -> bool {
@@ -266,6 +266,25 @@ impl MapCode {
         );
     }
 
+    /// As [`Self::load`], for a view with guards.
+    fn guarded(&mut self, j: usize, view: &View, words: &mut Words) -> String {
+        let (ty, name) = (if fours(view) { "vec4<f32>" } else { "f32" }, format!("at{j}"));
+        let read = |at: String| match fours(view) {
+            true => format!("from_quad(in{j}[({at}) / 4u])"),
+            false => format!("in{j}[{at}]"),
+        };
+        let runs = [("e", view.axes())];
+        let function =
+            gather_function((&name, ty), (view.offset(), view.guards()), &runs, words, read);
+        let _ = writeln!(self.functions, "{function}");
+        if fours(view) {
+            return format!("{name}(e)");
+        }
+        // As below, the last element is read again past the end.
+        let at = |c: u32| format!("{name}(min(e + {c}u, params.len - 1u))");
+        format!("vec4<f32>({}, {}, {}, {})", at(0), at(1), at(2), at(3))
+    }
+
     /// The expression that loads operand `j` for the four elements `e..e + 4`.
     fn load(
         &mut self,
@@ -292,6 +311,9 @@ impl MapCode {
         if dtype == DType::U8 && layout.scalar_binding(axes) {
             let byte = format!("(in{j}[at / 4u] >> (8u * (at % 4u))) & 255u");
             let _ = writeln!(self.functions, "fn byte{j}(at: u32) -> u32 {{ return {byte}; }}");
+        }
+        if let Some(view) = &layout.guarded {
+            return self.guarded(j, view, words);
         }
         if layout.strides.iter().all(|&s| s == 0) {
             return format!("{vec4}({})", one(words.push(word(layout.offset))));

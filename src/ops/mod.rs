@@ -2,6 +2,8 @@
 
 mod affine;
 mod argmax;
+pub(crate) mod attention;
+mod attention_lower;
 mod bands;
 mod batch_norm;
 mod builder;
@@ -20,6 +22,7 @@ mod custom_kernel;
 mod depthwise;
 mod edges;
 mod functions;
+mod gate_programs;
 mod gates;
 mod gather;
 mod layout;
@@ -36,6 +39,9 @@ mod position;
 mod program;
 mod ranges;
 mod record;
+mod recurrence;
+mod recurrence_lower;
+mod recurrence_scan;
 mod reduce;
 #[cfg(any(test, feature = "testing"))]
 pub mod registry;
@@ -56,6 +62,7 @@ pub mod table;
 #[cfg(feature = "testing")]
 const CARDS: &[fn() -> Vec<registry::Card>] = &[
     affine::cards,
+    attention::cards,
     bands::cards,
     batch_norm::cards,
     convolution::cards,
@@ -66,11 +73,13 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
     pad::cards,
     pool::cards,
     position::cards,
+    recurrence::cards,
 ];
 
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
+pub use attention::{Attention, AttentionGradient, WeightDropout};
 pub use bands::{Band, Bands};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
@@ -92,6 +101,7 @@ pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};
 pub use record::Record;
+pub use recurrence::{OverTime, Recurrence, RecurrenceGradient, RecurrentCell};
 pub use reduce::{Reduce, ReduceKind};
 pub use row_softmax::SoftmaxMask;
 pub use scan::{Iteration, Loop, Looped, Order};

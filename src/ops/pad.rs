@@ -2,7 +2,7 @@
 
 use super::map::to_u32;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
 use crate::kernels::{Bind, KernelCall, Template, grid, param_blocks, template};
 use crate::tensor::{DType, Exact};
 use std::sync::Arc;
@@ -55,7 +55,11 @@ impl Op for Pad {
     }
 
     fn class(&self) -> Class<'_> {
-        Class::Opaque
+        // Guards read zeros, and no other number.
+        match self.fill.to_bits() {
+            0 => Class::Movement(Movement::Padded { around: self.around.clone() }),
+            _ => Class::Opaque,
+        }
     }
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

@@ -41,6 +41,9 @@ pub struct PoolGradient {
     pub shape: Shape,
 }
 
+/// The most iterations of a loop on every device: software Vulkan drops those past it.
+const LONGEST: u64 = 65_535;
+
 impl Pool {
     fn channels_of_winners(&self, channels: usize) -> usize {
         if self.vectors(channels) { channels / 4 } else { channels }
@@ -251,8 +254,7 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] if windows do not fit the tensor, or one has padding alone; [`Error::DType`] if `x` is not f32.
     pub fn max_pool(&mut self, x: Value, windows: &[Window]) -> Result<Value> {
-        let pool = Pool { kind: PoolKind::Max, windows: windows.to_vec() };
-        Ok(self.push_all(Arc::new(pool), &[x])?[0])
+        self.pool(PoolKind::Max, x, windows)
     }
 
     /// The mean of each window over `x`; shapes as of [`Graph::max_pool`]. Padding does not count, as in Keras; if
@@ -266,8 +268,26 @@ impl Graph {
         windows: &[Window],
         count_padding: bool,
     ) -> Result<Value> {
-        let kind = PoolKind::Average { count_padding };
-        self.push(Arc::new(Pool { kind, windows: windows.to_vec() }), &[x])
+        self.pool(PoolKind::Average { count_padding }, x, windows)
+    }
+
+    /// One kernel, or one for each axis if a window has more elements than a loop may have iterations. Axis after axis
+    /// from the last gives the same: what counts of a window is a box, and the first of equal elements in a line, then
+    /// of lines, is the first in the box.
+    fn pool(&mut self, kind: PoolKind, x: Value, windows: &[Window]) -> Result<Value> {
+        let whole = Pool { kind, windows: windows.to_vec() };
+        self.check(&whole.name(), &[x])?;
+        whole.infer(&[self.ty(x)])?;
+        if windows.len() == 1 || whole.sizes(self.shape(x)).trips(|w| w.taps) <= LONGEST {
+            return Ok(self.push_all(Arc::new(whole), &[x])?[0]);
+        }
+        let mut y = x;
+        for axis in (0..windows.len()).rev().filter(|&axis| windows[axis] != Window::of(1)) {
+            let mut along = vec![Window::of(1); windows.len()];
+            along[axis] = windows[axis];
+            y = self.push_all(Arc::new(Pool { kind, windows: along }), &[y])?[0];
+        }
+        Ok(y)
     }
 }
 

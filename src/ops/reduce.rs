@@ -3,11 +3,11 @@
 pub use crate::graph::{Reduce, ReduceKind};
 
 use super::cumulative::Cumulative;
-use super::layout::{offset_function, strides_of, word};
+use super::layout::{gather_function, offset_function, strides_of, word};
 use super::map::to_u32;
 use super::program::Words;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
+use crate::graph::{Axis, Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
 use crate::kernels::{
     Bind, Define, DeviceCaps, KernelCall, ReduceParams, Template, grid, template,
 };
@@ -167,12 +167,55 @@ impl Op for Reduce {
 }
 
 /// How a view is walked: to the first element of each sum, and along it.
-struct Walk {
-    offset: isize,
-    /// Extents and strides of the axes that stay.
-    kept: Vec<(usize, isize)>,
-    /// Elements from one term to the next.
-    step: isize,
+struct Walk<'v> {
+    view: &'v View,
+    /// The axes that stay, and those of the terms.
+    kept: Vec<Axis>,
+    terms: Vec<Axis>,
+}
+
+impl Walk<'_> {
+    /// Elements from one term to the next, if that is the same along the sum.
+    fn step(&self) -> Option<isize> {
+        match self.terms.as_slice() {
+            _ if !self.view.guards().is_empty() => None,
+            [] => Some(0),
+            [axis] => Some(axis.stride),
+            _ => None,
+        }
+    }
+
+    /// What the kernels put in: where a sum begins, and its elements. Terms that are not evenly apart, and those that may be
+    /// outside, are found from their number.
+    fn defines(&self, rows: bool, words: &mut Words) -> Vec<(&'static str, Define)> {
+        let define = |line: String, term: String, value: &str, first: &str| {
+            let pairs =
+                [("LINES", line), ("TERM", term), ("VALUE", value.into()), ("FIRST", first.into())];
+            pairs.map(|(name, text)| (name, text.into())).to_vec()
+        };
+        let offset = self.view.offset();
+        if let Some(step) = self.step() {
+            let step = words.push(word(step));
+            let lines = offset_function("line_at", offset, &strides_of(&self.kept), words);
+            let [value, first] = match rows {
+                true => {
+                    ["values[line + j * term]", "values[select(0u, line + first * term, live)]"]
+                }
+                false => ["values[at]"; 2],
+            };
+            return define(lines, step, value, first);
+        }
+        let runs = [("line", self.kept.as_slice()), ("term", &self.terms)];
+        let walk = (offset, self.view.guards());
+        let read = |at| format!("values[{at}]");
+        let value_at = gather_function(("value_at", "f32"), walk, &runs, words, read);
+        let lines = format!("{value_at}\nfn line_at(line: u32) -> u32 {{ return line; }}");
+        let [value, first] = match rows {
+            true => ["value_at(line, j)", "value_at(select(0u, line, live), first)"],
+            false => ["value_at(at, j)", "value_at(at, first)"],
+        };
+        define(lines, "0u".into(), value, first)
+    }
 }
 
 /// Elements that one workgroup (rows) or invocation (columns) reduces. Few long reductions are cut into
@@ -198,18 +241,12 @@ impl Reduce {
             .map(|d| d.iter().product())
     }
 
-    /// How a view of a tensor of these extents is walked; `None` if the terms of a sum are not evenly apart.
-    fn walk(&self, dims: &[usize], view: &View) -> Option<Walk> {
+    /// How a view of a tensor of these extents is walked; `None` if an axis of the view is of both kinds.
+    fn walk<'v>(&self, dims: &[usize], view: &'v View) -> Option<Walk<'v>> {
         let [outer, len, inner] = self.extents(dims);
         let groups = view.groups(&[outer, len, inner])?;
         let [before, terms, after] = <[_; 3]>::try_from(groups).ok()?;
-        let step = match terms.as_slice() {
-            [] => 0,
-            [axis] => axis.stride,
-            _ => return None,
-        };
-        let kept = [strides_of(&before), strides_of(&after)].concat();
-        view.guards().is_empty().then(|| Walk { offset: view.offset(), kept, step })
+        Some(Walk { view, kept: [before, after].concat(), terms })
     }
 
     /// What the reduction is multiplied by, last.
@@ -227,7 +264,7 @@ impl Reduce {
         [outer, len, inner]: [usize; 3],
         chunk: usize,
         scale: f32,
-        (from, walk): (Bind, Option<&Walk>),
+        (from, walk): (Bind, Option<&Walk<'_>>),
         to: Bind,
     ) -> Result<KernelCall> {
         let chunks = len.div_ceil(chunk);
@@ -260,11 +297,8 @@ impl Reduce {
             ("VIEW", walk.is_some().into()),
         ];
         if let Some(walk) = walk {
-            let step = words.push(word(walk.step));
-            let lines = offset_function("line_at", walk.offset, &walk.kept, &mut words);
-            let count = words.vec4s();
-            defines.extend([("LINES", lines.into()), ("TERM", step.into())]);
-            defines.push(("WORDS", count.into()));
+            defines.extend(walk.defines(inner == 1, &mut words));
+            defines.push(("WORDS", words.vec4s().into()));
         }
         let words = walk.map_or(vec![], |_| words.padded());
         Ok(KernelCall {

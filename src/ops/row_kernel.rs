@@ -2,10 +2,12 @@
 //! results that use what was reduced. One launch computes a whole normalization or a masked softmax.
 
 use super::row_lower::lower_row_kernel;
+use super::row_reads::RowWalk;
 use super::{normalize, row_softmax, row_statistics};
 use crate::error::{Error, Result};
 use crate::graph::{
     Class, Graph, LowerContext, Lowered, Op, Phase, Read, RowKernel, RowRule, TensorType, Value,
+    View,
 };
 
 impl Op for RowKernel {
@@ -84,6 +86,12 @@ impl Op for RowKernel {
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         lower_row_kernel(self, cx)
+    }
+
+    fn takes_view(&self, _inputs: &[&TensorType], input: usize, view: &View) -> bool {
+        let mut reads = self.reads.iter().filter(|read| read.operand() == input);
+        let elements = reads.all(|read| matches!(read, Read::Element(_)));
+        elements && RowWalk::viewed(view, &self.rows).is_some()
     }
 
     fn takes_uniform(&self, input: usize) -> bool {

@@ -14,7 +14,7 @@ use std::ops::Range;
 pub(super) const ROW_KERNEL: Template = template!("reduce/row_kernel", RowParams);
 
 /// Where a maximum starts: -`f32::MAX`.
-const LOWEST: &str = "vec4<f32>(-3.40282347e+38f)";
+const LOWEST: &str = "vec4<f32>(-3.4028234e+38f)";
 
 pub(super) fn lower_row_kernel(op: &RowKernel, cx: &LowerContext<'_>) -> Result<Lowered> {
     let (rows, cols) = (op.rows.rows(), op.rows.cols());

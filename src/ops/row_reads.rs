@@ -3,13 +3,13 @@
 use super::layout::Layout;
 use super::program::{Program, Words, step_operand};
 use crate::error::{Error, Result};
-use crate::graph::{LowerContext, Read, Rows, TensorType, View};
+use crate::graph::{Axis, LowerContext, Read, Rows, TensorType, View};
 use crate::kernels::{Bind, Source};
 use crate::tensor::{DType, Shape};
 use std::fmt::Write;
 
 impl Read {
-    const fn operand(self) -> usize {
+    pub(super) const fn operand(self) -> usize {
         match self {
             Self::Element(operand) | Self::Value { operand, .. } => operand,
         }
@@ -123,10 +123,16 @@ impl RowCode {
                 }
                 Source::Buffer => {
                     code.names.push(name);
-                    // The only view is that of a row for all rows.
-                    let row = TensorType::f32(rows.inner());
-                    let viewed = cx.views.get(read.operand()).is_some_and(Option::is_some);
-                    code.load(i, *read, rows, if viewed { &row } else { ty })?
+                    let walk = match cx.views.get(read.operand()).and_then(Option::as_ref) {
+                        None => RowWalk::broadcast(&ty.shape, rows)?,
+                        Some(view) if shows_first_row(view, rows.cols()) => {
+                            RowWalk::broadcast(&rows.inner().into(), rows)?
+                        }
+                        Some(view) => RowWalk::viewed(view, rows).ok_or_else(|| {
+                            Error::internal("rows", format!("no row is read as {view}"))
+                        })?,
+                    };
+                    code.load(i, *read, &walk, ty)
                 }
             };
             code.loads.push(load);
@@ -148,13 +154,7 @@ impl RowCode {
     }
 
     /// Prepares input `i`: writes what is read once per row, and returns the expression that loads four columns.
-    fn load(
-        &mut self,
-        i: usize,
-        read: Read,
-        rows: &Rows,
-        ty: &TensorType,
-    ) -> Result<Option<String>> {
+    fn load(&mut self, i: usize, read: Read, walk: &RowWalk, ty: &TensorType) -> Option<String> {
         let j = read.operand();
         if let Read::Value { place, .. } = read {
             self.declare(&format!("in{j}"), "read", "f32", Bind::Input(j));
@@ -162,14 +162,14 @@ impl RowCode {
             let (places, place) = (self.words.push(places as u32), self.words.push(place as u32));
             let value = format!("in{j}[row * {places} + {place}]");
             let _ = writeln!(self.row, "    let x{i} = vec4<f32>({value});");
-            return Ok(None);
+            return None;
         }
-        let layout = Layout::broadcast(&ty.shape, &rows.shape)?;
-        let (outer, inner) = layout.strides.split_at(rows.first);
-        let (outer_axes, outer) = collapsed(rows.outer(), outer);
-        let (inner_axes, inner) = collapsed(rows.inner(), inner);
-        let start = self.offset(&format!("start{i}"), "row", &outer_axes, &outer);
-        let vector = self.whole && inner == [1] && outer.iter().all(|s| s.is_multiple_of(4));
+        let RowWalk { offset, outer: (outer_axes, outer), inner: (inner_axes, inner) } = walk;
+        let mut start = self.offset(&format!("start{i}"), "row", outer_axes, outer);
+        if *offset > 0 {
+            start = format!("{start} + {}", self.words.push(*offset as u32));
+        }
+        let vector = self.whole && walk.is_whole();
         self.declare(
             &format!("in{j}"),
             "read",
@@ -178,22 +178,23 @@ impl RowCode {
         );
         if inner.iter().all(|&s| s == 0) {
             let _ = writeln!(self.row, "    let x{i} = vec4<f32>(in{j}[{start}]);");
-            return Ok(None);
+            return None;
         }
         let _ = writeln!(self.row, "    let at{i} = {start};");
         if vector {
-            return Ok(Some(format!("from_quad(in{j}[(at{i} + c) / 4u])")));
+            let within = self.offset(&format!("within{i}"), "c", inner_axes, inner);
+            return Some(format!("from_quad(in{j}[(at{i} + {within}) / 4u])"));
         }
         let columns = match self.whole {
             true => ["c", "(c + 1u)", "(c + 2u)", "(c + 3u)"],
             false => ["c", "c1", "c2", "c3"],
         };
         let mut element = |c: &str| {
-            let within = self.offset(&format!("within{i}"), c, &inner_axes, &inner);
+            let within = self.offset(&format!("within{i}"), c, inner_axes, inner);
             format!("in{j}[at{i} + {within}]")
         };
         let [a, b, c, d] = columns.map(&mut element);
-        Ok(Some(format!("vec4<f32>({a}, {b}, {c}, {d})")))
+        Some(format!("vec4<f32>({a}, {b}, {c}, {d})"))
     }
 
     /// The expression of an offset: `index` decoded over `axes`, each coordinate times its stride.
@@ -284,6 +285,48 @@ impl RowCode {
     }
 }
 
+/// How an operand is walked: extents and strides from row to row, and within a row.
+pub(super) struct RowWalk {
+    offset: usize,
+    outer: (Vec<usize>, Vec<usize>),
+    inner: (Vec<usize>, Vec<usize>),
+}
+
+impl RowWalk {
+    /// An operand of this shape, broadcast to the rows.
+    fn broadcast(of: &Shape, rows: &Rows) -> Result<Self> {
+        let layout = Layout::broadcast(of, &rows.shape)?;
+        let (outer, inner) = layout.strides.split_at(rows.first);
+        let (outer, inner) = (collapsed(rows.outer(), outer), collapsed(rows.inner(), inner));
+        Ok(Self { offset: 0, outer, inner })
+    }
+
+    /// An operand that is seen through a view; `None` if that is slower than a copy, which the loops of a kernel read one after
+    /// the other: a row is neighbours, or whole vec4s of them.
+    pub fn viewed(view: &View, rows: &Rows) -> Option<Self> {
+        let view = view.spread(&rows.shape).filter(|view| view.guards().is_empty())?;
+        let [outer, inner] =
+            <[Vec<Axis>; 2]>::try_from(view.groups(&[rows.rows(), rows.cols()])?).ok()?;
+        let along = |axes: &[Axis]| {
+            let strides = axes.iter().map(|axis| usize::try_from(axis.stride).ok());
+            let extents = axes.iter().map(|axis| axis.extent).collect::<Vec<_>>();
+            Some((extents, strides.collect::<Option<Vec<_>>>()?))
+        };
+        let offset = usize::try_from(view.offset()).ok()?;
+        let walk = Self { offset, outer: along(&outer)?, inner: along(&inner)? };
+        let near = matches!(walk.inner.1.as_slice(), [] | [0 | 1]);
+        (near || walk.is_whole()).then_some(walk)
+    }
+
+    /// Whether four neighbouring columns are a vec4 in memory, if the columns are whole vec4s.
+    fn is_whole(&self) -> bool {
+        let Some((1, rest)) = self.inner.1.split_last() else { return false };
+        let fours = |of: &[usize]| of.iter().all(|n| n.is_multiple_of(4));
+        let last = rest.is_empty() || self.inner.0.last().is_some_and(|n| n.is_multiple_of(4));
+        last && self.offset.is_multiple_of(4) && fours(rest) && fours(&self.outer.1)
+    }
+}
+
 /// Whether a view shows the first `cols` elements of its operand, in order.
 pub(super) fn shows_first_row(view: &View, cols: usize) -> bool {
     let row = View::whole([cols]);
@@ -292,7 +335,8 @@ pub(super) fn shows_first_row(view: &View, cols: usize) -> bool {
 
 /// Axes and strides without extents of 1, neighbours merged.
 fn collapsed(dims: &[usize], strides: &[isize]) -> (Vec<usize>, Vec<usize>) {
-    let layout = Layout { offset: 0, strides: strides.to_vec(), full: false, own: None };
+    let strides = strides.to_vec();
+    let layout = Layout { offset: 0, strides, full: false, own: None, guarded: None };
     let (axes, layouts) = Layout::collapse(&Shape::from(dims), &[layout]);
     // What is broadcast walks forwards.
     let strides = layouts.into_iter().flat_map(|l| l.strides);

@@ -20,7 +20,7 @@ pub enum SoftmaxMask {
 }
 
 /// An additive mask that leaves this or less takes the element out.
-const OUT: f32 = -1e30;
+pub(super) const OUT: f32 = -1e30;
 
 impl Graph {
     /// Softmax over the last axis of `x` among the elements that `mask` lets through; the others are 0. A row that is

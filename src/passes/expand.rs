@@ -1,13 +1,16 @@
-//! Composite ops: the nodes that compute them take their place. It runs before all else, and always.
+//! Composite ops, and ops without a kernel that suits the device: the nodes that compute them take their place. It runs
+//! before all else, and always.
 
 use super::rewrite::Rewrite;
 use crate::error::Result;
-use crate::graph::{Class, Graph, Value};
+use crate::graph::{Graph, TensorType, Value};
+use crate::kernels::DeviceCaps;
 
-pub(super) fn expand(graph: &Graph) -> Result<Graph> {
+pub(super) fn expand(graph: &Graph, caps: &DeviceCaps) -> Result<Graph> {
     let mut rewrite = Rewrite::new(graph);
     for (i, node) in graph.nodes().iter().enumerate() {
-        if node.op.class() != Class::Composite {
+        let types: Vec<&TensorType> = node.inputs.iter().map(|&v| graph.ty(v)).collect();
+        if !node.op.expands_on(&types, caps) {
             rewrite.copy(i)?;
             continue;
         }

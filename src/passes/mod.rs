@@ -20,6 +20,7 @@ pub(crate) use rewrite::Rewrite;
 
 use crate::error::Result;
 use crate::graph::Graph;
+use crate::kernels::DeviceCaps;
 
 /// A pass, for a graph and for the bodies of its loops.
 type Pass<'a> = &'a dyn Fn(&Graph) -> Result<Graph>;
@@ -72,16 +73,18 @@ impl Passes {
         }
     }
 
-    /// Runs the passes in order, verifying the graph after each. `max_buffers` bounds what fusion may bind
-    /// to one kernel. The second result names each pass with the graph after it.
+    /// Runs the passes in order for this device, verifying the graph after each. The second result names each pass with
+    /// the graph after it.
     ///
     /// # Errors
     /// A graph that a pass broke: a defect of the pass.
     pub fn run(
         &self,
         graph: &Graph,
-        max_buffers: usize,
+        caps: &DeviceCaps,
     ) -> Result<(Graph, Vec<(&'static str, usize)>)> {
+        // What fusion may bind to one kernel.
+        let max_buffers = caps.storage_buffers() as usize;
         let mut graph = graph.clone();
         let mut sizes = vec![("built", graph.nodes().len())];
         graph.verify("building")?;
@@ -93,7 +96,7 @@ impl Passes {
             }
             Ok::<(), crate::error::Error>(())
         };
-        apply("expand", true, &expand::expand)?;
+        apply("expand", true, &|g| expand::expand(g, caps))?;
         apply("fold", self.fold, &fold::fold)?;
         apply("cse", self.cse, &cse::cse)?;
         apply("dce", self.dce, &dce::dce)?;

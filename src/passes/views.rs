@@ -1,5 +1,5 @@
-//! Views: a kernel that reads a copy of a tensor (a transpose, a slice, split heads, a tensor that is repeated) reads
-//! the tensor itself instead, through a view, and the copy disappears.
+//! Views: a kernel that reads a copy of a tensor (a transpose, a slice, split heads, a tensor that is repeated or has
+//! zeros around it) reads the tensor itself instead, through a view, and the copy disappears.
 //!
 //! A copy disappears only if all its readers can do without it: as long as it is made, it may as well be read. Readers
 //! are looked at from the last to the first, so that what becomes of a copy is known when it is met itself, and the
@@ -178,6 +178,7 @@ fn copied(graph: &Graph, node: &Node) -> Option<View> {
             let strides: Vec<isize> = strides.iter().map(|&s| s as isize).collect();
             View::strided(to(), offset as isize, &strides)
         }
+        Class::Movement(Movement::Padded { around }) => View::padded(from(), &around),
         // A map that computes nothing; a constant is no tensor.
         Class::Elementwise(map) if map.program == Program::identity() => {
             if graph.node(node.inputs[0]).op.class().is_uniform() {

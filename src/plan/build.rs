@@ -18,7 +18,7 @@ impl Plan {
     /// [`Error::Limit`] if a tensor exceeds what the device binds, holds or dispatches, naming layer and
     /// op; [`Error::MissingFeature`]; [`Error::Internal`] for a defect.
     pub fn compile(graph: &Graph, passes: &Passes, caps: &DeviceCaps) -> Result<Self> {
-        let (graph, _) = passes.run(graph, caps.storage_buffers() as usize)?;
+        let (graph, _) = passes.run(graph, caps)?;
         Self::lower_verified(&graph, caps)
     }
 
@@ -92,12 +92,15 @@ impl<'a> Lowering<'a> {
             }
             match node.op.class() {
                 Class::Scan(scan) => self.scan(graph, (i, at), scan, storage)?,
-                _ => self.node(graph, i, &schedule.placed, storage).map_err(|e| {
-                    match node.layer.as_deref() {
+                _ => {
+                    self.node(graph, (i, at), &schedule.placed, storage).map_err(|e| match node
+                        .layer
+                        .as_deref()
+                    {
                         Some(layer) => in_limit(e, layer),
                         None => e,
-                    }
-                })?,
+                    })?
+                }
             }
             let values: Vec<Value> = node.inputs.iter().copied().chain(graph.values(i)).collect();
             storage.expire(graph, &values, at);
@@ -108,7 +111,7 @@ impl<'a> Lowering<'a> {
     fn node(
         &mut self,
         graph: &Graph,
-        i: usize,
+        (i, at): (usize, usize),
         placed: &HashMap<Value, Value>,
         storage: &mut Storage,
     ) -> Result<()> {
@@ -119,10 +122,15 @@ impl<'a> Lowering<'a> {
             _ => Source::Buffer,
         };
         let outputs: Vec<Value> = graph.values(i).collect();
-        let in_place = outputs
-            .iter()
-            .map(|o| placed.get(o).and_then(|state| node.inputs.iter().position(|v| v == state)))
-            .collect();
+        let over_state =
+            |o| placed.get(o).and_then(|state| node.inputs.iter().position(|v| v == state));
+        let mut in_place: Vec<Option<usize>> = outputs.iter().map(over_state).collect();
+        // Elementwise kernels in place would be shaders besides those that are not, and each is compiled.
+        if matches!(node.op.class(), Class::Opaque) {
+            for (&o, taken) in outputs.iter().zip(&mut in_place) {
+                *taken = taken.or_else(|| storage.take_over(graph, node, o, at));
+            }
+        }
         let cx = LowerContext {
             inputs: (node.inputs.iter().enumerate())
                 .map(|(j, &v)| (node.seen(j, graph.ty(v)), source(v)))
@@ -130,12 +138,16 @@ impl<'a> Lowering<'a> {
             views: node.views.clone(),
             outputs: node.outputs.clone(),
             in_place,
+            read: outputs.iter().map(|&o| storage.is_read(o)).collect(),
             caps: self.caps,
             iterations: self.iterations(),
         };
         let lowered = node.op.lower(&cx)?;
-        for &o in &outputs {
-            storage.allocate(o, graph.ty(o).bytes());
+        for (i, &o) in outputs.iter().enumerate() {
+            if cx.read[i] || lowered.calls.iter().any(|call| call.binds.contains(&Bind::Output(i)))
+            {
+                storage.allocate(o, graph.ty(o).bytes());
+            }
         }
         let scratch: Vec<(usize, u64)> =
             lowered.scratch.iter().map(|&bytes| (storage.buffers.take(bytes), bytes)).collect();
@@ -246,6 +258,7 @@ impl<'a> Lowering<'a> {
             views: vec![None],
             outputs: vec![ty.clone()],
             in_place: vec![None],
+            read: vec![true],
             caps: self.caps,
             iterations: self.iterations(),
         };

@@ -48,7 +48,7 @@ impl Display for Plan {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         writeln!(f, "buffers")?;
         for (i, b) in self.buffers.iter().enumerate() {
-            let class = format!("{:?}", b.class).to_lowercase();
+            let class = format!("{:?}", b.class).to_ascii_lowercase();
             writeln!(f, "  b{i:<3} {class:<10} {:<16} {:>12}", b.name, bytes(b.bytes))?;
         }
         if !self.step_params.is_empty() {
@@ -77,7 +77,7 @@ impl Display for Plan {
         let memory: Vec<String> = self
             .memory()
             .iter()
-            .map(|(class, n)| format!("{} {}", format!("{class:?}").to_lowercase(), bytes(*n)))
+            .map(|(class, n)| format!("{} {}", format!("{class:?}").to_ascii_lowercase(), bytes(*n)))
             .collect();
         writeln!(f, "memory  {}", memory.join(", "))?;
         write!(f, "{} dispatches, {} FLOP", self.dispatches.len(), self.flops())

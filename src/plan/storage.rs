@@ -202,6 +202,35 @@ impl Storage {
         Some(buffer)
     }
 
+    /// The operand whose buffer `output` of the node at `at` takes over, if it may overwrite one that nothing reads
+    /// later.
+    pub(super) fn take_over(
+        &mut self,
+        graph: &Graph,
+        node: &Node,
+        output: Value,
+        at: usize,
+    ) -> Option<usize> {
+        if self.places.contains_key(&output) || !self.is_read(output) {
+            return None;
+        }
+        let types: Vec<_> = node.inputs.iter().map(|&v| graph.ty(v)).collect();
+        let (input, buffer) = (0..types.len()).find_map(|j| {
+            let root = graph.storage_root(node.inputs[j]);
+            let whole = graph.ty(root).bytes() == types[j].bytes() && node.views[j].is_none();
+            let fits = whole && node.op.may_overwrite(&types, j, output.output as usize);
+            let buffer = if fits { self.give_up(graph, node, root, at) } else { None };
+            Some((j, buffer?))
+        })?;
+        self.own(output, buffer);
+        Some(input)
+    }
+
+    /// Whether anything reads a node's result.
+    pub(super) fn is_read(&self, value: Value) -> bool {
+        self.last_use.contains_key(&value)
+    }
+
     /// Gives back the buffers of values that are read at `at` for the last time, or never.
     pub(super) fn expire(&mut self, graph: &Graph, values: &[Value], at: usize) {
         for &v in values {

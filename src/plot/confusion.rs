@@ -1,7 +1,8 @@
 //! A confusion matrix: counts of true against predicted classes.
 
-use super::color::{self, INK, RULE};
+use super::color::{self, RULE};
 use super::font::Font;
+use super::heatmap::{BAR, draw_bar};
 use super::legend::Key;
 use super::page::{Drawn, Label, Page};
 use crate::error::{Error, Result};
@@ -19,8 +20,6 @@ const LONGEST: f64 = 180.0;
 const LEAST: f64 = 150.0;
 /// Blank between a name and its cells.
 const GAP: f64 = 6.0;
-/// The colour bar: its distance from the cells and its width.
-const BAR: (f64, f64) = (18.0, 14.0);
 
 /// A confusion matrix: how many samples of each true class (a row) were predicted as each class (a column), the
 /// convention of scikit-learn. Each cell shows its count; a larger count is darker.
@@ -179,33 +178,7 @@ impl ConfusionMatrix {
         page.text(&Label::new("predicted", LABEL, LEAST), (x + side / 2.0, edge.1))?;
         let label = Label { upwards: true, ..Label::new("true", LABEL, LEAST) };
         page.text(&label, (edge.0, y + side / 2.0))?;
-        self.draw_bar(page, (x + side + BAR.0, y), side)
-    }
-
-    /// The scale of shades, from no sample below to the largest count above.
-    fn draw_bar<B: DrawingBackend>(
-        &self,
-        page: &Page<'_, B>,
-        at: (f64, f64),
-        height: f64,
-    ) -> Drawn<B> {
-        let steps = 64;
-        let step = height / f64::from(steps);
-        for i in 0..steps {
-            let y = at.1 + f64::from(i) * step;
-            let color = color::shade(1.0 - f64::from(i) / f64::from(steps - 1));
-            // The step goes down to the end, under the next steps, so that no seam shows.
-            page.rect((at.0, y), (BAR.1, at.1 + height - y), color)?;
-        }
-        let (left, right, bottom) = (at.0, at.0 + BAR.1, at.1 + height);
-        let frame = [(left, at.1), (right, at.1), (right, bottom), (left, bottom), (left, at.1)];
-        page.line(&frame, 1.0, INK)?;
-        for (count, y) in [(self.most(), at.1), (0, bottom)] {
-            let text = count.to_string();
-            let label =
-                Label { anchor: (HPos::Left, VPos::Center), ..Label::new(&text, NAME, 200.0) };
-            page.text(&label, (right + GAP, y))?;
-        }
-        Ok(())
+        let ends = [self.most(), 0].map(|count| count.to_string());
+        draw_bar(page, (x + side + BAR.0, y), side, &ends)
     }
 }

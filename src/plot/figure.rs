@@ -4,7 +4,7 @@ use super::font::Font;
 use super::legend::{self, Key};
 use super::page::{Drawn, Label, Page, UNITS};
 use super::raster::Raster;
-use super::{ConfusionMatrix, Curves, ImageGrid, Scatter, color};
+use super::{ConfusionMatrix, Curves, Heatmap, ImageGrid, Scatter, color};
 use crate::error::{Error, Result};
 use plotters::backend::SVGBackend;
 use plotters::drawing::{DrawingAreaErrorKind, IntoDrawingArea};
@@ -34,6 +34,8 @@ pub enum Panel {
     Scatter(Scatter),
     /// Counts of true against predicted classes.
     ConfusionMatrix(ConfusionMatrix),
+    /// A matrix of numbers.
+    Heatmap(Heatmap),
     /// Small images with captions.
     ImageGrid(ImageGrid),
 }
@@ -45,6 +47,7 @@ macro_rules! each {
             Panel::Curves($p) => $call,
             Panel::Scatter($p) => $call,
             Panel::ConfusionMatrix($p) => $call,
+            Panel::Heatmap($p) => $call,
             Panel::ImageGrid($p) => $call,
         }
     };

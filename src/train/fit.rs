@@ -220,7 +220,7 @@ impl<'a> Fit<'a> {
         outputs: &[OutputSpec],
     ) -> Result<Sides<'a>> {
         #[cfg_attr(target_arch = "wasm32", expect(irrefutable_let_patterns, reason = "one kind"))]
-        let &TrainingData::Resident(data) = data else {
+        let TrainingData::Resident(data) = data else {
             let given = [
                 ("validation_split", self.validation_split.is_some()),
                 ("class_weight", !self.class_weight.is_empty()),
@@ -238,7 +238,7 @@ impl<'a> Fit<'a> {
         let mut train = None;
         if let Some(weights) = self.sample_weight {
             let weights = Tensor::f32([weights.len()], weights)?;
-            train = Some(data.clone().weighted(weights)?);
+            train = Some(data.clone().into_owned().weighted(weights)?);
         }
         let mut validation = Validation::None;
         match (&self.validation_data, self.validation_split) {
@@ -265,7 +265,7 @@ impl<'a> Fit<'a> {
         }
         // As in Keras, validation has no class weights.
         if !self.class_weight.is_empty() {
-            let data = train.unwrap_or_else(|| data.clone());
+            let data = train.unwrap_or_else(|| data.clone().into_owned());
             train = Some(weigh_classes(&self.class_weight, outputs, data)?);
         }
         Ok(Sides { train, validation })

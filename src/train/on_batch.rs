@@ -3,7 +3,8 @@
 use super::trainer::Trainer;
 use crate::data::TensorDataset;
 use crate::error::Result;
-use crate::session::{Features, check_one_output};
+use crate::feed::PredictData;
+use crate::session::check_one_output;
 use crate::step::Evaluation;
 use crate::tensor::Tensor;
 
@@ -52,10 +53,10 @@ impl Trainer {
     /// As [`Trainer::predict_async`].
     pub async fn predict_on_batch_async<'a>(
         &mut self,
-        samples: impl Into<Features<'a>>,
+        samples: impl Into<PredictData<'a>>,
     ) -> Result<Tensor> {
         check_one_output(self.core.outputs.len())?;
-        Ok(self.core.predict_sized(samples.into(), usize::MAX, |size| size).await?.swap_remove(0))
+        Ok(self.core.predict_data(samples.into(), usize::MAX, |size| size).await?.swap_remove(0))
     }
 }
 
@@ -81,7 +82,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::predict_on_batch_async`].
-    pub fn predict_on_batch<'a>(&mut self, samples: impl Into<Features<'a>>) -> Result<Tensor> {
+    pub fn predict_on_batch<'a>(&mut self, samples: impl Into<PredictData<'a>>) -> Result<Tensor> {
         crate::gpu::block_on(self.predict_on_batch_async(samples))
     }
 }

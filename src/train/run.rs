@@ -82,7 +82,7 @@ impl Trainer {
         let data = data.into();
         let core = &mut self.core;
         let split = fit.split(&data, &core.outputs)?;
-        let data = split.train.as_ref().map_or(data, TrainingData::Resident);
+        let data = split.train.as_ref().map_or(data, TrainingData::from);
         let data = core.suited(data)?;
         fit.callbacks.extend(shown(fit.verbose));
         let unwatched = fit.alone() && split.validation.data().is_none();
@@ -123,8 +123,8 @@ impl Trainer {
         core.trained = None;
         let feed = core.feed(&data, &sweep)?;
         core.trained = Some(sweep.clone());
-        let validation = match validation {
-            Some((data, _, sweep)) => Some((core.feed(&data, &sweep)?, sweep)),
+        let validation = match &validation {
+            Some((data, _, sweep)) => Some((core.feed(data, sweep)?, sweep.clone())),
             None => None,
         };
         let info = FitInfo {

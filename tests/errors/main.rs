@@ -3,6 +3,7 @@
 //!
 //! Files that are truncated, mislabelled or corrupt have `tests/idx.rs`.
 
+mod bounds;
 mod data;
 mod device;
 mod failures;

@@ -90,13 +90,20 @@ fn groups_are_heads_that_share_keys() -> Result<()> {
     Ok(())
 }
 
-/// Heads are views: three projections, scores, weights, values and output are a launch each.
+/// Heads are views: three projections, attention and output are a launch each. If its weights are asked for, scores,
+/// weights and values are one each, and so they are if heads are too large for one kernel.
 #[test]
 fn heads_are_not_copied() -> Result<()> {
-    for layer in [
-        LayerHandle::from(MultiHeadAttention::new(4, 8)),
-        MultiHeadAttention::new(4, 8).use_causal_mask(true).into(),
-        GroupedQueryAttention::new(8, 4, 2).use_causal_mask(true).into(),
+    let scores = MultiHeadAttention::new(4, 8).return_attention_scores(true);
+    for (layer, launches) in [
+        (LayerHandle::from(MultiHeadAttention::new(4, 8)), 5),
+        (MultiHeadAttention::new(4, 8).use_causal_mask(true).into(), 5),
+        (GroupedQueryAttention::new(8, 4, 2).use_causal_mask(true).into(), 5),
+        (scores.clone().into(), 7),
+        (scores.use_causal_mask(true).into(), 7),
+        (MultiHeadAttention::new(2, 129).use_causal_mask(true).into(), 7),
+        (MultiHeadAttention::new(2, 96).into(), 7),
+        (MultiHeadAttention::new(2, 96).use_causal_mask(true).into(), 5),
     ] {
         let model = Sequential::new([16, 32]).add(layer).build()?;
         let mut g = Graph::new();
@@ -106,7 +113,7 @@ fn heads_are_not_copied() -> Result<()> {
         let y = model.apply(&mut g, &[x], &w, None)?[0];
         g.output("y", y);
         let plan = Plan::compile(&g, &wgrad::passes::Passes::default(), support::device().caps())?;
-        assert_eq!(plan.dispatches.len(), 7, "{plan}");
+        assert_eq!(plan.dispatches.len(), launches, "{plan}");
     }
     Ok(())
 }
@@ -161,5 +168,31 @@ fn dropout_draws_anew_and_keeps_the_mean() -> Result<()> {
         (of(None)?, of(Some([1, 2, 3]))?, of(Some([1, 2, 3]))?, of(Some([1, 2, 4]))?);
     assert_eq!(a.y(), again.y());
     assert!(a.y() != b.y() && a.y() != still.y());
+    Ok(())
+}
+
+/// The kernels draw the numbers of a tensor of all weights, and the gradients draw them again: a layer that gives its
+/// weights, and so stores them, agrees.
+#[test]
+fn dropout_is_that_of_stored_weights() -> Result<()> {
+    let x = numbers(&[2, 5, 4], 1);
+    let layer = GroupedQueryAttention::new(3, 4, 2).use_causal_mask(true).dropout(0.4);
+    let w = weights_of(&layer, &[&x]);
+    let fused = layer_step(&layer, &[&x], &refs(&w), Some([1, 2, 3]))?;
+    let build = |[stream, seed, step]: [u32; 3]| {
+        let stored = layer.clone().return_attention_scores(true);
+        differentiate(&[&x], &refs(&w), [seed, step], None, |g, x, w| {
+            let specs = stored.weights(&[[5, 4].into()]);
+            let [seed, step] = ["seed", "step"].map(|word| g.step_param(word, DType::U32));
+            let random = Random { seed: seed?, step: step?, stream };
+            let cx = Context::new("layer", x).tensors(&specs, w).training_with(Some(random));
+            Ok(stored.apply(g, &cx)?.values[..1].to_vec())
+        })
+    };
+    let stored = build([1, 2, 3])?;
+    assert_close("values", fused.y(), &widen(stored.y()), 1e-5, 1e-6);
+    let all = |step: &Step| [step.inputs.concat(), step.weights.concat()].concat();
+    assert_close("gradients", &all(&fused), &widen(&all(&stored)), 1e-4, 1e-5);
+    assert!(build([1, 2, 4])?.y() != stored.y());
     Ok(())
 }

@@ -217,6 +217,18 @@ pub fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
             &[4, 6],
         ),
         two(TransformerDecoder::new(7, 2).use_causal_mask(false).into(), &[4, 6], &[5, 3]),
+        (
+            TransformerDecoder::new(7, 2).use_cache(true).into(),
+            vec![vec![1, 6], vec![2, 5, 2, 3], vec![1]],
+        ),
+        (
+            CachedMultiHeadAttention::new(2, 3)
+                .use_bias(false)
+                .kernel_regularizer(l2)
+                .kernel_constraint(Constraint::NonNeg)
+                .into(),
+            vec![vec![2, 6], vec![2, 5, 2, 3], vec![1]],
+        ),
         one(Flatten.into(), &[2, 3]),
         one(GaussianNoise::new(0.2).into(), &[3]),
         one(GlobalAveragePooling1D::new().keepdims(true).into(), &[5, 2]),

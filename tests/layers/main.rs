@@ -2,6 +2,7 @@
 //! what is refused.
 
 mod attention;
+mod attention_cache;
 mod attention_known;
 mod augment;
 mod batch_normalization;
@@ -31,6 +32,7 @@ mod recurrent_known;
 mod recurrent_options;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod rules;
 mod shape;
 mod small;
 #[path = "../support/mod.rs"]

@@ -4,7 +4,10 @@ use super::*;
 use reference::linalg::{matmul, transpose};
 use reference::norm;
 use support::device;
+use wgrad::autodiff::gradients;
 use wgrad::layers::WeightKind;
+use wgrad::passes::Passes;
+use wgrad::plan::Plan;
 
 const TRAINS: Option<[u32; 3]> = Some([1, 2, 3]);
 
@@ -59,6 +62,38 @@ fn groups_agree_with_the_oracle_in_value_and_gradient() {
     assert!(bare.weights(&samples(&[&x])).is_empty());
     let step = layer_step(&bare.epsilon(0.1), &[&x], &[], None).unwrap();
     check_gradients("bare", &step, &[&x], |at| grouped(&at[0], &[2, 3, 4], 2, f64::from(0.1f32)));
+}
+
+/// The kernel reads groups of whole vec4s of channels where they are: forward no copy is made, backward none of what comes
+/// in. A group of two channels is copied, and the result is the same.
+#[test]
+fn groups_of_channels_are_read_without_a_copy() -> Result<()> {
+    let launches = |channels: usize, back: bool, views: bool| -> Result<usize> {
+        let mut g = Graph::new();
+        let x = g.input("x", [2, 5, 7, channels], DType::F32);
+        let w = ["gamma", "beta"].map(|name| g.input(name, [channels], DType::F32));
+        let layer = GroupNormalization::new(3);
+        let specs = layer.weights(&[[5, 7, channels].into()]);
+        let cx = Context::new("layer", &[x]).tensors(&specs, &w);
+        let y = layer.apply(&mut g, &cx)?.values[0];
+        g.output("y", y);
+        if back {
+            let dy = g.input("dy", [2, 5, 7, channels], DType::F32);
+            let product = g.mul(y, dy)?;
+            let loss = g.sum(product, &[], false)?;
+            let dx = gradients(&mut g, loss, &[x])?[0];
+            g.output("dx", dx);
+        }
+        let passes = Passes { views, ..Passes::default() };
+        Ok(Plan::compile(&g, &passes, device().caps())?.dispatches.len())
+    };
+    let count = |channels| -> Result<[[usize; 2]; 2]> {
+        let both = |back| Ok([launches(channels, back, false)?, launches(channels, back, true)?]);
+        Ok([both(false)?, both(true)?])
+    };
+    assert_eq!(count(12)?, [[4, 2], [9, 4]]);
+    assert_eq!(count(6)?, [[4, 3], [9, 7]]);
+    Ok(())
 }
 
 fn moved(x: &Tensor, axes: &[usize]) -> Vec<f32> {

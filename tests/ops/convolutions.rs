@@ -1,8 +1,10 @@
 //! Convolutions beyond their cards: what they launch, how much they multiply, and that bits repeat.
 
-use crate::harness::{device, execute, families, feeds, operands};
+use crate::harness::{check_case_under, device, execute, families, feeds, operands};
+
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Graph, Window};
+use wgrad::kernels::DeviceCaps;
 use wgrad::ops::registry::Case;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
@@ -133,5 +135,19 @@ fn large_strides_launch_no_product_for_each_residue() {
         let (products, all) = launches(taps, stride);
         assert_eq!(products, 1, "{taps} taps, stride {stride}");
         assert!(all <= most, "{taps} taps, stride {stride}: {all} launches");
+    }
+}
+
+/// More workgroups than one dimension of the grid holds: tiles of outputs, and the parts of long sums.
+#[test]
+fn grids_fold() {
+    for part in PARTS {
+        let case = Case::convolution(part, [5, 3, 7, 1], &[(same(3, 1), 29), (same(3, 2), 31)]);
+        for caps in families() {
+            let caps = DeviceCaps { max_workgroups: 20, ..caps };
+            let plan = Plan::compile(&case.graph().unwrap().0, &Passes::default(), &caps).unwrap();
+            assert!(plan.dispatches.iter().any(|d| d.call.grid[1..] != [1, 1]), "{part}\n{plan}");
+            check_case_under(&case, std::slice::from_ref(&caps));
+        }
     }
 }

@@ -81,6 +81,40 @@ fn a_kernel_with_more_taps_than_the_loop_limit_is_refused() {
     assert!(error.contains("taps of a window") && error.contains("400"), "{error}");
 }
 
+#[test]
+fn a_stride_past_what_the_kernels_count_is_refused() {
+    for (windows, stride) in [([2, 32_768, 1, 0, 0], None), ([2, 32_769, 1, 0, 0], Some("32769"))] {
+        let case = Case::depthwise(FORMS[0], &[1, 70_000, 1], 1, &[windows]);
+        let graph = case.graph().expect("a graph").0;
+        match (Plan::compile(&graph, &Passes::default(), &families()[0]), stride) {
+            (Ok(_), None) => {}
+            (Err(error), Some(stride)) => {
+                let error = error.to_string();
+                assert!(
+                    ["the stride", stride, "32768", "smaller"].iter().all(|w| error.contains(w)),
+                    "{error}"
+                );
+            }
+            (plan, _) => panic!("{windows:?}: {}", plan.is_ok()),
+        }
+    }
+}
+
+/// More workgroups than one dimension of the grid holds.
+#[test]
+fn grids_fold() {
+    // An invocation of the kernel's gradient has four filters of a tap.
+    for (form, shape) in FORMS.into_iter().zip([[9, 41, 7], [9, 41, 7], [2, 11, 300]]) {
+        let case = Case::depthwise(form, &shape, 2, &[[3, 1, 1, 1, 1]]);
+        for caps in families() {
+            let caps = DeviceCaps { max_workgroups: 5, ..caps };
+            let plan = Plan::compile(&case.graph().unwrap().0, &Passes::default(), &caps).unwrap();
+            assert!(plan.dispatches.iter().any(|d| d.call.grid[1] > 1), "{form}");
+            check_case_under(&case, std::slice::from_ref(&caps));
+        }
+    }
+}
+
 /// Both gradients of every form have numbers in every place that a window reaches.
 #[test]
 fn gradients_are_not_zero() {

@@ -191,6 +191,7 @@ fn a_wrong_upstream_is_noticed() {
         "sin",
         "pow",
         "affine",
+        "attention",
     ];
     let row_kernels = ["layer_norm", "rms_norm", "masked_softmax", "variance", "log_sum_exp"];
     let pools = ["max_pool", "average_pool"];

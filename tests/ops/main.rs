@@ -6,6 +6,7 @@
 mod reference;
 
 mod accumulate;
+mod attention;
 mod bytes;
 mod completeness;
 mod controls;
@@ -26,6 +27,7 @@ mod places;
 mod pooling;
 mod products;
 mod random;
+mod recurrence;
 mod rows;
 mod rows_fused;
 mod segments;
@@ -34,3 +36,4 @@ mod sources;
 mod steps;
 mod viewed;
 mod views;
+mod vocabulary;

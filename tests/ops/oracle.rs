@@ -4,8 +4,8 @@ use crate::harness::{operands, wide};
 use crate::reference::convolution::{Axis, Sizes};
 use crate::reference::random::{box_muller, threefry2x32, unit_interval};
 use crate::reference::{
-    convolution, elementwise, graphs, images, layers, linalg, losses, norm, pool, recurrent,
-    reduce, softmax,
+    attention, convolution, elementwise, graphs, images, layers, linalg, losses, norm, pool,
+    recurrent, reduce, softmax,
 };
 use std::sync::OnceLock;
 use wgrad::ops::registry::{Card, Case, cards};
@@ -147,6 +147,18 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             vec![h, c]
         }
         "gru_gates" => vec![recurrent::gru_gates(&x[0], &x[1], shape(1)[1])],
+        "simple_rnn" | "lstm" | "gru" => {
+            use recurrent::Kind;
+            let (kind, states) = match case.op {
+                "lstm" => (Kind::Lstm, 2),
+                "gru" => (Kind::Gru, 1),
+                _ => (Kind::Simple, 1),
+            };
+            let sizes = [shape(0)[0], shape(0)[1], *shape(1).first()?];
+            let (initial, mask) = x.get(2..)?.split_at_checked(states)?;
+            let operands = [x[0].as_slice(), &x[1]];
+            recurrent::over_time(kind, operands, initial, mask.first(), sizes, args[0] == 1)
+        }
         "argmax" | "argmin" => {
             let sign = if case.op == "argmin" { -1.0 } else { 1.0 };
             let places = softmax::argmax(&times(&x[0], sign), cols());
@@ -157,6 +169,7 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             let len: usize = args[1..].iter().product();
             vec![(0..len).map(|i| linalg::unravel(i, &args[1..])[args[0]] as f64).collect()]
         }
+        "attention" => attend(case, x),
         "softmax" => vec![softmax::softmax(&x[0], cols())],
         "log_softmax" => vec![softmax::log_softmax(&x[0], cols())],
         "layer_norm" | "rms_norm" => {
@@ -328,6 +341,40 @@ fn places(
         }
     }
     found
+}
+
+/// Attention under the mask of a case, if it has one.
+fn attend(case: &Case, x: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let dims = |i: usize| case.inputs[i].shape.dims();
+    let (q, v) = (dims(0), dims(2));
+    let extents = attention::Extents {
+        samples: q[0],
+        queries: q[1],
+        keys: v[1],
+        heads: q[2],
+        groups: v[2],
+        size: q[3],
+        value: v[3],
+    };
+    let scores = [q[0], q[2], q[1], v[1]];
+    let masks = x.get(3).map(|mask| linalg::broadcast_to(mask, dims(3), &scores));
+    let pairs = |sample: usize, head: usize, query: usize, key: usize| {
+        let at = ((sample * scores[1] + head) * scores[2] + query) * scores[3] + key;
+        let number = masks.as_ref().map_or(1.0, |mask| mask[at]);
+        let (counts, added) = if case.args[1] == 2 { (true, number) } else { (number > 0.0, 0.0) };
+        let drawn = || {
+            let words = threefry2x32([case.words[0].1, 3], [at as u32, case.words[1].1], 13);
+            unit_interval(words[0])
+        };
+        let factor = case
+            .params
+            .get(1)
+            .map(|&rate| f64::from(rate))
+            .map_or(1.0, |rate| if drawn() >= rate { 1.0 / (1.0 - rate) } else { 0.0 });
+        attention::Pair { counts: counts && (case.args[0] == 0 || key <= query), added, factor }
+    };
+    let scale = f64::from(case.params[0]);
+    attention::attention(&x[0], &x[1], &x[2], extents, scale, &pairs).to_vec()
 }
 
 /// The axes of a reduction; none means all.

@@ -167,6 +167,27 @@ fn a_window_past_the_loop_limit_is_an_error() {
     check_case_on(&case, &operands(&case), (0.0, 0.0));
 }
 
+/// A window with more elements than a loop may have iterations is pooled axis by axis, with the same result.
+#[test]
+fn a_window_past_the_loop_limit_is_pooled_axis_by_axis() {
+    let slides: [Slide; 2] = [[300, 300, 1, 4, 6], [240, 239, 1, 1, 0]];
+    let image = [1, 290, 478, 1];
+    let max = Case::pool("max_pool", &image, &slides, false);
+    let plan = Plan::compile(&max.graph().unwrap().0, &Passes::default(), &families()[0]).unwrap();
+    assert_eq!(plan.dispatches.len(), 2);
+    // Few values, so that there are ties in lines and columns: the first of the window takes the gradient.
+    let x: Vec<f32> = (0..290 * 478).map(|i: usize| (i * i % 97 % 7) as f32 - 3.0).collect();
+    check_max(&max, &slides, &x);
+    for counts in [false, true] {
+        check_case(&Case::pool("average_pool", &image, &slides, counts));
+    }
+    // The control: one that a loop can do is one kernel.
+    let small = Case::pool("max_pool", &image, &[[200, 1, 1, 0, 0], [200, 1, 1, 0, 0]], false);
+    let plan =
+        Plan::compile(&small.graph().unwrap().0, &Passes::default(), &families()[0]).unwrap();
+    assert_eq!(plan.dispatches.len(), 1);
+}
+
 #[test]
 fn windows_that_do_not_fit_are_refused() {
     let refused = |shape: &[usize], dtype: DType, windows: &[Window], words: &[&str]| {

@@ -2,9 +2,12 @@
 
 #[path = "viewed_maps.rs"]
 mod maps;
+#[path = "viewed_rows.rs"]
+mod rows;
 
 use crate::reference::linalg;
 use maps::{maps, reductions};
+use rows::rows;
 use wgrad::graph::{Graph, Value, View, Window};
 use wgrad::tensor::DType;
 
@@ -178,7 +181,7 @@ fn products() -> Vec<Scene> {
 
 /// Scenes of copies, which have gradients.
 pub fn copies() -> Vec<Scene> {
-    [maps(), reductions(), products()].into_iter().flatten().collect()
+    [maps(), reductions(), rows(), products()].into_iter().flatten().collect()
 }
 
 /// Windows over `[samples, extents.., channels]`.

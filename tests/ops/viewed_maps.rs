@@ -1,6 +1,6 @@
 //! Maps and reductions that read operands through views.
 
-use super::{Scene, zip};
+use super::{Graph, Scene, Value, zip};
 use crate::reference::{linalg, reduce};
 
 /// Copies that feed maps.
@@ -99,6 +99,77 @@ pub fn maps() -> Vec<Scene> {
             },
         ),
     ];
+    // Zeros around: whole vec4s, single elements, and padding of a broadcast operand.
+    for channels in [8, 3] {
+        let around = [[0, 0], [1, 2], [0, 1], [0, 0]];
+        let (shape, padded) = ([2, 4, 5, channels], [2, 7, 6, channels]);
+        all.push(Scene::new(
+            format!("padded images of {channels} channels, add, relu"),
+            &[&shape, &padded],
+            (2, 1),
+            move |g, x| {
+                let p = g.pad(x[0], &around, 0.0)?;
+                let s = g.add(p, x[1])?;
+                g.unary("softplus", s, &[])
+            },
+            move |x| {
+                let p = linalg::pad(&x[0], &shape, &around, 0.0);
+                zip(&p, &x[1], |a, b| (a + b).exp().ln_1p())
+            },
+        ));
+    }
+    all.push(Scene::new(
+        "padded rows, and a padded slice of padded columns",
+        &[&[5, 7], &[7, 5]],
+        (6, 2),
+        |g, x| {
+            let (p, q) =
+                (g.pad(x[0], &[[2, 0], [0, 2]], 0.0)?, g.pad(x[1], &[[0, 0], [1, 3]], 0.0)?);
+            let (q, one) = (g.transpose(q, &[1, 0])?, g.constant(1.5));
+            // Nine by nine: the second from a padded tensor that is turned.
+            let q = g.pad(q, &[[0, 0], [2, 0]], 0.0)?;
+            let q = g.slice(q, 0, 1..8)?;
+            let s = g.mul(p, one)?;
+            g.add(s, q)
+        },
+        |x| {
+            let p = linalg::pad(&x[0], &[5, 7], &[[2, 0], [0, 2]], 0.0);
+            let q = linalg::pad(&x[1], &[7, 5], &[[0, 0], [1, 3]], 0.0);
+            let q = linalg::transpose(&q, &[7, 9], &[1, 0]);
+            let q = linalg::pad(&q, &[9, 7], &[[0, 0], [2, 0]], 0.0);
+            let q = linalg::slice(&q, &[9, 9], 0, 1..8);
+            zip(&p, &q, |a, b| 1.5 * a + b)
+        },
+    ));
+    // The gradient of a slice: differences of neighbours.
+    all.push(Scene::new(
+        "shifted edges, differences",
+        &[&[6, 9]],
+        (3, 1),
+        |g, x| {
+            let ahead = g.pad(x[0], &[[0, 0], [1, 0]], 0.0)?;
+            let behind = g.pad(x[0], &[[0, 0], [0, 1]], 0.0)?;
+            g.sub(behind, ahead)
+        },
+        |x| {
+            let ahead = linalg::pad(&x[0], &[6, 9], &[[0, 0], [1, 0]], 0.0);
+            zip(&linalg::pad(&x[0], &[6, 9], &[[0, 0], [0, 1]], 0.0), &ahead, |a, b| a - b)
+        },
+    ));
+    // Another number around is no view.
+    all.push(Scene::new(
+        "a margin of ones, square",
+        &[&[4, 3]],
+        (2, 2),
+        |g, x| {
+            let p = g.pad(x[0], &[[1, 0], [0, 2]], 1.0)?;
+            g.unary("square", p, &[])
+        },
+        |x| {
+            let p = linalg::pad(&x[0], &[4, 3], &[[1, 0], [0, 2]], 1.0);
+            p.iter().map(|v| v * v).collect()
+        },
+    ));
     // The gates of an LSTM: whole vec4s, and not.
     for units in [8, 5] {
         all.push(Scene::new(
@@ -171,17 +242,65 @@ pub fn reductions() -> Vec<Scene> {
         },
         |x| reduce::mean(&linalg::slice(&x[0], &[7, 6, 5], 1, 2..5), &[7, 3, 5], &[1]),
     ));
-    // The terms are two axes that do not walk evenly: the copy stays.
+    // The terms are two axes that do not walk evenly: each is found from its number.
     all.push(Scene::new(
         "transpose, sum over two axes",
         &[&[4, 5, 6]],
-        (2, 2),
+        (2, 1),
         |g, x| {
             let t = g.transpose(x[0], &[1, 2, 0])?;
             g.sum(t, &[1, 2], false)
         },
         |x| reduce::sum(&x[0], &[4, 5, 6], &[0, 2]),
     ));
+    for kind in ["sum", "max", "min", "product"] {
+        let build = move |g: &mut Graph, x: Value, over: &[usize]| match kind {
+            "sum" => g.sum(x, over, false),
+            "max" => g.max(x, over, false),
+            "min" => g.min(x, over, false),
+            _ => g.product(x, over, false),
+        };
+        let of = match kind {
+            "sum" => reduce::sum,
+            "max" => reduce::max,
+            "min" => reduce::min,
+            _ => reduce::product,
+        };
+        for (axes, over) in [([1, 3, 0, 2], &[2, 3][..]), ([3, 0, 2, 1], &[0, 1])] {
+            let shape = axes.map(|a| [3, 4, 5, 2][a]);
+            all.push(Scene::new(
+                format!("permute {axes:?}, {kind} over two axes {over:?}"),
+                &[&[3, 4, 5, 2]],
+                (3, 2),
+                // Numbers near 2, of which products are neither small nor large.
+                move |g, x| {
+                    let two = g.constant(2.0);
+                    let x = g.add(x[0], two)?;
+                    let t = g.transpose(x, &axes)?;
+                    build(g, t, over)
+                },
+                move |x| {
+                    let x: Vec<f64> = x[0].iter().map(|v| v + 2.0).collect();
+                    of(&linalg::transpose(&x, &[3, 4, 5, 2], &axes), &shape, over)
+                },
+            ));
+        }
+        // Zeros around, which count: along the terms, and across them.
+        let sides = [(&[1][..], [[1, 2], [3, 1], [0, 0]]), (&[2], [[0, 0], [1, 0], [0, 2]])];
+        for (over, around) in sides.into_iter().filter(|_| kind != "product") {
+            let shape = [0, 1, 2].map(|a| [3, 5, 4][a] + around[a][0] + around[a][1]);
+            all.push(Scene::new(
+                format!("pad {around:?}, {kind} over {over:?}"),
+                &[&[3, 5, 4]],
+                (2, 1),
+                move |g, x| {
+                    let p = g.pad(x[0], &around, 0.0)?;
+                    build(g, p, over)
+                },
+                move |x| of(&linalg::pad(&x[0], &[3, 5, 4], &around, 0.0), &shape, over),
+            ));
+        }
+    }
     // Divided into chunks: the first kernel reads the view.
     all.push(Scene::new(
         "slice of a long row, sum",

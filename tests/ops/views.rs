@@ -67,6 +67,9 @@ fn copies_disappear_and_change_no_bit() {
             agrees(&scene, "copied", &want, &x);
             let got = run(&graph, &ALL, &caps, &feeds);
             agrees(&scene, "through views", &got, &x);
+            if plans[1].dispatches.iter().all(|d| !d.call.name().starts_with("matmul/")) {
+                assert_eq!(got, want, "{}: other bits", scene.name);
+            }
             agrees(&scene, "the pass alone", &run(&graph, &ALONE, &caps, &feeds), &x);
             for _ in 0..10 {
                 assert_eq!(run(&graph, &ALL, &caps, &feeds), got, "{}", scene.name);

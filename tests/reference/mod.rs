@@ -12,6 +12,7 @@
 
 #![allow(dead_code, reason = "each test binary includes the whole oracle and uses a part of it")]
 
+pub mod attention;
 pub mod compare;
 pub mod convolution;
 pub mod elementwise;

@@ -91,3 +91,70 @@ pub fn lstm(
     }
     states
 }
+
+/// Which recurrent layer, in [`over_time`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// h = tanh(x + h · kernel).
+    Simple,
+    /// Parts i, f, g, o.
+    Lstm,
+    /// Parts n of the input, z, r, n of the state: the reset after the product.
+    Gru,
+}
+
+/// Each state at all times, `[times + 1, rows, units]`, of `products` `[times, rows, parts · units]` of the inputs, the
+/// recurrent kernel and the initial states. Where `mask` `[times, rows]` is not positive, states stay. Sources: as
+/// [`lstm_gates`], [`gru_gates`] and [`simple_rnn`].
+pub fn over_time(
+    kind: Kind,
+    [products, kernel]: [&[f64]; 2],
+    initial: &[Vec<f64>],
+    mask: Option<&Vec<f64>>,
+    [times, rows, units]: [usize; 3],
+    reverse: bool,
+) -> Vec<Vec<f64>> {
+    let (parts, terms) = match kind {
+        Kind::Simple => (1, 1),
+        Kind::Lstm => (4, 4),
+        Kind::Gru => (4, 3),
+    };
+    let mut now = initial.to_vec();
+    let mut all = vec![now.clone()];
+    for i in 0..times {
+        let t = if reverse { times - 1 - i } else { i };
+        let mut sums = products[t * rows * parts * units..][..rows * parts * units].to_vec();
+        let kept = linalg::matmul(&now[0], kernel, 1, rows, terms * units, units, false, false);
+        for (at, kept) in kept.iter().enumerate() {
+            let (row, column) = (at / (terms * units), at % (terms * units));
+            sums[row * parts * units + (parts - terms) * units + column] += kept;
+        }
+        let new = match kind {
+            Kind::Simple => vec![sums.iter().map(|z| z.tanh()).collect()],
+            Kind::Lstm => {
+                let (h, c) = lstm_gates(&sums, &now[1], units);
+                vec![h, c]
+            }
+            Kind::Gru => {
+                // In the order of `gru_gates`: z, r, n of the input, n of the state.
+                let part = |row: usize, k: usize| &sums[(4 * row + k) * units..][..units];
+                let ordered = |row| [1, 2, 0, 3].map(|k| part(row, k)).concat();
+                let ordered: Vec<f64> = (0..rows).flat_map(ordered).collect();
+                vec![gru_gates(&ordered, &now[0], units)]
+            }
+        };
+        for (now, new) in now.iter_mut().zip(new) {
+            for (at, new) in new.into_iter().enumerate() {
+                if mask.is_none_or(|mask| mask[t * rows + at / units] > 0.0) {
+                    now[at] = new;
+                }
+            }
+        }
+        all.push(now.clone());
+    }
+    if reverse {
+        all.reverse();
+    }
+    let state = |s: usize| all.iter().flat_map(|at| at[s].clone()).collect();
+    (0..initial.len()).map(state).collect()
+}

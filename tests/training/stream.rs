@@ -275,6 +275,61 @@ fn data_past_the_binding_limit_streams_by_itself_to_the_same_bits() -> Result<()
     Ok(())
 }
 
+/// As a stream with names, a dataset in memory with names: in any order, with weights for one output by its name.
+#[test]
+fn tensors_are_found_by_name() -> Result<()> {
+    let data = mixed(60)?;
+    let (x, y) = (data.features().to_vec(), data.targets().to_vec());
+    let weights: Vec<f32> = (0..60).map(|i| (i % 3) as f32 * 0.5).collect();
+    let weights = Tensor::f32([60], weights)?;
+    let plain = TensorDataset::multi(x.clone(), y.clone())?;
+    let plain = plain.weighted_outputs([None, Some(weights.clone())])?;
+    let inputs = || [("points", x[1].clone()), ("ids", x[0].clone())];
+    let targets = || [("sum", y[1].clone()), ("tags", y[0].clone())];
+    let named = TensorDataset::named(inputs(), targets())?;
+    let unweighted = named.clone();
+    let named = named.weighted_by_name([("sum", weights.clone())])?;
+    let fit = || quiet().epochs(2).batch_size(8).validation_split(0.2);
+    let train = |data: &TensorDataset| -> Result<_> {
+        let mut trainer = two_ends(device())?;
+        let history = trainer.fit(data, fit())?;
+        Ok((bits(&trainer), history.get("val_loss").to_vec(), trainer))
+    };
+    let (want, losses, mut by_place) = train(&plain)?;
+    let (got, found, mut by_name) = train(&named)?;
+    assert_eq!((got, found), (want.clone(), losses));
+    assert_eq!(by_name.evaluate(&named)?, by_place.evaluate(&plain)?);
+    // Rows keep the names, and so does a stream of the same tensors.
+    assert_eq!(by_name.evaluate(&named.rows(5, 20)?)?, by_place.evaluate(&plain.rows(5, 20)?)?);
+    assert_eq!(by_name.evaluate(Arc::new(named.clone()))?, by_place.evaluate(&plain)?);
+    let outputs = by_place.predict_outputs(&plain)?;
+    assert_eq!(by_name.predict_outputs(&named)?, outputs);
+    assert_eq!(by_name.predictor()?.predict_outputs(&named)?, outputs);
+    // The data that is past the binding limit comes in windows.
+    let mut slim = two_ends(&narrow())?;
+    slim.fit(&named, fit())?;
+    assert_eq!(bits(&slim), want);
+    // The controls: other weights train otherwise, and names that do not suit are refused.
+    assert_ne!(train(&unweighted)?.0, want);
+    let refused = |error: Error, words: &[&str]| support::says(&error, words);
+    let twice = TensorDataset::named([("ids", x[0].clone()), ("ids", x[1].clone())], targets());
+    refused(twice.unwrap_err(), &["names of inputs", "`ids` is there twice"]);
+    let mut wrong = |x, y| by_name.evaluate(&TensorDataset::named(x, y).unwrap()).unwrap_err();
+    let mut other = inputs();
+    other[0].0 = "pixels";
+    refused(wrong(other, targets()), &["names of inputs", "`pixels`", "it has ids, points"]);
+    let few = TensorDataset::named([("ids", x[0].clone())], targets())?;
+    refused(by_place.evaluate(&few).unwrap_err(), &["`points` is missing", "takes ids, points"]);
+    let weigh = |data: &TensorDataset, names: &[&str]| {
+        let all = names.iter().map(|name| (*name, weights.clone()));
+        data.clone().weighted_by_name(all.collect::<Vec<_>>()).unwrap_err()
+    };
+    refused(weigh(&named, &["sums"]), &["sample weights", "`sums` is no target", "sum, tags"]);
+    refused(weigh(&named, &["sum", "sum"]), &["`sum` is there twice"]);
+    refused(weigh(&plain, &["sum"]), &["TensorDataset::named"]);
+    Ok(())
+}
+
 /// A dataset in another order than the model's, with names, is as one in the model's order.
 #[test]
 fn streams_are_found_by_name() -> Result<()> {

@@ -11,7 +11,7 @@ use std::time::Instant;
 use xtask::adapter;
 use xtask::process::{Exit, cargo, code, output, root, say, status};
 
-/// The target that the library is type-checked for besides that of the machine.
+/// The target that the library and the page are checked for besides that of the machine.
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// One cargo command.
@@ -87,7 +87,19 @@ const STEPS: &[Step] = &[
     Step {
         name: "wasm",
         env: None,
-        args: &["check", "--lib", "-p", "wgrad", "--target", WASM],
+        args: &[
+            "clippy",
+            "--lib",
+            "--package",
+            "wgrad",
+            "--package",
+            "wgrad-web",
+            "--target",
+            WASM,
+            "--",
+            "-D",
+            "warnings",
+        ],
         needs: Need::Target(WASM),
     },
     Step {
@@ -204,6 +216,15 @@ mod tests {
             lines[5],
             "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --all-features --no-deps"
         );
+    }
+
+    #[test]
+    fn checks_of_code_refuse_warnings_for_every_target() {
+        let checks = || STEPS.iter().filter(|step| ["check", "clippy"].contains(&step.args[0]));
+        assert!(checks().any(|step| step.args.contains(&WASM)));
+        for step in checks() {
+            assert!(step.args.ends_with(&["--", "-D", "warnings"]), "{}", step.line());
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What all layers of attention share: masks, the weights of keys, and dropout among them.
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
-use crate::layers::Context;
-use crate::ops::SoftmaxMask;
+use crate::graph::{Class, Graph, Leaf, Value};
+use crate::layers::{Context, Random};
+use crate::ops::attention::{LARGEST, products};
+use crate::ops::{SoftmaxMask, WeightDropout};
 use crate::tensor::{Shape, Tensor};
 
 /// Which keys a query may attend to.
@@ -27,42 +28,39 @@ impl Masks {
         Ok(self)
     }
 
-    /// All masks as one, which broadcasts to scores `[batch, heads, queries, keys]`.
-    fn joined(&self, graph: &mut Graph, scores: &Shape) -> Result<Option<(Value, SoftmaxMask)>> {
-        let [batch, _, queries, keys] = four(scores)?;
-        let mut keep = None;
-        let mut also = |graph: &mut Graph, mask: Value| -> Result<()> {
-            keep = Some(match keep {
-                Some(so_far) => graph.mul(so_far, mask)?,
-                None => mask,
-            });
-            Ok(())
+    /// All masks as one, which broadcasts to scores `[batch, heads, queries, keys]`; that of a causal layer if `causal` is
+    /// set.
+    fn joined(
+        &self,
+        graph: &mut Graph,
+        [batch, queries, keys]: [usize; 3],
+        causal: bool,
+    ) -> Result<Option<(Value, SoftmaxMask)>> {
+        let both = |graph: &mut Graph, keep: Option<Value>, mask: Value| match keep {
+            Some(so_far) => graph.mul(so_far, mask),
+            None => Ok(mask),
         };
-        if let Some(mask) = self.keys {
-            let mask = graph.reshape(mask, [batch, 1, 1, keys])?;
-            also(graph, mask)?;
-        }
-        if self.causal {
+        let mut keep = match self.keys {
+            Some(mask) => Some(graph.reshape(mask, [batch, 1, 1, keys])?),
+            None => None,
+        };
+        if causal {
             let row = |i| (0..keys).map(move |j| if j <= i { 1.0 } else { 0.0 });
             let below: Vec<f32> = (0..queries).flat_map(row).collect();
             let mask = graph.constant_tensor(Tensor::f32([queries, keys], below)?)?;
-            also(graph, mask)?;
+            keep = Some(both(graph, keep, mask)?);
         }
-        match self.pairs {
-            None => Ok(keep.map(|mask| (mask, SoftmaxMask::Keep))),
-            Some((mask, SoftmaxMask::Keep)) => {
+        match (self.pairs, keep) {
+            (None, keep) => Ok(keep.map(|mask| (mask, SoftmaxMask::Keep))),
+            (pairs, None) => Ok(pairs),
+            (Some((mask, SoftmaxMask::Keep)), keep) => {
                 let zero = graph.constant(0.0);
                 let mask = graph.binary("greater", mask, zero)?;
-                also(graph, mask)?;
-                Ok(keep.map(|mask| (mask, SoftmaxMask::Keep)))
+                Ok(Some((both(graph, keep, mask)?, SoftmaxMask::Keep)))
             }
-            Some((mask, SoftmaxMask::Additive)) => {
+            (Some((mask, SoftmaxMask::Additive)), Some(keep)) => {
                 let out = graph.constant(f32::MIN);
-                let mask = match keep {
-                    Some(keep) => graph.select(keep, mask, out)?,
-                    None => mask,
-                };
-                Ok(Some((mask, SoftmaxMask::Additive)))
+                Ok(Some((graph.select(keep, mask, out)?, SoftmaxMask::Additive)))
             }
         }
     }
@@ -70,8 +68,8 @@ impl Masks {
     /// The weights of keys: softmax of `scores` `[batch, heads, queries, keys]` among those that count. A query that may
     /// attend to no key has weights of 0.
     pub fn weights(&self, graph: &mut Graph, scores: Value) -> Result<Value> {
-        let shape = graph.shape(scores).clone();
-        match self.joined(graph, &shape)? {
+        let [batch, _, queries, keys] = four(graph.shape(scores))?;
+        match self.joined(graph, [batch, queries, keys], self.causal)? {
             Some((mask, kind)) => graph.masked_softmax(scores, mask, kind),
             None => graph.softmax(scores),
         }
@@ -79,53 +77,110 @@ impl Masks {
 }
 
 /// The extents of a tensor of four axes.
-fn four(shape: &Shape) -> Result<[usize; 4]> {
+pub(super) fn four(shape: &Shape) -> Result<[usize; 4]> {
     let dims = <[usize; 4]>::try_from(shape.dims());
     dims.map_err(|_| Error::internal("attention", format!("{shape} has not four axes")))
 }
 
-/// softmax(scale · q kᵀ) v for each head, as products and a masked softmax over views: heads are not copied.
-///
-/// `q` `[batch, queries, heads, d]`, `k` `[batch, keys, groups, d]`, `v` `[batch, keys, groups, e]`, where each of the
-/// `groups` serves as many neighbouring heads. Gives `[batch, queries, heads, e]`, and the weights
-/// `[batch, heads, queries, keys]` before dropout. Vaswani et al., "Attention is all you need", 2017, section 3.2.1;
-/// groups: Ainslie et al. 2023.
-pub(super) fn composite(
-    graph: &mut Graph,
-    [q, k, v]: [Value; 3],
-    scale: f32,
-    masks: &Masks,
-    drop: impl FnOnce(&mut Graph, Value) -> Result<Value>,
-) -> Result<[Value; 2]> {
-    let [batch, queries, heads, size] = four(graph.shape(q))?;
-    let [_, keys, groups, out] = four(graph.shape(v))?;
-    let each = heads / groups.max(1);
-    let q = graph.reshape(q, [batch, queries, groups, each, size])?;
-    let q = graph.transpose(q, &[0, 2, 3, 1, 4])?;
-    let q = graph.reshape(q, [batch, groups, each * queries, size])?;
-    let k = graph.transpose(k, &[0, 2, 1, 3])?;
-    let v = graph.transpose(v, &[0, 2, 1, 3])?;
-    let scores = graph.matmul_form(q, k, false, true)?;
-    let scores = graph.scale(scores, scale)?;
-    let scores = graph.reshape(scores, [batch, heads, queries, keys])?;
-    let weights = masks.weights(graph, scores)?;
-    let used = drop(graph, weights)?;
-    let used = graph.reshape(used, [batch, groups, each * queries, keys])?;
-    let y = graph.matmul(used, v)?;
-    let y = graph.reshape(y, [batch, groups, each, queries, out])?;
-    let y = graph.transpose(y, &[0, 3, 1, 2, 4])?;
-    Ok([graph.reshape(y, [batch, queries, heads, out])?, weights])
+/// What a layer does with its queries, keys and values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attend {
+    /// The factor of scores.
+    pub scale: f32,
+    pub masks: Masks,
+    /// The rate at which weights are 0 in training.
+    pub dropout: f32,
+    /// Whether the weights are a result.
+    pub weights: bool,
 }
 
-/// Weights of keys with some of them 0 in training, at this rate.
-pub(super) fn dropped(graph: &mut Graph, cx: &Context, rate: f32, x: Value) -> Result<Value> {
-    let Some(random) = cx.random().filter(|_| rate > 0.0) else { return Ok(x) };
+impl Attend {
+    /// softmax(scale · q kᵀ) v for each head, and the weights of keys before dropout, `[batch, heads, queries, keys]`, if
+    /// they are asked for.
+    ///
+    /// `q` `[batch, queries, heads, d]`, `k` `[batch, keys, groups, d]`, `v` `[batch, keys, groups, e]`, where each of the
+    /// `groups` serves as many neighbouring heads. Gives `[batch, queries, heads, e]`. Vaswani et al., "Attention is all
+    /// you need", 2017, section 3.2.1; groups: Ainslie et al. 2023.
+    ///
+    /// It is [`Graph::attention`], which stores no scores. It is products if the weights are asked for, if they are faster
+    /// ([`Attend::products_are_faster`]), if heads are too large for one kernel, and with dropout in the body of a loop,
+    /// whose gradient runs through the iterations backwards and cannot draw again.
+    pub fn apply(
+        &self,
+        graph: &mut Graph,
+        cx: &Context,
+        [q, k, v]: [Value; 3],
+    ) -> Result<(Value, Option<Value>)> {
+        let random = source(cx, self.dropout);
+        let draws_again =
+            random.is_none_or(|r| [r.seed, r.step].iter().all(|&v| word(graph, v)));
+        let [batch, queries, _, size] = four(graph.shape(q))?;
+        let [_, keys, _, value] = four(graph.shape(v))?;
+        let size = size.max(value);
+        let too_large = size > LARGEST || self.products_are_faster(size, queries * keys);
+        if self.weights || too_large || !draws_again {
+            let [y, weights] = self.of_products(graph, [q, k, v], random)?;
+            return Ok((y, self.weights.then_some(weights)));
+        }
+        let mask = self.masks.joined(graph, [batch, queries, keys], false)?;
+        let dropout = |r: Random| WeightDropout { rate: self.dropout.into(), stream: r.stream };
+        let dropped = random.map(|r| (dropout(r), [r.seed, r.step]));
+        let y = graph.attention_with([q, k, v], self.scale, self.masks.causal, mask, dropped)?;
+        Ok((y, None))
+    }
+
+    /// Whether products are faster on CPU adapters: a gradient that stores no scores multiplies seven times instead of
+    /// four, and registers hold fewer rows of large heads. Scores of long sequences are too many to be stored, and
+    /// for causal ones the kernels leave out half of the pairs (docs/results.md).
+    const fn products_are_faster(&self, size: usize, pairs: usize) -> bool {
+        !self.masks.causal && size > 64 && pairs <= 512 * 512
+    }
+
+    /// By products and a masked softmax over views: heads are not copied, scores are stored.
+    fn of_products(
+        &self,
+        graph: &mut Graph,
+        [q, k, v]: [Value; 3],
+        random: Option<Random>,
+    ) -> Result<[Value; 2]> {
+        let [batch, queries, heads, _] = four(graph.shape(q))?;
+        let [_, keys, groups, out] = four(graph.shape(v))?;
+        let each = heads / groups.max(1);
+        let scores = products(graph, q, k)?;
+        let scores = graph.scale(scores, self.scale)?;
+        let weights = self.masks.weights(graph, scores)?;
+        let used = dropped(graph, random, self.dropout, weights)?;
+        let used = graph.reshape(used, [batch, groups, each * queries, keys])?;
+        let v = graph.transpose(v, &[0, 2, 1, 3])?;
+        let y = graph.matmul(used, v)?;
+        let y = graph.reshape(y, [batch, groups, each, queries, out])?;
+        let y = graph.transpose(y, &[0, 3, 1, 2, 4])?;
+        Ok([graph.reshape(y, [batch, queries, heads, out])?, weights])
+    }
+}
+
+/// Whether a value is a word of the step.
+fn word(graph: &Graph, value: Value) -> bool {
+    matches!(graph.node(value).op.class(), Class::Leaf(Leaf::Step(_)))
+}
+
+/// Weights of keys, of which some are 0 if there is a source of random numbers.
+pub(super) fn dropped(
+    graph: &mut Graph,
+    random: Option<Random>,
+    rate: f32,
+    x: Value,
+) -> Result<Value> {
+    let Some(random) = random else { return Ok(x) };
+    let dropout = WeightDropout { rate: rate.into(), stream: random.stream };
     let shape = graph.shape(x).clone();
-    let drawn = random.of("dropout").uniform(graph, shape)?;
-    let least = graph.constant(rate);
-    let kept = graph.binary("greater_equal", drawn, least)?;
-    let mask = graph.scale(kept, 1.0 / (1.0 - rate))?;
-    graph.mul(x, mask)
+    let factors = dropout.factors(graph, shape, [random.seed, random.step])?;
+    graph.mul(x, factors)
+}
+
+/// The source of random numbers for dropout of weights: in training, if the rate is not 0.
+pub(super) fn source(cx: &Context, rate: f32) -> Option<Random> {
+    cx.random().filter(|_| rate > 0.0).map(|random| random.of("dropout"))
 }
 
 /// Refuses samples that are no `[queries, ...]`, `[keys, ...]` of as many keys as values.

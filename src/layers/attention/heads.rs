@@ -1,6 +1,6 @@
 //! What the layers of several heads share: settings, weights, and how they are applied.
 
-use super::attend::{self, Masks};
+use super::attend::{self, Attend, Masks};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::Fields;
@@ -28,8 +28,8 @@ pub(super) struct Heads {
 }
 
 /// The parts that read query, key and value, in the order of their weights.
-const READERS: [&str; 3] = ["query", "key", "value"];
-const OUTPUT: &str = "attention_output";
+pub(super) const READERS: [&str; 3] = ["query", "key", "value"];
+pub(super) const OUTPUT: &str = "attention_output";
 
 impl Heads {
     /// Keras' defaults.
@@ -115,8 +115,6 @@ impl Heads {
             return Err(Error::parameter("num_key_value_heads", self.key_heads, detail));
         }
         attend::check_rate(self.dropout)?;
-        self.kernel.check()?;
-        self.bias.check()?;
         let (sequences, mask) = self.given(inputs);
         attend::check_sequences(op, &sequences)?;
         let [queries, keys] = [0, 1].map(|i| sequences[i].dims()[0]);
@@ -178,7 +176,7 @@ impl Heads {
     }
 
     /// x · kernel + bias of a part, over the last `axes` axes of `x`, with the kernel's other axes in their place.
-    fn project(
+    pub fn project(
         &self,
         graph: &mut Graph,
         cx: &Context,
@@ -219,12 +217,13 @@ impl Heads {
             masks.pairs = Some((mask, kind));
         }
         let scale = 1.0 / (self.key_dim as f32).sqrt();
-        let drop = |graph: &mut Graph, x| attend::dropped(graph, cx, self.dropout, x);
-        let [y, scores] = attend::composite(graph, [q, k, v], scale, &masks, drop)?;
+        let (dropout, weights) = (self.dropout, self.return_attention_scores);
+        let attend = Attend { scale, masks, dropout, weights };
+        let (y, weights) = attend.apply(graph, cx, [q, k, v])?;
         let y = self.project(graph, cx, OUTPUT, y, 2)?;
-        Ok(match self.return_attention_scores {
-            true => Outputs::from(vec![y, scores]).masks(vec![query_mask, None]),
-            false => Outputs::from(y).mask(query_mask),
+        Ok(match weights {
+            Some(weights) => Outputs::from(vec![y, weights]).masks(vec![query_mask, None]),
+            None => Outputs::from(y).mask(query_mask),
         })
     }
 }

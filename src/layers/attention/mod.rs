@@ -1,6 +1,7 @@
 //! Attention: layers of heads, of Luong and of Bahdanau, positions, and the blocks of transformers.
 
 mod attend;
+mod cached;
 mod embedding;
 mod grouped;
 mod heads;
@@ -10,6 +11,7 @@ mod position;
 mod rotary;
 mod transformer;
 
+pub use cached::CachedMultiHeadAttention;
 pub use embedding::ReversibleEmbedding;
 pub use grouped::GroupedQueryAttention;
 pub use multi_head::MultiHeadAttention;

@@ -1,6 +1,6 @@
 //! Attention without projections: of products (Luong) and of sums (Bahdanau).
 
-use super::attend::{self, Masks};
+use super::attend::{self, Attend, Masks};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::{Fields, Settings, config_of};
@@ -57,35 +57,72 @@ impl Plain {
         })
     }
 
-    /// The layer, with these scores `[batch, queries, keys]` of query and key.
-    fn apply(
+    fn masks(&self, graph: &mut Graph, cx: &Context) -> Result<Masks> {
+        let masks = Masks { causal: self.use_causal_mask, ..Masks::default() };
+        masks.and_keys(graph, cx.masks()[1])
+    }
+
+    /// The layer, with these scores `[batch, queries, keys]`.
+    fn of_scores(&self, graph: &mut Graph, cx: &Context, scores: Value) -> Result<Outputs> {
+        let dims = graph.shape(scores).dims().to_vec();
+        let masks = self.masks(graph, cx)?;
+        let scores = graph.reshape(scores, [dims[0], 1, dims[1], dims[2]])?;
+        let weights = masks.weights(graph, scores)?;
+        let weights = graph.reshape(weights, dims)?;
+        let random = attend::source(cx, self.dropout);
+        let used = attend::dropped(graph, random, self.dropout, weights)?;
+        let y = graph.matmul(used, cx.inputs()[1])?;
+        Self::outputs_of(graph, cx, y, self.return_attention_scores.then_some(weights))
+    }
+
+    /// The layer, with products of queries and keys as scores: attention with one head.
+    fn of_products(
         &self,
         graph: &mut Graph,
         cx: &Context,
-        score: impl FnOnce(&mut Graph, Value, Value) -> Result<Value>,
+        [query, key]: [Value; 2],
     ) -> Result<Outputs> {
-        let (query, value) = (cx.inputs()[0], cx.inputs()[1]);
-        let key = cx.inputs().get(2).copied().unwrap_or(value);
-        let scores = score(graph, query, key)?;
-        let dims = graph.shape(scores).dims().to_vec();
-        let masks = Masks { causal: self.use_causal_mask, ..Masks::default() };
-        let masks = masks.and_keys(graph, cx.masks()[1])?;
-        let scores = graph.reshape(scores, [dims[0], 1, dims[1], dims[2]])?;
-        let weights = masks.weights(graph, scores)?;
-        let weights = graph.reshape(weights, dims.clone())?;
-        let used = attend::dropped(graph, cx, self.dropout, weights)?;
-        let mut y = graph.matmul(used, value)?;
+        let mut one_head = |v: Value| {
+            let d = graph.shape(v).dims().to_vec();
+            graph.reshape(v, [d[0], d[1], 1, d[2]])
+        };
+        let (q, k, v) = (one_head(query)?, one_head(key)?, one_head(cx.inputs()[1])?);
+        let masks = self.masks(graph, cx)?;
+        let (dropout, weights) = (self.dropout, self.return_attention_scores);
+        let attend = Attend { scale: 1.0, masks, dropout, weights };
+        let (y, weights) = attend.apply(graph, cx, [q, k, v])?;
+        let [batch, queries, _, size] = attend::four(graph.shape(y))?;
+        let y = graph.reshape(y, [batch, queries, size])?;
+        let keys = graph.shape(key).dims()[1];
+        let weights = weights.map(|w| graph.reshape(w, [batch, queries, keys])).transpose()?;
+        Self::outputs_of(graph, cx, y, weights)
+    }
+
+    /// What the layer gives: 0 for queries that are masked.
+    fn outputs_of(
+        graph: &mut Graph,
+        cx: &Context,
+        mut y: Value,
+        weights: Option<Value>,
+    ) -> Result<Outputs> {
         let mask = cx.mask();
         if let Some(mask) = mask {
             let zero = graph.constant(0.0);
+            let dims = graph.shape(y).dims().to_vec();
             let rows = graph.reshape(mask, [dims[0], dims[1], 1])?;
             y = graph.select(rows, y, zero)?;
         }
-        Ok(match self.return_attention_scores {
-            true => Outputs::from(vec![y, weights]).masks(vec![mask, None]),
-            false => Outputs::from(y).mask(mask),
+        Ok(match weights {
+            Some(weights) => Outputs::from(vec![y, weights]).masks(vec![mask, None]),
+            None => Outputs::from(y).mask(mask),
         })
     }
+}
+
+/// Query and key; without a key it is the value.
+fn query_and_key(cx: &Context) -> [Value; 2] {
+    let inputs = cx.inputs();
+    [inputs[0], inputs.get(2).copied().unwrap_or(inputs[1])]
 }
 
 /// Σ tanh(factor · (query + key)) over the features, each weighed by `weight`.
@@ -238,16 +275,18 @@ impl Layer for Attention {
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         graph.check(self.kind(), cx.inputs())?;
         let scale = if self.plain.use_scale { Some(cx.weight("scale")?) } else { None };
-        self.plain.apply(graph, cx, |graph, query, key| match self.score_mode {
+        let [query, key] = query_and_key(cx);
+        match self.score_mode {
             ScoreMode::Dot => {
-                let scores = graph.matmul_form(query, key, false, true)?;
-                scale.map_or(Ok(scores), |scale| graph.mul(scores, scale))
+                let query = scale.map_or(Ok(query), |scale| graph.mul(query, scale))?;
+                self.plain.of_products(graph, cx, [query, key])
             }
             ScoreMode::Concat => {
                 let scores = sums(graph, [query, key], scale, None)?;
-                graph.mul(scores, cx.weight("concat_score_weight")?)
+                let scores = graph.mul(scores, cx.weight("concat_score_weight")?)?;
+                self.plain.of_scores(graph, cx, scores)
             }
-        })
+        }
     }
 }
 
@@ -308,6 +347,7 @@ impl Layer for AdditiveAttention {
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         graph.check(self.kind(), cx.inputs())?;
         let scale = if self.plain.use_scale { Some(cx.weight("scale")?) } else { None };
-        self.plain.apply(graph, cx, |graph, query, key| sums(graph, [query, key], None, scale))
+        let scores = sums(graph, query_and_key(cx), None, scale)?;
+        self.plain.of_scores(graph, cx, scores)
     }
 }

@@ -1,10 +1,11 @@
 //! The blocks of a transformer.
 
+use super::cached::{CachedMultiHeadAttention, places};
 use super::multi_head::MultiHeadAttention;
 use super::position::check_sequence;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value};
+use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::{
     Context, Dense, Dropout, Layer, LayerHandle, LayerNormalization, Outputs, WeightSpec,
@@ -67,9 +68,8 @@ impl Block {
         fields.field("normalize_first", &mut self.normalize_first)
     }
 
-    /// The parts for samples `[time, d]`, and a second sequence if there is one; `causal` is the mask of the first
-    /// attention.
-    fn parts(&self, inputs: &[Shape], causal: bool) -> Parts {
+    /// The parts for samples `[time, d]`, and a second sequence if there is one. The first attention is as `first` says.
+    fn parts(&self, inputs: &[Shape], first: &First<Shape>) -> Parts {
         let sample = &inputs[0];
         let width = sample.dims().last().copied().unwrap_or(1);
         let head = (width / self.num_heads.max(1)).max(1);
@@ -90,7 +90,16 @@ impl Block {
                 .into()
         };
         let one = || vec![sample.clone()];
-        let mut parts: Parts = vec![(SELF, attention(causal), one()), (SELF_NORM, norm(), one())];
+        let own = match first {
+            First::Whole { causal } => (SELF, attention(*causal), one()),
+            First::Cached([cache, place]) => {
+                let attention = CachedMultiHeadAttention::new(self.num_heads, head)
+                    .kernel_initializer(self.kernel_initializer)
+                    .bias_initializer(self.bias_initializer);
+                (SELF, attention.into(), vec![sample.clone(), cache.clone(), place.clone()])
+            }
+        };
+        let mut parts: Parts = vec![own, (SELF_NORM, norm(), one())];
         if let Some(memory) = inputs.get(1) {
             parts.push((CROSS, attention(false), vec![sample.clone(), memory.clone()]));
             parts.push((CROSS_NORM, norm(), one()));
@@ -103,7 +112,7 @@ impl Block {
         parts
     }
 
-    fn output_shape(&self, op: &str, inputs: &[Shape], causal: bool) -> Result<Shape> {
+    fn output_shape(&self, op: &str, inputs: &[Shape], first: &First<Shape>) -> Result<Shape> {
         let [_, width] = check_sequence(op, &inputs[0])?;
         if self.num_heads == 0 || !width.is_multiple_of(self.num_heads) {
             let detail = format!(
@@ -114,22 +123,42 @@ impl Block {
         if self.intermediate_dim == 0 {
             return Err(Error::parameter("intermediate_dim", 0, "a layer has at least one unit"));
         }
-        for (_, layer, shapes) in self.parts(inputs, causal) {
+        self.activation.check()?;
+        for (_, layer, shapes) in self.parts(inputs, first) {
             layer.layer().outputs(&shapes)?;
         }
         Ok(inputs[0].clone())
     }
 
-    fn weights(&self, inputs: &[Shape], causal: bool) -> Vec<WeightSpec> {
-        let parts = self.parts(inputs, causal);
+    fn weights(&self, inputs: &[Shape], first: &First<Shape>) -> Vec<WeightSpec> {
+        let parts = self.parts(inputs, first);
         parts.iter().flat_map(|(name, layer, shapes)| layer.weights_within(name, shapes)).collect()
     }
 
-    fn build<'a>(&'a self, graph: &Graph, cx: &'a Context, causal: bool) -> Building<'a> {
-        let of = |&v: &Value| Shape::from(&graph.shape(v).dims()[1..]);
-        let inputs: Vec<Shape> = cx.inputs().iter().map(of).collect();
-        Building { block: self, parts: self.parts(&inputs, causal), cx }
+    fn build<'a>(
+        &'a self,
+        graph: &Graph,
+        cx: &'a Context,
+        inputs: &[Value],
+        first: First<Value>,
+    ) -> Building<'a> {
+        let of = |v: Value| Shape::from(&graph.shape(v).dims()[1..]);
+        let shapes: Vec<Shape> = inputs.iter().map(|&v| of(v)).collect();
+        let parts = match first {
+            First::Whole { causal } => self.parts(&shapes, &First::Whole { causal }),
+            First::Cached(both) => self.parts(&shapes, &First::Cached(both.map(of))),
+        };
+        Building { block: self, parts, cx }
     }
+}
+
+/// What the first attention of a block reads besides its sequence.
+#[derive(Debug, Clone, Copy)]
+enum First<T> {
+    /// The whole sequence is there; with a causal mask or without.
+    Whole { causal: bool },
+    /// The cache of earlier steps, and the place of the first step.
+    Cached([T; 2]),
 }
 
 impl Building<'_> {
@@ -140,10 +169,20 @@ impl Building<'_> {
         inputs: &[Value],
         masks: &[Option<Value>],
     ) -> Result<Value> {
+        Ok(self.outputs(graph, name, inputs, masks)?[0])
+    }
+
+    fn outputs(
+        &self,
+        graph: &mut Graph,
+        name: &str,
+        inputs: &[Value],
+        masks: &[Option<Value>],
+    ) -> Result<Vec<Value>> {
         let found = self.parts.iter().find(|(own, ..)| *own == name);
         let (_, layer, _) = found.ok_or_else(|| Error::internal("transformer", name))?;
         let cx = self.cx.part(name, inputs).with_masks(masks);
-        Ok(cx.apply(graph, layer)?.values[0])
+        Ok(cx.apply(graph, layer)?.values)
     }
 
     /// x + f(x), with the norm before f or after the sum.
@@ -163,10 +202,21 @@ impl Building<'_> {
         if first { Ok(sum) } else { self.part(graph, norm, &[sum], &[]) }
     }
 
-    fn attention(&self, graph: &mut Graph, x: Value, mask: Option<Value>) -> Result<Value> {
-        self.residual(graph, x, [SELF_NORM, "self_attention_dropout"], |graph, x| {
-            self.part(graph, SELF, &[x], &[mask])
-        })
+    /// The first attention, and what it gives beside its sequence: the cache, if there is one.
+    fn attention(
+        &self,
+        graph: &mut Graph,
+        x: Value,
+        mask: Option<Value>,
+        more: &[Value],
+    ) -> Result<(Value, Vec<Value>)> {
+        let mut given = Vec::new();
+        let y = self.residual(graph, x, [SELF_NORM, "self_attention_dropout"], |graph, x| {
+            let all = [&[x], more].concat();
+            given = self.outputs(graph, SELF, &all, &[mask])?;
+            Ok(given.remove(0))
+        })?;
+        Ok((y, given))
     }
 
     fn feedforward(&self, graph: &mut Graph, x: Value) -> Result<Value> {
@@ -275,11 +325,11 @@ impl Layer for TransformerEncoder {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.block.output_shape("transformer_encoder", inputs, false)
+        self.block.output_shape("transformer_encoder", inputs, &First::Whole { causal: false })
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        self.block.weights(inputs, false)
+        self.block.weights(inputs, &First::Whole { causal: false })
     }
 
     fn config(&self) -> Result<serde_json::Value> {
@@ -288,8 +338,9 @@ impl Layer for TransformerEncoder {
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         graph.check(self.kind(), cx.inputs())?;
-        let building = self.block.build(graph, cx, false);
-        let x = building.attention(graph, cx.input(), cx.mask())?;
+        let first = First::Whole { causal: false };
+        let building = self.block.build(graph, cx, cx.inputs(), first);
+        let (x, _) = building.attention(graph, cx.input(), cx.mask(), &[])?;
         Ok(Outputs::from(building.feedforward(graph, x)?).mask(cx.mask()))
     }
 }
@@ -299,17 +350,20 @@ impl Layer for TransformerEncoder {
 ///
 /// Inputs: the decoder's sequence `[batch, time, d]`, where `num_heads` divides d, and, for a model with an encoder, its
 /// output `[batch, keys, e]`. With one input it is a block of GPT. Output `[batch, time, d]`. Masks take steps out.
+/// [`TransformerDecoder::use_cache`] is for models that write.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TransformerDecoder {
     block: Block,
     use_causal_mask: bool,
+    use_cache: bool,
 }
 
 impl TransformerDecoder {
     /// A block with `intermediate_dim` inner units and `num_heads` heads: relu, post-norm, without dropout.
     #[must_use]
     pub const fn new(intermediate_dim: usize, num_heads: usize) -> Self {
-        Self { block: Block::new(intermediate_dim, num_heads), use_causal_mask: true }
+        let block = Block::new(intermediate_dim, num_heads);
+        Self { block, use_causal_mask: true, use_cache: false }
     }
 
     /// Whether step i attends to the steps up to i alone, as by default. In KerasHub an argument of the call.
@@ -317,6 +371,26 @@ impl TransformerDecoder {
     pub const fn use_causal_mask(mut self, causal: bool) -> Self {
         self.use_causal_mask = causal;
         self
+    }
+
+    /// Whether the sequence comes piece by piece, and keys and values of earlier steps are in a cache. Two inputs come after
+    /// the others then, and a second output, as those of [`CachedMultiHeadAttention`]: the cache `[batch, 2, length,
+    /// num_heads, d / num_heads]`, and the u32 place `[batch, 1]` of the first step; the new cache. Weights are the same with
+    /// and without. In KerasHub arguments of the call.
+    #[must_use]
+    pub const fn use_cache(mut self, use_cache: bool) -> Self {
+        self.use_cache = use_cache;
+        self
+    }
+
+    /// The sequences among the inputs, and what the first attention reads besides.
+    fn given<'a, T: Clone>(&self, all: &'a [T]) -> (&'a [T], First<T>) {
+        match (self.use_cache, all) {
+            (true, [sequences @ .., cache, place]) if !sequences.is_empty() => {
+                (sequences, First::Cached([cache.clone(), place.clone()]))
+            }
+            _ => (all, First::Whole { causal: self.use_causal_mask }),
+        }
     }
 }
 
@@ -329,7 +403,8 @@ impl Settings for TransformerDecoder {
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         self.block.settings(fields)?;
-        fields.field("use_causal_mask", &mut self.use_causal_mask)
+        fields.field("use_causal_mask", &mut self.use_causal_mask)?;
+        fields.field("use_cache", &mut self.use_cache)
     }
 }
 
@@ -339,21 +414,46 @@ impl Layer for TransformerDecoder {
     }
 
     fn check_inputs(&self, count: usize) -> Result<()> {
-        match count {
-            1 | 2 => Ok(()),
-            _ => {
-                let detail = "TransformerDecoder takes a sequence, or it and that of an encoder";
-                Err(Error::parameter("inputs", count, detail))
+        let detail = match (self.use_cache, count) {
+            (false, 1 | 2) | (true, 3 | 4) => return Ok(()),
+            (false, _) => "TransformerDecoder takes a sequence, or it and that of an encoder",
+            (true, _) => {
+                "TransformerDecoder with `use_cache` takes a sequence, that of an encoder if there is one, the cache and \
+                 the place of the first step"
             }
+        };
+        Err(Error::parameter("inputs", count, detail))
+    }
+
+    fn takes_indices_of(&self, input: usize, inputs: &[Shape]) -> Option<usize> {
+        match self.given(inputs) {
+            (sequences, First::Cached([cache, _])) if input == sequences.len() + 1 => {
+                places(&sequences[0], &cache)
+            }
+            _ => None,
         }
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        self.block.output_shape("transformer_decoder", inputs, self.use_causal_mask)
+        if self.use_cache && !self.use_causal_mask {
+            let detail = "a step of a sequence that comes piece by piece cannot see later ones; keep the causal mask";
+            return Err(Error::parameter("use_causal_mask", false, detail));
+        }
+        let (sequences, first) = self.given(inputs);
+        self.block.output_shape("transformer_decoder", sequences, &first)
+    }
+
+    fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
+        let y = TensorType::f32(self.output_shape(inputs)?);
+        Ok(match self.given(inputs).1 {
+            First::Whole { .. } => vec![y],
+            First::Cached([cache, _]) => vec![y, TensorType::f32(cache)],
+        })
     }
 
     fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        self.block.weights(inputs, self.use_causal_mask)
+        let (sequences, first) = self.given(inputs);
+        self.block.weights(sequences, &first)
     }
 
     fn config(&self) -> Result<serde_json::Value> {
@@ -362,9 +462,11 @@ impl Layer for TransformerDecoder {
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         graph.check(self.kind(), cx.inputs())?;
-        let building = self.block.build(graph, cx, self.use_causal_mask);
-        let mut x = building.attention(graph, cx.input(), cx.mask())?;
-        if let Some(&memory) = cx.inputs().get(1) {
+        let (sequences, first) = self.given(cx.inputs());
+        let building = self.block.build(graph, cx, sequences, first);
+        let more = &cx.inputs()[sequences.len()..];
+        let (mut x, cache) = building.attention(graph, cx.input(), cx.mask(), more)?;
+        if let Some(&memory) = sequences.get(1) {
             let masks = [cx.mask(), cx.masks()[1]];
             x = building.residual(
                 graph,
@@ -373,6 +475,8 @@ impl Layer for TransformerDecoder {
                 |graph, x| building.part(graph, CROSS, &[x, memory], &masks),
             )?;
         }
-        Ok(Outputs::from(building.feedforward(graph, x)?).mask(cx.mask()))
+        let values = [vec![building.feedforward(graph, x)?], cache].concat();
+        let masks = [cx.mask(), None].into_iter().take(values.len()).collect();
+        Ok(Outputs::from(values).masks(masks))
     }
 }

@@ -8,16 +8,16 @@ use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::layers::{
     AdaptiveAveragePooling, Add, AdditiveAttention, AlphaDropout, Attention, Average,
-    AveragePooling, BatchNormalization, Bidirectional, CenterCrop, Concatenate, Conv,
-    ConvTranspose, Cropping, Dense, DepthwiseConv, Dot, Dropout, Embedding, Flatten, GaussianNoise,
-    GlobalAveragePooling, GlobalMaxPooling, GraphConv, GroupNormalization, GroupedQueryAttention,
-    Gru, LayerHandle, LayerNormalization, Lstm, Masking, MaxPooling, Maximum, MessagePassing,
-    Minimum, MultiHeadAttention, Multiply, Normalization, PRelu, Permute, PositionEmbedding, RRelu,
-    RandomBrightness, RandomContrast, RandomCrop, RandomFlip, RandomRotation, RandomTranslation,
-    RandomZoom, RepeatVector, Rescaling, Reshape, Resizing, ReversibleEmbedding, RmsNormalization,
-    Rnn, RotaryEmbedding, SeparableConv, SimpleRnn, SinePositionEncoding, SpatialDropout,
-    SpectralNormalization, Subtract, TimeDistributed, TransformerDecoder, TransformerEncoder,
-    UnitNormalization, UpSampling, ZeroPadding,
+    AveragePooling, BatchNormalization, Bidirectional, CachedMultiHeadAttention, CenterCrop,
+    Concatenate, Conv, ConvTranspose, Cropping, Dense, DepthwiseConv, Dot, Dropout, Embedding,
+    Flatten, GaussianNoise, GlobalAveragePooling, GlobalMaxPooling, GraphConv, GroupNormalization,
+    GroupedQueryAttention, Gru, LayerHandle, LayerNormalization, Lstm, Masking, MaxPooling,
+    Maximum, MessagePassing, Minimum, MultiHeadAttention, Multiply, Normalization, PRelu, Permute,
+    PositionEmbedding, RRelu, RandomBrightness, RandomContrast, RandomCrop, RandomFlip,
+    RandomRotation, RandomTranslation, RandomZoom, RepeatVector, Rescaling, Reshape, Resizing,
+    ReversibleEmbedding, RmsNormalization, Rnn, RotaryEmbedding, SeparableConv, SimpleRnn,
+    SinePositionEncoding, SpatialDropout, SpectralNormalization, Subtract, TimeDistributed,
+    TransformerDecoder, TransformerEncoder, UnitNormalization, UpSampling, ZeroPadding,
 };
 use serde_json::{Map, Value, json};
 
@@ -65,6 +65,7 @@ const LAYERS: &[(&str, Make)] = &[
     ("AveragePooling2D", make::<AveragePooling<2>>),
     ("AveragePooling3D", make::<AveragePooling<3>>),
     ("BatchNormalization", make::<BatchNormalization>),
+    ("CachedMultiHeadAttention", make::<CachedMultiHeadAttention>),
     ("CenterCrop", make::<CenterCrop>),
     ("Bidirectional", make::<Bidirectional>),
     ("Concatenate", make::<Concatenate>),

@@ -99,8 +99,6 @@ impl Common {
             return Err(Error::parameter("units", 0, "a layer has at least one unit"));
         }
         self.activation.check()?;
-        self.kernel.check()?;
-        self.bias.check()?;
         let shapes: Vec<&Shape> = inputs.iter().collect();
         let fail = |detail: &str| Err(Error::shape(kind, &shapes, detail));
         let &[nodes, features] = inputs[0].dims() else {

@@ -164,6 +164,9 @@ impl Builder {
         for ty in &declared {
             indexable(&format!("layer `{name}`: one sample"), &ty.shape)?;
         }
+        // What a layer says of its weights and its output is checked here, for every layer.
+        let activity = layer.layer.activity_regularizer().check();
+        activity.map_err(|e| e.of("activity_regularizer").in_layer(&name))?;
         let own = layer.weights();
         own.iter().try_for_each(WeightSpec::check).map_err(|e| e.in_layer(&name))?;
         if layer.layer.weights(&shapes) != own {

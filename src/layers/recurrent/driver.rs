@@ -1,11 +1,11 @@
 //! The loop over time that all recurrent layers are.
 
 use super::options::Options;
-use super::{Cell, Now, Recurrence};
+use super::{Cell, Now, Recurrence, Start};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::{Context, LayerHandle, Outputs, WeightSpec};
-use crate::ops::{Loop, Looped};
+use crate::ops::{Loop, Looped, Order};
 use crate::tensor::{Initializer, Shape};
 
 /// Refuses a number of inputs other than the sequences, or they and the initial states.
@@ -141,19 +141,33 @@ pub(super) fn apply(
         let detail = "the input is [batch, time, features]";
         return Err(Error::shape(op, &[graph.shape(cx.input())], detail));
     };
-    let given = cell.all_steps(graph, cx)?;
-    let mut sequences = given.sequences;
-    let (slices, mask) = (sequences.len(), cx.mask());
-    if let Some(mask) = mask {
-        if *graph.shape(mask).dims() != [batch, time] {
+    let mask = cx.mask();
+    let counts = match mask {
+        None => None,
+        Some(mask) if *graph.shape(mask).dims() == [batch, time] => {
+            Some(swap_time(graph, mask)?)
+        }
+        Some(mask) => {
             let detail = "the mask of a sequence is [batch, time]";
             return Err(Error::shape(op, &[graph.shape(mask)], detail));
         }
-        let mask = graph.reshape(mask, [batch, time, 1])?;
-        sequences.push(swap_time(graph, mask)?);
-    }
+    };
     let mut carries = initial(cell, options, op, graph, cx, batch)?;
     let states = carries.len();
+    let reverse = options.order() != Order::Forward;
+    // A sequence in the order of computation is what a loop stacks.
+    if options.order() != Order::Flipped || !options.return_sequences {
+        let start = Start { states: &carries, mask: counts, reverse };
+        if let Some(all) = cell.over_time(graph, cx, &start)? {
+            return of_all_times(options, graph, &all, [mask, counts], reverse);
+        }
+    }
+    let given = cell.all_steps(graph, cx)?;
+    let mut sequences = given.sequences;
+    let slices = sequences.len();
+    if let Some(counts) = counts {
+        sequences.push(graph.reshape(counts, [time, batch, 1])?);
+    }
     let output = cell.output(&dims[2..].into())?;
     let zeroed = mask.is_some() && options.zero_output_for_mask;
     // What the last step gives is a carry. So is what a masked step repeats.
@@ -199,16 +213,56 @@ pub(super) fn apply(
         None => (vec![result.carries[if carries_output { states } else { 0 }]], None),
         Some(&all) => (vec![swap_time(graph, all)?], mask),
     };
-    let mut outputs = Outputs::from(values).masks(vec![last]);
-    let ends = &result.carries[..states];
+    Ok(with_ends(options, values, last, &result.carries[..states]))
+}
+
+/// What a layer gives of the states after its last step.
+fn with_ends(options: Options, values: Vec<Value>, mask: Option<Value>, ends: &[Value]) -> Outputs {
+    let mut outputs = Outputs::from(values).masks(vec![mask]);
     if options.return_state {
         outputs.values.extend(ends);
-        outputs.masks = Some([vec![last], vec![None; states]].concat());
+        outputs.masks = Some([vec![mask], vec![None; ends.len()]].concat());
     }
     if options.stateful.is_some() {
         for (i, &end) in ends.iter().enumerate() {
             outputs = outputs.state(&state_name(i), end);
         }
     }
-    Ok(outputs)
+    outputs
+}
+
+/// What a layer gives, of each state at all times, `[time + 1, batch, units]`. The mask is `[batch, time]`, and
+/// `[time, batch]`.
+fn of_all_times(
+    options: Options,
+    graph: &mut Graph,
+    states: &[Value],
+    [mask, counts]: [Option<Value>; 2],
+    reverse: bool,
+) -> Result<Outputs> {
+    let dims = graph.shape(states[0]).dims().to_vec();
+    let (time, batch, units) = (dims[0] - 1, dims[1], dims[2]);
+    let (first, end) = if reverse { (0, 0) } else { (1, time) };
+    let mut ends = Vec::new();
+    for &all in states {
+        let end = graph.slice(all, 0, end..end + 1)?;
+        ends.push(graph.reshape(end, [batch, units])?);
+    }
+    let zeroed = counts.filter(|_| options.zero_output_for_mask);
+    let (y, last) = if options.return_sequences {
+        let mut y = graph.slice(states[0], 0, first..first + time)?;
+        if let Some(counts) = zeroed {
+            let (counts, zero) = (graph.reshape(counts, [time, batch, 1])?, graph.constant(0.0));
+            y = graph.select(counts, y, zero)?;
+        }
+        (swap_time(graph, y)?, mask)
+    } else if let Some(counts) = zeroed {
+        let at = if reverse { 0 } else { time - 1 };
+        let (now, zero) = (graph.slice(counts, 0, at..at + 1)?, graph.constant(0.0));
+        let now = graph.reshape(now, [batch, 1])?;
+        (graph.select(now, ends[0], zero)?, None)
+    } else {
+        (ends[0], None)
+    };
+    Ok(with_ends(options, vec![y], last, &ends))
 }

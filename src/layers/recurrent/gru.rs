@@ -2,12 +2,13 @@
 
 use super::options::{Options, option_builders};
 use super::units::{Units, unit_builders, unit_layer};
-use super::{Cell, Given, Now, Recurrence, driver};
+use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::ops::RecurrentCell;
 use crate::tensor::Shape;
 
 /// Gated recurrent units (Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014). Keras' `GRU`.
@@ -94,28 +95,46 @@ impl Gru {
         g.reshape(one, [3 * self.cell.units]).map(Some)
     }
 
+    /// Zeros in the columns of one part.
+    fn no_columns(&self, g: &mut Graph, kernel: Value) -> Result<Value> {
+        let (rows, zero) = (g.shape(kernel).dims()[0], g.constant(0.0));
+        g.broadcast_to(zero, [rows, self.cell.units])
+    }
+
+    /// The input's kernel in four parts: its parts z, r, x_h in this order, and zeros for u_h, which is of the state.
+    fn input_kernel(&self, g: &mut Graph, cx: &Context, order: [usize; 3]) -> Result<Value> {
+        let kernel = cx.weight("kernel")?;
+        let none = self.no_columns(g, kernel)?;
+        let mut parts = Vec::new();
+        for part in order {
+            parts.push(self.parts(g, kernel, part, part + 1)?);
+        }
+        g.concatenate(&[parts, vec![none]].concat(), 1)
+    }
+
+    /// The biases of the four parts of [`Gru::input_kernel`], if there are any.
+    fn joint_bias(&self, g: &mut Graph, cx: &Context, order: [usize; 3]) -> Result<Option<Value>> {
+        let Some((input, state)) = self.bias(g, cx, 0)?.zip(self.bias(g, cx, 1)?) else {
+            return Ok(None);
+        };
+        let (of_input, of_state) = (self.parts(g, input, 0, 2)?, self.parts(g, state, 0, 2)?);
+        let both = g.add(of_input, of_state)?;
+        let (x, u) = (self.parts(g, input, 2, 3)?, self.parts(g, state, 2, 3)?);
+        let mut parts = Vec::new();
+        for part in order {
+            parts.push(if part == 2 { x } else { self.parts(g, both, part, part + 1)? });
+        }
+        g.concatenate(&[parts, vec![u]].concat(), 0).map(Some)
+    }
+
     /// Kernels and bias of four parts, for [`Graph::gru_gates`].
     fn of_four(&self, g: &mut Graph, cx: &Context) -> Result<Given> {
-        let zeros = |g: &mut Graph, like: Value| {
-            let (rows, zero) = (g.shape(like).dims()[0], g.constant(0.0));
-            g.broadcast_to(zero, [rows, self.cell.units])
-        };
-        let (kernel, recurrent) = (cx.weight("kernel")?, cx.weight("recurrent_kernel")?);
-        let none = zeros(g, kernel)?;
-        let kernel = g.concatenate(&[kernel, none], 1)?;
-        let none = zeros(g, recurrent)?;
+        let order = [0, 1, 2];
+        let (kernel, recurrent) = (self.input_kernel(g, cx, order)?, cx.weight("recurrent_kernel")?);
+        let none = self.no_columns(g, recurrent)?;
         let (zr, h) = (self.parts(g, recurrent, 0, 2)?, self.parts(g, recurrent, 2, 3)?);
         let recurrent = g.concatenate(&[zr, none, h], 1)?;
-        let bias = match self.bias(g, cx, 0)?.zip(self.bias(g, cx, 1)?) {
-            None => None,
-            Some((input, state)) => {
-                let (of_input, of_state) =
-                    (self.parts(g, input, 0, 2)?, self.parts(g, state, 0, 2)?);
-                let both = g.add(of_input, of_state)?;
-                let (x, u) = (self.parts(g, input, 2, 3)?, self.parts(g, state, 2, 3)?);
-                Some(g.concatenate(&[both, x, u], 0)?)
-            }
-        };
+        let bias = self.joint_bias(g, cx, order)?;
         self.cell.all_steps(g, cx, [kernel, recurrent], bias)
     }
 }
@@ -140,6 +159,22 @@ impl Settings for Gru {
 impl Cell for Gru {
     fn states(&self) -> Vec<Shape> {
         vec![[self.cell.units].into()]
+    }
+
+    fn over_time(
+        &self,
+        graph: &mut Graph,
+        cx: &Context,
+        start: &Start<'_>,
+    ) -> Result<Option<Vec<Value>>> {
+        let Some([gate, function]) = self.functions().filter(|_| self.cell.reads_all(cx)) else {
+            return Ok(None);
+        };
+        let kernels = [self.input_kernel(graph, cx, [2, 0, 1])?, cx.weight("recurrent_kernel")?];
+        let bias = self.joint_bias(graph, cx, [2, 0, 1])?;
+        let given = self.cell.all_steps(graph, cx, kernels, bias)?;
+        let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
+        self.cell.over_time(graph, &given, RecurrentCell::Gru { gate, function }, start)
     }
 
     fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {

@@ -3,12 +3,13 @@
 use super::initial::with_forget_bias;
 use super::options::{Options, option_builders};
 use super::units::{Units, unit_builders, unit_layer};
-use super::{Cell, Given, Now, Recurrence, driver};
+use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::ops::RecurrentCell;
 use crate::tensor::Shape;
 
 /// Long short-term memory: units with a state c that gates change and show (Hochreiter and Schmidhuber, "Long short-term
@@ -95,6 +96,21 @@ impl Settings for Lstm {
 impl Cell for Lstm {
     fn states(&self) -> Vec<Shape> {
         vec![[self.cell.units].into(); 2]
+    }
+
+    fn over_time(
+        &self,
+        graph: &mut Graph,
+        cx: &Context,
+        start: &Start<'_>,
+    ) -> Result<Option<Vec<Value>>> {
+        let functions = self.recurrent_activation.function().zip(self.cell.activation.function());
+        let Some((gate, function)) = functions.filter(|_| self.cell.reads_all(cx)) else {
+            return Ok(None);
+        };
+        let given = self.all_steps(graph, cx)?;
+        let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
+        self.cell.over_time(graph, &given, RecurrentCell::Lstm { gate, function }, start)
     }
 
     fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {

@@ -31,11 +31,31 @@ trait Cell {
         Ok(None)
     }
 
+    /// Each state at all times, as [`Graph::recurrence`] gives them; `None` if each step has to be built.
+    fn over_time(
+        &self,
+        _graph: &mut Graph,
+        _cx: &Context,
+        _start: &Start<'_>,
+    ) -> Result<Option<Vec<Value>>> {
+        Ok(None)
+    }
+
     /// What is computed of all steps at once, and what each step reads besides.
     fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given>;
 
     /// One step: the output, and the new states. Of a cell whose output is its first state they are one value.
     fn step(&self, graph: &mut Graph, cx: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)>;
+}
+
+/// From where a cell goes through time.
+struct Start<'a> {
+    /// The initial states.
+    states: &'a [Value],
+    /// Which steps count, `[time, batch]`.
+    mask: Option<Value>,
+    /// Whether to begin at the end.
+    reverse: bool,
 }
 
 /// What the loop of a cell is given.

@@ -2,12 +2,13 @@
 
 use super::options::{Options, option_builders};
 use super::units::{Units, unit_builders, unit_layer};
-use super::{Cell, Given, Now, Recurrence, driver};
+use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::ops::RecurrentCell;
 use crate::tensor::Shape;
 
 /// A recurrent layer: h = activation(x · kernel + h · recurrent_kernel + bias) over the steps of time, from h = 0 (Elman,
@@ -61,6 +62,21 @@ impl Settings for SimpleRnn {
 impl Cell for SimpleRnn {
     fn states(&self) -> Vec<Shape> {
         vec![[self.cell.units].into()]
+    }
+
+    fn over_time(
+        &self,
+        graph: &mut Graph,
+        cx: &Context,
+        start: &Start<'_>,
+    ) -> Result<Option<Vec<Value>>> {
+        let found = self.cell.activation.function();
+        let Some((name, params)) = found.filter(|_| self.cell.reads_all(cx)) else {
+            return Ok(None);
+        };
+        let given = self.all_steps(graph, cx)?;
+        let function = (name, params.as_slice());
+        self.cell.over_time(graph, &given, RecurrentCell::Simple { function }, start)
     }
 
     fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {

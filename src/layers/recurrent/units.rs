@@ -1,6 +1,6 @@
 //! What the layers of units with gates share: sizes, weights and dropout.
 
-use super::Given;
+use super::{Given, Start};
 use super::driver::swap_time;
 use crate::activations::Activation;
 use crate::error::{Error, Result};
@@ -8,6 +8,7 @@ use crate::graph::{Graph, Value};
 use crate::layers::config::Fields;
 use crate::layers::rules::{BIAS, KERNEL, Rules};
 use crate::layers::{Context, WeightSpec};
+use crate::ops::{OverTime, RecurrentCell};
 use crate::tensor::{Initializer, Shape};
 
 /// Settings of a recurrent layer of units.
@@ -68,8 +69,7 @@ impl Units {
             let detail = "a sample is [time, features]; reshape it, or embed ids first";
             return Err(Error::shape(op, &[sample], detail));
         }
-        self.activation.check()?;
-        [&self.kernel, &self.recurrent_kernel, &self.bias].into_iter().try_for_each(Rules::check)
+        self.activation.check()
     }
 
     /// Kernel `[features, gates · units]`, recurrent kernel `[units, gates · units]`, and a bias of `bias`.
@@ -124,6 +124,24 @@ impl Units {
         let rate = self.recurrent_dropout;
         outer.extend(dropout(graph, cx, "recurrent_dropout", rate, [batch, self.units])?);
         Ok(Given { sequences: vec![x], outer })
+    }
+
+    /// Each state at all times.
+    pub fn over_time(
+        &self,
+        graph: &mut Graph,
+        given: &Given,
+        cell: RecurrentCell<'_>,
+        start: &Start<'_>,
+    ) -> Result<Option<Vec<Value>>> {
+        let (products, kernel) = (given.sequences[0], given.outer[0]);
+        let &Start { states, mask, reverse } = start;
+        graph.recurrence(cell, &OverTime { products, kernel, states, mask, reverse }).map(Some)
+    }
+
+    /// Whether the recurrent products read h as it is, and not what dropout leaves of it.
+    pub fn reads_all(&self, cx: &Context) -> bool {
+        cx.random().is_none() || self.recurrent_dropout == 0.0
     }
 
     /// What the recurrent products read of h: h by the mask of recurrent dropout, one for all steps.

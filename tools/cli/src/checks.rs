@@ -1,5 +1,6 @@
 //! What `doctor` checks: products, sums and training steps compared with f64 on the host, and the time of a submit.
 
+use crate::barriers;
 use anyhow::{Result, ensure};
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,10 +12,11 @@ use wgrad::plan::Plan;
 use wgrad::prelude::*;
 
 /// Every check with its name, and what it says.
-pub fn all(device: &Device) -> [(&'static str, Result<String>); 4] {
+pub fn all(device: &Device) -> [(&'static str, Result<String>); 5] {
     [
         ("products", products(device)),
         ("rows", rows(device)),
+        ("barriers", barriers::check(device)),
         ("training", training(device)),
         ("submit", submit(device)),
     ]
@@ -125,7 +127,7 @@ fn rows(device: &Device) -> Result<String> {
 }
 
 /// A graph that is ready to run.
-fn executor(device: &Device, graph: &Graph, inputs: &[(&str, Tensor)]) -> Result<Executor> {
+pub fn executor(device: &Device, graph: &Graph, inputs: &[(&str, Tensor)]) -> Result<Executor> {
     let mut store = Store::new(device);
     inputs.iter().try_for_each(|(name, tensor)| store.upload(name, tensor))?;
     let plan = Arc::new(Plan::compile(graph, &Passes::default(), device.caps())?);

@@ -3,6 +3,7 @@
 use crate::checks;
 use anyhow::{Result, bail};
 use wgrad::gpu::Device;
+use wgrad::kernels::{DeviceCaps, matmul_rule};
 use wgrad::wgpu::Features;
 
 /// Prints the adapters, what the chosen one can do, and what each check says. The error is that no adapter opens, or
@@ -52,9 +53,15 @@ fn describe(device: &Device) {
     let (caps, features) = (device.caps(), device.wgpu().0.features());
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     let has = |feature: Features| if features.contains(feature) { "yes" } else { "no" };
-    let lanes = caps.subgroup.map_or("none".into(), |(a, b)| format!("{a} to {b} lanes"));
+    let lanes = match caps.subgroup {
+        None => "not told, no subgroups".into(),
+        Some((a, b)) if a == b => format!("{a}, the size of subgroups"),
+        Some((a, b)) => format!("{a} to {b}, the size of subgroups"),
+    };
     println!("taken  {}", device.info());
-    println!("       subgroups: {lanes}");
+    println!("       lanes: {lanes}");
+    println!("       driver: {}, generation: {}", device.info().driver, caps.driver);
+    products(caps);
     println!("       timestamp queries: {}", has(Features::TIMESTAMP_QUERY));
     println!("       pipeline cache: {}", has(Features::PIPELINE_CACHE));
     println!("       invocations per workgroup: {}", caps.max_invocations);
@@ -62,8 +69,18 @@ fn describe(device: &Device) {
     println!("       largest binding: {}", mib(caps.max_binding_bytes));
     println!("       largest buffer: {}", mib(caps.max_buffer_bytes));
     println!("       memory: {}", caps.memory_bytes.map_or("not told".into(), mib));
-    println!("       kernels of products: {:?}, rows by `tune`: {}", caps.matmul, caps.tuned.len());
     if caps.cpu {
         println!("note   this is software Vulkan: it computes the same, on the processor");
     }
+}
+
+/// Prints which kernels multiply matrices, and why.
+fn products(caps: &DeviceCaps) {
+    let (preferred, why) = caps.preferred_matmul();
+    let why = if caps.matmul == preferred { why } else { "the caller chose it" };
+    println!("       family of products: {:?}: {why}", caps.matmul);
+    let kernel = |side| matmul_rule(caps, [side; 3]).tile;
+    println!("       kernels of products: {} at 64³, {} at 512³", kernel(64), kernel(512));
+    println!("       rows by `tune`, which go before: {}", caps.tuned.len());
+    println!("       64-bit words: {}", if caps.wide_words { "yes" } else { "no" });
 }

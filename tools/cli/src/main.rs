@@ -4,6 +4,7 @@
 //! `cargo run --release --bin wgrad -- --help` lists the subcommands.
 
 mod adapters;
+mod barriers;
 mod checks;
 mod doctor;
 mod profile;
@@ -35,7 +36,8 @@ enum Command {
     Adapters,
     /// Says whether the library computes correctly here, and what to do if not
     ///
-    /// Compares products, sums and training steps on the chosen adapter with f64 on the host, and measures a submit.
+    /// Says which lanes and driver the chosen adapter has and which kernels of products it takes, and why. Compares products,
+    /// sums and training steps with f64 on the host, tests barriers, and measures a submit.
     #[command(after_help = example("WGRAD_ADAPTER=radeon wgrad doctor"))]
     Doctor,
     /// Measures the matrix-product kernels and keeps the fastest for later runs

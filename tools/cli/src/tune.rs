@@ -1,5 +1,5 @@
 //! Measures the adapter's matrix-product kernels at a few shapes, prints the table, and keeps the fastest kernel
-//! of each shape for later runs on this adapter and driver.
+//! of each shape for later runs on this adapter and driver; or prints the rows of the checked-in table for the driver.
 
 use anyhow::{Context, Result};
 use std::path::PathBuf;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wgrad::gpu::{Device, DeviceOptions, Executor, StepBlock, Store, block_on};
 use wgrad::graph::Graph;
-use wgrad::kernels::{DeviceCaps, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};
+use wgrad::kernels::{
+    DeviceCaps, MatmulFamily, MatmulRule, MatmulTile, MeasuredRule, chunks_of, matmul_rule,
+};
 use wgrad::passes::Passes;
 use wgrad::plan::{BufferClass, Plan};
 use wgrad::tensor::{DType, Tensor};
@@ -27,15 +29,20 @@ pub struct Args {
     /// Leave out products with a side above this: a quick look, whose table says nothing of them
     #[arg(long)]
     largest: Option<usize>,
+    /// Measure the kernels of every family, and print the rows of this driver for the table that is checked in
+    /// (src/kernels/measured.txt); keep nothing
+    #[arg(long)]
+    all: bool,
 }
 
 /// m, n, k, largest first: a row of the table holds for products of at least its shape.
-const SHAPES: [[usize; 3]; 6] = [
+const SHAPES: [[usize; 3]; 7] = [
     [1024, 1024, 1024],
     [512, 512, 512],
     [128, 128, 8192],
     [128, 512, 512],
     [64, 128, 784],
+    [32, 32, 4096],
     [32, 32, 128],
 ];
 /// For GPUs only: on a processor they take minutes.
@@ -51,6 +58,8 @@ const SAMPLE: Duration = Duration::from_millis(5);
 /// A kernel replaces the built-in choice only if it takes less than this share of its time: measurements
 /// scatter.
 const GAIN: f64 = 0.95;
+/// What is within this share of the least time is about as fast.
+const ABOUT: f64 = 1.15;
 
 /// Prints the table and keeps it.
 pub fn run(args: &Args) -> Result<()> {
@@ -58,43 +67,25 @@ pub fn run(args: &Args) -> Result<()> {
     let folder = args.cache.clone().or(from_env.cache.clone());
     // Without the table of an earlier run.
     let device = block_on(Device::open(&DeviceOptions { cache: None, ..from_env }))?;
-    println!("adapter: {}\n", device.info());
+    println!("adapter: {}", device.info());
+    println!("in {}\n", if device.caps().cpu { "processor time" } else { "time" });
     let caps = device.caps().clone();
-    let tiles: Vec<MatmulTile> = MatmulTile::ALL
-        .into_iter()
-        .filter(|tile| tile.family == caps.matmul && tile.runs_on(&caps))
-        .collect();
-    let mut rows = Vec::new();
     let large = if caps.cpu { &[][..] } else { &LARGE };
     let within =
         |shape: &&[usize; 3]| shape.iter().all(|side| args.largest.is_none_or(|l| *side <= l));
-    for &[m, n, k] in large.iter().chain(&SHAPES).filter(within) {
+    let shapes: Vec<[usize; 3]> = large.iter().chain(&SHAPES).filter(within).copied().collect();
+    if args.all {
+        // On a processor larger products take the same kernel, and long.
+        let shapes: Vec<[usize; 3]> =
+            shapes.into_iter().filter(|s| !caps.cpu || s.iter().product::<usize>() < 1 << 28).collect();
+        return all(&device, &shapes, args.rounds);
+    }
+    let mut rows = Vec::new();
+    for &[m, n, k] in &shapes {
         let built_in = MatmulRule { m, n, work: m * n * k, ..matmul_rule(&caps, [m, n, k]) };
-        // The built-in choice first; another fill is another kernel only if it divides the sums differently.
-        let mut rules = vec![built_in];
-        for &tile in &tiles {
-            let fills = if tile.family == MatmulFamily::Tiled { &FILLS[..] } else { &[0] };
-            for &fill in fills {
-                let rule = MatmulRule { tile, fill, ..built_in };
-                let chunks = |r: &MatmulRule| chunks_of(&caps, r, 1, [m, n, k]);
-                if !rules.iter().any(|r| r.tile == tile && chunks(r) == chunks(&rule)) {
-                    rules.push(rule);
-                }
-            }
-        }
-        let mut kernels =
-            rules.into_iter().map(|rule| Kernel::new(&device, rule)).collect::<Result<Vec<_>>>()?;
-        for _ in 0..args.rounds {
-            kernels.iter_mut().try_for_each(|kernel| kernel.measure(&device))?;
-        }
+        let kernels = measured(&device, built_in, caps.matmul, args.rounds)?;
         println!("{m}x{n}x{k}");
-        for kernel in &kernels {
-            let flops = (2 * FORMS.len() * m * n * k) as f64;
-            let rate = flops / kernel.least.as_secs_f64() / 1e9;
-            let count = chunks_of(&caps, &kernel.rule, 1, [m, n, k]).count;
-            let tile = kernel.rule.tile.to_string();
-            println!("  {tile:<18} sums in {count:>2} chunks {rate:8.1} GFLOP/s");
-        }
+        kernels.iter().for_each(|kernel| kernel.print(&caps, [m, n, k]));
         let usual = &kernels[0];
         let best = kernels.iter().min_by_key(|k| k.least).context("no kernel runs here")?;
         let gains = best.least.as_secs_f64() < GAIN * usual.least.as_secs_f64();
@@ -109,6 +100,95 @@ pub fn run(args: &Args) -> Result<()> {
     }
     println!("result: rows={}", rows.len());
     Ok(())
+}
+
+/// Measures the kernels of every family at these shapes, and prints the rows of the checked-in table: of one family,
+/// whose kernels take the least time over all shapes, each as a share of the best one's.
+fn all(device: &Device, shapes: &[[usize; 3]], rounds: u32) -> Result<()> {
+    let mut families = Vec::new();
+    let mut best = vec![f64::MAX; shapes.len()];
+    // Tiles in workgroup memory take 3 to 10 times as long on every software driver.
+    let families_here = match device.caps().cpu {
+        true => &[MatmulFamily::Broadcast, MatmulFamily::Direct][..],
+        false => &[MatmulFamily::Tiled],
+    };
+    for &family in families_here {
+        let device = device.with_caps(DeviceCaps { matmul: family, ..device.caps().clone() });
+        let caps = device.caps();
+        if !MatmulTile::ALL.iter().any(|tile| tile.family == family && tile.runs_on(caps)) {
+            continue;
+        }
+        let mut rows: Vec<(MatmulRule, f64)> = Vec::new();
+        for (&[m, n, k], best) in shapes.iter().zip(&mut best) {
+            let built_in = MatmulRule { m, n, work: m * n * k, ..matmul_rule(caps, [m, n, k]) };
+            let kernels = measured(&device, built_in, family, rounds)?;
+            println!("{m}x{n}x{k}");
+            kernels.iter().for_each(|kernel| kernel.print(caps, [m, n, k]));
+            let fastest = kernels.iter().map(|k| k.least).min().context("no kernel runs here")?;
+            *best = best.min(fastest.as_secs_f64());
+            // The least code of those that are about as fast: it compiles sooner.
+            let close = kernels.iter().filter(|k| k.least.as_secs_f64() <= ABOUT * fastest.as_secs_f64());
+            let size = |k: &&Kernel| k.rule.tile.rows * k.rule.tile.columns;
+            let chosen = close.min_by_key(size).context("no kernel runs here")?;
+            rows.push((chosen.rule, chosen.least.as_secs_f64()));
+        }
+        families.push(rows);
+    }
+    let cost = |rows: &[(MatmulRule, f64)]| -> f64 {
+        rows.iter().zip(&best).map(|((_, least), best)| least / best).sum()
+    };
+    let rows = families.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
+    let rows = rows.context("no kernel runs here")?;
+    println!("\n# {}", device.info());
+    for &(rule, _) in rows {
+        let (driver, lanes) = (device.caps().driver, device.caps().lanes());
+        println!("{}", MeasuredRule { driver, lanes, rule });
+    }
+    println!("result: rows={}", rows.len());
+    Ok(())
+}
+
+/// The kernels of a family for the shape of a rule, measured: that of the rule first. Another fill is another kernel
+/// only if it divides the sums differently.
+fn measured(
+    device: &Device,
+    built_in: MatmulRule,
+    family: MatmulFamily,
+    rounds: u32,
+) -> Result<Vec<Kernel>> {
+    let caps = device.caps();
+    let shape = [built_in.m, built_in.n, built_in.work / (built_in.m * built_in.n)];
+    let mut rules = vec![built_in];
+    for tile in MatmulTile::ALL.into_iter().filter(|t| t.family == family && t.runs_on(caps)) {
+        let fills = if family == MatmulFamily::Tiled { &FILLS[..] } else { &[built_in.fill] };
+        for &fill in fills {
+            let rule = MatmulRule { tile, fill, ..built_in };
+            let chunks = |r: &MatmulRule| chunks_of(caps, r, 1, shape);
+            if !rules.iter().any(|r| r.tile == tile && chunks(r) == chunks(&rule)) {
+                rules.push(rule);
+            }
+        }
+    }
+    let mut kernels =
+        rules.into_iter().map(|rule| Kernel::new(device, rule)).collect::<Result<Vec<_>>>()?;
+    for _ in 0..rounds {
+        kernels.iter_mut().try_for_each(|kernel| kernel.measure(device))?;
+    }
+    Ok(kernels)
+}
+
+/// What has gone by, on the clock or, if the adapter is the processor and the system counts it (Linux), in processor
+/// time of all threads: other programs do not change that.
+fn now(device: &Device, start: Instant) -> Duration {
+    let used = || {
+        let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+        let nanoseconds = tasks.map(|task| -> Option<u64> {
+            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse().ok()
+        });
+        nanoseconds.sum::<Option<u64>>().map(Duration::from_nanos)
+    };
+    device.caps().cpu.then(used).flatten().unwrap_or_else(|| start.elapsed())
 }
 
 /// A kernel bound to a product in each of the three forms.
@@ -133,17 +213,25 @@ impl Kernel {
         Ok(this)
     }
 
+    /// A line of the table.
+    fn print(&self, caps: &DeviceCaps, [m, n, k]: [usize; 3]) {
+        let flops = (2 * FORMS.len() * m * n * k) as f64;
+        let rate = flops / self.least.as_secs_f64() / 1e9;
+        let count = chunks_of(caps, &self.rule, 1, [m, n, k]).count;
+        let tile = self.rule.tile.to_string();
+        println!("  {tile:<18} sums in {count:>2} chunks {rate:8.1} GFLOP/s");
+    }
+
     /// The time of all forms, each as often as it repeats: one product after the other, as in a training step.
     fn run(&mut self, device: &Device) -> Result<Duration> {
         let blocks = vec![StepBlock::default(); self.repeats];
-        let mut all = Duration::ZERO;
+        let begin = Instant::now();
+        let before = now(device, begin);
         for form in &mut self.forms {
-            let start = Instant::now();
             form.run(&blocks)?;
             device.wait()?;
-            all += start.elapsed();
         }
-        Ok(all)
+        Ok(now(device, begin).saturating_sub(before))
     }
 
     fn measure(&mut self, device: &Device) -> Result<()> {

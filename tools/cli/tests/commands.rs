@@ -63,11 +63,16 @@ fn adapters_are_listed_and_one_is_taken() -> Result<()> {
 #[test]
 fn the_doctor_finds_nothing_wrong() -> Result<()> {
     let out = good(wgrad(&["doctor"]).env("WGRAD_CACHE", ""))?;
-    for check in ["products", "rows", "training", "submit"] {
+    for check in ["products", "rows", "barriers", "training", "submit"] {
         ensure!(out.contains(&format!("ok     {check}: ")), "{check}: {out}");
     }
+    for line in ["lanes: ", "driver: ", "family of products: ", "kernels of products: "] {
+        let said = out.lines().find_map(|l| l.trim_start().strip_prefix(line));
+        ensure!(said.is_some_and(|said| !said.is_empty()), "{line}: {out}");
+    }
+    ensure!(out.contains(", generation: ") && out.contains("driver: "), "{out}");
     let last = out.lines().last().unwrap_or_default();
-    ensure!(last.starts_with("result: checks=4 failed=0 kind="), "{last}");
+    ensure!(last.starts_with("result: checks=5 failed=0 kind="), "{last}");
     Ok(())
 }
 

@@ -32,9 +32,9 @@ pub struct Weights {
 pub struct Samples {
     /// The initial weights of the layers that have them.
     pub layers: Vec<Weights>,
-    /// The images of all batches, row by row.
+    /// The images of all batches, row by row; or ids, as whole numbers.
     pub images: Vec<f32>,
-    /// A label per image.
+    /// A label per image, or per id.
     pub labels: Vec<i32>,
 }
 
@@ -79,6 +79,9 @@ pub fn samples(model: &Model) -> Samples {
     let mut random = Random::new(model.seed);
     let layers = model.weights().into_iter().map(|(shape, bias)| initial(shape, bias, &mut random));
     let layers = layers.collect();
+    if let Some(words) = model.words() {
+        return texts(model, words, layers, random);
+    }
     // A pattern is as large as the image, or begins again after some rows and columns.
     let inputs = model.inputs();
     let places: Vec<usize> = (0..inputs).map(|i| place(model, i)).collect();
@@ -96,6 +99,23 @@ pub fn samples(model: &Model) -> Samples {
         }
     }
     let labels = labels.into_iter().map(|l| l as i32).collect();
+    Samples { layers, images, labels }
+}
+
+/// A text for each sample, in which an id is most often followed by one of its own; labels are what follows.
+fn texts(model: &Model, words: usize, layers: Vec<Weights>, mut random: Random) -> Samples {
+    let mut id = || random.bits() as usize % words;
+    let next: Vec<usize> = (0..words).map(|_| id()).collect();
+    let starts: Vec<usize> = (0..model.steps * model.batch).map(|_| id()).collect();
+    let (mut images, mut labels) = (Vec::new(), Vec::new());
+    for mut at in starts {
+        for _ in 0..model.inputs() {
+            images.push(at as f32);
+            let other = random.percent(model.noise);
+            at = if other { random.bits() as usize % words } else { next[at] };
+            labels.push(at as i32);
+        }
+    }
     Samples { layers, images, labels }
 }
 
@@ -188,12 +208,20 @@ fn write(model: &Model, samples: &Samples, reference: &Reference, path: &Path) -
             tensors.push((format!("b{i}"), Dtype::F32, shape, floats(&layer.biases)));
         }
     }
-    let count = samples.labels.len();
-    ensure!(samples.images.len() == count * model.inputs(), "images and labels differ in number");
+    let count = model.steps * model.batch;
     let shape = [&[count], model.input].concat();
-    tensors.push(("x".into(), Dtype::F32, shape, floats(&samples.images)));
-    let labels = samples.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
-    tensors.push(("y".into(), Dtype::I32, vec![count], labels));
+    let each = if model.words().is_some() { shape.clone() } else { vec![count] };
+    let whole = samples.images.len() == count * model.inputs()
+        && samples.labels.len() == each.iter().product::<usize>();
+    ensure!(whole, "images and labels differ in number");
+    let integers =
+        |numbers: &mut dyn Iterator<Item = i32>| numbers.flat_map(i32::to_le_bytes).collect();
+    let (dtype, inputs) = match model.words() {
+        Some(_) => (Dtype::I32, integers(&mut samples.images.iter().map(|v| *v as i32))),
+        None => (Dtype::F32, floats(&samples.images)),
+    };
+    tensors.push(("x".into(), dtype, shape, inputs));
+    tensors.push(("y".into(), Dtype::I32, each, integers(&mut samples.labels.iter().copied())));
     let mut views = Vec::new();
     for (name, dtype, shape, bytes) in &tensors {
         views.push((name, TensorView::new(*dtype, shape.clone(), bytes)?));
@@ -287,6 +315,23 @@ pub(crate) mod tests {
         for model in crate::models::MODELS.iter().filter(|m| m.recorded.is_some()) {
             println!("{}", file(model, &crate::folder()).unwrap().path.display());
         }
+    }
+
+    /// Labels are the ids that follow, and four in five follow their own.
+    #[test]
+    fn texts_say_what_follows() {
+        let model = Model { layers: &[Layer::Embedding(9, 4)], input: &[16], noise: 20, ..TINY };
+        let samples = samples(&model);
+        assert_eq!(samples.images.len(), 50 * 4 * 16);
+        let mut after = [[0usize; 9]; 9];
+        for (text, labels) in samples.images.chunks(16).zip(samples.labels.chunks(16)) {
+            let ids: Vec<usize> = text.iter().map(|v| *v as usize).collect();
+            assert!(ids[1..].iter().zip(labels).all(|(id, label)| *id == *label as usize));
+            ids.iter().zip(labels).for_each(|(id, label)| after[*id][*label as usize] += 1);
+        }
+        let most: usize = after.iter().filter_map(|row| row.iter().max()).sum();
+        let share = most as f64 / samples.labels.len() as f64;
+        assert!((0.75..0.9).contains(&share), "{share}");
     }
 
     #[test]

@@ -11,6 +11,12 @@ const KERNEL: usize = 3;
 /// Rows and columns of a pooling window, and how far it moves.
 const POOL: usize = 2;
 
+/// How many times its width a block's inner layer has.
+const INNER: usize = 4;
+
+/// Weights of a shape, and whether there is a bias for each output.
+type Weight = (Vec<usize>, bool);
+
 /// A layer of a network; images have their channels last.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Layer {
@@ -30,6 +36,21 @@ pub enum Layer {
     GlobalAveragePooling,
     /// All numbers of an image in a row.
     Flatten,
+    /// So many units of long short-term memory over the steps of time, of which the last output counts. Its weights are the
+    /// rows of the inputs, then those of the states; gates are in the order of input, forget, new and output.
+    Lstm(usize),
+    /// For each id below the first number a vector of the second.
+    Embedding(usize, usize),
+    /// A vector for each place is added.
+    Positions,
+    /// A block of GPT: causal attention of 4 heads, then two layers with GELU between, four times as wide. Each half reads
+    /// what a layer normalization gives, and is added to its input. Weights: norm, queries with keys and values, output,
+    /// norm, inner, outer.
+    Block,
+    /// Each vector minus its mean, by its deviation, then scaled and moved.
+    LayerNormalization,
+    /// The products with all rows of the first layer's table.
+    Scores,
 }
 
 impl Layer {
@@ -44,11 +65,17 @@ impl Layer {
             Layer::MaxPooling => "max_pooling",
             Layer::GlobalAveragePooling => "global_average_pooling",
             Layer::Flatten => "flatten",
+            Layer::Lstm(_) => "lstm",
+            Layer::Embedding(..) => "embedding",
+            Layer::Positions => "positions",
+            Layer::Block => "block",
+            Layer::LayerNormalization => "layer_normalization",
+            Layer::Scores => "scores",
         }
     }
 
-    /// The shape of what it makes of a sample of this shape.
-    fn output(self, input: &[usize]) -> Vec<usize> {
+    /// The shape of what it makes of a sample of this shape; `words` is how many ids the model's embedding has.
+    fn output(self, input: &[usize], words: usize) -> Vec<usize> {
         match (self, input) {
             (Layer::Dense(units), _) => vec![units],
             (Layer::Convolution(filters), [rows, columns, _]) => {
@@ -60,22 +87,43 @@ impl Layer {
             }
             (Layer::GlobalAveragePooling, [_, _, channels]) => vec![*channels],
             (Layer::Flatten, _) => vec![input.iter().product()],
+            (Layer::Lstm(units), [_, _]) => vec![units],
+            (Layer::Embedding(_, width), [time]) => vec![*time, width],
+            (Layer::Scores, [time, _]) => vec![*time, words],
             // A layer that needs an image and gets a row is a fault of the list of models, which a test finds.
             _ => input.to_vec(),
         }
     }
 
-    /// The shape of its weights on samples of this shape, and whether it has a bias for each output.
-    fn weights(self, input: &[usize]) -> Option<(Vec<usize>, bool)> {
+    /// Its weights on samples of this shape.
+    fn weights(self, input: &[usize]) -> Vec<Weight> {
         let channels = input.last().copied().unwrap_or_default();
         match self {
-            Layer::Dense(units) => Some((vec![channels, units], true)),
-            Layer::Convolution(filters) => Some((vec![KERNEL, KERNEL, channels, filters], true)),
+            Layer::Dense(units) => vec![(vec![channels, units], true)],
+            Layer::Convolution(filters) => vec![(vec![KERNEL, KERNEL, channels, filters], true)],
             Layer::SameConvolution(filters) => {
-                Some((vec![KERNEL, KERNEL, channels, filters], false))
+                vec![(vec![KERNEL, KERNEL, channels, filters], false)]
             }
-            Layer::BatchNormalization => Some((vec![channels], true)),
-            _ => None,
+            Layer::BatchNormalization | Layer::LayerNormalization => vec![(vec![channels], true)],
+            Layer::Lstm(units) => vec![(vec![channels + units, 4 * units], true)],
+            Layer::Embedding(words, width) => vec![(vec![words, width], false)],
+            Layer::Positions => vec![(input.to_vec(), false)],
+            Layer::Block => {
+                let norm = vec![channels];
+                let dense = |inputs, outputs| vec![inputs, outputs];
+                let inner = INNER * channels;
+                [
+                    norm.clone(),
+                    dense(channels, 3 * channels),
+                    dense(channels, channels),
+                    norm,
+                    dense(channels, inner),
+                    dense(inner, channels),
+                ]
+                .map(|shape| (shape, true))
+                .into()
+            }
+            _ => Vec::new(),
         }
     }
 }
@@ -85,7 +133,7 @@ impl Layer {
 pub struct Model {
     /// Its name on the command line and in the tables.
     pub name: &'static str,
-    /// Pixels of an image, or its rows, columns and channels.
+    /// Pixels of an image, or its rows, columns and channels; steps of time and features; or ids of a text.
     pub input: &'static [usize],
     /// Its layers; their weights are numbered in this order.
     pub layers: &'static [Layer],
@@ -109,7 +157,7 @@ pub struct Model {
     /// Whether it is for GPUs only.
     pub large: bool,
     /// The loss of training in f64, if that takes too long to compute on each machine: as
-    /// `benches/peers/reference_large.py` or `reference_images.py` printed it.
+    /// `benches/peers/reference_large.py` or `reference_layers.py` printed it.
     pub recorded: Option<Reference>,
 }
 
@@ -158,6 +206,21 @@ const V: [Layer; 16] = [
     Layer::Dense(CLASSES),
 ];
 
+/// Layers of R: an LSTM reads the rows of an image.
+const R: [Layer; 2] = [Layer::Lstm(128), Layer::Dense(CLASSES)];
+
+/// Layers of T: nanoGPT's small setting without dropout, its scores tied to the embedding.
+const T: [Layer; 8] = [
+    Layer::Embedding(65, 128),
+    Layer::Positions,
+    Layer::Block,
+    Layer::Block,
+    Layer::Block,
+    Layer::Block,
+    Layer::LayerNormalization,
+    Layer::Scores,
+];
+
 /// A model of dense layers, on which the others are based.
 const PLAIN: Model = Model {
     name: "",
@@ -176,7 +239,7 @@ const PLAIN: Model = Model {
 };
 
 /// All models in the tables' order.
-pub const MODELS: [Model; 5] = [
+pub const MODELS: [Model; 7] = [
     Model { name: "S", layers: &S, seed: 6, noise: 75, repeats: 10, epoch: true, ..PLAIN },
     Model { name: "M", layers: &M, batch: 128, ..PLAIN },
     Model {
@@ -229,6 +292,40 @@ pub const MODELS: [Model; 5] = [
         }),
         ..PLAIN
     },
+    Model {
+        name: "R",
+        input: &[28, 28],
+        layers: &R,
+        batch: 128,
+        steps: 20,
+        // With less it would not yet be far from equal chances.
+        rate: 4e-3,
+        noise: 0,
+        repeats: 2,
+        // Runs 0 to 2.
+        recorded: Some(Reference {
+            loss_first: 2.299_569_283_898_079,
+            loss: 1.027_633_537_887_828_2,
+            moved: 1.177_283_933_007_089_4e-6,
+        }),
+        ..PLAIN
+    },
+    Model {
+        name: "T",
+        input: &[64],
+        layers: &T,
+        batch: 12,
+        steps: 20,
+        noise: 20,
+        repeats: 2,
+        // Runs 0 and 1.
+        recorded: Some(Reference {
+            loss_first: 4.647_578_598_985_511,
+            loss: 2.079_918_903_062_151_4,
+            moved: 2.374_926_609_149_952e-6,
+        }),
+        ..PLAIN
+    },
 ];
 
 impl Model {
@@ -242,7 +339,7 @@ impl Model {
         let by = |shape: &[usize], mark: &str| {
             shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(mark)
         };
-        let dense = !self.has_convolutions();
+        let dense = self.is_dense();
         let words = self.layers.iter().filter_map(|layer| match layer {
             Layer::Dense(units) if dense => Some(units.to_string()),
             Layer::Dense(units) => Some(format!("dense {units}")),
@@ -251,26 +348,61 @@ impl Model {
             Layer::BatchNormalization => Some("batch norm".into()),
             Layer::MaxPooling => Some("max pool".into()),
             Layer::GlobalAveragePooling => Some("mean".into()),
-            Layer::Relu | Layer::Flatten => None,
+            Layer::Lstm(units) => Some(format!("lstm {units}")),
+            Layer::Embedding(words, width) => Some(format!("{words} ids as {width}")),
+            Layer::Block => Some("block".into()),
+            Layer::Relu
+            | Layer::Flatten
+            | Layer::Positions
+            | Layer::LayerNormalization
+            | Layer::Scores => None,
         });
-        let words: Vec<String> = std::iter::once(by(self.input, "x")).chain(words).collect();
+        let mut all = vec![(by(self.input, "x"), 1)];
+        for word in words {
+            match all.last_mut() {
+                Some((last, count)) if *last == word && !dense => *count += 1,
+                _ => all.push((word, 1)),
+            }
+        }
+        let times = |(word, count): (String, usize)| match count {
+            1 => word,
+            2 => format!("{word}, {word}"),
+            _ => format!("{count} times {word}"),
+        };
+        let words: Vec<String> = all.into_iter().map(times).collect();
         format!("{}, batch {}", words.join(if dense { "-" } else { ", " }), self.batch)
     }
 
-    /// Whether a network has more than dense layers.
-    pub fn has_convolutions(&self) -> bool {
-        self.input.len() > 1
+    /// Whether all layers are dense, with ReLU between.
+    pub fn is_dense(&self) -> bool {
+        self.layers.iter().all(|layer| matches!(layer, Layer::Dense(_) | Layer::Relu))
+    }
+
+    /// Of how many ids its inputs are, if it reads ids.
+    pub fn words(&self) -> Option<usize> {
+        match self.layers.first() {
+            Some(Layer::Embedding(words, _)) => Some(*words),
+            _ => None,
+        }
+    }
+
+    /// How many classes a label tells apart: those of an image, or the ids.
+    pub fn classes(&self) -> usize {
+        self.words().unwrap_or(CLASSES)
+    }
+
+    /// The shape of what the layers up to each make of a sample.
+    fn shapes(&self) -> impl Iterator<Item = (Layer, Vec<usize>)> {
+        let mut sample = self.input.to_vec();
+        self.layers.iter().map(move |&layer| {
+            let output = layer.output(&sample, self.classes());
+            (layer, std::mem::replace(&mut sample, output))
+        })
     }
 
     /// The shape of each layer's weights and whether it has biases, for the layers that have weights.
-    pub fn weights(&self) -> Vec<(Vec<usize>, bool)> {
-        let mut sample = self.input.to_vec();
-        let mut all = Vec::new();
-        for layer in self.layers {
-            all.extend(layer.weights(&sample));
-            sample = layer.output(&sample);
-        }
-        all
+    pub fn weights(&self) -> Vec<Weight> {
+        self.shapes().flat_map(|(layer, sample)| layer.weights(&sample)).collect()
     }
 }
 
@@ -281,13 +413,19 @@ mod tests {
     #[test]
     fn every_model_ends_in_a_logit_for_each_class() {
         for model in MODELS {
-            let end = model.layers.iter().fold(model.input.to_vec(), |sample, layer| {
-                let output = layer.output(&sample);
-                let image = !matches!(layer, Layer::Dense(_) | Layer::Relu | Layer::Flatten);
-                assert!(!image || sample.len() == 3, "{} {layer:?} on {sample:?}", model.name);
-                output
-            });
-            assert_eq!(end, [CLASSES], "{}", model.name);
+            for (layer, sample) in model.shapes() {
+                let axes = match layer {
+                    Layer::Dense(_) | Layer::Relu | Layer::Flatten => continue,
+                    Layer::Embedding(..) => 1,
+                    Layer::Lstm(_) | Layer::Positions | Layer::Block => 2,
+                    Layer::LayerNormalization | Layer::Scores => 2,
+                    _ => 3,
+                };
+                assert_eq!(sample.len(), axes, "{} {layer:?} on {sample:?}", model.name);
+            }
+            let (last, sample) = model.shapes().last().unwrap();
+            let end = last.output(&sample, model.classes());
+            assert_eq!(end.last(), Some(&model.classes()), "{}", model.name);
         }
     }
 
@@ -301,6 +439,11 @@ mod tests {
         assert_eq!(shapes(4).len(), 9);
         assert_eq!(shapes(4)[7], (vec![64], true));
         assert_eq!(shapes(4)[6], (vec![3, 3, 64, 64], false));
+        assert_eq!(shapes(5), [(vec![156, 512], true), (vec![128, 10], true)]);
+        assert_eq!(shapes(6).len(), 2 + 4 * 6 + 1);
+        assert_eq!(shapes(6)[1], (vec![64, 128], false));
+        assert_eq!(shapes(6)[3], (vec![128, 384], true));
+        assert_eq!(shapes(6)[26], (vec![128], true));
     }
 
     #[test]
@@ -308,5 +451,7 @@ mod tests {
         assert_eq!(MODELS[0].shape(), "784-128-128-10, batch 64");
         let convnet = "28x28x1, conv 32, max pool, conv 64, max pool, dense 10, batch 128";
         assert_eq!(MODELS[3].shape(), convnet);
+        assert_eq!(MODELS[5].shape(), "28x28, lstm 128, dense 10, batch 128");
+        assert_eq!(MODELS[6].shape(), "64, 65 ids as 128, 4 times block, batch 12");
     }
 }

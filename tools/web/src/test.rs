@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use xtask::process::{cargo, output, root, say, status, target};
 
 /// The version of the driver of browsers.
@@ -73,6 +73,7 @@ impl Browser {
         node.current_dir(&self.driver).arg("test.mjs").arg(&self.chromium).arg(address);
         node.args([shaders.as_os_str(), pictures.as_os_str()]);
         node.args(STEPS.map(|steps| steps.to_string()).iter().map(OsStr::new));
+        node.stderr(Stdio::inherit());
         let seen = output(&mut node).context("the page failed in Chromium")?;
         let seen: Value = serde_json::from_str(&seen).context("what the driver saw")?;
         check(&native, &seen)?;
@@ -153,8 +154,11 @@ fn check(native: &Value, seen: &Value) -> Result<()> {
         bail!("the page reports: {errors:?}");
     }
     let refused = seen["refused"].as_array().context("refused kernels")?;
-    ensure!(refused.is_empty(), "Tint refuses {}: {refused:?}", refused.len());
-    ensure!(number("kernels")? > 800.0, "few kernels: {}", seen["kernels"]);
+    let some: Vec<String> = refused.iter().take(8).map(|kernel| format!("\n  {kernel}")).collect();
+    ensure!(some.is_empty(), "Tint refuses {} kernels:{}", refused.len(), some.concat());
+    for (name, least) in [("kernels", 800.0), ("pipelines", 60.0)] {
+        ensure!(number(name)? > least, "few {name}: {}", seen[name]);
+    }
     ensure!(seen["control"] == true, "Tint takes a kernel with a fault");
     Ok(())
 }
@@ -162,12 +166,13 @@ fn check(native: &Value, seen: &Value) -> Result<()> {
 /// What was seen, in a line.
 fn summary(seen: &Value) -> String {
     format!(
-        "{}; first step {} s; XOR and MNIST agree with native losses; at most {} submits under way; {} kernels compile; \
-         steps per second: points {}, digits {}",
+        "{}; first step {} s; XOR and MNIST agree with native losses; at most {} submits under way; {} kernels are read, \
+         {} compiled; steps per second: points {}, digits {}",
         seen["adapter"],
         seen["first_step"],
         seen["in_flight"],
         seen["kernels"],
+        seen["pipelines"],
         seen["rates"][0],
         seen["rates"][1]
     )
@@ -189,7 +194,8 @@ mod tests {
         let native = json!({ "xor": xor, "mnist": mnist });
         let seen = json!({
             "xor": xor, "mnist": mnist, "first_step": 3.5, "in_flight": 3, "weights": 1, "errors": [], "refused": [],
-            "late": "GPU validation error in compiling matmul/broadcast: x", "kernels": 900, "control": true,
+            "late": "GPU validation error in compiling matmul/broadcast: x", "kernels": 900, "pipelines": 90,
+            "control": true,
         });
         assert!(check(&native, &seen).is_ok());
         let mut far = mnist.clone();
@@ -204,6 +210,7 @@ mod tests {
             ("errors", json!(["x"])),
             ("refused", json!([{ "name": "x" }])),
             ("kernels", json!(3)),
+            ("pipelines", json!(3)),
             ("control", json!(false)),
         ] {
             let mut seen = seen.clone();

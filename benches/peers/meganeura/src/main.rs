@@ -14,8 +14,9 @@ struct Meganeura {
     forward: Option<Session>,
 }
 
-/// What the library lacks to train a model: it has no batch normalization, and the gradient of its max pooling is that of
-/// a mean (its `autodiff.rs` says "approximate backward"). What it has of other layers that no model has without these
+/// What the library lacks to train a model: it has no batch normalization and no loop over steps of time, the gradient of its
+/// max pooling is that of a mean (its `autodiff.rs` says "approximate backward"), and its attention takes one sequence,
+/// not the sequences of a batch. What it has of other layers that no model has without these
 /// is not used here.
 fn lacks(layer: &Layer) -> Option<&'static str> {
     match layer {
@@ -23,6 +24,10 @@ fn lacks(layer: &Layer) -> Option<&'static str> {
         Layer::MaxPooling => Some("exact gradient of max pooling"),
         Layer::Convolution { .. } | Layer::GlobalAveragePooling => None,
         Layer::Dense(_) | Layer::Relu | Layer::Flatten => None,
+        Layer::Lstm(_) => Some("recurrent layer"),
+        Layer::Block(_) => Some("attention within each sequence of a batch"),
+        Layer::Embedding(_) | Layer::Positions(_) => None,
+        Layer::LayerNormalization(_) | Layer::Scores => None,
     }
 }
 

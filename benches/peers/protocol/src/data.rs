@@ -1,6 +1,6 @@
 //! The two inputs of a peer: the file of weights and batches, and MNIST.
 
-use crate::model::{Layer, Model, Weights, turned};
+use crate::model::{Block, Layer, Model, Weights, turned};
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::{SafeTensors, tensor::Dtype};
 use std::path::Path;
@@ -48,15 +48,32 @@ impl Data {
                 "max_pooling" => Layer::MaxPooling,
                 "global_average_pooling" => Layer::GlobalAveragePooling,
                 "flatten" => Layer::Flatten,
+                "lstm" => Layer::Lstm(weights()?),
+                "embedding" => Layer::Embedding(weights()?),
+                "positions" => Layer::Positions(weights()?),
+                "block" => Layer::Block(Box::new(Block {
+                    norm: weights()?,
+                    parts: weights()?,
+                    output: weights()?,
+                    second_norm: weights()?,
+                    inner: weights()?,
+                    outer: weights()?,
+                })),
+                "layer_normalization" => Layer::LayerNormalization(weights()?),
+                "scores" => Layer::Scores,
                 _ => bail!("the file names a layer `{word}`"),
             });
         }
-        let (shape, images) = floats(&file, "x")?;
-        let y = file.tensor("y")?;
-        ensure!(y.dtype() == Dtype::I32, "y holds {:?}", y.dtype());
-        let labels = y.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let (shape, images) = match file.tensor("x")?.dtype() {
+            Dtype::I32 => {
+                let (shape, ids) = integers(&file, "x")?;
+                (shape, ids.into_iter().map(|id| id as f32).collect())
+            }
+            _ => floats(&file, "x")?,
+        };
+        let (_, labels) = integers(&file, "y")?;
         let model = Model { input: shape[1..].to_vec(), layers, batch, rate };
-        Ok(Data { model, images, labels: labels.collect() })
+        Ok(Data { model, images, labels })
     }
 
     /// The same with channels before rows and columns.
@@ -70,14 +87,16 @@ impl Data {
 
     /// How many batches there are, and so the step whose loss all peers must agree on.
     pub fn steps(&self) -> usize {
-        self.labels.len() / self.model.batch
+        self.images.len() / self.model.inputs() / self.model.batch
     }
 
     /// The images and labels of batch `i`.
     pub fn batch(&self, i: usize) -> (&[f32], &[u32]) {
         let rows = i * self.model.batch..(i + 1) * self.model.batch;
-        let inputs = self.model.inputs();
-        (&self.images[rows.start * inputs..rows.end * inputs], &self.labels[rows])
+        let samples = self.steps() * self.model.batch;
+        let (inputs, labels) = (self.model.inputs(), self.labels.len() / samples);
+        let of = |each: usize| rows.start * each..rows.end * each;
+        (&self.images[of(inputs)], &self.labels[of(labels)])
     }
 
     /// The images and labels of all batches.
@@ -92,6 +111,15 @@ fn floats(file: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<f32>)> 
     ensure!(tensor.dtype() == Dtype::F32, "{name} holds {:?}", tensor.dtype());
     let numbers = tensor.data().chunks_exact(4);
     let numbers = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    Ok((tensor.shape().to_vec(), numbers))
+}
+
+/// The shape and the numbers of an i32 tensor, none of which is below zero.
+fn integers(file: &SafeTensors<'_>, name: &str) -> Result<(Vec<usize>, Vec<u32>)> {
+    let tensor = file.tensor(name)?;
+    ensure!(tensor.dtype() == Dtype::I32, "{name} holds {:?}", tensor.dtype());
+    let numbers = tensor.data().chunks_exact(4);
+    let numbers = numbers.map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     Ok((tensor.shape().to_vec(), numbers))
 }
 

@@ -7,7 +7,7 @@ mod data;
 mod model;
 
 pub use data::{CLASSES, Data, INPUTS, Mnist};
-pub use model::{Layer, Model, Weights};
+pub use model::{Block, Layer, Model, Weights};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -26,6 +26,11 @@ pub const EPSILON: f64 = 1e-12;
 pub const NORM_EPSILON: f64 = 1e-3;
 /// The share of the moving mean and variance that a step keeps: Keras' default.
 pub const NORM_MOMENTUM: f64 = 0.99;
+
+/// What layer normalization adds to a variance.
+pub const LAYER_EPSILON: f64 = 1e-5;
+/// Heads of a block's attention.
+pub const HEADS: usize = 4;
 
 /// The error of a library that does not have a layer: its row says so.
 #[derive(Debug)]
@@ -47,7 +52,7 @@ pub trait Peer: Sized {
     /// Whether the library has an image's channels before its rows and columns.
     const CHANNELS_FIRST: bool = true;
 
-    /// Images and labels in a place that a step can use.
+    /// Images, or ids as whole numbers, and labels in a place that a step can use.
     type Batch;
 
     /// The model with these weights, its loss and its optimizer; [`Lacks`] if the library does not have a layer.
@@ -65,7 +70,7 @@ pub trait Peer: Sized {
     /// The loss of the last step, as it was before that step's update; waits until every queued step is done.
     fn loss(&mut self) -> Result<f32>;
 
-    /// Logits of a whole batch, a row of ten per image, by the network as it predicts.
+    /// Logits of a whole batch, a row for each label, by the network as it predicts.
     fn logits(&mut self, images: &[f32]) -> Result<Vec<f32>>;
 }
 

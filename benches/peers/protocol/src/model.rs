@@ -33,6 +33,37 @@ pub enum Layer {
     GlobalAveragePooling,
     /// All numbers of an image in a row.
     Flatten,
+    /// Long short-term memory over the steps of time, of which the last output counts. The weights are the rows of the
+    /// inputs, then those of the states; gates are in the order of input, forget, new and output.
+    Lstm(Weights),
+    /// A row of the table for each id.
+    Embedding(Weights),
+    /// A vector for each place, which is added.
+    Positions(Weights),
+    /// A block of GPT.
+    Block(Box<Block>),
+    /// Each vector minus its mean, by its deviation, then times the weights plus the biases.
+    LayerNormalization(Weights),
+    /// The products with all rows of the first layer's table.
+    Scores,
+}
+
+/// Causal attention of [`HEADS`](crate::HEADS) heads, then two dense layers with GELU between. Each half reads what its norm
+/// gives, and is added to its input.
+#[derive(Clone)]
+pub struct Block {
+    /// The norm before attention.
+    pub norm: Weights,
+    /// Queries, keys and values, side by side.
+    pub parts: Weights,
+    /// The projection of what the heads give.
+    pub output: Weights,
+    /// The norm before the dense layers.
+    pub second_norm: Weights,
+    /// The inner dense layer.
+    pub inner: Weights,
+    /// The outer one.
+    pub outer: Weights,
 }
 
 /// A network and how it is trained.
@@ -48,7 +79,41 @@ pub struct Model {
     pub rate: f64,
 }
 
+impl Weights {
+    /// The biases, or none.
+    #[must_use]
+    pub fn biases(&self) -> &[f32] {
+        self.biases.as_deref().unwrap_or_default()
+    }
+
+    /// Some of the rows, without biases.
+    #[must_use]
+    pub fn rows(&self, rows: std::ops::Range<usize>) -> Weights {
+        let width = self.shape[1];
+        let values = self.values[rows.start * width..rows.end * width].to_vec();
+        Weights { shape: vec![rows.len(), width], values, biases: None }
+    }
+
+    /// Some of the columns, with their biases.
+    #[must_use]
+    pub fn columns(&self, columns: std::ops::Range<usize>) -> Weights {
+        let rows = self.values.chunks(self.shape[1]);
+        let values = rows.flat_map(|row| &row[columns.clone()]).copied().collect();
+        let biases = self.biases.as_ref().map(|biases| biases[columns.clone()].to_vec());
+        Weights { shape: vec![self.shape[0], columns.len()], values, biases }
+    }
+}
+
 impl Model {
+    /// Of how many ids the inputs are, if they are ids.
+    #[must_use]
+    pub fn words(&self) -> Option<usize> {
+        match self.layers.first() {
+            Some(Layer::Embedding(table)) => Some(table.shape[0]),
+            _ => None,
+        }
+    }
+
     /// The numbers of an image.
     pub fn inputs(&self) -> usize {
         self.input.iter().product()

@@ -3,9 +3,10 @@
 //! It has no call for a single step, so the protocol's steps are passes of `fit` over the same batches in the same
 //! order: the first batch alone, the batches up to the last, the last alone, then passes over all.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use peer_protocol::{
-    Args, BETA1, BETA2, Data, EPSILON, Layer, NORM_EPSILON, NORM_MOMENTUM, Weights,
+    Args, BETA1, BETA2, Block, Data, EPSILON, HEADS, LAYER_EPSILON, Layer, NORM_EPSILON,
+    NORM_MOMENTUM, Weights,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -18,12 +19,22 @@ fn main() -> Result<()> {
     }
     let args = Args::parse()?;
     let data = Data::read(&args.data)?;
-    let (images, labels) = data.all();
-    let samples = TensorDataset::new(
-        Tensor::f32([&[labels.len()], &data.model.input[..]].concat(), images.to_vec())?,
-        Tensor::u32([labels.len()], labels.to_vec())?,
-    )?;
     let (batch, steps) = (data.model.batch, data.steps());
+    let (images, labels) = data.all();
+    let shape = [&[steps * batch], &data.model.input[..]].concat();
+    let samples = match data.model.words() {
+        Some(_) => {
+            let ids = images.iter().map(|id| *id as u32).collect::<Vec<_>>();
+            TensorDataset::new(
+                Tensor::u32(shape.clone(), ids)?,
+                Tensor::u32(shape, labels.to_vec())?,
+            )?
+        }
+        None => {
+            let labels = Tensor::u32([labels.len()], labels.to_vec())?;
+            TensorDataset::new(Tensor::f32(shape, images.to_vec())?, labels)?
+        }
+    };
     let mut line = json!({ "name": "wgrad" });
 
     let start = Instant::now();
@@ -62,7 +73,10 @@ fn adapter() -> Result<()> {
 
 /// The network with the file's weights, its loss and Adam.
 fn trainer(device: &Device, model: Sequential, data: &Data) -> Result<Trainer> {
-    let model = data.model.layers.iter().fold(model, added);
+    let model = match data.model.words() {
+        Some(_) => language_model(data)?,
+        None => data.model.layers.iter().fold(model, added).build()?,
+    };
     let adam = Adam {
         beta_1: BETA1 as f32,
         beta_2: BETA2 as f32,
@@ -100,26 +114,95 @@ fn added(model: Sequential, layer: &Layer) -> Sequential {
         Layer::MaxPooling => model.add(MaxPooling2D::new(2)),
         Layer::GlobalAveragePooling => model.add(GlobalAveragePooling2D::new()),
         Layer::Flatten => model.add(Flatten),
+        Layer::Lstm(weights) => model.add(Lstm::new(last(weights) / 4)),
+        // These are layers of texts, whose model is no sequence: its table is used twice.
+        Layer::Embedding(_) | Layer::Positions(_) | Layer::Block(_) => model,
+        Layer::LayerNormalization(_) | Layer::Scores => model,
     }
 }
 
-/// A layer's weights in the order in which a trainer keeps them.
-fn tensors(layer: &Layer) -> Result<Vec<Tensor>> {
-    let (weights, moving) = match layer {
-        Layer::Dense(weights) | Layer::Convolution { weights, .. } => (weights, false),
-        Layer::BatchNormalization(weights) => (weights, true),
-        _ => return Ok(Vec::new()),
+/// A model of ids, whose scores are products with its embedding.
+fn language_model(data: &Data) -> Result<Model> {
+    let ids = input(data.model.input.clone());
+    let Some(Layer::Embedding(table)) = data.model.layers.first() else {
+        anyhow::bail!("a model of ids begins with its embedding");
     };
+    let table = LayerHandle::new(ReversibleEmbedding::new(table.shape[0], table.shape[1]));
+    let mut x = ids.then(&table);
+    for layer in &data.model.layers[1..] {
+        x = match layer {
+            Layer::Positions(weights) => {
+                merge(Add, [&x, &x.then(PositionEmbedding::new(weights.shape[0]))])
+            }
+            Layer::Block(block) => {
+                let decoder = TransformerDecoder::new(block.inner.shape[1], HEADS);
+                let decoder = decoder.normalize_first(true).activation(Activation::Gelu);
+                x.then(decoder.layer_norm_epsilon(LAYER_EPSILON as f32))
+            }
+            Layer::LayerNormalization(_) => {
+                x.then(LayerNormalization::new().epsilon(LAYER_EPSILON as f32))
+            }
+            Layer::Scores => x.then(&table),
+            _ => anyhow::bail!("a model of ids has no such layer"),
+        };
+    }
+    Ok(Model::new([&ids], [&x])?)
+}
+
+/// The weights of a block: those of attention by head, then its norm, and the other norm with the dense layers.
+fn block_tensors(block: &Block) -> Result<Vec<Tensor>> {
+    let width = block.output.shape[0];
+    let heads = [HEADS, width / HEADS];
+    let mut all = Vec::new();
+    for part in 0..3 {
+        let Weights { values, biases, .. } = block.parts.columns(part * width..(part + 1) * width);
+        all.push(Tensor::f32([&[width], &heads[..]].concat(), values)?);
+        all.push(Tensor::f32(heads, biases.unwrap_or_default())?);
+    }
+    all.push(Tensor::f32([&heads[..], &[width]].concat(), block.output.values.clone())?);
+    all.push(Tensor::f32([width], block.output.biases())?);
+    for weights in [&block.norm, &block.second_norm, &block.inner, &block.outer] {
+        all.extend(plain(weights)?);
+    }
+    Ok(all)
+}
+
+/// Weights, and the biases if there are some.
+fn plain(weights: &Weights) -> Result<Vec<Tensor>> {
     let mut all = vec![Tensor::f32(weights.shape.clone(), weights.values.clone())?];
     if let Some(biases) = &weights.biases {
         all.push(Tensor::f32([biases.len()], biases.clone())?);
     }
-    if moving {
-        let count = weights.values.len();
-        all.push(Tensor::f32([count], vec![0.0; count])?);
-        all.push(Tensor::f32([count], vec![1.0; count])?);
-    }
     Ok(all)
+}
+
+/// A layer's weights in the order in which a trainer keeps them.
+fn tensors(layer: &Layer) -> Result<Vec<Tensor>> {
+    match layer {
+        Layer::Dense(weights) | Layer::Convolution { weights, .. } => plain(weights),
+        Layer::Embedding(weights) | Layer::Positions(weights) => plain(weights),
+        Layer::LayerNormalization(weights) => plain(weights),
+        Layer::BatchNormalization(weights) => {
+            let (count, mut all) = (weights.values.len(), plain(weights)?);
+            all.push(Tensor::f32([count], vec![0.0; count])?);
+            all.push(Tensor::f32([count], vec![1.0; count])?);
+            Ok(all)
+        }
+        Layer::Lstm(weights) => {
+            let (rows, units) = (weights.shape[0], weights.shape[1] / 4);
+            ensure!(rows > units, "weights of {rows} rows for {units} units");
+            let kernels = [weights.rows(0..rows - units), weights.rows(rows - units..rows)];
+            let mut all = Vec::new();
+            for kernel in &kernels {
+                all.extend(plain(kernel)?);
+            }
+            all.push(Tensor::f32([4 * units], weights.biases())?);
+            Ok(all)
+        }
+        Layer::Block(block) => block_tensors(block),
+        Layer::Relu | Layer::MaxPooling | Layer::GlobalAveragePooling => Ok(Vec::new()),
+        Layer::Flatten | Layer::Scores => Ok(Vec::new()),
+    }
 }
 
 /// Trains once over some of the batches in order and gives the mean of their losses: that of one batch alone.
