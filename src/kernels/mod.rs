@@ -24,8 +24,8 @@ pub use params::{
     RowParams, SegmentParams, SortParams,
 };
 pub use preprocess::preprocess;
-pub(crate) use templates::{bare, template, wgsl};
 pub use templates::{LIBRARY, Template};
+pub(crate) use templates::{bare, template, wgsl};
 pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};
 pub(crate) use watch::tokens;
 pub use watch::{FAULTS_BINDING, Watched, watch};

@@ -97,7 +97,10 @@ mod tests {
     fn comments_and_indentation_are_left_out_and_lines_stay() {
         let text = "// A line.\n#if WIDE\n    let x = a / b; // why\n\n  #endif\n}";
         let (bytes, len) = bare::<64>(text);
-        assert_eq!(str::from_utf8(&bytes[..len]).unwrap(), "\n#if WIDE\nlet x = a / b; \n\n#endif\n}");
+        assert_eq!(
+            str::from_utf8(&bytes[..len]).unwrap(),
+            "\n#if WIDE\nlet x = a / b; \n\n#endif\n}"
+        );
         assert_eq!(bare::<0>(text).1, len);
     }
 

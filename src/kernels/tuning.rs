@@ -141,7 +141,8 @@ impl MatmulTile {
             MatmulFamily::Tiled => {
                 // Two buffers, two operands, four bytes.
                 let memory = 4 * 4 * self.rows * self.k_step() as u32;
-                self.invocations(caps) <= caps.max_invocations && memory <= caps.max_workgroup_memory
+                self.invocations(caps) <= caps.max_invocations
+                    && memory <= caps.max_workgroup_memory
             }
         }
     }
@@ -256,7 +257,13 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
         MatmulFamily::Broadcast => LAST_BROADCAST,
         MatmulFamily::Direct => LAST_DIRECT,
     };
-    caps.tuned.iter().copied().chain(measured(caps).copied()).chain(RULES).find(fits).unwrap_or(last)
+    caps.tuned
+        .iter()
+        .copied()
+        .chain(measured(caps).copied())
+        .chain(RULES)
+        .find(fits)
+        .unwrap_or(last)
 }
 
 /// The fewest terms of a sum that is divided to fill a device, and of each part of it: the second kernel, which adds
@@ -307,8 +314,12 @@ mod tests {
         let browser = DeviceCaps { cpu: true, matmul: MatmulFamily::Direct, ..gpu.clone() };
         let lanes = [4, 16].into_iter().flat_map(|lanes| {
             let subgroup = Some((lanes, lanes));
-            [MatmulFamily::Broadcast, MatmulFamily::Direct]
-                .map(|matmul| DeviceCaps { cpu: true, subgroup, matmul, ..gpu.clone() })
+            [MatmulFamily::Broadcast, MatmulFamily::Direct].map(|matmul| DeviceCaps {
+                cpu: true,
+                subgroup,
+                matmul,
+                ..gpu.clone()
+            })
         });
         let lanes: Vec<_> = lanes.collect();
         for caps in [gpu, cpu, browser].into_iter().chain(lanes) {

@@ -143,5 +143,7 @@ pub(super) fn gru(
 
 /// The fully connected recurrent layer: of the sum the new h.
 pub(super) fn simple(op: &str, function: Function<'_>) -> Result<Program> {
-    functions(op, &[function], 1, |code| Ok(vec![code.call(function.0, &[Reg::Input(0)], function.1)?]))
+    functions(op, &[function], 1, |code| {
+        Ok(vec![code.call(function.0, &[Reg::Input(0)], function.1)?])
+    })
 }

@@ -169,7 +169,10 @@ impl Op for Recurrence {
             vec![[times, rows, parts * units].into(), [units, self.terms() * units].into()];
         want.extend(vec![Shape::from([rows, units]); self.states]);
         want.extend(self.masked.then(|| Shape::from([times, rows])));
-        if times == 0 || rows == 0 || shapes.len() != want.len() || shapes.iter().zip(&want).any(|(s, w)| *s != w)
+        if times == 0
+            || rows == 0
+            || shapes.len() != want.len()
+            || shapes.iter().zip(&want).any(|(s, w)| *s != w)
         {
             let detail = format!(
                 "for {units} units there are products [time, batch, {parts} · {units}], a kernel [{units}, {} · {units}], \
@@ -248,7 +251,8 @@ impl Op for RecurrenceGradient {
     }
 
     fn attrs(&self) -> String {
-        let words: String = self.upstream.iter().map(|&u| if u { " given" } else { " none" }).collect();
+        let words: String =
+            self.upstream.iter().map(|&u| if u { " given" } else { " none" }).collect();
         format!("{}; of states{words}", self.of.words())
     }
 
@@ -278,7 +282,8 @@ impl Op for RecurrenceGradient {
             || shapes.len() != 1 + want.len()
             || shapes[1..].iter().zip(&want).any(|(s, w)| *s != w)
         {
-            let detail = format!("sums of {} parts of {units} units, kernel and states", self.of.parts);
+            let detail =
+                format!("sums of {} parts of {units} units, kernel and states", self.of.parts);
             return Err(Error::shape(self.name(), &shapes, detail));
         }
         Ok(vec![inputs[0].clone(), TensorType::f32([self.of.states, rows, units])])
@@ -339,7 +344,11 @@ impl Graph {
     /// # Errors
     /// [`Error::Shape`] for operands of other shapes; [`Error::DType`] if one is not f32; [`Error::Parameter`] for a
     /// function that is not known, or has no gradient.
-    pub fn recurrence(&mut self, cell: RecurrentCell<'_>, over: &OverTime<'_>) -> Result<Vec<Value>> {
+    pub fn recurrence(
+        &mut self,
+        cell: RecurrentCell<'_>,
+        over: &OverTime<'_>,
+    ) -> Result<Vec<Value>> {
         let mut operands = vec![over.products, over.kernel];
         operands.extend(over.states);
         operands.extend(over.mask);
@@ -387,7 +396,10 @@ mod cases {
                 };
                 let (states, mask) = x[2..].split_at(states);
                 let (mask, reverse) = (mask.first().copied(), c.args[0] == 1);
-                g.recurrence(cell, &OverTime { products: x[0], kernel: x[1], states, mask, reverse })
+                g.recurrence(
+                    cell,
+                    &OverTime { products: x[0], kernel: x[1], states, mask, reverse },
+                )
             };
             let (parts, terms, states) = match op {
                 "lstm" => (4, 4, 2),

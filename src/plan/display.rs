@@ -77,7 +77,9 @@ impl Display for Plan {
         let memory: Vec<String> = self
             .memory()
             .iter()
-            .map(|(class, n)| format!("{} {}", format!("{class:?}").to_ascii_lowercase(), bytes(*n)))
+            .map(|(class, n)| {
+                format!("{} {}", format!("{class:?}").to_ascii_lowercase(), bytes(*n))
+            })
             .collect();
         writeln!(f, "memory  {}", memory.join(", "))?;
         write!(f, "{} dispatches, {} FLOP", self.dispatches.len(), self.flops())

@@ -73,10 +73,8 @@ pub fn to_spirv(
         use_storage_input_output_16: false,
         ..Default::default()
     };
-    let pipeline = spv::PipelineOptions {
-        entry_point: ENTRY.into(),
-        shader_stage: ShaderStage::Compute,
-    };
+    let pipeline =
+        spv::PipelineOptions { entry_point: ENTRY.into(), shader_stage: ShaderStage::Compute };
     spv::write_vec(module, info, &options, Some(&pipeline)).map_err(|e| format!("SPIR-V: {e}"))
 }
 
@@ -116,8 +114,8 @@ fn to_metal(
         vertex_pulling_transform: true,
         ..Default::default()
     };
-    let (text, names) = msl::write_string(module, info, &options, &pipeline)
-        .map_err(|e| format!("MSL: {e}"))?;
+    let (text, names) =
+        msl::write_string(module, info, &options, &pipeline).map_err(|e| format!("MSL: {e}"))?;
     match names.entry_point_names.as_slice() {
         [Ok(_)] => Ok(text),
         other => Err(format!("MSL: entry points {other:?}")),
@@ -153,7 +151,8 @@ fn to_direct3d(
         force_loop_bounding: checked,
         ..Default::default()
     };
-    let pipeline = hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, ENTRY.into())) };
+    let pipeline =
+        hlsl::PipelineOptions { entry_point: Some((ShaderStage::Compute, ENTRY.into())) };
     let mut text = String::new();
     let written = hlsl::Writer::new(&mut text, &options, &pipeline)
         .write(module, info, None)
@@ -196,9 +195,12 @@ pub fn translate(
 
 /// Whether Khronos' validator is installed; if not, a line says so.
 pub fn validator() -> bool {
-    let found = Command::new("spirv-val").arg("--version").output().is_ok_and(|o| o.status.success());
+    let found =
+        Command::new("spirv-val").arg("--version").output().is_ok_and(|o| o.status.success());
     if !found {
-        eprintln!("skipped: SPIR-V is not validated, because spirv-val (spirv-tools) is not installed");
+        eprintln!(
+            "skipped: SPIR-V is not validated, because spirv-val (spirv-tools) is not installed"
+        );
     }
     found
 }

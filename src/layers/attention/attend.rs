@@ -112,8 +112,7 @@ impl Attend {
         [q, k, v]: [Value; 3],
     ) -> Result<(Value, Option<Value>)> {
         let random = source(cx, self.dropout);
-        let draws_again =
-            random.is_none_or(|r| [r.seed, r.step].iter().all(|&v| word(graph, v)));
+        let draws_again = random.is_none_or(|r| [r.seed, r.step].iter().all(|&v| word(graph, v)));
         let [batch, queries, _, size] = four(graph.shape(q))?;
         let [_, keys, _, value] = four(graph.shape(v))?;
         let size = size.max(value);

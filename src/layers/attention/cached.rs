@@ -1,6 +1,6 @@
 //! Attention that keeps the keys and values of earlier steps.
 
-use super::attend::{self, Masks};
+use super::attend::{Attend, Masks};
 use super::heads::{Heads, OUTPUT, READERS};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
@@ -208,7 +208,8 @@ impl Layer for CachedMultiHeadAttention {
         let seen = graph.binary("less_equal", entry, own)?;
         let masks = Masks { pairs: Some((seen, SoftmaxMask::Keep)), ..Masks::default() };
         let scale = 1.0 / (size as f32).sqrt();
-        let [y, _] = attend::composite(graph, [q, k, v], scale, &masks, |_, weights| Ok(weights))?;
+        let attend = Attend { scale, masks, dropout: 0.0, weights: false };
+        let (y, _) = attend.apply(graph, cx, [q, k, v])?;
         let y = self.heads.project(graph, cx, OUTPUT, y, 2)?;
         let both = [k, v].map(|t| graph.reshape(t, [batch, 1, length, heads, size]));
         let [k, v] = both;

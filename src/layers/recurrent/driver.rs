@@ -144,9 +144,7 @@ pub(super) fn apply(
     let mask = cx.mask();
     let counts = match mask {
         None => None,
-        Some(mask) if *graph.shape(mask).dims() == [batch, time] => {
-            Some(swap_time(graph, mask)?)
-        }
+        Some(mask) if *graph.shape(mask).dims() == [batch, time] => Some(swap_time(graph, mask)?),
         Some(mask) => {
             let detail = "the mask of a sequence is [batch, time]";
             return Err(Error::shape(op, &[graph.shape(mask)], detail));

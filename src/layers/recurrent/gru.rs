@@ -130,7 +130,8 @@ impl Gru {
     /// Kernels and bias of four parts, for [`Graph::gru_gates`].
     fn of_four(&self, g: &mut Graph, cx: &Context) -> Result<Given> {
         let order = [0, 1, 2];
-        let (kernel, recurrent) = (self.input_kernel(g, cx, order)?, cx.weight("recurrent_kernel")?);
+        let (kernel, recurrent) =
+            (self.input_kernel(g, cx, order)?, cx.weight("recurrent_kernel")?);
         let none = self.no_columns(g, recurrent)?;
         let (zr, h) = (self.parts(g, recurrent, 0, 2)?, self.parts(g, recurrent, 2, 3)?);
         let recurrent = g.concatenate(&[zr, none, h], 1)?;

@@ -1,7 +1,7 @@
 //! What the layers of units with gates share: sizes, weights and dropout.
 
-use super::{Given, Start};
 use super::driver::swap_time;
+use super::{Given, Start};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};

@@ -76,8 +76,10 @@ pub fn run(args: &Args) -> Result<()> {
     let shapes: Vec<[usize; 3]> = large.iter().chain(&SHAPES).filter(within).copied().collect();
     if args.all {
         // On a processor larger products take the same kernel, and long.
-        let shapes: Vec<[usize; 3]> =
-            shapes.into_iter().filter(|s| !caps.cpu || s.iter().product::<usize>() < 1 << 28).collect();
+        let shapes: Vec<[usize; 3]> = shapes
+            .into_iter()
+            .filter(|s| !caps.cpu || s.iter().product::<usize>() < 1 << 28)
+            .collect();
         return all(&device, &shapes, args.rounds);
     }
     let mut rows = Vec::new();
@@ -127,7 +129,8 @@ fn all(device: &Device, shapes: &[[usize; 3]], rounds: u32) -> Result<()> {
             let fastest = kernels.iter().map(|k| k.least).min().context("no kernel runs here")?;
             *best = best.min(fastest.as_secs_f64());
             // The least code of those that are about as fast: it compiles sooner.
-            let close = kernels.iter().filter(|k| k.least.as_secs_f64() <= ABOUT * fastest.as_secs_f64());
+            let close =
+                kernels.iter().filter(|k| k.least.as_secs_f64() <= ABOUT * fastest.as_secs_f64());
             let size = |k: &&Kernel| k.rule.tile.rows * k.rule.tile.columns;
             let chosen = close.min_by_key(size).context("no kernel runs here")?;
             rows.push((chosen.rule, chosen.least.as_secs_f64()));
