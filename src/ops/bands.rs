@@ -217,7 +217,11 @@ impl Graph {
         self.check("bands", &[x])?;
         let mut dims = self.shape(x).dims().to_vec();
         if axis >= dims.len() {
-            return Err(Error::shape("bands", &[self.shape(x)], format!("there is no axis {axis}")));
+            return Err(Error::shape(
+                "bands",
+                &[self.shape(x)],
+                format!("there is no axis {axis}"),
+            ));
         }
         if let Some([parts, sums]) = bands.divided() {
             let parts = self.bands(x, axis, &parts)?;
@@ -275,7 +279,12 @@ mod cases {
     pub fn cards() -> Vec<Card> {
         let some: Vec<f32> = (0..TERMS + 7).map(|i| 0.01 + (i % 5) as f32 * 0.002).collect();
         let cases = vec![
-            Case::bands(&[3, 5, 7], 1, &[[0, 2], [1, 1], [2, 3]], &[0.5, 0.5, 2.0, 0.25, -1.0, 3.0]),
+            Case::bands(
+                &[3, 5, 7],
+                1,
+                &[[0, 2], [1, 1], [2, 3]],
+                &[0.5, 0.5, 2.0, 0.25, -1.0, 3.0],
+            ),
             // Lines that nothing reads, a line without terms, neighbours with zeros between them.
             Case::bands(&[2, 9], 1, &[[3, 1], [0, 0], [3, 3]], &[1.5, 1.0, 0.0, -2.0]),
             Case::bands(&[7, 2, 1], 0, &[[6, 1], [0, 7], [0, 1]], &some[..9]),

@@ -194,12 +194,12 @@ impl Loads {
             functions += &self.gather(x, step, words);
         }
         let names = match a {
-            true => [
-                "A_KIN", "VEC_A", "A_GATHER", "A_BASE", "A_LAST", "A_LOADS", "A_VIEW", "A_OPERAND",
-            ],
-            false => [
-                "B_KIN", "VEC_B", "B_GATHER", "B_BASE", "B_LAST", "B_LOADS", "B_VIEW", "B_OPERAND",
-            ],
+            true => {
+                ["A_KIN", "VEC_A", "A_GATHER", "A_BASE", "A_LAST", "A_LOADS", "A_VIEW", "A_OPERAND"]
+            }
+            false => {
+                ["B_KIN", "VEC_B", "B_GATHER", "B_BASE", "B_LAST", "B_LOADS", "B_VIEW", "B_OPERAND"]
+            }
         };
         let viewed = !functions.is_empty();
         let values: [Define; 8] = [

@@ -419,8 +419,14 @@ mod cases {
                     // Large strides: windows that meet, leave gaps and overlap; padding; groups.
                     of([2, 3, 4, 1], &[(plain_by(5), 10), (plain_by(4), 9)]),
                     of([1, 3, 2, 1], &[(window(3, 17, 1, [1, 2]), 37)]),
-                    of([1, 4, 6, 2], &[(window(7, 5, 1, [2, 3]), 14), (window(2, 4, 1, [0, 1]), 6)]),
-                    of([1, 2, 3, 1], &[(window(11, 5, 1, [3, 0]), 13), (window(9, 4, 1, [0, 2]), 12)]),
+                    of(
+                        [1, 4, 6, 2],
+                        &[(window(7, 5, 1, [2, 3]), 14), (window(2, 4, 1, [0, 1]), 6)],
+                    ),
+                    of(
+                        [1, 2, 3, 1],
+                        &[(window(11, 5, 1, [3, 0]), 13), (window(9, 4, 1, [0, 2]), 12)],
+                    ),
                     // Three axes.
                     of([1, 2, 3, 1], &[(plain(2), 3), (same(3), 4), (window(2, 2, 1, [0, 0]), 5)]),
                 ];

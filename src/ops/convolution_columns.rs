@@ -76,9 +76,7 @@ fn laid(graph: &mut Graph, mut x: Value, d: usize, stride: usize) -> Result<Valu
     let mut around = vec![[0, 0]; dims.len()];
     around[2 + d] = [0, parts * stride - taps];
     x = graph.pad(x, &around, 0.0)?;
-    let joined = |windows: usize| {
-        [&dims[..=d], &[windows * stride], &dims[d + 3..]].concat()
-    };
+    let joined = |windows: usize| [&dims[..=d], &[windows * stride], &dims[d + 3..]].concat();
     if parts == 1 {
         return graph.reshape(x, joined(windows));
     }

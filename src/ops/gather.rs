@@ -250,7 +250,10 @@ impl Graph {
         self.check("gather", &[table, indices])?;
         let rows = self.shape(indices).len();
         let start = self.constant_u32(0);
-        self.push(Arc::new(Gather { rows, factors: vec![1.0.into()], bytes: 0 }), &[indices, start, table])
+        self.push(
+            Arc::new(Gather { rows, factors: vec![1.0.into()], bytes: 0 }),
+            &[indices, start, table],
+        )
     }
 
     /// Rows `indices[start..start + rows]` of several tables at once; see [`Gather`].

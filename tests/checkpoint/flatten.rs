@@ -64,7 +64,10 @@ fn a_linear_after_a_flatten_of_images_has_its_rows_in_order() -> Result<()> {
     let bits = |v: &[u8]| v.to_vec();
     for name in ["3.weight", "5.weight"] {
         let again = SafeTensors::deserialize(RECORDED).unwrap();
-        assert_eq!(bits(file.tensor(name).unwrap().data()), bits(again.tensor(name).unwrap().data()));
+        assert_eq!(
+            bits(file.tensor(name).unwrap().data()),
+            bits(again.tensor(name).unwrap().data())
+        );
     }
     // The order matters: rows as they are in the file give other numbers.
     let as_it_is = map.flattened("dense/kernel", [60]);
@@ -75,8 +78,7 @@ fn a_linear_after_a_flatten_of_images_has_its_rows_in_order() -> Result<()> {
 
 #[test]
 fn a_sequence_says_its_order() -> Result<()> {
-    let model =
-        || Sequential::new([7, 2]).add(Conv1D::new(3, 2)).add(Flatten).add(Dense::new(4));
+    let model = || Sequential::new([7, 2]).add(Conv1D::new(3, 2)).add(Flatten).add(Dense::new(4));
     let (x, y) = (channels_last(&recorded("steps.x")), recorded("steps.y"));
     let map = WeightMap::torch(["0", "2"]).prefix("steps.").skip_surplus();
     let mut trainer = compiled(model());

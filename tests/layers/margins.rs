@@ -271,7 +271,8 @@ fn an_infinite_pixel_stays_where_it_is() -> Result<()> {
         ];
         for (layer, count) in layers {
             let name = format!("{:?} with {spoiled}", layer.layer());
-            let [clean, dirty] = [&clean, &dirty].map(|x| layer_step(layer.layer(), &[x], &[], None));
+            let [clean, dirty] =
+                [&clean, &dirty].map(|x| layer_step(layer.layer(), &[x], &[], None));
             let (clean, dirty) = (clean?, dirty?);
             let bad = |v: &&f32| !v.is_finite();
             let spoiled = dirty.y().iter().filter(bad).count();

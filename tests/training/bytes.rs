@@ -9,8 +9,15 @@ use wgrad::plan::{BufferClass, Plan};
 use wgrad::train::Batch;
 
 /// The gather decodes.
-const DECODED: Passes =
-    Passes { fold: true, cse: true, dce: true, fuse: true, column_sums: true, views: true, bytes: false };
+const DECODED: Passes = Passes {
+    fold: true,
+    cse: true,
+    dce: true,
+    fuse: true,
+    column_sums: true,
+    views: true,
+    bytes: false,
+};
 
 fn images(n: usize, sample: &[usize]) -> TensorDataset {
     let len: usize = sample.iter().product();
@@ -45,11 +52,7 @@ fn models() -> Vec<(&'static str, Vec<usize>, Sequential)> {
             vec![5, 5, 3],
             ends(of(&[5, 5, 3]).add(Rescaling::new(2.0).offset(-1.0)).add(conv(4, 3))),
         ),
-        (
-            "a mean of pixels beside",
-            vec![6, 5],
-            ends(of(&[6, 5]).add(Activation::Tanh)),
-        ),
+        ("a mean of pixels beside", vec![6, 5], ends(of(&[6, 5]).add(Activation::Tanh))),
         ("dense of whole words", vec![8, 8], ends(of(&[8, 8]))),
     ]
 }
@@ -148,9 +151,34 @@ fn tmp_measure() -> Result<()> {
         (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
     };
     let models: [(&str, Vec<usize>, Sequential); 3] = [
-        ("C", vec![28, 28, 1], ends(Sequential::new([28, 28, 1]).add(conv(32, 3)).add(MaxPooling2D::new(2)).add(conv(64, 3)).add(MaxPooling2D::new(2)))),
-        ("V", vec![32, 32, 3], ends(Sequential::new([32, 32, 3]).add(Conv2D::new(32, 3).padding(Padding::Same)).add(MaxPooling2D::new(2)))),
-        ("S", vec![28, 28], Sequential::new([28, 28]).add(Flatten).add(Dense::new(128).activation(Activation::Relu)).add(Dense::new(10))),
+        (
+            "C",
+            vec![28, 28, 1],
+            ends(
+                Sequential::new([28, 28, 1])
+                    .add(conv(32, 3))
+                    .add(MaxPooling2D::new(2))
+                    .add(conv(64, 3))
+                    .add(MaxPooling2D::new(2)),
+            ),
+        ),
+        (
+            "V",
+            vec![32, 32, 3],
+            ends(
+                Sequential::new([32, 32, 3])
+                    .add(Conv2D::new(32, 3).padding(Padding::Same))
+                    .add(MaxPooling2D::new(2)),
+            ),
+        ),
+        (
+            "S",
+            vec![28, 28],
+            Sequential::new([28, 28])
+                .add(Flatten)
+                .add(Dense::new(128).activation(Activation::Relu))
+                .add(Dense::new(10)),
+        ),
     ];
     for (name, sample, model) in models {
         let data = images(256, &sample);
@@ -166,7 +194,11 @@ fn tmp_measure() -> Result<()> {
                 let before = cpu();
                 let epochs = if name == "S" { 20 } else { 2 };
                 t.fit(&data, Fit::new().epochs(epochs).batch_size(128).verbose(Verbose::Silent))?;
-                println!("{name} {round} {}: {:.1} ms cpu a step", ["bytes", "decoded"][i], (cpu() - before) * 1e3 / (2.0 * epochs as f64));
+                println!(
+                    "{name} {round} {}: {:.1} ms cpu a step",
+                    ["bytes", "decoded"][i],
+                    (cpu() - before) * 1e3 / (2.0 * epochs as f64)
+                );
             }
         }
     }
