@@ -95,6 +95,23 @@ fn adaptive_windows_are_those_of_pytorch() {
     check(&[1, 3, 4, 5, 2], [2, 6, 5]);
 }
 
+/// Windows past the loop limit of software Vulkan, alike and not: their sums are divided.
+#[test]
+fn adaptive_windows_may_be_longer_than_a_loop() -> Result<()> {
+    for (shape, n) in [([1, 70_001, 1], 1), ([1, 140_001, 1], 2), ([1, 131_076, 2], 2)] {
+        let x = numbers(&shape, 9);
+        let step = layer_step(&AdaptiveAveragePooling1D::new(n), &[&x], &[], None)?;
+        let want = adaptive_average(&wide(&x), &shape, &[n]);
+        assert_close(&format!("{shape:?}"), step.y(), &want, 1e-5, 2e-6);
+        assert!(step.inputs[0].iter().all(|d| d.is_finite() && *d != 0.0), "{shape:?}");
+    }
+    let x = numbers(&[1, 300, 300, 1], 9);
+    let step = layer_step(&AdaptiveAveragePooling2D::new(1), &[&x], &[], None)?;
+    let want = adaptive_average(&wide(&x), &[1, 300, 300, 1], &[1, 1]);
+    assert_close("300 by 300", step.y(), &want, 1e-5, 2e-6);
+    Ok(())
+}
+
 #[test]
 fn a_mean_of_steps_leaves_out_what_a_mask_leaves_out() -> Result<()> {
     let x = Tensor::f32([2, 3, 1], [1.0, 0.0, 5.0, 0.0, 0.0, 6.0])?;

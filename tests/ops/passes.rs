@@ -13,7 +13,7 @@ use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
 
 /// Each pass switched off, and all of them.
-fn settings() -> [(&'static str, Passes); 7] {
+fn settings() -> [(&'static str, Passes); 8] {
     let all = Passes::default();
     [
         ("fold", Passes { fold: false, ..all }),
@@ -22,6 +22,7 @@ fn settings() -> [(&'static str, Passes); 7] {
         ("fuse", Passes { fuse: false, ..all }),
         ("column_sums", Passes { column_sums: false, ..all }),
         ("views", Passes { views: false, ..all }),
+        ("bytes", Passes { bytes: false, ..all }),
         ("every pass", NO_PASSES),
     ]
 }
