@@ -273,7 +273,7 @@ fn check_all(caps: &DeviceCaps) {
     for Template { path, .. } in cards().iter().flat_map(|card| card.templates) {
         let used = kernels.values().any(|c| c.name() == *path);
         let other = [other_family, other_attention].contains(path);
-        assert!(used != other, "{path}: launched is {used}");
+        assert!(used || other, "nothing launches {path}");
     }
 }
 
