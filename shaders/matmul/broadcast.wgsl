@@ -33,16 +33,8 @@ struct Params {
     words: array<vec4<u32>, #{WORDS}>,
 }
 @group(0) @binding(8) var<uniform> params: Params;
-#if VEC_A
-@group(0) @binding(0) var<storage, read> a: array<Quad>;
-#else
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-#endif
-#if VEC_B
-@group(0) @binding(1) var<storage, read> b: array<Quad>;
-#else
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-#endif
+#{A_OPERAND}
+#{B_OPERAND}
 #{BINDINGS}
 
 // Four elements from `at` of a line that starts at `line` and whose last position is `last`: in elements,
@@ -53,12 +45,12 @@ struct Params {
 #if A_GATHER
 #else
 #if VEC_A
-fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(a[line + min(at / 4u, last)]); }
+fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return a_four(line + min(at / 4u, last)); }
 #else
 fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> {
     return vec4<f32>(
-        a[line + min(at, last)], a[line + min(at + 1u, last)],
-        a[line + min(at + 2u, last)], a[line + min(at + 3u, last)],
+        a_one(line + min(at, last)), a_one(line + min(at + 1u, last)),
+        a_one(line + min(at + 2u, last)), a_one(line + min(at + 3u, last)),
     );
 }
 #endif
@@ -69,12 +61,12 @@ fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> {
 #if B_GATHER
 #else
 #if VEC_B
-fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(b[line + min(at / 4u, last)]); }
+fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> { return b_four(line + min(at / 4u, last)); }
 #else
 fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> {
     return vec4<f32>(
-        b[line + min(at, last)], b[line + min(at + 1u, last)],
-        b[line + min(at + 2u, last)], b[line + min(at + 3u, last)],
+        b_one(line + min(at, last)), b_one(line + min(at + 1u, last)),
+        b_one(line + min(at + 2u, last)), b_one(line + min(at + 3u, last)),
     );
 }
 #endif

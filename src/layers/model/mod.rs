@@ -207,6 +207,11 @@ impl Model {
     /// How many ids there are, if the samples of an input are ids: the smallest table that takes them.
     #[must_use]
     pub fn index_range(&self, input: usize) -> Option<usize> {
+        self.index_layer(input).map(|(range, _)| range)
+    }
+
+    /// As [`Model::index_range`], with the name of the layer whose table it is.
+    pub(crate) fn index_layer(&self, input: usize) -> Option<(usize, &str)> {
         // The input, and what has its elements in another shape.
         let mut same = vec![input];
         let mut range = None;
@@ -216,15 +221,38 @@ impl Model {
             if places.is_empty() {
                 continue;
             }
-            let layer = &self.layers[call.layer].layer;
+            let NamedLayer { name, layer, .. } = &self.layers[call.layer];
             let shapes: Vec<Shape> = call.inputs.iter().map(|&t| self.sample_shape(t)).collect();
-            let named = places.iter().filter_map(|&at| layer.takes_indices_of(at, &shapes));
-            range = named.chain(range).min();
+            let ranges = places.iter().filter_map(|&at| layer.takes_indices_of(at, &shapes));
+            let named = ranges.map(|ids| (ids, name.as_str()));
+            // Of equal tables the first is named.
+            range = range.into_iter().chain(named).min_by_key(|&(ids, _)| ids);
             if layer.keeps_elements() {
                 same.push(call.first);
             }
         }
         range
+    }
+
+    /// The image or volume `[extents.., channels]` whose elements in a row are the samples of layer `layer`: a `Flatten`
+    /// comes before it, with nothing between that has weights or another shape. `None` if there is none; a sequence is none.
+    #[must_use]
+    pub fn flattened_before(&self, layer: usize) -> Option<Shape> {
+        let call = self.calls.iter().find(|call| call.layer == layer)?;
+        let mut tensor = *call.inputs.first()?;
+        loop {
+            let (call, _) = self.source(tensor)?;
+            let &[input] = call.inputs.as_slice() else { return None };
+            let own = &self.layers[call.layer];
+            let (from, to) = (self.sample_shape(input), &call.shapes[0]);
+            if to.rank() == 1 && from.rank() >= 3 && own.layer.keeps_elements() {
+                return Some(from);
+            }
+            if from != *to || !own.weights().is_empty() {
+                return None;
+            }
+            tensor = input;
+        }
     }
 
     /// The shape of one sample of a tensor.
