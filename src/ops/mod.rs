@@ -80,9 +80,9 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
+pub use attention::{Attention, AttentionGradient, WeightDropout};
 pub use attention::{Attention, WeightDropout};
 pub use attention_gradient::AttentionGradient;
-pub use attention::{Attention, AttentionGradient, WeightDropout};
 pub use bands::{Band, Bands};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
