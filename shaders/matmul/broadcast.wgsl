@@ -1,10 +1,10 @@
-// C[b,m,n] = f(sum_k A[b,m,k] B[b,k,n]) for CPU adapters: eight lanes per output tile, without workgroup memory.
+// C[b,m,n] = f(sum_k A[b,m,k] B[b,k,n]) for CPU adapters: LANES lanes per output tile, without workgroup memory.
 //
-// Tile: TM rows by 32 * T4 columns; lane l owns columns 4l..4l+3 of each group of 32.
-// SHUFFLE: the eight lanes are one subgroup. Each lane loads other rows of A as vec4, and `subgroupShuffle` with a
+// Tile: TM rows by 4 * LANES * T4 columns; lane l owns columns 4l..4l+3 of each group of 4 * LANES.
+// SHUFFLE: the lanes, 4, 8 or 16, are one subgroup. Each lane loads other rows of A as vec4, and `subgroupShuffle` with a
 // literal lane hands every row to all lanes: on an adapter that runs lanes as SIMD a shuffle is a register broadcast, but
 // a shared load is a scalar loop. Without SHUFFLE each lane loads all rows of A. A_STEP is how many rows, or groups of
-// four rows, the lanes load together: 8 or 1. Both forms add the same terms in the same order.
+// four rows, the lanes load together: LANES or 1. Both forms add the same terms in the same order.
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the

@@ -174,12 +174,14 @@ impl Compiled {
         let n = window.rows.len();
         for (i, (ty, bytes)) in types.x.iter().zip(std::iter::once(&window.x).chain(x)).enumerate()
         {
-            let (DType::U32, Some(range)) = (ty.dtype, self.model.index_range(i)) else { continue };
+            let (DType::U32, Some((range, layer))) = (ty.dtype, self.model.index_layer(i)) else {
+                continue;
+            };
             let ids: Vec<u32> = bytemuck::pod_collect_to_vec(bytes);
             if let Some(place) = ids.iter().position(|&id| id as usize >= range) {
                 let (sample, at) = row_of(place, ids.len() / n);
                 let detail = format!(
-                    "row {}{at} is {}; the model takes the {range} ids 0..{range}",
+                    "row {}{at} is {}; layer `{layer}` of the model takes the {range} ids 0..{range}",
                     row(sample),
                     ids[place]
                 );

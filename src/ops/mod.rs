@@ -3,6 +3,7 @@
 mod affine;
 mod argmax;
 pub(crate) mod attention;
+pub(crate) mod attention_gradient;
 mod attention_lower;
 mod bands;
 mod batch_norm;
@@ -79,6 +80,8 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
+pub use attention::{Attention, WeightDropout};
+pub use attention_gradient::AttentionGradient;
 pub use attention::{Attention, AttentionGradient, WeightDropout};
 pub use bands::{Band, Bands};
 pub use column_sums::{ColumnSums, SumRule};
@@ -101,6 +104,7 @@ pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};
 pub use record::Record;
+pub(crate) use recurrence::MOST_UNITS;
 pub use recurrence::{OverTime, Recurrence, RecurrenceGradient, RecurrentCell};
 pub use reduce::{Reduce, ReduceKind};
 pub use row_softmax::SoftmaxMask;

@@ -123,16 +123,25 @@ impl RowCode {
                 }
                 Source::Buffer => {
                     code.names.push(name);
-                    let walk = match cx.views.get(read.operand()).and_then(Option::as_ref) {
-                        None => RowWalk::broadcast(&ty.shape, rows)?,
-                        Some(view) if shows_first_row(view, rows.cols()) => {
-                            RowWalk::broadcast(&rows.inner().into(), rows)?
+                    match *read {
+                        Read::Value { operand, place } => {
+                            code.load_value(i, operand, place, ty);
+                            None
                         }
-                        Some(view) => RowWalk::viewed(view, rows).ok_or_else(|| {
-                            Error::internal("rows", format!("no row is read as {view}"))
-                        })?,
-                    };
-                    code.load(i, *read, &walk, ty)
+                        Read::Element(operand) => {
+                            let view = cx.views.get(operand).and_then(Option::as_ref);
+                            let walk = match view {
+                                None => RowWalk::broadcast(&ty.shape, rows)?,
+                                Some(view) if shows_first_row(view, rows.cols()) => {
+                                    RowWalk::broadcast(&rows.inner().into(), rows)?
+                                }
+                                Some(view) => RowWalk::viewed(view, rows).ok_or_else(|| {
+                                    Error::internal("rows", format!("no row is read as {view}"))
+                                })?,
+                            };
+                            code.load(i, operand, &walk)
+                        }
+                    }
                 }
             };
             code.loads.push(load);
@@ -153,17 +162,17 @@ impl RowCode {
         self.binds.push(bind);
     }
 
+    /// Reads input `i`, one of the values that an operand has for each row.
+    fn load_value(&mut self, i: usize, operand: usize, place: usize, ty: &TensorType) {
+        self.declare(&format!("in{operand}"), "read", "f32", Bind::Input(operand));
+        let places = ty.shape.dims().last().copied().unwrap_or(1);
+        let (places, place) = (self.words.push(places as u32), self.words.push(place as u32));
+        let value = format!("in{operand}[row * {places} + {place}]");
+        let _ = writeln!(self.row, "    let x{i} = vec4<f32>({value});");
+    }
+
     /// Prepares input `i`: writes what is read once per row, and returns the expression that loads four columns.
-    fn load(&mut self, i: usize, read: Read, walk: &RowWalk, ty: &TensorType) -> Option<String> {
-        let j = read.operand();
-        if let Read::Value { place, .. } = read {
-            self.declare(&format!("in{j}"), "read", "f32", Bind::Input(j));
-            let places = ty.shape.dims().last().copied().unwrap_or(1);
-            let (places, place) = (self.words.push(places as u32), self.words.push(place as u32));
-            let value = format!("in{j}[row * {places} + {place}]");
-            let _ = writeln!(self.row, "    let x{i} = vec4<f32>({value});");
-            return None;
-        }
+    fn load(&mut self, i: usize, j: usize, walk: &RowWalk) -> Option<String> {
         let RowWalk { offset, outer: (outer_axes, outer), inner: (inner_axes, inner) } = walk;
         let mut start = self.offset(&format!("start{i}"), "row", outer_axes, outer);
         if *offset > 0 {

@@ -82,19 +82,23 @@ pub(crate) fn check(model: &Model, features: &[Tensor]) -> Result<()> {
 /// Refuses ids if an input takes quantities, quantities if it takes ids, and ids past the end of the embedding.
 fn check_ids(model: &Model, input: usize, x: &Tensor) -> Result<()> {
     let name = &model.inputs()[input].name;
-    match (model.index_range(input), x.data()) {
+    match (model.index_layer(input), x.data()) {
         (None, Data::U32(_)) => {
             let detail = "samples are f32 or u8; convert them to f32";
             Err(Error::dtype(name, &[x.dtype()], detail))
         }
-        (Some(rows), Data::U32(ids)) => match ids.iter().position(|&id| id as usize >= rows) {
-            Some(i) => {
-                let detail =
-                    format!("element {i} is {}; the model takes the {rows} ids 0..{rows}", ids[i]);
-                Err(Error::data(name, detail))
+        (Some((rows, layer)), Data::U32(ids)) => {
+            match ids.iter().position(|&id| id as usize >= rows) {
+                Some(i) => {
+                    let detail = format!(
+                        "element {i} is {}; layer `{layer}` of the model takes the {rows} ids 0..{rows}",
+                        ids[i]
+                    );
+                    Err(Error::data(name, detail))
+                }
+                None => Ok(()),
             }
-            None => Ok(()),
-        },
+        }
         (Some(_), _) => {
             Err(Error::dtype(name, &[x.dtype()], "the input takes ids: convert them to u32"))
         }

@@ -13,6 +13,7 @@ mod kernels;
 mod late;
 mod limits;
 mod model;
+mod sequences;
 #[path = "../support/mod.rs"]
 mod support;
 mod words;

@@ -166,3 +166,25 @@ fn what_does_not_fit_is_refused_by_name() {
         {"class_name": "MaxPooling2D", "config": {"pool_size": 2, "data_format": "channels_first"}}]}}"#;
     says(&Model::from_json(channels_first).unwrap_err(), &["data_format", "channels_first"]);
 }
+
+/// A window with more elements than a loop of software Vulkan may have iterations: the mean of a whole large image.
+#[test]
+fn one_window_over_a_large_image() -> Result<()> {
+    let shape = [2, 256, 256, 3];
+    let x = numbers(&shape, 4);
+    let dy = Tensor::f32([2, 1, 1, 3], [1.0, -2.0, 3.0, 0.5, 4.0, -1.0])?;
+    let layer = AdaptiveAveragePooling::<2>::new(1);
+    let step = differentiate(&[&x], &[], [0; 2], Some(&dy), |g, x, _| {
+        Ok(layer.apply(g, &Context::new("layer", x))?.values)
+    })?;
+    let mut want = [0.0; 6];
+    for (i, &v) in x.as_f32()?.iter().enumerate() {
+        want[i / (256 * 256 * 3) * 3 + i % 3] += f64::from(v) / f64::from(256 * 256);
+    }
+    assert_close("mean", step.y(), &want, 1e-6, 1e-6);
+    let share: Vec<f64> = (0..x.shape().len())
+        .map(|i| f64::from(dy.as_f32().unwrap()[i / (256 * 256 * 3) * 3 + i % 3]) / 65_536.0)
+        .collect();
+    assert_close("gradient", &step.inputs[0], &share, 1e-6, 1e-12);
+    Ok(())
+}

@@ -141,8 +141,11 @@ fn large_strides_launch_no_product_for_each_residue() {
 /// More workgroups than one dimension of the grid holds: tiles of outputs, and the parts of long sums.
 #[test]
 fn grids_fold() {
-    for part in PARTS {
-        let case = Case::convolution(part, [5, 3, 7, 1], &[(same(3, 1), 29), (same(3, 2), 31)]);
+    // The gradient of the kernel is as large as the kernel alone.
+    let sizes = [([5, 3, 7, 1], [29, 31]), ([5, 3, 7, 1], [29, 31]), ([2, 48, 65, 1], [9, 11])];
+    for (part, (sizes, extents)) in PARTS.into_iter().zip(sizes) {
+        let axes = [(same(3, 1), extents[0]), (same(3, 2), extents[1])];
+        let case = Case::convolution(part, sizes, &axes);
         for caps in families() {
             let caps = DeviceCaps { max_workgroups: 20, ..caps };
             let plan = Plan::compile(&case.graph().unwrap().0, &Passes::default(), &caps).unwrap();

@@ -207,6 +207,11 @@ impl Model {
     /// How many ids there are, if the samples of an input are ids: the smallest table that takes them.
     #[must_use]
     pub fn index_range(&self, input: usize) -> Option<usize> {
+        self.index_layer(input).map(|(range, _)| range)
+    }
+
+    /// As [`Model::index_range`], with the name of the layer whose table it is.
+    pub(crate) fn index_layer(&self, input: usize) -> Option<(usize, &str)> {
         // The input, and what has its elements in another shape.
         let mut same = vec![input];
         let mut range = None;
@@ -216,10 +221,12 @@ impl Model {
             if places.is_empty() {
                 continue;
             }
-            let layer = &self.layers[call.layer].layer;
+            let NamedLayer { name, layer, .. } = &self.layers[call.layer];
             let shapes: Vec<Shape> = call.inputs.iter().map(|&t| self.sample_shape(t)).collect();
-            let named = places.iter().filter_map(|&at| layer.takes_indices_of(at, &shapes));
-            range = named.chain(range).min();
+            let ranges = places.iter().filter_map(|&at| layer.takes_indices_of(at, &shapes));
+            let named = ranges.map(|ids| (ids, name.as_str()));
+            // Of equal tables the first is named.
+            range = range.into_iter().chain(named).min_by_key(|&(ids, _)| ids);
             if layer.keeps_elements() {
                 same.push(call.first);
             }

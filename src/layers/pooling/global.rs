@@ -78,7 +78,7 @@ macro_rules! global {
 }
 
 global!(
-    /// The largest element of each channel. Equal ones share the gradient. Keras' `GlobalMaxPooling`.
+    /// The largest element of each channel. Equal ones share the gradient, as in Keras on JAX. Keras' `GlobalMaxPooling`.
     GlobalMaxPooling,
     GlobalMaxPooling1D,
     GlobalMaxPooling2D,
@@ -88,7 +88,7 @@ global!(
 
 global!(
     /// The mean of each channel. Keras' `GlobalAveragePooling`: that of sequences leaves out the steps that a mask leaves
-    /// out, and a sample of which no step counts gives NaN.
+    /// out. Of a sample of which no step counts it is 0, where Keras gives NaN.
     GlobalAveragePooling,
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
@@ -103,6 +103,8 @@ global!(
         let counts = graph.binary("greater", mask, zero)?;
         let x = graph.select(counts, cx.input(), zero)?;
         let (sum, steps) = (graph.sum(x, axes, keep)?, graph.sum(counts, axes, keep)?);
+        let one = graph.constant(1.0);
+        let steps = graph.binary("maximum", steps, one)?;
         graph.div(sum, steps)
     }
 );

@@ -302,7 +302,7 @@ pub const MODELS: [Model; 7] = [
         rate: 4e-3,
         noise: 0,
         repeats: 2,
-        // Runs 0 to 2.
+        // Runs 0 to 4.
         recorded: Some(Reference {
             loss_first: 2.299_569_283_898_079,
             loss: 1.027_633_537_887_828_2,

@@ -1,0 +1,156 @@
+//! Sequences: what does not fit is refused by layer and sizes, and what is masked whole gives numbers.
+
+use super::*;
+use support::device;
+
+/// A model of one layer on samples of these shapes.
+fn one(layer: impl Into<LayerHandle>, shapes: &[&[usize]]) -> Result<Model> {
+    let inputs: Vec<SymbolicTensor> = shapes.iter().map(|&shape| input(shape)).collect();
+    Model::new(&inputs, [&merge(layer.into(), &inputs)])
+}
+
+/// Every layer over steps of time, by its name and how many sequences it takes.
+fn layers() -> Vec<(&'static str, LayerHandle, usize)> {
+    vec![
+        ("simple_rnn", SimpleRnn::new(2).into(), 1),
+        ("lstm", Lstm::new(2).into(), 1),
+        ("gru", Gru::new(2).into(), 1),
+        ("rnn", Rnn::new(Dense::new(3), [[3]]).into(), 1),
+        ("bidirectional", Bidirectional::new(Lstm::new(2)).into(), 1),
+        ("time_distributed", TimeDistributed::new(Dense::new(2)).into(), 1),
+        ("multi_head_attention", MultiHeadAttention::new(2, 3).into(), 1),
+        ("group_query_attention", GroupedQueryAttention::new(2, 4, 2).into(), 1),
+        ("attention", Attention::new().into(), 2),
+        ("additive_attention", AdditiveAttention::new().into(), 2),
+        ("transformer_encoder", TransformerEncoder::new(8, 3).into(), 1),
+        ("transformer_decoder", TransformerDecoder::new(8, 3).into(), 1),
+        ("position_embedding", PositionEmbedding::new(4).into(), 1),
+        ("sine_position_encoding", SinePositionEncoding::new().into(), 1),
+        ("rotary_embedding", RotaryEmbedding::new().into(), 1),
+        ("global_average_pooling1_d", GlobalAveragePooling1D::new().into(), 1),
+        ("conv1_d", Conv1D::new(2, 1).into(), 1),
+    ]
+}
+
+#[test]
+fn a_sequence_without_steps_is_refused_by_name() {
+    for (name, layer, count) in layers() {
+        let error = one(layer, &vec![&[0, 3][..]; count]).expect_err(name);
+        says(&error, &["input", "[0, 3]", "1 or more"]);
+    }
+    let error = one(Embedding::new(5, 2), &[&[0]]).expect_err("embedding");
+    says(&error, &["input", "[0]", "1 or more"]);
+    // A layer whose input has no steps by the layers before it.
+    let model = Sequential::new([4, 3]).add(Conv1D::new(2, 5)).add(Lstm::new(2));
+    says(&model.build().unwrap_err(), &["layer `conv1d`", "4, 3]", "covers 5"]);
+}
+
+/// Words of which 0 is padding, each followed by its class.
+fn padded(rows: &[[u32; 4]]) -> TensorDataset {
+    let x: Vec<u32> = rows.concat();
+    let labels = x.iter().map(|id| id % 3).collect::<Vec<_>>();
+    let shape = [rows.len(), 4];
+    TensorDataset::new(Tensor::u32(shape, x).unwrap(), Tensor::u32(shape, labels).unwrap()).unwrap()
+}
+
+/// A batch of padding alone: its losses, metrics and gradients are numbers.
+#[test]
+fn a_mask_that_is_all_false_gives_numbers() {
+    let embedded = || Sequential::new([4]).add(Embedding::new(7, 6).mask_zero(true));
+    let heads: Vec<(&str, Sequential)> = vec![
+        ("lstm", embedded().add(Lstm::new(5).return_sequences(true))),
+        ("gru", embedded().add(Gru::new(5).return_sequences(true))),
+        ("bidirectional", embedded().add(Bidirectional::new(Lstm::new(3).return_sequences(true)))),
+        ("attention", embedded().add(MultiHeadAttention::new(2, 3))),
+        ("encoder", embedded().add(TransformerEncoder::new(8, 2))),
+        ("decoder", embedded().add(TransformerDecoder::new(8, 2))),
+        ("norm", embedded().add(BatchNormalization::new())),
+        ("layer norm", embedded().add(LayerNormalization::new())),
+    ];
+    let data = padded(&[[0; 4], [0; 4]]);
+    for (name, model) in heads {
+        let model = model.add(Dense::new(3));
+        let compile = Compile::new(Adam::default(), SPARSE).metrics([Metric::Accuracy]);
+        let mut trainer = model.compile(device(), compile).unwrap();
+        let fit = Fit::new().batch_size(2).epochs(2).verbose(Verbose::Silent);
+        let history = trainer.fit(&data, fit).unwrap();
+        let loss = history.epochs[1].get("loss").unwrap();
+        // No position counts, so the loss is zero; a share of no positions has no value.
+        let zero = if name.contains("norm") { loss.is_finite() } else { loss == 0.0 };
+        assert!(zero, "{name}: {loss}");
+        assert!(history.epochs[1].get("accuracy").unwrap().is_nan(), "{name}");
+        for (weight, values) in trainer.weights().unwrap() {
+            assert!(values.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}: {weight}");
+        }
+        let y = trainer.predict(data.x()).unwrap();
+        assert!(y.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}");
+    }
+}
+
+/// Layers that take the steps together: a mean, the last output, weights of attention.
+#[test]
+fn what_gathers_masked_steps_gives_numbers() {
+    let embedded = || Sequential::new([4]).add(Embedding::new(7, 6).mask_zero(true));
+    let gathered: Vec<(&str, Sequential)> = vec![
+        ("mean", embedded().add(GlobalAveragePooling1D::new())),
+        ("last", embedded().add(Lstm::new(5))),
+        ("both ends", embedded().add(Bidirectional::new(Gru::new(5)))),
+    ];
+    let x = Tensor::u32([2, 4], vec![0, 0, 0, 0, 1, 2, 0, 0]).unwrap();
+    let data = TensorDataset::new(x, Tensor::u32([2], vec![0, 1]).unwrap()).unwrap();
+    for (name, model) in gathered {
+        let mut trainer = compile(&model.add(Dense::new(3)), Adam::default(), SPARSE).unwrap();
+        let fit = Fit::new().batch_size(2).verbose(Verbose::Silent);
+        let loss = trainer.fit(&data, fit).unwrap().epochs[0].get("loss").unwrap();
+        assert!(loss.is_finite(), "{name}: {loss}");
+        let y = trainer.predict(data.x()).unwrap();
+        assert!(y.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}: {y:?}");
+        assert!(y.as_f32().unwrap()[..3] != y.as_f32().unwrap()[3..], "{name} heeds no word");
+    }
+}
+
+#[test]
+fn an_id_past_the_vocabulary_is_refused_with_its_place() {
+    let model = Sequential::new([4]).add(Embedding::new(7, 2)).add(Lstm::new(2)).add(Dense::new(3));
+    let mut trainer = compile(&model, Adam::default(), SPARSE).unwrap();
+    let x = Tensor::u32([2, 4], vec![1, 2, 3, 4, 5, 6, 7, 0]).unwrap();
+    let data = TensorDataset::new(x.clone(), Tensor::u32([2], vec![0, 1]).unwrap()).unwrap();
+    let fit = || Fit::new().verbose(Verbose::Silent);
+    for error in [
+        trainer.fit(&data, fit()).map(drop).unwrap_err(),
+        trainer.evaluate(&data).map(drop).unwrap_err(),
+        trainer.predict(&x).map(drop).unwrap_err(),
+        trainer.predictor().unwrap().predict(&x).map(drop).unwrap_err(),
+    ] {
+        says(&error, &["`input`", "element 6 is 7", "layer `embedding`", "7 ids 0..7"]);
+    }
+}
+
+#[test]
+fn heads_that_do_not_divide_are_refused_by_name() {
+    for (name, layer) in [
+        ("transformer_encoder", LayerHandle::new(TransformerEncoder::new(8, 4))),
+        ("transformer_decoder", TransformerDecoder::new(8, 4).into()),
+    ] {
+        says(&one(layer, &[&[5, 6]]).unwrap_err(), &[name, "num_heads", "4", "6 features"]);
+    }
+    let layer = GroupedQueryAttention::new(3, 4, 3);
+    says(&one(layer, &[&[5, 6]]).unwrap_err(), &["group_query_attention", "4", "3"]);
+}
+
+#[test]
+fn a_stateful_layer_takes_its_own_batch_alone() {
+    for (name, layer) in [
+        ("lstm", LayerHandle::new(Lstm::new(2).stateful(2))),
+        ("gru", Gru::new(2).stateful(2).into()),
+        ("simple_rnn", SimpleRnn::new(2).stateful(2).into()),
+    ] {
+        let model = Sequential::new([4, 3]).add(layer).add(Dense::new(3));
+        let mut trainer = compile(&model, Adam::default(), SPARSE).unwrap();
+        let x = floats([3, 4, 3]);
+        let data = TensorDataset::new(x, Tensor::u32([3], vec![0, 1, 2]).unwrap()).unwrap();
+        let fit = Fit::new().batch_size(3).verbose(Verbose::Silent);
+        let error = trainer.fit(&data, fit).map(drop).unwrap_err();
+        says(&error, &[&format!("layer `{name}`"), "2 samples", "3"]);
+    }
+}
