@@ -46,7 +46,7 @@ pub struct Gather {
 
 impl Gather {
     const fn keeps_bytes(&self, table: usize) -> bool {
-        self.bytes >> table & 1 == 1
+        (self.bytes >> table) & 1 == 1
     }
 }
 
@@ -168,7 +168,7 @@ impl Op for Gather {
 
     fn with_bytes(&self, output: usize, inputs: &[&TensorType]) -> Option<(OpRef, Exact)> {
         let bytes = inputs.get(2 + output).is_some_and(|table| table.dtype == DType::U8);
-        let op = Self { bytes: self.bytes | 1 << output, ..self.clone() };
+        let op = Self { bytes: self.bytes | (1 << output), ..self.clone() };
         (bytes && !self.keeps_bytes(output)).then(|| (Arc::new(op) as OpRef, self.factors[output]))
     }
 

@@ -42,7 +42,8 @@ fn each_layer_for_images_trains_as_in_keras() -> anyhow::Result<()> {
         let losses = run["losses"].as_array().context("losses")?;
         let want: Vec<f64> = losses.iter().filter_map(Json::as_f64).collect();
         ensure!(want.len() == 20 && want[19] < 0.95 * want[0], "{name}: {want:?}");
-        agree(name, &got, &want, 1e-4, 0.0);
+        // Some fit their few samples in 20 steps: of a loss near zero, digits of the first one are left alone.
+        agree(name, &got, &want, 1e-4, 1e-5 * want[0]);
         // A rule that does not follow the losses would be noticed.
         let off = want.iter().zip(&want[1..]).any(|(a, b)| (a - b).abs() > 1e-3 * a.abs());
         ensure!(off, "{name}: the losses stay where they are");
