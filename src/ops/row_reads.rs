@@ -123,6 +123,12 @@ impl RowCode {
                 }
                 Source::Buffer => {
                     code.names.push(name);
+                    // A number of each row has other extents than the rows, and is not walked.
+                    if let Read::Value { place, .. } = *read {
+                        code.load_value(i, (read.operand(), place), ty);
+                        code.loads.push(None);
+                        continue;
+                    }
                     let walk = match cx.views.get(read.operand()).and_then(Option::as_ref) {
                         None => RowWalk::broadcast(&ty.shape, rows)?,
                         Some(view) if shows_first_row(view, rows.cols()) => {
@@ -132,7 +138,7 @@ impl RowCode {
                             Error::internal("rows", format!("no row is read as {view}"))
                         })?,
                     };
-                    code.load(i, *read, &walk, ty)
+                    code.load(i, read.operand(), &walk)
                 }
             };
             code.loads.push(load);
@@ -153,17 +159,17 @@ impl RowCode {
         self.binds.push(bind);
     }
 
-    /// Prepares input `i`: writes what is read once per row, and returns the expression that loads four columns.
-    fn load(&mut self, i: usize, read: Read, walk: &RowWalk, ty: &TensorType) -> Option<String> {
-        let j = read.operand();
-        if let Read::Value { place, .. } = read {
-            self.declare(&format!("in{j}"), "read", "f32", Bind::Input(j));
-            let places = ty.shape.dims().last().copied().unwrap_or(1);
-            let (places, place) = (self.words.push(places as u32), self.words.push(place as u32));
-            let value = format!("in{j}[row * {places} + {place}]");
-            let _ = writeln!(self.row, "    let x{i} = vec4<f32>({value});");
-            return None;
-        }
+    /// Writes how input `i` is read once per row: a number of operand `j`.
+    fn load_value(&mut self, i: usize, (j, place): (usize, usize), ty: &TensorType) {
+        self.declare(&format!("in{j}"), "read", "f32", Bind::Input(j));
+        let places = ty.shape.dims().last().copied().unwrap_or(1);
+        let (places, place) = (self.words.push(places as u32), self.words.push(place as u32));
+        let value = format!("in{j}[row * {places} + {place}]");
+        let _ = writeln!(self.row, "    let x{i} = vec4<f32>({value});");
+    }
+
+    /// Prepares input `i`, operand `j`: writes what is read once per row, and returns the expression that loads four columns.
+    fn load(&mut self, i: usize, j: usize, walk: &RowWalk) -> Option<String> {
         let RowWalk { offset, outer: (outer_axes, outer), inner: (inner_axes, inner) } = walk;
         let mut start = self.offset(&format!("start{i}"), "row", outer_axes, outer);
         if *offset > 0 {

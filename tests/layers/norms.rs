@@ -88,7 +88,9 @@ fn groups_of_channels_are_read_without_a_copy() -> Result<()> {
         Ok(Plan::compile(&g, &passes, device().caps())?.dispatches.len())
     };
     let count = |channels| -> Result<[[usize; 2]; 2]> {
-        let both = |back| Ok([launches(channels, back, false)?, launches(channels, back, true)?]);
+        let both = |back| -> Result<[usize; 2]> {
+            Ok([launches(channels, back, false)?, launches(channels, back, true)?])
+        };
         Ok([both(false)?, both(true)?])
     };
     assert_eq!(count(12)?, [[4, 2], [9, 4]]);
