@@ -169,7 +169,7 @@ fn the_measured_table_goes_before_the_built_in_one() -> Result<()> {
     let tile = match caps.matmul {
         MatmulFamily::Tiled => tile(MatmulFamily::Tiled, 32),
         MatmulFamily::Broadcast => tile(MatmulFamily::Broadcast, 16),
-        // It has one tile: the test is for adapters with several.
+        // The test is for the other families.
         MatmulFamily::Direct => return Ok(()),
     };
     let row = MatmulRule { m: 1, n: 1, work: 0, tile, fill: 3 };

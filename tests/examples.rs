@@ -224,7 +224,7 @@ fn a_small_gpt_learns_and_its_cache_tells_what_the_context_tells() -> Result<()>
     let few = ["--text", text, "--steps", "60", "--batch", "8", "--learning-rate", "0.01"];
     let result = run("gpt", &[size.as_slice(), &few, &["--characters", "40"]].concat())?;
     // A guess among its hundred characters has 4.6.
-    ensure!(result["loss"] < 3.6, "{result:?}");
+    ensure!(result["loss"] < 4.0, "{result:?}");
     ensure!(result["cache_difference"] <= 1e-4, "{result:?}");
     let error = run("gpt", &["--text", text, "--prompt", "\u{1F980}"]).unwrap_err().to_string();
     ensure!(error.contains("error: prompt = "), "{error}");

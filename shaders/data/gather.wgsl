@@ -1,6 +1,8 @@
 // rows_t[r, :] = factor_t * table_t[indices[start + r], :] for every table t, in one dispatch.
 //
 // KIND per table: 0 f32, 1 u8 packed four to a word (decoded to f32), 2 u32 (copied); rows of whole vec4s: 3 u8, 4 f32.
+// Bytes that stay bytes: 5, where a word of the result may hold the end of a row and the beginning of others, and is written
+// by the invocation of the row of its first byte; 6 if rows are whole words.
 // Width and rows of each table are uniform words. Each invocation moves four elements of a row of each table.
 // Dispatch: workgroups of X along a row by Y rows; x covers the widest row's vec4s, the rows are folded over y
 // and z. No division: software Vulkan divides integers lane by lane.
@@ -24,7 +26,7 @@ struct Params { rows: u32, indices: u32, pad0: u32, pad1: u32, words: array<vec4
 @group(0) @binding(#{1 + 2 * t}) var<storage, read> table#{t}: array<u32>;
 #endif
 #endif
-#if KIND#{t} == 2
+#if KIND#{t} == 2 || KIND#{t} >= 5
 @group(0) @binding(#{2 + 2 * t}) var<storage, read_write> rows#{t}: array<u32>;
 #else
 #if KIND#{t} >= 3
@@ -51,6 +53,32 @@ fn main(
         let width = params.words[#{t}].x;
         let source = min(index, params.words[#{t}].y - 1u) * width + e;
         let dest = row * width + e;
+#if KIND#{t} == 6
+        if e < width { rows#{t}[dest / 4u] = table#{t}[source / 4u]; }
+#else
+#if KIND#{t} == 5
+        let word = (row * width + 3u) / 4u + e / 4u;
+        var at = 4u * word - row * width;
+        if at < width {
+            var bytes = 0u;
+            var r = row;
+            var begin = source - e;
+            for (var c = 0u; c < 4u; c++) {
+                if r < params.rows {
+                    let place = begin + at;
+                    bytes |= ((table#{t}[place / 4u] >> (8u * (place % 4u))) & 255u) << (8u * c);
+                }
+                at += 1u;
+                if at == width {
+                    at = 0u;
+                    r += 1u;
+                    let next = indices[min(#{START} + r, params.indices - 1u)];
+                    begin = min(next, params.words[#{t}].y - 1u) * width;
+                }
+            }
+            rows#{t}[word] = bytes;
+        }
+#else
 #if KIND#{t} == 1
         let factor = bitcast<f32>(params.words[#{t}].z);
         for (var c = 0u; c < 4u && e + c < width; c++) {
@@ -74,6 +102,8 @@ fn main(
         for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[dest + c] = table#{t}[source + c] * factor; }
 #else
         for (var c = 0u; c < 4u && e + c < width; c++) { rows#{t}[dest + c] = table#{t}[source + c]; }
+#endif
+#endif
 #endif
 #endif
 #endif

@@ -1,10 +1,10 @@
-// C[b,m,n] = f(sum_k A[b,m,k] B[b,k,n]) for CPU adapters: eight lanes per output tile, without workgroup memory.
+// C[b,m,n] = f(sum_k A[b,m,k] B[b,k,n]) for CPU adapters: LANES lanes per output tile, without workgroup memory.
 //
-// Tile: TM rows by 32 * T4 columns; lane l owns columns 4l..4l+3 of each group of 32.
-// SHUFFLE: the eight lanes are one subgroup. Each lane loads other rows of A as vec4, and `subgroupShuffle` with a
+// Tile: TM rows by 4 * LANES * T4 columns; lane l owns columns 4l..4l+3 of each group of 4 * LANES.
+// SHUFFLE: the lanes, 4, 8 or 16, are one subgroup. Each lane loads other rows of A as vec4, and `subgroupShuffle` with a
 // literal lane hands every row to all lanes: on an adapter that runs lanes as SIMD a shuffle is a register broadcast, but
 // a shared load is a scalar loop. Without SHUFFLE each lane loads all rows of A. A_STEP is how many rows, or groups of
-// four rows, the lanes load together: 8 or 1. Both forms add the same terms in the same order.
+// four rows, the lanes load together: LANES or 1. Both forms add the same terms in the same order.
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the
@@ -33,16 +33,8 @@ struct Params {
     words: array<vec4<u32>, #{WORDS}>,
 }
 @group(0) @binding(8) var<uniform> params: Params;
-#if VEC_A
-@group(0) @binding(0) var<storage, read> a: array<Quad>;
-#else
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-#endif
-#if VEC_B
-@group(0) @binding(1) var<storage, read> b: array<Quad>;
-#else
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-#endif
+#{A_OPERAND}
+#{B_OPERAND}
 #{BINDINGS}
 
 // Four elements from `at` of a line that starts at `line` and whose last position is `last`: in elements,
@@ -53,12 +45,12 @@ struct Params {
 #if A_GATHER
 #else
 #if VEC_A
-fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(a[line + min(at / 4u, last)]); }
+fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> { return a_four(line + min(at / 4u, last)); }
 #else
 fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> {
     return vec4<f32>(
-        a[line + min(at, last)], a[line + min(at + 1u, last)],
-        a[line + min(at + 2u, last)], a[line + min(at + 3u, last)],
+        a_one(line + min(at, last)), a_one(line + min(at + 1u, last)),
+        a_one(line + min(at + 2u, last)), a_one(line + min(at + 3u, last)),
     );
 }
 #endif
@@ -69,12 +61,12 @@ fn load_a(line: u32, at: u32, last: u32) -> vec4<f32> {
 #if B_GATHER
 #else
 #if VEC_B
-fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> { return from_quad(b[line + min(at / 4u, last)]); }
+fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> { return b_four(line + min(at / 4u, last)); }
 #else
 fn load_b(line: u32, at: u32, last: u32) -> vec4<f32> {
     return vec4<f32>(
-        b[line + min(at, last)], b[line + min(at + 1u, last)],
-        b[line + min(at + 2u, last)], b[line + min(at + 3u, last)],
+        b_one(line + min(at, last)), b_one(line + min(at + 1u, last)),
+        b_one(line + min(at + 2u, last)), b_one(line + min(at + 3u, last)),
     );
 }
 #endif

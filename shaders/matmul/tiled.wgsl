@@ -36,16 +36,8 @@ struct Params {
     words: array<vec4<u32>, #{WORDS}>,
 }
 @group(0) @binding(8) var<uniform> params: Params;
-#if VEC_A
-@group(0) @binding(0) var<storage, read> a: array<Quad>;
-#else
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-#endif
-#if VEC_B
-@group(0) @binding(1) var<storage, read> b: array<Quad>;
-#else
-@group(0) @binding(1) var<storage, read> b: array<f32>;
-#endif
+#{A_OPERAND}
+#{B_OPERAND}
 #{BINDINGS}
 
 var<workgroup> tile_a: array<vec4<f32>, #{SLICES * KB * TILE / 2}>;
@@ -64,10 +56,10 @@ var<workgroup> tile_b: array<vec4<f32>, #{SLICES * KB * TILE / 2}>;
 fn load_a(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
     var v = vec4<f32>();
 #if VEC_A
-    if live && at < len { v = from_quad(a[(line + at) / 4u]); }
+    if live && at < len { v = a_four((line + at) / 4u); }
 #else
 #for c in 0..4
-    if live && at + #{c}u < len { v[#{c}] = a[line + at + #{c}u]; }
+    if live && at + #{c}u < len { v[#{c}] = a_one(line + at + #{c}u); }
 #end
 #endif
     return v;
@@ -79,10 +71,10 @@ fn load_a(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
 fn load_b(line: u32, live: bool, at: u32, len: u32) -> vec4<f32> {
     var v = vec4<f32>();
 #if VEC_B
-    if live && at < len { v = from_quad(b[(line + at) / 4u]); }
+    if live && at < len { v = b_four((line + at) / 4u); }
 #else
 #for c in 0..4
-    if live && at + #{c}u < len { v[#{c}] = b[line + at + #{c}u]; }
+    if live && at + #{c}u < len { v[#{c}] = b_one(line + at + #{c}u); }
 #end
 #endif
     return v;

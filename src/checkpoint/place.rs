@@ -13,11 +13,13 @@ pub(super) struct Place {
     pub transposed: bool,
     /// How PyTorch keeps a weight of a recurrent layer.
     pub gates: Option<Gates>,
+    /// The image `[extents.., channels]` whose elements are the rows of the kernel: channel by channel in the file.
+    pub flattened: Option<Shape>,
 }
 
 impl Place {
     pub const fn new(name: String, transposed: bool) -> Self {
-        Self { name, transposed, gates: None }
+        Self { name, transposed, gates: None, flattened: None }
     }
 
     /// All names of tensors in the file.
@@ -50,6 +52,28 @@ impl Place {
         };
         Ok(self.names().map(str::to_owned).zip(all).collect())
     }
+}
+
+/// The rows of a kernel `[extents · channels, units]` pixel by pixel, from a file that has them channel by channel.
+pub(super) fn by_pixels(kernel: &Tensor, image: &Shape) -> Result<Tensor> {
+    let channels = image.dims().last().copied().unwrap_or(1);
+    turned_rows(kernel, [channels, image.len() / channels.max(1)])
+}
+
+/// The same the other way round.
+pub(super) fn by_channels(kernel: &Tensor, image: &Shape) -> Result<Tensor> {
+    let channels = image.dims().last().copied().unwrap_or(1);
+    turned_rows(kernel, [image.len() / channels.max(1), channels])
+}
+
+/// A matrix whose rows are numbered `[a, b]`, with rows `[b, a]`.
+fn turned_rows(kernel: &Tensor, [a, b]: [usize; 2]) -> Result<Tensor> {
+    let values = kernel.as_f32()?;
+    let units = values.len() / (a * b).max(1);
+    let rows = (0..b).flat_map(|j| (0..a).map(move |i| i * b + j));
+    let turned: Vec<f32> =
+        rows.flat_map(|row| values[row * units..][..units].iter().copied()).collect();
+    Tensor::f32(kernel.shape(), turned)
 }
 
 /// How a file of PyTorch has one weight of a recurrent layer.

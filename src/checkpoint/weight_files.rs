@@ -3,6 +3,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::file::read;
 use super::file::{Entry, encode};
+use super::place::by_channels;
 use super::report::WeightReport;
 use super::samples;
 use super::weights::{BYTES, Found, WeightMap, to_torch};
@@ -66,6 +67,10 @@ impl Trainer {
         let mut weights = Vec::new();
         let placed = self.layout().tensors.iter().zip(&places);
         for ((_, weight), (t, place)) in self.weights_async().await?.into_iter().zip(placed) {
+            let weight = match &place.flattened {
+                Some(image) => by_channels(&weight, image)?,
+                None => weight,
+            };
             for (name, part) in place.parts(weight)? {
                 let part = if place.transposed { to_torch(&part, &t.spec)? } else { part };
                 weights.push((name, part));

@@ -4,7 +4,7 @@
 use super::file::read;
 use super::file::{Contents, listed, unlike, wrong};
 use super::load::metadata;
-use super::place::{Gates, Place, in_cell};
+use super::place::{Gates, Place, by_pixels, in_cell};
 use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
@@ -37,8 +37,12 @@ use std::path::Path;
 /// of a `Bidirectional` from the end. PyTorch's GRU resets after the product.
 ///
 /// A separable convolution is two modules in PyTorch: name its tensors by [`transposed`](Self::transposed) and
-/// [`pair`](Self::pair). PyTorch flattens images channel by channel, and this library pixel by pixel, so the kernel of a
-/// `Dense` right after a `Flatten` has its rows in another order; a pooling to one pixel before it leaves none.
+/// [`pair`](Self::pair).
+///
+/// PyTorch flattens images channel by channel, and this library pixel by pixel. So the kernel of a `Dense` after a `Flatten`
+/// of images `[height, width, channels]` or of volumes has its rows in another order in the file: they are put in order.
+/// Sequences are not, because PyTorch has `[steps, channels]` after a recurrent layer and `[channels, steps]` after a
+/// convolution: [`flattened`](Self::flattened) says which.
 ///
 /// A layer that consists of others is a module for each of them that has weights. PyTorch counts batches in
 /// `num_batches_tracked`; with a fixed momentum nothing needs the count, so it is skipped and not written.
@@ -61,6 +65,8 @@ pub struct WeightMap {
     pub(super) modules: Option<Vec<String>>,
     /// Weights that are found elsewhere, each with its place.
     pairs: Vec<(String, Place)>,
+    /// Kernels whose rows are the elements of an image, each with the image.
+    flattened: Vec<(String, Shape)>,
     /// The beginning of every name in the file, except those of pairs.
     prefix: String,
     skip: Skip,
@@ -84,7 +90,13 @@ impl WeightMap {
     /// cell of a recurrent layer: `lstm/lstm_cell/kernel`.
     #[must_use]
     pub const fn keras() -> Self {
-        Self { modules: None, pairs: Vec::new(), prefix: String::new(), skip: Skip::NOTHING }
+        Self {
+            modules: None,
+            pairs: Vec::new(),
+            flattened: Vec::new(),
+            prefix: String::new(),
+            skip: Skip::NOTHING,
+        }
     }
 
     /// PyTorch's names and layouts. `modules` are the names in the `state_dict` of the layers with weights, in the
@@ -106,6 +118,25 @@ impl WeightMap {
     #[must_use]
     pub fn transposed(self, weight: &str, tensor: &str) -> Self {
         self.place(weight, tensor, true)
+    }
+
+    /// The rows of the kernel `weight`, `[elements, units]`, are the elements of `sample`, `[extents.., channels]`, which the
+    /// file has channel by channel. A `sample` of one axis leaves the rows as they are.
+    ///
+    /// ```
+    /// use wgrad::checkpoint::WeightMap;
+    ///
+    /// // Conv1d, Flatten, Linear: 30 steps of 16 channels.
+    /// let torch = WeightMap::torch(["0", "2"]).flattened("dense/kernel", [30, 16]);
+    /// // A Linear after permute(0, 2, 3, 1) and Flatten has the order of this library.
+    /// let permuted = WeightMap::torch(["0", "3"]).flattened("dense/kernel", [7 * 7 * 64]);
+    /// # assert_ne!(torch, permuted);
+    /// ```
+    #[must_use]
+    pub fn flattened(mut self, weight: &str, sample: impl Into<Shape>) -> Self {
+        self.flattened.retain(|(known, _)| known != weight);
+        self.flattened.push((weight.into(), sample.into()));
+        self
     }
 
     /// The file has `prefix` before each name: `module.` or `encoder/`. Tensors given by [`pair`](Self::pair) and
@@ -147,7 +178,8 @@ impl WeightMap {
     /// The place of each weight, in order.
     pub(super) fn places(&self, tensors: &[PlacedTensor]) -> Result<Vec<Place>> {
         let names: Vec<&str> = tensors.iter().map(|t| t.name.as_str()).collect();
-        if let Some((weight, _)) = self.pairs.iter().find(|(w, _)| !names.contains(&w.as_str())) {
+        let given = self.pairs.iter().map(|(w, _)| w).chain(self.flattened.iter().map(|(w, _)| w));
+        if let Some(weight) = given.into_iter().find(|w| !names.contains(&w.as_str())) {
             let detail = format!("the model has no such weight; there are {}", listed(&names));
             return Err(Error::parameter("weight", weight, detail));
         }
@@ -174,7 +206,8 @@ impl WeightMap {
                 let module = format!("{}{}", self.prefix, modules[layer]);
                 let (name, gates) = Gates::of(&module, own, &t.spec.shape, &kernel.spec.shape)
                     .map_err(|e| e.in_layer(owner(t)))?;
-                return Ok(Place { name, transposed: own != "bias", gates: Some(gates) });
+                let transposed = own != "bias";
+                return Ok(Place { name, transposed, gates: Some(gates), flattened: None });
             }
             let kind = match own {
                 "bias" | "beta" => "bias",
@@ -185,7 +218,10 @@ impl WeightMap {
             let name = format!("{}{}.{kind}", self.prefix, modules[layer]);
             Ok(Place::new(name, own == "kernel"))
         };
-        let places: Vec<Place> = tensors.iter().map(own).collect::<Result<_>>()?;
+        let mut places: Vec<Place> = tensors.iter().map(own).collect::<Result<_>>()?;
+        for (t, place) in tensors.iter().zip(&mut places) {
+            place.flattened = self.image_of(t, place)?;
+        }
         let flat =
             |(t, place): &(&PlacedTensor, &Place)| place.transposed && t.spec.shape.rank() < 2;
         if let Some((t, _)) = tensors.iter().zip(&places).find(flat) {
@@ -193,6 +229,23 @@ impl WeightMap {
             return Err(Error::shape("transpose", &[&t.spec.shape], detail));
         }
         Ok(places)
+    }
+
+    /// The image whose elements are the rows of weight `t`, if the file has them channel by channel.
+    fn image_of(&self, t: &PlacedTensor, place: &Place) -> Result<Option<Shape>> {
+        let rows = t.spec.shape.dims().first().copied();
+        let kernel = t.spec.shape.rank() == 2;
+        if let Some((_, sample)) = self.flattened.iter().find(|(weight, _)| *weight == t.name) {
+            if !kernel || rows != Some(sample.len()) {
+                let detail =
+                    format!("`{}` is no matrix with a row for each element of {sample}", t.name);
+                return Err(Error::shape("flattened", &[&t.spec.shape, sample], detail));
+            }
+            return Ok(Some(sample.clone()).filter(|sample| sample.rank() > 1));
+        }
+        let own = place.transposed && kernel && t.name.ends_with("/kernel");
+        let image = t.flattened.clone().filter(|_| own && place.gates.is_none());
+        Ok(image.filter(|image| rows == Some(image.len())))
     }
 
     /// The weight `t` of a file that has it at `place`; `None` if it has another shape and is skipped.
@@ -216,6 +269,10 @@ impl WeightMap {
         }
         report.loaded.push(t.name.clone());
         let tensor = if place.transposed { from_torch(&tensor, &t.spec)? } else { tensor };
+        let tensor = match &place.flattened {
+            Some(image) => by_pixels(&tensor, image)?,
+            None => tensor,
+        };
         place.gates.as_ref().map_or(Ok(Some(tensor.clone())), |g| g.ordered(&tensor).map(Some))
     }
 

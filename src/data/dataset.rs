@@ -1,10 +1,9 @@
 //! Features with their targets.
 
-use super::named::{self, SampleNames};
+use super::named::SampleNames;
 use super::source::check_rows;
 use crate::error::{Error, Result};
 use crate::tensor::{Data, Shape, Tensor};
-use std::borrow::Cow;
 
 /// Samples to train on or to evaluate: features `x` of shape `[n, ...]` and targets `y` of shape
 /// `[n]` (class labels, u32), `[n, t]` (a label per position) or `[n, ...]` (f32). A model of several inputs or outputs
@@ -33,13 +32,13 @@ use std::borrow::Cow;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorDataset {
-    x: Vec<Tensor>,
-    y: Vec<Tensor>,
+    pub(super) x: Vec<Tensor>,
+    pub(super) y: Vec<Tensor>,
     /// The weights of losses: none, one tensor for every output, or a place for each output.
-    weights: Vec<Option<Tensor>>,
-    scale: Option<f32>,
+    pub(super) weights: Vec<Option<Tensor>>,
+    pub(super) scale: Option<f32>,
     /// The names of the tensors, if they have any.
-    names: SampleNames,
+    pub(super) names: SampleNames,
 }
 
 impl TensorDataset {
@@ -70,26 +69,6 @@ impl TensorDataset {
     /// As [`TensorDataset::new`], without the last.
     pub fn new_allow_non_finite(x: Tensor, y: Tensor) -> Result<Self> {
         Self::multi_allow_non_finite(vec![x], vec![y])
-    }
-
-    /// As [`TensorDataset::multi`], with the name of the model's input or output for each tensor, in any order: that of an
-    /// output is its layer's. `fit`, `evaluate` and `predict` bring them into the order of the model: if it is another,
-    /// by a copy on the host.
-    ///
-    /// # Errors
-    /// As [`TensorDataset::multi`]; [`Error::Data`] for a name that is there twice. Names that the model does not have are
-    /// refused with the model, and those that it misses.
-    pub fn named<X: Into<String>, Y: Into<String>>(
-        x: impl IntoIterator<Item = (X, Tensor)>,
-        y: impl IntoIterator<Item = (Y, Tensor)>,
-    ) -> Result<Self> {
-        let (inputs, x): (Vec<X>, Vec<Tensor>) = x.into_iter().unzip();
-        let (targets, y): (Vec<Y>, Vec<Tensor>) = y.into_iter().unzip();
-        let inputs: Vec<String> = inputs.into_iter().map(Into::into).collect();
-        let targets: Vec<String> = targets.into_iter().map(Into::into).collect();
-        named::once("inputs", &inputs)?;
-        named::once("targets", &targets)?;
-        Ok(Self { names: SampleNames { inputs, targets }, ..Self::multi(x, y)? })
     }
 
     fn multi_allow_non_finite(x: Vec<Tensor>, y: Vec<Tensor>) -> Result<Self> {
@@ -135,74 +114,6 @@ impl TensorDataset {
         weights.iter().flatten().try_for_each(|w| self.check_weights(w))?;
         let any = weights.iter().any(Option::is_some);
         Ok(Self { weights: if any { weights } else { Vec::new() }, ..self })
-    }
-
-    /// As [`TensorDataset::weighted_outputs`], by the names of the outputs; one that is not named has no weights.
-    ///
-    /// # Errors
-    /// As [`TensorDataset::weighted`]; [`Error::Data`] for a name that no target has or that is there twice, and if the
-    /// targets have no names.
-    pub fn weighted_by_name<S: Into<String>>(
-        self,
-        weights: impl IntoIterator<Item = (S, Tensor)>,
-    ) -> Result<Self> {
-        let mut places = vec![None; self.y.len()];
-        for (name, weights) in weights {
-            let name = name.into();
-            let Some(place) = self.names.targets.iter().position(|own| *own == name) else {
-                let detail = match self.names.targets.join(", ") {
-                    none if none.is_empty() => {
-                        format!(
-                            "`{name}`: the targets have no names; build the data by TensorDataset::named"
-                        )
-                    }
-                    all => format!("`{name}` is no target; there are {all}"),
-                };
-                return Err(Error::data("sample weights", detail));
-            };
-            if places[place].replace(weights).is_some() {
-                return Err(Error::data("sample weights", format!("`{name}` is there twice")));
-            }
-        }
-        self.weighted_outputs(places)
-    }
-
-    /// The dataset with its tensors in the order of these names; as it is if it has no names, or has this order.
-    ///
-    /// # Errors
-    /// As [`named::places`].
-    pub(crate) fn in_order(&self, inputs: &[&str], targets: &[&str]) -> Result<Cow<'_, Self>> {
-        let x = named::places("inputs", &self.names.inputs, self.x.len(), Some(inputs))?;
-        let y = named::places("targets", &self.names.targets, self.y.len(), Some(targets))?;
-        if x.is_sorted() && y.is_sorted() {
-            return Ok(Cow::Borrowed(self));
-        }
-        let pick =
-            |all: &[Tensor], places: &[usize]| places.iter().map(|&i| all[i].clone()).collect();
-        let weights = match self.weights.len() {
-            n if n == y.len() => y.iter().map(|&i| self.weights[i].clone()).collect(),
-            // One tensor for all outputs.
-            _ => self.weights.clone(),
-        };
-        let (x, y, scale) = (pick(&self.x, &x), pick(&self.y, &y), self.scale);
-        Ok(Cow::Owned(Self { x, y, weights, scale, names: SampleNames::default() }))
-    }
-
-    /// The features in the order of these names.
-    ///
-    /// # Errors
-    /// As [`named::places`].
-    pub(crate) fn features_in_order(&self, inputs: &[&str]) -> Result<Cow<'_, [Tensor]>> {
-        let places = named::places("inputs", &self.names.inputs, self.x.len(), Some(inputs))?;
-        if places.is_sorted() {
-            return Ok(Cow::Borrowed(&self.x));
-        }
-        Ok(places.iter().map(|&i| self.x[i].clone()).collect::<Vec<_>>().into())
-    }
-
-    /// The names of the tensors; both lists are empty if they have none.
-    pub(crate) const fn sample_names(&self) -> &SampleNames {
-        &self.names
     }
 
     /// Refuses weights that no loss can have.

@@ -21,12 +21,11 @@ pub(super) struct Submitted {
 impl Device {
     /// Submits one command buffer.
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> Submitted {
-        let index = self.queue.submit([commands]);
         #[cfg(not(target_arch = "wasm32"))]
-        return Submitted { index };
+        return Submitted { index: self.queue.submit([commands]) };
         #[cfg(target_arch = "wasm32")]
         {
-            drop(index);
+            self.queue.submit([commands]);
             let (sender, done) = futures_intrusive::channel::shared::oneshot_channel();
             // The receiver is gone only if the executor is.
             self.queue.on_submitted_work_done(move || drop(sender.send(())));

@@ -468,7 +468,7 @@ fn check_views(
         if !view.fits(own[j].shape.len()) {
             return fail(format!("operand {j} is read as {view}, which leaves it"));
         }
-        if own[j].dtype != DType::F32 || !op.takes_view(seen, j, view) {
+        if own[j].dtype == DType::U32 || !op.takes_view(seen, j, view) {
             return fail(format!("operand {j} cannot be read as {view}; copy it first"));
         }
     }

@@ -3,6 +3,7 @@
 use super::{Class, Graph, Leaf, TensorType, Value, View};
 use crate::error::{Error, Result};
 use crate::kernels::{DeviceCaps, KernelCall, Source};
+use crate::tensor::Exact;
 use std::any::Any;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
@@ -177,6 +178,12 @@ pub trait Op: Identity + Debug + Send + Sync {
 
     /// The op with one result more at the end, result `output` once again; `None` if it cannot give a result twice.
     fn with_copy(&self, _output: usize) -> Option<OpRef> {
+        None
+    }
+
+    /// The op whose result `output` holds the bytes that are decoded here, and the factor on each; `None` if it decodes
+    /// none.
+    fn with_bytes(&self, _output: usize, _inputs: &[&TensorType]) -> Option<(OpRef, Exact)> {
         None
     }
 

@@ -1,7 +1,7 @@
 //! The data of structural ops, which passes match on. What these ops do is in their cards in `ops`.
 
 use super::program::Program;
-use crate::tensor::Shape;
+use crate::tensor::{Exact, Shape};
 
 /// An elementwise program whose results all have one shape; operands broadcast to it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,4 +66,6 @@ pub struct Contraction {
     pub shape: Shape,
     /// Whether a last result `[n]` holds Σₖ B[k, n]: only for one batch.
     pub b_sums: bool,
+    /// For A and for B: the factor on its elements, if they are bytes.
+    pub bytes: [Option<Exact>; 2],
 }

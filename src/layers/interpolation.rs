@@ -1,9 +1,9 @@
 //! How numbers between the elements of an image are found.
 
 use super::config::{Reading, Setting};
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Value, View};
-use crate::tensor::{Shape, Tensor};
+use crate::error::Result;
+use crate::graph::{Graph, Value};
+use crate::ops::{Band, Bands};
 use serde_json::Value as Json;
 
 pub use crate::ops::Interpolation;
@@ -47,19 +47,7 @@ impl Interpolation {
         })
     }
 
-    /// The matrix `[to, from]` whose product with a line of an image is the resized line.
-    fn matrix(self, from: usize, to: usize) -> Result<Tensor> {
-        let mut matrix = vec![0.0f32; from * to];
-        for (row, (before, after, share)) in
-            matrix.chunks_exact_mut(from).zip(self.places(from, to))
-        {
-            row[before] += (1.0 - share) as f32;
-            row[after] += share as f32;
-        }
-        Tensor::f32([to, from], matrix)
-    }
-
-    /// `x` with `to` elements along `axis`: a product with a constant matrix, whose gradient is one too.
+    /// `x` with `to` elements along `axis`: one or two neighbours for each.
     pub(super) fn resize(
         self,
         graph: &mut Graph,
@@ -67,19 +55,15 @@ impl Interpolation {
         axis: usize,
         to: usize,
     ) -> Result<Value> {
-        let mut dims = graph.shape(x).dims().to_vec();
-        let from = dims[axis];
+        let from = graph.shape(x).dims()[axis];
         if from == to {
             return Ok(x);
         }
-        let outer: usize = dims[..axis].iter().product();
-        let inner: usize = dims[axis + 1..].iter().product();
-        let matrix = graph.constant_tensor(self.matrix(from, to)?)?;
-        let shared = View::whole([1, to, from]).spread(&Shape::from([outer, to, from]));
-        let shared = shared.ok_or_else(|| Error::internal("resize", "a matrix is not repeated"))?;
-        let lines = (x, View::whole([outer, from, inner]));
-        let y = graph.contract_views((matrix, shared), lines)?;
-        dims[axis] = to;
-        graph.reshape(y, dims)
+        let band = |(before, after, share): (usize, usize, f64)| match after == before {
+            true => Band::new(before, &[1.0]),
+            false => Band::new(before, &[(1.0 - share) as f32, share as f32]),
+        };
+        let bands: Vec<Band> = self.places(from, to).map(band).collect();
+        graph.bands(x, axis, &Bands { from, bands: bands.into() })
     }
 }

@@ -9,7 +9,8 @@ use crate::tensor::Shape;
 
 /// Images `[batch, height, width, channels]` of another height and width. Keras' `Resizing`.
 ///
-/// Each axis is one product with a constant matrix, so gradients flow. The default stretches the image; see
+/// Each pixel is one or two neighbours along each axis, so gradients flow and an infinite pixel spoils its neighbours
+/// alone. The default stretches the image; see
 /// [`Resizing::crop_to_aspect_ratio`] and [`Resizing::pad_to_aspect_ratio`]. Without antialiasing, as Keras' default: a
 /// much smaller image shows single pixels of the large one.
 ///

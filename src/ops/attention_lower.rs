@@ -124,7 +124,7 @@ impl Attention {
         for shape in &shapes {
             to_u32(shape.len())?;
         }
-        let cpu = cx.caps.cpu && cx.caps.can_broadcast();
+        let cpu = cx.caps.cpu && cx.caps.one_subgroup(8);
         let [d4, e4] = [s.size, s.value].map(|size| size.div_ceil(4));
         let (rows, columns, own_heads, turns) = match form {
             Form::Keys => (s.keys, s.queries, s.groups, s.heads / s.groups),

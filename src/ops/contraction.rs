@@ -30,7 +30,7 @@ impl Contraction {
     /// A contraction that stores its sums.
     #[must_use]
     pub fn plain(spec: ContractionSpec, shape: Shape) -> Self {
-        Self { spec, epilogue: Program::identity(), shape, b_sums: false }
+        Self { spec, epilogue: Program::identity(), shape, b_sums: false, bytes: [None; 2] }
     }
 
     /// Strides (batch, row, column) with which the epilogue reads an operand of shape `from`, or `None` if the axes of
@@ -79,7 +79,9 @@ impl Op for Contraction {
             false => format!("; {}", self.epilogue),
         };
         let sums = if self.b_sums { "; column sums of B" } else { "" };
-        format!("{}x{}x{}{batch}{epilogue}{sums}", s.m, s.n, s.k)
+        let bytes = ["; bytes of A", "; bytes of B"].into_iter().zip(self.bytes);
+        let bytes: String = bytes.filter(|(_, b)| b.is_some()).map(|(text, _)| text).collect();
+        format!("{}x{}x{}{batch}{epilogue}{sums}{bytes}", s.m, s.n, s.k)
     }
 
     fn class(&self) -> Class<'_> {
@@ -94,13 +96,14 @@ impl Op for Contraction {
         let s = &self.spec;
         // Of integers the epilogue reads step words and constants alone, no buffer.
         let fits = |(i, ty): (usize, &&TensorType)| match ty.dtype {
-            DType::F32 => i < 2 || self.epilogue.input_type(i - 1) == Some(DType::F32),
+            DType::F32 if i < 2 => self.bytes[i].is_none(),
+            DType::F32 => self.epilogue.input_type(i - 1) == Some(DType::F32),
             DType::U32 => {
                 i >= 2
                     && ty.shape.rank() == 0
                     && self.epilogue.input_type(i - 1) == Some(DType::U32)
             }
-            DType::U8 => false,
+            DType::U8 => i < 2 && self.bytes[i].is_some(),
         };
         if !inputs.iter().enumerate().all(fits) {
             let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
@@ -142,7 +145,7 @@ impl Op for Contraction {
         needed: &[bool],
     ) -> Result<Vec<Option<Value>>> {
         let Some(dc) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
-        if !self.epilogue.instrs.is_empty() || self.b_sums {
+        if !self.epilogue.instrs.is_empty() || self.b_sums || self.bytes != [None; 2] {
             return Err(Error::internal("autodiff", "runs before fusion, on plain contractions"));
         }
         let s = self.spec;
@@ -257,10 +260,11 @@ fn three_axes(view: &View) -> Result<[usize; 3]> {
 impl Contraction {
     /// The layout of A (0) or B (1) if it is read through `view`.
     pub(super) fn layout(&self, input: usize, view: &View) -> Option<Loads> {
-        match input {
+        let loads = match input {
             0 => Loads::of_a(view, self.spec.a()),
             _ => Loads::of_b(view, self.spec.b()),
-        }
+        };
+        loads.map(|loads| loads.of_bytes(self.bytes[input]))
     }
 }
 

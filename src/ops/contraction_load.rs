@@ -9,6 +9,7 @@ use super::layout::{offset_function, strides_of, word};
 use super::program::Words;
 use crate::graph::{Axis, View};
 use crate::kernels::Define;
+use crate::tensor::Exact;
 use std::fmt::Write;
 
 /// The axes of an operand: A's lines are its rows, B's are its columns.
@@ -19,6 +20,7 @@ pub(super) struct Loads {
     terms: Vec<Axis>,
     count: [usize; 2],
     form: Form,
+    bytes: Option<Exact>,
 }
 
 /// How the elements of an operand are next to each other.
@@ -69,11 +71,49 @@ impl Loads {
             (Some(None), Some(Some(ld))) => Form::AcrossTerms { ld },
             _ => Form::Gathered,
         };
-        let mut this = Self { view: view.clone(), batch, lines, terms, count, form };
+        let mut this = Self { view: view.clone(), batch, lines, terms, count, form, bytes: None };
         if form == Form::Gathered && this.fours(&this.lines, &this.terms) {
             this.form = Form::GatheredAcross;
         }
         this
+    }
+
+    /// The same of a tensor of bytes, each times this factor: four are a word.
+    pub const fn of_bytes(mut self, factor: Option<Exact>) -> Self {
+        self.bytes = factor;
+        self
+    }
+
+    /// The buffer of operand `x`, and the function that reads one element of it, or the four of a whole vec4.
+    fn operand(&self, x: &str, words: &mut Words) -> String {
+        let binding = if x == "a" { 0 } else { 1 };
+        let (element, one, four) = match self.bytes.map(|factor| factor.get()) {
+            None => {
+                let element = if self.vectors() { "Quad" } else { "f32" };
+                (element, format!("{x}[at]"), format!("from_quad({x}[at])"))
+            }
+            Some(factor) => {
+                let one = format!("f32(({x}[at / 4u] >> (8u * (at % 4u))) & 255u)");
+                let four = format!("vec4<f32>(unpack4xU8({x}[at]))");
+                // Held below an infinity that no compiler sees: it must round here, and not multiply in another order.
+                let scaled = |v: &str, ty: &str, words: &mut Words| match factor {
+                    1.0 => v.to_owned(),
+                    _ => {
+                        let (factor, end) = (words.push_f32(factor), words.push_f32(f32::INFINITY));
+                        format!("min({v} * {factor}, {ty}({end}))")
+                    }
+                };
+                ("u32", scaled(&one, "f32", words), scaled(&four, "vec4<f32>", words))
+            }
+        };
+        let (name, ty, body) = match self.vectors() {
+            true => ("four", "vec4<f32>", four),
+            false => ("one", "f32", one),
+        };
+        format!(
+            "@group(0) @binding({binding}) var<storage, read> {x}: array<{element}>;\n\
+             fn {x}_{name}(at: u32) -> {ty} {{ return {body}; }}"
+        )
     }
 
     /// Whether the steps of `inner` are whole vec4s, with one coordinate of each guard, and those of `outer` keep them so.
@@ -154,11 +194,15 @@ impl Loads {
             functions += &self.gather(x, step, words);
         }
         let names = match a {
-            true => ["A_KIN", "VEC_A", "A_GATHER", "A_BASE", "A_LAST", "A_LOADS", "A_VIEW"],
-            false => ["B_KIN", "VEC_B", "B_GATHER", "B_BASE", "B_LAST", "B_LOADS", "B_VIEW"],
+            true => {
+                ["A_KIN", "VEC_A", "A_GATHER", "A_BASE", "A_LAST", "A_LOADS", "A_VIEW", "A_OPERAND"]
+            }
+            false => {
+                ["B_KIN", "VEC_B", "B_GATHER", "B_BASE", "B_LAST", "B_LOADS", "B_VIEW", "B_OPERAND"]
+            }
         };
         let viewed = !functions.is_empty();
-        let values: [Define; 7] = [
+        let values: [Define; 8] = [
             self.along_terms().into(),
             self.vectors().into(),
             gathered.into(),
@@ -166,6 +210,7 @@ impl Loads {
             last.into(),
             functions.replace("params.words[", "store_words[").into(),
             viewed.into(),
+            self.operand(x, words).replace("params.words[", "store_words[").into(),
         ];
         names.into_iter().zip(values).collect()
     }
@@ -263,9 +308,9 @@ impl Loads {
             live = format!("{live} {both} ({at} < {end})");
         }
         let at = format!("{} + terms.at", spread("line.at".into()));
-        let element = |c: &str| format!("{x}[at.{c}]");
+        let element = |c: &str| format!("{x}_one(at.{c})");
         let (zero, load) = match vectors {
-            true => ("0u".to_owned(), format!("from_quad({x}[at / 4u])")),
+            true => ("0u".to_owned(), format!("{x}_four(at / 4u)")),
             false => {
                 let all = ["x", "y", "z", "w"].map(element).join(", ");
                 (spread("0u".into()), format!("vec4<f32>({all})"))

@@ -26,7 +26,7 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
     if !tile.runs_on(cx.caps) {
         let (kernel, feature, detail) = match tile.family {
             MatmulFamily::Broadcast => {
-                (BROADCAST.path, "subgroups of exactly 8 lanes", "choose the tiled family")
+                (BROADCAST.path, "subgroups of exactly 4, 8 or 16 lanes", "choose the tiled family")
             }
             MatmulFamily::Tiled | MatmulFamily::Direct => (
                 TILED.path,

@@ -313,6 +313,7 @@ pub(super) use cases::cards;
 #[cfg(feature = "testing")]
 mod cases {
     use super::super::contraction_lower::{BROADCAST, TILED};
+    use super::super::pad::PAD;
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
     use super::{Computes, Convolution};
     use crate::graph::Window;
@@ -392,10 +393,11 @@ mod cases {
             after,
         };
         let plain = |taps| Window::of(taps);
+        let plain_by = |taps| window(taps, taps, 1, [0, 0]);
         let same = |taps: usize| window(taps, 1, 1, [(taps - 1) / 2, taps / 2]);
         NAMES
             .iter()
-            .map(|&(name, _)| {
+            .map(|&(name, computes)| {
                 let of = |sizes, axes: &[(Window, usize)]| Case::convolution(name, sizes, axes);
                 let cases = vec![
                     // Few and many channels, without and with padding.
@@ -414,10 +416,25 @@ mod cases {
                     // Groups.
                     of([2, 6, 9, 3], &[(same(3), 4), (plain(2), 5)]),
                     of([2, 8, 8, 2], &[(window(3, 2, 1, [1, 1]), 7)]),
+                    // Large strides: windows that meet, leave gaps and overlap; padding; groups.
+                    of([2, 3, 4, 1], &[(plain_by(5), 10), (plain_by(4), 9)]),
+                    of([1, 3, 2, 1], &[(window(3, 17, 1, [1, 2]), 37)]),
+                    of(
+                        [1, 4, 6, 2],
+                        &[(window(7, 5, 1, [2, 3]), 14), (window(2, 4, 1, [0, 1]), 6)],
+                    ),
+                    of(
+                        [1, 2, 3, 1],
+                        &[(window(11, 5, 1, [3, 0]), 13), (window(9, 4, 1, [0, 2]), 12)],
+                    ),
                     // Three axes.
                     of([1, 2, 3, 1], &[(plain(2), 3), (same(3), 4), (window(2, 2, 1, [0, 0]), 5)]),
                 ];
-                let templates: &'static [Template] = &[TILED, BROADCAST];
+                let templates: &'static [Template] = match computes {
+                    // Columns are laid side by side.
+                    Computes::Input => &[TILED, BROADCAST, PAD],
+                    _ => &[TILED, BROADCAST],
+                };
                 Card::new(name, templates, Gradient::Checked, cases).within(error)
             })
             .collect()

@@ -37,7 +37,7 @@ impl Phase {
 }
 
 /// The copy of what `view` shows of `x`. A kernel that reads views reads it in place.
-fn copied(graph: &mut Graph, x: Value, view: View) -> Result<Value> {
+pub(super) fn copied(graph: &mut Graph, x: Value, view: View) -> Result<Value> {
     let map = Map { program: Program::identity(), shape: view.shape().clone() };
     if view.is_whole() {
         return graph.reshape(x, map.shape);
@@ -82,6 +82,9 @@ impl Convolution {
 
     /// x's gradient: for each residue of the strides a dense product of dy's patches and of the taps that meet it.
     pub(super) fn input(&self, graph: &mut Graph, dy: Value, kernel: Value) -> Result<Value> {
+        if self.by_columns() {
+            return self.input_by_columns(graph, dy, kernel);
+        }
         let (of, groups) = (graph.shape(dy).clone(), self.groups);
         let (samples, filters) = (of.dims()[0], of.dims()[self.windows.len() + 1] / groups);
         let channels = graph.shape(kernel).dims()[self.windows.len()];

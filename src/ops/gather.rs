@@ -4,7 +4,7 @@ use super::map::to_u32;
 use super::program::step_word;
 use super::segment_sum::SegmentSum;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value};
 use crate::kernels::{
     Bind, Define, DeviceCaps, KernelCall, Source, Template, grid, param_blocks, template,
 };
@@ -40,6 +40,14 @@ pub struct Gather {
     pub rows: usize,
     /// A factor per table.
     pub factors: Vec<Exact>,
+    /// The results that stay bytes, as a bit for each table: their readers decode them and know the factor.
+    pub bytes: u8,
+}
+
+impl Gather {
+    const fn keeps_bytes(&self, table: usize) -> bool {
+        self.bytes >> table & 1 == 1
+    }
 }
 
 /// Invocations along a row of `width` elements, rows beside each other in a workgroup, and the grid over `rows`
@@ -77,7 +85,9 @@ impl Op for Gather {
     }
 
     fn attrs(&self) -> String {
-        format!("{} rows, factors {:?}", self.rows, self.factors)
+        let kept: Vec<usize> = (0..self.factors.len()).filter(|&t| self.keeps_bytes(t)).collect();
+        let kept = if kept.is_empty() { String::new() } else { format!(", bytes of {kept:?}") };
+        format!("{} rows, factors {:?}{kept}", self.rows, self.factors)
     }
 
     fn class(&self) -> Class<'_> {
@@ -108,12 +118,19 @@ impl Op for Gather {
         if self.rows == 0 || self.rows > inputs[0].shape.len() {
             return fail("more rows are gathered than there are indices, or none");
         }
+        if tables.iter().enumerate().any(|(i, t)| self.keeps_bytes(i) && t.dtype != DType::U8) {
+            return fail("only bytes stay bytes");
+        }
         Ok(tables
             .iter()
-            .map(|t| {
+            .enumerate()
+            .map(|(i, t)| {
                 let mut shape = t.shape.dims().to_vec();
                 shape[0] = self.rows;
-                let dtype = if t.dtype == DType::U32 { DType::U32 } else { DType::F32 };
+                let dtype = match t.dtype {
+                    DType::U8 if !self.keeps_bytes(i) => DType::F32,
+                    dtype => dtype,
+                };
                 TensorType { shape: Shape::from(shape), dtype }
             })
             .collect())
@@ -149,6 +166,12 @@ impl Op for Gather {
         Ok(gradients)
     }
 
+    fn with_bytes(&self, output: usize, inputs: &[&TensorType]) -> Option<(OpRef, Exact)> {
+        let bytes = inputs.get(2 + output).is_some_and(|table| table.dtype == DType::U8);
+        let op = Self { bytes: self.bytes | 1 << output, ..self.clone() };
+        (bytes && !self.keeps_bytes(output)).then(|| (Arc::new(op) as OpRef, self.factors[output]))
+    }
+
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let tables = &cx.inputs[2..];
         let widest = tables.iter().map(|(t, _)| width(t)).max().unwrap_or(1).div_ceil(4).max(1);
@@ -175,6 +198,8 @@ impl Op for Gather {
             to_u32(ty.shape.len())?;
             words.extend([width(ty) as u32, ty.shape.dims()[0] as u32, factor.to_bits(), 0]);
             let kind: u32 = match (ty.dtype, width(ty).is_multiple_of(4)) {
+                (DType::U8, true) if self.keeps_bytes(t) => 6,
+                (DType::U8, false) if self.keeps_bytes(t) => 5,
                 (DType::F32, false) => 0,
                 (DType::U8, false) => 1,
                 (DType::U32, _) => 2,
@@ -225,7 +250,10 @@ impl Graph {
         self.check("gather", &[table, indices])?;
         let rows = self.shape(indices).len();
         let start = self.constant_u32(0);
-        self.push(Arc::new(Gather { rows, factors: vec![1.0.into()] }), &[indices, start, table])
+        self.push(
+            Arc::new(Gather { rows, factors: vec![1.0.into()], bytes: 0 }),
+            &[indices, start, table],
+        )
     }
 
     /// Rows `indices[start..start + rows]` of several tables at once; see [`Gather`].
@@ -242,6 +270,6 @@ impl Graph {
         let mut inputs = vec![indices, start];
         inputs.extend(tables.iter().map(|t| t.0));
         let factors = tables.iter().map(|t| t.1.into()).collect();
-        self.push_all(Arc::new(Gather { rows, factors }), &inputs)
+        self.push_all(Arc::new(Gather { rows, factors, bytes: 0 }), &inputs)
     }
 }

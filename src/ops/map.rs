@@ -41,7 +41,9 @@ impl Op for Map {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         for (i, input) in inputs.iter().enumerate() {
             let wanted = self.program.input_type(i);
-            if wanted != Some(input.dtype) {
+            // Bytes are whole numbers too.
+            let bytes = input.dtype == DType::U8 && wanted == Some(DType::U32);
+            if wanted != Some(input.dtype) && !bytes {
                 let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
                 let detail = match wanted {
                     Some(DType::U32) => "the operands are u32",
@@ -180,20 +182,14 @@ pub(super) fn lower_map(
                 None => {
                     let scalar = layout.scalar_binding(&axes);
                     let element = match (ty.dtype, scalar) {
-                        (DType::U32, true) => "u32",
+                        (DType::U32, true) | (DType::U8, _) => "u32",
                         (DType::U32, false) => "vec4<u32>",
                         (_, true) => "f32",
                         (_, false) => "Quad",
                     };
                     code.bind(binds.len(), &format!("in{j}"), "read", element);
                     binds.push(Bind::Input(j));
-                    let load = code.load(j, layout, &axes, &mut words);
-                    match ty.dtype {
-                        DType::U32 => {
-                            load.replace("vec4<f32>", "vec4<u32>").replace("from_quad", "")
-                        }
-                        _ => load,
-                    }
+                    code.load(j, ty.dtype, layout, &axes, &mut words)
                 }
             },
         };
@@ -290,15 +286,37 @@ impl MapCode {
     }
 
     /// The expression that loads operand `j` for the four elements `e..e + 4`.
-    fn load(&mut self, j: usize, layout: &Layout, axes: &[usize], words: &mut Words) -> String {
+    fn load(
+        &mut self,
+        j: usize,
+        dtype: DType,
+        layout: &Layout,
+        axes: &[usize],
+        words: &mut Words,
+    ) -> String {
+        // Four neighbours, one element, and four of them: numbers, whole numbers, or bytes that are whole numbers then.
+        let four = |at: String| match dtype {
+            DType::F32 => format!("from_quad(in{j}[{at}])"),
+            DType::U32 => format!("(in{j}[{at}])"),
+            DType::U8 => format!("unpack4xU8(in{j}[{at}])"),
+        };
+        let one = |at: String| match dtype {
+            DType::U8 => format!("byte{j}({at})"),
+            _ => format!("in{j}[{at}]"),
+        };
+        let vec4 = if dtype == DType::F32 { "vec4<f32>" } else { "vec4<u32>" };
         if layout.full {
-            return format!("from_quad(in{j}[i])");
+            return four("i".into());
+        }
+        if dtype == DType::U8 && layout.scalar_binding(axes) {
+            let byte = format!("(in{j}[at / 4u] >> (8u * (at % 4u))) & 255u");
+            let _ = writeln!(self.functions, "fn byte{j}(at: u32) -> u32 {{ return {byte}; }}");
         }
         if let Some(view) = &layout.guarded {
             return self.guarded(j, view, words);
         }
         if layout.strides.iter().all(|&s| s == 0) {
-            return format!("vec4<f32>(in{j}[{}])", words.push(word(layout.offset)));
+            return format!("{vec4}({})", one(words.push(word(layout.offset))));
         }
         let axes = layout.axes(axes);
         let walk: Vec<(usize, isize)> =
@@ -307,12 +325,12 @@ impl MapCode {
         let _ = writeln!(self.functions, "{function}");
         let inner = layout.strides.last().copied().unwrap_or(0);
         match (whole_vectors(axes), inner) {
-            (true, 0) => format!("vec4<f32>(in{j}[at{j}(e)])"),
-            (true, 1) if layout.vector_aligned() => format!("from_quad(in{j}[at{j}(e) / 4u])"),
+            (true, 0) => format!("{vec4}({})", one(format!("at{j}(e)"))),
+            (true, 1) if layout.vector_aligned() => four(format!("at{j}(e) / 4u")),
             _ => {
                 // The last element is read again past the end; it is never stored.
-                let at = |c: u32| format!("in{j}[at{j}(min(e + {c}u, params.len - 1u))]");
-                format!("vec4<f32>({}, {}, {}, {})", at(0), at(1), at(2), at(3))
+                let at = |c: u32| one(format!("at{j}(min(e + {c}u, params.len - 1u))"));
+                format!("{vec4}({}, {}, {}, {})", at(0), at(1), at(2), at(3))
             }
         }
     }

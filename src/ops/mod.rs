@@ -3,7 +3,9 @@
 mod affine;
 mod argmax;
 pub(crate) mod attention;
+pub(crate) mod attention_gradient;
 mod attention_lower;
+mod bands;
 mod batch_norm;
 mod builder;
 mod column_sums;
@@ -13,6 +15,7 @@ mod contraction_load;
 mod contraction_lower;
 mod contraction_store;
 mod convolution;
+mod convolution_columns;
 mod convolution_products;
 mod cross_entropy;
 mod cumulative;
@@ -61,6 +64,7 @@ pub mod table;
 const CARDS: &[fn() -> Vec<registry::Card>] = &[
     affine::cards,
     attention::cards,
+    bands::cards,
     batch_norm::cards,
     convolution::cards,
     cumulative::cards,
@@ -76,7 +80,10 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
+pub use attention::{Attention, WeightDropout};
+pub use attention_gradient::AttentionGradient;
 pub use attention::{Attention, AttentionGradient, WeightDropout};
+pub use bands::{Band, Bands};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
 pub use contraction::{Contraction, ContractionSpec};
@@ -97,6 +104,7 @@ pub use position::Position;
 pub use program::{Instr, Program, Reg};
 pub use ranges::{RangeMove, Ranges};
 pub use record::Record;
+pub(crate) use recurrence::MOST_UNITS;
 pub use recurrence::{OverTime, Recurrence, RecurrenceGradient, RecurrentCell};
 pub use reduce::{Reduce, ReduceKind};
 pub use row_softmax::SoftmaxMask;

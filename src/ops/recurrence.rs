@@ -11,6 +11,10 @@ use crate::kernels::DeviceCaps;
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
+/// Up to how many units a layer goes through time by [`Graph::recurrence`]. Of more units the products take the time, not
+/// the launches, and a loop divides them over more workgroups: docs/results.md has the figures.
+pub(crate) const MOST_UNITS: usize = 64;
+
 /// What a recurrent layer computes at each step, with its elementwise functions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RecurrentCell<'a> {

@@ -54,13 +54,14 @@ impl Tile {
     /// `None` if a loop suits better.
     pub fn of(op: &Recurrence, sizes: Extents, caps: &DeviceCaps) -> Option<Self> {
         let shuffle = match caps.matmul {
-            MatmulFamily::Broadcast => true,
+            // Its shuffles are of eight lanes.
+            MatmulFamily::Broadcast => caps.one_subgroup(8),
             MatmulFamily::Direct => false,
             MatmulFamily::Tiled => return None,
         };
         let rows = if sizes.rows >= 2 * 16 { 16 } else { 8 };
         let columns = op.units.div_ceil(GROUP);
-        let groups = [(4 / op.terms()).max(1), 4].map(|most| most.min(columns));
+        let groups = [(2 / op.terms()).max(1), 2].map(|most| most.min(columns));
         // Iterations of all loops of an invocation: those of a step, and those of what comes before or after all.
         let around = columns * (rows + 1) + 1;
         let tiles = groups.map(|groups| columns.div_ceil(groups));

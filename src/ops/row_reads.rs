@@ -123,22 +123,25 @@ impl RowCode {
                 }
                 Source::Buffer => {
                     code.names.push(name);
-                    // A number of each row has other extents than the rows, and is not walked.
-                    if let Read::Value { place, .. } = *read {
-                        code.load_value(i, (read.operand(), place), ty);
-                        code.loads.push(None);
-                        continue;
-                    }
-                    let walk = match cx.views.get(read.operand()).and_then(Option::as_ref) {
-                        None => RowWalk::broadcast(&ty.shape, rows)?,
-                        Some(view) if shows_first_row(view, rows.cols()) => {
-                            RowWalk::broadcast(&rows.inner().into(), rows)?
+                    match *read {
+                        Read::Value { operand, place } => {
+                            code.load_value(i, operand, place, ty);
+                            None
                         }
-                        Some(view) => RowWalk::viewed(view, rows).ok_or_else(|| {
-                            Error::internal("rows", format!("no row is read as {view}"))
-                        })?,
-                    };
-                    code.load(i, read.operand(), &walk)
+                        Read::Element(operand) => {
+                            let view = cx.views.get(operand).and_then(Option::as_ref);
+                            let walk = match view {
+                                None => RowWalk::broadcast(&ty.shape, rows)?,
+                                Some(view) if shows_first_row(view, rows.cols()) => {
+                                    RowWalk::broadcast(&rows.inner().into(), rows)?
+                                }
+                                Some(view) => RowWalk::viewed(view, rows).ok_or_else(|| {
+                                    Error::internal("rows", format!("no row is read as {view}"))
+                                })?,
+                            };
+                            code.load(i, operand, &walk)
+                        }
+                    }
                 }
             };
             code.loads.push(load);
@@ -159,16 +162,16 @@ impl RowCode {
         self.binds.push(bind);
     }
 
-    /// Writes how input `i` is read once per row: a number of operand `j`.
-    fn load_value(&mut self, i: usize, (j, place): (usize, usize), ty: &TensorType) {
-        self.declare(&format!("in{j}"), "read", "f32", Bind::Input(j));
+    /// Reads input `i`, one of the values that an operand has for each row.
+    fn load_value(&mut self, i: usize, operand: usize, place: usize, ty: &TensorType) {
+        self.declare(&format!("in{operand}"), "read", "f32", Bind::Input(operand));
         let places = ty.shape.dims().last().copied().unwrap_or(1);
         let (places, place) = (self.words.push(places as u32), self.words.push(place as u32));
-        let value = format!("in{j}[row * {places} + {place}]");
+        let value = format!("in{operand}[row * {places} + {place}]");
         let _ = writeln!(self.row, "    let x{i} = vec4<f32>({value});");
     }
 
-    /// Prepares input `i`, operand `j`: writes what is read once per row, and returns the expression that loads four columns.
+    /// Prepares input `i`: writes what is read once per row, and returns the expression that loads four columns.
     fn load(&mut self, i: usize, j: usize, walk: &RowWalk) -> Option<String> {
         let RowWalk { offset, outer: (outer_axes, outer), inner: (inner_axes, inner) } = walk;
         let mut start = self.offset(&format!("start{i}"), "row", outer_axes, outer);

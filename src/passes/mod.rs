@@ -2,6 +2,7 @@
 //! bodies of loops too.
 
 mod bodies;
+mod bytes;
 mod column_sums;
 mod cse;
 mod dce;
@@ -39,11 +40,21 @@ pub struct Passes {
     pub column_sums: bool,
     /// Kernels read slices, transposes and repeated tensors where they are, instead of copies.
     pub views: bool,
+    /// A batch of bytes stays bytes if products and elementwise kernels alone read it.
+    pub bytes: bool,
 }
 
 impl Default for Passes {
     fn default() -> Self {
-        Self { fold: true, cse: true, dce: true, fuse: true, column_sums: true, views: true }
+        Self {
+            fold: true,
+            cse: true,
+            dce: true,
+            fuse: true,
+            column_sums: true,
+            views: true,
+            bytes: true,
+        }
     }
 }
 
@@ -51,7 +62,15 @@ impl Passes {
     /// No pass at all.
     #[must_use]
     pub const fn none() -> Self {
-        Self { fold: false, cse: false, dce: false, fuse: false, column_sums: false, views: false }
+        Self {
+            fold: false,
+            cse: false,
+            dce: false,
+            fuse: false,
+            column_sums: false,
+            views: false,
+            bytes: false,
+        }
     }
 
     /// Runs the passes in order for this device, verifying the graph after each. The second result names each pass with
@@ -88,6 +107,7 @@ impl Passes {
         apply("dce", self.column_sums && self.dce, &dce::dce)?;
         apply("views", self.views, &views::views)?;
         apply("dce", self.views && self.dce, &dce::dce)?;
+        apply("bytes", self.bytes, &bytes::bytes)?;
         Ok((graph, sizes))
     }
 }

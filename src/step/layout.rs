@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::kernels::DeviceCaps;
 use crate::layers::{Model, NamedLayer, Regularizer, WeightKind, WeightSpec, stream_of};
+use crate::tensor::Shape;
 use std::collections::HashMap;
 
 /// Elements to which tensors inside an arena are aligned: 256 bytes.
@@ -26,6 +27,8 @@ pub struct PlacedTensor {
     pub offset: usize,
     /// The random stream of its initial values: the layer's own, and the weight's place in the layer.
     pub stream: u64,
+    /// For the weights of a layer right after a `Flatten`: the image `[extents.., channels]` that becomes its samples.
+    pub flattened: Option<Shape>,
 }
 
 impl PlacedTensor {
@@ -111,6 +114,8 @@ impl ArenaLayout {
             layout.arenas[arena].len += len;
             let own = layout.tensors.iter().filter(|t| t.layer == *layer).count() as u64;
             let stream = stream_of(layer).wrapping_add(own);
+            let place = model.layers().iter().position(|l| l.name == *layer);
+            let flattened = place.and_then(|place| model.flattened_before(place));
             layout.tensors.push(PlacedTensor {
                 name,
                 layer: layer.clone(),
@@ -119,6 +124,7 @@ impl ArenaLayout {
                 arena,
                 offset,
                 stream,
+                flattened,
             });
         }
         Ok(layout)

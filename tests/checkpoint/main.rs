@@ -5,6 +5,7 @@ mod callbacks;
 mod convolutions;
 mod damage;
 mod disk;
+mod flatten;
 mod format;
 mod freeze;
 mod kill;

@@ -174,8 +174,8 @@ fn subgroup_kernels_are_refused_without_subgroups() -> Result<()> {
         let mut t = linear().compile(&support::device().with_caps(caps), sgd())?;
         t.predict(&floats([2, 4]))
     };
-    for subgroup in [None, Some((4, 4)), Some((8, 32)), Some((32, 32))] {
-        let words = ["matmul/broadcast", "subgroups of exactly 8 lanes", "tiled family"];
+    for subgroup in [None, Some((4, 8)), Some((8, 32)), Some((32, 32))] {
+        let words = ["matmul/broadcast", "subgroups of exactly 4, 8 or 16 lanes", "tiled family"];
         refused!(broadcast(subgroup), Error::MissingFeature { .. }, words[0], words[1], words[2]);
     }
     // The kernels that only prefer subgroups work without.

@@ -101,7 +101,7 @@ fn heads_are_not_copied() -> Result<()> {
         (GroupedQueryAttention::new(8, 4, 2).use_causal_mask(true).into(), 5),
         (scores.clone().into(), 7),
         (scores.use_causal_mask(true).into(), 7),
-        (MultiHeadAttention::new(2, 129).use_causal_mask(true).into(), 7),
+        (MultiHeadAttention::new(2, 132).use_causal_mask(true).into(), 7),
         (MultiHeadAttention::new(2, 96).into(), 7),
         (MultiHeadAttention::new(2, 96).use_causal_mask(true).into(), 5),
     ] {
@@ -176,7 +176,8 @@ fn dropout_draws_anew_and_keeps_the_mean() -> Result<()> {
 #[test]
 fn dropout_is_that_of_stored_weights() -> Result<()> {
     let x = numbers(&[2, 5, 4], 1);
-    let layer = GroupedQueryAttention::new(3, 4, 2).use_causal_mask(true).dropout(0.4);
+    let layer =
+        GroupedQueryAttention::new(3, 4, 2).use_bias(false).use_causal_mask(true).dropout(0.4);
     let w = weights_of(&layer, &[&x]);
     let fused = layer_step(&layer, &[&x], &refs(&w), Some([1, 2, 3]))?;
     let build = |[stream, seed, step]: [u32; 3]| {
@@ -192,7 +193,10 @@ fn dropout_is_that_of_stored_weights() -> Result<()> {
     let stored = build([1, 2, 3])?;
     assert_close("values", fused.y(), &widen(stored.y()), 1e-5, 1e-6);
     let all = |step: &Step| [step.inputs.concat(), step.weights.concat()].concat();
-    assert_close("gradients", &all(&fused), &widen(&all(&stored)), 1e-4, 1e-5);
+    // Sums in another order: their rounding is that of the largest terms.
+    let want = widen(&all(&stored));
+    let largest = want.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+    assert_close("gradients", &all(&fused), &want, 2e-5, 4e-6 * largest);
     assert!(build([1, 2, 4])?.y() != stored.y());
     Ok(())
 }

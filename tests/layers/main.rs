@@ -12,6 +12,7 @@ mod contract;
 mod convolution;
 mod edges;
 mod embedding;
+mod image_training;
 mod keras;
 mod known;
 mod layer_normalization;

@@ -245,8 +245,43 @@ fn crops_and_repeats_cost_no_copy() -> Result<()> {
     assert_eq!(dispatches(CenterCrop::new(3, 3).into())?, 1);
     assert_eq!(dispatches(ZeroPadding2D::new(2).into())?, 2);
     assert_eq!(dispatches(Rescaling::new(0.5).offset(1.0).into())?, 1);
-    // Two products, one for each axis; the activation is the epilogue of the second.
+    // A kernel for each axis, and the activation.
     assert!(dispatches(Resizing::new(9, 9).into())? <= 3);
+    Ok(())
+}
+
+/// A pixel that is infinite or no number spoils those that are made of it, and no other; gradients stay finite.
+#[test]
+fn an_infinite_pixel_stays_where_it_is() -> Result<()> {
+    let shape = [2, 6, 7, 3];
+    let place = ((4 + 6) * 7 + 3) * 3 + 1;
+    for spoiled in [f32::INFINITY, f32::NAN] {
+        let clean = numbers(&shape, 5);
+        let mut values = clean.as_f32()?.to_vec();
+        values[place] = spoiled;
+        let dirty = Tensor::f32(shape, values)?;
+        let bilinear = Interpolation::Bilinear;
+        let layers: [(LayerHandle, Option<usize>); 6] = [
+            (Resizing::new(9, 11).into(), None),
+            (Resizing::new(9, 11).interpolation(Interpolation::Nearest).into(), None),
+            (Resizing::new(3, 4).into(), None),
+            (UpSampling2D::new(2).interpolation(bilinear).into(), Some(16)),
+            (AdaptiveAveragePooling2D::new([4, 3]).into(), None),
+            (AdaptiveAveragePooling2D::new([3, 7]).into(), Some(1)),
+        ];
+        for (layer, count) in layers {
+            let name = format!("{:?} with {spoiled}", layer.layer());
+            let [clean, dirty] =
+                [&clean, &dirty].map(|x| layer_step(layer.layer(), &[x], &[], None));
+            let (clean, dirty) = (clean?, dirty?);
+            let bad = |v: &&f32| !v.is_finite();
+            let spoiled = dirty.y().iter().filter(bad).count();
+            assert!(spoiled > 0 && spoiled <= 16, "{name}: {spoiled} of {}", dirty.y().len());
+            assert!(count.is_none_or(|count| count == spoiled), "{name}: {spoiled}");
+            let others = clean.y().iter().zip(dirty.y()).filter(|(_, d)| d.is_finite());
+            assert!(others.into_iter().all(|(c, d)| c.to_bits() == d.to_bits()), "{name}");
+        }
+    }
     Ok(())
 }
 

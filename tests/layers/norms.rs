@@ -93,8 +93,7 @@ fn groups_of_channels_are_read_without_a_copy() -> Result<()> {
         };
         Ok([both(false)?, both(true)?])
     };
-    assert_eq!(count(12)?, [[4, 2], [9, 4]]);
-    assert_eq!(count(6)?, [[4, 3], [9, 7]]);
+    assert_eq!([count(12)?, count(6)?], [[[4, 2], [8, 5]], [[4, 3], [8, 7]]]);
     Ok(())
 }
 

@@ -95,6 +95,23 @@ fn adaptive_windows_are_those_of_pytorch() {
     check(&[1, 3, 4, 5, 2], [2, 6, 5]);
 }
 
+/// Windows past the loop limit of software Vulkan, alike and not: their sums are divided.
+#[test]
+fn adaptive_windows_may_be_longer_than_a_loop() -> Result<()> {
+    for (shape, n) in [([1, 70_001, 1], 1), ([1, 140_001, 1], 2), ([1, 131_076, 2], 2)] {
+        let x = numbers(&shape, 9);
+        let step = layer_step(&AdaptiveAveragePooling1D::new(n), &[&x], &[], None)?;
+        let want = adaptive_average(&wide(&x), &shape, &[n]);
+        assert_close(&format!("{shape:?}"), step.y(), &want, 1e-5, 2e-6);
+        assert!(step.inputs[0].iter().all(|d| d.is_finite() && *d != 0.0), "{shape:?}");
+    }
+    let x = numbers(&[1, 300, 300, 1], 9);
+    let step = layer_step(&AdaptiveAveragePooling2D::new(1), &[&x], &[], None)?;
+    let want = adaptive_average(&wide(&x), &[1, 300, 300, 1], &[1, 1]);
+    assert_close("300 by 300", step.y(), &want, 1e-5, 2e-6);
+    Ok(())
+}
+
 #[test]
 fn a_mean_of_steps_leaves_out_what_a_mask_leaves_out() -> Result<()> {
     let x = Tensor::f32([2, 3, 1], [1.0, 0.0, 5.0, 0.0, 0.0, 6.0])?;
@@ -148,4 +165,26 @@ fn what_does_not_fit_is_refused_by_name() {
     let channels_first = r#"{"class_name": "Sequential", "config": {"build_input_shape": [null, 5, 6, 3], "layers": [
         {"class_name": "MaxPooling2D", "config": {"pool_size": 2, "data_format": "channels_first"}}]}}"#;
     says(&Model::from_json(channels_first).unwrap_err(), &["data_format", "channels_first"]);
+}
+
+/// A window with more elements than a loop of software Vulkan may have iterations: the mean of a whole large image.
+#[test]
+fn one_window_over_a_large_image() -> Result<()> {
+    let shape = [2, 256, 256, 3];
+    let x = numbers(&shape, 4);
+    let dy = Tensor::f32([2, 1, 1, 3], [1.0, -2.0, 3.0, 0.5, 4.0, -1.0])?;
+    let layer = AdaptiveAveragePooling::<2>::new(1);
+    let step = differentiate(&[&x], &[], [0; 2], Some(&dy), |g, x, _| {
+        Ok(layer.apply(g, &Context::new("layer", x))?.values)
+    })?;
+    let mut want = [0.0; 6];
+    for (i, &v) in x.as_f32()?.iter().enumerate() {
+        want[i / (256 * 256 * 3) * 3 + i % 3] += f64::from(v) / f64::from(256 * 256);
+    }
+    assert_close("mean", step.y(), &want, 1e-6, 1e-6);
+    let share: Vec<f64> = (0..x.shape().len())
+        .map(|i| f64::from(dy.as_f32().unwrap()[i / (256 * 256 * 3) * 3 + i % 3]) / 65_536.0)
+        .collect();
+    assert_close("gradient", &step.inputs[0], &share, 1e-6, 1e-12);
+    Ok(())
 }

@@ -128,19 +128,26 @@ fn it_learns_to_remember() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn nodes_and_dispatches_do_not_grow_with_time() -> Result<()> {
+/// The plan of a training step of `model`, on batches of this size.
+fn training_plan(model: Sequential, sample: [usize; 2], batch: usize) -> Result<Plan> {
     use wgrad::graph::TensorType;
     use wgrad::train::Batch;
-    let plan = |time: usize| -> Result<Plan> {
-        let model = Sequential::new([time, 5]).add(SimpleRnn::new(16)).add(Dense::new(2));
-        let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
-        let trainer = model.compile(device(), Compile::new(Adam::default(), loss))?;
-        let x = TensorType { shape: [64, time, 5].into(), dtype: DType::F32 };
-        let y = TensorType { shape: [64].into(), dtype: DType::U32 };
-        trainer.plan(&Batch::new("train", x, y, 32, 1), true)
-    };
-    let (short, long) = (plan(3)?, plan(200)?);
+    let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+    let trainer = model.compile(device(), Compile::new(Adam::default(), loss))?;
+    let x = TensorType { shape: [2 * batch, sample[0], sample[1]].into(), dtype: DType::F32 };
+    let y = TensorType { shape: [2 * batch].into(), dtype: DType::U32 };
+    trainer.plan(&Batch::new("train", x, y, batch, 1), true)
+}
+
+fn simple(time: usize, units: usize, batch: usize) -> Result<Plan> {
+    let model = Sequential::new([time, 5]).add(SimpleRnn::new(units)).add(Dense::new(2));
+    training_plan(model, [time, 5], batch)
+}
+
+#[test]
+fn nodes_and_dispatches_do_not_grow_with_time() -> Result<()> {
+    // Both so long that the products for the gradients are divided.
+    let (short, long) = (simple(100, 80, 32)?, simple(200, 80, 32)?);
     assert_eq!(short.dispatches.len(), long.dispatches.len(), "{long}");
     assert_eq!(long.repeats.len(), 2, "one loop forward, one backward\n{long}");
     // One kernel an iteration forward: the product with everything else in its epilogue.
@@ -148,20 +155,39 @@ fn nodes_and_dispatches_do_not_grow_with_time() -> Result<()> {
     assert_eq!(in_loop(0), 1, "{long}");
     assert!(in_loop(1) <= 3, "{long}");
     assert_eq!(long.order().count() - long.dispatches.len(), 199 * (in_loop(0) + in_loop(1)));
+    // Few units: no loop at all.
+    let (short, long) = (simple(100, 16, 32)?, simple(200, 16, 32)?);
+    assert_eq!(short.order().count(), long.order().count(), "{long}");
+    Ok(())
+}
+
+#[test]
+fn memory_grows_by_the_states_of_a_step() -> Result<()> {
+    for units in [64, 80] {
+        let batch = 4;
+        let bytes = |time: usize| -> Result<u64> {
+            Ok(simple(time, units, batch)?.memory().iter().map(|(_, bytes)| bytes).sum())
+        };
+        // Whole multiples of 64, so that what pads tensors is none of it.
+        let (few, more, most) = (bytes(64)?, bytes(128)?, bytes(256)?);
+        assert_eq!(most - more, 2 * (more - few), "{units}: {few}, {more}, {most} bytes");
+        let step = (more - few) / 64;
+        // What is kept of a step, in rows of the batch: h, the sum and its gradient, and the products. A copy of the
+        // recurrent kernel would be as many numbers as all units squared.
+        let (row, input) = (4 * (batch * units) as u64, 4 * (batch * 5) as u64);
+        assert!(step >= 2 * row && step <= 4 * row + 8 * input, "{units}: {step} bytes a step");
+        assert!(step < 4 * (units * units) as u64, "{units}: {step} bytes a step");
+    }
     Ok(())
 }
 
 /// Launches of a step of time, forward and backward, of a model with this layer.
-fn launches(layer: impl Into<LayerHandle>, sizes: [usize; 3]) -> Result<[usize; 2]> {
-    use wgrad::graph::TensorType;
-    use wgrad::train::Batch;
-    let [batch, time, features] = sizes;
+fn launches(
+    layer: impl Into<LayerHandle>,
+    [batch, time, features]: [usize; 3],
+) -> Result<[usize; 2]> {
     let model = Sequential::new([time, features]).add(layer.into()).add(Flatten).add(Dense::new(2));
-    let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
-    let trainer = model.compile(device(), Compile::new(Adam::default(), loss))?;
-    let x = TensorType { shape: [batch, time, features].into(), dtype: DType::F32 };
-    let y = TensorType { shape: [batch].into(), dtype: DType::U32 };
-    let plan = trainer.plan(&Batch::new("train", x, y, batch, 1), true)?;
+    let plan = training_plan(model, [time, features], batch)?;
     let counts: Vec<usize> = plan.repeats.iter().map(|repeat| repeat.body.len()).collect();
     assert_eq!(counts.len(), 2, "one loop forward, one backward\n{plan}");
     Ok([counts[0], counts[1]])
@@ -171,7 +197,7 @@ fn launches(layer: impl Into<LayerHandle>, sizes: [usize; 3]) -> Result<[usize; 
 fn a_step_of_time_is_four_launches() -> Result<()> {
     for sizes in [[64, 7, 5], [3, 5, 4]] {
         for all in [false, true] {
-            for units in [16, 6] {
+            for units in [72, 66] {
                 let lstm = Lstm::new(units).return_sequences(all);
                 assert_eq!(launches(lstm, sizes)?, [2, 2], "{sizes:?} {all} {units}");
                 let gru = Gru::new(units).return_sequences(all);
@@ -179,9 +205,33 @@ fn a_step_of_time_is_four_launches() -> Result<()> {
             }
         }
     }
+    // The rows of images, read by an LSTM of 128 units.
+    assert_eq!(launches(Lstm::new(128), [128, 28, 28])?, [2, 2]);
     // Without the kernel of gates, which has no softmax, a step is many more.
     let composite = Lstm::new(16).activation(Activation::Softmax);
     let [forward, backward] = launches(composite, [64, 7, 5])?;
     assert!(forward > 2 && backward > 2, "{forward} {backward}");
+    Ok(())
+}
+
+#[test]
+fn few_units_are_a_launch_forward_and_one_backward() -> Result<()> {
+    for all in [false, true] {
+        let layers: [LayerHandle; 3] = [
+            Lstm::new(64).return_sequences(all).into(),
+            Gru::new(6).return_sequences(all).go_backwards(!all).into(),
+            SimpleRnn::new(64).activation(Activation::Relu).return_sequences(all).into(),
+        ];
+        for layer in layers {
+            let model = Sequential::new([28, 28]).add(layer).add(Flatten).add(Dense::new(2));
+            let plan = training_plan(model, [28, 28], 32)?;
+            let count = |path: &str| {
+                let of = plan.order().filter(|l| plan.dispatches[l.dispatch].call.name() == path);
+                of.count()
+            };
+            assert_eq!([count("recurrent/forward"), count("recurrent/backward")], [1, 1], "{plan}");
+            assert!(plan.repeats.is_empty() && plan.order().count() < 2 * 28, "{plan}");
+        }
+    }
     Ok(())
 }

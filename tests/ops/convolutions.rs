@@ -90,8 +90,9 @@ fn a_strided_gradient_multiplies_no_zeros() {
 
 #[test]
 fn the_same_bits_ten_times() {
-    for part in PARTS {
-        let axes = [(same(3, 2), 41), (same(3, 1), 5)];
+    let large = Window { stride: 5, before: 2, after: 1, ..Window::of(7) };
+    let axes = [[(same(3, 2), 41), (same(3, 1), 5)], [(large, 19), (large, 14)]];
+    for (part, axes) in PARTS.into_iter().flat_map(|part| axes.map(|axes| (part, axes))) {
         let case = Case::convolution(part, [2, 7, 6, 1], &axes);
         let x = operands(&case);
         let graph = case.graph().expect("a graph").0;
@@ -113,11 +114,38 @@ fn the_same_bits_ten_times() {
     }
 }
 
+/// A transposed convolution of stride 16 by 16 is one product, not 256; what strides of up to 16 residues launch stays.
+#[test]
+fn large_strides_launch_no_product_for_each_residue() {
+    let launches = |taps: usize, stride: usize| {
+        let window = Window { stride, ..Window::of(taps) };
+        let case = Case::convolution(
+            "convolution_transpose",
+            [2, 3, 4, 1],
+            &[(window, taps + 2 * stride), (window, taps + stride)],
+        );
+        let (graph, ..) = case.graph().expect("a graph");
+        let plan = Plan::compile(&graph, &Passes::default(), device().caps()).expect("a plan");
+        let products = plan.dispatches.iter().filter(|d| d.call.name().starts_with("matmul"));
+        let products = products.filter(|d| !d.call.name().contains("combine")).count();
+        (products, plan.dispatches.len())
+    };
+    assert_eq!(launches(4, 4).0, 16);
+    for (taps, stride, most) in [(16, 16, 6), (5, 16, 8), (17, 16, 16), (32, 16, 16), (5, 5, 6)] {
+        let (products, all) = launches(taps, stride);
+        assert_eq!(products, 1, "{taps} taps, stride {stride}");
+        assert!(all <= most, "{taps} taps, stride {stride}: {all} launches");
+    }
+}
+
 /// More workgroups than one dimension of the grid holds: tiles of outputs, and the parts of long sums.
 #[test]
 fn grids_fold() {
-    for part in PARTS {
-        let case = Case::convolution(part, [5, 3, 7, 1], &[(same(3, 1), 29), (same(3, 2), 31)]);
+    // The gradient of the kernel is as large as the kernel alone.
+    let sizes = [([5, 3, 7, 1], [29, 31]), ([5, 3, 7, 1], [29, 31]), ([2, 48, 65, 1], [9, 11])];
+    for (part, (sizes, extents)) in PARTS.into_iter().zip(sizes) {
+        let axes = [(same(3, 1), extents[0]), (same(3, 2), extents[1])];
+        let case = Case::convolution(part, sizes, &axes);
         for caps in families() {
             let caps = DeviceCaps { max_workgroups: 20, ..caps };
             let plan = Plan::compile(&case.graph().unwrap().0, &Passes::default(), &caps).unwrap();

@@ -7,6 +7,7 @@ mod reference;
 
 mod accumulate;
 mod attention;
+mod bytes;
 mod completeness;
 mod controls;
 mod convolutions;

@@ -67,6 +67,11 @@ fn answer(case: &Case, x: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
             let around: Vec<[usize; 2]> = args.chunks_exact(2).map(|p| [p[0], p[1]]).collect();
             vec![linalg::pad(&x[0], shape(0), &around, f64::from(case.params[0]))]
         }
+        "bands" => {
+            let bands: Vec<[usize; 2]> = args[1..].chunks_exact(2).map(|b| [b[0], b[1]]).collect();
+            let weights: Vec<f64> = case.params.iter().map(|&w| f64::from(w)).collect();
+            vec![linalg::bands(&x[0], shape(0), args[0], &bands, &weights)]
+        }
         "matmul" => vec![product(case, x)],
         "convolution"
         | "convolution_transpose"

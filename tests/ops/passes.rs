@@ -13,7 +13,7 @@ use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
 
 /// Each pass switched off, and all of them.
-fn settings() -> [(&'static str, Passes); 7] {
+fn settings() -> [(&'static str, Passes); 8] {
     let all = Passes::default();
     [
         ("fold", Passes { fold: false, ..all }),
@@ -22,6 +22,7 @@ fn settings() -> [(&'static str, Passes); 7] {
         ("fuse", Passes { fuse: false, ..all }),
         ("column_sums", Passes { column_sums: false, ..all }),
         ("views", Passes { views: false, ..all }),
+        ("bytes", Passes { bytes: false, ..all }),
         ("every pass", NO_PASSES),
     ]
 }
@@ -183,7 +184,8 @@ fn random_graphs_agree_with_the_oracle_under_every_setting() {
         // Every kernel is compiled only for this test, so the graphs take turns with the settings.
         let others = [settings()[seed as usize % 3], settings()[3 + seed as usize % 2]];
         for (name, passes) in [others[0], others[1], ("nothing", Passes::default())] {
-            let (optimised, _) = passes.run(&graph, &DeviceCaps::webgpu_defaults()).expect("passes");
+            let (optimised, _) =
+                passes.run(&graph, &DeviceCaps::webgpu_defaults()).expect("passes");
             optimised.verify(name).expect("a sound graph");
             let ran = execute(&graph, &passes, family, &owned(&feeds), &[&[]]);
             for (o, want) in want.iter().enumerate() {
@@ -224,7 +226,8 @@ fn no_two_live_values_share_memory() {
     let caps = &families()[0];
     for scene in subjects {
         for passes in [Passes::default(), NO_PASSES] {
-            let (graph, _) = passes.run(&scene.graph, &DeviceCaps::webgpu_defaults()).expect("passes");
+            let (graph, _) =
+                passes.run(&scene.graph, &DeviceCaps::webgpu_defaults()).expect("passes");
             let steps: Vec<&Words<'_>> = scene.steps.iter().map(Vec::as_slice).collect();
             let run = |graph: &Graph| {
                 let plan = Plan::lower(graph, caps).unwrap_or_else(|e| panic!("{e}\n{graph}"));

@@ -36,8 +36,15 @@ fn run(graph: &Graph, passes: &Passes, caps: &DeviceCaps, feeds: &[(String, Tens
 }
 
 const OFF: Passes = Passes { views: false, ..ALL };
-const ALL: Passes =
-    Passes { views: true, fold: true, cse: true, dce: true, fuse: true, column_sums: true };
+const ALL: Passes = Passes {
+    views: true,
+    fold: true,
+    cse: true,
+    dce: true,
+    fuse: true,
+    column_sums: true,
+    bytes: true,
+};
 const ALONE: Passes = Passes { views: true, ..NO_PASSES };
 
 #[track_caller]

@@ -85,6 +85,32 @@ pub fn concatenate(parts: &[&[f64]], shapes: &[&[usize]], axis: usize) -> Vec<f6
     (0..to.iter().product()).map(element).collect()
 }
 
+/// Lines along `axis` that are weighted sums of runs of neighbours, each given by its first element and its length: the
+/// product with a matrix whose rows have the weights there and zeros elsewhere. `weights` has those of all runs in turn.
+pub fn bands(
+    x: &[f64],
+    shape: &[usize],
+    axis: usize,
+    runs: &[[usize; 2]],
+    weights: &[f64],
+) -> Vec<f64> {
+    check_shape(x, shape);
+    let mut to = shape.to_vec();
+    to[axis] = runs.len();
+    let element = |flat| {
+        let mut at = unravel(flat, &to);
+        let line = at[axis];
+        let before: usize = runs[..line].iter().map(|run| run[1]).sum();
+        let [first, count] = runs[line];
+        let mut term = |t: usize| {
+            at[axis] = first + t;
+            weights[before + t] * x[ravel(&at, shape)]
+        };
+        (0..count).map(&mut term).sum()
+    };
+    (0..to.iter().product()).map(element).collect()
+}
+
 /// The common shape of two operands, or `None` if they have none.
 ///
 /// The rule is NumPy's: shapes are aligned at their last axis, a missing axis counts as 1, and two sizes fit if they

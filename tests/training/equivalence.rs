@@ -32,6 +32,7 @@ fn each_pass_switched_off_agrees() -> Result<()> {
         ("fuse", Passes { fuse: false, ..on }),
         ("column sums", Passes { column_sums: false, ..on }),
         ("views", Passes { views: false, ..on }),
+        ("bytes", Passes { bytes: false, ..on }),
         ("all", Passes::none()),
     ];
     for (name, passes) in cases {

@@ -3,6 +3,7 @@
 
 mod activity;
 mod batches;
+mod bytes;
 mod constraints;
 mod equivalence;
 mod labels;
@@ -18,6 +19,7 @@ mod predictor;
 mod profile;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod resnet50;
 mod scaling;
 mod seeds;
 mod session;

@@ -54,7 +54,7 @@ const turns = {
   async digits(slot) {
     const model = await net('digits');
     const steps = slot.turn, began = performance.now();
-    const [loss] = await model.train(steps);
+    const [loss] = await model.train(steps, true);
     paced(slot, steps, performance.now() - began);
     if (!(performance.now() - slot.tested < 2000)) {
       slot.test = (await model.test())[1];

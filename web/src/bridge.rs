@@ -86,9 +86,9 @@ impl Digits {
         Ok(Self { inner })
     }
 
-    /// Loss and accuracy of some steps.
-    pub async fn train(&mut self, steps: usize) -> Result<Vec<f64>, JsError> {
-        self.inner.train(steps).await.map(|s| vec![s.loss, s.accuracy]).map_err(said)
+    /// Mean loss and accuracy of some steps.
+    pub async fn train(&mut self, steps: usize, shuffle: bool) -> Result<Vec<f64>, JsError> {
+        self.inner.train(steps, shuffle).await.map(|s| vec![s.loss, s.accuracy]).map_err(said)
     }
 
     /// Loss and accuracy on the digits for tests.

@@ -48,12 +48,13 @@ impl Digits {
         Ok(Self { trainer: model.compile(device, compile)?, train, test })
     }
 
-    /// Trains `steps` steps of 64 digits.
+    /// Trains `steps` steps of 64 digits, shuffled or from the first one on.
     ///
     /// # Errors
     /// Those of [`Trainer::fit`].
-    pub async fn train(&mut self, steps: usize) -> wgrad::Result<Score> {
-        let fit = Fit::new().batch_size(64).steps_per_epoch(steps).verbose(Verbose::Silent);
+    pub async fn train(&mut self, steps: usize, shuffle: bool) -> wgrad::Result<Score> {
+        let fit = Fit::new().batch_size(64).steps_per_epoch(steps).shuffle(shuffle);
+        let fit = fit.verbose(Verbose::Silent);
         let history = self.trainer.fit_async(&self.train, fit).await?;
         let last = |name: &str| history.get(name).last().copied().unwrap_or(f64::NAN);
         Ok(Score { loss: last("loss"), accuracy: last("accuracy") })
@@ -107,7 +108,7 @@ pub async fn losses(device: &Device, file: &[u8], steps: usize) -> wgrad::Result
     let mut digits = Digits::new(device, file, 500, 0)?;
     let mut losses = Vec::new();
     for _ in 0..steps / 10 {
-        losses.push(digits.train(10).await?.loss);
+        losses.push(digits.train(10, true).await?.loss);
     }
     Ok(losses)
 }

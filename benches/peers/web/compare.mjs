@@ -1,49 +1,136 @@
-// Times training steps of wgrad's page and of TF.js in one browser, in turn: MNIST 784-128-10, batch 64, Adam.
-// `cargo xtask web`, and beside it: npm install && node compare.mjs CHROMIUM http://localhost:8080/ STEPS
+// Times training steps of wgrad, TF.js and jax-js in one browser, in turn: MNIST, 784-128-10, batch 64, Adam.
+// `cargo xtask web` serves wgrad; beside it: npm install && node compare.mjs CHROMIUM http://localhost:8080/ ROUNDS
+//
+// All start with wgrad's weights and take the same batches in the same order. A peer whose mean losses of the first and of the
+// second 20 steps are not those of wgrad has no times. A round is 20 steps of each.
 import { chromium } from 'playwright-core';
+import path from 'node:path';
 
-const [executablePath, address, steps = '10'] = process.argv.slice(2);
+const [executablePath, address, rounds = '5'] = process.argv.slice(2);
+const STEPS = 20, NEAR = 1e-3;
 const args = ['--no-sandbox', '--no-first-run', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 const browser = await chromium.launch({ executablePath, headless: true, args });
 const page = await (await browser.newContext()).newPage();
 page.setDefaultTimeout(3_000_000);
-await page.goto(address);
-await page.waitForSelector('#points-train:enabled');
+page.on('pageerror', (error) => console.error(String(error)));
+// An empty page beside the served one, and the packages.
+await page.route('**/peers.html', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }));
+await page.route('**/node_modules/**', (route) => {
+  route.fulfill({ path: path.join('node_modules', new URL(route.request().url()).pathname.split('/node_modules/')[1]) });
+});
+await page.goto(new URL('peers.html', address).href);
+
+// The digits and wgrad, which gives the weights that all start with.
+await page.evaluate(async (STEPS) => {
+  const response = await fetch('digits.bin.gz');
+  const unpacked = response.body.pipeThrough(new DecompressionStream('gzip'));
+  const file = new Uint8Array(await new Response(unpacked).arrayBuffer());
+  const count = file.length / 785, rows = 64 * STEPS;
+  globalThis.pixels = Float32Array.from(file.subarray(0, rows * 784), (v) => v / 255);
+  globalThis.labels = Int32Array.from(file.subarray(count * 784, count * 784 + rows));
+  const { default: init, Lab, Digits } = await import('./wgrad_web.js');
+  await init({ module_or_path: 'wgrad_web_bg.wasm' });
+  const digits = new Digits(await Lab.open(), file, 500, 0);
+  const bytes = await digits.save();
+  const start = 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
+  globalThis.weights = [[784, 128], [128], [128, 10], [10]].map((shape) => {
+    const tensors = Object.values(header).filter((tensor) => String(tensor.shape) === String(shape));
+    const [from, to] = tensors[0].data_offsets;
+    return new Float32Array(bytes.slice(start + from, start + to).buffer);
+  });
+  globalThis.peers = { wgrad: async () => (await digits.train(STEPS, false))[0] };
+}, STEPS);
+
 for (const file of ['tfjs/dist/tf.min.js', 'tfjs-backend-webgpu/dist/tf-backend-webgpu.min.js']) {
   await page.addScriptTag({ path: `node_modules/@tensorflow/${file}` });
 }
+const tfjs = await page.evaluate(async (STEPS) => {
+  const backends = ['webgpu', 'webgl', 'cpu'];
+  while (!(await tf.setBackend(backends[0]).catch(() => false))) backends.shift();
+  await tf.ready();
+  const x = tf.tensor2d(pixels, [64 * STEPS, 784]), y = tf.oneHot(tf.tensor1d(labels, 'int32'), 10);
+  const model = tf.sequential();
+  model.add(tf.layers.dense({ units: 128, activation: 'relu', inputShape: [784] }));
+  model.add(tf.layers.dense({ units: 10 }));
+  const loss = (labels, logits) => tf.losses.softmaxCrossEntropy(labels, logits);
+  model.compile({ optimizer: tf.train.adam(0.001), loss });
+  const [w1, b1, w2, b2] = weights;
+  model.setWeights([tf.tensor2d(w1, [784, 128]), tf.tensor1d(b1), tf.tensor2d(w2, [128, 10]), tf.tensor1d(b2)]);
+  const fit = { batchSize: 64, epochs: 1, shuffle: false, yieldEvery: 'never' };
+  peers.tfjs = async () => (await model.fit(x, y, fit)).history.loss[0];
+  return backends[0];
+}, STEPS);
 
-// Milliseconds of `n` steps.
-const wgrad = (n) => page.evaluate(async (n) => {
-  const began = performance.now();
-  await wgrad.ask('mnist', n);
-  return performance.now() - began;
-}, n);
-const tfjs = (n) => page.evaluate(async (n) => {
-  await tf.setBackend('webgpu');
-  globalThis.peer ??= await (async () => {
-    const response = await fetch('digits.bin.gz');
-    const unpacked = response.body.pipeThrough(new DecompressionStream('gzip'));
-    const bytes = new Uint8Array(await new Response(unpacked).arrayBuffer());
-    const count = bytes.length / 785;
-    const x = tf.tensor2d(Float32Array.from(bytes.subarray(0, count * 784), (v) => v / 255), [count, 784]);
-    const y = tf.oneHot(tf.tensor1d(Int32Array.from(bytes.subarray(count * 784)), 'int32'), 10);
-    const model = tf.sequential();
-    model.add(tf.layers.dense({ units: 128, activation: 'relu', inputShape: [784] }));
-    model.add(tf.layers.dense({ units: 10 }));
-    const loss = (labels, logits) => tf.losses.softmaxCrossEntropy(labels, logits);
-    model.compile({ optimizer: tf.train.adam(0.001), loss });
-    return { model, x, y };
-  })();
-  const { model, x, y } = peer;
-  const began = performance.now();
-  await model.fit(x.slice([0, 0], [64 * n, 784]), y.slice([0, 0], [64 * n, 10]), { batchSize: 64, epochs: 1, yieldEvery: 'never' });
-  return performance.now() - began;
-}, n);
+const jax = await page.evaluate(async (STEPS) => {
+  const { init, defaultDevice, numpy: np, nn, jit, valueAndGrad } = await import('./node_modules/@jax-js/jax/dist/index.js');
+  const device = (await init()).includes('webgpu') ? 'webgpu' : 'wasm';
+  defaultDevice(device);
+  const shapes = [[784, 128], [128], [128, 10], [10]];
+  const loss = ([w1, b1, w2, b2], x, y) => {
+    const logits = np.matmul(nn.relu(np.matmul(x, w1).add(b1)), w2).add(b2);
+    return nn.logSoftmax(logits).mul(y).sum().mul(-1 / 64);
+  };
+  // Adam in Keras' form; `rate` has the corrections of both means.
+  const step = jit((weights, means, squares, rate, x, y) => {
+    const [value, gradients] = valueAndGrad(loss)(weights.map((w) => w.ref), x, y);
+    const next = gradients.map((g, i) => {
+      const mean = means[i].mul(0.9).add(g.ref.mul(0.1));
+      const square = squares[i].mul(0.999).add(np.square(g).mul(0.001));
+      const by = mean.ref.mul(rate.ref).div(np.sqrt(square.ref).add(1e-7));
+      return [weights[i].sub(by), mean, square];
+    });
+    rate.dispose();
+    return [value, ...[0, 1, 2].map((part) => next.map((parts) => parts[part]))];
+  });
+  const zeros = () => shapes.map((shape) => np.zeros(shape));
+  let state = [weights.map((w, i) => np.array(w).reshape(shapes[i])), zeros(), zeros()], t = 0;
+  const batches = Array.from({ length: STEPS }, (_, i) => {
+    const hot = new Float32Array(640);
+    labels.subarray(64 * i, 64 * i + 64).forEach((label, row) => (hot[10 * row + label] = 1));
+    const x = pixels.slice(64 * 784 * i, 64 * 784 * (i + 1));
+    return [np.array(x).reshape([64, 784]), np.array(hot).reshape([64, 10])];
+  });
+  peers['jax-js'] = async () => {
+    const losses = [];
+    for (const [x, y] of batches) {
+      t += 1;
+      const rate = np.array(new Float32Array([(0.001 * Math.sqrt(1 - 0.999 ** t)) / (1 - 0.9 ** t)])).reshape([]);
+      const [value, ...next] = step(...state, rate, x.ref, y.ref);
+      state = next;
+      losses.push(value);
+    }
+    const values = await Promise.all(losses.map((value) => value.data()));
+    return values.reduce((sum, [value]) => sum + value, 0) / STEPS;
+  };
+  return device;
+}, STEPS);
 
-const n = +steps, peers = { wgrad, tfjs };
-for (const [name, run] of Object.entries(peers)) console.log(`${name}: first 10 steps ${(await run(10)).toFixed(0)} ms`);
-for (let round = 1; round <= 3; round++) {
-  for (const [name, run] of Object.entries(peers)) console.log(`${round} ${name}: ${((await run(n)) / n).toFixed(1)} ms a step`);
+console.log(`backends: wgrad webgpu, TF.js ${tfjs}, jax-js ${jax}`);
+const run = (name) => page.evaluate(async (name) => {
+  const began = performance.now();
+  const loss = await peers[name]();
+  return [loss, performance.now() - began];
+}, name);
+const names = ['wgrad', 'tfjs', 'jax-js'], losses = {}, times = {};
+for (const name of names) {
+  const [first, compiled] = await run(name);
+  losses[name] = [first, (await run(name))[0]];
+  console.log(`${name}: the first ${STEPS} steps ${(compiled / 1000).toFixed(1)} s, mean losses ${losses[name].map((loss) => loss.toFixed(5))}`);
 }
+const counted = names.filter((name) => losses[name].every((loss, i) => Math.abs(loss - losses.wgrad[i]) <= NEAR));
+for (const name of names) if (!counted.includes(name)) console.log(`${name}: other losses than wgrad, so no times`);
+for (let round = 0; round < +rounds; round++) {
+  for (const name of counted) {
+    const time = (await run(name))[1] / STEPS;
+    (times[name] ??= []).push(time);
+    console.log(`${name}: ${time.toFixed(1)} ms a step`);
+  }
+}
+const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1];
+for (const name of counted) {
+  console.log(`${name}: median ${median(times[name]).toFixed(1)}, best ${Math.min(...times[name]).toFixed(1)} ms a step`);
+}
+if (counted.includes('tfjs')) console.log(`wgrad / TF.js, medians: ${(median(times.wgrad) / median(times.tfjs)).toFixed(2)} (bound 3)`);
 await browser.close();
+process.exitCode = counted.length === names.length ? 0 : 1;

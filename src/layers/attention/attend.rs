@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, Value};
 use crate::layers::{Context, Random};
-use crate::ops::attention::{LARGEST, products};
+use crate::ops::attention::LARGEST;
+use crate::ops::attention_gradient::products;
 use crate::ops::{SoftmaxMask, WeightDropout};
 use crate::tensor::{Shape, Tensor};
 

@@ -234,6 +234,27 @@ impl Model {
         range
     }
 
+    /// The image or volume `[extents.., channels]` whose elements in a row are the samples of layer `layer`: a `Flatten`
+    /// comes before it, with nothing between that has weights or another shape. `None` if there is none; a sequence is none.
+    #[must_use]
+    pub fn flattened_before(&self, layer: usize) -> Option<Shape> {
+        let call = self.calls.iter().find(|call| call.layer == layer)?;
+        let mut tensor = *call.inputs.first()?;
+        loop {
+            let (call, _) = self.source(tensor)?;
+            let &[input] = call.inputs.as_slice() else { return None };
+            let own = &self.layers[call.layer];
+            let (from, to) = (self.sample_shape(input), &call.shapes[0]);
+            if to.rank() == 1 && from.rank() >= 3 && own.layer.keeps_elements() {
+                return Some(from);
+            }
+            if from != *to || !own.weights().is_empty() {
+                return None;
+            }
+            tensor = input;
+        }
+    }
+
     /// The shape of one sample of a tensor.
     fn sample_shape(&self, tensor: usize) -> Shape {
         match self.source(tensor) {

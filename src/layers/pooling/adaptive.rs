@@ -1,11 +1,16 @@
 //! Means of as many windows as are asked for.
 
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Value, View, Window};
+use crate::graph::{Graph, Value, Window};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::windows::{Extents, batch_of_one, kind_of};
 use crate::layers::{Context, Layer, Outputs};
-use crate::tensor::{Shape, Tensor};
+use crate::ops::{Band, Bands};
+use crate::tensor::Shape;
+
+/// Elements of a window up to which one kernel takes all axes at once; larger ones go axis by axis, whose long sums are
+/// divided. Two numbers for each element of an axis at most are looped over: below the loop limit of software Vulkan.
+const ELEMENTS: usize = 16_384;
 
 /// Means of `output_size` windows along each axis, for each channel, whatever the input's size. Keras'
 /// `AdaptiveAveragePooling`.
@@ -40,26 +45,15 @@ impl<const N: usize> AdaptiveAveragePooling<N> {
     }
 }
 
-/// What each of `windows` windows takes of each of `extent` elements: `[windows, extent]`.
-fn shares(windows: usize, extent: usize) -> Result<Tensor> {
-    let mut shares = vec![0.0; windows * extent];
-    for (i, row) in shares.chunks_exact_mut(extent).enumerate() {
-        let (first, end) = (i * extent / windows, ((i + 1) * extent).div_ceil(windows));
-        row[first..end].fill(1.0 / (end - first) as f32);
-    }
-    Tensor::f32([windows, extent], shares)
-}
-
-/// The means of `windows` windows along `axis`: a product with their shares.
+/// The means of `windows` windows along `axis`.
 fn along(graph: &mut Graph, x: Value, axis: usize, windows: usize) -> Result<Value> {
-    let dims = graph.shape(x).dims().to_vec();
-    let (extent, rest) = (dims[axis], dims[axis + 1..].iter().product());
-    let lead = dims[..axis].iter().product();
-    let shares = graph.constant_tensor(shares(windows, extent)?)?;
-    // One matrix for all.
-    let matrix = View::strided([lead, windows, extent], 0, &[0, extent as isize, 1]);
-    let means = graph.contract_views((shares, matrix), (x, View::whole([lead, extent, rest])))?;
-    graph.reshape(means, [&dims[..axis], &[windows], &dims[axis + 1..]].concat())
+    let from = graph.shape(x).dims()[axis];
+    let band = |i: usize| {
+        let (first, end) = (i * from / windows, ((i + 1) * from).div_ceil(windows));
+        Band::new(first, &vec![1.0 / (end - first) as f32; end - first])
+    };
+    let bands: Vec<Band> = (0..windows).map(band).collect();
+    graph.bands(x, axis, &Bands { from, bands: bands.into() })
 }
 
 impl<const N: usize> Settings for AdaptiveAveragePooling<N> {
@@ -102,7 +96,9 @@ impl<const N: usize> Layer for AdaptiveAveragePooling<N> {
         let extents = graph.shape(x).dims()[1..=N].to_vec();
         let sizes = self.output_size.0;
         // Windows side by side, all alike.
-        if extents.iter().zip(sizes).all(|(extent, n)| extent % n == 0) {
+        let elements: usize = extents.iter().zip(sizes).map(|(extent, n)| extent / n).product();
+        let alike = extents.iter().zip(sizes).all(|(extent, n)| extent % n == 0);
+        if alike && elements <= ELEMENTS {
             let window = |(extent, n)| Window { stride: extent / n, ..Window::of(extent / n) };
             let windows: Vec<Window> = extents.into_iter().zip(sizes).map(window).collect();
             return Ok(Outputs::from(graph.average_pool(x, &windows, false)?).mask(None));

@@ -78,7 +78,7 @@ macro_rules! global {
 }
 
 global!(
-    /// The largest element of each channel. Equal ones share the gradient. Keras' `GlobalMaxPooling`.
+    /// The largest element of each channel. Equal ones share the gradient, as in Keras on JAX. Keras' `GlobalMaxPooling`.
     GlobalMaxPooling,
     GlobalMaxPooling1D,
     GlobalMaxPooling2D,

@@ -101,41 +101,36 @@ impl Gru {
         g.broadcast_to(zero, [rows, self.cell.units])
     }
 
-    /// The input's kernel in four parts: its parts z, r, x_h in this order, and zeros for u_h, which is of the state.
-    fn input_kernel(&self, g: &mut Graph, cx: &Context, order: [usize; 3]) -> Result<Value> {
+    /// The input's kernel in four parts: z, r, x_h, or x_h, z, r, and zeros for u_h, which is of the state.
+    fn input_kernel(&self, g: &mut Graph, cx: &Context, last_first: bool) -> Result<Value> {
         let kernel = cx.weight("kernel")?;
         let none = self.no_columns(g, kernel)?;
-        let mut parts = Vec::new();
-        for part in order {
-            parts.push(self.parts(g, kernel, part, part + 1)?);
+        if !last_first {
+            return g.concatenate(&[kernel, none], 1);
         }
-        g.concatenate(&[parts, vec![none]].concat(), 1)
+        let (x, zr) = (self.parts(g, kernel, 2, 3)?, self.parts(g, kernel, 0, 2)?);
+        g.concatenate(&[x, zr, none], 1)
     }
 
     /// The biases of the four parts of [`Gru::input_kernel`], if there are any.
-    fn joint_bias(&self, g: &mut Graph, cx: &Context, order: [usize; 3]) -> Result<Option<Value>> {
+    fn joint_bias(&self, g: &mut Graph, cx: &Context, last_first: bool) -> Result<Option<Value>> {
         let Some((input, state)) = self.bias(g, cx, 0)?.zip(self.bias(g, cx, 1)?) else {
             return Ok(None);
         };
         let (of_input, of_state) = (self.parts(g, input, 0, 2)?, self.parts(g, state, 0, 2)?);
         let both = g.add(of_input, of_state)?;
         let (x, u) = (self.parts(g, input, 2, 3)?, self.parts(g, state, 2, 3)?);
-        let mut parts = Vec::new();
-        for part in order {
-            parts.push(if part == 2 { x } else { self.parts(g, both, part, part + 1)? });
-        }
-        g.concatenate(&[parts, vec![u]].concat(), 0).map(Some)
+        g.concatenate(&if last_first { [x, both, u] } else { [both, x, u] }, 0).map(Some)
     }
 
     /// Kernels and bias of four parts, for [`Graph::gru_gates`].
     fn of_four(&self, g: &mut Graph, cx: &Context) -> Result<Given> {
-        let order = [0, 1, 2];
         let (kernel, recurrent) =
-            (self.input_kernel(g, cx, order)?, cx.weight("recurrent_kernel")?);
+            (self.input_kernel(g, cx, false)?, cx.weight("recurrent_kernel")?);
         let none = self.no_columns(g, recurrent)?;
         let (zr, h) = (self.parts(g, recurrent, 0, 2)?, self.parts(g, recurrent, 2, 3)?);
         let recurrent = g.concatenate(&[zr, none, h], 1)?;
-        let bias = self.joint_bias(g, cx, order)?;
+        let bias = self.joint_bias(g, cx, false)?;
         self.cell.all_steps(g, cx, [kernel, recurrent], bias)
     }
 }
@@ -168,11 +163,11 @@ impl Cell for Gru {
         cx: &Context,
         start: &Start<'_>,
     ) -> Result<Option<Vec<Value>>> {
-        let Some([gate, function]) = self.functions().filter(|_| self.cell.reads_all(cx)) else {
+        let Some([gate, function]) = self.functions().filter(|_| self.cell.is_one_op(cx)) else {
             return Ok(None);
         };
-        let kernels = [self.input_kernel(graph, cx, [2, 0, 1])?, cx.weight("recurrent_kernel")?];
-        let bias = self.joint_bias(graph, cx, [2, 0, 1])?;
+        let kernels = [self.input_kernel(graph, cx, true)?, cx.weight("recurrent_kernel")?];
+        let bias = self.joint_bias(graph, cx, true)?;
         let given = self.cell.all_steps(graph, cx, kernels, bias)?;
         let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
         self.cell.over_time(graph, &given, RecurrentCell::Gru { gate, function }, start)

@@ -105,7 +105,7 @@ impl Cell for Lstm {
         start: &Start<'_>,
     ) -> Result<Option<Vec<Value>>> {
         let functions = self.recurrent_activation.function().zip(self.cell.activation.function());
-        let Some((gate, function)) = functions.filter(|_| self.cell.reads_all(cx)) else {
+        let Some((gate, function)) = functions.filter(|_| self.cell.is_one_op(cx)) else {
             return Ok(None);
         };
         let given = self.all_steps(graph, cx)?;

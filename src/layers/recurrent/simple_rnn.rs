@@ -71,7 +71,7 @@ impl Cell for SimpleRnn {
         start: &Start<'_>,
     ) -> Result<Option<Vec<Value>>> {
         let found = self.cell.activation.function();
-        let Some((name, params)) = found.filter(|_| self.cell.reads_all(cx)) else {
+        let Some((name, params)) = found.filter(|_| self.cell.is_one_op(cx)) else {
             return Ok(None);
         };
         let given = self.all_steps(graph, cx)?;

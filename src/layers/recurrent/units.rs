@@ -8,7 +8,7 @@ use crate::graph::{Graph, Value};
 use crate::layers::config::Fields;
 use crate::layers::rules::{BIAS, KERNEL, Rules};
 use crate::layers::{Context, WeightSpec};
-use crate::ops::{OverTime, RecurrentCell};
+use crate::ops::{MOST_UNITS, OverTime, RecurrentCell};
 use crate::tensor::{Initializer, Shape};
 
 /// Settings of a recurrent layer of units.
@@ -139,9 +139,11 @@ impl Units {
         graph.recurrence(cell, &OverTime { products, kernel, states, mask, reverse }).map(Some)
     }
 
-    /// Whether the recurrent products read h as it is, and not what dropout leaves of it.
-    pub fn reads_all(&self, cx: &Context) -> bool {
-        cx.random().is_none() || self.recurrent_dropout == 0.0
+    /// Whether [`Units::over_time`] suits: there are few units, and the recurrent products read h as it is, not what
+    /// dropout leaves of it.
+    pub fn is_one_op(&self, cx: &Context) -> bool {
+        let reads_all = cx.random().is_none() || self.recurrent_dropout == 0.0;
+        reads_all && self.units <= MOST_UNITS
     }
 
     /// What the recurrent products read of h: h by the mask of recurrent dropout, one for all steps.

@@ -32,7 +32,9 @@ fn loops(g: &Graph) -> usize {
 
 #[test]
 fn equal_loops_are_one_unless_they_draw() -> Result<()> {
-    let after = |g: &Graph| Passes::default().run(g, &DeviceCaps::webgpu_defaults()).map(|(g, _)| loops(&g));
+    let after = |g: &Graph| {
+        Passes::default().run(g, &DeviceCaps::webgpu_defaults()).map(|(g, _)| loops(&g))
+    };
     assert_eq!(loops(&twice(0.5, false)?), 2);
     assert_eq!(after(&twice(0.5, false)?)?, 1);
     assert_eq!(after(&twice(0.25, false)?)?, 2);

@@ -93,6 +93,18 @@ fn tune_keeps_its_table_unless_it_runs_dry() -> Result<()> {
 }
 
 #[test]
+fn tune_all_prints_rows_of_the_checked_in_table_and_keeps_nothing() -> Result<()> {
+    let folder = Folder::new()?;
+    let path = folder.0.to_str().context("a folder's name")?;
+    let quick = ["tune", "--all", "--rounds", "1", "--largest", "128", "--cache", path];
+    let out = good(&mut wgrad(&quick))?;
+    let rows = out.lines().filter(|line| line.parse::<wgrad::kernels::MeasuredRule>().is_ok());
+    ensure!(rows.count() == 1 && out.ends_with("result: rows=1\n"), "{out}");
+    ensure!(folder.files()? == 0, "{out}");
+    Ok(())
+}
+
+#[test]
 fn profile_prints_a_table_and_writes_a_trace() -> Result<()> {
     let folder = Folder::new()?;
     let trace = folder.0.join("new").join("step.json");

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["keras==3.15.1", "jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6"]
+# ///
+"""Records 20 steps of training by Keras 3 for each layer for images into `image_training.json`, beside this file.
+
+Each network is one layer between a convolution and a dense layer, so that the layer's gradient moves what is before it.
+"""
+
+import json
+
+import numpy as np
+
+from record import Inputs, keras, meta, short, write
+
+
+def tensor(values):
+    """In the fewest digits that read back exactly."""
+    return {"shape": list(np.shape(values)), "data": short(values)}
+
+
+layers = keras.layers
+CONV = [None, layers.Conv1D, layers.Conv2D, layers.Conv3D]
+SAMPLE = [None, (11, 2), (7, 6, 2), (4, 5, 4, 2)]
+
+
+def run(seed, layer, rank):
+    """A run at the first of these rates at which the loss falls and stays finite."""
+    for rate in [0.05, 0.5, 0.01, 0.002, 2.0]:
+        made = train(seed, type(layer).from_config(layer.get_config()), rank, rate)
+        if made["losses"][-1] < 0.95 * made["losses"][0]:
+            print(made["name"], rate, flush=True)
+            return made
+    raise AssertionError((layer.name, made["losses"]))
+
+
+def train(seed, layer, rank, rate):
+    """The losses of 20 steps, before each step's update, and the moving statistics afterwards if there are any."""
+    model = keras.Sequential(
+        [
+            keras.Input(SAMPLE[rank]),
+            CONV[rank](4, 2, padding="same", activation="tanh"),
+            layer,
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+    inputs = Inputs(seed)
+    weights = []
+    for w in model.weights:
+        # Scales and variances are positive.
+        low = 0.5 if w.name in ("gamma", "moving_variance") else -0.4
+        weights.append(inputs.uniform(*w.shape, low=low, high=low + 0.8))
+    if isinstance(layer, layers.SpectralNormalization):
+        at = [w.path for w in model.weights].index(layer.vector_u.path)
+        weights[at] = weights[at] / np.linalg.norm(weights[at])
+    model.set_weights(weights)
+    x, y = inputs.normal(4, *SAMPLE[rank]), inputs.normal(4, 2)
+    config = json.loads(model.to_json())
+    model.compile(keras.optimizers.SGD(rate), "mse", jit_compile=False)
+    losses = [float(model.train_on_batch(x, y)) for _ in range(20)]
+    states = [w for w in model.weights if w.name.startswith("moving")]
+    return {
+        "name": f"{type(layer).__name__} {rank}D",
+        "model": config,
+        "weights": [tensor(w) for w in weights],
+        "x": tensor(x),
+        "y": tensor(y),
+        "learning_rate": rate,
+        "losses": short(np.nan_to_num(losses, nan=1e30, posinf=1e30)),
+        "states": {w.name: tensor(w.numpy()) for w in states},
+    }
+
+
+def listed():
+    same = {"padding": "same"}
+    return [
+        (layers.Conv1D(3, 3, padding="causal", dilation_rate=2), 1),
+        (layers.Conv2D(6, 3, strides=2, groups=2, **same), 2),
+        (layers.Conv3D(3, 2, strides=2, **same), 3),
+        (layers.DepthwiseConv1D(3, strides=2, **same), 1),
+        (layers.DepthwiseConv2D(3, dilation_rate=2, depth_multiplier=2, **same), 2),
+        (layers.SeparableConv1D(3, 3, dilation_rate=2), 1),
+        (layers.SeparableConv2D(3, 3, strides=2, depth_multiplier=2, **same), 2),
+        (layers.Conv1DTranspose(3, 3, strides=2, **same), 1),
+        (layers.Conv2DTranspose(3, 3, strides=(2, 3), output_padding=(1, 2)), 2),
+        (layers.Conv3DTranspose(2, 2, strides=2), 3),
+        (layers.MaxPooling1D(3, strides=2, **same), 1),
+        (layers.MaxPooling2D(2), 2),
+        (layers.MaxPooling3D(2, **same), 3),
+        (layers.AveragePooling1D(3, strides=2, **same), 1),
+        (layers.AveragePooling2D(3, strides=2, **same), 2),
+        (layers.AveragePooling3D(2), 3),
+        (layers.GlobalMaxPooling1D(), 1),
+        (layers.GlobalMaxPooling2D(), 2),
+        (layers.GlobalMaxPooling3D(), 3),
+        (layers.GlobalAveragePooling1D(), 1),
+        (layers.GlobalAveragePooling2D(), 2),
+        (layers.GlobalAveragePooling3D(), 3),
+        (layers.AdaptiveAveragePooling1D(3), 1),
+        (layers.AdaptiveAveragePooling2D((3, 4)), 2),
+        (layers.AdaptiveAveragePooling3D(3), 3),
+        (layers.BatchNormalization(), 2),
+        (layers.BatchNormalization(momentum=0.8, epsilon=1e-2, scale=False), 1),
+        (layers.LayerNormalization(), 2),
+        (layers.LayerNormalization(axis=[1, 2]), 2),
+        (layers.GroupNormalization(groups=2), 2),
+        (layers.GroupNormalization(groups=-1), 3),
+        (layers.UnitNormalization(), 2),
+        (layers.SpectralNormalization(layers.Conv2D(3, 2)), 2),
+        (layers.ZeroPadding1D(2), 1),
+        (layers.ZeroPadding2D(((1, 0), (2, 1))), 2),
+        (layers.ZeroPadding3D(1), 3),
+        (layers.Cropping1D((1, 2)), 1),
+        (layers.Cropping2D(1), 2),
+        (layers.Cropping3D(1), 3),
+        (layers.UpSampling1D(2), 1),
+        (layers.UpSampling2D(2), 2),
+        (layers.UpSampling2D((2, 3), interpolation="bilinear"), 2),
+        (layers.UpSampling3D(2), 3),
+        (layers.Resizing(9, 4), 2),
+        (layers.Resizing(5, 8, interpolation="nearest"), 2),
+        (layers.CenterCrop(5, 4), 2),
+        (layers.Rescaling(0.5, offset=0.25), 2),
+    ]
+
+
+def record_runs():
+    return [run(300 + i, layer, rank) for i, (layer, rank) in enumerate(listed())]
+
+
+def main():
+    write("image_training.json", {"meta": meta("record_image_training.py"), "runs": record_runs()})
+
+
+if __name__ == "__main__":
+    main()
