@@ -82,7 +82,6 @@ pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
 pub use attention::{Attention, WeightDropout};
 pub use attention_gradient::AttentionGradient;
-pub use attention::{Attention, AttentionGradient, WeightDropout};
 pub use bands::{Band, Bands};
 pub use column_sums::{ColumnSums, SumRule};
 pub use concatenate::Concatenate;
