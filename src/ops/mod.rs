@@ -80,7 +80,6 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
 pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
-pub use attention::{Attention, AttentionGradient, WeightDropout};
 pub use attention::{Attention, WeightDropout};
 pub use attention_gradient::AttentionGradient;
 pub use bands::{Band, Bands};
