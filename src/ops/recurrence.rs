@@ -377,6 +377,8 @@ pub(super) use cases::cards;
 /// Sample cases, for tests.
 #[cfg(feature = "testing")]
 mod cases {
+    use super::super::concatenate::CONCATENATE;
+    use super::super::contraction_lower::TILED;
     use super::super::gates::GATES;
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
     use super::kernels::{BACKWARD, FORWARD};
@@ -435,7 +437,9 @@ mod cases {
                 of([4, 9, 6], true, true),
                 of([2, 17, 33], false, false),
             ];
-            Card::new(op, &[FORWARD, BACKWARD, GATES], Gradient::Checked, cases)
+            // The last three are those of a loop.
+            let templates = &[FORWARD, BACKWARD, GATES, TILED, CONCATENATE];
+            Card::new(op, templates, Gradient::Checked, cases)
         };
         vec![card("simple_rnn"), card("lstm"), card("gru")]
     }

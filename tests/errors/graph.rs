@@ -40,6 +40,7 @@ const BUILDERS: &[(&str, Build)] = &[
     }),
     ("cumsum", |g, _, v| g.cumsum(v, 0)),
     ("depthwise_convolution", |g, x, v| g.depthwise_convolution(v, x, &[])),
+    ("attention", |g, x, v| g.attention([x, x, v], 1.0, false, None)),
     ("sum_to", |g, x, v| g.sum_to(v, &g.shape(x).clone())),
     ("gather", |g, x, v| g.gather(x, v)),
     ("gather_batch", |g, x, v| Ok(g.gather_batch(v, x, 1, &[(x, 1.0)])?[0])),

@@ -61,6 +61,9 @@ def train(seed, layer, rank, rate):
     model.compile(keras.optimizers.SGD(rate), "mse", jit_compile=False)
     losses = [float(model.train_on_batch(x, y)) for _ in range(20)]
     states = [w for w in model.weights if w.name.startswith("moving")]
+    if isinstance(layer, layers.SpectralNormalization):
+        # A layer's states follow its weights.
+        weights.insert(at + 1, weights.pop(at))
     return {
         "name": f"{type(layer).__name__} {rank}D",
         "model": config,

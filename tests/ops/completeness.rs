@@ -1,12 +1,13 @@
 //! Every op has a shader, an oracle, cases and a stated gradient; every shader has an op.
 
-use crate::gradient::is_gradient_case;
+use crate::gradient::{gradient_graph, is_gradient_case};
 use crate::harness::families;
 use crate::oracle;
 use crate::reference::elementwise;
 use std::collections::BTreeSet;
 use std::path::Path;
-use wgrad::kernels::{LIBRARY, Template};
+use wgrad::graph::Graph;
+use wgrad::kernels::{DeviceCaps, LIBRARY, Template};
 use wgrad::ops::registry::{Card, Gradient, cards};
 use wgrad::ops::table::ROWS;
 use wgrad::passes::Passes;
@@ -97,31 +98,43 @@ fn whatever_is_missing_is_noticed() {
     }
 }
 
-/// Every template of a card is launched by one of its cases, on one of the families.
+/// The templates that a graph launches on both families.
+fn templates(graph: &Graph) -> Vec<Template> {
+    let of = |caps: &DeviceCaps| {
+        let plan = Plan::compile(graph, &Passes::default(), caps);
+        let plan = plan.unwrap_or_else(|e| panic!("{e}\n{graph}"));
+        plan.dispatches.iter().map(|d| d.call.template).collect::<Vec<_>>()
+    };
+    families().iter().flat_map(of).collect()
+}
+
+/// Every template of a card is launched by one of its cases or their gradients, on one of the families.
 #[test]
 fn cases_launch_the_shaders_of_their_card() {
     for card in cards() {
         let mut launched = Vec::new();
         for case in &card.cases {
             let graph = case.graph().unwrap_or_else(|e| panic!("{case}: {e}")).0;
-            for caps in families() {
-                let plan = Plan::compile(&graph, &Passes::default(), &caps);
-                let plan = plan.unwrap_or_else(|e| panic!("{case}: {e}"));
-                launched.extend(plan.dispatches.iter().map(|d| d.call.template));
-            }
+            launched.extend(templates(&graph));
         }
         // An adapter without subgroups of eight lanes runs one family of products only.
         let cannot = |t: &Template| t.path == "matmul/broadcast" && !families()[0].can_broadcast();
-        for template in card.templates.iter().filter(|&t| !cannot(t)) {
-            assert!(
-                launched.contains(template),
-                "{}: no case launches {}",
-                card.name,
-                template.path
-            );
+        let missing = |launched: &[Template]| -> Vec<&str> {
+            let templates = card.templates.iter().filter(|&t| !cannot(t) && !launched.contains(t));
+            templates.map(|t| t.path).collect()
+        };
+        if card.gradient == Gradient::Checked && !missing(&launched).is_empty() {
+            let of_card = |t: &Template| card.templates.contains(t);
+            for case in card.cases.iter().filter(|case| is_gradient_case(case)) {
+                let found =
+                    templates(&gradient_graph(case).unwrap_or_else(|e| panic!("{case}: {e}")));
+                launched.extend(found.into_iter().filter(of_card));
+            }
         }
+        assert_eq!(missing(&launched), Vec::<&str>::new(), "{}: no case launches them", card.name);
         // An alias of an input becomes an output through a copy.
         launched.retain(|t| !card.templates.contains(t) && t.path != "elementwise/map");
-        assert!(launched.is_empty(), "{} launches {launched:?} too", card.name);
+        let others: Vec<&str> = launched.iter().map(|t| t.path).collect();
+        assert!(others.is_empty(), "{} launches {others:?} too", card.name);
     }
 }
