@@ -24,8 +24,7 @@ fn main() -> Result<()> {
 
     let graph = trainer.graph(&batch, true)?;
     println!("graph as built\n{graph}");
-    let buffers = device.caps().storage_buffers() as usize;
-    let (optimised, sizes) = Passes::default().run(&graph, buffers)?;
+    let (optimised, sizes) = Passes::default().run(&graph, device.caps())?;
     println!("passes");
     for (name, nodes) in sizes {
         println!("  {name:<12} {nodes:>4} nodes");

@@ -55,7 +55,8 @@ impl Convolution {
         let all = groups * channels;
         let extents = graph.shape(x).dims()[1..=axes].to_vec();
         x = graph.reshape(x, self.image(samples, &extents, all))?;
-        let (mut around, mut inside) = (vec![[0, 0]], vec![0..samples]);
+        let mut around = vec![[0, 0]];
+        let mut inside: Vec<_> = std::iter::once(0..samples).collect();
         for ((window, &extent), &have) in self.windows.iter().zip(&self.extents).zip(&extents) {
             let end = window.before + extent;
             around.push([0, end.saturating_sub(have)]);

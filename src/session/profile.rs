@@ -362,8 +362,8 @@ mod tests {
         let profile = profile(0, 1.0);
         let seen: Vec<_> = profile.kernels.iter().map(|k| (k.template, k.calls)).collect();
         assert_eq!(seen, [("matmul/tiled", 1), ("data/gather", 1), ("matmul/combine", 1)]);
-        // Three rows of bytes and their indices are read, three rows of floats written.
-        assert_eq!(profile.kernels[1].bytes, 3 * 4096 + 3 * 4 + 3 * 4096 * 4);
+        // Three rows of bytes and their indices are read, and the product reads the rows as bytes.
+        assert_eq!(profile.kernels[1].bytes, 3 * 4096 + 3 * 4 + 3 * 4096);
     }
 
     #[test]

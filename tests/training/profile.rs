@@ -45,7 +45,8 @@ fn every_dispatch_is_counted_and_timed() -> Result<()> {
 /// A kernel in a loop is called in each iteration.
 #[test]
 fn loops_are_counted_by_their_iterations() -> Result<()> {
-    let model = Sequential::new([9, 2]).add(SimpleRnn::new(5)).add(Dense::new(3));
+    // More units than one kernel takes through all steps.
+    let model = Sequential::new([9, 2]).add(SimpleRnn::new(65)).add(Dense::new(3));
     let mut trainer = compile(&model, Compile::new(Adam::new(0.01), SPARSE));
     let (x, y) = (vec![0.5; 8 * 9 * 2], vec![1; 8]);
     let data = TensorDataset::new(Tensor::f32([8, 9, 2], x)?, Tensor::u32([8], y)?)?;
