@@ -200,6 +200,11 @@ impl Error {
         }
     }
 
+    /// An op without the gradient that is asked for.
+    pub fn not_differentiable(op: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::NotDifferentiable { op: op.into(), layer: String::new(), detail: detail.into() }
+    }
+
     /// Unusable data.
     pub fn data(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Data { name: name.into(), detail: detail.into() }

@@ -79,11 +79,10 @@ impl<'a> Work<'a> {
                     Source::Slice(Rows::Of(dy), !backwards)
                 }
                 (Some(Table::History(_)), _) => {
-                    return Err(Error::NotDifferentiable {
-                        op: "scan".into(),
-                        layer: String::new(),
-                        detail: "second derivatives of a loop are not defined".into(),
-                    });
+                    return Err(Error::not_differentiable(
+                        "scan",
+                        "second derivatives of a loop are not defined",
+                    ));
                 }
             };
             let of = self.result(i);

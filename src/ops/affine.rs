@@ -247,12 +247,10 @@ impl Op for Affine {
         needed: &[bool],
     ) -> Result<Vec<Option<Value>>> {
         if needed[1] {
-            return Err(Error::NotDifferentiable {
-                op: self.name(),
-                layer: String::new(),
-                detail: "matrices have no gradient; make them of numbers that are not trained"
-                    .into(),
-            });
+            return Err(Error::not_differentiable(
+                self.name(),
+                "matrices have no gradient; make them of numbers that are not trained",
+            ));
         }
         let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
         let images = graph.shape(inputs[0]).clone();
@@ -308,11 +306,7 @@ impl Op for AffinePlaces {
         _outputs: &[Value],
         _upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
-        Err(Error::NotDifferentiable {
-            op: self.name(),
-            layer: String::new(),
-            detail: "it is itself part of the gradient of `affine`".into(),
-        })
+        Err(Error::not_differentiable(self.name(), "it is itself part of the gradient of `affine`"))
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {

@@ -77,11 +77,10 @@ impl Op for CompareClasses {
         _outputs: &[Value],
         _upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
-        Err(Error::NotDifferentiable {
-            op: self.name(),
-            layer: String::new(),
-            detail: "counting is piecewise constant; train on a loss".into(),
-        })
+        Err(Error::not_differentiable(
+            self.name(),
+            "counting is piecewise constant; train on a loss",
+        ))
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {

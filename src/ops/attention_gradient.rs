@@ -162,11 +162,7 @@ impl Op for AttentionGradient {
         _outputs: &[Value],
         _upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
-        Err(Error::NotDifferentiable {
-            op: self.name(),
-            layer: String::new(),
-            detail: "it is itself part of a gradient".into(),
-        })
+        Err(Error::not_differentiable(self.name(), "it is itself part of a gradient"))
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {

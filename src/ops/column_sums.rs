@@ -102,11 +102,10 @@ impl Op for ColumnSums {
         if let (true, Some(ds)) = (self.rule != SumRule::None, upstream[0]) {
             return moment_vjp(graph, self.rule, inputs, ds);
         }
-        Err(Error::NotDifferentiable {
-            op: self.name(),
-            layer: String::new(),
-            detail: "it is part of a gradient; build it from elementwise functions and sums".into(),
-        })
+        Err(Error::not_differentiable(
+            self.name(),
+            "it is part of a gradient; build it from elementwise functions and sums",
+        ))
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {

@@ -234,13 +234,12 @@ fn gradient(
         // What all batches share gets the sum of their gradients.
         d = graph.sum(d, &[0], false)?;
     } else if !view.is_whole() || view.shape().len() != shape.len() {
-        return Err(Error::NotDifferentiable {
-            op: "matmul".into(),
-            layer: String::new(),
-            detail: format!(
+        return Err(Error::not_differentiable(
+            "matmul",
+            format!(
                 "an operand {shape} is read as {view}; use slice, transpose and reshape, which have gradients"
             ),
-        });
+        ));
     }
     graph.reshape(d, shape)
 }

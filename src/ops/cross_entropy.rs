@@ -89,11 +89,10 @@ impl Op for CrossEntropy {
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
         if upstream[1].is_some() {
-            return Err(Error::NotDifferentiable {
-                op: self.name(),
-                layer: String::new(),
-                detail: "its gradient has no gradient; build the loss from log_softmax".into(),
-            });
+            return Err(Error::not_differentiable(
+                self.name(),
+                "its gradient has no gradient; build the loss from log_softmax",
+            ));
         }
         let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
         // The second result is d(sum of losses)/d(logits); each row scales with its own upstream gradient.

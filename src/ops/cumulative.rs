@@ -85,11 +85,10 @@ impl Op for Cumulative {
     ) -> Result<Vec<Option<Value>>> {
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         if self.product {
-            return Err(Error::NotDifferentiable {
-                op: self.name(),
-                layer: String::new(),
-                detail: "it is itself part of the gradient of a product".into(),
-            });
+            return Err(Error::not_differentiable(
+                self.name(),
+                "it is itself part of the gradient of a product",
+            ));
         }
         // Element i is in all results from i on.
         let back = Self { reverse: !self.reverse, ..self.clone() };

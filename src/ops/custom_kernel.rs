@@ -337,9 +337,7 @@ impl Op for CustomKernel {
         if upstream.iter().all(Option::is_none) {
             return Ok(gradients);
         }
-        let refuse = |detail: String| {
-            Err(Error::NotDifferentiable { op: self.label(), layer: String::new(), detail })
-        };
+        let refuse = |detail: String| Err(Error::not_differentiable(self.label(), detail));
         let types: Vec<TensorType> = inputs.iter().map(|&v| graph.ty(v).clone()).collect();
         let Some((kernel, written)) = self.backward(&types) else {
             let detail = match self.backward {

@@ -105,11 +105,10 @@ impl Op for Gates {
         upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
         if self.gradient {
-            return Err(Error::NotDifferentiable {
-                op: self.name(),
-                layer: String::new(),
-                detail: "second derivatives of gates are not defined".into(),
-            });
+            return Err(Error::not_differentiable(
+                self.name(),
+                "second derivatives of gates are not defined",
+            ));
         }
         let (mut operands, mut parts) = (inputs.to_vec(), self.operands.clone());
         let mut counts = Vec::new();

@@ -150,11 +150,10 @@ impl Op for Gather {
                 continue;
             };
             if self.rows != graph.shape(inputs[0]).len() {
-                return Err(Error::NotDifferentiable {
-                    op: "gather".into(),
-                    layer: String::new(),
-                    detail: "only a gather of all its indices has a gradient".into(),
-                });
+                return Err(Error::not_differentiable(
+                    "gather",
+                    "only a gather of all its indices has a gradient",
+                ));
             }
             if factor.get() != 1.0 {
                 let factor = graph.constant(factor.get());

@@ -80,11 +80,10 @@ impl Op for Map {
                 return Err(Error::internal("autodiff", "runs before fusion, on single functions"));
             }
             Some(instr) if instr.derivative => {
-                return Err(Error::NotDifferentiable {
-                    op: instr.label(),
-                    layer: String::new(),
-                    detail: "second derivatives of elementwise functions are not defined".into(),
-                });
+                return Err(Error::not_differentiable(
+                    instr.label(),
+                    "second derivatives of elementwise functions are not defined",
+                ));
             }
             Some(instr) => {
                 let derivative_at = |graph: &mut Graph, at: Value| {
@@ -102,11 +101,7 @@ impl Op for Map {
                         partials(graph, Applied { inputs, output: outputs[0], upstream: dy })?
                     }
                     Derivative::None(why) => {
-                        return Err(Error::NotDifferentiable {
-                            op: instr.label(),
-                            layer: String::new(),
-                            detail: why.into(),
-                        });
+                        return Err(Error::not_differentiable(instr.label(), why));
                     }
                 }
             }

@@ -209,11 +209,9 @@ impl Op for PoolGradient {
             PoolKind::Average { .. } => {
                 Ok(vec![Some(graph.push(Arc::new(self.pool.clone()), &[dy])?)])
             }
-            PoolKind::Max => Err(Error::NotDifferentiable {
-                op: self.name(),
-                layer: String::new(),
-                detail: "it is itself part of a gradient".into(),
-            }),
+            PoolKind::Max => {
+                Err(Error::not_differentiable(self.name(), "it is itself part of a gradient"))
+            }
         }
     }
 

@@ -64,11 +64,7 @@ impl Op for Record {
         _outputs: &[Value],
         _upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
-        Err(Error::NotDifferentiable {
-            op: "record".into(),
-            layer: String::new(),
-            detail: "metrics are read, not trained on".into(),
-        })
+        Err(Error::not_differentiable("record", "metrics are read, not trained on"))
     }
 
     fn lower(&self, _cx: &LowerContext<'_>) -> Result<Lowered> {

@@ -202,11 +202,10 @@ impl Op for Recurrence {
     ) -> Result<Vec<Option<Value>>> {
         let (upstream, of_sums) = upstream.split_at(self.states);
         if of_sums[0].is_some() {
-            return Err(Error::NotDifferentiable {
-                op: self.name(),
-                layer: String::new(),
-                detail: "the sums inside of a recurrence have no gradient; use its states".into(),
-            });
+            return Err(Error::not_differentiable(
+                self.name(),
+                "the sums inside of a recurrence have no gradient; use its states",
+            ));
         }
         let Extents { times, rows } = self.extents(graph.shape(inputs[0]));
         let units = self.units;
@@ -300,11 +299,10 @@ impl Op for RecurrenceGradient {
         _outputs: &[Value],
         _upstream: &[Option<Value>],
     ) -> Result<Vec<Option<Value>>> {
-        Err(Error::NotDifferentiable {
-            op: self.name(),
-            layer: String::new(),
-            detail: "second derivatives of recurrent layers are not defined".into(),
-        })
+        Err(Error::not_differentiable(
+            self.name(),
+            "second derivatives of recurrent layers are not defined",
+        ))
     }
 
     fn expands_on(&self, inputs: &[&TensorType], caps: &DeviceCaps) -> bool {

@@ -69,13 +69,11 @@ impl Op for RowKernel {
                 row_statistics::variance_vjp(graph, &self.rows, inputs, outputs, dy)?
             }
             RowRule::Gradient(name) => {
-                return Err(Error::NotDifferentiable {
-                    op: name.into(),
-                    layer: String::new(),
-                    detail: "the gradient of a row kernel has no gradient; build it from \
-                             elementwise functions and sums"
-                        .into(),
-                });
+                return Err(Error::not_differentiable(
+                    name.into(),
+                    "the gradient of a row kernel has no gradient; build it from \
+                             elementwise functions and sums",
+                ));
             }
         };
         for (partial, found) in partials.iter_mut().zip(found) {
