@@ -70,7 +70,7 @@ impl Op for RowKernel {
             }
             RowRule::Gradient(name) => {
                 return Err(Error::not_differentiable(
-                    name.into(),
+                    name,
                     "the gradient of a row kernel has no gradient; build it from \
                              elementwise functions and sums",
                 ));
