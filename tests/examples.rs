@@ -14,7 +14,8 @@ fn run(name: &str, args: &[&str]) -> Result<HashMap<String, f64>> {
     std::fs::create_dir_all(&folder)?;
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["run", "--quiet", "--manifest-path", manifest, "--example", name, "--"]);
+    cargo.args(["run", "--quiet", "--all-features", "--manifest-path", manifest]);
+    cargo.args(["--example", name, "--"]);
     let output = cargo.args(args).current_dir(&folder).output()?;
     std::fs::remove_dir_all(&folder)?;
     let (out, err) =
