@@ -5,6 +5,7 @@ use crate::reference::compare::compare;
 use crate::reference::random::uniform;
 use std::sync::Arc;
 use wgrad::autodiff::gradients;
+use wgrad::gpu::DeviceOptions;
 use wgrad::graph::{Graph, TensorType};
 use wgrad::ops::{CustomKernel, Iteration, Loop, Looped};
 use wgrad::passes::Passes;
@@ -145,7 +146,13 @@ fn wild() -> Plan {
 fn a_wild_kernel_stays_inside_of_its_tensors() {
     let x = [("x", Tensor::f32([7], [1.0; 7]).unwrap())];
     let plan = wild();
-    let ran = run_plan(&plan, &x, &[&[]]).unwrap();
+    let ran = run_plan(&plan, &x, &[&[]]);
+    if DeviceOptions::from_env().unwrap().checked {
+        let error = ran.unwrap_err();
+        assert!(error.contains("index out of bounds") && error.contains("`wild`"), "{error}");
+        return;
+    }
+    let ran = ran.unwrap();
     // What lies behind `x` is NaN.
     assert!(ran.f32("y").iter().all(|y| y.is_finite()), "{:?}", ran.f32("y"));
 
