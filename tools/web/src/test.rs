@@ -119,7 +119,8 @@ fn shaders() -> Result<PathBuf> {
     }
     fs::create_dir_all(&folder)?;
     say("every kernel for a browser");
-    let args = ["test", "--quiet", "--package", "wgrad", "--all-features", "--test", "shaders"];
+    // The features of the other tests, so that nothing is built again.
+    let args = ["test", "--quiet", "--workspace", "--all-features", "--test", "shaders"];
     let mut write = cargo(&args);
     write.arg("kernels_of_a_browser").env("WGRAD_SHADERS", &folder);
     ensure!(status(&mut write)?.success(), "the kernels cannot be written");
