@@ -83,6 +83,7 @@ pub static LIBRARY: &[(&str, &str)] = files![
     "lib/pool",
     "lib/pool_upstream",
     "lib/quad",
+    "lib/recurrent",
     "lib/segments",
     "lib/sliding",
     "lib/step",
