@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from protocol import BETA1, BETA2, EPSILON, HEADS, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, configure_jax, main
+from protocol import BETA1, BETA2, EPSILON, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, configure_jax, main
 
 
-def convolution(x, arrays, padding):
-    y = jax.lax.conv_general_dilated(x, arrays[0], (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def convolution(x, arrays, padding, stride=1):
+    numbers = ("NHWC", "HWIO", "NHWC")
+    y = jax.lax.conv_general_dilated(x, arrays[0], (stride, stride), padding, dimension_numbers=numbers)
     return y + arrays[1] if len(arrays) == 2 else y
 
 
@@ -34,28 +35,58 @@ def layer_normalization(x, scale, offset):
     return (x - mean) * jax.lax.rsqrt(variance + LAYER_EPSILON) * scale + offset
 
 
-def attention(x, weights, biases):
+def attention(x, count, weights, biases):
     """Causal attention of all heads, before its output projection."""
     batch, time, width = x.shape
-    heads = (batch, time, HEADS, width // HEADS)
+    heads = (batch, time, count, width // count)
     q, k, v = (part.reshape(heads).swapaxes(1, 2) for part in jnp.split(x @ weights + biases, 3, axis=2))
     scores = q @ k.swapaxes(2, 3) / np.float32(heads[3] ** 0.5)
     scores = jnp.where(jnp.tril(jnp.ones((time, time), bool)), scores, -jnp.inf)
     return (jax.nn.softmax(scores) @ v).swapaxes(1, 2).reshape(x.shape)
 
 
-def block(x, arrays):
+def block(x, arrays, heads):
     norm, parts, output, second_norm, inner, outer = zip(arrays[::2], arrays[1::2])
-    y = attention(layer_normalization(x, *norm), *parts)
+    y = attention(layer_normalization(x, *norm), heads, *parts)
     x = x + y @ output[0] + output[1]
     y = jax.nn.gelu(layer_normalization(x, *second_norm) @ inner[0] + inner[1], approximate=False)
     return x + y @ outer[0] + outer[1]
 
 
+def normalization(x, scale, offset, kept, training):
+    """What batch normalization makes of `x`, and its moving mean and variance after it."""
+    mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else kept
+    kept = [NORM_MOMENTUM * k + (1 - NORM_MOMENTUM) * new for k, new in zip(kept, (mean, variance))]
+    return (x - mean) * jax.lax.rsqrt(variance + NORM_EPSILON) * scale + offset, kept
+
+
+def residual(kind, x, arrays, kept, training, stride):
+    """ResNet's first part or one of its blocks: kernels and their normalizations in turn."""
+    moved = []
+
+    def normalized(x, part, stride=1):
+        kernel, scale, offset = arrays[3 * part : 3 * part + 3]
+        around = [(kernel.shape[0] // 2,) * 2] * 2
+        y, after = normalization(
+            convolution(x, [kernel], around, stride), scale, offset, kept[2 * part : 2 * part + 2], training
+        )
+        moved.extend(after)
+        return y
+
+    if kind == "stem":
+        y = jax.nn.relu(normalized(x, 0, 2))
+        around = ((0, 0), (1, 1), (1, 1), (0, 0))
+        return jax.lax.reduce_window(y, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), around), moved
+    y = jax.nn.relu(normalized(x, 0))
+    y = jax.nn.relu(normalized(y, 1, stride))
+    y = normalized(y, 2)
+    return jax.nn.relu(y + (normalized(x, 3, stride) if kind == "projected_bottleneck" else x)), moved
+
+
 def forward(kinds, weights, moving, x, training):
     """The logits, and the moving means and variances after a step."""
     moved = []
-    for kind, arrays, kept in zip(kinds, weights, moving):
+    for (kind, number), arrays, kept in zip(kinds, weights, moving):
         if kind == "dense":
             x = x @ arrays[0] + arrays[1]
         elif kind == "convolution":
@@ -63,9 +94,9 @@ def forward(kinds, weights, moving, x, training):
         elif kind == "same_convolution":
             x = convolution(x, arrays, "SAME")
         elif kind == "batch_normalization":
-            mean, variance = (x.mean((0, 1, 2)), x.var((0, 1, 2))) if training else kept
-            kept = [NORM_MOMENTUM * k + (1 - NORM_MOMENTUM) * new for k, new in zip(kept, (mean, variance))]
-            x = (x - mean) * jax.lax.rsqrt(variance + NORM_EPSILON) * arrays[0] + arrays[1]
+            x, kept = normalization(x, *arrays, kept, training)
+        elif kind in RESIDUAL:
+            x, kept = residual(kind, x, arrays, kept, training, number)
         elif kind == "relu":
             x = jax.nn.relu(x)
         elif kind == "max_pooling":
@@ -79,7 +110,7 @@ def forward(kinds, weights, moving, x, training):
         elif kind == "positions":
             x = x + arrays[0]
         elif kind == "block":
-            x = block(x, arrays)
+            x = block(x, arrays, number)
         elif kind == "layer_normalization":
             x = layer_normalization(x, *arrays)
         elif kind == "scores":
@@ -120,16 +151,27 @@ def train_step_on(state, pixels, labels, size, kinds, rate):
     return advance(state, x, jax.lax.dynamic_slice_in_dim(labels, first, size), kinds, rate)
 
 
+RESIDUAL = ("stem", "bottleneck", "projected_bottleneck")
+"""The parts of ResNet."""
+
+
+def fresh(layer):
+    """The moving mean and variance of each normalization of a layer."""
+    scales = layer.arrays[1::3] if layer.kind in RESIDUAL else layer.arrays[:1]
+    if layer.kind not in ("batch_normalization", *RESIDUAL):
+        return []
+    return [make(scale) for scale in scales for make in (jnp.zeros_like, jnp.ones_like)]
+
+
 class Jax(Peer):
     name = "jax"
     version = jax.__version__
 
     def __init__(self, layers, rate, args):
         configure_jax(jax, args)
-        self.rules = tuple(layer.kind for layer in layers), rate
+        self.rules = tuple((layer.kind, layer.number) for layer in layers), rate
         weights = [[jnp.array(array) for array in layer.arrays] for layer in layers]
-        fresh = lambda layer: [jnp.zeros_like(layer.arrays[0]), jnp.ones_like(layer.arrays[0])]
-        moving = [fresh(layer) if layer.kind == "batch_normalization" else [] for layer in layers]
+        moving = [fresh(layer) for layer in layers]
         zeros = lambda: jax.tree.map(jnp.zeros_like, weights)
         self.state = (weights, moving, zeros(), zeros(), jnp.float32(0))
         self.device = jax.devices()[0].device_kind

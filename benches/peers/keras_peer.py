@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 import protocol
-from protocol import BETA1, BETA2, EPSILON, HEADS, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM
+from protocol import BETA1, BETA2, EPSILON, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM
 
 
 class Positions(keras.layers.Layer):
@@ -28,7 +28,7 @@ class Positions(keras.layers.Layer):
         return x + self.table
 
 
-def block(x, arrays):
+def block(x, arrays, count):
     """A block of GPT, of Keras' layers with these weights."""
     pairs = list(zip(arrays[::2], arrays[1::2]))
     width = x.shape[2]
@@ -40,11 +40,11 @@ def block(x, arrays):
     def dense(x, pair, activation=None):
         return with_weights(keras.layers.Dense(pair[0].shape[1], activation=activation), x, pair)
 
-    attention = keras.layers.MultiHeadAttention(HEADS, width // HEADS)
+    attention = keras.layers.MultiHeadAttention(count, width // count)
     y = norm(x, pairs[0])
     y = attention(y, y, use_causal_mask=True)
     parts = zip(np.split(pairs[1][0], 3, axis=1), np.split(pairs[1][1], 3))
-    heads = (HEADS, width // HEADS)
+    heads = (count, width // count)
     weights = [array for w, b in parts for array in (w.reshape(width, *heads), b.reshape(heads))]
     attention.set_weights(weights + [pairs[2][0].reshape(*heads, width), pairs[2][1]])
     x = x + y
@@ -84,9 +84,12 @@ def compiled(layers, input_shape, rate):
     """The network with the file's weights, its loss and Adam."""
     x = start = keras.Input(input_shape)
     embedding = None
-    for kind, arrays in layers:
+    for kind, arrays, number in layers:
+        if kind == "stem":
+            print(json.dumps({"lacks": "residual network here"}), flush=True)
+            raise SystemExit
         if kind == "block":
-            x = block(x, arrays)
+            x = block(x, arrays, number)
             continue
         if kind == "scores":
             x = embedding(x, reverse=True)

@@ -19,8 +19,8 @@ correction or after; the usual 1e-8 makes a difference that the comparison of lo
 NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.99
 """What batch normalization adds to a variance, and the share of its moving mean that a step keeps: Keras' defaults."""
 
-LAYER_EPSILON, HEADS = 1e-5, 4
-"""What layer normalization adds to a variance, and the heads of a transformer's attention."""
+LAYER_EPSILON = 1e-5
+"""What layer normalization adds to a variance."""
 
 INPUTS = 784
 """Pixels of an image of MNIST."""
@@ -33,6 +33,8 @@ class Layer(NamedTuple):
     """`dense`, `convolution`, `lstm`, `block` or another word; `tools/peers/src/models.rs` says what each is."""
     arrays: list
     """Its weights, each followed by its biases if it has them."""
+    number: int
+    """What its weights do not show: the heads of a block, the stride of a bottleneck."""
 
 
 WEIGHTED = {
@@ -45,6 +47,9 @@ WEIGHTED = {
     "positions": 1,
     "block": 6,
     "layer_normalization": 1,
+    "stem": 2,
+    "bottleneck": 6,
+    "projected_bottleneck": 8,
 }
 """Of the kinds of layers that have weights, how many arrays of weights a layer has, biases apart."""
 
@@ -102,12 +107,13 @@ def read(path):
     with safe_open(path, framework="np") as file:
         size, rate = int(file.metadata()["batch"]), float(file.metadata()["rate"])
         names, layers, count = set(file.keys()), [], 0
-        for kind in file.metadata()["layers"].split():
+        for word in file.metadata()["layers"].split():
+            kind, _, number = word.partition(":")
             arrays = []
             for _ in range(WEIGHTED.get(kind, 0)):
                 arrays += [file.get_tensor(f"{name}{count}") for name in "wb" if f"{name}{count}" in names]
                 count += 1
-            layers.append(Layer(kind, arrays))
+            layers.append(Layer(kind, arrays, int(number or 1)))
         x, y = file.get_tensor("x"), file.get_tensor("y")
     steps = len(x) // size
     return size, rate, layers, list(zip(np.split(x, steps), np.split(y, steps)))

@@ -11,7 +11,7 @@ over its steps, attention a sum over the heads), so that it shares no code with 
 import jax
 import jax.numpy as jnp
 
-from protocol import HEADS, LAYER_EPSILON, NORM_EPSILON
+from protocol import LAYER_EPSILON, NORM_EPSILON
 from reference_large import Parameter, report
 
 
@@ -64,14 +64,14 @@ def layer_normalization(x, scale, offset):
     return (x - mean) / jnp.sqrt(variance + LAYER_EPSILON) * scale + offset
 
 
-def block(x, *arrays):
+def block(x, heads, *arrays):
     norm, parts, output, second_norm, inner, outer = zip(arrays[::2], arrays[1::2])
     time, width = x.shape[1:]
-    head = width // HEADS
+    head = width // heads
     all_parts = layer_normalization(x, *norm) @ parts[0] + parts[1]
     after = jnp.arange(time)[None, :] > jnp.arange(time)[:, None]
     y = output[1]
-    for i in range(HEADS):
+    for i in range(heads):
         q, k, v = (all_parts[:, :, p * width + i * head : p * width + (i + 1) * head] for p in range(3))
         scores = jnp.where(after, -1e300, jnp.einsum("bqd,bkd->bqk", q, k) / head**0.5)
         shares = jnp.exp(scores - scores.max(-1, keepdims=True))
@@ -104,9 +104,11 @@ def gradients(kinds):
     """A function of all weights, images and labels: the mean loss and the gradients of the weights."""
 
     def mean_loss(weights, x, labels):
-        for kind, arrays in zip(kinds, weights):
+        for (kind, number), arrays in zip(kinds, weights):
+            # What its weights do not show.
+            more = [number] if kind == "block" else []
             # The scores of a tied model are products with its table.
-            x = x @ weights[0][0].T if kind == "scores" else FORWARD[kind](x, *arrays)
+            x = x @ weights[0][0].T if kind == "scores" else FORWARD[kind](x, *more, *arrays)
         logits = x - x.max(-1, keepdims=True)
         chosen = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
         return jnp.mean(jnp.log(jnp.exp(logits).sum(-1)) - chosen)
@@ -117,7 +119,7 @@ def gradients(kinds):
 def train(layers, batches, rate, run, raw):
     """The losses of all steps."""
     parameters = [[Parameter(array, run) for array in layer.arrays] for layer in layers]
-    step_of = gradients([layer.kind for layer in layers])
+    step_of = gradients([(layer.kind, layer.number) for layer in layers])
     losses = []
     for step, (x, labels) in enumerate(batches, 1):
         weights = [[p.values() for p in layer] for layer in parameters]

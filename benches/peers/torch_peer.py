@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from protocol import BETA1, BETA2, EPSILON, HEADS, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, arguments, main
+from protocol import BETA1, BETA2, EPSILON, LAYER_EPSILON, NORM_EPSILON, NORM_MOMENTUM, Peer, arguments, main
 
 
 def filled(module, *parameters):
@@ -51,8 +51,9 @@ class Positions(nn.Module):
 class Block(nn.Module):
     """A block of GPT, as nanoGPT writes it."""
 
-    def __init__(self, *parameters):
+    def __init__(self, heads, *parameters):
         super().__init__()
+        self.heads = heads
         pairs = list(zip(parameters[::2], parameters[1::2]))
         self.norm, self.parts, self.output = layer_norm(*pairs[0]), linear(*pairs[1]), linear(*pairs[2])
         self.second_norm, self.inner, self.outer = layer_norm(*pairs[3]), linear(*pairs[4]), linear(*pairs[5])
@@ -60,10 +61,34 @@ class Block(nn.Module):
     def forward(self, x):
         batch, time, width = x.shape
         parts = self.parts(self.norm(x)).split(width, dim=2)
-        q, k, v = (part.view(batch, time, HEADS, width // HEADS).transpose(1, 2) for part in parts)
+        q, k, v = (part.view(batch, time, self.heads, width // self.heads).transpose(1, 2) for part in parts)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.output(y.transpose(1, 2).reshape(x.shape))
         return x + self.outer(F.gelu(self.inner(self.second_norm(x))))
+
+
+def normalized(kernel, scale, offset, stride=1):
+    """A convolution without biases and its normalization; zeros around the image keep its size but for the stride."""
+    size, _, inputs, filters = kernel.shape
+    convolution = nn.Conv2d(inputs, filters, size, stride, size // 2, bias=False)
+    # PyTorch's momentum is the share of what is new.
+    norm = nn.BatchNorm2d(filters, eps=NORM_EPSILON, momentum=1 - NORM_MOMENTUM)
+    return nn.Sequential(filled(convolution, kernel.permute(3, 2, 0, 1)), filled(norm, scale, offset))
+
+
+class Bottleneck(nn.Module):
+    """ResNet's block, as torchvision writes it."""
+
+    def __init__(self, stride, *parameters):
+        super().__init__()
+        parts = [parameters[i : i + 3] for i in range(0, len(parameters), 3)]
+        self.first, self.third = normalized(*parts[0]), normalized(*parts[2])
+        self.second = normalized(*parts[1], stride)
+        self.projection = normalized(*parts[3], stride) if len(parts) == 4 else nn.Identity()
+
+    def forward(self, x):
+        y = F.relu(self.second(F.relu(self.first(x))))
+        return F.relu(self.third(y) + self.projection(x))
 
 
 class Scores(nn.Module):
@@ -77,24 +102,27 @@ class Scores(nn.Module):
         return F.linear(x, self.embedding.weight)
 
 
-SEQUENCES = {
-    "lstm": Lstm,
-    "embedding": lambda table: filled(nn.Embedding(*table.shape), table),
-    "positions": Positions,
+WHOLE = {
+    "lstm": lambda _, *parameters: Lstm(*parameters),
+    "embedding": lambda _, table: filled(nn.Embedding(*table.shape), table),
+    "positions": lambda _, weights: Positions(weights),
     "block": Block,
-    "layer_normalization": layer_norm,
+    "layer_normalization": lambda _, *parameters: layer_norm(*parameters),
+    "stem": lambda _, *parameters: nn.Sequential(normalized(*parameters, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
+    "bottleneck": Bottleneck,
+    "projected_bottleneck": Bottleneck,
 }
-"""Layers over sequences, made of their parameters."""
+"""Layers made of their number and their parameters alone."""
 
 
 def modules(layers):
     """PyTorch's modules with the file's weights. Images have their channels first there, so kernels and the rows of a dense
     layer after `Flatten` are turned."""
     made, channels = [], None
-    for kind, arrays in layers:
+    for kind, arrays, number in layers:
         parameters = [torch.from_numpy(array) for array in arrays]
-        if kind in SEQUENCES:
-            made.append(SEQUENCES[kind](*parameters))
+        if kind in WHOLE:
+            made.append(WHOLE[kind](number, *parameters))
             continue
         if kind == "scores":
             made.append(Scores(made[0]))

@@ -47,9 +47,9 @@ impl Carried {
     /// the target.
     fn write(peer: Built, out: &Path) -> Result<()> {
         let mut references = BTreeMap::new();
-        for model in MODELS.iter().filter(|m| m.recorded.is_none()) {
-            let file = data::file(model, &peers::folder())?;
-            references.insert(model.name.into(), file.reference);
+        for model in MODELS.iter().filter(|m| m.recorded.is_none() && m.is_dense()) {
+            let reference = data::file(model, &peers::folder())?.reference;
+            references.extend(reference.map(|reference| (model.name.into(), reference)));
         }
         let build = Build { clean_seconds: None, clean_load: None, ..peer.build };
         let carried = Carried { references, version: peer.version, build };

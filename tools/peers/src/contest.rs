@@ -34,14 +34,16 @@ impl Contest<'_> {
             shape: model.shape(),
             batch: model.batch,
             steps: model.steps,
-            reference: file.reference.loss,
+            reference: file.reference.map(|r| r.loss),
             peers: self.starts.iter().map(results).collect(),
         };
         let rounds = std::iter::repeat_n(Purpose::Round, self.args.rounds);
+        let mut expected = results.reference;
         for purpose in [Purpose::Cold, Purpose::Fill].into_iter().chain(rounds) {
             for (start, peer) in self.starts.iter().zip(&mut results.peers) {
                 if peer.failure.is_none() {
-                    peer.failure = self.once(model, &file, start, purpose, peer).err();
+                    peer.failure =
+                        self.once(model, &file, start, purpose, &mut expected, peer).err();
                 }
                 if let Some(why) = &peer.failure {
                     say(format_args!("{} {} {purpose:?}: {why}", model.name, peer.name));
@@ -51,13 +53,14 @@ impl Contest<'_> {
         Ok(results)
     }
 
-    /// One run; the error is why the peer's times do not count.
+    /// One run; the error is why the peer's times do not count. If no loss is expected yet, this run's is.
     fn once(
         &self,
         model: &Model,
         file: &File,
         start: &Ready,
         purpose: Purpose,
+        expected: &mut Option<f64>,
         peer: &mut PeerResults,
     ) -> Result<(), String> {
         let round = purpose == Purpose::Round;
@@ -91,7 +94,8 @@ impl Contest<'_> {
             line.first_step_seconds,
             shown(&line.step_seconds)
         ));
-        peer.take(line, purpose, done.peak_memory, file.reference.loss)
+        let loss = *expected.get_or_insert(line.loss);
+        peer.take(line, purpose, done.peak_memory, loss)
     }
 }
 

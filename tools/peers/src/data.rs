@@ -42,8 +42,8 @@ pub struct Samples {
 pub struct File {
     /// Its path.
     pub path: PathBuf,
-    /// The losses in f64.
-    pub reference: Reference,
+    /// The losses in f64, if the model can be trained in f64.
+    pub reference: Option<Reference>,
 }
 
 /// SplitMix64 (Steele, Lea and Flood 2014).
@@ -155,26 +155,27 @@ pub fn file(model: &Model, dir: &Path) -> Result<File> {
     }
     say(format_args!("making the data of model {} ({})", model.name, model.shape()));
     let samples = samples(model);
-    let reference = model.recorded.unwrap_or_else(|| reference::run(model, &samples));
-    reference.ensure_free_of_kinks(model)?;
+    let computed = || model.is_dense().then(|| reference::run(model, &samples));
+    let reference = model.recorded.or_else(computed);
+    reference.iter().try_for_each(|r| r.ensure_free_of_kinks(model))?;
     std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-    write(model, &samples, &reference, &path)?;
+    write(model, &samples, reference.as_ref(), &path)?;
     Ok(File { path, reference })
 }
 
-/// The same file, with a reference that is known from another machine's training.
-pub fn with_reference(model: &Model, reference: Reference, dir: &Path) -> Result<File> {
+/// The same file, with the reference that is known from another machine's training, if there is one.
+pub fn with_reference(model: &Model, reference: Option<Reference>, dir: &Path) -> Result<File> {
     let path = dir.join(format!("{}.safetensors", model.name));
     if made(model, &path) != Some(reference) {
         std::fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
-        write(model, &samples(model), &reference, &path)?;
+        write(model, &samples(model), reference.as_ref(), &path)?;
     }
     Ok(File { path, reference })
 }
 
 /// The file's metadata. Peers read the layers, the batch and the rate; all of it tells whether a file is the model's.
 fn metadata(model: &Model) -> BTreeMap<String, String> {
-    let words: Vec<_> = model.layers.iter().map(|layer| layer.word()).collect();
+    let words: Vec<String> = model.layers.iter().map(|layer| layer.word()).collect();
     let numbers = [
         ("layers", words.join(" ")),
         ("sizes", format!("{:?} {:?} {}", model.weights(), model.tile, model.steps)),
@@ -186,20 +187,31 @@ fn metadata(model: &Model) -> BTreeMap<String, String> {
     numbers.map(|(name, value)| (name.to_string(), value)).into()
 }
 
-/// The reference of a file that was made of this model before; none if there is no such file.
-fn made(model: &Model, path: &Path) -> Option<Reference> {
+/// What a file says that was made of this model before, which has no reference for some models; none if there is no such
+/// file.
+fn made(model: &Model, path: &Path) -> Option<Option<Reference>> {
     let bytes = std::fs::read(path).ok()?;
     let (_, header) = SafeTensors::read_metadata(&bytes).ok()?;
     let mut found: BTreeMap<String, String> = header.metadata().clone()?.into_iter().collect();
-    let [loss_first, loss, moved] = serde_json::from_str(&found.remove(REFERENCE)?).ok()?;
-    let reference = Reference { loss_first, loss, moved };
+    let reference = match found.remove(REFERENCE) {
+        Some(losses) => {
+            let [loss_first, loss, moved] = serde_json::from_str(&losses).ok()?;
+            Some(Reference { loss_first, loss, moved })
+        }
+        None => None,
+    };
     let whole = SafeTensors::deserialize(&bytes).is_ok();
-    let right = model.recorded.is_none_or(|recorded| recorded == reference);
+    let right = model.recorded.is_none_or(|recorded| Some(recorded) == reference);
     (whole && right && found == metadata(model)).then_some(reference)
 }
 
 /// Writes the file.
-fn write(model: &Model, samples: &Samples, reference: &Reference, path: &Path) -> Result<()> {
+fn write(
+    model: &Model,
+    samples: &Samples,
+    reference: Option<&Reference>,
+    path: &Path,
+) -> Result<()> {
     let mut tensors = Vec::new();
     for (i, layer) in samples.layers.iter().enumerate() {
         tensors.push((format!("w{i}"), Dtype::F32, layer.shape.clone(), floats(&layer.weights)));
@@ -226,9 +238,11 @@ fn write(model: &Model, samples: &Samples, reference: &Reference, path: &Path) -
     for (name, dtype, shape, bytes) in &tensors {
         views.push((name, TensorView::new(*dtype, shape.clone(), bytes)?));
     }
-    let losses = serde_json::json!([reference.loss_first, reference.loss, reference.moved]);
     let mut metadata = metadata(model);
-    metadata.insert(REFERENCE.into(), losses.to_string());
+    if let Some(Reference { loss_first, loss, moved }) = reference {
+        let losses = serde_json::json!([loss_first, loss, moved]);
+        metadata.insert(REFERENCE.into(), losses.to_string());
+    }
     let bytes = serialize(views, Some(metadata.into_iter().collect()))?;
     std::fs::write(path, bytes).with_context(|| path.display().to_string())
 }
@@ -339,13 +353,17 @@ pub(crate) mod tests {
         let dir = Scratch::new(&std::env::temp_dir()).unwrap();
         let path = dir.path().join("tiny.safetensors");
         let reference = Reference { loss_first: 2.0, loss: 0.123_456_789_012_345, moved: 1e-9 };
-        write(&TINY, &samples(&TINY), &reference, &path).unwrap();
-        assert_eq!(made(&TINY, &path), Some(reference));
+        write(&TINY, &samples(&TINY), Some(&reference), &path).unwrap();
+        assert_eq!(made(&TINY, &path), Some(Some(reference)));
         assert!(made(&Model { seed: 2, ..TINY }, &path).is_none());
         assert!(made(&Model { rate: 1e-4, ..TINY }, &path).is_none());
         let recorded = |moved| Model { recorded: Some(Reference { moved, ..reference }), ..TINY };
-        assert_eq!(made(&recorded(1e-9), &path), Some(reference));
+        assert_eq!(made(&recorded(1e-9), &path), Some(Some(reference)));
         assert!(made(&recorded(2e-9), &path).is_none(), "another reference is recorded by now");
+        let none = dir.path().join("none.safetensors");
+        write(&TINY, &samples(&TINY), None, &none).unwrap();
+        assert_eq!(made(&TINY, &none), Some(None));
+        assert!(made(&recorded(1e-9), &none).is_none(), "a reference is recorded by now");
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         assert!(made(&TINY, &path).is_none(), "a file cut short");

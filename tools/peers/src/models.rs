@@ -43,20 +43,34 @@ pub enum Layer {
     Embedding(usize, usize),
     /// A vector for each place is added.
     Positions,
-    /// A block of GPT: causal attention of 4 heads, then two layers with GELU between, four times as wide. Each half reads
+    /// A block of GPT: causal attention of so many heads, then two layers with GELU between, four times as wide. Each half reads
     /// what a layer normalization gives, and is added to its input. Weights: norm, queries with keys and values, output,
     /// norm, inner, outer.
-    Block,
+    Block(usize),
     /// Each vector minus its mean, by its deviation, then scaled and moved.
     LayerNormalization,
     /// The products with all rows of the first layer's table.
     Scores,
+    /// ResNet's first part: so many filters of 7x7 that move by two, normalization, ReLU, and the greatest of each 3x3, which
+    /// moves by two; zeros around both. Weights: kernel, normalization.
+    Stem(usize),
+    /// ResNet's block: convolutions of 1x1, 3x3 and 1x1, the last with four times as many filters, each followed by
+    /// normalization and the first two by ReLU; the input is added, and ReLU follows. Weights: kernels and normalizations
+    /// in turn.
+    Bottleneck(usize),
+    /// The same, if the 3x3 moves by the second number, and a 1x1 with normalization brings the input to the result's shape.
+    /// Its weights come last.
+    ProjectedBottleneck(usize, usize),
 }
 
 impl Layer {
-    /// The word for it in a data file.
-    pub fn word(self) -> &'static str {
-        match self {
+    /// The word for it in a data file, with a number that its weights do not show.
+    pub fn word(self) -> String {
+        let word = match self {
+            Layer::Block(heads) => return format!("block:{heads}"),
+            Layer::ProjectedBottleneck(_, stride) => {
+                return format!("projected_bottleneck:{stride}");
+            }
             Layer::Dense(_) => "dense",
             Layer::Convolution(_) => "convolution",
             Layer::SameConvolution(_) => "same_convolution",
@@ -68,10 +82,12 @@ impl Layer {
             Layer::Lstm(_) => "lstm",
             Layer::Embedding(..) => "embedding",
             Layer::Positions => "positions",
-            Layer::Block => "block",
             Layer::LayerNormalization => "layer_normalization",
             Layer::Scores => "scores",
-        }
+            Layer::Stem(_) => "stem",
+            Layer::Bottleneck(_) => "bottleneck",
+        };
+        word.into()
     }
 
     /// The shape of what it makes of a sample of this shape; `words` is how many ids the model's embedding has.
@@ -90,6 +106,12 @@ impl Layer {
             (Layer::Lstm(units), [_, _]) => vec![units],
             (Layer::Embedding(_, width), [time]) => vec![*time, width],
             (Layer::Scores, [time, _]) => vec![*time, words],
+            (Layer::Stem(filters), [rows, columns, _]) => {
+                vec![rows.div_ceil(4), columns.div_ceil(4), filters]
+            }
+            (Layer::ProjectedBottleneck(filters, stride), [rows, columns, _]) => {
+                vec![rows.div_ceil(stride), columns.div_ceil(stride), 4 * filters]
+            }
             // A layer that needs an image and gets a row is a fault of the list of models, which a test finds.
             _ => input.to_vec(),
         }
@@ -108,7 +130,7 @@ impl Layer {
             Layer::Lstm(units) => vec![(vec![channels + units, 4 * units], true)],
             Layer::Embedding(words, width) => vec![(vec![words, width], false)],
             Layer::Positions => vec![(input.to_vec(), false)],
-            Layer::Block => {
+            Layer::Block(_) => {
                 let norm = vec![channels];
                 let dense = |inputs, outputs| vec![inputs, outputs];
                 let inner = INNER * channels;
@@ -123,9 +145,27 @@ impl Layer {
                 .map(|shape| (shape, true))
                 .into()
             }
+            Layer::Stem(filters) => normalized([7, channels, filters]).into(),
+            Layer::Bottleneck(filters) => bottleneck(channels, filters),
+            Layer::ProjectedBottleneck(filters, _) => {
+                let mut all = bottleneck(channels, filters);
+                all.extend(normalized([1, channels, 4 * filters]));
+                all
+            }
             _ => Vec::new(),
         }
     }
+}
+
+/// A square kernel of this size, channels and filters without biases, and the normalization after it.
+fn normalized([size, channels, filters]: [usize; 3]) -> [Weight; 2] {
+    [(vec![size, size, channels, filters], false), (vec![filters], true)]
+}
+
+/// What a bottleneck learns, without a projection.
+fn bottleneck(channels: usize, filters: usize) -> Vec<Weight> {
+    let kernels = [[1, channels, filters], [3, filters, filters], [1, filters, 4 * filters]];
+    kernels.map(normalized).concat()
 }
 
 /// A network and what it trains on.
@@ -157,7 +197,8 @@ pub struct Model {
     /// Whether it is for GPUs only.
     pub large: bool,
     /// The loss of training in f64, if that takes too long to compute on each machine: as
-    /// `benches/peers/reference_large.py` or `reference_layers.py` printed it.
+    /// `benches/peers/reference_large.py` or `reference_layers.py` printed it. A network of other layers than dense ones
+    /// that has none is too large for f64; its peers are compared with the first of them.
     pub recorded: Option<Reference>,
 }
 
@@ -213,13 +254,52 @@ const R: [Layer; 2] = [Layer::Lstm(128), Layer::Dense(CLASSES)];
 const T: [Layer; 8] = [
     Layer::Embedding(65, 128),
     Layer::Positions,
-    Layer::Block,
-    Layer::Block,
-    Layer::Block,
-    Layer::Block,
+    Layer::Block(4),
+    Layer::Block(4),
+    Layer::Block(4),
+    Layer::Block(4),
     Layer::LayerNormalization,
     Layer::Scores,
 ];
+
+/// Layers of N4 and N64: ResNet-50.
+const RESNET: [Layer; 19] = {
+    use Layer::{Bottleneck, Dense, GlobalAveragePooling, ProjectedBottleneck, Stem};
+    [
+        Stem(64),
+        ProjectedBottleneck(64, 1),
+        Bottleneck(64),
+        Bottleneck(64),
+        ProjectedBottleneck(128, 2),
+        Bottleneck(128),
+        Bottleneck(128),
+        Bottleneck(128),
+        ProjectedBottleneck(256, 2),
+        Bottleneck(256),
+        Bottleneck(256),
+        Bottleneck(256),
+        Bottleneck(256),
+        Bottleneck(256),
+        ProjectedBottleneck(512, 2),
+        Bottleneck(512),
+        Bottleneck(512),
+        GlobalAveragePooling,
+        Dense(CLASSES),
+    ]
+};
+
+/// Layers of Q: a long recurrence.
+const Q: [Layer; 2] = [Layer::Lstm(512), Layer::Dense(CLASSES)];
+
+/// Layers of G: GPT-2 of 124 million weights.
+const G: [Layer; 16] = {
+    let mut all = [Layer::Block(12); 16];
+    all[0] = Layer::Embedding(50_257, 768);
+    all[1] = Layer::Positions;
+    all[14] = Layer::LayerNormalization;
+    all[15] = Layer::Scores;
+    all
+};
 
 /// A model of dense layers, on which the others are based.
 const PLAIN: Model = Model {
@@ -239,7 +319,7 @@ const PLAIN: Model = Model {
 };
 
 /// All models in the tables' order.
-pub const MODELS: [Model; 7] = [
+pub const MODELS: [Model; 11] = [
     Model { name: "S", layers: &S, seed: 6, noise: 75, repeats: 10, epoch: true, ..PLAIN },
     Model { name: "M", layers: &M, batch: 128, ..PLAIN },
     Model {
@@ -326,7 +406,18 @@ pub const MODELS: [Model; 7] = [
         }),
         ..PLAIN
     },
+    Model { name: "N4", batch: 4, ..RESNET_50 },
+    Model { name: "N64", ..RESNET_50 },
+    Model { name: "Q", input: &[256, 512], layers: &Q, noise: 20, ..HUGE },
+    Model { name: "G", input: &[1024], layers: &G, batch: 4, noise: 20, ..HUGE },
 ];
+
+/// What models for GPUs have in common that f64 does not train. Steps are few and short, so that roundings do not grow.
+const HUGE: Model = Model { steps: 3, rate: 1e-5, repeats: 2, large: true, ..PLAIN };
+
+/// ResNet-50 on images of 224x224.
+const RESNET_50: Model =
+    Model { input: &[224, 224, 3], layers: &RESNET, tile: Some(4), noise: 20, ..HUGE };
 
 impl Model {
     /// The numbers of an image.
@@ -350,7 +441,11 @@ impl Model {
             Layer::GlobalAveragePooling => Some("mean".into()),
             Layer::Lstm(units) => Some(format!("lstm {units}")),
             Layer::Embedding(words, width) => Some(format!("{words} ids as {width}")),
-            Layer::Block => Some("block".into()),
+            Layer::Block(_) => Some("block".into()),
+            Layer::Stem(filters) => Some(format!("stem {filters}")),
+            Layer::Bottleneck(filters) | Layer::ProjectedBottleneck(filters, _) => {
+                Some(format!("bottleneck {filters}"))
+            }
             Layer::Relu
             | Layer::Flatten
             | Layer::Positions
@@ -371,6 +466,11 @@ impl Model {
         };
         let words: Vec<String> = all.into_iter().map(times).collect();
         format!("{}, batch {}", words.join(if dense { "-" } else { ", " }), self.batch)
+    }
+
+    /// Whether training in f64 says what the loss is; if not, peers are compared with the first of them.
+    pub fn has_reference(&self) -> bool {
+        self.recorded.is_some() || self.is_dense()
     }
 
     /// Whether all layers are dense, with ReLU between.
@@ -417,7 +517,7 @@ mod tests {
                 let axes = match layer {
                     Layer::Dense(_) | Layer::Relu | Layer::Flatten => continue,
                     Layer::Embedding(..) => 1,
-                    Layer::Lstm(_) | Layer::Positions | Layer::Block => 2,
+                    Layer::Lstm(_) | Layer::Positions | Layer::Block(_) => 2,
                     Layer::LayerNormalization | Layer::Scores => 2,
                     _ => 3,
                 };
@@ -444,6 +544,16 @@ mod tests {
         assert_eq!(shapes(6)[1], (vec![64, 128], false));
         assert_eq!(shapes(6)[3], (vec![128, 384], true));
         assert_eq!(shapes(6)[26], (vec![128], true));
+        let count = |i: usize| -> usize {
+            let numbers = |(shape, bias): &Weight| -> usize {
+                let biases = if *bias { shape[shape.len() - 1] } else { 0 };
+                shape.iter().product::<usize>() + biases
+            };
+            shapes(i).iter().map(numbers).sum()
+        };
+        // What torchvision says of ResNet-50 of 10 classes, and what is said of GPT-2.
+        assert_eq!(count(7), 23_528_522);
+        assert_eq!(count(10), 124_439_808);
     }
 
     #[test]

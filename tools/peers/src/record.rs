@@ -61,8 +61,9 @@ pub struct ModelResults {
     /// The compared step.
     #[serde(default = "fifty")]
     pub steps: usize,
-    /// The loss of the last compared step in f64, with which the peers' are compared.
-    pub reference: f64,
+    /// The loss of the last compared step in f64, with which the peers' are compared; if there is none, they are compared with
+    /// the first peer's.
+    pub reference: Option<f64>,
     /// The peers in the order of a round.
     pub peers: Vec<PeerResults>,
 }
@@ -191,10 +192,16 @@ impl ModelResults {
         self.peers.iter().find(|p| p.name == name)
     }
 
-    /// The most by which losses of peers whose times count differ from the reference.
+    /// The loss with which the peers' are compared: in f64, or the first that a peer gave.
+    pub fn expected(&self) -> Option<f64> {
+        self.reference.or_else(|| self.peers.iter().find_map(|p| p.losses.first().copied()))
+    }
+
+    /// The most by which losses of peers whose times count differ from the expected one.
     pub fn spread(&self) -> Option<f64> {
+        let expected = self.expected()?;
         let counted = self.peers.iter().filter(|p| p.failure.is_none());
-        counted.flat_map(|p| &p.losses).map(|l| (l - self.reference).abs()).reduce(f64::max)
+        counted.flat_map(|p| &p.losses).map(|l| (l - expected).abs()).reduce(f64::max)
     }
 }
 
@@ -274,7 +281,7 @@ mod tests {
             shape: String::new(),
             batch: 1,
             steps: 50,
-            reference: 0.5,
+            reference: Some(0.5),
             peers: vec![peer(0.5), peer(0.5625), failed],
         };
         assert_eq!(model.spread(), Some(0.0625));

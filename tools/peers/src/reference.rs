@@ -260,8 +260,9 @@ mod tests {
     #[test]
     fn recorded_references_are_those_of_fair_seeds() {
         for model in MODELS {
-            let slow = model.large || !model.is_dense();
-            assert_eq!(model.recorded.is_some(), slow, "{}", model.name);
+            // Small dense models train in f64 on each machine; those that are neither are too large for f64.
+            let recorded = model.large == model.is_dense();
+            assert_eq!(model.recorded.is_some(), recorded, "{}", model.name);
             let Some(reference) = model.recorded else { continue };
             reference.ensure_free_of_kinks(&model).unwrap();
             // The first loss is near that of equal chances, the last far from both it and nothing.
@@ -287,7 +288,7 @@ mod tests {
     #[test]
     #[ignore = "a search, run when a model changes"]
     fn seeds() {
-        for model in MODELS.iter().filter(|m| m.recorded.is_none()) {
+        for model in MODELS.iter().filter(|m| m.recorded.is_none() && m.is_dense()) {
             for seed in 0..12 {
                 let model = Model { seed, ..*model };
                 println!("{} {seed} {:?}", model.name, run(&model, &samples(&model)));

@@ -90,11 +90,12 @@ fn conditions_of(results: &Results) -> String {
 /// The heading and table of one model.
 fn model_table(model: &ModelResults) -> String {
     let mut text = format!("\n## {}: {}\n\n", model.model, model.shape);
-    if let Some(spread) = model.spread() {
+    if let (Some(spread), Some(expected)) = (model.spread(), model.expected()) {
+        let of = if model.reference.is_some() { "f64" } else { "the first peer's" };
         text += &format!(
-            "Loss after {} steps {:.6} (f64); peers differ from it by at most {spread:.1e}, \
+            "Loss after {} steps {expected:.6} ({of}); peers differ from it by at most {spread:.1e}, \
              {TOLERANCE:.0e} is allowed.\n\n",
-            model.steps, model.reference
+            model.steps
         );
     }
     let mut head = vec![
@@ -287,7 +288,7 @@ mod tests {
                 shape: "784-8-8-10, batch 64".into(),
                 batch: 64,
                 steps: 50,
-                reference: 0.2501,
+                reference: Some(0.2501),
                 peers: vec![peer("wgrad", 0.002), crashed, peer("jax", 0.001)],
             }],
             builds: vec![Build {

@@ -15,8 +15,7 @@ use burn::nn::{
 use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use peer_protocol::{
-    BETA1, BETA2, EPSILON, HEADS, LAYER_EPSILON, Layer, Model, NORM_EPSILON, NORM_MOMENTUM, Peer,
-    Weights,
+    BETA1, BETA2, EPSILON, LAYER_EPSILON, Layer, Model, NORM_EPSILON, NORM_MOMENTUM, Peer, Weights,
 };
 
 /// A layer as burn has it.
@@ -114,7 +113,7 @@ fn lstm(weights: &Weights, device: &Device) -> Lstm {
 impl Block {
     fn new(block: &peer_protocol::Block, device: &Device) -> Block {
         let width = block.output.shape[0];
-        let config = MultiHeadAttentionConfig::new(width, HEADS).with_dropout(0.0);
+        let config = MultiHeadAttentionConfig::new(width, block.heads).with_dropout(0.0);
         let mut attention = config.init(device);
         let part = |k: usize| linear(&block.parts.columns(k * width..(k + 1) * width), device);
         (attention.query, attention.key, attention.value) = (part(0), part(1), part(2));
@@ -190,6 +189,9 @@ impl Part {
             }
             Layer::GlobalAveragePooling => {
                 Part::GlobalAveragePooling(AdaptiveAvgPool2dConfig::new([1, 1]).init())
+            }
+            Layer::Stem(_) | Layer::Bottleneck(_) => {
+                return Err(peer_protocol::Lacks("residual network here").into());
             }
             // The network gives the scores of ids itself.
             Layer::Flatten | Layer::Scores => return Ok(None),

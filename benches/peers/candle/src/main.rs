@@ -6,7 +6,7 @@ use candle_nn::{
     AdamW, BatchNorm, Conv2d, Conv2dConfig, Linear, Optimizer, ParamsAdamW, loss, ops,
 };
 use peer_protocol::{
-    BETA1, BETA2, EPSILON, HEADS, LAYER_EPSILON, Layer, Model, NORM_EPSILON, NORM_MOMENTUM, Peer,
+    BETA1, BETA2, EPSILON, LAYER_EPSILON, Lacks, Layer, Model, NORM_EPSILON, NORM_MOMENTUM, Peer,
     Weights,
 };
 
@@ -40,6 +40,7 @@ struct Norm(Tensor, Tensor);
 
 /// A block of GPT, as candle's models write it.
 struct Block {
+    heads: usize,
     norm: Norm,
     parts: Linear,
     output: Linear,
@@ -78,12 +79,16 @@ impl Block {
         let (batch, time, width) = x.dims3()?;
         let parts = self.parts.forward(x)?;
         let part = |k: usize| {
-            let part =
-                parts.narrow(2, k * width, width)?.reshape((batch, time, HEADS, width / HEADS))?;
+            let part = parts.narrow(2, k * width, width)?.reshape((
+                batch,
+                time,
+                self.heads,
+                width / self.heads,
+            ))?;
             part.transpose(1, 2)?.contiguous()
         };
         let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-        let scale = 1.0 / ((width / HEADS) as f64).sqrt();
+        let scale = 1.0 / ((width / self.heads) as f64).sqrt();
         let scores = (q.matmul(&k.transpose(2, 3)?.contiguous()?)? * scale)?;
         let after = |i: usize| (0..time).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 });
         let mask: Vec<f32> = (0..time).flat_map(after).collect();
@@ -156,6 +161,7 @@ impl Part {
                 Part::LayerNormalization(norm(weights, &mut var)?)
             }
             Layer::Block(block) => Part::Block(Box::new(Block {
+                heads: block.heads,
                 norm: norm(&block.norm, &mut var)?,
                 parts: linear(&block.parts, &mut var)?,
                 output: linear(&block.output, &mut var)?,
@@ -164,6 +170,10 @@ impl Part {
                 outer: linear(&block.outer, &mut var)?,
             })),
             Layer::Scores => anyhow::bail!("scores are made before"),
+            // The networks for GPUs are not for candle on a processor.
+            Layer::Stem(_) | Layer::Bottleneck(_) => {
+                return Err(Lacks("residual network here").into());
+            }
             Layer::Convolution { weights, same } => {
                 let kernel = Tensor::from_slice(&weights.values, weights.shape.clone(), device)?;
                 let kernel = var(kernel)?;

@@ -28,6 +28,7 @@ fn lacks(layer: &Layer) -> Option<&'static str> {
         Layer::Block(_) => Some("attention within each sequence of a batch"),
         Layer::Embedding(_) | Layer::Positions(_) => None,
         Layer::LayerNormalization(_) | Layer::Scores => None,
+        Layer::Stem(_) | Layer::Bottleneck(_) => Some("batch normalization"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The two inputs of a peer: the file of weights and batches, and MNIST.
 
-use crate::model::{Block, Layer, Model, Weights, turned};
+use crate::model::{Block, Bottleneck, Layer, Model, Normalized, Weights, turned};
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::{SafeTensors, tensor::Dtype};
 use std::path::Path;
@@ -39,7 +39,21 @@ impl Data {
         };
         let mut layers = Vec::new();
         for word in named("layers")?.split(' ') {
+            // A number follows if the weights do not show it.
+            let (word, number) = match word.split_once(':') {
+                Some((word, number)) => (word, number.parse()?),
+                None => (word, 1),
+            };
+            let mut normalized = || anyhow::Ok(Normalized { kernel: weights()?, norm: weights()? });
             layers.push(match word {
+                "stem" => Layer::Stem(normalized()?),
+                "bottleneck" | "projected_bottleneck" => {
+                    let convolutions = [normalized()?, normalized()?, normalized()?];
+                    let projected = word == "projected_bottleneck";
+                    let projection = projected.then(normalized).transpose()?;
+                    let stride = number;
+                    Layer::Bottleneck(Box::new(Bottleneck { convolutions, projection, stride }))
+                }
                 "dense" => Layer::Dense(weights()?),
                 "convolution" => Layer::Convolution { weights: weights()?, same: false },
                 "same_convolution" => Layer::Convolution { weights: weights()?, same: true },
@@ -52,6 +66,7 @@ impl Data {
                 "embedding" => Layer::Embedding(weights()?),
                 "positions" => Layer::Positions(weights()?),
                 "block" => Layer::Block(Box::new(Block {
+                    heads: number,
                     norm: weights()?,
                     parts: weights()?,
                     output: weights()?,

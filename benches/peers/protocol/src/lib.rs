@@ -7,7 +7,7 @@ mod data;
 mod model;
 
 pub use data::{CLASSES, Data, INPUTS, Mnist};
-pub use model::{Block, Layer, Model, Weights};
+pub use model::{Block, Bottleneck, Layer, Model, Normalized, Weights};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -29,8 +29,6 @@ pub const NORM_MOMENTUM: f64 = 0.99;
 
 /// What layer normalization adds to a variance.
 pub const LAYER_EPSILON: f64 = 1e-5;
-/// Heads of a block's attention.
-pub const HEADS: usize = 4;
 
 /// The error of a library that does not have a layer: its row says so.
 #[derive(Debug)]

@@ -46,12 +46,39 @@ pub enum Layer {
     LayerNormalization(Weights),
     /// The products with all rows of the first layer's table.
     Scores,
+    /// ResNet's first part: a kernel of 7x7 that moves by two, normalization, ReLU, and the greatest of each 3x3, which moves
+    /// by two; zeros around both.
+    Stem(Normalized),
+    /// ResNet's block.
+    Bottleneck(Box<Bottleneck>),
 }
 
-/// Causal attention of [`HEADS`](crate::HEADS) heads, then two dense layers with GELU between. Each half reads what its norm
+/// A convolution without biases, and the normalization after it.
+#[derive(Clone)]
+pub struct Normalized {
+    /// The kernel.
+    pub kernel: Weights,
+    /// What scales and moves each channel.
+    pub norm: Weights,
+}
+
+/// Convolutions of 1x1, 3x3 and 1x1, with ReLU after the first two; the input is added, and ReLU follows.
+#[derive(Clone)]
+pub struct Bottleneck {
+    /// The three convolutions.
+    pub convolutions: [Normalized; 3],
+    /// What brings the input to the result's shape, if that is another.
+    pub projection: Option<Normalized>,
+    /// By how much the 3x3 and the projection move.
+    pub stride: usize,
+}
+
+/// Causal attention, then two dense layers with GELU between. Each half reads what its norm
 /// gives, and is added to its input.
 #[derive(Clone)]
 pub struct Block {
+    /// Heads of attention.
+    pub heads: usize,
     /// The norm before attention.
     pub norm: Weights,
     /// Queries, keys and values, side by side.

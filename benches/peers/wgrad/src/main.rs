@@ -5,8 +5,8 @@
 
 use anyhow::{Context, Result, ensure};
 use peer_protocol::{
-    Args, BETA1, BETA2, Block, Data, EPSILON, HEADS, LAYER_EPSILON, Layer, NORM_EPSILON,
-    NORM_MOMENTUM, Weights,
+    Args, BETA1, BETA2, Block, Bottleneck, Data, EPSILON, LAYER_EPSILON, Layer, NORM_EPSILON,
+    NORM_MOMENTUM, Normalized, Weights,
 };
 use serde_json::{Value, json};
 use std::path::Path;
@@ -73,9 +73,10 @@ fn adapter() -> Result<()> {
 
 /// The network with the file's weights, its loss and Adam.
 fn trainer(device: &Device, model: Sequential, data: &Data) -> Result<Trainer> {
-    let model = match data.model.words() {
-        Some(_) => language_model(data)?,
-        None => data.model.layers.iter().fold(model, added).build()?,
+    let model = match data.model.layers.first() {
+        Some(Layer::Embedding(_)) => language_model(data)?,
+        Some(Layer::Stem(_)) => residual_model(data)?,
+        _ => data.model.layers.iter().fold(model, added).build()?,
     };
     let adam = Adam {
         beta_1: BETA1 as f32,
@@ -106,19 +107,58 @@ fn added(model: Sequential, layer: &Layer) -> Sequential {
             let layer = Conv2D::new(last(weights), size).padding(padding);
             model.add(layer.use_bias(weights.biases.is_some()))
         }
-        Layer::BatchNormalization(_) => {
-            let norm = BatchNormalization::new().momentum(NORM_MOMENTUM as f32);
-            model.add(norm.epsilon(NORM_EPSILON as f32))
-        }
+        Layer::BatchNormalization(_) => model.add(normalization()),
         Layer::Relu => model.add(Activation::Relu),
         Layer::MaxPooling => model.add(MaxPooling2D::new(2)),
         Layer::GlobalAveragePooling => model.add(GlobalAveragePooling2D::new()),
         Layer::Flatten => model.add(Flatten),
         Layer::Lstm(weights) => model.add(Lstm::new(last(weights) / 4)),
-        // These are layers of texts, whose model is no sequence: its table is used twice.
+        // These are layers of models that are no sequences: a table is used twice, or an input is added.
         Layer::Embedding(_) | Layer::Positions(_) | Layer::Block(_) => model,
         Layer::LayerNormalization(_) | Layer::Scores => model,
+        Layer::Stem(_) | Layer::Bottleneck(_) => model,
     }
+}
+
+fn normalization() -> BatchNormalization {
+    BatchNormalization::new().momentum(NORM_MOMENTUM as f32).epsilon(NORM_EPSILON as f32)
+}
+
+/// A convolution without biases and its normalization, with zeros that keep the image's size but for the stride.
+fn normalized(x: &SymbolicTensor, of: &Normalized, stride: usize) -> SymbolicTensor {
+    let [size, _, _, filters] = of.kernel.shape[..] else { return x.clone() };
+    let around = Padding::Explicit(vec![[size / 2; 2]; 2]);
+    let layer = Conv2D::new(filters, size).strides(stride).padding(around).use_bias(false);
+    x.then(layer).then(normalization())
+}
+
+/// ResNet.
+fn residual_model(data: &Data) -> Result<Model> {
+    let images = input(data.model.input.clone());
+    let mut x = images.clone();
+    for layer in &data.model.layers {
+        x = match layer {
+            Layer::Stem(stem) => {
+                let y = normalized(&x, stem, 2).then(Activation::Relu);
+                let around = Padding::Explicit(vec![[1; 2]; 2]);
+                y.then(MaxPooling2D::new(3).strides(2).padding(around))
+            }
+            Layer::Bottleneck(block) => {
+                let Bottleneck { convolutions: [first, second, third], projection, stride } =
+                    block.as_ref();
+                // Weights are in the order in which layers are made.
+                let y = normalized(&x, first, 1).then(Activation::Relu);
+                let y = normalized(&y, second, *stride).then(Activation::Relu);
+                let y = normalized(&y, third, 1);
+                let around = projection.as_ref().map(|p| normalized(&x, p, *stride));
+                merge(Add, [&y, &around.unwrap_or(x)]).then(Activation::Relu)
+            }
+            Layer::GlobalAveragePooling => x.then(GlobalAveragePooling2D::new()),
+            Layer::Dense(weights) => x.then(Dense::new(weights.shape[1])),
+            _ => anyhow::bail!("a residual model has no such layer"),
+        };
+    }
+    Ok(Model::new([&images], [&x])?)
 }
 
 /// A model of ids, whose scores are products with its embedding.
@@ -135,7 +175,7 @@ fn language_model(data: &Data) -> Result<Model> {
                 merge(Add, [&x, &x.then(PositionEmbedding::new(weights.shape[0]))])
             }
             Layer::Block(block) => {
-                let decoder = TransformerDecoder::new(block.inner.shape[1], HEADS);
+                let decoder = TransformerDecoder::new(block.inner.shape[1], block.heads);
                 let decoder = decoder.normalize_first(true).activation(Activation::Gelu);
                 x.then(decoder.layer_norm_epsilon(LAYER_EPSILON as f32))
             }
@@ -152,7 +192,7 @@ fn language_model(data: &Data) -> Result<Model> {
 /// The weights of a block: those of attention by head, then its norm, and the other norm with the dense layers.
 fn block_tensors(block: &Block) -> Result<Vec<Tensor>> {
     let width = block.output.shape[0];
-    let heads = [HEADS, width / HEADS];
+    let heads = [block.heads, width / block.heads];
     let mut all = Vec::new();
     for part in 0..3 {
         let Weights { values, biases, .. } = block.parts.columns(part * width..(part + 1) * width);
@@ -176,17 +216,30 @@ fn plain(weights: &Weights) -> Result<Vec<Tensor>> {
     Ok(all)
 }
 
+/// The weights of a normalization, and its moving mean and variance before training.
+fn moving(weights: &Weights) -> Result<Vec<Tensor>> {
+    let (count, mut all) = (weights.values.len(), plain(weights)?);
+    all.push(Tensor::f32([count], vec![0.0; count])?);
+    all.push(Tensor::f32([count], vec![1.0; count])?);
+    Ok(all)
+}
+
+/// A kernel and the weights of its normalization.
+fn normalized_tensors(of: &Normalized) -> Result<Vec<Tensor>> {
+    Ok([plain(&of.kernel)?, moving(&of.norm)?].concat())
+}
+
 /// A layer's weights in the order in which a trainer keeps them.
 fn tensors(layer: &Layer) -> Result<Vec<Tensor>> {
     match layer {
         Layer::Dense(weights) | Layer::Convolution { weights, .. } => plain(weights),
         Layer::Embedding(weights) | Layer::Positions(weights) => plain(weights),
         Layer::LayerNormalization(weights) => plain(weights),
-        Layer::BatchNormalization(weights) => {
-            let (count, mut all) = (weights.values.len(), plain(weights)?);
-            all.push(Tensor::f32([count], vec![0.0; count])?);
-            all.push(Tensor::f32([count], vec![1.0; count])?);
-            Ok(all)
+        Layer::BatchNormalization(weights) => moving(weights),
+        Layer::Stem(stem) => normalized_tensors(stem),
+        Layer::Bottleneck(block) => {
+            let parts = block.convolutions.iter().chain(&block.projection);
+            Ok(parts.map(normalized_tensors).collect::<Result<Vec<_>>>()?.concat())
         }
         Layer::Lstm(weights) => {
             let (rows, units) = (weights.shape[0], weights.shape[1] / 4);
