@@ -71,8 +71,8 @@ const fn moves<T: Send>(future: T) -> T {
 }
 
 #[test]
-fn futures_move_between_threads() -> Result<()> {
-    let threads = Builder::new_current_thread().enable_time().build().unwrap();
+fn tasks_of_tokio_train_and_predict() -> Result<()> {
+    let threads = runtime();
     let (data, x) = (data(64), data(3).features()[0].clone());
     let mut expected = trainer();
     expected.fit(&data, quiet().epochs(3))?;
@@ -97,6 +97,108 @@ fn futures_move_between_threads() -> Result<()> {
     Ok(())
 }
 
+/// Two threads poll one future in turn, with a pause in which the device goes on. Gives the output, and how often each
+/// thread polled.
+fn in_turn<F: Future + Send>(future: F) -> (F::Output, [usize; 2])
+where
+    F::Output: Send,
+{
+    let mut future = Box::pin(future);
+    let (mut output, mut polls) = (None, [0; 2]);
+    for thread in (0..2).cycle() {
+        let polled = std::thread::scope(|scope| {
+            let poll = || {
+                let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+                future.as_mut().poll(&mut context)
+            };
+            scope.spawn(poll).join().unwrap()
+        });
+        polls[thread] += 1;
+        if let std::task::Poll::Ready(ready) = polled {
+            output = Some(ready);
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    (output.unwrap(), polls)
+}
+
+#[test]
+fn a_fit_moves_between_threads_at_every_wait() -> Result<()> {
+    let data = data(160);
+    let mut expected = trainer();
+    expected.fit(&data, quiet().epochs(6).validation_split(0.2))?;
+    let mut trainer = trainer();
+    let fit = trainer.fit_async(&data, quiet().epochs(6).validation_split(0.2));
+    let (trained, polls) = in_turn(fit);
+    assert_eq!(trained?.epochs.len(), 6);
+    assert!(polls.iter().all(|&polls| polls > 2), "{polls:?}");
+    assert_eq!(bits(&trainer), bits(&expected));
+    Ok(())
+}
+
+#[test]
+fn a_fit_in_a_select_ends_or_is_dropped() -> Result<()> {
+    let data = data(160);
+    let mut trainer = trainer();
+    let waiting = || tokio::time::sleep(Duration::from_secs(600));
+    runtime().block_on(async {
+        tokio::select! {
+            trained = trainer.fit_async(&data, quiet().epochs(2)) => trained.map(|_| ()),
+            () = waiting() => panic!("the fit did not end"),
+        }
+    })?;
+    assert_eq!((trainer.steps(), bits(&trainer)), (20, uninterrupted(&data, 20)?));
+    runtime().block_on(async {
+        tokio::select! {
+            _ = trainer.fit_async(&data, quiet().epochs(100_000)) => panic!("it ended"),
+            () = tokio::time::sleep(Duration::from_millis(40)) => (),
+        }
+    });
+    let steps = trainer.steps();
+    assert_eq!(bits(&trainer), uninterrupted(&data, steps)?, "after {steps} steps");
+    // Two models train in one task, and each has the bits that it has alone.
+    let mut other = self::trainer();
+    runtime().block_on(async {
+        let mut first = std::pin::pin!(trainer.fit_async(&data, quiet().epochs(3)));
+        let mut second = std::pin::pin!(other.fit_async(&data, quiet().epochs(3)));
+        let mut ended = [false; 2];
+        while ended != [true; 2] {
+            tokio::select! {
+                trained = &mut first, if !ended[0] => { trained?; ended[0] = true; }
+                trained = &mut second, if !ended[1] => { trained?; ended[1] = true; }
+            }
+        }
+        Ok::<_, wgrad::Error>(())
+    })?;
+    assert_eq!((trainer.steps(), other.steps()), (steps + 30, 30));
+    assert_eq!(bits(&other), uninterrupted(&data, 30)?);
+    Ok(())
+}
+
+#[test]
+fn every_future_of_a_session_is_send() -> Result<()> {
+    let mut session = Session::new(device(), 0);
+    let model = session.add("net", trainer().model())?;
+    let step = session.step("look", |s| {
+        let x = s.input("x", [3, WIDTH], DType::F32);
+        let y = s.apply(model, &[x], false)?[0];
+        s.output("y", y);
+        Ok(())
+    })?;
+    let x = data(3).x().clone();
+    drop(moves(session.run_async(step, &[("x", &x)])));
+    drop(moves(session.call_async(step, &[("x", &x)])));
+    drop(moves(session.read_async(step, "y")));
+    drop(moves(session.weights_async(model)));
+    drop(moves(session.map_weights_async(model, |_, weight| Ok(weight.clone()))));
+    // They move, and give what the blocking forms give.
+    let y = in_turn(session.call_async(step, &[("x", &x)])).0?;
+    assert_eq!(y, session.call(step, &[("x", &x)])?);
+    assert_eq!(in_turn(session.weights_async(model)).0?, session.weights(model)?);
+    Ok(())
+}
+
 #[test]
 fn every_future_is_send() -> Result<()> {
     let (mut trainer, data) = (trainer(), data(8));
@@ -111,8 +213,18 @@ fn every_future_is_send() -> Result<()> {
     drop(moves(trainer.save_checkpoint_async("nowhere")));
     drop(moves(trainer.save_weights_async("nowhere", &WeightMap::keras())));
     drop(moves(trainer.set_trainable_async(["dense"], false)));
+    drop(moves(trainer.saved_model_async()));
+    drop(moves(trainer.checkpoint_to_bytes_async()));
+    drop(moves(trainer.weights_to_bytes_async(&WeightMap::keras())));
+    drop(moves(trainer.test_on_batch_async(&data)));
+    drop(moves(trainer.predict_on_batch_async(&data)));
+    drop(moves(trainer.predict_outputs_async(&data)));
     drop(moves(trainer.predictor()?.predict_async(&data)));
+    drop(moves(trainer.predictor()?.predict_outputs_async(&data)));
     drop(moves(Device::open(&DeviceOptions::default())));
+    drop(moves(Device::new_async()));
+    drop(moves(Device::adapters_async()));
+    drop(moves(device().wait_async()));
     Ok(())
 }
 
@@ -210,6 +322,35 @@ fn a_fit_may_be_dropped_anywhere() -> Result<()> {
         assert_eq!(bits(&trainer), uninterrupted(&data, steps)?, "{polls} polls, {steps} steps");
         trainer.fit(&data, quiet().epochs(1))?;
         assert_eq!(trainer.steps(), steps + 10);
+    }
+    assert!(seen.len() > 2, "{seen:?}");
+    Ok(())
+}
+
+/// Of a stream a window may be on its way, of resident samples an evaluation.
+#[test]
+fn a_fit_on_a_stream_may_be_dropped_anywhere() -> Result<()> {
+    let data = data(160);
+    let stream = || -> Arc<dyn Dataset> { Arc::new(data.clone()) };
+    let fit = |epochs| {
+        let validation = stream();
+        quiet().window_batches(2).epochs(epochs).validation_data(validation)
+    };
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut seen = std::collections::BTreeSet::new();
+    for polls in (0..48).step_by(5) {
+        let mut trainer = trainer();
+        let mut fitting = Box::pin(trainer.fit_async(stream(), fit(50)));
+        for _ in 0..polls {
+            assert!(fitting.as_mut().poll(&mut context).is_pending());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(fitting);
+        let steps = trainer.steps();
+        seen.insert(steps);
+        assert_eq!(bits(&trainer), uninterrupted(&data, steps)?, "{polls} polls, {steps} steps");
+        let history = trainer.fit(stream(), fit(1))?;
+        assert_eq!((history.get("val_loss").len(), trainer.steps()), (1, steps + 10));
     }
     assert!(seen.len() > 2, "{seen:?}");
     Ok(())

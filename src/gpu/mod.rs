@@ -24,6 +24,7 @@ pub use executor::{Executor, PendingOutput, StepBlock};
 pub use info::AdapterInfo;
 pub use options::DeviceOptions;
 pub use pool::Pool;
+pub(crate) use store::CopiedPart;
 pub use store::Store;
 #[cfg(not(target_arch = "wasm32"))]
 pub use wait::block_on;

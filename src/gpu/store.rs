@@ -15,6 +15,15 @@ pub struct Store {
     constants: Arc<Mutex<HashMap<SharedTensor, wgpu::Buffer>>>,
 }
 
+/// A part of a buffer that is copied: where it is and where it goes, each as a buffer's name and the first byte in it.
+#[derive(Debug)]
+pub(crate) struct CopiedPart {
+    pub from: (String, u64),
+    pub to: (String, u64),
+    /// A multiple of 4.
+    pub bytes: u64,
+}
+
 impl Store {
     /// An empty store on `device`.
     #[must_use]
@@ -76,7 +85,7 @@ impl Store {
     /// As [`Store::allocate`].
     pub fn upload_bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.reserve(name, bytes.len() as u64)?;
-        self.write_words(name, self.buffer(name)?, bytes)
+        self.write_words(name, self.buffer(name)?, 0, bytes)
     }
 
     /// Reads `len` bytes of a buffer back.
@@ -93,23 +102,38 @@ impl Store {
     /// # Errors
     /// [`Error::Internal`] for an unknown name or too many bytes; [`Error::Gpu`] if the device fails.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write_at(name, 0, bytes)
+    }
+
+    /// As [`Store::write`], from byte `offset` on, a multiple of 4.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> Result<()> {
         let buffer = self.buffer(name)?;
-        if (bytes.len() as u64).next_multiple_of(4) > buffer.size() {
-            let detail = format!("`{name}` has {} bytes, not {}", buffer.size(), bytes.len());
+        if (offset + bytes.len() as u64).next_multiple_of(4) > buffer.size() {
+            let end = offset + bytes.len() as u64;
+            let detail = format!("`{name}` has {} bytes, not {end}", buffer.size());
             return Err(Error::internal("store", detail));
         }
-        self.write_words(name, buffer, bytes)
+        self.write_words(name, buffer, offset, bytes)
     }
 
     /// Writes whole words; the rest of the last one is zero.
-    fn write_words(&self, name: &str, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
+    fn write_words(
+        &self,
+        name: &str,
+        buffer: &wgpu::Buffer,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<()> {
         let scopes = self.device.begin();
         let whole = bytes.len() / 4 * 4;
-        self.device.queue.write_buffer(buffer, 0, &bytes[..whole]);
+        self.device.queue.write_buffer(buffer, offset, &bytes[..whole]);
         if whole < bytes.len() {
             let mut last = [0; 4];
             last[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.device.queue.write_buffer(buffer, whole as u64, &last);
+            self.device.queue.write_buffer(buffer, offset + whole as u64, &last);
         }
         self.device.end(scopes, &format!("uploading `{name}`"))
     }
@@ -127,10 +151,7 @@ impl Store {
     /// # Errors
     /// As [`Store::allocate`]; [`Error::Internal`] for an unknown name.
     pub fn copy(&mut self, from: &str, to: &str) -> Result<()> {
-        self.copy_buffer(self.buffer(from)?.clone(), from, to)
-    }
-
-    fn copy_buffer(&mut self, source: wgpu::Buffer, from: &str, to: &str) -> Result<()> {
+        let source = self.buffer(from)?.clone();
         self.reserve(to, source.size())?;
         let scopes = self.device.begin();
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
@@ -148,12 +169,26 @@ impl Store {
         Ok(())
     }
 
-    /// Copies a buffer of another store on the same device, under the name `to`. Work submitted before is seen.
+    /// Copies parts of buffers into buffers that `to` has, on the same device. Work submitted before is seen.
     ///
     /// # Errors
     /// As [`Store::copy`].
-    pub fn copy_from(&mut self, other: &Self, from: &str, to: &str) -> Result<()> {
-        self.copy_buffer(other.buffer(from)?.clone(), from, to)
+    pub(crate) fn copy_parts(&self, to: &Self, parts: &[CopiedPart]) -> Result<()> {
+        let scopes = self.device.begin();
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        for CopiedPart { from: (from, start), to: (into, end), bytes } in parts {
+            let (mut from, mut start, into) =
+                (self.buffer(from)?.clone(), *start, to.buffer(into)?);
+            // No command copies from a buffer into itself.
+            if from == *into {
+                let between = create_buffer(&self.device, "a copied part", *bytes)?;
+                encoder.copy_buffer_to_buffer(&from, start, &between, 0, *bytes);
+                (from, start) = (between, 0);
+            }
+            encoder.copy_buffer_to_buffer(&from, start, into, *end, *bytes);
+        }
+        self.device.queue.submit([encoder.finish()]);
+        self.device.end(scopes, "copying weights")
     }
 
     /// Whether there is a buffer of this name.
@@ -188,7 +223,7 @@ impl Store {
         let (name, bytes) = (tensor.name(), tensor.tensor().data().bytes());
         let size = self.size(&name, bytes.len() as u64)?;
         let buffer = create_buffer(&self.device, &name, size)?;
-        self.write_words(&name, &buffer, bytes)?;
+        self.write_words(&name, &buffer, 0, bytes)?;
         constants.insert(tensor.clone(), buffer.clone());
         Ok(buffer)
     }

@@ -4,7 +4,12 @@ use super::{Layer, WeightSpec, snake_case};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
-/// A layer, its name if it was given one, and whether it trains. Every use of one handle shares its weights.
+/// A layer, its name if it was given one, and whether it trains.
+///
+/// Every use of one handle is the same layer object, with one set of weights: in a model, in a model that contains others,
+/// and in models of one [`Session`](crate::session::Session). A layer that another one wraps, as in
+/// [`TimeDistributed`](super::TimeDistributed), has its weights there for itself. Each `compile` gives a trainer weights of
+/// its own; [`Trainer::predictor_of`](crate::train::Trainer::predictor_of) gives them on to another model of the same layers.
 #[derive(Debug, Clone)]
 pub struct LayerHandle {
     pub(super) name: Option<String>,
@@ -25,7 +30,17 @@ impl From<&Self> for LayerHandle {
 }
 
 impl LayerHandle {
-    /// A handle to use more than once, so that all uses share their weights.
+    /// A handle to use more than once.
+    ///
+    /// ```
+    /// use wgrad::prelude::*;
+    ///
+    /// let (left, right) = (input([4]), input([4]));
+    /// let shared = LayerHandle::new(Dense::new(3));
+    /// let model = Model::new([&left, &right], [&merge(Add, [&left.then(&shared), &right.then(&shared)])])?;
+    /// assert_eq!(model.weights().count(), 2);
+    /// # Ok::<(), wgrad::Error>(())
+    /// ```
     #[must_use]
     pub fn new(layer: impl Into<Self>) -> Self {
         layer.into()

@@ -15,7 +15,8 @@ type Build = dyn Fn(&mut Graph, &[Value]) -> Result<Vec<Value>> + Send + Sync;
 /// A closure over the graph's builder as a layer without weights. Keras' `Lambda`.
 ///
 /// The closure gets the inputs, `[batch, ...]` f32, and gives an output `[batch, ...]`. Its shape is found by building the
-/// closure in an empty graph. A checkpoint cannot tell one closure from another.
+/// closure in an empty graph. A checkpoint cannot tell one closure from another. A mask of the input ends here, as in
+/// Keras, because nothing says what the closure makes of the steps: [`Lambda::keeps_mask`] hands it on.
 ///
 /// ```
 /// use wgrad::prelude::*;
@@ -32,6 +33,7 @@ type Build = dyn Fn(&mut Graph, &[Value]) -> Result<Vec<Value>> + Send + Sync;
 #[derive(Clone)]
 pub struct Lambda {
     build: Arc<Build>,
+    keeps_mask: bool,
 }
 
 impl Debug for Lambda {
@@ -56,7 +58,15 @@ impl Lambda {
     where
         F: Fn(&mut Graph, &[Value]) -> Result<Vec<Value>> + Send + Sync + 'static,
     {
-        Self { build: Arc::new(build) }
+        Self { build: Arc::new(build), keeps_mask: false }
+    }
+
+    /// Each output has the first mask of an input whose axes it has, as behind most layers: for a closure that computes
+    /// each step by itself.
+    #[must_use]
+    pub const fn keeps_mask(mut self) -> Self {
+        self.keeps_mask = true;
+        self
     }
 }
 
@@ -101,6 +111,7 @@ impl Layer for Lambda {
     }
 
     fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
-        Ok((self.build)(graph, cx.inputs())?.into())
+        let outputs = Outputs::from((self.build)(graph, cx.inputs())?);
+        Ok(if self.keeps_mask { outputs } else { outputs.mask(None) })
     }
 }

@@ -143,6 +143,10 @@ impl Layer for SpectralNormalization {
         self.layer.layer().check_inputs(count)
     }
 
+    fn batch_size(&self) -> Option<usize> {
+        self.layer.layer().batch_size()
+    }
+
     fn takes_indices(&self) -> Option<usize> {
         self.layer.layer().takes_indices()
     }

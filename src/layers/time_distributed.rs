@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 ///
 /// Input `[batch, time, ...]`, of which the layer sees `[batch, ...]`; output `[batch, time, ...]`. The weights have the
 /// layer's name: `time_distributed/dense/kernel`. The steps are samples of one larger batch, unless the layer has states:
-/// then it runs step by step, and each step goes on from the state of the one before, as in Keras.
+/// then training runs step by step, and each step goes on from the state of the one before, as in Keras. A layer that
+/// takes one batch size alone, as a stateful recurrent one, runs step by step in evaluation too, each step from the
+/// states that training left.
 #[derive(Debug, Clone)]
 pub struct TimeDistributed {
     layer: LayerHandle,
@@ -142,6 +144,10 @@ impl Layer for TimeDistributed {
         Ok(types)
     }
 
+    fn batch_size(&self) -> Option<usize> {
+        self.layer.layer().batch_size()
+    }
+
     fn takes_indices(&self) -> Option<usize> {
         self.layer.layer().takes_indices()
     }
@@ -176,7 +182,7 @@ impl Layer for TimeDistributed {
         graph.check(self.kind(), cx.inputs())?;
         let sample = Shape::from(&graph.shape(cx.input()).dims()[1..]);
         let holds_state = self.weights(&[sample]).iter().any(|w| w.kind == WeightKind::State);
-        match holds_state && cx.training() {
+        match holds_state && cx.training() || self.batch_size().is_some() {
             true => self.unrolled(graph, cx),
             false => self.folded(graph, cx),
         }

@@ -16,6 +16,7 @@ pub(crate) use clip::{ROW, rows_of};
 pub use rmsprop::{Adagrad, RmsProp};
 pub use schedule::Schedule;
 pub use sgd::Sgd;
+pub(crate) use transform::pack_over;
 pub use transform::{ArenaGradients, GradientTransform};
 
 use crate::error::{Error, Result};

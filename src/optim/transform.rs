@@ -1,6 +1,6 @@
 //! From gradients to new parameters: averaged over steps, clipped, given to the rule.
 
-use super::{Clip, Optimizer, Slot};
+use super::{Clip, Optimizer, ROW, Slot};
 use crate::constraints::Constraint;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
@@ -13,7 +13,8 @@ const ACCUMULATED: Slot = Slot { name: "accumulated", initial: 0.0 };
 /// The step parameter that is 1 if the step updates, else 0.
 const APPLY: &str = "apply";
 
-/// The parameters of one flat arena, and the gradients of the tensors in it.
+/// The parameters of one flat arena, and the gradients of the tensors in it. Elements that none of the tensors holds keep
+/// their values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ArenaGradients {
     /// The arena's number, which is part of the names of its states: `momentum/0`.
@@ -31,23 +32,48 @@ pub struct ArenaGradients {
 }
 
 impl ArenaGradients {
-    /// Updated parameters that keep to the constraints.
+    /// Updated parameters that keep to the constraints. What none of the tensors holds keeps its value.
     fn constrained(&self, graph: &mut Graph, new: Value) -> Result<Value> {
-        if self.constraints.iter().all(Option::is_none) {
+        let room = |&tensor: &Value| graph.shape(tensor).len().next_multiple_of(ROW);
+        let whole = self.gradients.iter().map(room).sum::<usize>() == graph.shape(new).len();
+        if whole && self.constraints.iter().all(Option::is_none) {
             return Ok(new);
         }
         let mut tensors = Vec::new();
         for (i, &offset) in self.offsets.iter().enumerate() {
             let shape = graph.shape(self.gradients[i]).clone();
             let tensor = graph.view(new, offset, shape)?;
-            tensors.push(match self.constraints.get(i).copied().flatten() {
+            let tensor = match self.constraints.get(i).copied().flatten() {
                 Some(constraint) => constraint.apply(graph, tensor)?,
                 None => tensor,
-            });
+            };
+            tensors.push((offset, tensor));
         }
-        let len = graph.shape(new).len();
-        graph.pack(len, &self.offsets, &tensors)
+        pack_over(graph, self.params, &tensors)
     }
+}
+
+/// The flat `arena` with these tensors from their offsets on, which ascend. The rest of it stays.
+pub(crate) fn pack_over(
+    graph: &mut Graph,
+    arena: Value,
+    tensors: &[(usize, Value)],
+) -> Result<Value> {
+    let len = graph.shape(arena).len();
+    let (mut offsets, mut values, mut end) = (Vec::new(), Vec::new(), 0);
+    for (at, tensor) in tensors.iter().map(|&(at, tensor)| (at, Some(tensor))).chain([(len, None)])
+    {
+        if at > end {
+            offsets.push(end);
+            values.push(graph.view(arena, end, [at - end])?);
+        }
+        if let Some(tensor) = tensor {
+            offsets.push(at);
+            values.push(tensor);
+            end = at + graph.shape(tensor).len().next_multiple_of(ROW);
+        }
+    }
+    graph.pack(len, &offsets, &values)
 }
 
 /// What happens to gradients before the rule sees them, in Keras' order: the mean over several steps, then

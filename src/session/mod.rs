@@ -8,6 +8,7 @@ mod custom;
 #[cfg(not(target_arch = "wasm32"))]
 mod freeze;
 mod memory;
+mod part;
 mod predict;
 mod predictor;
 mod profile;

@@ -1,9 +1,10 @@
 //! The host reads and writes parameters.
 
 use super::compiled::Compiled;
+use super::part::Stored;
 use super::predictor::Predictor;
 use crate::error::{Error, Result};
-use crate::gpu::Store;
+use crate::layers::Model;
 use crate::tensor::Tensor;
 
 impl Compiled {
@@ -22,18 +23,17 @@ impl Compiled {
         Ok(bytemuck::pod_collect_to_vec(&bytes))
     }
 
-    /// A model with a copy of the present weights that only predicts, for any number of threads. It stays as it is while
-    /// this trainer goes on.
-    pub fn predictor(&self) -> Result<Predictor> {
-        let bytes = self.layout.arenas.iter().map(|arena| arena.len as u64 * 4).sum();
-        self.admit_extra("a copy of the weights", bytes, &[])?;
-        let mut weights = Store::new(&self.device);
-        for i in 0..self.layout.arenas.len() {
-            let name = self.layout.arena_name(i);
-            weights.copy_from(&self.store, &name, &name)?;
-        }
-        let (layout, scaling) = (self.layout.clone(), self.scaling.clone());
-        let predictor = Predictor::assemble(&self.device, &self.model, layout, weights, scaling)?;
+    /// A model of layers of this one, with a copy of their present weights, that only predicts, for any number of
+    /// threads. It stays as it is while this trainer goes on.
+    pub fn predictor_of(&self, part: &Model) -> Result<Predictor> {
+        let buffers: Vec<String> =
+            (0..self.layout.arenas.len()).map(|i| self.layout.arena_name(i)).collect();
+        let (device, store, layout) = (&self.device, &self.store, &self.layout);
+        let stored = Stored { device, store, model: &self.model, layout, buffers: &buffers };
+        let admit = |bytes| self.admit_extra("a copy of the weights", bytes, &[]);
+        let mut predictor = stored.predictor_of(part, admit)?;
+        // The factor is that of samples; what comes out of a layer on the way has none.
+        predictor.set_scaling(self.scaling.clone().filter(|_| part.begins_as(&self.model)));
         Ok(predictor.batch_size(self.evaluation_batch()))
     }
 

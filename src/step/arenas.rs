@@ -14,14 +14,12 @@ impl ArenaLayout {
         tensors.collect()
     }
 
-    /// The contents of every arena, from a tensor for each weight in order; zero between them.
-    pub(crate) fn fill(&self, tensors: &[Tensor]) -> Result<Vec<Vec<f32>>> {
+    /// Refuses tensors that are not one for each weight, in order.
+    pub(crate) fn check(&self, tensors: &[Tensor]) -> Result<()> {
         if tensors.len() != self.tensors.len() {
             let detail = format!("the model has {} tensors", self.tensors.len());
             return Err(Error::parameter("weights", tensors.len(), detail));
         }
-        let mut arenas: Vec<Vec<f32>> =
-            self.arenas.iter().map(|arena| vec![0.0; arena.len]).collect();
         for (placed, tensor) in self.tensors.iter().zip(tensors) {
             if tensor.shape() != &placed.spec.shape {
                 let detail = format!("`{}` has the second shape", placed.name);
@@ -35,6 +33,16 @@ impl ArenaLayout {
                 let detail = format!("`{}` is f32", placed.name);
                 return Err(Error::dtype("set_weights", &[tensor.dtype()], detail));
             }
+        }
+        Ok(())
+    }
+
+    /// The contents of every arena, from a tensor for each weight in order; zero between them.
+    pub(crate) fn fill(&self, tensors: &[Tensor]) -> Result<Vec<Vec<f32>>> {
+        self.check(tensors)?;
+        let mut arenas: Vec<Vec<f32>> =
+            self.arenas.iter().map(|arena| vec![0.0; arena.len]).collect();
+        for (placed, tensor) in self.tensors.iter().zip(tensors) {
             let values = tensor.as_f32()?;
             arenas[placed.arena][placed.offset..placed.offset + values.len()]
                 .copy_from_slice(values);

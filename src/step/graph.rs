@@ -198,7 +198,7 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         activity.map_or(Ok(total), |activity| g.add(total, activity))
     })?;
     if let Some(optimizer) = spec.optimizer {
-        g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &weights, &state))?;
+        g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &state))?;
         let trained = || spec.layout.tensors.iter().zip(&weights);
         let trained: Vec<Value> =
             trained().filter(|(t, _)| t.trainable()).map(|(_, &w)| w).collect();

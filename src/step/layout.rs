@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::kernels::DeviceCaps;
 use crate::layers::{Model, NamedLayer, Regularizer, WeightKind, WeightSpec, stream_of};
+use crate::optim::pack_over;
 use crate::tensor::Shape;
 use std::collections::HashMap;
 
@@ -71,13 +72,18 @@ pub struct ArenaLayout {
     pub arenas: Vec<Arena>,
 }
 
+/// Bytes of an arena that the device can bind.
+fn room(caps: &DeviceCaps) -> u64 {
+    caps.max_binding_bytes.min(caps.max_buffer_bytes)
+}
+
 impl ArenaLayout {
     /// Places the parameters of `model` in arenas that a device can bind.
     ///
     /// # Errors
     /// As [`ArenaLayout::new`].
     pub fn of(caps: &DeviceCaps, model: &Model) -> Result<Self> {
-        Self::new(model, caps.max_binding_bytes.min(caps.max_buffer_bytes))
+        Self::new(model, room(caps))
     }
 
     /// Places the parameters and states of `model` in arenas of at most `max_bytes`.
@@ -85,8 +91,32 @@ impl ArenaLayout {
     /// # Errors
     /// [`Error::Limit`] naming a tensor that exceeds `max_bytes` by itself.
     pub fn new(model: &Model, max_bytes: u64) -> Result<Self> {
-        let mut layout = Self::default();
-        for (NamedLayer { name: layer, trainable, .. }, spec) in model.weights() {
+        Self::placed(model, max_bytes, Vec::new(), &[])
+    }
+
+    /// As [`ArenaLayout::of`], with some tensors in `arenas` that are there already: `places` has the arena and the first
+    /// element of each of these, in the model's order. Further arenas are for the others.
+    ///
+    /// # Errors
+    /// As [`ArenaLayout::new`].
+    pub(crate) fn beside(
+        model: &Model,
+        caps: &DeviceCaps,
+        arenas: Vec<Arena>,
+        places: &[Option<(usize, usize)>],
+    ) -> Result<Self> {
+        Self::placed(model, room(caps), arenas, places)
+    }
+
+    fn placed(
+        model: &Model,
+        max_bytes: u64,
+        arenas: Vec<Arena>,
+        places: &[Option<(usize, usize)>],
+    ) -> Result<Self> {
+        let given = arenas.len();
+        let mut layout = Self { arenas, ..Self::default() };
+        for (i, (NamedLayer { name: layer, trainable, .. }, spec)) in model.weights().enumerate() {
             let kind = match spec.kind {
                 WeightKind::Trained if !*trainable => WeightKind::Frozen,
                 kind => kind,
@@ -105,13 +135,17 @@ impl ArenaLayout {
             let fits =
                 |arena: &Arena| arena.kind == kind && ((arena.len + len) * 4) as u64 <= max_bytes;
             // Only the last arena of each kind is filled, so places follow the model's order.
-            let last = layout.arenas.iter().rposition(|a| a.kind == kind);
-            let arena = last.filter(|&a| fits(&layout.arenas[a])).unwrap_or_else(|| {
-                layout.arenas.push(Arena { len: 0, kind });
-                layout.arenas.len() - 1
+            let last = layout.arenas[given..].iter().rposition(|a| a.kind == kind);
+            let last = last.map(|a| given + a).filter(|&a| fits(&layout.arenas[a]));
+            let (arena, offset) = places.get(i).copied().flatten().unwrap_or_else(|| {
+                let arena = last.unwrap_or_else(|| {
+                    layout.arenas.push(Arena { len: 0, kind });
+                    layout.arenas.len() - 1
+                });
+                let offset = layout.arenas[arena].len;
+                layout.arenas[arena].len += len;
+                (arena, offset)
             });
-            let offset = layout.arenas[arena].len;
-            layout.arenas[arena].len += len;
             let own = layout.tensors.iter().filter(|t| t.layer == *layer).count() as u64;
             let stream = stream_of(layer).wrapping_add(own);
             let place = model.layers().iter().position(|l| l.name == *layer);
@@ -128,6 +162,22 @@ impl ArenaLayout {
             });
         }
         Ok(layout)
+    }
+
+    /// The weight of this name of a layer object, if `model`, whose layout this is, has the layer.
+    pub(crate) fn tensor_of(
+        &self,
+        model: &Model,
+        layer: &NamedLayer,
+        weight: &str,
+    ) -> Option<&PlacedTensor> {
+        let own = model.layers().iter().find(|own| own.is_same_layer(layer))?;
+        self.tensors.iter().find(|t| t.layer == own.name && t.spec.name == weight)
+    }
+
+    /// Bytes of all arenas.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.arenas.iter().map(|arena| arena.len as u64 * 4).sum()
     }
 
     /// The name of an arena's buffer: `params/0`, `frozen/1`, `state/2`.
@@ -159,8 +209,8 @@ impl ArenaLayout {
         self.tensors.is_empty()
     }
 
-    /// Gives the arenas of states the values `new` by name. A tensor that has none keeps its value. `arenas` and
-    /// `tensors` are the present values, in the layout's order.
+    /// Gives the arenas of states the values `new` by name. A tensor that has none keeps its value. `arenas` are the
+    /// present values, in the layout's order.
     ///
     /// # Errors
     /// Those of the ops it builds.
@@ -168,20 +218,17 @@ impl ArenaLayout {
         &self,
         g: &mut Graph,
         arenas: &[Value],
-        tensors: &[Value],
         new: &[(String, Value)],
     ) -> Result<()> {
         let new: HashMap<&str, Value> = new.iter().map(|(name, v)| (name.as_str(), *v)).collect();
-        for (i, arena) in self.arenas.iter().enumerate() {
-            let own = || self.tensors.iter().zip(tensors).filter(|(t, _)| t.arena == i);
-            let newest = |t: &PlacedTensor| new.get(t.name.as_str()).copied();
-            if arena.kind != WeightKind::State || !own().any(|(t, _)| newest(t).is_some()) {
-                continue;
+        for (i, &arena) in arenas.iter().enumerate() {
+            let own = self.tensors.iter().filter(|t| t.arena == i && t.kind == WeightKind::State);
+            let newest = own.filter_map(|t| Some((t.offset, *new.get(t.name.as_str())?)));
+            let newest: Vec<(usize, Value)> = newest.collect();
+            if !newest.is_empty() {
+                let packed = pack_over(g, arena, &newest)?;
+                g.update(arena, packed)?;
             }
-            let offsets: Vec<usize> = own().map(|(t, _)| t.offset).collect();
-            let values: Vec<Value> = own().map(|(t, &old)| newest(t).unwrap_or(old)).collect();
-            let packed = g.pack(arena.len, &offsets, &values)?;
-            g.update(arenas[i], packed)?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::trainer::Trainer;
 use crate::error::Result;
+use crate::layers::Model;
 use crate::session::Predictor;
 use crate::tensor::Tensor;
 
@@ -29,7 +30,35 @@ impl Trainer {
     /// # Errors
     /// [`Error::Limit`](crate::Error::Limit) and [`Error::Gpu`](crate::Error::Gpu) if the device has no room.
     pub fn predictor(&self) -> Result<Predictor> {
-        self.core.predictor()
+        self.predictor_of(self.model())
+    }
+
+    /// As [`Trainer::predictor`], for a part of the model: a model of the same layer objects, as the encoder of an
+    /// autoencoder, or one that gives what a layer on the way computes.
+    ///
+    /// ```no_run
+    /// use wgrad::prelude::*;
+    ///
+    /// # fn main() -> wgrad::Result<()> {
+    /// let x = input([8]);
+    /// let code = x.then(Dense::new(2));
+    /// let encoder = Model::new([&x], [&code])?;
+    /// let autoencoder = Model::new([&x], [&code.then(Dense::new(8))])?;
+    /// let compile = Compile::new(Adam::default(), Loss::MeanSquaredError);
+    /// let mut trainer = autoencoder.compile(&Device::new()?, compile)?;
+    /// let samples = Tensor::f32([4, 8], [0.5; 32])?;
+    /// trainer.fit(&TensorDataset::new(samples.clone(), samples.clone())?, Fit::new())?;
+    /// let codes = trainer.predictor_of(&encoder)?.predict(&samples)?;
+    /// assert_eq!(codes.shape().dims(), [4, 2]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Trainer::predictor`]; [`Error::Parameter`](crate::Error::Parameter) naming a layer with weights that this
+    /// trainer's model does not have.
+    pub fn predictor_of(&self, part: &Model) -> Result<Predictor> {
+        self.core.predictor_of(part)
     }
 
     /// Replaces every parameter, in the order of [`Trainer::weights`]. Nothing changes if one does not fit.

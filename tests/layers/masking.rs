@@ -1,6 +1,7 @@
 //! Masks: made from padding, and carried by the layers that keep the axes.
 
 use super::*;
+use wgrad::layers::Lambda;
 
 /// Sequences `[3, 4, 2]` whose padding is `value`: the last steps of each, and one in the middle.
 fn padded(value: f32) -> (Tensor, Vec<bool>) {
@@ -80,7 +81,7 @@ fn masks_travel_through_layers_that_keep_the_time() -> Result<()> {
     let half: Vec<f32> = own.chunks(4).flat_map(|a| [a, &[1.0; 4]].concat()).collect();
     type Build = fn(&SymbolicTensor, &SymbolicTensor, &SymbolicTensor) -> SymbolicTensor;
     // The first and the second sequence masked, and the second without its mask.
-    let cases: [(&str, Build, Option<Vec<f32>>); 13] = [
+    let cases: [(&str, Build, Option<Vec<f32>>); 15] = [
         ("dense", |a, _, _| a.then(Dense::new(3)), Some(own.clone())),
         ("activation", |a, _, _| a.then(Activation::Tanh), Some(own.clone())),
         ("dropout", |a, _, _| a.then(Dropout::new(0.5)), Some(own.clone())),
@@ -92,6 +93,12 @@ fn masks_travel_through_layers_that_keep_the_time() -> Result<()> {
             Some(own.clone()),
         ),
         ("flat", |a, _, _| a.then(Flatten), None),
+        ("closure", |a, _, _| a.then(Lambda::new(|g, x| g.scale(x[0], 2.0))), None),
+        (
+            "closure that keeps it",
+            |a, _, _| a.then(Lambda::new(|g, x| g.scale(x[0], 2.0)).keeps_mask()),
+            Some(own.clone()),
+        ),
         ("turned", |a, _, _| a.then(Permute::new([2, 1])), None),
         ("both", |a, b, _| merge(Add, [a, b]), Some(or(&own, &other))),
         ("one", |a, _, c| merge(Multiply, [a, c]), None),

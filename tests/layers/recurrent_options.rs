@@ -186,6 +186,55 @@ fn a_stateful_layer_goes_on_from_its_state() -> Result<()> {
 }
 
 #[test]
+fn a_stateful_layer_inside_a_wrapper_goes_on_from_its_state() -> Result<()> {
+    // Three sequences of two steps for each sample, one after the other.
+    let stateful = || SimpleRnn::new(4).stateful(2);
+    let layers = Sequential::new([3, 2, 5]).add(TimeDistributed::new(stateful()));
+    let x = input([3, 2, 5]);
+    let shared = LayerHandle::new(stateful());
+    let parts: Vec<SymbolicTensor> = (0..3)
+        .map(|i| {
+            let part = wgrad::layers::Lambda::new(move |g, x| {
+                let part = g.slice(x[0], 1, i..i + 1)?;
+                let batch = g.shape(part).dims()[0];
+                g.reshape(part, [batch, 2, 5])
+            });
+            x.then(part).then(&shared).then(Reshape::new([1, 4]))
+        })
+        .collect();
+    let by_hand = Model::new([&x], [&merge(Concatenate::new(1), &parts)])?;
+    let compile = || Compile::new(Sgd::new(0.1), Loss::MeanSquaredError);
+    let (mut wrapped, mut by_hand) =
+        (layers.compile(device(), compile())?, by_hand.compile(device(), compile())?);
+    let values = |trainer: &Trainer| -> Result<Vec<Tensor>> {
+        Ok(trainer.weights()?.into_iter().map(|(_, weight)| weight).collect())
+    };
+    by_hand.set_weights(&values(&wrapped)?)?;
+    for i in 0..3 {
+        let data = TensorDataset::new(numbers(&[2, 3, 2, 5], i), numbers(&[2, 3, 4], i + 9))?;
+        let before = values(&wrapped)?;
+        // Evaluation too, each sequence from the state that training left.
+        assert_eq!(wrapped.predict(&data)?, by_hand.predict(&data)?);
+        wrapped.train_on_batch(&data)?;
+        by_hand.train_on_batch(&data)?;
+        for (i, (a, b)) in values(&wrapped)?.iter().zip(values(&by_hand)?).enumerate() {
+            assert_ne!(*a, before[i]);
+            let apart = a.zip_with(&b, |a, b| (a - b).abs())?;
+            assert!(apart.as_f32()?.iter().all(|&d| d < 1e-6), "{i}: {apart:?}");
+        }
+    }
+    let three = numbers(&[3, 3, 2, 5], 1);
+    let data = TensorDataset::new(three, numbers(&[3, 3, 4], 2))?;
+    let error = wrapped.train_on_batch(&data).unwrap_err();
+    says(&error, &["time_distributed", "2 samples", "given 3"]);
+    // A wrapper of its weights hands on the batch size too.
+    let normalized = SpectralNormalization::new(stateful());
+    assert_eq!(normalized.batch_size(), Some(2));
+    Sequential::new([2, 5]).add(normalized).compile(device(), compile())?;
+    Ok(())
+}
+
+#[test]
 fn forget_gates_begin_open() -> Result<()> {
     let bias = |layer: Lstm| -> Result<Vec<f32>> {
         let model = Sequential::new([3, 2]).add(layer);

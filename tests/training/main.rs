@@ -23,6 +23,7 @@ mod resnet50;
 mod scaling;
 mod seeds;
 mod session;
+mod session_models;
 mod stream;
 mod submits;
 #[path = "../support/mod.rs"]

@@ -45,6 +45,23 @@ impl Model {
         weights: &[Value],
         random: Option<(Value, Value)>,
     ) -> Result<Outputs> {
+        let random = random.map(|(seed, step)| Random { seed, step, stream: 0 });
+        self.run_drawing(graph, inputs, masks, weights, random)
+    }
+
+    /// As [`Model::run`], with another first stream of random numbers: uses of a model with different ones draw different
+    /// numbers.
+    ///
+    /// # Errors
+    /// As [`Model::apply`].
+    pub(crate) fn run_drawing(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        masks: &[Option<Value>],
+        weights: &[Value],
+        random: Option<Random>,
+    ) -> Result<Outputs> {
         let specs: Vec<WeightSpec> = self.weights().map(|(l, w)| w.within(&l.name)).collect();
         for (name, given, wanted) in
             [("inputs", inputs.len(), self.inputs.len()), ("weights", weights.len(), specs.len())]
@@ -54,7 +71,6 @@ impl Model {
                 return Err(Error::parameter(name, given, detail));
             }
         }
-        let random = random.map(|(seed, step)| Random { seed, step, stream: 0 });
         let cx = Context::new("", inputs).tensors(&specs, weights).with_masks(masks);
         let cx = cx.training_with(random);
         let add = |cx: Context, (name, tensor): (String, Tensor)| -> Result<Context> {
@@ -105,6 +121,16 @@ impl Model {
                 Err(Error::shape(self.kind, &[given, &own.shape], detail))
             }
         }
+    }
+
+    /// Whether each input goes into layers that the same input of `other` goes into.
+    pub(crate) fn begins_as(&self, other: &Self) -> bool {
+        fn readers(model: &Model, input: usize) -> impl Iterator<Item = &NamedLayer> {
+            let calls = model.calls.iter().filter(move |call| call.inputs.contains(&input));
+            calls.map(|call| &model.layers[call.layer])
+        }
+        let same = |i| readers(self, i).all(|a| readers(other, i).any(|b| a.is_same_layer(b)));
+        self.inputs.len() == other.inputs.len() && (0..self.inputs.len()).all(same)
     }
 
     /// Whether both are the same layers, called in the same way.

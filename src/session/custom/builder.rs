@@ -1,14 +1,16 @@
 //! Builds a step of a session.
 
-use super::{ModelId, OptimizerId, Placed, Session, input_buffer};
+use super::{ModelId, OptimizerId, Session, input_buffer};
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
-use crate::layers::{Outputs, stream_of};
-use crate::losses::Loss;
-use crate::optim::ArenaGradients;
-use crate::step::{penalty, penalty_gradients};
+use crate::layers::{Random, stream_of};
+use crate::losses::{Loss, Weighing};
+use crate::optim::{ArenaGradients, pack_over};
+use crate::step::{ArenaLayout, penalty, penalty_gradients};
 use crate::tensor::{DType, Shape};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A step under construction: the graph's values, with the session's models and optimizers.
 ///
@@ -19,23 +21,19 @@ pub struct StepBuilder<'s> {
     name: &'s str,
     graph: Graph,
     inputs: Vec<(String, TensorType)>,
-    /// The weights of each model in use.
-    models: Vec<Option<Weights>>,
-    /// The optimizer that updates each model.
-    updated: Vec<Option<usize>>,
-    /// Whether the states of each model change.
-    changed: Vec<bool>,
+    /// The weights and states in use, by arena and first element in it.
+    tensors: HashMap<(Value, usize), Value>,
+    /// The newest value of each state that changes, by the same.
+    states: BTreeMap<Value, BTreeMap<usize, Value>>,
+    /// The masks of values that have one.
+    masks: HashMap<Value, Value>,
+    /// Uses of each model while training.
+    uses: Vec<usize>,
+    /// The optimizer that updates a buffer.
+    updated: HashMap<String, usize>,
     optimizers: Vec<usize>,
     /// Random tensors so far.
     draws: u32,
-}
-
-/// The weights of a model in the graph.
-#[derive(Debug, Clone)]
-struct Weights {
-    arenas: Vec<Value>,
-    /// Each weight, in the model's order.
-    tensors: Vec<Value>,
 }
 
 /// A finished step.
@@ -56,15 +54,16 @@ pub(super) fn prefix(optimizer: usize) -> String {
 
 impl<'s> StepBuilder<'s> {
     pub(super) fn new(session: &'s Session, name: &'s str) -> Self {
-        let count = session.models.len();
         Self {
             session,
             name,
             graph: Graph::new(),
             inputs: Vec::new(),
-            models: vec![None; count],
-            updated: vec![None; count],
-            changed: vec![false; count],
+            tensors: HashMap::new(),
+            states: BTreeMap::new(),
+            masks: HashMap::new(),
+            uses: vec![0; session.models.len()],
+            updated: HashMap::new(),
             optimizers: Vec::new(),
             draws: 0,
         }
@@ -123,7 +122,9 @@ impl<'s> StepBuilder<'s> {
     }
 
     /// The outputs of a model for `inputs`, each `[batch, ...]`. If it is `training`, dropout draws numbers and noise is
-    /// added, as in Keras' `model(x, training=True)`.
+    /// added, as in Keras' `model(x, training=True)`; each use draws others. Layers with states, as batch normalization,
+    /// change them then; a later use goes on from the newest. Masks of inputs are heeded, and outputs have those that the
+    /// model gives them: [`StepBuilder::mask`].
     ///
     /// # Errors
     /// Shapes that do not fit, naming the layer; [`Error::Parameter`] for a model of another session.
@@ -133,24 +134,70 @@ impl<'s> StepBuilder<'s> {
         inputs: &[Value],
         training: bool,
     ) -> Result<Vec<Value>> {
-        let (_, weights) = self.placed(model)?;
-        let i = self.session.model_index(model)?;
+        let session = self.session;
+        let m = session.model_index(model)?;
+        let placed = &session.models[m];
+        let mut weights = self.tensors(&placed.buffers, &placed.layout)?;
+        for (weight, t) in weights.iter_mut().zip(&placed.layout.tensors) {
+            let arena = self.arena(&placed.buffers, &placed.layout, t.arena);
+            let newest = self.states.get(&arena).and_then(|own| own.get(&t.offset));
+            *weight = newest.copied().unwrap_or(*weight);
+        }
         let random = match training {
-            true => Some(self.random()?),
+            true => {
+                let ((seed, step), stream) = (self.random()?, self.stream(m));
+                Some(Random { seed, step, stream })
+            }
             false => None,
         };
-        let Placed { model, layout, name } = &self.session.models[i];
-        let Outputs { values, state, .. } =
-            model.run(&mut self.graph, inputs, &[], &weights.tensors, random)?;
-        if training && !state.is_empty() {
-            if std::mem::replace(&mut self.changed[i], true) {
-                let detail =
-                    "it changes its state in this step already; apply it once with `training`";
-                return Err(Error::parameter("training", name, detail));
-            }
-            layout.update_states(&mut self.graph, &weights.arenas, &weights.tensors, &state)?;
+        let masks: Vec<Option<Value>> = inputs.iter().map(|&input| self.mask(input)).collect();
+        let outputs =
+            placed.model.run_drawing(&mut self.graph, inputs, &masks, &weights, random)?;
+        for (i, &value) in outputs.values.iter().enumerate() {
+            self.set_mask(value, outputs.mask_of(i))?;
         }
-        Ok(values)
+        let new: HashMap<String, Value> = outputs.state.into_iter().collect();
+        for t in &placed.layout.tensors {
+            if let Some(&new) = new.get(&t.name) {
+                let arena = self.arena(&placed.buffers, &placed.layout, t.arena);
+                self.states.entry(arena).or_default().insert(t.offset, new);
+            }
+        }
+        Ok(outputs.values)
+    }
+
+    /// The first random stream of a model's next use. Uses differ, also of models whose layers have the same names.
+    fn stream(&mut self, model: usize) -> u32 {
+        let uses = self.uses[model];
+        self.uses[model] += 1;
+        match (model, uses) {
+            // The numbers that `fit` draws.
+            (0, 0) => 0,
+            _ => stream_of(&format!("{}/{uses}", self.session.models[model].name)) as u32,
+        }
+    }
+
+    /// The mask of a value, `[batch, ...]` over its leading axes: 1 for what counts, 0 for what does not. It is the one
+    /// that a model has given to its output, or [`StepBuilder::set_mask`]; what the graph computes of a value has none.
+    #[must_use]
+    pub fn mask(&self, value: Value) -> Option<Value> {
+        self.masks.get(&value).copied()
+    }
+
+    /// Gives a value a mask, f32 over its leading axes, or takes its mask away. Models that are applied to the value heed
+    /// it, and a loss of it is the mean over what counts.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a value of another graph. A mask of another shape is refused where it is used.
+    pub fn set_mask(&mut self, value: Value, mask: impl Into<Option<Value>>) -> Result<()> {
+        let mask = mask.into();
+        self.graph.check("set_mask", &[value])?;
+        self.graph.check("set_mask", mask.as_slice())?;
+        match mask {
+            Some(mask) => self.masks.insert(value, mask),
+            None => self.masks.remove(&value),
+        };
+        Ok(())
     }
 
     /// The weights of a model, in the order of [`Session::weights`].
@@ -158,15 +205,18 @@ impl<'s> StepBuilder<'s> {
     /// # Errors
     /// [`Error::Parameter`] for a model of another session.
     pub fn weights(&mut self, model: ModelId) -> Result<Vec<Value>> {
-        Ok(self.placed(model)?.1.tensors)
+        let session = self.session;
+        let placed = &session.models[session.model_index(model)?];
+        self.tensors(&placed.buffers, &placed.layout)
     }
 
-    /// A loss as one number: its mean over the batch.
+    /// A loss as one number: its mean over the batch, or over what the mask of the predictions keeps.
     ///
     /// # Errors
-    /// Targets that do not suit the predictions.
+    /// Targets or a mask that do not suit the predictions.
     pub fn loss(&mut self, loss: &Loss, targets: Value, predictions: Value) -> Result<Value> {
-        let rows = loss.build(&mut self.graph, targets, predictions)?.rows;
+        let weighing = Weighing { mask: self.mask(predictions), ..Weighing::default() };
+        let rows = loss.build_weighted(&mut self.graph, targets, predictions, weighing)?.rows;
         self.graph.sum(rows, &[], false)
     }
 
@@ -197,42 +247,48 @@ impl<'s> StepBuilder<'s> {
             Some(penalty) => self.graph.add(loss, penalty)?,
             None => loss,
         };
-        let first_word = self.graph.step_params().len();
-        let mut arenas = Vec::new();
-        let mut number = own.first;
         for &m in &own.models {
             let placed = &session.models[m];
-            if let Some(other) = self.updated[m].replace(index) {
-                let rule = session.optimizers[other].rule.name();
-                let detail = format!("{rule} updates `{}` in this step already", placed.name);
-                return Err(Error::parameter("minimize", own.rule.name(), detail));
-            }
-            let weights = self.placed_at(m)?;
-            let tensors = || placed.layout.tensors.iter().zip(&weights.tensors);
-            let trained = || tensors().filter(|(t, _)| t.trainable());
-            let wrt: Vec<Value> = trained().map(|(_, &w)| w).collect();
-            if !self.depends(loss, &wrt) {
+            let values = self.tensors(&placed.buffers, &placed.layout)?;
+            let tensors = placed.layout.tensors.iter().zip(&values);
+            let trained: Vec<Value> =
+                tensors.filter(|(t, _)| t.trainable()).map(|(_, &w)| w).collect();
+            if !self.depends(loss, &trained) {
                 let detail =
                     format!("the loss does not depend on the weights of `{}`", placed.name);
                 return Err(Error::parameter("minimize", own.rule.name(), detail));
             }
-            let gradients = gradients(&mut self.graph, penalised, &wrt)?;
-            let penalty = penalty(&mut self.graph, &placed.layout, &weights.arenas)?;
-            let added =
-                penalty_gradients(&mut self.graph, &placed.layout, penalty, &weights.arenas)?;
-            for arena in placed.trained() {
-                let own = || trained().zip(&gradients).filter(|((t, _), _)| t.arena == arena);
-                arenas.push(ArenaGradients {
-                    arena: number,
-                    params: weights.arenas[arena],
-                    offsets: own().map(|((t, _), _)| t.offset).collect(),
-                    gradients: own().map(|(_, &gradient)| gradient).collect(),
-                    penalty: added[arena],
-                    constraints: own().map(|((t, _), _)| t.spec.constraint).collect(),
-                });
-                number += 1;
+            let shared = own.buffers.iter().filter(|buffer| placed.buffers.contains(buffer));
+            if let Some(&other) = shared.into_iter().find_map(|buffer| self.updated.get(buffer)) {
+                let rule = session.optimizers[other].rule.name();
+                let detail = format!(
+                    "{rule} updates `{}` in this step already, or a model that shares layers with it; use two steps",
+                    placed.name
+                );
+                return Err(Error::parameter("minimize", own.rule.name(), detail));
             }
         }
+        self.updated.extend(own.buffers.iter().map(|buffer| (buffer.clone(), index)));
+        let first_word = self.graph.step_params().len();
+        let params: Vec<Value> =
+            (0..own.buffers.len()).map(|a| self.arena(&own.buffers, &own.layout, a)).collect();
+        let wrt = self.tensors(&own.buffers, &own.layout)?;
+        let gradients = gradients(&mut self.graph, penalised, &wrt)?;
+        let penalty = penalty(&mut self.graph, &own.layout, &params)?;
+        let penalties = penalty_gradients(&mut self.graph, &own.layout, penalty, &params)?;
+        let of_arena = |(arena, &params): (usize, &Value)| {
+            let tensors = || own.layout.tensors.iter().zip(&gradients);
+            let tensors = || tensors().filter(|(t, _)| t.arena == arena);
+            ArenaGradients {
+                arena: own.first + arena,
+                params,
+                offsets: tensors().map(|(t, _)| t.offset).collect(),
+                gradients: tensors().map(|(_, &gradient)| gradient).collect(),
+                penalty: penalties[arena],
+                constraints: tensors().map(|(t, _)| t.spec.constraint).collect(),
+            }
+        };
+        let arenas: Vec<ArenaGradients> = params.iter().enumerate().map(of_arena).collect();
         let graph = &mut self.graph;
         graph.in_layer(own.rule.name(), |g| own.gradients.build(g, &*own.rule, &arenas))?;
         self.graph.prefix_step_params(first_word, &prefix(index));
@@ -243,7 +299,13 @@ impl<'s> StepBuilder<'s> {
     /// The finished graph, its inputs and its optimizers.
     pub(super) fn end(self) -> Result<Built> {
         self.check_words()?;
-        let Self { graph, inputs, optimizers, .. } = self;
+        let Self { mut graph, inputs, optimizers, states, .. } = self;
+        graph.in_layer("state", |graph| {
+            states.into_iter().try_for_each(|(arena, new)| {
+                let packed = pack_over(graph, arena, &new.into_iter().collect::<Vec<_>>())?;
+                graph.update(arena, packed)
+            })
+        })?;
         for (i, (name, ty)) in inputs.iter().enumerate() {
             if let Some((_, other)) = inputs[..i].iter().find(|(known, _)| known == name) {
                 let shapes = [&other.shape, &ty.shape];
@@ -253,35 +315,30 @@ impl<'s> StepBuilder<'s> {
         Ok(Built { graph, inputs, optimizers })
     }
 
-    fn placed(&mut self, model: ModelId) -> Result<(usize, Weights)> {
-        let i = self.session.model_index(model)?;
-        Ok((i, self.placed_at(i)?))
+    /// An arena of a layout, whose buffers are these.
+    fn arena(&mut self, buffers: &[String], layout: &ArenaLayout, arena: usize) -> Value {
+        self.graph.state(&buffers[arena], [layout.arenas[arena].len], DType::F32)
     }
 
-    /// The weights of a model, which become part of the graph at their first use.
-    fn placed_at(&mut self, model: usize) -> Result<Weights> {
-        if let Some(weights) = &self.models[model] {
-            return Ok(weights.clone());
+    /// The tensors of a layout, in its order. Models that share one have one value, so that its gradient is that of all
+    /// its uses.
+    fn tensors(&mut self, buffers: &[String], layout: &ArenaLayout) -> Result<Vec<Value>> {
+        let mut values = Vec::new();
+        for t in &layout.tensors {
+            let arena = self.arena(buffers, layout, t.arena);
+            values.push(match self.tensors.entry((arena, t.offset)) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    *new.insert(self.graph.view(arena, t.offset, t.spec.shape.clone())?)
+                }
+            });
         }
-        let placed = &self.session.models[model];
-        let arenas: Vec<Value> = (0..placed.layout.arenas.len())
-            .map(|a| {
-                let len = placed.layout.arenas[a].len;
-                self.graph.state(&placed.buffer(a), [len], DType::F32)
-            })
-            .collect();
-        let mut tensors = Vec::new();
-        for t in &placed.layout.tensors {
-            tensors.push(self.graph.view(arenas[t.arena], t.offset, t.spec.shape.clone())?);
-        }
-        let weights = Weights { arenas, tensors };
-        self.models[model] = Some(weights.clone());
-        Ok(weights)
+        Ok(values)
     }
 
     /// Whether a value depends on any of `of`.
     fn depends(&self, value: Value, of: &[Value]) -> bool {
-        let (mut open, mut seen) = (vec![value], std::collections::HashSet::new());
+        let (mut open, mut seen) = (vec![value], HashSet::new());
         while let Some(next) = open.pop() {
             if of.contains(&next) {
                 return true;

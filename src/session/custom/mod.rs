@@ -1,13 +1,15 @@
 //! Models on a device and steps over them, for a training loop of one's own.
 
 mod builder;
+mod placed;
 mod run;
+mod weights;
 
 use builder::Built;
 pub use builder::StepBuilder;
+use placed::{Placed, trained};
 
 use super::memory::within;
-use super::predictor::Predictor;
 use crate::error::{Error, Result};
 use crate::gpu::{Device, Executor, Store};
 use crate::graph::TensorType;
@@ -16,7 +18,6 @@ use crate::optim::{GradientTransform, Optimizer};
 use crate::passes::Passes;
 use crate::plan::{BufferClass, Plan};
 use crate::step::ArenaLayout;
-use crate::tensor::Tensor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -100,33 +101,15 @@ pub struct Session {
     steps: Vec<Step>,
 }
 
-/// A model in its place.
-#[derive(Debug)]
-struct Placed {
-    name: String,
-    model: Model,
-    layout: ArenaLayout,
-}
-
-impl Placed {
-    /// The buffer of an arena.
-    fn buffer(&self, arena: usize) -> String {
-        format!("{}/{}", self.name, self.layout.arena_name(arena))
-    }
-
-    /// The arenas that training changes.
-    fn trained(&self) -> impl Iterator<Item = usize> + '_ {
-        let arenas = self.layout.arenas.iter().enumerate();
-        arenas.filter(|(_, arena)| arena.trainable()).map(|(i, _)| i)
-    }
-}
-
 /// An optimizer and what it updates.
 #[derive(Debug)]
 struct Updating {
     rule: Box<dyn Optimizer>,
     gradients: GradientTransform,
     models: Vec<usize>,
+    /// What it updates: the weights of its models, each once, and the buffers of their arenas.
+    layout: ArenaLayout,
+    buffers: Vec<String>,
     /// The number of its first arena. Arenas of all optimizers are counted, so that each has states of other names.
     first: usize,
     learning_rate: Option<f32>,
@@ -170,17 +153,23 @@ impl Session {
 
     /// Puts a model on the device, with initial weights, under a name that no other model of the session has.
     ///
+    /// A layer object that another model of the session has too, by the same [`LayerHandle`](crate::layers::LayerHandle)
+    /// or as a part of the same model, has its weights once, as in Keras: a step that trains the one model trains the
+    /// other. For weights of its own, as of a target network, build the second model of new layers.
+    ///
     /// # Errors
-    /// [`Error::Parameter`] for a name that is taken, is empty or has a `/`; [`Error::Limit`] and [`Error::Gpu`] if the
+    /// [`Error::Parameter`] for a name that is taken, is empty or has a `/`; [`Error::Shape`] for a shared layer whose
+    /// weights have another shape in the other model; [`Error::Limit`] and [`Error::Gpu`] if the
     /// device has no room.
     pub fn add(&mut self, name: &str, model: &Model) -> Result<ModelId> {
         self.check_name("model", name, self.models.iter().any(|m| m.name == name))?;
-        let layout = ArenaLayout::of(self.device.caps(), model)?;
-        let placed = Placed { name: name.into(), model: model.clone(), layout };
-        self.admit(name, placed.layout.arenas.iter().map(|arena| arena.len as u64 * 4).sum())?;
-        for i in 0..placed.layout.arenas.len() {
+        let placed = Placed::new(name, model, self.device.caps(), &self.models)?;
+        let own = placed.shared..placed.layout.arenas.len();
+        let lens = placed.layout.arenas[own.clone()].iter().map(|arena| arena.len as u64);
+        self.admit(name, lens.sum::<u64>() * 4)?;
+        for i in own {
             let values = placed.layout.initial(i, self.seed);
-            self.store.upload_bytes(&placed.buffer(i), bytemuck::cast_slice(&values))?;
+            self.store.upload_bytes(&placed.buffers[i], bytemuck::cast_slice(&values))?;
         }
         self.models.push(placed);
         Ok(ModelId(self.new_id(self.models.len())))
@@ -223,27 +212,21 @@ impl Session {
         if own.is_empty() {
             return Err(Error::parameter("models", "[]", "an optimizer updates a model"));
         }
-        let arenas = |models: &[usize]| -> Vec<usize> {
-            let arenas = models.iter().flat_map(|&m| {
-                let placed = &self.models[m];
-                placed.trained().map(|a| placed.layout.arenas[a].len)
-            });
-            arenas.collect()
-        };
-        let first = self.optimizers.iter().map(|o| arenas(&o.models).len()).sum();
+        let models: Vec<&Placed> = own.iter().map(|&m| &self.models[m]).collect();
+        let (layout, buffers) = trained(&models);
+        let first = self.optimizers.iter().map(|o| o.buffers.len()).sum();
         let slots = gradients.slots(&rule);
-        let lens = arenas(&own);
-        let bytes = lens.iter().map(|&len| (len * slots.len()) as u64 * 4).sum();
-        self.admit(&format!("the state of {}", rule.name()), bytes)?;
-        for (arena, len) in (first..).zip(lens) {
+        self.admit(&format!("the state of {}", rule.name()), layout.bytes() * slots.len() as u64)?;
+        for (arena, own) in (first..).zip(&layout.arenas) {
             for slot in &slots {
-                let values = vec![slot.initial; len];
+                let values = vec![slot.initial; own.len];
                 let name = format!("{}/{arena}", slot.name);
                 self.store.upload_bytes(&name, bytemuck::cast_slice(&values))?;
             }
         }
-        let (rule, learning_rate) = (Box::new(rule), None);
-        self.optimizers.push(Updating { rule, gradients, models: own, first, learning_rate });
+        let (rule, models, learning_rate) = (Box::new(rule), own, None);
+        let own = Updating { rule, gradients, models, layout, buffers, first, learning_rate };
+        self.optimizers.push(own);
         Ok(OptimizerId(self.new_id(self.optimizers.len())))
     }
 
@@ -309,117 +292,6 @@ impl Session {
         }
         self.optimizers[i].learning_rate = Some(rate);
         Ok(())
-    }
-
-    /// Every weight of a model as a host tensor with its name, in the model's order.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for a model of another session; [`Error::Gpu`] if the device fails.
-    pub async fn weights_async(&self, model: ModelId) -> Result<Vec<(String, Tensor)>> {
-        let placed = &self.models[self.model_index(model)?];
-        let mut arenas: Vec<Vec<f32>> = Vec::new();
-        for (i, arena) in placed.layout.arenas.iter().enumerate() {
-            let bytes = self.store.read(&placed.buffer(i), arena.len * 4).await?;
-            arenas.push(bytemuck::pod_collect_to_vec(&bytes));
-        }
-        placed.layout.split(&arenas)
-    }
-
-    /// The blocking form of [`Session::weights_async`].
-    ///
-    /// # Errors
-    /// As [`Session::weights_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn weights(&self, model: ModelId) -> Result<Vec<(String, Tensor)>> {
-        crate::gpu::block_on(self.weights_async(model))
-    }
-
-    /// Replaces every weight of a model, in the order of [`Session::weights`]. Nothing changes if one does not fit.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] or [`Error::DType`] naming the first tensor that does not fit; [`Error::Parameter`] for a model
-    /// of another session.
-    pub fn set_weights(&mut self, model: ModelId, tensors: &[Tensor]) -> Result<()> {
-        let placed = &self.models[self.model_index(model)?];
-        for (i, values) in placed.layout.fill(tensors)?.iter().enumerate() {
-            self.store.upload_bytes(&placed.buffer(i), bytemuck::cast_slice(values))?;
-        }
-        Ok(())
-    }
-
-    /// Gives each weight of a model a new value that the host computes from its number, in the order of
-    /// [`Session::weights`], and its present value. Nothing changes if one fails or does not fit.
-    ///
-    /// # Errors
-    /// Those of `new`; as [`Session::set_weights`].
-    pub async fn map_weights_async(
-        &mut self,
-        model: ModelId,
-        new: impl Fn(usize, &Tensor) -> Result<Tensor> + Send,
-    ) -> Result<()> {
-        let weights = self.weights_async(model).await?;
-        let new = weights.iter().enumerate().map(|(i, (_, weight))| new(i, weight));
-        self.set_weights(model, &new.collect::<Result<Vec<_>>>()?)
-    }
-
-    /// The blocking form of [`Session::map_weights_async`].
-    ///
-    /// # Errors
-    /// As [`Session::map_weights_async`].
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn map_weights(
-        &mut self,
-        model: ModelId,
-        new: impl Fn(usize, &Tensor) -> Result<Tensor> + Send,
-    ) -> Result<()> {
-        crate::gpu::block_on(self.map_weights_async(model, new))
-    }
-
-    /// Gives the model `to` the weights of the model `from`, on the device: a target network.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] naming the first weight of another shape; [`Error::Parameter`] for another number of weights,
-    /// for other layers frozen, and for a model of another session.
-    pub fn copy_weights(&mut self, from: ModelId, to: ModelId) -> Result<()> {
-        let (from, to) = (self.model_index(from)?, self.model_index(to)?);
-        let (from, to) = (&self.models[from], &self.models[to]);
-        let (ours, theirs) = (&from.layout.tensors, &to.layout.tensors);
-        if ours.len() != theirs.len() {
-            let detail = format!("`{}` has {}", to.name, theirs.len());
-            return Err(Error::parameter("weights", ours.len(), detail));
-        }
-        for (a, b) in ours.iter().zip(theirs) {
-            if a.spec.shape != b.spec.shape {
-                let shapes = [&a.spec.shape, &b.spec.shape];
-                let detail = format!("`{}` and `{}` have the same shape", a.name, b.name);
-                return Err(Error::shape("copy_weights", &shapes, detail));
-            }
-        }
-        if from.layout.arenas != to.layout.arenas {
-            let detail = "both models have the same layers frozen";
-            return Err(Error::parameter("copy_weights", &to.name, detail));
-        }
-        for i in 0..from.layout.arenas.len() {
-            self.store.copy(&from.buffer(i), &to.buffer(i))?;
-        }
-        Ok(())
-    }
-
-    /// A model with a copy of its present weights that only predicts.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for a model of another session; [`Error::Limit`] and [`Error::Gpu`] if the device has no
-    /// room.
-    pub fn predictor(&self, model: ModelId) -> Result<Predictor> {
-        let placed = &self.models[self.model_index(model)?];
-        let bytes = placed.layout.arenas.iter().map(|arena| arena.len as u64 * 4).sum();
-        self.admit("a copy of the weights", bytes)?;
-        let mut weights = Store::new(&self.device);
-        for i in 0..placed.layout.arenas.len() {
-            weights.copy_from(&self.store, &placed.buffer(i), &placed.layout.arena_name(i))?;
-        }
-        let layout = placed.layout.clone();
-        Predictor::assemble(&self.device, &placed.model, layout, weights, None)
     }
 
     /// The id of the last of `count` things.
