@@ -34,7 +34,7 @@ pub(crate) fn write_with(
     content: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<()> {
     let put = || match target(path)? {
-        Target::Stream(mut file) => content(&mut file),
+        Target::Pipe | Target::Device => content(&mut opened(path)?),
         Target::File { path, old } => {
             let mut new = NewFile::beside(&path, old.as_ref())?;
             content(&mut new.file)?;
@@ -46,12 +46,58 @@ pub(crate) fn write_with(
     put().map_err(|cause| io(path, cause))
 }
 
+/// Makes sure that [`write`] could write `path` now. What is there stays as it is.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn prove_replaced(path: &Path) -> Result<()> {
+    prove(path, true)
+}
+
+/// Makes sure that the file at `path` can be made, or opened to be written to. What is there stays as it is.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub(crate) fn prove_opened(path: &Path) -> Result<()> {
+    prove(path, false)
+}
+
+/// Makes sure that a file with a name as long as that of `path` can be made in its folder.
+///
+/// # Errors
+/// [`Error::Io`] naming `path`.
+pub(crate) fn prove_new(path: &Path) -> Result<()> {
+    let proved = match fs::symlink_metadata(path) {
+        // The name is too long, for example.
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(cause),
+        _ => NewFile::beside(path, None).map(drop),
+    };
+    proved.map_err(|cause| io(path, cause))
+}
+
+fn prove(path: &Path, replaced: bool) -> Result<()> {
+    let proved = target(path).and_then(|target| match target {
+        // The reader of a pipe would take the end of this proof for the end of the file.
+        Target::Pipe => Ok(()),
+        Target::Device => opened(path).map(drop),
+        Target::File { old: Some(_), .. } if !replaced => Ok(()),
+        Target::File { path, old } => NewFile::beside(&path, old.as_ref()).map(drop),
+    });
+    proved.map_err(|cause| io(path, cause))
+}
+
 /// What a path means to a writer.
 enum Target {
     /// A file to be replaced, or to be made if there is none, with all symbolic links followed.
     File { path: PathBuf, old: Option<Metadata> },
-    /// A pipe or a device that takes bytes.
-    Stream(File),
+    /// A pipe takes bytes, and is not opened yet: that waits for a reader.
+    Pipe,
+    /// A device that takes bytes.
+    Device,
+}
+
+fn opened(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).open(path)
 }
 
 fn target(path: &Path) -> io::Result<Target> {
@@ -61,33 +107,31 @@ fn target(path: &Path) -> io::Result<Target> {
         }
         metadata => metadata?.file_type(),
     };
-    if !kind.is_file() && !is_stream(kind) {
+    if !kind.is_file() {
         let detail = if kind.is_dir() {
             "this is a folder; give the name of a file in it"
         } else {
             "this is no file, and it cannot be written like one"
         };
-        return Err(io::Error::new(ErrorKind::InvalidInput, detail));
+        return stream(kind).ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, detail));
     }
     // A file that may not be written is not replaced either, although the folder would allow it.
-    let file = OpenOptions::new().write(true).open(path)?;
-    if !kind.is_file() {
-        return Ok(Target::Stream(file));
-    }
+    let file = opened(path)?;
     let link = fs::symlink_metadata(path)?.is_symlink();
     let end = if link { fs::canonicalize(path)? } else { path.to_owned() };
     Ok(Target::File { path: end, old: Some(file.metadata()?) })
 }
 
 #[cfg(unix)]
-fn is_stream(kind: fs::FileType) -> bool {
+fn stream(kind: fs::FileType) -> Option<Target> {
     use std::os::unix::fs::FileTypeExt;
-    kind.is_char_device() || kind.is_fifo()
+    let device = kind.is_char_device().then_some(Target::Device);
+    device.or_else(|| kind.is_fifo().then_some(Target::Pipe))
 }
 
 #[cfg(not(unix))]
-fn is_stream(_kind: fs::FileType) -> bool {
-    false
+fn stream(_kind: fs::FileType) -> Option<Target> {
+    None
 }
 
 /// The path at the end of symbolic links, if no file is there yet.

@@ -16,7 +16,7 @@ use wgrad::prelude::*;
 
 const WIDTH: usize = 16;
 
-/// One thread for all tasks: whoever blocks it blocks all.
+/// One thread for all tasks: a task that blocks it blocks all.
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }

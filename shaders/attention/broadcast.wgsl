@@ -32,7 +32,7 @@ fn main(
     let kept = params.kept;
 #endif
     let tile = w % tiles;
-    let slot = w / tiles;
+    let sample_head = w / tiles;
     let each = heads / groups;
 #if KEYS
     let own_heads = groups;
@@ -45,10 +45,10 @@ fn main(
     let column_heads = groups;
     let columns = params.keys;
 #endif
-    let sample = min(slot / own_heads, params.samples - 1u);
-    let head = slot % own_heads;
+    let sample = min(sample_head / own_heads, params.samples - 1u);
+    let head = sample_head % own_heads;
     // Surplus workgroups of the folded grid run no iteration instead of returning before a shuffle.
-    let live = slot / own_heads < params.samples;
+    let live = sample_head / own_heads < params.samples;
     let first_row = tile * #{8 * R}u;
     #if KEYS
     let turns = select(0u, each, live);

@@ -29,7 +29,7 @@ fn main(
     let ty = t / 8u;
     let w = workgroup_index(id, count);
     let tile = w % params.tiles;
-    let slot = w / params.tiles;
+    let sample_head = w / params.tiles;
     let each = params.heads / params.groups;
 #if KEYS
     let own_heads = params.groups;
@@ -42,10 +42,10 @@ fn main(
     let column_heads = params.groups;
     let columns = params.keys;
 #endif
-    let sample = min(slot / own_heads, params.samples - 1u);
-    let head = slot % own_heads;
+    let sample = min(sample_head / own_heads, params.samples - 1u);
+    let head = sample_head % own_heads;
     // Surplus workgroups of the folded grid run no iteration instead of returning before a barrier.
-    let live = slot / own_heads < params.samples;
+    let live = sample_head / own_heads < params.samples;
     let first_row = tile * 32u;
 #if KEYS
     let turns = select(0u, each, live);

@@ -34,7 +34,7 @@ fn modulo(i: i32, n: i32) -> i32 {
     return r + select(0, n, r < 0) - select(0, n, r >= n);
 }
 
-// The pixel of a line of n that stands for place i.
+// The pixel of a line of n that place i shows.
 fn inside(i: i32, n: i32) -> i32 {
 #if FILL == 1
     let r = modulo(i, 2 * n);

@@ -1,7 +1,7 @@
 // encoded[r, c] = 1 if labels[r] = c, else 0.
 //
-// Dispatch: ceil(rows * cols / WG) workgroups, folded over x and y. Guards: a label past the classes encodes
-// as zeros (the host refuses such labels).
+// Dispatch: ceil(rows * cols / WG) workgroups, folded over x and y. Guards: a label past the classes counts as the
+// last one (the host refuses such labels).
 #import lib/index
 
 struct Params { rows: u32, cols: u32, pad0: u32, pad1: u32 }
@@ -17,5 +17,6 @@ fn main(
 ) {
     let i = workgroup_index(id, count) * #{WG}u + local.x;
     if i >= params.rows * params.cols { return; }
-    encoded[i] = select(0.0, 1.0, labels[i / params.cols] == i % params.cols);
+    let label = min(labels[i / params.cols], params.cols - 1u);
+    encoded[i] = select(0.0, 1.0, label == i % params.cols);
 }

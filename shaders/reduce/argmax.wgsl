@@ -6,7 +6,8 @@
 // `lib/class` says what the class of scores is.
 //
 // One workgroup per row. Dispatch: `rows` workgroups, folded over x and y.
-// Loops: at most 3 * ceil(cols / WG) per invocation. Guards: a label past the classes counts as the last.
+// Loops: at most 3 * ceil(cols / WG) per invocation. Guards: a label past the classes counts as the
+// last one (the host refuses such labels).
 #import lib/class
 #import lib/index
 #import lib/lanes
@@ -43,7 +44,7 @@ fn main(
     let top = lanes_max(largest, lane);
     let found = lanes_min_index(class_key(place, largest == top, nan), lane) - 1u;
 #if SPARSE
-    let target_place = labels[select(0u, row, live)];
+    let target_place = min(labels[select(0u, row, live)], params.cols - 1u);
 #else
     var target_largest = labels[base];
     var target_first = 0u;

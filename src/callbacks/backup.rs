@@ -12,7 +12,6 @@ use std::path::PathBuf;
 /// Keeps a checkpoint in a folder while training. If an earlier process was interrupted, training goes on from
 /// the checkpoint, as Keras' `BackupAndRestore` does. Run the interrupted program again as it is: it gives the same
 /// bits as without the interruption.
-/// had never been.
 ///
 /// If the backup is damaged or belongs to another model, or the folder cannot be written to, `fit` ends before it
 /// begins. The backup is deleted after the last epoch.

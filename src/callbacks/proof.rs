@@ -1,63 +1,40 @@
-//! Finds out before training, not at its end, whether a file can be written.
+//! Finds out before training, not at its end, whether a file can be written. The folder of the file is made if it is
+//! missing.
 
 use crate::error::Result;
-use crate::files::io;
-use std::fs::{File, OpenOptions};
-use std::io::{Error as IoError, ErrorKind};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::files::{self, io};
+use std::path::Path;
 
-/// What the system said about `path`.
-/// The folder of a file.
-fn folder_of(file: &Path) -> &Path {
-    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes a folder, and those above it.
-fn make_folder(folder: &Path) -> Result<()> {
+/// Makes the folder of a file, and those above it.
+pub(super) fn make_folder_of(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|cause| io(folder, cause))
 }
 
-/// Makes the folder of a file.
-pub(super) fn make_folder_of(file: &Path) -> Result<()> {
-    make_folder(folder_of(file))
-}
-
-/// Makes sure that a file of this name can be made in `folder`, which is made if it is missing. The name leaves room
-/// for what a writer adds to it while the file grows.
+/// Makes sure that a file of this name can be made in `folder`.
 pub(super) fn prove_new(folder: &Path, name: &Path) -> Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    make_folder(folder)?;
-    let mut own = name.as_os_str().to_owned();
-    own.push(format!(".{}-{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    let file = folder.join(own);
-    let made = File::create_new(&file).and_then(|_| std::fs::remove_file(&file));
-    made.map_err(|cause| io(&folder.join(name), cause))
+    let file = folder.join(name);
+    make_folder_of(&file)?;
+    files::prove_new(&file)
 }
 
 /// Makes sure that the file at `path` can be made, or replaced by another one. What it holds stays.
 pub(super) fn prove_replaced(path: &Path) -> Result<()> {
-    let Some(name) = path.file_name() else {
-        return Err(io(path, IoError::new(ErrorKind::InvalidInput, "this is no file's name")));
-    };
-    if path.is_dir() {
-        return Err(io(path, IoError::new(ErrorKind::IsADirectory, "this is a folder")));
-    }
-    prove_new(folder_of(path), &PathBuf::from(name))
+    make_folder_of(path)?;
+    files::prove_replaced(path)
 }
 
 /// Makes sure that the file at `path` can be made, or opened to be written to. What it holds stays.
 pub(super) fn prove_opened(path: &Path) -> Result<()> {
-    match path.exists() && !path.is_dir() {
-        // Nothing is written, so nothing is lost.
-        true => OpenOptions::new().append(true).open(path).map(|_| ()).map_err(|e| io(path, e)),
-        false => prove_replaced(path),
-    }
+    make_folder_of(path)?;
+    files::prove_opened(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     /// An empty folder of this name.
     fn folder(name: &str) -> PathBuf {

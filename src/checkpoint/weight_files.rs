@@ -103,8 +103,9 @@ impl Trainer {
     ///
     /// # Errors
     /// A map that does not suit the model; [`crate::Error::Io`] if the file cannot be read; [`crate::Error::File`] naming the tensor
-    /// that is missing, surplus, or of another shape or type, and if nothing in the file fits. The trainer stays as it
-    /// was.
+    /// that is missing, surplus, or of another shape or type, and if nothing in the file fits; [`crate::Error::Parameter`]
+    /// inside a `fit`, if its samples have another factor or element type than those that the weights were trained on.
+    /// The trainer stays as it was.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load_weights_as(
         &mut self,
@@ -148,6 +149,15 @@ impl Trainer {
         map: &WeightMap,
     ) -> Result<WeightReport> {
         let Found { mut taken, report, scaling } = map.find(path, bytes, &self.layout().tensors)?;
+        // A `fit` under way has its samples on the device, with their factor.
+        if let Some(other) = scaling.as_ref().filter(|other| self.scaling() != Some(*other)) {
+            let detail = format!(
+                "{} has weights that were trained on {other}, and this `fit` trains on other samples; load them before it, \
+                 or give `set_weights` the tensors",
+                path.display()
+            );
+            self.refuse_in_fit("load_weights", &detail)?;
+        }
         // A weight that was not taken stays as it is.
         if taken.iter().any(Option::is_none) {
             for (weight, (_, present)) in taken.iter_mut().zip(self.weights_async().await?) {

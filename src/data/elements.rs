@@ -108,11 +108,16 @@ impl Packed {
     /// The bytes that every tensor may have.
     const SMALL: u64 = 64 << 20;
 
-    /// Refuses to unpack to a tensor of so many bytes if those are more than the bound.
-    pub fn check(&self, unpacked: usize) -> Result<(), String> {
+    /// The bound.
+    pub fn most(&self) -> u64 {
         let own = self.bytes.saturating_mul(Self::RATIO).max(Self::SMALL);
-        let most = self.max.unwrap_or(own);
-        if unpacked as u64 <= most {
+        self.max.unwrap_or(own)
+    }
+
+    /// Refuses to unpack to a tensor of so many bytes if those are more than the bound.
+    pub fn check(&self, unpacked: u64) -> Result<(), String> {
+        let most = self.most();
+        if unpacked <= most {
             return Ok(());
         }
         let (packed, remedy) = (self.bytes, self.remedy);

@@ -153,7 +153,7 @@ impl<R: Read> Source<'_, R> {
     fn tensor(mut self, packed: Option<Packed>) -> Result<Tensor> {
         let (element, shape, size) = self.header()?;
         if let Some(packed) = packed {
-            packed.check(size).map_err(|detail| self.bad("gzip", detail))?;
+            packed.check(size as u64).map_err(|detail| self.bad("gzip", detail))?;
         }
         let count = shape.len();
         let data = match element {

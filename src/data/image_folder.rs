@@ -63,6 +63,7 @@ pub struct ImageFolder {
     color: ColorMode,
     crop: bool,
     scale: f32,
+    max_unpacked: Option<u64>,
 }
 
 impl ImageFolder {
@@ -133,7 +134,7 @@ impl ImageFolder {
             return refused("holds no images: no file in its folders ends in .png, .jpg or .jpeg");
         }
         let (color, crop, scale) = (ColorMode::default(), false, 1.0);
-        Ok(Self { dir: shown, classes, files, size, color, crop, scale })
+        Ok(Self { dir: shown, classes, files, size, color, crop, scale, max_unpacked: None })
     }
 
     /// With these channels: three if it is not called.
@@ -148,6 +149,15 @@ impl ImageFolder {
     #[must_use]
     pub const fn crop_to_aspect_ratio(mut self, crop: bool) -> Self {
         self.crop = crop;
+        self
+    }
+
+    /// The most bytes that the pixels of one file may become, in its own size and while it is resized. Unless this is set, a
+    /// file may become 100 times its size, or 64 MiB if that is more. Reading takes at most three times as much memory on
+    /// each thread.
+    #[must_use]
+    pub const fn max_unpacked(mut self, bytes: u64) -> Self {
+        self.max_unpacked = Some(bytes);
         self
     }
 
@@ -239,8 +249,8 @@ impl Dataset for ImageFolder {
     }
 
     /// # Errors
-    /// [`Error::Io`] for a file that cannot be read; [`Error::File`] for one that is truncated, broken, or neither PNG nor
-    /// JPEG.
+    /// [`Error::Io`] for a file that cannot be read; [`Error::File`] for one that is truncated, broken, neither PNG nor
+    /// JPEG, or larger than [`ImageFolder::max_unpacked`].
     fn read(&self, rows: &[u32], x: &mut Vec<u8>, y: &mut Vec<u8>) -> Result<()> {
         check_rows(rows, self.len())?;
         let width = self.spec().x_bytes();
@@ -251,18 +261,22 @@ impl Dataset for ImageFolder {
         let one = |rows: &[u32], x: &mut [u8]| -> Result<()> {
             rows.iter().zip(x.chunks_exact_mut(width)).try_for_each(|(&row, pixels)| {
                 let path = &self.files[row as usize].0;
-                decode::decode(path, self.size, self.color, self.crop, pixels)
+                decode::decode(path, self, pixels)
             })
         };
-        let parts = rows.chunks(share).zip(x[start..].chunks_mut(share * width));
+        let mut parts = rows.chunks(share).zip(x[start..].chunks_mut(share * width));
+        let own = parts.next();
         // The first error by row, whichever thread was first.
         std::thread::scope(|scope| {
             let running: Vec<_> =
                 parts.map(|(rows, x)| scope.spawn(move || one(rows, x))).collect();
-            running.into_iter().map(|thread| thread.join()).try_for_each(|ended| match ended {
-                Ok(read) => read,
-                Err(panic) => std::panic::resume_unwind(panic),
-            })
+            let first = own.map_or(Ok(()), |(rows, x)| one(rows, x));
+            let rest =
+                running.into_iter().map(|thread| thread.join()).try_for_each(|ended| match ended {
+                    Ok(read) => read,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                });
+            first.and(rest)
         })?;
         y.extend(rows.iter().flat_map(|&row| self.files[row as usize].1.to_ne_bytes()));
         Ok(())

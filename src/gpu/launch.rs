@@ -15,7 +15,7 @@ type Step<'a> = (usize, &'a StepBlock);
 
 pub(super) struct Launch {
     pipeline: Arc<Pipeline>,
-    /// One, or one for each set of outer iterations that are odd, if buffers change places. Bit d stands for loop d.
+    /// One, or one for each set of outer iterations that are odd, if buffers change places. Bit d is loop d.
     groups: Vec<wgpu::BindGroup>,
     /// Bindings that move, in binding order, and the first byte that each is bound from.
     moving: Vec<(Region, u64)>,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// bytes.
 const ROW: usize = 64;
 
-/// What a leaf of a body stands for.
+/// What a leaf of a body holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Param {
     /// The carry of this index: its initial value, then what the iteration before gave.
@@ -125,7 +125,7 @@ impl Scan {
         }
     }
 
-    /// The operand that a leaf of the body stands for.
+    /// The operand that a leaf of the body gets its value from.
     #[must_use]
     pub const fn operand_index(&self, param: Param) -> usize {
         match param {

@@ -80,6 +80,10 @@ impl Layer for Dropout {
         "Dropout"
     }
 
+    fn keeps_range(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         if !(0.0..1.0).contains(&self.rate) {
             return Err(Error::parameter("rate", self.rate, "a dropout rate lies in [0, 1)"));

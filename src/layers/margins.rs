@@ -131,6 +131,10 @@ impl<const N: usize> Layer for ZeroPadding<N> {
         ["ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"][N - 1]
     }
 
+    fn keeps_range(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         check_images::<N>(self.kind(), &inputs[0])?;
         let mut dims = inputs[0].dims().to_vec();
@@ -226,6 +230,10 @@ impl<const N: usize> Settings for Cropping<N> {
 impl<const N: usize> Layer for Cropping<N> {
     fn kind(&self) -> &'static str {
         ["Cropping1D", "Cropping2D", "Cropping3D"][N - 1]
+    }
+
+    fn keeps_range(&self) -> bool {
+        true
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {

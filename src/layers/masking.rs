@@ -44,6 +44,10 @@ impl Layer for Masking {
         "Masking"
     }
 
+    fn keeps_range(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         if self.mask_value.is_nan() {
             let detail = "no number equals NaN; mark padding with a number";

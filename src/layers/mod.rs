@@ -185,6 +185,13 @@ pub trait Layer: Debug + Send + Sync {
         false
     }
 
+    /// Whether every number of the output is within the range of the input's numbers, or 0: a layer that moves, repeats,
+    /// leaves out or averages them, or changes them only while it trains. The function of the layer before it then
+    /// is that of the output too, for [`Layer::activation`].
+    fn keeps_range(&self) -> bool {
+        self.keeps_elements()
+    }
+
     /// A penalty on each output, which every use of the layer adds to the loss: over the batch, divided by its samples, as
     /// in Keras. [`Graph::add_penalty`] takes other penalties.
     fn activity_regularizer(&self) -> Regularizer {

@@ -130,6 +130,10 @@ impl Layer for Resizing {
         "Resizing"
     }
 
+    fn keeps_range(&self) -> bool {
+        !self.pad_to_aspect_ratio || self.fill_value == 0.0
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         check_size(self.height, self.width)?;
         check_images::<2>(self.kind(), &inputs[0])?;
@@ -188,6 +192,10 @@ impl Settings for CenterCrop {
 impl Layer for CenterCrop {
     fn kind(&self) -> &'static str {
         "CenterCrop"
+    }
+
+    fn keeps_range(&self) -> bool {
+        true
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {

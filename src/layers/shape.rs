@@ -105,6 +105,10 @@ impl Layer for Permute {
         "Permute"
     }
 
+    fn keeps_range(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         let from = inputs[0].dims();
         let mut sorted = self.dims.clone();
@@ -153,6 +157,10 @@ impl Settings for RepeatVector {
 impl Layer for RepeatVector {
     fn kind(&self) -> &'static str {
         "RepeatVector"
+    }
+
+    fn keeps_range(&self) -> bool {
+        true
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {

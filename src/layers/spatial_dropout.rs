@@ -53,6 +53,10 @@ impl<const N: usize> Layer for SpatialDropout<N> {
         ["SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"][N - 1]
     }
 
+    fn keeps_range(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         if !(0.0..1.0).contains(&self.rate) {
             return Err(Error::parameter("rate", self.rate, "a dropout rate lies in [0, 1)"));

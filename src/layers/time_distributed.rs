@@ -156,6 +156,10 @@ impl Layer for TimeDistributed {
         self.layer.layer().keeps_elements()
     }
 
+    fn keeps_range(&self) -> bool {
+        self.layer.layer().keeps_range()
+    }
+
     fn activation(&self) -> Option<crate::activations::Activation> {
         self.layer.layer().activation()
     }

@@ -84,6 +84,10 @@ impl<const N: usize> Layer for UpSampling<N> {
         ["UpSampling1D", "UpSampling2D", "UpSampling3D"][N - 1]
     }
 
+    fn keeps_range(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         check_images::<N>(self.kind(), &inputs[0])?;
         if self.size.0.contains(&0) {

@@ -113,11 +113,10 @@ impl Depthwise {
     /// The constants of `lib/sliding` for three axes, of which the first have one element if there are fewer.
     fn axes(&self) -> Result<[Axis; 3]> {
         let mut axes = [axis(Window::of(1), 1)?; 3];
-        let slots = &mut axes[3 - self.windows.len()..];
-        for (slot, (window, &extent)) in
-            slots.iter_mut().zip(self.windows.iter().zip(&self.extents))
+        let last = &mut axes[3 - self.windows.len()..];
+        for (own, (window, &extent)) in last.iter_mut().zip(self.windows.iter().zip(&self.extents))
         {
-            *slot = axis(*window, extent)?;
+            *own = axis(*window, extent)?;
         }
         Ok(axes)
     }
@@ -340,7 +339,7 @@ impl Op for Depthwise {
 }
 
 impl Graph {
-    /// Depthwise convolution: each channel has filters of its own, as in Keras' `DepthwiseConv2D`. `x` is
+    /// Depthwise convolution: each channel has separate filters, as in Keras' `DepthwiseConv2D`. `x` is
     /// `[samples, extents.., channels]`, `kernel` `[taps.., channels, multiplier]`, with one [`Window`] for each of one
     /// to three axes; the result is `[samples, windows.., channels · multiplier]`.
     ///

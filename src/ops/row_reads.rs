@@ -237,7 +237,7 @@ impl RowCode {
         call
     }
 
-    /// What stands before the loads of four columns from `c`: their numbers, and their element indices for random
+    /// The text before the loads of four columns from `c`: their numbers, and their element indices for random
     /// functions.
     pub fn columns(&self, random: bool) -> String {
         let mut text = String::new();

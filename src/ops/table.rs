@@ -154,7 +154,11 @@ mod tests {
     #[test]
     fn names_are_unique() {
         for (i, row) in ROWS.iter().enumerate() {
-            assert!(ROWS[i + 1..].iter().all(|r| r.name != row.name), "{} stands twice", row.name);
+            assert!(
+                ROWS[i + 1..].iter().all(|r| r.name != row.name),
+                "{} is there twice",
+                row.name
+            );
         }
     }
 }

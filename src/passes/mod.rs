@@ -46,6 +46,14 @@ pub struct Passes {
 
 impl Default for Passes {
     fn default() -> Self {
+        Self::all()
+    }
+}
+
+impl Passes {
+    /// All passes: the default.
+    #[must_use]
+    pub const fn all() -> Self {
         Self {
             fold: true,
             cse: true,
@@ -56,9 +64,7 @@ impl Default for Passes {
             bytes: true,
         }
     }
-}
 
-impl Passes {
     /// No pass at all.
     #[must_use]
     pub const fn none() -> Self {
@@ -71,6 +77,34 @@ impl Passes {
             views: false,
             bytes: false,
         }
+    }
+
+    /// Each pass by name, with its switch. A new pass has its place here, or this does not compile.
+    #[cfg(feature = "testing")]
+    const fn switches(&mut self) -> [(&'static str, &mut bool); 7] {
+        let Self { fold, cse, dce, fuse, column_sums, views, bytes } = self;
+        [
+            ("fold", fold),
+            ("cse", cse),
+            ("dce", dce),
+            ("fuse", fuse),
+            ("column_sums", column_sums),
+            ("views", views),
+            ("bytes", bytes),
+        ]
+    }
+
+    /// For each pass its name, all passes without it, and it alone.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn each() -> Vec<(&'static str, Self, Self)> {
+        let of = |i: usize| {
+            let (mut without, mut alone) = (Self::default(), Self::none());
+            *without.switches()[i].1 = false;
+            *alone.switches()[i].1 = true;
+            (without.switches()[i].0, without, alone)
+        };
+        (0..Self::none().switches().len()).map(of).collect()
     }
 
     /// Runs the passes in order for this device, verifying the graph after each. The second result names each pass with

@@ -126,7 +126,7 @@ impl Lowering<'_> {
         let buffers = std::mem::take(&mut storage.buffers);
         let mut inner = Storage::new(&body, &schedule, buffers)?;
         inner.places.extend(places);
-        let (start, slot) = (self.dispatches.len(), self.repeats.len());
+        let (start, loop_at) = (self.dispatches.len(), self.repeats.len());
         self.repeats.push(Repeat {
             body: start..start,
             times: scan.times,
@@ -134,10 +134,10 @@ impl Lowering<'_> {
             countdown: scan.countdown,
             outer: self.around.last().copied(),
         });
-        self.around.push(slot);
+        self.around.push(loop_at);
         let lowered = self.graph(&body, &schedule, &mut inner);
         self.around.pop();
-        self.repeats[slot].body.end = self.dispatches.len();
+        self.repeats[loop_at].body.end = self.dispatches.len();
         storage.buffers = inner.buffers;
         lowered
     }

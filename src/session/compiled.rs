@@ -45,7 +45,7 @@ pub(crate) struct Compiled {
     pub(crate) trained: Option<Sweep>,
     /// How the samples came that the model was trained on, if that is known.
     pub(crate) scaling: Option<Scaling>,
-    /// Whoever holds the other half of this uses the buffers of [`HELD`](super::memory::HELD) until its end.
+    /// The holder of the other half of this uses the buffers of [`HELD`](super::memory::HELD) until its end.
     pub(crate) held: Weak<()>,
 }
 

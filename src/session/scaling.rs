@@ -42,8 +42,7 @@ impl Scaling {
         match (same, known) {
             (Some(same), _) => Ok(same.scale),
             (None, Some(known)) if known.scale != 1.0 || dtypes.contains(&DType::U8) => {
-                let (trained, scale) = (listed(&known.dtypes), known.scale);
-                Err(unknown(dtypes, &format!("it was trained on {trained} times {scale}")))
+                Err(unknown(dtypes, &format!("it was trained on {known}")))
             }
             (None, _) => Ok(1.0),
         }
@@ -71,6 +70,13 @@ impl Scaling {
     pub fn compare(known: Option<&Self>, now: &Self) {
         // A given factor is never refused.
         let _ = Self::resolve(known, &now.dtypes, Some(now.scale));
+    }
+}
+
+/// `u8 times 0.5`.
+impl std::fmt::Display for Scaling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} times {}", listed(&self.dtypes), self.scale)
     }
 }
 

@@ -8,13 +8,13 @@ use crate::layers::Model;
 use crate::losses::Loss;
 use crate::tensor::Shape;
 
-/// The activation that gives a tensor its values, with the name of its layer and the shape that it is applied to.
+/// The activation that gives a tensor the range of its values, with the name of its layer and the shape that it is applied to.
 /// `None` for an input, and if a layer does not tell.
 fn last_activation(model: &Model, mut tensor: usize) -> Option<(Activation, &str, &Shape)> {
     loop {
         let (call, output) = model.source(tensor)?;
         let layer = &model.layers()[call.layer];
-        if !layer.layer.keeps_elements() {
+        if !layer.layer.keeps_range() {
             let shape = &call.shapes[output];
             return layer.layer.activation().map(|a| (a, layer.name.as_str(), shape));
         }

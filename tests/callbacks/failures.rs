@@ -159,8 +159,12 @@ fn what_a_callback_will_write_is_proved_before_training() {
         let mut names: Vec<_> =
             std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["a file", "log.csv"], "nothing is left behind");
+        assert_eq!(names, ["a file", "board", "log.csv"], "nothing is left behind");
     };
+    // A folder for a run of the validation data is a file.
+    let board = folder.join("board");
+    std::fs::create_dir(&board).unwrap();
+    std::fs::write(board.join("validation"), "").unwrap();
     let (a, b, c, d) = (below.clone(), below.clone(), below.clone(), below.clone());
     let (folder_itself, long) = (folder.clone(), folder.join("x".repeat(300)));
     let also = folder.clone();
@@ -168,6 +172,7 @@ fn what_a_callback_will_write_is_proved_before_training() {
     refuse("ModelCheckpoint", Box::new(move |f| f.callback(ModelCheckpoint::new(path(&b)))));
     refuse("CsvLogger", Box::new(move |f| f.callback(CsvLogger::new(&c))));
     refuse("TensorBoard", Box::new(move |f| f.callback(TensorBoard::new(&d))));
+    refuse("TensorBoard", Box::new(move |f| f.callback(TensorBoard::new(&board))));
     refuse("CsvLogger", Box::new(move |f| f.callback(CsvLogger::new(&folder_itself))));
     refuse("ModelCheckpoint", Box::new(move |f| f.callback(ModelCheckpoint::new(path(&also)))));
     let name = path(&long) + "{epoch}";
@@ -181,6 +186,66 @@ fn what_a_callback_will_write_is_proved_before_training() {
         .callback(TensorBoard::new(room.join("board")));
     trainer().fit(&line(4), all).unwrap();
     assert!(room.join("deep/w").is_file() && room.join("far/log.csv").is_file());
+    assert!(!room.join("board/validation").exists(), "there is no validation data");
+}
+
+/// The proof before training and the writer agree on links, pipes, devices, sockets, protected files and long names.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_proof_takes_what_the_writer_takes() {
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let folder = support::Folder::new("agree");
+    let file = |name: &str| folder.file(name);
+    // Nobody makes files in this folder, root included.
+    symlink("/proc/self/none", file("dangling")).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(file("socket")).unwrap();
+    std::fs::write(file("protected"), "kept").unwrap();
+    std::fs::set_permissions(file("protected"), PermissionsExt::from_mode(0o400)).unwrap();
+    let is_root = std::fs::OpenOptions::new().append(true).open(file("protected")).is_ok();
+    std::fs::write(file("far"), "").unwrap();
+    symlink("far", file("link")).unwrap();
+    symlink("/dev/null", file("null")).unwrap();
+    let names = folder.names();
+    let saves = |path: &std::path::Path| {
+        let path = path.display().to_string();
+        trainer().fit(&line(4), fit(1).callback(ModelCheckpoint::new(path)))
+    };
+    let logs =
+        |path: &std::path::Path| trainer().fit(&line(4), fit(1).callback(CsvLogger::new(path)));
+    let refused = [Some("dangling"), Some("socket"), (!is_root).then_some("protected")];
+    for name in refused.into_iter().flatten() {
+        for (what, result) in [("Model", saves(&file(name))), ("Csv", logs(&file(name)))] {
+            says(&result.unwrap_err(), &["check", what, name]);
+        }
+    }
+    assert_eq!(std::fs::read(file("protected")).unwrap(), b"kept");
+    for path in [file("link"), file("null"), "/dev/null".into()] {
+        saves(&path).unwrap();
+        logs(&path).unwrap();
+    }
+    assert_eq!(folder.names(), names, "nothing is left behind, and links stay");
+    // The name of a pipe is in a folder where nothing can be made. The proof is not the end of the file.
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let read = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let pipe = std::path::PathBuf::from(format!("/proc/self/fd/{}", writer.as_raw_fd()));
+    saves(&pipe).unwrap();
+    drop(writer);
+    let whole = file("whole");
+    saves(&whole).unwrap();
+    assert_eq!(read.join().unwrap().unwrap().len(), std::fs::read(whole).unwrap().len());
+    // Names of as many bytes as a file may have, and one more.
+    for (len, fits) in [(255, true), (256, false)] {
+        let exact = file(&"x".repeat(len));
+        for path in [file(&("x".repeat(len - 1) + "{epoch}")), exact.clone()] {
+            assert_eq!(saves(&path).is_ok(), fits, "{len}");
+        }
+        assert_eq!(logs(&exact).is_ok(), fits, "{len}");
+    }
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn an_inner_fit_is_refused_and_changes_nothing() {
     let folder = folder("reentry");
     let file = folder.join("w");
     trainer.save_checkpoint(&file).unwrap();
+    let checkpoint = trainer.checkpoint_to_bytes().unwrap();
     let errors = Mutex::new(Vec::new());
     let trying = everywhere(|control| {
         let trainer = control.trainer();
@@ -61,6 +62,10 @@ fn an_inner_fit_is_refused_and_changes_nothing() {
             ("train_on_batch", trainer.train_on_batch(&inner).err()),
             ("load_checkpoint", trainer.load_checkpoint(&file).err()),
             ("save_checkpoint", trainer.save_checkpoint(&file).err()),
+            ("load_checkpoint_from_bytes", trainer.load_checkpoint_from_bytes(&checkpoint).err()),
+            ("checkpoint_to_bytes", trainer.checkpoint_to_bytes().err()),
+            ("freeze", trainer.freeze(["dense"]).err()),
+            ("unfreeze", trainer.unfreeze(["dense"]).err()),
         ];
         errors.lock().unwrap().extend(calls);
         Ok(())
@@ -71,7 +76,7 @@ fn an_inner_fit_is_refused_and_changes_nothing() {
     assert_eq!(history.get("val_loss"), [1.0; 3]);
     let errors = errors.into_inner().unwrap();
     // Begin and end of training; for each of 3 epochs begin, end, test twice, and 2 batches twice.
-    assert_eq!(errors.len(), 5 * (2 + 3 * (4 + 4)));
+    assert_eq!(errors.len(), 9 * (2 + 3 * (4 + 4)));
     for (call, error) in errors {
         says(&error.expect(call), &[call, "called from a callback", "under way"]);
     }
@@ -121,6 +126,45 @@ fn looking_is_harmless() {
         Ok(())
     });
     assert_ne!(run(Some(changing)), want);
+}
+
+/// The factor on samples belongs to the `fit` under way.
+#[test]
+fn weights_of_other_samples_are_refused() {
+    let map = WeightMap::keras();
+    let other = |scale: f32| {
+        let mut other = still();
+        other.fit(&level(4, 3.0).scaled(scale).unwrap(), fit(1)).unwrap();
+        let weights = [[1, 1].as_slice(), &[1]].map(|shape| Tensor::f32(shape, [3.0]).unwrap());
+        other.set_weights(&weights).unwrap();
+        other.weights_to_bytes(&map).unwrap()
+    };
+    let (same, half) = (other(1.0), other(0.5));
+    let file = folder("scaled").join("w");
+    std::fs::write(&file, &half).unwrap();
+    let mut trainer = still();
+    let mut errors = Vec::new();
+    let loading = Lambda::new().on_epoch_end(|epoch, control| {
+        let trainer = control.trainer();
+        if epoch.epoch == 0 {
+            errors.extend(trainer.load_weights(&file).err());
+            errors.extend(trainer.load_weights_from_bytes(&half, &map).err());
+        } else {
+            trainer.load_weights_from_bytes(&same, &map)?;
+        }
+        Ok(())
+    });
+    let history = trainer.fit(&level(4, 1.0), fit(3).callback(loading)).unwrap();
+    assert_eq!(history.get("loss"), [1.0, 1.0, 2.0], "those of the same samples are taken");
+    assert_eq!(errors.len(), 2);
+    for error in errors {
+        says(&error, &["load_weights", "called from a callback", "under way", "f32 times 0.5"]);
+    }
+    // Afterwards they are taken, and their factor too: 3 · (0.5 · 1) + 3.
+    let one = Tensor::f32([1, 1], [1.0]).unwrap();
+    assert_eq!(trainer.predict(&one).unwrap().as_f32().unwrap(), [6.0]);
+    trainer.load_weights(&file).unwrap();
+    assert_eq!(trainer.predict(&one).unwrap().as_f32().unwrap(), [4.5]);
 }
 
 #[test]

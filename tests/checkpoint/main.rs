@@ -15,6 +15,8 @@ mod partial;
 mod recurrent;
 mod replaced;
 mod resume;
+#[cfg(feature = "csv")]
+mod served;
 mod states;
 #[path = "../support/mod.rs"]
 mod support;

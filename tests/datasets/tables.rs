@@ -79,6 +79,42 @@ fn a_header_of_numbers_is_one_if_it_is_said() {
     assert!(detail.contains("is a number"), "{detail}");
 }
 
+/// The first rows of UCI's adult.data.
+const ADULT: &str = "\
+39, State-gov, 77516, Bachelors, 13, Never-married, Adm-clerical, Not-in-family, White, Male, 2174, 0, 40, United-States, <=50K
+50, Self-emp-not-inc, 83311, Bachelors, 13, Married-civ-spouse, Exec-managerial, Husband, White, Male, 0, 0, 13, United-States, <=50K
+38, Private, 215646, HS-grad, 9, Divorced, Handlers-cleaners, Not-in-family, White, Male, 0, 0, 40, United-States, <=50K
+53, Private, 234721, 11th, 7, Married-civ-spouse, Handlers-cleaners, Husband, Black, Male, 0, 0, 40, United-States, <=50K
+";
+
+#[test]
+fn a_first_row_of_text_and_whole_numbers_is_not_lost() {
+    let (field, detail) = refused(read(&Csv::new(), ADULT));
+    assert_eq!(field, "line 1");
+    for words in ["comes again below", "no header", "Csv::header(false)", "Csv::header(true)"] {
+        assert!(detail.contains(words), "{detail}");
+    }
+    assert_eq!(read(&Csv::new().header(false), ADULT).unwrap().len(), 4);
+    assert_eq!(read(&Csv::new().header(true), ADULT).unwrap().len(), 3);
+    let names: Vec<String> = (0..15).map(|i| format!("column {i}")).collect();
+    assert_eq!(read(&Csv::new().names(names), ADULT).unwrap().len(), 4);
+    // Text alone: every name comes again, or a name is there twice.
+    for text in ["low,yes\nhigh,yes\nlow,no\n", "high,high,yes\nlow,high,no\n"] {
+        let (_, detail) = refused(read(&Csv::new(), text));
+        assert!(detail.contains("Csv::header(false)"), "{detail}");
+        assert!(read(&Csv::new().header(false), text).unwrap().len() > 1);
+    }
+    // A header whose years are names, one whose word comes again, and a single column of words.
+    for text in [
+        "country,2019,2020\nDE,1,2\nFR,3,4\n",
+        "team,colour,points\nteam,red,3\nother,blue,4\n",
+        "team,colour\nteam,red\nother,blue\n",
+        "word\nword\nother\n",
+    ] {
+        assert_eq!(read(&Csv::new(), text).unwrap().len(), 2, "{text:?}");
+    }
+}
+
 #[test]
 fn names_that_do_not_suit_are_refused() {
     let csv = Csv::new().names(["a", "b"]);

@@ -157,6 +157,57 @@ fn branches_and_shared_layers_are_seen_through() -> Result<()> {
     Ok(())
 }
 
+/// Layers that keep the range of what they are given hide no activation, also behind a model in the model.
+#[test]
+fn layers_that_keep_the_range_are_seen_through() -> Result<()> {
+    type Behind = fn(Sequential) -> Sequential;
+    let behind: [(&str, Behind); 14] = [
+        ("dropout", |m| m.add(Dropout::new(0.5))),
+        ("spatial dropout", |m| m.add(SpatialDropout2D::new(0.5))),
+        ("permute", |m| m.add(Permute::new([2, 1, 3]))),
+        ("repeat", |m| m.add(Flatten).add(RepeatVector::new(3)).add(Permute::new([2, 1]))),
+        ("up", |m| m.add(UpSampling2D::new(2).interpolation(Interpolation::Bilinear))),
+        ("crop", |m| m.add(Cropping2D::new(1))),
+        ("center", |m| m.add(CenterCrop::new(2, 2))),
+        ("resize", |m| m.add(Resizing::new(3, 5))),
+        ("margins", |m| m.add(ZeroPadding2D::new(1))),
+        ("mask", |m| m.add(Masking::new(0.0))),
+        ("average", |m| m.add(AveragePooling2D::new(2))),
+        ("largest", |m| m.add(GlobalMaxPooling2D::new())),
+        ("adaptive", |m| m.add(AdaptiveAveragePooling2D::new(1))),
+        ("each step", |m| m.add(TimeDistributed::new(Dropout::new(0.5)))),
+    ];
+    for (name, behind) in behind {
+        for nested in [false, true] {
+            let model = |activation| -> Result<Sequential> {
+                let head = || Conv2D::new(3, 1).activation(activation).named("head");
+                Ok(match nested {
+                    true => {
+                        let inner = Sequential::new([4, 4, 2]).add(head()).build()?;
+                        behind(Sequential::new([4, 4, 2]).add(inner))
+                    }
+                    false => behind(Sequential::new([4, 4, 2]).add(head())),
+                })
+            };
+            let compiled = |activation, loss| compile(&model(activation)?, Sgd::default(), loss);
+            let (sigmoid, linear) = (Activation::Sigmoid, Activation::Linear);
+            let error = compiled(sigmoid, binary(true)).map(|_| ()).unwrap_err();
+            says(&error, &["head`", "sigmoid", "no logits"]);
+            let error = compiled(linear, binary(false)).map(|_| ()).unwrap_err();
+            says(&error, &["head`", "linear", "no probabilities"]);
+            // What suits stays without a word.
+            for (activation, loss) in [(sigmoid, binary(false)), (linear, binary(true))] {
+                let trainer = compiled(activation, loss).unwrap_or_else(|e| panic!("{name}: {e}"));
+                assert!(trainer.warnings().is_empty(), "{name}: {:?}", trainer.warnings());
+            }
+        }
+    }
+    // Nothing is known behind a layer that gives other numbers.
+    let other = Sequential::new([3]).add(Activation::Sigmoid).add(LayerNormalization::new());
+    assert!(compile(&other, Sgd::default(), binary(true))?.warnings().is_empty());
+    Ok(())
+}
+
 /// What progress wrote.
 #[derive(Clone, Default)]
 struct Out(std::sync::Arc<Mutex<Vec<u8>>>);

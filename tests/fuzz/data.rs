@@ -5,9 +5,10 @@ use super::mutate::{Random, mutated};
 use super::{Folder, Verdict, fuzz, inputs};
 use std::io::Cursor;
 use wgrad::data::{
-    Csv, Dataset, IdxDataset, ImageFolder, Npz, TextVectorization, TextWindows, load_cifar10,
-    parse_idx, parse_npy, parse_text,
+    Csv, Dataset, IdxDataset, ImageFolder, MinMaxScaler, Npz, StandardScaler, TableEncoder,
+    TextVectorization, TextWindows, load_cifar10, parse_idx, parse_npy, parse_text,
 };
+use wgrad::tensor::Tensor;
 
 /// IDX files of each element type.
 fn idx_files() -> Vec<Vec<u8>> {
@@ -241,13 +242,83 @@ fn vocabularies_are_read_or_refused() {
         .map(String::into_bytes);
     let make = |random: &mut Random| mutated(random, &files);
     fuzz("vocabulary", inputs(1), make, |bytes| {
-        let read = std::str::from_utf8(bytes).map(TextVectorization::from_json);
-        let Ok(Ok(read)) = read else { return Verdict::Refused };
-        // What was read is written and read again, and gives ids that it knows.
-        assert_eq!(TextVectorization::from_json(&read.to_json()).unwrap(), read);
-        if let Ok(ids) = read.ids("the cat \u{e9}") {
-            read.decode(&ids).unwrap();
-        }
-        Verdict::Taken
+        saved(bytes, TextVectorization::from_json, |read| {
+            // It gives ids that it knows.
+            if let Ok(ids) = read.ids("the cat \u{e9}") {
+                read.decode(&ids).unwrap();
+            }
+            read.to_json()
+        })
     });
+}
+
+/// Reads a text, and what `used` writes of it again: it must be the same.
+fn saved<T: PartialEq + std::fmt::Debug>(
+    bytes: &[u8],
+    read: fn(&str) -> wgrad::Result<T>,
+    used: impl Fn(&T) -> String,
+) -> Verdict {
+    let Ok(Ok(value)) = std::str::from_utf8(bytes).map(read) else { return Verdict::Refused };
+    assert_eq!(read(&used(&value)).unwrap(), value);
+    Verdict::Taken
+}
+
+#[test]
+fn scalers_are_read_or_refused() {
+    let x = Tensor::f32([3, 2], [1.0, -2.5, 0.125, 4e5, 1.0, 1e-3]).unwrap();
+    let one = Tensor::f32([2, 1, 1], [3.0, 5.0]).unwrap();
+    let files = [StandardScaler::fit(&x), StandardScaler::fit(&one)];
+    let files = files.map(|scaler| scaler.unwrap().to_json().into_bytes());
+    fuzz(
+        "StandardScaler",
+        inputs(1),
+        |random| mutated(random, &files),
+        |bytes| {
+            saved(bytes, StandardScaler::from_json, |read| {
+                for x in [&x, &one] {
+                    let scaled = read.transform(x);
+                    drop(scaled.and_then(|z| read.inverse_transform(&z)));
+                }
+                read.to_json()
+            })
+        },
+    );
+    let files = [MinMaxScaler::fit(&x), MinMaxScaler::fit_range(&one, -1.0, 2.0)];
+    let files = files.map(|scaler| scaler.unwrap().to_json().into_bytes());
+    fuzz(
+        "MinMaxScaler",
+        inputs(1),
+        |random| mutated(random, &files),
+        |bytes| {
+            saved(bytes, MinMaxScaler::from_json, |read| {
+                for x in [&x, &one] {
+                    let scaled = read.transform(x);
+                    drop(scaled.and_then(|z| read.inverse_transform(&z)));
+                }
+                read.to_json()
+            })
+        },
+    );
+}
+
+#[test]
+fn encoders_are_read_or_refused() {
+    let text = "area,town\n70,Jena\n55,Halle\n60,\u{c4}tna\n";
+    let table = Csv::new().read_from("fuzz.csv", text.as_bytes()).unwrap();
+    let fit = |columns: &[&str]| TableEncoder::fit(&table, columns).unwrap();
+    let files = [fit(&["area", "town"]), fit(&["town"]).unknown_as_zeros()];
+    let files = files.map(|encoder| encoder.to_json().into_bytes());
+    fuzz(
+        "TableEncoder",
+        inputs(1),
+        |random| mutated(random, &files),
+        |bytes| {
+            saved(bytes, TableEncoder::from_json, |read| {
+                if let Ok(x) = read.transform(&table) {
+                    assert_eq!(x.shape().dims(), [3, read.names().len()]);
+                }
+                read.to_json()
+            })
+        },
+    );
 }

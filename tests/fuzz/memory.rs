@@ -1,11 +1,12 @@
 //! The memory that readers take: a bound for packed files, and never more than twice the tensor.
 
+use super::Folder;
 use super::archive::{gzip, idx, npy, zip};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Cursor;
 use wgrad::Result;
-use wgrad::data::{Idx, Npz, parse_idx, parse_npy};
+use wgrad::data::{Dataset, Idx, ImageFolder, Npz, parse_idx, parse_npy};
 use wgrad::tensor::Tensor;
 
 /// Counts the bytes that each thread holds.
@@ -172,4 +173,53 @@ fn a_small_archive_does_not_fill_the_memory() {
     let central = lie.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
     lie[central + 20..central + 24].copy_from_slice(&(u32::MAX - 1).to_le_bytes());
     assert!(Npz::from_reader("lie", Cursor::new(&lie)).and_then(|mut a| a.read("x")).is_err());
+}
+
+/// A grey PNG of so many pixels, all black.
+fn black_png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    let image = image::GrayImage::new(width, height);
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn a_small_image_does_not_fill_the_memory() {
+    let folder = Folder::new("bombs");
+    let path = folder.file("a").join("bomb.png");
+    for name in ["a", "b"] {
+        std::fs::create_dir(folder.file(name)).unwrap();
+        std::fs::write(folder.file(name).join("bomb.png"), black_png(1, 1)).unwrap();
+    }
+    let images = || ImageFolder::open(folder.path(), [8, 8]).unwrap();
+    let read = |images: &ImageFolder| {
+        let (mut x, mut y, mut read) = (Vec::new(), Vec::new(), None);
+        let peak = peak_of(|| read = Some(images.read(&[0], &mut x, &mut y)));
+        (peak, read.unwrap().map(|()| x))
+    };
+    // Three channels of 23 million pixels; one row whose columns get a new height, each pixel as four f32.
+    for (width, height, bytes) in [(4800, 4800, 69_120_000), (600_000, 1, 76_800_000)] {
+        let file = black_png(width, height);
+        assert!(file.len() < MIB, "{}", file.len());
+        std::fs::write(&path, &file).unwrap();
+        let (peak, error) = read(&images());
+        assert!(peak < 2 * MIB, "{peak}");
+        let error = error.unwrap_err().to_string();
+        for word in ["bomb.png: payload: ", "`max_unpacked` is 67108864", &bytes.to_string()] {
+            assert!(error.contains(word), "{error}");
+        }
+        let remedy = format!("`ImageFolder::open(dir, size)?.max_unpacked({bytes})`");
+        assert!(error.contains(&remedy), "{error}");
+        // The advice in the message works, and one byte less is refused.
+        assert!(read(&images().max_unpacked(bytes - 1)).1.is_err());
+        let (peak, pixels) = read(&images().max_unpacked(bytes));
+        assert_eq!(pixels.unwrap(), [0; 8 * 8 * 3]);
+        let bytes = bytes as usize;
+        assert!((bytes..3 * bytes).contains(&peak), "{peak} bytes for {bytes}");
+    }
+    // A bound may be lowered.
+    std::fs::write(&path, black_png(10, 10)).unwrap();
+    assert!(read(&images()).1.is_ok());
+    let error = read(&images().max_unpacked(99)).1.unwrap_err().to_string();
+    assert!(error.contains("`max_unpacked` is 99"), "{error}");
 }

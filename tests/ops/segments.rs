@@ -1,14 +1,17 @@
 //! Sums of rows by id, the gradient of a gather: against the oracle, and to the bit against their order.
 
 use crate::gradient::gradient_graph;
-use crate::harness::{check_case_on, draw, execute, families, operands, run_case};
+use crate::harness::{Ran, check_case_on, draw, execute, families, operands, run_case};
 use crate::oracle::tolerance;
 use crate::reference::random::uniform;
+use wgrad::autodiff::gradients;
+use wgrad::graph::Graph;
 use wgrad::kernels::DeviceCaps;
+use wgrad::ops::CrossEntropyKind;
 use wgrad::ops::registry::{Case, Sample};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
-use wgrad::tensor::Tensor;
+use wgrad::tensor::{DType, Tensor};
 
 /// A case whose rows are whole numbers, so that its sums are exact in any order.
 fn whole(rows: usize, table: &[usize]) -> Case {
@@ -187,6 +190,44 @@ fn ids_past_the_table_are_its_last_row() {
             assert_eq!(ran.f32("grad1"), want);
         }
     }
+}
+
+/// A label past the classes counts as the last class for every kernel that takes labels. The host refuses such labels in
+/// data; this is what happens without its check.
+#[test]
+fn labels_past_the_classes_are_the_last_class() -> wgrad::Result<()> {
+    let mut g = Graph::new();
+    let (x, labels) = (g.input("x", [4, 3], DType::F32), g.input("labels", [4], DType::U32));
+    let (losses, hits) = g.cross_entropy(CrossEntropyKind::Sparse, x, labels, 1.0)?;
+    let total = g.sum(losses, &[], false)?;
+    let gradient = gradients(&mut g, total, &[x])?[0];
+    let values = [
+        ("losses", losses),
+        ("hits with them", hits.expect("hits")),
+        ("gradient", gradient),
+        ("one hot", g.one_hot(labels, 3)?),
+        ("hits", g.hits(x, labels)?),
+        ("cells", g.confusion_cells(x, labels)?),
+        ("ranks", g.target_ranks(x, labels)?),
+    ];
+    values.iter().for_each(|(name, value)| g.output(name, *value));
+    let scores = [0.5, 2.0, -1.0, 0.25, 0.5, 3.0, 1.0, 0.0, 0.5, -1.0, -2.0, 4.0];
+    for caps in families() {
+        let ran = |labels: [u32; 4]| -> wgrad::Result<_> {
+            let feeds =
+                [("x", Tensor::f32([4, 3], scores)?), ("labels", Tensor::u32([4], labels)?)];
+            Ok(execute(&g, &Passes::default(), &caps, &feeds, &[&[]]))
+        };
+        let (got, want) = (ran([1, 3, u32::MAX, 7])?, ran([1, 2, 2, 2])?);
+        let other = ran([1, 0, 0, 0])?;
+        for (name, _) in values {
+            let bits = |ran: &Ran| ran.f32(name).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&got), bits(&want), "{name}");
+            assert_ne!(bits(&got), bits(&other), "{name}: the comparison can fail");
+        }
+        assert_eq!(want.f32("hits"), [1.0, 1.0, 0.0, 1.0]);
+    }
+    Ok(())
 }
 
 /// A maximum below zero is not zero, an infinite one stays, a NaN is kept, and a segment without rows is zero; ties share

@@ -35,16 +35,8 @@ fn run(graph: &Graph, passes: &Passes, caps: &DeviceCaps, feeds: &[(String, Tens
     execute(graph, passes, caps, &feeds, &[&[]])
 }
 
+const ALL: Passes = Passes::all();
 const OFF: Passes = Passes { views: false, ..ALL };
-const ALL: Passes = Passes {
-    views: true,
-    fold: true,
-    cse: true,
-    dce: true,
-    fuse: true,
-    column_sums: true,
-    bytes: true,
-};
 const ALONE: Passes = Passes { views: true, ..NO_PASSES };
 
 #[track_caller]

@@ -9,15 +9,7 @@ use wgrad::plan::{BufferClass, Plan};
 use wgrad::train::Batch;
 
 /// The gather decodes.
-const DECODED: Passes = Passes {
-    fold: true,
-    cse: true,
-    dce: true,
-    fuse: true,
-    column_sums: true,
-    views: true,
-    bytes: false,
-};
+const DECODED: Passes = Passes { bytes: false, ..Passes::all() };
 
 fn images(n: usize, sample: &[usize]) -> TensorDataset {
     let len: usize = sample.iter().product();

@@ -178,6 +178,37 @@ fn rates_and_seeds_are_as_set() -> Result<()> {
     Ok(())
 }
 
+/// Labels and ids that a step is given are checked as those of `fit` are.
+#[test]
+fn labels_and_ids_past_the_end_are_refused() -> Result<()> {
+    let words = Sequential::new([2]).add(Embedding::new(5, 4)).add(Flatten).add(Dense::new(3));
+    let mut session = Session::new(device(), 0);
+    let model = session.add("words", &words.build()?)?;
+    let sgd = session.optimizer(Sgd::new(0.1), [model])?;
+    let train = session.step("train", |s| {
+        let (x, y) = (s.input("x", [4, 2], DType::U32), s.input("y", [4, 1], DType::U32));
+        let p = s.apply(model, &[x], true)?[0];
+        let labels = s.graph().reshape(y, [4])?;
+        let loss = s.loss(&SPARSE, labels, p)?;
+        s.output("loss", loss);
+        s.minimize(loss, sgd)
+    })?;
+    let ids = |last| Tensor::u32([4, 2], [0, 1, 2, 3, 4, 0, 1, last]);
+    let labels = |last| Tensor::u32([4, 1], [0, 1, 2, last]);
+    let before = bits(&session.weights(model)?);
+    for (x, y, what) in [
+        (5, 0, ["`x`", "element 7 is 5", "layer `embedding` of `words`", "0..5"]),
+        (0, 3, ["`y`", "element 3 is 3", "sparse_categorical_crossentropy", "0..3"]),
+    ] {
+        let error = session.run(train, &[("x", &ids(x)?), ("y", &labels(y)?)]).unwrap_err();
+        says(&error, &[&what[..], &["`train`"]].concat());
+    }
+    assert_eq!(bits(&session.weights(model)?), before, "nothing ran");
+    session.run(train, &[("x", &ids(4)?), ("y", &labels(2)?)])?;
+    assert_ne!(bits(&session.weights(model)?), before);
+    Ok(())
+}
+
 #[test]
 fn bad_input_is_refused_by_name() -> Result<()> {
     let mut session = Session::new(device(), 0);

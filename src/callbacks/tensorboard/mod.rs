@@ -41,7 +41,13 @@ impl Callback for TensorBoard {
     }
 
     fn check(&self) -> Result<()> {
-        prove_new(&self.folder.join("train"), Path::new("events.out.tfevents"))
+        let (events, validation) = (Path::new("events.out.tfevents"), "validation");
+        prove_new(&self.folder.join("train"), events)?;
+        // Its folder is made only if there are numbers of validation data.
+        match self.folder.join(validation) {
+            folder if folder.exists() => prove_new(&folder, events),
+            _ => prove_new(&self.folder, Path::new(validation)),
+        }
     }
 
     fn on_train_begin(&mut self, control: &mut Control<'_>) -> HookResult {

@@ -7,6 +7,7 @@ use ::csv::ByteRecord;
 use super::bad;
 use super::number::Notation;
 use super::rows::{NOT_UTF8, text};
+use super::table::{Column, Columns};
 use crate::error::{Error, Result};
 
 /// The header's names, each of them once. Only the first may be empty, if there are more: pandas and R write a table
@@ -21,11 +22,10 @@ pub(super) fn names_of(file: &str, line: u64, record: &ByteRecord) -> Result<Vec
             return Err(bad(file, &field(), "the header gives no name to this column"));
         }
         if let Some(first) = places.insert(name, i) {
-            let hint = match Notation::default().number(name) {
-                Some(_) => "; if the file has no header, say so with Csv::header(false)",
-                None => "",
-            };
-            let detail = format!("`{name}` is the name of column {} already{hint}", first + 1);
+            let detail = format!(
+                "`{name}` is the name of column {} already; if the file has no header, say so with Csv::header(false)",
+                first + 1
+            );
             return Err(bad(file, &field(), detail));
         }
         names.push(name.into());
@@ -44,12 +44,55 @@ pub(super) fn check_no_data(
     let is_number = |name: &&String| notation.number(name).is_some();
     let fraction = names.iter().filter(is_number).find(|name| notation.whole(name).is_none());
     let all = names.iter().filter(|name| !name.is_empty()).all(|name| is_number(&name));
-    let Some(name) = fraction.or(names.last().filter(|_| all)) else { return Ok(()) };
+    match fraction.or(names.last().filter(|_| all)) {
+        Some(name) => {
+            Err(no_header(file, line, &format!("`{name}` is a number, not a column's name")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The error for a first row that is data, with its reason.
+fn no_header(file: &str, line: u64, why: &str) -> Error {
     let detail = format!(
-        "`{name}` is a number, not a column's name: the file seems to have no header. Say so with \
-         Csv::header(false) or Csv::names; if this is the header, with Csv::header(true)"
+        "{why}: the file seems to have no header. Say so with Csv::header(false) or Csv::names; if this is the header, \
+         with Csv::header(true)"
     );
-    Err(bad(file, &format!("line {line}"), detail))
+    bad(file, &format!("line {line}"), detail)
+}
+
+/// Refuses a header that seems to be a row of data, now that the columns are known: a name comes again as text of its
+/// column, while a number names a column of numbers, or all columns are such text. Otherwise a number as a name may be a
+/// year, and gets a warning.
+pub(super) fn check_columns(
+    file: &str,
+    line: u64,
+    names: &[String],
+    columns: &Columns,
+    notation: Notation,
+) -> Result<()> {
+    let (mut number, mut again, mut texts) = (None, None, 0);
+    let mut all_again = true;
+    for (name, (column, _)) in names.iter().zip(columns) {
+        match column {
+            Column::Number(_) if notation.number(name).is_some() => number = Some(name),
+            Column::Text(fields) if fields.contains(name) => {
+                (again, texts) = (Some(name), texts + 1);
+            }
+            _ => all_again = false,
+        }
+    }
+    if let Some(name) = again.filter(|_| number.is_some() || all_again && texts > 1) {
+        let why = format!("`{name}` comes again below, as text of its column");
+        return Err(no_header(file, line, &why));
+    }
+    if let Some(name) = number {
+        log::warn!(
+            "{file}: line {line}: `{name}` is a column's name. If the file has no header, say so with \
+             Csv::header(false); if it has, with Csv::header(true)"
+        );
+    }
+    Ok(())
 }
 
 /// Names from the caller: none empty, each of them once.

@@ -96,7 +96,9 @@ impl Csv {
     /// on, or those of [`Csv::names`].
     ///
     /// Unless this is said, the first row is the header, and a row that looks like data is refused: if
-    /// all its fields are numbers, or one is a number that is not whole.
+    /// all its fields are numbers, or one is a number that is not whole, or if one is text that comes
+    /// again in its column, while a column of numbers has a number as its name or all columns are such
+    /// text. A number as a name, such as a year, gives a warning.
     #[must_use]
     pub const fn header(mut self, header: bool) -> Self {
         self.header = Some(header);
@@ -232,6 +234,9 @@ impl Csv {
         let finished = finished
             .map(|(c, name)| c.finish(&source.lines).map_err(|fault| source.fault(name, fault)));
         let filled: Columns = finished.collect::<Result<_>>()?;
+        if self.header.is_none() && self.names.is_empty() {
+            header::check_columns(name, header_line, &names[own..], &filled, self.notation)?;
+        }
         Ok(Table::new(source, names[own..].to_vec(), filled, (own > 0).then_some(index)))
     }
 

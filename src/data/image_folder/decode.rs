@@ -3,43 +3,36 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use super::ColorMode;
+use super::{ColorMode, ImageFolder};
+use crate::data::elements::Packed;
 use crate::error::{Error, Result};
 use image::imageops::{FilterType, crop_imm, resize};
-use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-/// Bytes of pixels that a byte of a file may become: deflate packs 1,032 into one at most, and a JPEG fewer; a bit of a
-/// PNG may be a pixel, which is three bytes. A header that promises more is wrong, and is refused before memory is taken.
-const UNPACKED: u64 = 1100 * 24;
-/// The most memory for one image, of any size.
-const MOST: u64 = 1 << 30;
-
-/// Reads the image of `path` into `pixels`, `[height, width, channels]`.
-pub(super) fn decode(
-    path: &Path,
-    [height, width]: [usize; 2],
-    color: ColorMode,
-    crop: bool,
-    pixels: &mut [u8],
-) -> Result<()> {
+/// Reads the image of `path` into `pixels`, `[height, width, channels]`, as `folder` says.
+pub(super) fn decode(path: &Path, folder: &ImageFolder, pixels: &mut [u8]) -> Result<()> {
     let bytes = std::fs::read(path)
         .map_err(|cause| Error::Io { path: path.display().to_string(), cause })?;
-    let image = decoded(&bytes).map_err(|(field, detail)| Error::File {
+    let image = decoded(&bytes, folder).map_err(|(field, detail)| Error::File {
         path: path.display().to_string(),
         field: field.into(),
         detail,
     })?;
+    let [height, width] = folder.size;
     let size = (width as u32, height as u32);
-    let resized = match color {
-        ColorMode::Grayscale => fitted(&gray(image), size, crop).into_raw(),
-        ColorMode::Rgb => fitted(&image.into_rgb8(), size, crop).into_raw(),
+    let resized = match folder.color {
+        ColorMode::Grayscale => fitted(&gray(image), size, folder.crop).into_raw(),
+        ColorMode::Rgb => fitted(&image.into_rgb8(), size, folder.crop).into_raw(),
     };
     pixels.copy_from_slice(&resized);
     Ok(())
 }
 
 /// The image, or the part of the file that is wrong and what is.
-fn decoded(bytes: &[u8]) -> std::result::Result<DynamicImage, (&'static str, String)> {
+fn decoded(
+    bytes: &[u8],
+    folder: &ImageFolder,
+) -> std::result::Result<DynamicImage, (&'static str, String)> {
     let format = image::guess_format(bytes).ok();
     match format {
         Some(ImageFormat::Png) => {}
@@ -59,14 +52,39 @@ fn decoded(bytes: &[u8]) -> std::result::Result<DynamicImage, (&'static str, Str
     if let Some(format) = format {
         reader.set_format(format);
     }
+    let bound = Packed {
+        bytes: bytes.len() as u64,
+        max: folder.max_unpacked,
+        remedy: "ImageFolder::open(dir, size)?",
+    };
+    let broken = |error: ImageError| {
+        let remedy = match error {
+            ImageError::Limits(_) => "if you trust the file, raise the bound `max_unpacked`",
+            _ => "the file is broken or truncated: get it anew, or move it away",
+        };
+        ("payload", format!("{error}; {remedy}"))
+    };
     let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST.min((bytes.len() as u64).saturating_mul(UNPACKED) + (1 << 16)));
+    // Beside the pixels a decoder has rows and tables.
+    limits.max_alloc = Some(bound.most().saturating_add(1 << 16));
     reader.limits(limits);
-    reader.decode().map_err(|error| {
-        let detail =
-            format!("{error}; the file is broken or truncated: get it anew, or move it away");
-        ("payload", detail)
-    })
+    let decoder = reader.into_decoder().map_err(broken)?;
+    bound.check(largest(&decoder, folder)).map_err(|detail| ("payload", detail))?;
+    DynamicImage::from_decoder(decoder).map_err(broken)
+}
+
+/// Bytes of the largest part of the memory that an image takes: its pixels as the file has them, or with the channels
+/// that were asked for, or as four f32 each once it has its new height.
+fn largest(decoder: &impl ImageDecoder, folder: &ImageFolder) -> u64 {
+    let (width, height) = decoder.dimensions();
+    let [width, height] = [width, height].map(u64::from);
+    let [new_height, new_width] = folder.size.map(|side| side as u64);
+    let colored = width.saturating_mul(height).saturating_mul(folder.color.channels() as u64);
+    let resized = match (width, height) == (new_width, new_height) {
+        true => 0,
+        false => width.saturating_mul(new_height).saturating_mul(16),
+    };
+    decoder.total_bytes().max(colored).max(resized)
 }
 
 /// Walks the segments of a JPEG up to its end marker. A decoder fills what is missing with grey, so a truncated file

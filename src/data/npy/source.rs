@@ -101,7 +101,7 @@ impl<R: Read> Source<'_, R> {
         if let Some(packed) = packed {
             let size =
                 if kind == TypeChar::Bool || (kind, width) == (TypeChar::Uint, 1) { 1 } else { 4 };
-            packed.check(count * size).map_err(|detail| self.bad("payload", detail))?;
+            packed.check((count * size) as u64).map_err(|detail| self.bad("payload", detail))?;
         }
         let data = match (kind, width) {
             (TypeChar::Float, 4) => {

@@ -307,7 +307,7 @@ impl RandomZoom {
             [("height_factor", Some(self.height_factor)), ("width_factor", self.width_factor)];
         both.into_iter().filter_map(|(name, factor)| Some((name, factor?))).try_for_each(
             |(name, factor)| {
-                // One number stands for its negative too.
+                // One number means its negative too.
                 let low = factor.bounds()[0];
                 let within = |f| f > -1.0 && f <= 1.0 && low > -1.0;
                 factor.check(

@@ -12,7 +12,7 @@ use crate::layers::windows::{Extents, Padding, slid};
 use crate::layers::{Context, Layer, Outputs, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
-/// A convolution in which each channel has filters of its own: Keras' `DepthwiseConv1D` and `DepthwiseConv2D`.
+/// A convolution in which each channel has separate filters: Keras' `DepthwiseConv1D` and `DepthwiseConv2D`.
 ///
 /// Input `[batch, extents.., channels]`, output `[batch, windows.., channels · depth_multiplier]`; filter m of channel c
 /// is number c · depth_multiplier + m. `kernel` is `[taps.., channels, depth_multiplier]`, `bias` has a number for each

@@ -76,6 +76,10 @@ impl<const N: usize> Layer for AdaptiveAveragePooling<N> {
         ])
     }
 
+    fn keeps_range(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         let sizes = self.output_size.0;
         if sizes.contains(&0) {

@@ -57,6 +57,10 @@ macro_rules! global {
                 kind_of::<N>([stringify!($one), stringify!($two), stringify!($three)])
             }
 
+            fn keeps_range(&self) -> bool {
+                true
+            }
+
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
                 batch_of_one::<N>(self.kind(), &inputs[0])?;
                 let channels = inputs[0].dims()[N];

@@ -84,6 +84,10 @@ macro_rules! windowed {
                 kind_of::<N>($names)
             }
 
+            fn keeps_range(&self) -> bool {
+                true
+            }
+
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
                 let kind: fn(&Self) -> PoolKind = $kind;
                 self.sliding.output(self.kind(), kind(self), &inputs[0])

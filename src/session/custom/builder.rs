@@ -1,9 +1,9 @@
 //! Builds a step of a session.
 
-use super::{ModelId, OptimizerId, Session, input_buffer};
+use super::{Ids, ModelId, OptimizerId, Session, input_buffer};
 use crate::autodiff::gradients;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, TensorType, Value};
+use crate::graph::{Class, Graph, Leaf, TensorType, Value};
 use crate::layers::{Random, stream_of};
 use crate::losses::{Loss, Weighing};
 use crate::optim::{ArenaGradients, pack_over};
@@ -20,7 +20,7 @@ pub struct StepBuilder<'s> {
     session: &'s Session,
     name: &'s str,
     graph: Graph,
-    inputs: Vec<(String, TensorType)>,
+    inputs: Vec<Declared>,
     /// The weights and states in use, by arena and first element in it.
     tensors: HashMap<(Value, usize), Value>,
     /// The newest value of each state that changes, by the same.
@@ -36,11 +36,19 @@ pub struct StepBuilder<'s> {
     draws: u32,
 }
 
+/// An input of a step.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub buffer: String,
+    pub ty: TensorType,
+    /// If its numbers are ids: what takes the fewest.
+    pub ids: Option<Ids>,
+}
+
 /// A finished step.
 pub(super) struct Built {
     pub graph: Graph,
-    /// The buffer and the type of each input.
-    pub inputs: Vec<(String, TensorType)>,
+    pub inputs: Vec<Declared>,
     pub optimizers: Vec<usize>,
 }
 
@@ -78,8 +86,8 @@ impl<'s> StepBuilder<'s> {
     pub fn input(&mut self, name: &str, shape: impl Into<Shape>, dtype: DType) -> Value {
         let (buffer, shape) = (input_buffer(self.name, name), shape.into());
         let ty = TensorType { shape: shape.clone(), dtype };
-        if !self.inputs.iter().any(|(known, known_ty)| *known == buffer && *known_ty == ty) {
-            self.inputs.push((buffer.clone(), ty));
+        if !self.inputs.iter().any(|known| known.buffer == buffer && known.ty == ty) {
+            self.inputs.push(Declared { buffer: buffer.clone(), ty, ids: None });
         }
         self.graph.input(&buffer, shape, dtype)
     }
@@ -163,6 +171,12 @@ impl<'s> StepBuilder<'s> {
                 self.states.entry(arena).or_default().insert(t.offset, new);
             }
         }
+        for (input, &value) in inputs.iter().enumerate() {
+            if let Some((range, layer)) = placed.model.index_layer(input) {
+                let takes = || format!("layer `{layer}` of `{}` takes the ids", placed.name);
+                self.ids(value, range, takes);
+            }
+        }
         Ok(outputs.values)
     }
 
@@ -217,7 +231,20 @@ impl<'s> StepBuilder<'s> {
     pub fn loss(&mut self, loss: &Loss, targets: Value, predictions: Value) -> Result<Value> {
         let weighing = Weighing { mask: self.mask(predictions), ..Weighing::default() };
         let rows = loss.build_weighted(&mut self.graph, targets, predictions, weighing)?.rows;
+        if let Some(classes) = loss.label_classes(self.graph.shape(predictions)) {
+            self.ids(targets, classes, || format!("{} takes the classes", loss.name()));
+        }
         self.graph.sum(rows, &[], false)
+    }
+
+    /// Remembers that a value has ids below `range`, if it is an input as it was given; the host then checks each run's.
+    fn ids(&mut self, value: Value, range: usize, takes: impl FnOnce() -> String) {
+        let node = self.graph.node(self.graph.unaliased(value));
+        let Class::Leaf(Leaf::Input(buffer)) = node.op.class() else { return };
+        let own = self.inputs.iter_mut().find(|own| *own.buffer == **buffer);
+        if let Some(own) = own.filter(|own| own.ids.as_ref().is_none_or(|ids| range < ids.range)) {
+            own.ids = Some(Ids { range, takes: takes() });
+        }
     }
 
     /// The gradients of a loss with respect to each weight of a model, in the order of [`Session::weights`]. Penalties
@@ -306,10 +333,10 @@ impl<'s> StepBuilder<'s> {
                 graph.update(arena, packed)
             })
         })?;
-        for (i, (name, ty)) in inputs.iter().enumerate() {
-            if let Some((_, other)) = inputs[..i].iter().find(|(known, _)| known == name) {
-                let shapes = [&other.shape, &ty.shape];
-                return Err(Error::shape(name, &shapes, "an input has one shape and one type"));
+        for (i, Declared { buffer, ty, .. }) in inputs.iter().enumerate() {
+            if let Some(other) = inputs[..i].iter().find(|known| known.buffer == *buffer) {
+                let shapes = [&other.ty.shape, &ty.shape];
+                return Err(Error::shape(buffer, &shapes, "an input has one shape and one type"));
             }
         }
         Ok(Built { graph, inputs, optimizers })

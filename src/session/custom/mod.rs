@@ -5,8 +5,8 @@ mod placed;
 mod run;
 mod weights;
 
-use builder::Built;
 pub use builder::StepBuilder;
+use builder::{Built, Declared};
 use placed::{Placed, trained};
 
 use super::memory::within;
@@ -130,8 +130,18 @@ struct Step {
 struct Input {
     name: String,
     ty: TensorType,
+    ids: Option<Ids>,
     /// Whether a run gave it.
     given: bool,
+}
+
+/// An input's numbers name rows of a table, or classes.
+#[derive(Debug)]
+struct Ids {
+    /// They are below this.
+    range: usize,
+    /// What takes them, for messages: "layer `embedding` takes the ids".
+    takes: String,
 }
 
 /// The buffer of an input.
@@ -246,9 +256,9 @@ impl Session {
         build(&mut builder)?;
         let Built { graph, inputs, optimizers } = builder.end()?;
         let plan = Plan::compile(&graph, &Passes::default(), self.device.caps())?;
-        for (name, ty) in &inputs {
+        for Declared { buffer, ty, .. } in &inputs {
             let bytes = (ty.shape.len() * ty.dtype.size()) as u64;
-            self.store.allocate(name, bytes)?;
+            self.store.allocate(buffer, bytes)?;
         }
         let external = plan.buffers.iter().filter(|b| b.class.is_external());
         if let Some(other) = external.into_iter().find(|b| !self.store.contains(&b.name)) {
@@ -261,9 +271,9 @@ impl Session {
         self.admit(name, bytes.iter().sum())?;
         let executor = Executor::new(&self.device, Arc::new(plan), &self.store)?;
         let prefix = input_buffer(name, "");
-        let inputs = inputs.into_iter().map(|(buffer, ty)| {
+        let inputs = inputs.into_iter().map(|Declared { buffer, ty, ids }| {
             let name = buffer.strip_prefix(&prefix).unwrap_or(&buffer).to_owned();
-            Input { name, ty, given: false }
+            Input { name, ty, ids, given: false }
         });
         let inputs = inputs.collect();
         self.steps.push(Step { name: name.into(), executor, inputs, optimizers });

@@ -3,10 +3,10 @@
 use super::super::clock::run_steps;
 use super::super::words::fold_seed;
 use super::builder::{WORDS, prefix};
-use super::{Input, Session, StepId, input_buffer};
+use super::{Ids, Input, Session, StepId, input_buffer};
 use crate::error::{Error, Result};
 use crate::gpu::StepBlock;
-use crate::tensor::Tensor;
+use crate::tensor::{Data, Tensor};
 
 impl Session {
     /// Runs a step on these inputs: name and tensor. An input that is not given keeps its tensor of the run before. The
@@ -14,8 +14,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Parameter`] for an input that the step does not have or was never given, and for a step of another
-    /// session; [`Error::Shape`] or [`Error::DType`] for a tensor of another type, naming the input; [`Error::Gpu`] for
-    /// a device failure.
+    /// session; [`Error::Shape`] or [`Error::DType`] for a tensor of another type, naming the input; [`Error::Data`] for a
+    /// label past the classes of a loss, or an id past the table of a layer, that takes the input; [`Error::Gpu`] for a
+    /// device failure.
     pub async fn run_async(&mut self, step: StepId, inputs: &[(&str, &Tensor)]) -> Result<()> {
         let index = self.index("step", step.0)?;
         let places = self.check_inputs(index, inputs)?;
@@ -104,7 +105,7 @@ impl Session {
                 let detail = format!("step `{}` has {}", step.name, names.join(", "));
                 return Err(Error::parameter("input", name, detail));
             };
-            let Input { ty, .. } = &step.inputs[i];
+            let Input { ty, ids, .. } = &step.inputs[i];
             if tensor.shape() != &ty.shape {
                 let detail = format!("`{name}` of step `{}` has the second shape", step.name);
                 return Err(Error::shape("run", &[tensor.shape(), &ty.shape], detail));
@@ -112,6 +113,15 @@ impl Session {
             if tensor.dtype() != ty.dtype {
                 let detail = format!("`{name}` of step `{}` has the second type", step.name);
                 return Err(Error::dtype("run", &[tensor.dtype(), ty.dtype], detail));
+            }
+            if let (Some(Ids { range, takes }), Data::U32(given)) = (ids, tensor.data())
+                && let Some(at) = given.iter().position(|&id| id as usize >= *range)
+            {
+                let detail = format!(
+                    "element {at} is {}; in step `{}` {takes} 0..{range}",
+                    given[at], step.name
+                );
+                return Err(Error::data(*name, detail));
             }
             if places.contains(&i) {
                 return Err(Error::parameter("input", name, "it is given twice"));

@@ -149,19 +149,11 @@ fn scans_are_their_bodies_written_out() -> Result<()> {
 
 #[test]
 fn scans_agree_with_each_pass_off_and_alone() -> Result<()> {
-    type Switch = fn(&mut Passes) -> &mut bool;
-    let switches: [Switch; 5] =
-        [|p| &mut p.fold, |p| &mut p.cse, |p| &mut p.dce, |p| &mut p.fuse, |p| &mut p.column_sums];
     for scene in SCENES {
         let g = graph(scene, 3, Order::Forward, scanned)?;
         let want = ran(&g, &Passes::default(), &families()[0]);
-        let mut variants = vec![NO_PASSES];
-        for switch in switches {
-            let (mut off, mut alone) = (Passes::default(), NO_PASSES);
-            (*switch(&mut off), *switch(&mut alone)) = (false, true);
-            variants.extend([off, alone]);
-        }
-        for passes in variants {
+        let each = Passes::each().into_iter().flat_map(|(_, without, alone)| [without, alone]);
+        for passes in each.chain([NO_PASSES]) {
             let wrong = differences(&ran(&g, &passes, &families()[0]), &want);
             assert!(wrong.is_empty(), "{} {passes:?}: {wrong:?}", scene.name);
         }

@@ -6,11 +6,15 @@ use wgrad::prelude::*;
 /// Rows of an embedding's table.
 const TABLE: usize = 5;
 
-/// An input: so many numbers a sample, or so many ids below [`TABLE`].
+/// The factor on features of a model with an input of bytes: a power of two, so that it rounds nothing.
+const SCALE: f32 = 1.0 / 128.0;
+
+/// An input: so many numbers a sample, as f32 or as bytes, or so many ids below [`TABLE`].
 #[derive(Debug, Clone, Copy)]
 pub struct Input {
     pub width: usize,
     pub ids: bool,
+    pub bytes: bool,
 }
 
 /// A layer with weights. All uses of one share them.
@@ -137,9 +141,10 @@ impl Drawn {
             clip: dice.one_in(6).then_some(Clip::GlobalNorm(0.5)),
         };
         for _ in 0..1 + dice.below(3) {
-            let ids = dice.one_in(6);
+            let kind = dice.below(6);
+            let (ids, bytes) = (kind == 0, kind == 1);
             let width = if ids { 1 + dice.below(2) } else { dice.pick(&[width, width, 3]) };
-            this.inputs.push(Input { width, ids });
+            this.inputs.push(Input { width, ids, bytes });
             this.widths.push(width);
         }
         for i in (0..this.inputs.len()).filter(|&i| this.inputs[i].ids).collect::<Vec<_>>() {
@@ -365,12 +370,20 @@ impl Drawn {
         self.layers.iter().enumerate().map(own).collect()
     }
 
-    /// Features, and ids as numbers.
+    /// What the features of the dataset are multiplied by.
+    pub fn scale(&self) -> f32 {
+        if self.inputs.iter().any(|input| input.bytes) { SCALE } else { 1.0 }
+    }
+
+    /// Features after [`scale`](Self::scale), and ids as numbers.
     pub fn features(&self) -> Vec<Vec<f32>> {
         let of = |(i, input): (usize, &Input)| {
             let mut x = self.numbers(40 + i, self.samples * input.width);
             if input.ids {
                 x.iter_mut().for_each(|x| *x = ((*x + 1.0) * 0.5 * TABLE as f32).floor());
+            }
+            if input.bytes {
+                x.iter_mut().for_each(|x| *x = ((*x + 1.0) * 128.0).floor().min(255.0) * SCALE);
             }
             x
         };

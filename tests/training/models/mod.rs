@@ -10,23 +10,15 @@ use super::*;
 use draw::{Drawn, Merge, Node, Rule};
 use oracle::{ADAM_EPSILON, MOMENTUM, RATE, Trained, train};
 use reference::compare::compare;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use wgrad::Result;
 use wgrad::passes::Passes;
 
 /// All passes, none, and each alone.
-fn settings() -> [(&'static str, Passes); 8] {
-    let none = Passes::none();
-    [
-        ("all passes", Passes::default()),
-        ("no pass", none),
-        ("fold alone", Passes { fold: true, ..none }),
-        ("cse alone", Passes { cse: true, ..none }),
-        ("dce alone", Passes { dce: true, ..none }),
-        ("fuse alone", Passes { fuse: true, ..none }),
-        ("column_sums alone", Passes { column_sums: true, ..none }),
-        ("views alone", Passes { views: true, ..none }),
-    ]
+fn settings() -> Vec<(&'static str, Passes)> {
+    let alone = Passes::each().into_iter().map(|(name, _, alone)| (name, alone));
+    [("all passes", Passes::all()), ("no pass", Passes::none())].into_iter().chain(alone).collect()
 }
 
 /// The first model of this seed that can be tested in f32.
@@ -83,9 +75,15 @@ fn model(drawn: &Drawn) -> Result<Model> {
 fn data(drawn: &Drawn) -> Result<TensorDataset> {
     let n = drawn.samples;
     let whole = |v: &[f32]| v.iter().map(|&v| v as u32).collect::<Vec<_>>();
-    let x = drawn.inputs.iter().zip(drawn.features()).map(|(input, x)| match input.ids {
-        true => Tensor::u32([n, input.width], whole(&x)),
-        false => Tensor::f32([n, input.width], x),
+    let x = drawn.inputs.iter().zip(drawn.features()).map(|(input, mut x)| {
+        if input.ids {
+            return Tensor::u32([n, input.width], whole(&x));
+        }
+        x.iter_mut().for_each(|x| *x /= drawn.scale());
+        match input.bytes {
+            true => Tensor::u8([n, input.width], x.iter().map(|&x| x as u8).collect::<Vec<_>>()),
+            false => Tensor::f32([n, input.width], x),
+        }
     });
     let y = drawn.outputs.iter().zip(drawn.targets()).map(|(output, y)| {
         match output.loss.takes_labels() {
@@ -93,7 +91,8 @@ fn data(drawn: &Drawn) -> Result<TensorDataset> {
             false => Tensor::f32([n, y.len() / n], y),
         }
     });
-    TensorDataset::multi(x.collect::<Result<Vec<_>>>()?, y.collect::<Result<Vec<_>>>()?)
+    TensorDataset::multi(x.collect::<Result<Vec<_>>>()?, y.collect::<Result<Vec<_>>>()?)?
+        .scaled(drawn.scale())
 }
 
 /// The library's results for a model: the loss of each step, the weights by name, the predictions.
@@ -174,10 +173,13 @@ struct Met {
     stepped: u32,
     normalized: u32,
     inputs: u32,
+    bytes: u32,
     outputs: u32,
     twice: u32,
     clipped: u32,
     moved: u32,
+    /// How many models ran with each setting.
+    settings: BTreeMap<&'static str, u32>,
 }
 
 impl Met {
@@ -200,6 +202,7 @@ impl Met {
             (&mut self.stepped, layers().any(|(l, _)| step(l.activation))),
             (&mut self.normalized, normalizes),
             (&mut self.inputs, drawn.inputs.len() > 1),
+            (&mut self.bytes, drawn.inputs.iter().any(|input| input.bytes)),
             (&mut self.outputs, drawn.outputs.len() > 1),
             (&mut self.twice, twice),
             (&mut self.clipped, drawn.clip.is_some()),
@@ -211,8 +214,10 @@ impl Met {
 
     fn least(&self) -> u32 {
         let all = [self.shared, self.frozen, self.embedded, self.merged, self.stepped];
-        let rest = [self.normalized, self.inputs, self.outputs, self.twice, self.clipped];
-        all.into_iter().chain(rest).min().unwrap_or(0)
+        let rest = [self.normalized, self.inputs, self.bytes, self.outputs];
+        let rest = rest.into_iter().chain([self.twice, self.clipped]);
+        let ran = settings().into_iter().map(|(name, _)| self.settings.get(name).copied());
+        all.into_iter().chain(rest).chain(ran.map(Option::unwrap_or_default)).min().unwrap_or(0)
     }
 }
 
@@ -220,9 +225,11 @@ impl Met {
 fn failures(seed: u32, all: bool, met: &mut Met) -> Vec<String> {
     let (drawn, want) = drawn(seed);
     met.count(&drawn, &want);
-    let alone = 2 + seed as usize % 5;
-    let chosen = settings().into_iter().enumerate().filter(|(i, _)| all || *i < 2 || *i == alone);
+    let settings = settings();
+    let alone = 2 + seed as usize % (settings.len() - 2);
+    let chosen = settings.into_iter().enumerate().filter(|(i, _)| all || *i < 2 || *i == alone);
     let wrong = chosen.filter_map(|(_, (name, passes))| {
+        *met.settings.entry(name).or_default() += 1;
         let result = match std::panic::catch_unwind(AssertUnwindSafe(|| run(&drawn, passes))) {
             Ok(got) => got.map_err(|e| e.to_string()).and_then(|got| agree(&drawn, &got, &want)),
             Err(_) => Err("a panic".into()),
