@@ -414,11 +414,9 @@ impl Loss {
         let (t, p) = (graph.ty(targets).clone(), graph.shape(predictions).clone());
         let wanted = self.target_shape(&t.shape, t.dtype, &p)?;
         if t.dtype == DType::U32 && !self.takes_labels() {
-            // With a single class, label 0 has a one and label 1 a zero.
-            let labels = graph.reshape(targets, [wanted.len()])?;
-            let zeros = graph.one_hot(labels, 1)?;
-            let one = graph.constant(1.0);
-            let ones = graph.sub(one, zeros)?;
+            // A label past the two classes counts as the last.
+            let (labels, one) = (graph.to_f32(targets)?, graph.constant(1.0));
+            let ones = graph.binary("minimum", labels, one)?;
             return graph.reshape(ones, wanted);
         }
         if t.shape == wanted { Ok(targets) } else { graph.reshape(targets, wanted) }
