@@ -87,6 +87,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `config` (default) | models as data: `Layer::config`, whole models and checkpoints in files. Without it a page has less to download |
 //! | `csv` (default) | tables from CSV files |
 //! | `progress` (default) | a progress bar on terminals |
 //! | `plot` | pictures as PNG and SVG |
@@ -119,6 +120,7 @@ pub mod plan;
 pub mod plot;
 pub mod prelude;
 pub mod session;
+mod sorted;
 mod step;
 pub mod tensor;
 pub mod train;

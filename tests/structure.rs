@@ -23,15 +23,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("error", &["tensor"]),
     ("tensor", &["error"]),
     ("files", &["error"]),
+    ("sorted", &[]),
     ("words", &[]),
     ("data", &["error", "files", "tensor"]),
     ("kernels", &["error"]),
     ("graph", &["error", "tensor", "kernels"]),
-    ("ops", &["error", "tensor", "kernels", "graph"]),
+    ("ops", &["error", "sorted", "tensor", "kernels", "graph"]),
     ("autodiff", &["error", "tensor", "graph"]),
     ("passes", &["error", "tensor", "kernels", "graph", "ops"]),
-    ("plan", &["error", "tensor", "kernels", "graph", "ops", "passes"]),
-    ("gpu", &["error", "files", "tensor", "kernels", "plan"]),
+    ("plan", &["error", "sorted", "tensor", "kernels", "graph", "ops", "passes"]),
+    ("gpu", &["error", "sorted", "files", "tensor", "kernels", "plan"]),
     ("activations", &["error", "tensor", "graph", "ops"]),
     ("constraints", &["error", "graph"]),
     ("layers", &["error", "words", "tensor", "graph", "ops", "activations", "constraints"]),
@@ -53,7 +54,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The loop, and the contract of callbacks. It knows no files.
     ("train", &TRAIN),
     // Files for the trainer, which knows nothing of them; `gpu` for `block_on`.
-    ("checkpoint", &["error", "files", "tensor", "data", "gpu", "layers", "step", "train"]),
+    (
+        "checkpoint",
+        &["error", "files", "words", "tensor", "data", "gpu", "layers", "step", "train"],
+    ),
     // What the loop calls, by its contract alone.
     ("callbacks", &["error", "files", "tensor", "step", "train"]),
     // Pictures of plain data; they know nothing of training.

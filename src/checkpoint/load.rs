@@ -9,6 +9,7 @@ use super::scaling::Samples;
 use super::{FORMAT_VERSION, KEY};
 use crate::error::Result;
 use crate::train::{Trainer, TrainerState};
+use crate::words::{DATA, NO_DATA};
 use serde_json::Value;
 use std::path::Path;
 
@@ -18,6 +19,9 @@ pub(super) fn metadata(path: &Path, contents: &Contents<'_>) -> Result<Metadata>
         let detail = "is missing: this is no checkpoint of wgrad; load_weights takes files of weights and of models";
         return Err(wrong(path, "__metadata__.wgrad", detail));
     };
+    if !DATA {
+        return Err(wrong(path, "__metadata__.wgrad", NO_DATA));
+    }
     let json: Value = serde_json::from_str(text)
         .map_err(|e| wrong(path, "metadata", format!("{e}; the file is damaged")))?;
     // A newer version may have another checksum.

@@ -8,6 +8,7 @@ use crate::gpu::Device;
 use crate::layers::{Model, ModelLoader};
 use crate::tensor::{DType, Tensor};
 use crate::train::{Predictor, Scaling, Trainer};
+use crate::words::{DATA, NO_DATA};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,9 @@ pub(super) struct ModelMetadata {
 impl ModelMetadata {
     /// What `text` says, once version and checksum are right.
     pub(super) fn parse(path: &Path, contents: &Contents<'_>, text: &str) -> Result<Self> {
+        if !DATA {
+            return Err(wrong(path, "__metadata__.wgrad_model", NO_DATA));
+        }
         let json: Value = serde_json::from_str(text)
             .map_err(|e| wrong(path, "metadata", format!("{e}; the file is damaged")))?;
         let version = &json["format_version"];

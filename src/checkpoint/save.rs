@@ -5,12 +5,13 @@ use super::file::{Entry, ZEROS, encode, seal, wrong};
 use super::metadata::{Fit, Metadata};
 use super::scaling::Samples;
 use super::{FORMAT_VERSION, KEY};
-use crate::error::Result;
+use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::files;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::train::Control;
 use crate::train::{FitState, Trainer};
+use crate::words::{DATA, NO_DATA};
 use std::path::Path;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::PathBuf;
@@ -67,6 +68,9 @@ impl Trainer {
 
     /// The bytes of a checkpoint at `path` from which training goes on at `fit`.
     async fn encode_checkpoint(&self, path: &Path, fit: Option<FitState>) -> Result<Vec<u8>> {
+        if !DATA {
+            return Err(Error::parameter("config", "checkpoint", NO_DATA));
+        }
         let state = self.state_async(fit).await?;
         let metadata = Metadata {
             crc32: ZEROS.into(),

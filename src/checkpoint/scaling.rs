@@ -4,9 +4,8 @@ use super::file::wrong;
 use crate::error::Result;
 use crate::tensor::DType;
 use crate::train::Scaling;
-use serde::de::{Error as _, Unexpected};
+use serde::de::{Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 use std::path::Path;
 
 /// How samples came; see [`Scaling`].
@@ -53,10 +52,34 @@ impl Serialize for Exact {
 
 impl<'de> Deserialize<'de> for Exact {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        let bits = value.as_str().and_then(|s| u64::from_str_radix(s, 16).ok());
-        let number = value.as_f64().or_else(|| bits.map(f64::from_bits));
-        let unlike = || D::Error::invalid_type(Unexpected::Other("no number"), &"a number");
-        number.map(Self).ok_or_else(unlike)
+        deserializer.deserialize_any(Number).map(Self)
+    }
+}
+
+/// Reads [`Exact`].
+struct Number;
+
+impl Visitor<'_> for Number {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<f64, E> {
+        Ok(number)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<f64, E> {
+        Ok(number as f64)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, bits: &str) -> Result<f64, E> {
+        let unlike = |_| E::invalid_type(Unexpected::Str(bits), &self);
+        u64::from_str_radix(bits, 16).map(f64::from_bits).map_err(unlike)
     }
 }

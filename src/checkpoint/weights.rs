@@ -311,7 +311,8 @@ impl WeightMap {
             });
         }
         let wanted: Vec<&str> = places.iter().flat_map(Place::names).collect();
-        let known: BTreeSet<&str> = wanted.iter().copied().collect();
+        let mut known = BTreeSet::new();
+        known.extend(wanted.iter().copied());
         let surplus =
             all.iter().filter(|name| !known.contains(*name) && !counts_batches(name, &known));
         report.surplus = surplus.map(|&name| name.to_owned()).collect();

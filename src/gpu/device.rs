@@ -360,8 +360,8 @@ async fn sorted_adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
         let flags = a.get_downlevel_capabilities().flags;
         flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
     });
-    adapters.sort_by_key(|a| rank(&a.get_info()));
-    adapters
+    let of_rank = |wanted| adapters.iter().filter(move |a| rank(&a.get_info()) == wanted);
+    (0..=CPU).flat_map(of_rank).cloned().collect()
 }
 
 /// The rows that were saved for this adapter and driver; none, and a warning, if a row is not understood.

@@ -4,6 +4,8 @@ use super::Device;
 use super::store::create_buffer;
 use crate::error::Result;
 use crate::plan::{BufferClass, Plan};
+use crate::sorted;
+use std::cmp::Reverse;
 
 /// Activation buffers of executors that take turns: each uses what the others have, and adds what is missing. What an
 /// executor left in them stays valid until another one runs.
@@ -53,16 +55,14 @@ impl Pool {
 /// For each activation of `plan`, the largest first, its index into the plan's buffers and the place of the smallest
 /// buffer that is large enough and not taken yet; `sizes` grows if there is none.
 fn places(sizes: &mut Vec<u64>, plan: &Plan) -> Vec<(usize, usize)> {
-    let mut wanted: Vec<(usize, u64)> = plan
-        .buffers
-        .iter()
-        .enumerate()
-        .filter(|(_, decl)| decl.class == BufferClass::Activation)
-        .map(|(i, decl)| (i, decl.bytes))
-        .collect();
-    wanted.sort_by_key(|&(i, bytes)| (std::cmp::Reverse(bytes), i));
+    let mut wanted = Vec::new();
+    for (i, decl) in plan.buffers.iter().enumerate() {
+        if decl.class == BufferClass::Activation {
+            sorted::insert(&mut wanted, (Reverse(decl.bytes), i));
+        }
+    }
     let mut free: Vec<usize> = (0..sizes.len()).collect();
-    let place = |(i, bytes): (usize, u64)| {
+    let place = |(Reverse(bytes), i)| {
         let fits = (0..free.len()).filter(|&f| sizes[free[f]] >= bytes);
         let at = match fits.min_by_key(|&f| sizes[free[f]]) {
             Some(f) => free.remove(f),

@@ -2,6 +2,7 @@
 
 use super::table::{ROWS, Row, row};
 use crate::error::{Error, Result};
+use crate::sorted;
 
 /// How many near names a message lists.
 const SHOWN: usize = 3;
@@ -51,10 +52,9 @@ fn near(name: &str) -> Vec<&'static str> {
         let short = wanted.len().min(known.len());
         let begins = short >= 2 && wanted[..short] == known[..short];
         if begins || distance <= (wanted.len() / 3).max(1) {
-            found.push((distance, row.name));
+            sorted::insert(&mut found, (distance, row.name));
         }
     }
-    found.sort();
     found.into_iter().take(SHOWN).map(|(_, name)| name).collect()
 }
 

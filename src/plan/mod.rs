@@ -14,6 +14,7 @@ pub use order::{Launch, Launches, Repeat};
 
 use crate::graph::StepParam;
 use crate::kernels::{Access, ITERATION_BYTES, KernelCall, STEP_BLOCKS_BYTES};
+use crate::sorted;
 use crate::tensor::{DType, Shape, SharedTensor};
 
 /// Loops that may be around a dispatch, one inside the other.
@@ -178,10 +179,9 @@ impl PlanData {
         for buffer in &self.buffers {
             match totals.iter_mut().find(|t| t.0 == buffer.class) {
                 Some(total) => total.1 += buffer.bytes,
-                None => totals.push((buffer.class, buffer.bytes)),
+                None => sorted::insert(&mut totals, (buffer.class, buffer.bytes)),
             }
         }
-        totals.sort_unstable();
         totals
     }
 

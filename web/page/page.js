@@ -17,49 +17,69 @@ function fail(error) {
   $('error').textContent = String(error.message ?? error);
 }
 
-worker.onerror = (event) => fail(event.message || 'The Worker did not start.');
+// The page cannot go on; an error of the library has a name of its kind.
+function closed(error) {
+  $('adapter').textContent = error.name === 'NoAdapter' ? 'No GPU for this page.' : 'This page did not start.';
+  fail(error);
+}
+
+worker.onerror = (event) => closed(event.message || 'The Worker did not start.');
 worker.onmessage = ({ data }) => {
   if (data.id) {
     const { resolve, reject } = waiting.get(data.id);
     waiting.delete(data.id);
-    return data.error ? reject(new Error(data.error)) : resolve(data.result);
+    return data.error ? reject(Object.assign(new Error(data.error), { name: data.name })) : resolve(data.result);
   }
-  if (data.error) return fail(data.error);
+  if (data.error) {
+    label(data.stopped, false);
+    return fail(data.error);
+  }
   if (data.points) showPoints(data.points);
   if (data.digits) showDigits(data.digits);
 };
 
-// A curve of losses with a logarithmic axis.
+// What the button of a network does next.
+const label = (name, on) => ($(`${name}-train`).textContent = on ? 'Pause' : 'Train');
+
+// Losses of each network with their steps.
+const losses = { points: [], digits: [] };
+
+// Keeps the losses at the beginning of 200 to 400 equal parts of all steps, and the last one. After no step the weights are new.
+function keep(name, now, more) {
+  const all = now.steps ? [...losses[name], ...more] : [];
+  const steps = 2 ** Math.max(0, Math.ceil(Math.log2(now.steps / 400)));
+  const part = (i) => Math.floor(all[i][0] / steps);
+  losses[name] = all.filter((_, i) => !i || i === all.length - 1 || part(i) !== part(i - 1));
+  curve($(`${name}-curve`), losses[name]);
+}
+
+// A curve of losses over steps, with a logarithmic axis of losses.
 function curve(canvas, losses) {
   const g = canvas.getContext('2d');
   const { width, height } = canvas;
   g.clearRect(0, 0, width, height);
   if (losses.length < 2) return;
-  const logs = losses.map((loss) => Math.log10(Math.max(loss, 1e-6)));
+  const logs = losses.map(([, loss]) => Math.log10(Math.max(loss, 1e-6)));
+  const [last, now] = losses.at(-1);
   const low = Math.min(...logs), high = Math.max(...logs, low + 0.1);
   g.strokeStyle = '#2f6fdb';
   g.lineWidth = 3;
   g.beginPath();
   logs.forEach((value, i) => {
-    const x = (i / (logs.length - 1)) * (width - 8) + 4;
+    const x = (losses[i][0] / last) * (width - 8) + 4;
     g.lineTo(x, height - 8 - ((value - low) / (high - low)) * (height - 16));
   });
   g.stroke();
   g.fillStyle = '#888';
   g.font = '20px system-ui, sans-serif';
   g.textAlign = 'right';
-  g.fillText(`loss ${short(losses.at(-1))}`, width - 10, 26);
-}
-
-// Keeps at most 400 losses: then every second one goes.
-function keep(losses, more) {
-  losses.push(...more);
-  while (losses.length > 400) losses.splice(0, losses.length, ...losses.filter((_, i) => i % 2));
+  g.fillText(`loss ${short(now)}`, width - 10, 26);
 }
 
 // Two classes.
 const plane = $('plane').getContext('2d');
-let points = [], classes = [], pen = 0, regions = null, pointLosses = [];
+const grid = new OffscreenCanvas(1, 1).getContext('2d');
+let points = [], classes = [], pen = 0, regions = null;
 
 const colour = [[47, 111, 219], [224, 123, 26]];
 function drawPlane() {
@@ -72,12 +92,11 @@ function drawPlane() {
       for (let c = 0; c < 3; c++) image.data[4 * i + c] = colour[0][c] * (1 - p) + colour[1][c] * p;
       image.data[4 * i + 3] = 40 + 160 * Math.abs(2 * p - 1);
     });
-    createImageBitmap(image).then((bitmap) => {
-      plane.clearRect(0, 0, size, size);
-      plane.drawImage(bitmap, 0, 0, size, size);
-      drawPoints();
-    });
-  } else drawPoints();
+    Object.assign(grid.canvas, { width: side, height: side });
+    grid.putImageData(image, 0, 0);
+    plane.drawImage(grid.canvas, 0, 0, size, size);
+  }
+  drawPoints();
 }
 
 function drawPoints() {
@@ -94,6 +113,7 @@ function drawPoints() {
 }
 
 function sendPoints() {
+  if (!classes.length) regions = null;
   drawPlane();
   worker.postMessage({ points: new Float32Array(points), classes: new Uint8Array(classes) });
 }
@@ -121,12 +141,19 @@ function example(name) {
 }
 
 function showPoints(now) {
-  regions = now.regions;
-  keep(pointLosses, now.losses);
+  // Without points there are no classes to be shown.
+  regions = classes.length ? now.regions : null;
   drawPlane();
-  curve($('points-curve'), pointLosses);
-  $('points-numbers').textContent = `step ${now.steps.toLocaleString()}, loss ${short(now.losses.at(-1))}, ` +
-    `${rate(now.rate)} steps per second`;
+  keep('points', now, now.losses.map((loss, i) => [now.steps - now.losses.length + 1 + i, loss]));
+  $('points-numbers').textContent = numbers(now, now.losses.at(-1));
+}
+
+// Steps, loss and speed, as far as there are some.
+function numbers(now, loss) {
+  const parts = [`step ${now.steps.toLocaleString()}`];
+  if (now.steps && loss !== undefined) parts.push(`loss ${short(loss)}`);
+  if (now.steps && now.rate) parts.push(`${rate(now.rate)} steps per second`);
+  return parts.join(', ');
 }
 
 const short = (value) => (value < 1e-3 ? value.toExponential(2) : value.toPrecision(3));
@@ -168,7 +195,7 @@ function strokes(canvas, at, begin = () => {}) {
 
 // Digits.
 const pad = $('pad').getContext('2d', { willReadFrequently: true });
-let last = null, digitLosses = [];
+let last = null;
 const bars = Array.from({ length: 10 }, (_, digit) => {
   const item = document.createElement('li');
   item.innerHTML = `<span>${digit}</span><meter min="0" max="1" value="0"></meter>`;
@@ -234,27 +261,23 @@ async function recognise() {
 }
 
 function showDigits(now) {
-  keep(digitLosses, [now.loss]);
-  curve($('digits-curve'), digitLosses);
-  $('digits-numbers').textContent = `step ${now.steps.toLocaleString()}, loss ${short(now.loss)}, ` +
-    `${rate(now.rate)} steps per second` +
-    (now.test ? `; of 500 other digits ${(100 * now.test).toFixed(1)} % recognised` : '');
+  keep('digits', now, now.loss === undefined ? [] : [[now.steps, now.loss]]);
+  $('digits-numbers').textContent = numbers(now, now.loss) +
+    `; of 500 other digits ${(100 * now.test).toFixed(1)} % recognised`;
   if (!recognising) recognise();
+}
+
+// Lets a network train, or pause.
+function run(name, on) {
+  label(name, on);
+  return ask('run', name, on);
 }
 
 // Both networks have the same buttons.
 for (const name of ['points', 'digits']) {
   const on = (id, event, what) => $(`${name}-${id}`).addEventListener(event, (e) => Promise.resolve(what(e)).catch(fail));
-  on('train', 'click', async (event) => {
-    const button = event.currentTarget;
-    const training = button.textContent === 'Train';
-    button.textContent = training ? 'Pause' : 'Train';
-    await ask('run', name, training);
-  });
-  on('reset', 'click', async () => {
-    (name === 'points' ? pointLosses : digitLosses).length = 0;
-    await ask('reset', name);
-  });
+  on('train', 'click', (event) => run(name, event.currentTarget.textContent === 'Train'));
+  on('reset', 'click', () => ask('reset', name));
   on('save', 'click', async () => {
     const bytes = await ask('save', name);
     const link = document.createElement('a');
@@ -275,10 +298,12 @@ for (const name of ['points', 'digits']) {
 example('xor');
 ask('open').then((adapter) => {
   $('adapter').textContent = `Adapter: ${adapter}`;
-  for (const id of ['points-train', 'points-reset', 'points-save', 'points-load', 'digits-train', 'digits-reset', 'digits-save', 'digits-load']) {
-    $(id).disabled = false;
+  for (const name of ['points', 'digits']) {
+    for (const id of ['train', 'reset', 'save', 'load']) $(`${name}-${id}`).disabled = false;
   }
-}, (error) => { $('adapter').textContent = 'No GPU for this page.'; fail(error); });
+  // Something is learned before anything is pressed.
+  return run('points', true);
+}).catch(closed);
 
 // For tests of the page.
-globalThis.wgrad = { ask };
+globalThis.wgrad = { ask, losses };

@@ -1,7 +1,7 @@
 // The Worker: it has the device and both networks, and trains while it is asked to.
 import init, { Lab, Points, Digits } from './wgrad_web.js';
 
-const TESTS = 500;
+const TESTS = 500, HIDDEN = [128];
 const DRAW = 60, SIDE = 48, TURN = 120;
 let lab, file;
 const nets = {
@@ -34,7 +34,7 @@ async function digitsFile() {
 const seed = () => Math.floor(Math.random() * 2 ** 32);
 async function net(name) {
   const slot = nets[name];
-  slot.net ??= name === 'points' ? new Points(lab, seed()) : new Digits(lab, await digitsFile(), TESTS, seed());
+  slot.net ??= name === 'points' ? new Points(lab, seed()) : new Digits(lab, await digitsFile(), TESTS, HIDDEN, seed());
   return slot.net;
 }
 
@@ -44,25 +44,40 @@ const turns = {
     const { points, classes } = drawn;
     if (!classes.length) return new Promise((resolve) => setTimeout(resolve, 100));
     const steps = slot.turn, began = performance.now();
-    const losses = await model.train(points, classes, steps);
+    const losses = [...await model.train(points, classes, steps)];
     paced(slot, steps, performance.now() - began);
-    if (performance.now() - (slot.shown ?? 0) < DRAW) return;
-    const regions = await model.regions(SIDE);
-    slot.shown = performance.now();
-    postMessage({ points: { steps: slot.steps, losses, regions, rate: slot.rate } });
+    if (!(performance.now() - slot.shown < DRAW)) await shows.points(slot, losses);
   },
   async digits(slot) {
     const model = await net('digits');
     const steps = slot.turn, began = performance.now();
     const [loss] = await model.train(steps, true);
     paced(slot, steps, performance.now() - began);
+    await shows.digits(slot, loss);
+  },
+};
+
+// What the page shows of a network, after steps or without.
+const shows = {
+  async points(slot, losses = []) {
+    const regions = await (await net('points')).regions(SIDE);
+    slot.shown = performance.now();
+    postMessage({ points: { steps: slot.steps, losses, regions, rate: slot.rate } });
+  },
+  async digits(slot, loss) {
     if (!(performance.now() - slot.tested < 2000)) {
-      slot.test = (await model.test())[1];
+      slot.test = (await (await net('digits')).test())[1];
       slot.tested = performance.now();
     }
     postMessage({ digits: { steps: slot.steps, loss, test: slot.test, rate: slot.rate } });
   },
 };
+
+// Another network, or other weights, are shown at once.
+function changed(name, slot) {
+  delete slot.tested;
+  return shows[name](slot);
+}
 
 // Steps of a turn, so that it takes about a tenth of a second, and the steps of a second.
 function paced(slot, steps, took) {
@@ -73,6 +88,8 @@ function paced(slot, steps, took) {
   if (took < TURN / 2 && slot.turn < slot.most) slot.turn *= 2;
   if (took > 2 * TURN && slot.turn > 1) slot.turn /= 2;
 }
+
+const told = (error) => ({ error: String(error.message ?? error), name: error.name });
 
 let turning = false;
 async function turn() {
@@ -85,7 +102,7 @@ async function turn() {
         await alone(() => turns[name](slot));
       } catch (error) {
         slot.on = false;
-        postMessage({ error: String(error.message ?? error) });
+        postMessage({ stopped: name, ...told(error) });
       }
     }
     // Messages come in between.
@@ -104,17 +121,17 @@ const commands = {
     nets[name].on = on;
     if (on) turn();
   },
-  reset(name) {
-    return alone(() => {
-      nets[name].net?.free();
-      Object.assign(nets[name], { net: null, steps: 0, shown: 0, test: 0, tested: undefined });
-    });
-  },
+  reset: (name) => alone(() => {
+    nets[name].net?.free();
+    Object.assign(nets[name], { net: null, steps: 0, rate: 0 });
+    return changed(name, nets[name]);
+  }),
   save: (name) => alone(async () => (await net(name)).save()),
-  load: (name, bytes) => alone(async () => (await net(name)).load(bytes)),
+  load: (name, bytes) => alone(async () => {
+    await (await net(name)).load(bytes);
+    await changed(name, nets[name]);
+  }),
   recognise: (image) => alone(async () => (await net('digits')).recognise(image)),
-  xor: (steps) => alone(() => lab.xor(steps)),
-  mnist: (steps) => alone(async () => lab.mnist(await digitsFile(), steps)),
 };
 
 onmessage = async ({ data }) => {
@@ -122,6 +139,6 @@ onmessage = async ({ data }) => {
   try {
     postMessage({ id: data.id, result: await commands[data.command](...data.args) });
   } catch (error) {
-    postMessage({ id: data.id, error: String(error.message ?? error) });
+    postMessage({ id: data.id, ...told(error) });
   }
 };

@@ -1,11 +1,46 @@
 //! What the Worker of the page calls. Errors come as JavaScript's, with the library's words.
+//!
+//! Each call gives a promise of a boxed future: all share one piece of code that runs it, and a page downloads less.
 
 use crate::{digits, points};
+use js_sys::{Error, Promise, futures::future_to_promise};
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use wgrad::prelude::*;
 
-fn said(error: wgrad::Error) -> JsError {
-    JsError::new(&error.to_string())
+/// An error whose `name` tells a page without a GPU from other failures.
+fn said(error: wgrad::Error) -> JsValue {
+    let said = Error::new(&error.to_string());
+    if matches!(error, wgrad::Error::NoAdapter(_)) {
+        said.set_name("NoAdapter");
+    }
+    said.into()
+}
+
+fn promise(answer: Pin<Box<dyn Future<Output = wgrad::Result<JsValue>>>>) -> Promise {
+    future_to_promise(async move { answer.await.map_err(said) })
+}
+
+/// A network, which is away while a call works with it.
+struct Net<T>(Rc<Cell<Option<T>>>);
+
+impl<T: 'static> Net<T> {
+    fn new(net: wgrad::Result<T>) -> Result<Self, JsValue> {
+        net.map(|net| Self(Rc::new(Cell::new(Some(net))))).map_err(said)
+    }
+
+    fn call(&self, work: impl AsyncFnOnce(&mut T) -> wgrad::Result<JsValue> + 'static) -> Promise {
+        let place = self.0.clone();
+        promise(Box::pin(async move {
+            let busy = || wgrad::Error::parameter("call", "a second one", "wait for the first");
+            let mut net = place.take().ok_or_else(busy)?;
+            let answer = work(&mut net).await;
+            place.set(Some(net));
+            answer
+        }))
+    }
 }
 
 /// An open device.
@@ -16,95 +51,86 @@ pub struct Lab {
 
 #[wasm_bindgen]
 impl Lab {
-    /// Opens the browser's adapter.
-    pub async fn open() -> Result<Self, JsError> {
-        Ok(Self { device: Device::new_async().await.map_err(said)? })
+    /// Opens the browser's adapter: a promise of a `Lab`.
+    pub fn open() -> Promise {
+        promise(Box::pin(async { Ok(Self { device: Device::new_async().await? }.into()) }))
     }
 
     /// The adapter's name and kind.
     pub fn adapter(&self) -> String {
         self.device.info().to_string()
     }
-
-    /// The losses of steps on XOR.
-    pub async fn xor(&self, steps: usize) -> Result<Vec<f64>, JsError> {
-        points::xor(&self.device, steps).await.map_err(said)
-    }
-
-    /// The losses of steps on digits, ten at a time.
-    pub async fn mnist(&self, file: Vec<u8>, steps: usize) -> Result<Vec<f64>, JsError> {
-        digits::losses(&self.device, &file, steps).await.map_err(said)
-    }
 }
 
 /// See [`points::Points`].
 #[wasm_bindgen]
-pub struct Points {
-    inner: points::Points,
-}
+pub struct Points(Net<points::Points>);
 
 #[wasm_bindgen]
 impl Points {
     #[wasm_bindgen(constructor)]
-    pub fn new(lab: &Lab, seed: u32) -> Result<Self, JsError> {
-        Ok(Self { inner: points::Points::new(&lab.device, seed.into()).map_err(said)? })
+    pub fn new(lab: &Lab, seed: u32) -> Result<Self, JsValue> {
+        Net::new(points::Points::new(&lab.device, seed.into())).map(Self)
     }
 
-    pub async fn train(
-        &mut self,
-        points: Vec<f32>,
-        classes: Vec<u8>,
-        steps: usize,
-    ) -> Result<Vec<f64>, JsError> {
-        self.inner.train(&points, &classes, steps).await.map_err(said)
+    /// The loss of each step.
+    pub fn train(&self, points: Vec<f32>, classes: Vec<u8>, steps: usize) -> Promise {
+        self.0.call(async move |net| Ok(net.train(&points, &classes, steps).await?.into()))
     }
 
-    pub async fn regions(&mut self, side: usize) -> Result<Vec<f32>, JsError> {
-        self.inner.regions(side).await.map_err(said)
+    pub fn regions(&self, side: usize) -> Promise {
+        self.0.call(async move |net| Ok(net.regions(side).await?.into()))
     }
 
-    pub async fn save(&self) -> Result<Vec<u8>, JsError> {
-        self.inner.save().await.map_err(said)
+    pub fn save(&self) -> Promise {
+        self.0.call(async |net| Ok(net.save().await?.into()))
     }
 
-    pub async fn load(&mut self, bytes: Vec<u8>) -> Result<(), JsError> {
-        self.inner.load(&bytes).await.map_err(said)
+    pub fn load(&self, bytes: Vec<u8>) -> Promise {
+        self.0.call(async move |net| net.load(&bytes).await.map(|()| JsValue::UNDEFINED))
     }
 }
 
 /// See [`digits::Digits`].
 #[wasm_bindgen]
-pub struct Digits {
-    inner: digits::Digits,
-}
+pub struct Digits(Net<digits::Digits>);
 
 #[wasm_bindgen]
 impl Digits {
     #[wasm_bindgen(constructor)]
-    pub fn new(lab: &Lab, file: Vec<u8>, tests: usize, seed: u32) -> Result<Self, JsError> {
-        let inner = digits::Digits::new(&lab.device, &file, tests, seed.into()).map_err(said)?;
-        Ok(Self { inner })
+    pub fn new(
+        lab: &Lab,
+        file: &[u8],
+        tests: usize,
+        hidden: &[usize],
+        seed: u32,
+    ) -> Result<Self, JsValue> {
+        Net::new(digits::Digits::new(&lab.device, file, tests, hidden, seed.into())).map(Self)
     }
 
     /// Mean loss and accuracy of some steps.
-    pub async fn train(&mut self, steps: usize, shuffle: bool) -> Result<Vec<f64>, JsError> {
-        self.inner.train(steps, shuffle).await.map(|s| vec![s.loss, s.accuracy]).map_err(said)
+    pub fn train(&self, steps: usize, shuffle: bool) -> Promise {
+        self.0.call(async move |net| net.train(steps, shuffle).await.map(scores))
     }
 
     /// Loss and accuracy on the digits for tests.
-    pub async fn test(&mut self) -> Result<Vec<f64>, JsError> {
-        self.inner.test().await.map(|s| vec![s.loss, s.accuracy]).map_err(said)
+    pub fn test(&self) -> Promise {
+        self.0.call(async |net| net.test().await.map(scores))
     }
 
-    pub async fn recognise(&mut self, image: Vec<u8>) -> Result<Vec<f32>, JsError> {
-        self.inner.recognise(&image).await.map_err(said)
+    pub fn recognise(&self, image: Vec<u8>) -> Promise {
+        self.0.call(async move |net| Ok(net.recognise(&image).await?.into()))
     }
 
-    pub async fn save(&self) -> Result<Vec<u8>, JsError> {
-        self.inner.save().await.map_err(said)
+    pub fn save(&self) -> Promise {
+        self.0.call(async |net| Ok(net.save().await?.into()))
     }
 
-    pub async fn load(&mut self, bytes: Vec<u8>) -> Result<(), JsError> {
-        self.inner.load(&bytes).await.map_err(said)
+    pub fn load(&self, bytes: Vec<u8>) -> Promise {
+        self.0.call(async move |net| net.load(&bytes).await.map(|()| JsValue::UNDEFINED))
     }
+}
+
+fn scores(score: digits::Score) -> JsValue {
+    vec![score.loss, score.accuracy].into()
 }

@@ -5,7 +5,7 @@ use wgrad::prelude::*;
 /// Bytes of an image.
 pub const PIXELS: usize = 28 * 28;
 
-/// 784-128-10 units, logits, Adam, with digits to train on and others to test with.
+/// 784 pixels, hidden layers, 10 logits, Adam, with digits to train on and others to test with.
 #[derive(Debug)]
 pub struct Digits {
     trainer: Trainer,
@@ -32,17 +32,25 @@ fn dataset(bytes: &[u8]) -> wgrad::Result<TensorDataset> {
 }
 
 impl Digits {
-    /// A network with fresh weights, and the digits of a file of which the last `tests` are for tests.
+    /// A network with fresh weights and so many `hidden` units in each layer between, and the digits of a file of which
+    /// the last `tests` are for tests.
     ///
     /// # Errors
     /// A file that is cut off; those of [`Sequential::compile`].
-    pub fn new(device: &Device, file: &[u8], tests: usize, seed: u64) -> wgrad::Result<Self> {
+    pub fn new(
+        device: &Device,
+        file: &[u8],
+        tests: usize,
+        hidden: &[usize],
+        seed: u64,
+    ) -> wgrad::Result<Self> {
         let all = dataset(file)?;
         let (train, test) = all.split_at(all.len().saturating_sub(tests))?;
-        let model = Sequential::new([28, 28])
-            .add(Flatten)
-            .add(Dense::new(128).activation(Activation::Relu))
-            .add(Dense::new(10));
+        let mut model = Sequential::new([28, 28]).add(Flatten);
+        for &units in hidden {
+            model = model.add(Dense::new(units).activation(Activation::Relu));
+        }
+        let model = model.add(Dense::new(10));
         let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
         let compile = Compile::new(Adam::new(0.001), loss).metrics([Metric::Accuracy]).seed(seed);
         Ok(Self { trainer: model.compile(device, compile)?, train, test })
@@ -98,17 +106,4 @@ impl Digits {
     pub async fn load(&mut self, bytes: &[u8]) -> wgrad::Result<()> {
         crate::take_bytes(&mut self.trainer, bytes).await
     }
-}
-
-/// The mean losses of `steps` steps, ten at a time, which a test compares between browser and machine.
-///
-/// # Errors
-/// Those of [`Digits::new`] and [`Digits::train`].
-pub async fn losses(device: &Device, file: &[u8], steps: usize) -> wgrad::Result<Vec<f64>> {
-    let mut digits = Digits::new(device, file, 500, 0)?;
-    let mut losses = Vec::new();
-    for _ in 0..steps / 10 {
-        losses.push(digits.train(10, true).await?.loss);
-    }
-    Ok(losses)
 }

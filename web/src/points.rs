@@ -81,12 +81,3 @@ impl Points {
         crate::take_bytes(&mut self.trainer, bytes).await
     }
 }
-
-/// The losses of `steps` steps on XOR, which a test compares between browser and machine.
-///
-/// # Errors
-/// Those of [`Points::train`].
-pub async fn xor(device: &Device, steps: usize) -> wgrad::Result<Vec<f64>> {
-    let corners = [-1.0, -1.0, -1.0, 1.0, 1.0, -1.0, 1.0, 1.0];
-    Points::new(device, 0)?.train(&corners, &[0, 1, 1, 0], steps).await
-}

@@ -1,18 +1,15 @@
 //! The `test` command: every check of the workspace, in turn, the quick ones first.
 //!
 //! The list of steps is data, printed as it runs. The first step that fails ends the command with
-//! that step's exit status; a step is skipped only if a compiler component cannot be had, and
+//! that step's exit status; a step is skipped only if what it needs cannot be had, and
 //! the summary says so.
 
 use anyhow::{Context, Result};
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 use xtask::adapter;
-use xtask::process::{Exit, cargo, code, output, root, say, status};
-
-/// The target that the library and the page are checked for besides that of the machine.
-const WASM: &str = "wasm32-unknown-unknown";
+use xtask::process::{Exit, SKIPPED, cargo, code, output, root, say, status};
+use xtask::toolchain::{WASM, target_std};
 
 /// One cargo command.
 struct Step {
@@ -34,8 +31,8 @@ enum Need {
     Component(&'static str),
     /// The standard library of a target, without which the step is skipped.
     Target(&'static str),
-    /// Programs, without which the step is skipped.
-    Programs(&'static [&'static str]),
+    /// What the step itself looks for, to end with [`SKIPPED`] if it is not there.
+    Own,
 }
 
 /// All steps. Clippy builds the benches; no step runs them.
@@ -106,7 +103,7 @@ const STEPS: &[Step] = &[
         name: "page in a browser",
         env: None,
         args: &["run", "--quiet", "--package", "web", "--", "--test"],
-        needs: Need::Programs(&["chromium", "node", "npm"]),
+        needs: Need::Own,
     },
 ];
 
@@ -119,6 +116,11 @@ impl Step {
         let env = self.env.map(|(key, value)| format!("{key}=\"{value}\" ")).unwrap_or_default();
         format!("{env}cargo {}", self.args.join(" "))
     }
+
+    /// Whether this exit status says that the step could not run.
+    fn says_skipped(&self, status: Option<i32>) -> bool {
+        matches!(self.needs, Need::Own) && status == Some(SKIPPED)
+    }
 }
 
 /// Makes sure of the adapter, runs the steps, and says in one line what ran and what did not.
@@ -127,39 +129,41 @@ pub fn run() -> Result<()> {
     let (mut ran, mut skipped) = (Vec::new(), Vec::new());
     for step in STEPS {
         let there = match step.needs {
-            Need::Nothing => Ok(()),
+            Need::Nothing | Need::Own => Ok(()),
             Need::Component(component) => {
                 component_for(step.args[0], component)?;
                 Ok(())
             }
             Need::Target(target) => target_std(target),
-            Need::Programs(names) => names.iter().try_for_each(|name| program(name)),
         };
-        if let Err(error) = there {
+        if let Err(error) = &there {
             say(format_args!("skipped: {} ({error:#})", step.line()));
-            skipped.push(step.name);
-            continue;
         }
-        let seconds = run_step(step)?;
-        ran.push(format!("{} {seconds:.1} s", step.name));
+        match there.is_ok().then(|| run_step(step)).transpose()?.flatten() {
+            Some(seconds) => ran.push(format!("{} {seconds:.1} s", step.name)),
+            None => skipped.push(step.name),
+        }
     }
     let skipped = if skipped.is_empty() { "nothing".into() } else { skipped.join(", ") };
     say(format_args!("all passed: {}; skipped: {skipped}", ran.join(", ")));
     Ok(())
 }
 
-/// Runs one step and gives its seconds; its failure becomes this program's.
-fn run_step(step: &Step) -> Result<f64> {
+/// Runs one step and gives its seconds, none if it says that it could not run; its failure becomes this program's.
+fn run_step(step: &Step) -> Result<Option<f64>> {
     say(format_args!("$ {}", step.line()));
     let start = Instant::now();
     let done = status(cargo(step.args).envs(step.env))?;
     let seconds = start.elapsed().as_secs_f64();
+    if step.says_skipped(done.code()) {
+        return Ok(None);
+    }
     if !done.success() {
         let why = format!("failed after {seconds:.1} s: {} ({done})", step.line());
         return Err(Exit { code: code(done), why }.into());
     }
     say(format_args!("{seconds:.1} s"));
-    Ok(seconds)
+    Ok(Some(seconds))
 }
 
 /// Makes sure that a cargo subcommand is there, adding its component if it is not.
@@ -176,37 +180,9 @@ fn component_for(subcommand: &str, component: &str) -> Result<()> {
         .map(|_| ())
 }
 
-/// Makes sure that a target's standard library is there, adding it if it is not.
-fn target_std(target: &str) -> Result<()> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let sysroot = output(Command::new(rustc).args(["--print", "sysroot"]).current_dir(root()))?;
-    if holds_std(Path::new(sysroot.trim()), target) {
-        return Ok(());
-    }
-    say(format_args!("the standard library is missing: rustup target add {target}"));
-    let mut add = Command::new("rustup");
-    output(add.args(["target", "add", target]).current_dir(root()))
-        .map(|_| ())
-        .with_context(|| format!("no standard library for {target}"))
-}
-
-/// Makes sure that a program is on the path.
-fn program(name: &str) -> Result<()> {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
-    let there = std::env::split_paths(&paths).any(|dir| dir.join(&file).is_file());
-    there.then_some(()).with_context(|| format!("`{name}` is not installed"))
-}
-
-/// Whether a toolchain's folder holds a target's standard library.
-fn holds_std(sysroot: &Path, target: &str) -> bool {
-    sysroot.join("lib").join("rustlib").join(target).join("lib").is_dir()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xtask::sources::Scratch;
 
     #[test]
     fn a_line_shows_the_variable_that_its_step_sets() {
@@ -228,19 +204,19 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_missing_is_named() {
-        assert!(program("cargo").is_ok());
-        let error = program("no-such-program-here").unwrap_err();
-        assert_eq!(error.to_string(), "`no-such-program-here` is not installed");
+    fn the_usage_lists_the_steps_in_order() {
+        let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (usage, steps) = (words(crate::USAGE), names.join(", "));
+        assert!(usage.contains(&format!(" test {steps} figures ")), "{steps}");
     }
 
     #[test]
-    fn only_a_target_with_its_library_counts_as_there() {
-        let sysroot = Scratch::new(&std::env::temp_dir()).unwrap();
-        let target = sysroot.path().join("lib/rustlib").join(WASM);
-        std::fs::create_dir_all(&target).unwrap();
-        assert!(!holds_std(sysroot.path(), WASM));
-        std::fs::create_dir(target.join("lib")).unwrap();
-        assert!(holds_std(sysroot.path(), WASM));
+    fn a_step_that_could_not_run_is_neither_passed_nor_failed() {
+        let skipping: Vec<_> = STEPS.iter().filter(|s| s.says_skipped(Some(SKIPPED))).collect();
+        assert_eq!(skipping.iter().map(|s| s.name).collect::<Vec<_>>(), ["page in a browser"]);
+        for other in [None, Some(0), Some(1), Some(101)] {
+            assert!(!skipping[0].says_skipped(other), "{other:?}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! What the commands of `cargo xtask` share, those in crates under `tools/` too: child processes, the look for a GPU
-//! adapter, MNIST, CIFAR-10 and a text.
+//! adapter, targets and programs, MNIST, CIFAR-10 and a text.
 
 #![warn(clippy::missing_docs_in_private_items)]
 
@@ -12,3 +12,4 @@ pub mod mnist;
 pub mod process;
 pub mod shakespeare;
 pub mod sources;
+pub mod toolchain;

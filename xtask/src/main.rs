@@ -26,7 +26,8 @@ usage: cargo xtask <command>
   data [mnist] [--data DIR]     get MNIST, and print its folder to standard output
   data cifar10 [--data DIR]     get CIFAR-10 into data/cifar10, and print its folder
   data shakespeare [--data DIR] get a text of 1.1 MB into data/shakespeare, and print its folder
-  test                          format check, clippy, tests, doc tests, docs, wasm type-check
+  test                          format, clippy, tests, op tests with run-time checks, doc tests, docs,
+                                wasm, page in a browser
   figures [--tables]            train MNIST and run benchmarks, and write benches/results and the
                                 README's table of figures; --tables makes only the table
   peers [OPTIONS]               time wgrad and other libraries, and write benches/peers/results

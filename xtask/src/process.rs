@@ -24,6 +24,14 @@ impl Display for Exit {
 
 impl std::error::Error for Exit {}
 
+/// The exit status of a test that could not run, as Automake has it: it is neither a success nor a failure.
+pub const SKIPPED: i32 = 77;
+
+/// The end of a test that could not run, and why.
+pub fn skipped(what: &str, why: &anyhow::Error) -> anyhow::Error {
+    Exit { code: SKIPPED, why: format!("skipped: {what} ({why:#})") }.into()
+}
+
 /// A wrong command line: what is wrong with it, the usage, exit status 2.
 pub fn wrong_use(why: &str, usage: &str) -> anyhow::Error {
     Exit { code: 2, why: format!("{why}\n{usage}") }.into()
@@ -135,6 +143,7 @@ mod tests {
         assert_eq!(end(Ok(())), 0);
         assert_eq!(end(Err(anyhow::anyhow!("lost"))), 1);
         assert_eq!(end(Err(wrong_use("no", "usage"))), 2);
+        assert_eq!(end(Err(skipped("a test", &anyhow::anyhow!("no browser")))), SKIPPED);
         assert_eq!(end(Err(Exit { code: 7, why: String::new() }.into())), 7);
     }
 

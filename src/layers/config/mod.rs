@@ -18,7 +18,8 @@ pub(super) use read::Reading;
 pub(super) use values::{Setting, shown};
 
 use super::Layer;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::words::{DATA, NO_DATA};
 use serde_json::Value;
 
 /// A layer that lists its settings, to be written and read alike.
@@ -32,6 +33,9 @@ pub(super) trait Settings: Layer + Clone {
 
 /// What `layer` says of itself.
 pub(super) fn config_of<L: Settings>(layer: &L) -> Result<Value> {
+    if !DATA {
+        return Err(Error::parameter("config", layer.kind(), NO_DATA));
+    }
     let mut fields = Fields::to_write();
     layer.clone().settings(&mut fields)?;
     Ok(fields.written())

@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::layers::model::{Block, Model};
 use crate::layers::{Layer, LayerHandle};
 use crate::tensor::Shape;
+use crate::words::{DATA, NO_DATA};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -199,6 +200,9 @@ impl Model {
     /// # Errors
     /// As [`Model::to_json`].
     pub fn to_value(&self) -> Result<Value> {
+        if !DATA {
+            return Err(Error::parameter("config", self.kind, NO_DATA));
+        }
         let mut value = Writing::of(self).model(self.kind, self)?;
         value["format_version"] = VERSION.into();
         Ok(value)

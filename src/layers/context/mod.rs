@@ -265,5 +265,7 @@ impl Context {
 fn below<T: Copy>(all: &BTreeMap<String, T>, part: &str) -> BTreeMap<String, T> {
     let start = format!("{part}/");
     let own = all.range(start.clone()..).take_while(|(name, _)| name.starts_with(&start));
-    own.map(|(name, &value)| (name[start.len()..].to_owned(), value)).collect()
+    let mut below = BTreeMap::new();
+    below.extend(own.map(|(name, &value)| (name[start.len()..].to_owned(), value)));
+    below
 }

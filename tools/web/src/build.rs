@@ -9,9 +9,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use xtask::mnist;
 use xtask::process::{Exit, cargo, code, root, say, status, target};
+use xtask::toolchain::WASM;
 
-/// The target of browsers.
-const WASM: &str = "wasm32-unknown-unknown";
 /// Digits of the training set, and of the test set, which follow them.
 const DIGITS: [usize; 2] = [4000, 500];
 /// The files that count for the time until the page runs.
@@ -24,8 +23,7 @@ pub fn build(out: &Path, data: Option<PathBuf>) -> Result<usize> {
     let args = ["build", "--package", "wgrad-web", "--lib", "--profile", "web", "--target", WASM];
     let done = status(&mut cargo(&args))?;
     if !done.success() {
-        let why = format!("the build failed ({done}); `rustup target add {WASM}` adds the target");
-        return Err(Exit { code: code(done), why }.into());
+        return Err(Exit { code: code(done), why: format!("the build failed ({done})") }.into());
     }
     fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
     let wasm = target().join(WASM).join("web").join("wgrad_web.wasm");

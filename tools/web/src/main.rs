@@ -12,7 +12,8 @@ mod test;
 use anyhow::{Result, ensure};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use xtask::process::{end, say, target, wrong_use};
+use xtask::process::{end, say, skipped, target, wrong_use};
+use xtask::toolchain::{WASM, target_std};
 
 /// What is printed for `--help`, and for a wrong command line.
 const USAGE: &str = "\
@@ -21,7 +22,7 @@ usage: cargo xtask web [--build-only | --test] [--out FOLDER] [--port PORT] [--d
 Builds the page that trains in a browser into FOLDER (target/web/site) and serves it on localhost, at
 PORT (8080). --build-only ends after the build: FOLDER works from any file server. --test opens the
 page in headless Chromium on its software adapter, compares losses with native ones, compiles every
-kernel there, and keeps a picture; it needs chromium, node and npm.";
+kernel there, and keeps pictures; it needs chromium, node and npm, and without them it ends with status 77.";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq)]
@@ -59,15 +60,13 @@ fn run(args: Vec<OsString>) -> Result<()> {
         return Ok(());
     }
     let args = parse(args)?;
+    let there = target_std(WASM);
     let browser = match args.mode {
-        Mode::Test => match test::Browser::find() {
-            Ok(browser) => Some(browser),
-            Err(error) => {
-                say(format_args!("skipped: the test of the page ({error:#})"));
-                return Ok(());
-            }
-        },
-        _ => None,
+        Mode::Test => {
+            let browser = there.and_then(|()| test::Browser::find());
+            Some(browser.map_err(|why| skipped("the test of the page", &why))?)
+        }
+        Mode::Serve | Mode::Build => there.map(|()| None)?,
     };
     let bytes = build::build(&args.out, args.data)?;
     say(format_args!("the page is in {}", args.out.display()));

@@ -3,7 +3,7 @@
 //! A script for playwright-core drives the browser and gives what it saw as JSON; what must hold is decided here.
 
 use crate::serve::Server;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -12,19 +12,22 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use xtask::process::{cargo, output, root, say, status, target};
+use xtask::toolchain::program;
 
-/// The version of the driver of browsers.
-const PLAYWRIGHT: &str = "playwright-core@1.65";
+/// The driver of browsers, and its version.
+const PLAYWRIGHT: [&str; 2] = ["playwright-core", "1.65.1"];
 /// Steps that are compared: full-batch ones on XOR, and batches of digits.
 const STEPS: [usize; 2] = [200, 200];
 /// How far losses may be from native ones. They begin at 0.7 and 1.9.
 const LOSS: f64 = 1e-5;
-/// Seconds until the end of the first step, shaders compiled.
+/// Seconds until the end of the first step of each network, shaders compiled, and until a person sees the first one learn.
 const FIRST_STEP: f64 = 10.0;
+/// The share of a picture that is of each class' colour: a quarter of it is the plane, and buttons have little.
+const COLOUR: f64 = 0.01;
 /// Submits that may be under way at once: two of each plan, and what a readback adds.
 const IN_FLIGHT: f64 = 6.0;
 /// KB of WebAssembly and JavaScript, gzipped, that the page may have: it does not grow unnoticed. The goal is 400.
-pub const SIZE: usize = 590;
+pub const SIZE: usize = 546;
 
 /// What a test of the page needs.
 pub struct Browser {
@@ -34,13 +37,13 @@ pub struct Browser {
     driver: PathBuf,
 }
 
-/// The first of these programs that is on the path.
-fn program(names: &[&str]) -> Result<PathBuf> {
-    let paths = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = |name: &&str| {
-        std::env::split_paths(&paths).map(|dir| dir.join(name)).find(|path| path.is_file())
-    };
-    names.iter().find_map(on_path).with_context(|| format!("{} is not installed", names[0]))
+/// Whether a folder has the driver, of its version.
+fn has_driver(folder: &Path) -> bool {
+    let [name, version] = PLAYWRIGHT;
+    let package = folder.join("node_modules").join(name).join("package.json");
+    let package = fs::read_to_string(package).ok();
+    let package = package.and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    package.is_some_and(|package| package["version"] == version)
 }
 
 impl Browser {
@@ -50,11 +53,10 @@ impl Browser {
         program(&["node"])?;
         let driver = target().join("web").join("driver");
         fs::create_dir_all(&driver)?;
-        if !driver.join("node_modules").join("playwright-core").is_dir() {
-            let npm = program(&["npm"])?;
-            let mut install = Command::new(npm);
-            install.args(["install", "--no-audit", "--no-fund", PLAYWRIGHT]).current_dir(&driver);
-            output(&mut install).context("playwright-core cannot be had")?;
+        if !has_driver(&driver) {
+            let mut install = Command::new(program(&["npm"])?);
+            install.args(["install", "--no-audit", "--no-fund", &PLAYWRIGHT.join("@")]);
+            output(install.current_dir(&driver)).context("playwright-core cannot be had")?;
         }
         fs::copy(root().join("tools/web/driver/test.mjs"), driver.join("test.mjs"))?;
         Ok(Self { chromium, driver })
@@ -127,9 +129,14 @@ fn shaders() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The numbers of a list.
+/// The values of a list.
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// The numbers of a list. `NaN` comes as `null`, so then the list is shorter.
 fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+    list(value).iter().filter_map(Value::as_f64).collect()
 }
 
 /// What must hold of what a browser gave.
@@ -144,16 +151,53 @@ fn check(native: &Value, seen: &Value) -> Result<()> {
         }
     }
     let number = |name: &str| seen[name].as_f64().with_context(|| format!("{name} is missing"));
-    for (name, most) in [("first_step", FIRST_STEP), ("in_flight", IN_FLIGHT)] {
+    for (name, most) in [("learns", FIRST_STEP), ("in_flight", IN_FLIGHT)] {
         let found = number(name)?;
         ensure!(found > 0.0 && found <= most, "{name}: {found}, at most {most}");
     }
-    ensure!(number("weights")? == 1.0, "weights from a file give other regions");
-    let late = seen["late"].as_str().unwrap_or_default();
-    ensure!(late.contains("compiling matmul/"), "an error without its kernel: `{late}`");
-    if let Some(errors) = seen["errors"].as_array().filter(|errors| !errors.is_empty()) {
-        bail!("the page reports: {errors:?}");
+    let within = |times: &[f64]| times.len() == 2 && times.iter().all(|&t| t <= FIRST_STEP);
+    let first = &seen["first_steps"];
+    ensure!(within(&numbers(first)), "first steps: {first}, at most {FIRST_STEP} s each");
+    ensure!(numbers(&seen["rates"]).len() == 2, "steps per second: {}", seen["rates"]);
+    let (curves, steps) = (list(&seen["curves"]), list(&seen["steps"]));
+    ensure!(curves.len() == 2 && steps.len() == 2, "curves: {curves:?}, to {steps:?}");
+    for (curve, last) in curves.iter().zip(steps) {
+        // From the first steps to the last one, and nowhere thin.
+        let steps = [vec![0.0], numbers(curve)].concat();
+        let end = steps[steps.len() - 1];
+        let even = steps.windows(2).all(|w| w[0] < w[1] && w[1] - w[0] <= end / 4.0);
+        let few = (3..=403).contains(&steps.len());
+        ensure!(even && few && last.as_f64() == Some(end), "a curve: {curve}, to {last}");
     }
+    let coloured = |picture: &Value| {
+        let shares = numbers(picture);
+        shares.len() == 2 && shares.iter().all(|&share| share >= COLOUR)
+    };
+    let pictures = list(&seen["colours"]);
+    let all = pictures.len() == 2 && pictures.iter().all(coloured);
+    ensure!(all, "blue and orange in the pictures: {}", seen["colours"]);
+    ensure!(seen["drawn"] == "7", "a seven is taken for {}", seen["drawn"]);
+    ensure!(number("weights")? == 1.0, "weights from a file give other regions");
+    for (name, why) in [
+        ("shows_new", "new weights are not shown while nothing trains"),
+        ("shows_loaded", "weights from a file are not shown while nothing trains"),
+        ("empty", "a plane without points is not empty"),
+    ] {
+        ensure!(seen[name] == true, "{why}");
+    }
+    let words = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let adapter = words(&seen["adapter"]);
+    ensure!(adapter.len() > "Adapter: ".len(), "no adapter is named: `{adapter}`");
+    let late = words(&seen["late"]);
+    ensure!(late.contains("compiling matmul/"), "an error without its kernel: `{late}`");
+    ensure!(seen["stopped"] == "Train", "after an error the button says {}", seen["stopped"]);
+    let [no_gpu, no_program] = ["no_gpu", "no_program"].map(|name| &seen[name]);
+    let told = no_gpu[0] == "No GPU for this page." && words(&no_gpu[1]).contains("WebGPU");
+    ensure!(told, "without WebGPU the page says {no_gpu}");
+    let told = no_program[0] == "This page did not start." && !words(&no_program[1]).is_empty();
+    ensure!(told, "without its program the page says {no_program}");
+    let errors = seen["errors"].as_array().context("errors")?;
+    ensure!(errors.is_empty(), "the page reports: {errors:?}");
     let refused = seen["refused"].as_array().context("refused kernels")?;
     let some: Vec<String> = refused.iter().take(8).map(|kernel| format!("\n  {kernel}")).collect();
     ensure!(some.is_empty(), "Tint refuses {} kernels:{}", refused.len(), some.concat());
@@ -167,10 +211,11 @@ fn check(native: &Value, seen: &Value) -> Result<()> {
 /// What was seen, in a line.
 fn summary(seen: &Value) -> String {
     format!(
-        "{}; first step {} s; XOR and MNIST agree with native losses; at most {} submits under way; {} kernels are read, \
+        "{}; learns after {} s, first steps {} s; XOR and MNIST agree with native losses; at most {} submits under way; {} kernels are read, \
          {} compiled; steps per second: points {}, digits {}",
         seen["adapter"],
-        seen["first_step"],
+        seen["learns"],
+        seen["first_steps"],
         seen["in_flight"],
         seen["kernels"],
         seen["pipelines"],
@@ -183,6 +228,7 @@ fn summary(seen: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+    use xtask::sources::Scratch;
 
     /// Losses that fall by half at each tenth of the steps.
     fn falling(n: usize) -> Vec<f64> {
@@ -194,20 +240,41 @@ mod tests {
         let (xor, mnist) = (falling(STEPS[0]), falling(STEPS[1] / 10));
         let native = json!({ "xor": xor, "mnist": mnist });
         let seen = json!({
-            "xor": xor, "mnist": mnist, "first_step": 3.5, "in_flight": 3, "weights": 1, "errors": [], "refused": [],
-            "late": "GPU validation error in compiling matmul/broadcast: x", "kernels": 900, "pipelines": 90,
-            "control": true,
+            "xor": xor, "mnist": mnist, "learns": 4, "first_steps": [3.5, 5], "in_flight": 3, "rates": [60.5, 9],
+            "curves": [[1, 3, 5, 7, 9], [4, 8, 12, 16]], "steps": [9, 16], "colours": [[0.05, 0.04], [0.03, 0.06]], "drawn": "7",
+            "weights": 1, "shows_new": true, "shows_loaded": true, "empty": true, "adapter": "Adapter: x",
+            "late": "GPU validation error in compiling matmul/broadcast: x", "stopped": "Train", "errors": [],
+            "no_gpu": ["No GPU for this page.", "no GPU adapter: WebGPU"],
+            "no_program": ["This page did not start.", "404"],
+            "refused": [], "kernels": 900, "pipelines": 90, "control": true,
         });
-        assert!(check(&native, &seen).is_ok());
+        check(&native, &seen).unwrap();
         let mut far = mnist.clone();
         far[7] += 2e-5;
         for (name, wrong) in [
             ("mnist", json!(far)),
             ("xor", json!(xor[1..])),
-            ("first_step", json!(10.5)),
+            ("learns", json!(10.5)),
+            ("first_steps", json!([3.5, 10.5])),
+            ("first_steps", json!([3.5])),
             ("in_flight", json!(40)),
+            ("rates", json!([60.5, null])),
+            ("curves", json!([[1, 3, 5, 5, 7, 9], [4, 8, 12, 16]])),
+            ("curves", json!([[1, 3, 5, 7], [4, 8, 12, 16]])),
+            ("curves", json!([[7, 8, 9], [4, 8, 12, 16]])),
+            ("curves", json!([[1, 3, 5, 7, 9], []])),
+            ("colours", json!([[0.05, 0.04], [0.03, 0.0]])),
+            ("colours", json!([[0.05, 0.04]])),
+            ("drawn", json!("1")),
             ("weights", json!(0)),
+            ("shows_new", json!(false)),
+            ("shows_loaded", json!(false)),
+            ("empty", json!(false)),
+            ("adapter", json!("Adapter: ")),
             ("late", json!("zeros")),
+            ("stopped", json!("Pause")),
+            ("no_gpu", json!(["This page did not start.", "no GPU adapter: WebGPU"])),
+            ("no_program", json!(["No GPU for this page.", "404"])),
             ("errors", json!(["x"])),
             ("refused", json!([{ "name": "x" }])),
             ("kernels", json!(3)),
@@ -216,7 +283,23 @@ mod tests {
         ] {
             let mut seen = seen.clone();
             seen[name] = wrong;
-            assert!(check(&native, &seen).is_err(), "{name}");
+            assert!(check(&native, &seen).is_err(), "{name}: {}", seen[name]);
+            seen[name].take();
+            assert!(check(&native, &seen).is_err(), "{name} is missing");
+        }
+    }
+
+    #[test]
+    fn a_driver_of_another_version_is_no_driver() {
+        let folder = Scratch::new(&std::env::temp_dir()).unwrap();
+        assert!(!has_driver(folder.path()));
+        let [name, version] = PLAYWRIGHT;
+        let package = folder.path().join("node_modules").join(name);
+        fs::create_dir_all(&package).unwrap();
+        for (version, there) in [("1.60.0", false), (version, true)] {
+            let text = json!({ "name": name, "version": version }).to_string();
+            fs::write(package.join("package.json"), text).unwrap();
+            assert_eq!(has_driver(folder.path()), there, "{version}");
         }
     }
 }
