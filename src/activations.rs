@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::words::printed;
 
 /// An activation function. As a layer it applies to its input; [`crate::layers::Dense`] takes one too.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -62,7 +63,7 @@ pub enum Activation {
 
 /// An activation function of your own; [`Activation::custom`] makes an [`Activation`] of it.
 ///
-/// The gradient follows from the graph. Checkpoints compare its `Debug` text, so that must show its settings.
+/// The gradient follows from the graph. Checkpoints compare its [`config`](CustomActivation::config).
 ///
 /// ```
 /// use wgrad::activations::CustomActivation;
@@ -91,6 +92,12 @@ pub trait CustomActivation: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
+    /// The settings as an object of JSON: with the name they tell this function from others, in comparisons, checkpoints and saved
+    /// models. By default the `Debug` text is one setting, so that must show all settings.
+    fn config(&self) -> serde_json::Value {
+        printed(self)
+    }
+
     /// Applies the function to `x`, of any shape; the result has the same shape.
     ///
     /// # Errors
@@ -113,7 +120,7 @@ pub trait CustomActivation: std::fmt::Debug + Send + Sync {
 
 impl PartialEq for dyn CustomActivation {
     fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+        self.name() == other.name() && self.config() == other.config()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
+use crate::words::printed;
 
 /// Keras' `epsilon`, which keeps a norm of 0 from dividing.
 const EPSILON: f32 = 1e-7;
@@ -48,7 +49,7 @@ pub enum Constraint {
 
 /// A constraint of your own; [`Constraint::custom`] makes a [`Constraint`] of it.
 ///
-/// Checkpoints compare its `Debug` text, so that must show its settings.
+/// Checkpoints compare its [`config`](CustomConstraint::config).
 ///
 /// ```
 /// use wgrad::constraints::CustomConstraint;
@@ -77,6 +78,12 @@ pub trait CustomConstraint: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
+    /// The settings as an object of JSON: with the name they tell this rule from others, in comparisons, checkpoints and saved
+    /// models. By default the `Debug` text is one setting, so that must show all settings.
+    fn config(&self) -> serde_json::Value {
+        printed(self)
+    }
+
     /// The weight that takes the place of an updated one, of the same shape.
     ///
     /// # Errors
@@ -94,7 +101,7 @@ pub trait CustomConstraint: std::fmt::Debug + Send + Sync {
 
 impl PartialEq for dyn CustomConstraint {
     fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+        self.name() == other.name() && self.config() == other.config()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The library's one error type.
 
-use crate::tensor::{DType, Shape};
+use crate::shape::{DType, Shape};
 
 /// What any fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -120,6 +120,7 @@ pub mod plan;
 pub mod plot;
 pub mod prelude;
 pub mod session;
+mod shape;
 mod sorted;
 mod step;
 pub mod tensor;

@@ -15,9 +15,13 @@ pub fn object(module: &str, class: &str, config: Value) -> Value {
     json!({ "module": module, "class_name": class, "config": config, "registered_name": registered })
 }
 
-/// What came from outside of the library: its name and its printed settings, by which a loader finds it again.
-pub fn outside(name: &str, settings: &(impl std::fmt::Debug + ?Sized)) -> Value {
-    let config = json!({ "settings": format!("{settings:?}") });
+/// The settings of a part that does not give them as data: its `Debug` text.
+pub fn printed(part: &(impl std::fmt::Debug + ?Sized)) -> Value {
+    json!({ "settings": format!("{part:?}") })
+}
+
+/// What came from outside of the library: its name and its settings, by which a loader finds it again.
+pub fn outside(name: &str, config: Value) -> Value {
     json!({ "module": null, "class_name": name, "config": config, "registered_name": name })
 }
 

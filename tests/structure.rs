@@ -1,5 +1,7 @@
 //! The shape of the source: which module may name which, which may name wgpu, and how long a file may be.
 
+#[path = "structure/documents.rs"]
+mod documents;
 #[path = "structure/packages.rs"]
 mod packages;
 #[path = "structure/surface.rs"]
@@ -10,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Each module of `src/`, and the modules that its code may name beside itself. Dependencies point one way:
 ///
-/// error < tensor < kernels < graph < ops < {autodiff, passes} < plan < gpu
+/// shape < error < tensor < kernels < graph < ops < {autodiff, passes} < plan < gpu
 ///
 /// and over these the rooms of training:
 ///
@@ -19,9 +21,10 @@ use std::path::{Path, PathBuf};
 /// `data` is beside the graph and only uses tensors; layers, losses, metrics and optimizers are composites over the
 /// graph builder.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("shape", &[]),
     // Errors name shapes and element types.
-    ("error", &["tensor"]),
-    ("tensor", &["error"]),
+    ("error", &["shape"]),
+    ("tensor", &["error", "words", "shape"]),
     ("files", &["error"]),
     ("sorted", &[]),
     ("words", &[]),
@@ -33,8 +36,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("passes", &["error", "tensor", "kernels", "graph", "ops"]),
     ("plan", &["error", "sorted", "tensor", "kernels", "graph", "ops", "passes"]),
     ("gpu", &["error", "sorted", "files", "tensor", "kernels", "plan"]),
-    ("activations", &["error", "tensor", "graph", "ops"]),
-    ("constraints", &["error", "graph"]),
+    ("activations", &["error", "words", "tensor", "graph", "ops"]),
+    ("constraints", &["error", "words", "graph"]),
     ("layers", &["error", "words", "tensor", "graph", "ops", "activations", "constraints"]),
     ("losses", &["error", "words", "tensor", "graph", "ops"]),
     ("metrics", &["error", "words", "tensor", "graph", "ops", "losses"]),
@@ -139,36 +142,66 @@ fn code(text: &str) -> String {
     kept.join("\n")
 }
 
-/// Modules that follow `crate::` in code: in paths, in lists, and in `pub(in crate::...)`.
-fn named(code: &str) -> Vec<String> {
-    let word = |s: &str| -> String {
-        s.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
-    };
-    let mut names = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let rest = &code[at + "crate::".len()..];
-        match rest.strip_prefix('{') {
-            Some(list) => {
-                // The first word of each item at the outermost level.
-                let (mut depth, mut expect) = (0, true);
-                for (i, c) in list.char_indices() {
-                    match c {
-                        '{' => depth += 1,
-                        '}' if depth == 0 => break,
-                        '}' => depth -= 1,
-                        ',' if depth == 0 => expect = true,
-                        c if expect && c.is_alphabetic() => {
-                            names.push(word(&list[i..]));
-                            expect = false;
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            None => names.push(word(rest)),
+/// The word that a text begins with.
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The items of a list, each from its start to the end of the text, and what follows the list. The text begins behind the
+/// list's brace.
+fn items(list: &str) -> (Vec<&str>, &str) {
+    let (mut depth, mut expect, mut found) = (0, true, Vec::new());
+    for (i, c) in list.char_indices() {
+        if expect && !c.is_whitespace() && c != '}' {
+            found.push(&list[i..]);
+            expect = false;
+        }
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return (found, &list[i + 1..]),
+            '}' => depth -= 1,
+            ',' if depth == 0 => expect = true,
+            _ => {}
         }
     }
-    names
+    (found, "")
+}
+
+/// Modules that follow `crate::` in code: in paths, in lists, and in `pub(in crate::...)`.
+fn named(code: &str) -> Vec<String> {
+    let behind = code.match_indices("crate::").map(|(at, found)| &code[at + found.len()..]);
+    let names = |rest: &str| match rest.strip_prefix('{') {
+        Some(list) => items(list).0.into_iter().map(word).collect(),
+        None => vec![word(rest)],
+    };
+    behind.flat_map(names).collect()
+}
+
+/// What follows `super::` in code, in paths and in lists, each with the number of `super`s before it.
+fn above(code: &str) -> Vec<(usize, String)> {
+    /// Adds what a path names, and gives what follows it.
+    fn path<'a>(text: &'a str, supers: usize, found: &mut Vec<(usize, String)>) -> &'a str {
+        if let Some(rest) = text.strip_prefix("super::") {
+            return path(rest, supers + 1, found);
+        }
+        let Some(list) = text.strip_prefix('{') else {
+            found.push((supers, word(text)));
+            return text;
+        };
+        let (items, rest) = items(list);
+        items.into_iter().for_each(|item| _ = path(item, supers, found));
+        rest
+    }
+    let (mut found, mut rest) = (Vec::new(), code);
+    while let Some(at) = rest.find("super::") {
+        rest = path(&rest[at..], 0, &mut found);
+    }
+    found
+}
+
+/// How many `super`s lead from a file to its room: the module that is a folder or file of `src/`.
+fn below_room(path: &Path) -> usize {
+    path.iter().count() - 1 - usize::from(path.ends_with("mod.rs"))
 }
 
 /// Arrows of a file that point the wrong way.
@@ -190,16 +223,12 @@ fn wrong_arrows(module: &str, code: &str) -> Vec<String> {
     wrong
 }
 
-/// The files of a room that a file of it names: `super::` and the name of a file or folder, from the room's own folder
-/// or one below.
-fn siblings(code: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for (at, _) in code.match_indices("super::") {
-        let rest = &code[at + "super::".len()..];
-        let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-        names.push(name);
-    }
-    names
+/// What a file of a room names of the room: files, if it keeps to the rule.
+fn siblings(path: &Path, code: &str) -> Vec<String> {
+    let room = below_room(path);
+    // More lead out of a module inside the file.
+    let names = above(code).into_iter().filter(|(supers, _)| *supers >= room);
+    names.map(|(_, name)| name).collect()
 }
 
 /// The files of a room that name one another in a circle, and those that name such files; none if there is an order in
@@ -216,6 +245,16 @@ fn circle(files: &[(String, Vec<String>)]) -> Vec<String> {
             None => return open.into_iter().map(|file| file.0.clone()).collect(),
         }
     }
+}
+
+/// Names in a room that are none of its files.
+fn hidden(files: &[(String, Vec<String>)]) -> Vec<String> {
+    let is_file = |name: &str| files.iter().any(|file| file.0 == name);
+    let names = |(file, names): &(String, Vec<String>)| {
+        let other = names.iter().filter(|name| !is_file(name));
+        other.map(|name| format!("{file} -> super::{name}")).collect::<Vec<_>>()
+    };
+    files.iter().flat_map(names).collect()
 }
 
 /// The second part of a file's path: the file of a room, or a folder of it, which counts as one file.
@@ -236,12 +275,16 @@ fn files_of_a_room_have_no_circle() -> Result<()> {
             // A file that names its room's root could name any file.
             let root = named(&text).iter().any(|n| n == room);
             ensure!(!root, "{}: name the file, not `crate::{room}`", path.display());
+            let names = siblings(path, &text);
             match files.iter_mut().find(|file| file.0 == name) {
-                Some(file) => file.1.extend(siblings(&text)),
-                None => files.push((name, siblings(&text))),
+                Some(file) => file.1.extend(names),
+                None => files.push((name, names)),
             }
         }
         ensure!(files.len() > 2, "{room}: {files:?}");
+        // What the room's root has may be of any file, so a circle could go through it.
+        let of_root = hidden(&files);
+        ensure!(of_root.is_empty(), "{room}: name the file: {}", of_root.join(", "));
         let circle = circle(&files);
         ensure!(circle.is_empty(), "{room}: these files name one another: {}", circle.join(", "));
     }
@@ -257,18 +300,61 @@ fn names_wgpu(code: &str) -> bool {
 #[test]
 fn arrows_point_one_way() -> Result<()> {
     for (path, text) in sources()? {
-        let wrong = wrong_arrows(&module(&path), &code(&text));
+        let text = code(&text);
+        let wrong = wrong_arrows(&module(&path), &text);
         ensure!(wrong.is_empty(), "{}: {}", path.display(), wrong.join(", "));
+        // A way to another module that the arrows do not show. A module inside a file is one level more.
+        let inside = text.lines().any(|line| line.contains("mod ") && line.ends_with('{'));
+        let most = below_room(&path) + usize::from(inside);
+        let out = above(&text).into_iter().find(|(supers, _)| *supers > most);
+        ensure!(out.is_none(), "{}: {out:?}: name it from `crate`", path.display());
     }
+    Ok(())
+}
+
+/// Matches on the class of an op that have an arm for whatever comes, by the line.
+fn open_matches(code: &str) -> Vec<usize> {
+    let lines: Vec<&str> = code.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        if !(line.contains("match ") && line.ends_with(".class() {")) {
+            continue;
+        }
+        // What is formatted has its arms one step further in, and its end where it begins.
+        let arms = lines[at + 1..].iter().take_while(|l| l.is_empty() || indent(l) > indent(line));
+        let mut arms = arms.filter(|arm| indent(arm) == indent(line) + 4);
+        if arms.any(|arm| arm.trim_start().starts_with("_ ")) {
+            found.push(at + 1);
+        }
+    }
+    found
+}
+
+#[test]
+fn passes_and_planner_decide_for_every_class() -> Result<()> {
+    let mut matches = 0;
+    for (path, text) in sources()? {
+        if ["autodiff", "passes", "plan"].contains(&module(&path).as_str()) {
+            let text = code(&text);
+            matches += text.matches(".class() {").count();
+            let open = open_matches(&text);
+            ensure!(open.is_empty(), "{}:{open:?}: write the classes out", path.display());
+        }
+    }
+    ensure!(matches > 10, "{matches} matches");
+    let text = "fn f() {\n    let x = match n.op.class() {\n        A => match y {\n            _ => 1,\n        },\n        \
+                B => 2,\n    };\n}";
+    assert!(open_matches(text).is_empty());
+    assert_eq!(open_matches(&text.replace("B =>", "_ if x =>")), [2]);
     Ok(())
 }
 
 #[test]
 fn the_order_has_no_cycle() {
-    // Errors and tensors name each other: an error shows shapes.
     let names =
         |a: &str, b: &str| ALLOWED.iter().any(|(name, allowed)| *name == a && allowed.contains(&b));
-    let mut open: Vec<&str> = ALLOWED.iter().map(|a| a.0).filter(|n| *n != "error").collect();
+    let mut open: Vec<&str> = ALLOWED.iter().map(|a| a.0).collect();
     while !open.is_empty() {
         let free = open.iter().position(|a| !open.iter().any(|b| names(a, b)));
         open.remove(free.unwrap_or_else(|| panic!("a cycle in {open:?}")));
@@ -344,12 +430,29 @@ fn wrong_sources_are_noticed() {
     assert_eq!(wrong("step", "use crate::gpu::Device;"), ["step -> gpu"]);
     assert_eq!(wrong("session", "use crate::train::Fit;"), ["session -> train"]);
     assert_eq!(wrong("feed", "use crate::train::Callback;"), ["feed -> train"]);
-    assert_eq!(siblings("use super::a::B; use super::super::c::D;"), ["a", "super", "c"]);
-    let files = |arrows: &[(&str, &[&str])]| {
+    let siblings = |path: &str, text: &str| siblings(Path::new(path), &code(text));
+    let text =
+        "use super::a::B; use super::{c::D, e::{F, G}, super::h, super::super::i::J}; super::K";
+    assert_eq!(siblings("train/run.rs", text), ["a", "c", "e", "h", "i", "K"]);
+    assert_eq!(siblings("train/progress/mod.rs", text), ["a", "c", "e", "h", "i", "K"]);
+    assert_eq!(siblings("train/progress/bar.rs", text), ["h", "i"]);
+    let counts = above(text).into_iter().map(|(supers, _)| supers);
+    assert_eq!(counts.collect::<Vec<_>>(), [1, 1, 1, 2, 3, 1]);
+    assert_eq!(above("use super::{\n    self, *,\n    {a, b},\n};").len(), 4);
+    assert_eq!(
+        [below_room(Path::new("losses.rs")), below_room(Path::new("losses/data.rs"))],
+        [0, 1]
+    );
+    let room = |arrows: &[(&str, &[&str])]| {
         let own = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
-        circle(&arrows.iter().map(|(file, to)| ((*file).to_owned(), own(to))).collect::<Vec<_>>())
+        arrows.iter().map(|(file, to)| ((*file).to_owned(), own(to))).collect::<Vec<_>>()
     };
-    assert!(files(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &["c", "elsewhere"])]).is_empty());
+    assert_eq!(
+        hidden(&room(&[("a", &["b", "Trainer"]), ("b", &["fit", "a"])])),
+        ["a -> super::Trainer", "b -> super::fit"]
+    );
+    let files = |arrows| circle(&room(arrows));
+    assert!(files(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &["c"])]).is_empty());
     assert_eq!(files(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]), ["a", "b", "c"]);
     assert!(names_wgpu(&code("fn f(d: &wgpu::Device) {}")));
     assert!(!names_wgpu(&code("/// Knows no wgpu.\nfn from_wgpu() {}")));

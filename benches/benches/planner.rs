@@ -1,76 +1,40 @@
-//! What it costs to compile a graph into a plan, by its nodes: the time grows linearly with them.
+//! What it costs to compile a graph into a plan, by its nodes, and a model of 1,000 layers up to the end of its first
+//! step: the time grows linearly with them.
+
+#[path = "../../tests/support/deep.rs"]
+mod deep;
 
 use anyhow::Result;
 use std::time::Instant;
-use wgrad::graph::Graph;
 use wgrad::kernels::DeviceCaps;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
-use wgrad::tensor::DType;
+use wgrad::prelude::*;
 
-/// A graph of about so many nodes.
-type Build = fn(usize) -> Result<Graph, wgrad::Error>;
+/// Layers of the deep model.
+const LAYERS: usize = 1_000;
 
-/// A chain of elementwise functions.
-fn chain(nodes: usize) -> Result<Graph, wgrad::Error> {
-    let mut g = Graph::new();
-    let mut x = g.input("x", [4, 4], DType::F32);
-    for _ in 1..nodes {
-        x = g.unary("tanh", x, &[])?;
-    }
-    g.output("y", x);
-    Ok(g)
-}
-
-/// A chain of products, each with an activation.
-fn products(nodes: usize) -> Result<Graph, wgrad::Error> {
-    let mut g = Graph::new();
-    let mut x = g.input("x", [4, 4], DType::F32);
-    for i in 0..nodes / 3 {
-        let kernel = g.state(&format!("kernel{i}"), [4, 4], DType::F32);
-        let product = g.matmul(x, kernel)?;
-        x = g.unary("tanh", product, &[])?;
-    }
-    g.output("y", x);
-    Ok(g)
-}
-
-/// States that each get a new value.
-fn states(nodes: usize) -> Result<Graph, wgrad::Error> {
-    let mut g = Graph::new();
-    for i in 0..nodes / 2 {
-        let state = g.state(&format!("state{i}"), [4, 4], DType::F32);
-        let new = g.unary("tanh", state, &[])?;
-        g.update(state, new)?;
-    }
-    Ok(g)
-}
-
-/// A chain of layers, and the gradient of each kernel.
-fn gradients(nodes: usize) -> Result<Graph, wgrad::Error> {
-    let mut g = Graph::new();
-    let mut x = g.input("x", [4, 4], DType::F32);
-    let mut kernels = Vec::new();
-    for i in 0..nodes / 10 {
-        kernels.push(g.state(&format!("kernel{i}"), [4, 4], DType::F32));
-        let product = g.matmul(x, kernels[i])?;
-        x = g.unary("relu", product, &[])?;
-    }
-    let loss = g.sum(x, &[0, 1], false)?;
-    for (kernel, gradient) in
-        kernels.iter().zip(wgrad::autodiff::gradients(&mut g, loss, &kernels)?)
-    {
-        let step = g.scale(gradient, -0.1)?;
-        let new = g.add(*kernel, step)?;
-        g.update(*kernel, new)?;
-    }
-    Ok(g)
+/// The time to build a `Sequential` of [`LAYERS`] layers, to compile it, and for its first step.
+fn sequential() -> Result<[f64; 3]> {
+    let device = Device::new()?;
+    let data = TensorDataset::new(
+        Tensor::f32([4, 4], vec![0.5; 16])?,
+        Tensor::f32([4, 4], vec![0.0; 16])?,
+    )?;
+    let start = Instant::now();
+    let stack = (0..LAYERS).fold(Sequential::new([4]), |stack, _| stack.add(Dense::new(4)));
+    let model = stack.build()?;
+    let built = start.elapsed().as_secs_f64();
+    let compile = Compile::new(Sgd::new(0.01), Loss::MeanSquaredError);
+    let mut trainer = model.compile(&device, compile)?;
+    let compiled = start.elapsed().as_secs_f64();
+    trainer.fit(&data, Fit::new().epochs(1).batch_size(4).verbose(Verbose::Silent))?;
+    let stepped = start.elapsed().as_secs_f64();
+    Ok([built, compiled - built, stepped - compiled])
 }
 
 fn main() -> Result<()> {
-    let builds: [(&str, Build); 4] =
-        [("chain", chain), ("products", products), ("states", states), ("gradients", gradients)];
-    for (name, build) in builds {
+    for (name, build) in deep::BUILDS {
         for nodes in [1_000, 3_000, 10_000] {
             let start = Instant::now();
             let graph = build(nodes)?;
@@ -87,5 +51,9 @@ fn main() -> Result<()> {
             );
         }
     }
+    let [built, compiled, stepped] = sequential()?.map(|seconds| 1e3 * seconds);
+    println!(
+        "Sequential {LAYERS:6} layers: built in {built:6.1} ms, compiled in {compiled:7.1} ms, first step in {stepped:7.1} ms"
+    );
     Ok(())
 }

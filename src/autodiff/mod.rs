@@ -6,7 +6,7 @@ mod sums;
 mod work;
 
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Value};
+use crate::graph::{Class, Graph, Value, VjpContext};
 use crate::tensor::DType;
 use std::collections::HashMap;
 
@@ -74,12 +74,19 @@ fn pullback(
         let layer = node.layer.clone();
         let mut build = |graph: &mut Graph| {
             let partials = match node.op.class() {
-                Class::Scan(of) => {
-                    let wanted: Vec<bool> =
-                        node.inputs.iter().map(|v| depends[v.node.index()]).collect();
-                    scan::vjp(graph, i, of, &wanted, &upstream)?
+                Class::Scan(of) => scan::vjp(graph, i, of, &needed, &upstream)?,
+                Class::Leaf(_)
+                | Class::Elementwise(_)
+                | Class::Reduction(_)
+                | Class::Contraction(_)
+                | Class::Rows(_)
+                | Class::Movement(_)
+                | Class::Composite
+                | Class::Opaque => {
+                    let (inputs, outputs) = (&node.inputs, &outputs);
+                    let cx = VjpContext { inputs, outputs, upstream: &upstream, needed: &needed };
+                    node.op.vjp(graph, &cx)?
                 }
-                _ => node.op.vjp_for(graph, &node.inputs, &outputs, &upstream, &needed)?,
             };
             for (&input, partial) in node.inputs.iter().zip(partials) {
                 let Some(partial) = partial.filter(|_| depends[input.node.index()]) else {

@@ -7,14 +7,13 @@ use crate::graph::{Class, Graph, Movement, Node, Value};
 pub(super) fn parts(work: &Graph, gradient: Value) -> Option<Vec<&Node>> {
     let node = work.node(gradient);
     let same = |v: Value| work.shape(v).len() == work.shape(gradient).len();
-    match node.op.class() {
-        Class::Movement(Movement::Alias { offset: 0 }) if same(node.inputs[0]) => {
-            parts(work, node.inputs[0])
-        }
-        _ if node.op.adds_operands() && node.inputs.iter().all(|&v| same(v)) => {
-            let terms: Option<Vec<_>> = node.inputs.iter().map(|&v| parts(work, v)).collect();
-            terms.map(|terms| terms.concat())
-        }
-        _ => node.op.sums_rows(&node.views).then(|| vec![node]),
+    let alias = matches!(node.op.class(), Class::Movement(Movement::Alias { offset: 0 }));
+    if alias && same(node.inputs[0]) {
+        return parts(work, node.inputs[0]);
     }
+    if node.op.adds_operands() && node.inputs.iter().all(|&v| same(v)) {
+        let terms: Option<Vec<_>> = node.inputs.iter().map(|&v| parts(work, v)).collect();
+        return terms.map(|terms| terms.concat());
+    }
+    node.op.sums_rows(&node.views).then(|| vec![node])
 }

@@ -54,7 +54,15 @@ impl<'a> Work<'a> {
                 | Class::Movement(Movement::Alias { .. } | Movement::Strided { .. }) => {
                     node.inputs.iter().all(|v| again[v.node.index()])
                 }
-                _ => false,
+                Class::Movement(
+                    Movement::Padded { .. } | Movement::Pack { .. } | Movement::Record { .. },
+                )
+                | Class::Reduction(_)
+                | Class::Contraction(_)
+                | Class::Rows(_)
+                | Class::Scan(_)
+                | Class::Composite
+                | Class::Opaque => false,
             };
             // Only f32 is stacked.
             again.push(light || node.outputs.iter().any(|ty| ty.dtype != DType::F32));

@@ -120,13 +120,20 @@ impl<'a> Class<'a> {
     /// Whether the op launches kernels: leaves, aliases, packs and records do no work.
     #[must_use]
     pub const fn launches(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             Self::Leaf(_)
-                | Self::Movement(
-                    Movement::Alias { .. } | Movement::Pack { .. } | Movement::Record { .. }
-                )
-        )
+            | Self::Movement(
+                Movement::Alias { .. } | Movement::Pack { .. } | Movement::Record { .. },
+            ) => false,
+            Self::Movement(Movement::Strided { .. } | Movement::Padded { .. })
+            | Self::Elementwise(_)
+            | Self::Reduction(_)
+            | Self::Contraction(_)
+            | Self::Rows(_)
+            | Self::Scan(_)
+            | Self::Composite
+            | Self::Opaque => true,
+        }
     }
 
     /// Whether the value is a constant or a step word, which kernels read without a buffer.

@@ -19,7 +19,7 @@ mod view;
 
 pub use class::{Class, Leaf, Movement};
 pub use node::{Node, NodeId, TensorType, Value};
-pub use op::{LowerContext, Lowered, Op, OpRef};
+pub use op::{LowerContext, Lowered, Op, OpRef, VjpContext};
 pub use patches::Window;
 pub(crate) use patches::{Slide, Steps};
 pub use program::{Instr, Program, Reg};

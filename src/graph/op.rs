@@ -41,6 +41,19 @@ impl LowerContext<'_> {
     }
 }
 
+/// What an op knows when its gradient is built.
+#[derive(Debug, Clone, Copy)]
+pub struct VjpContext<'a> {
+    /// Its operands.
+    pub inputs: &'a [Value],
+    /// Its results.
+    pub outputs: &'a [Value],
+    /// The gradient of each result; `None` is zero.
+    pub upstream: &'a [Option<Value>],
+    /// Whether the gradient of each operand is asked for. An op that has none for some of its operands refuses those alone.
+    pub needed: &'a [bool],
+}
+
 /// An op's launches, in order, and the scratch regions that they share.
 #[derive(Debug, Clone, Default)]
 pub struct Lowered {
@@ -101,34 +114,11 @@ pub trait Op: Identity + Debug + Send + Sync {
     /// Shapes or element types that do not fit.
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
 
-    /// Gradients with respect to each operand, given the gradient of each result (`None`: zero).
-    /// `node` holds operands and results; a `None` in the answer is a zero gradient.
+    /// The gradient with respect to each operand; `None` is zero.
     ///
     /// # Errors
     /// [`Error::NotDifferentiable`], or shape errors of the nodes it builds.
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>>;
-
-    /// As [`Op::vjp`], where `needed` says which operands' gradients are asked for: an op that has none for some of its
-    /// operands refuses those alone.
-    ///
-    /// # Errors
-    /// As [`Op::vjp`].
-    fn vjp_for(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-        _needed: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
-        self.vjp(graph, inputs, outputs, upstream)
-    }
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>>;
 
     /// Whether other nodes take the op's place on this device: a composite op has no kernel anywhere, another may have one
     /// that suits some devices.
@@ -267,13 +257,7 @@ impl Op for LeafOp {
         Ok(vec![self.ty.clone()])
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Ok(vec![])
     }
 

@@ -1,6 +1,6 @@
 //! A loop over time: a graph that runs once per iteration, on carries and on one row of each sequence.
 
-use super::{Class, Graph, Leaf, LowerContext, Lowered, Op, TensorType, Value};
+use super::{Class, Graph, Leaf, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::error::{Error, Result};
 use crate::tensor::{DType, Shape};
 use std::hash::{Hash, Hasher};
@@ -218,13 +218,7 @@ impl Op for Scan {
         Ok(types)
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Err(Error::internal("scan", "its gradient is a scan, which autodiff builds"))
     }
 

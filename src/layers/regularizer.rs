@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::DType;
+use crate::words::printed;
 
 /// A penalty Σ l1 |w| + l2 w² that the values of a tensor add to the loss, or one of your own.
 #[derive(Clone, Copy, PartialEq, Default)]
@@ -30,7 +31,7 @@ impl std::fmt::Debug for Regularizer {
 
 /// A penalty of your own; [`Regularizer::custom`] makes a [`Regularizer`] of it.
 ///
-/// The gradient follows from the graph. Checkpoints compare its `Debug` text, so that must show its settings.
+/// The gradient follows from the graph. Checkpoints compare its [`config`](CustomRegularizer::config).
 ///
 /// ```
 /// use wgrad::graph::{Graph, Value};
@@ -62,6 +63,12 @@ pub trait CustomRegularizer: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
+    /// The settings as an object of JSON: with the name they tell this penalty from others, in comparisons, checkpoints and saved
+    /// models. By default the `Debug` text is one setting, so that must show all settings.
+    fn config(&self) -> serde_json::Value {
+        printed(self)
+    }
+
     /// What the weight adds to the loss, a scalar.
     ///
     /// # Errors
@@ -79,7 +86,7 @@ pub trait CustomRegularizer: std::fmt::Debug + Send + Sync {
 
 impl PartialEq for dyn CustomRegularizer {
     fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+        self.name() == other.name() && self.config() == other.config()
     }
 }
 

@@ -3,11 +3,12 @@
 use super::Loss;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
+use crate::words::printed;
 
 /// A loss of your own. `Compile::new` takes it as it takes a [`Loss`].
 ///
-/// The gradient follows from the graph that [`rows`](CustomLoss::rows) builds. Checkpoints compare its `Debug` text, so
-/// that must show its settings.
+/// The gradient follows from the graph that [`rows`](CustomLoss::rows) builds. Checkpoints compare its
+/// [`config`](CustomLoss::config).
 ///
 /// ```
 /// use wgrad::graph::{Graph, Value};
@@ -38,6 +39,12 @@ use crate::graph::{Graph, Value};
 pub trait CustomLoss: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
+
+    /// The settings as an object of JSON: with the name they tell this loss from others, in comparisons, checkpoints and saved
+    /// models. By default the `Debug` text is one setting, so that must show all settings.
+    fn config(&self) -> serde_json::Value {
+        printed(self)
+    }
 
     /// The loss of each sample, `[batch]`, of predictions `[batch, ...]`. Targets have the shape of the predictions; if
     /// [`takes_labels`](CustomLoss::takes_labels), they are u32, without the last axis. The batch's loss is the mean.
@@ -83,7 +90,7 @@ pub trait CustomLoss: std::fmt::Debug + Send + Sync {
 
 impl PartialEq for dyn CustomLoss {
     fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+        self.name() == other.name() && self.config() == other.config()
     }
 }
 

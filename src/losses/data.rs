@@ -5,7 +5,7 @@ use crate::words::{number, object, outside};
 use serde_json::{Value, json};
 
 impl Loss {
-    /// The loss as JSON, in the words of `keras.losses`; a loss from outside by its name and its `Debug` text.
+    /// The loss as JSON, in the words of `keras.losses`; a loss from outside by its name and its `config`.
     ///
     /// ```
     /// use wgrad::losses::Loss;
@@ -30,7 +30,7 @@ impl Loss {
             Self::SparseCategoricalCrossentropy { from_logits } => {
                 keras("SparseCategoricalCrossentropy", logits(from_logits))
             }
-            Self::Custom(loss) => outside(loss.name(), loss),
+            Self::Custom(loss) => outside(loss.name(), loss.config()),
         }
     }
 }

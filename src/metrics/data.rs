@@ -16,7 +16,7 @@ const fn word(average: ClassAverage) -> &'static str {
 
 impl Metric {
     /// The metric as JSON, in the words of `keras.metrics`; `"accuracy"`, whose form follows from the shapes, is a name alone there
-    /// too. A metric from outside is known by its name and its `Debug` text.
+    /// too. A metric from outside is known by its name and its `config`.
     ///
     /// ```
     /// use wgrad::metrics::Metric;
@@ -59,7 +59,7 @@ impl Metric {
             Self::RootMeanSquaredError => plain("RootMeanSquaredError"),
             Self::MeanAbsoluteError => plain("MeanAbsoluteError"),
             Self::R2Score => plain("R2Score"),
-            Self::Custom(metric) => outside(metric.name(), metric),
+            Self::Custom(metric) => outside(metric.name(), metric.config()),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::ClassAverage;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
+use crate::words::printed;
 
 /// A metric of one output.
 ///
@@ -115,7 +116,7 @@ pub enum Metric {
 /// A metric of your own; [`Metric::custom`] makes a [`Metric`] of it.
 ///
 /// The device computes columns, which are numbers of each sample. The host adds them up over an epoch: what it keeps is
-/// a list of f64 that begins empty. Checkpoints compare the metric's `Debug` text, so that must show its settings.
+/// a list of f64 that begins empty. Checkpoints compare its [`config`](CustomMetric::config).
 ///
 /// ```
 /// use wgrad::graph::{Graph, Value};
@@ -154,6 +155,12 @@ pub enum Metric {
 pub trait CustomMetric: std::fmt::Debug + Send + Sync {
     /// Its name in logs and errors, in snake case.
     fn name(&self) -> &'static str;
+
+    /// The settings as an object of JSON: with the name they tell this metric from others, in comparisons, checkpoints and saved
+    /// models. By default the `Debug` text is one setting, so that must show all settings.
+    fn config(&self) -> serde_json::Value {
+        printed(self)
+    }
 
     /// The columns, `[batch]` or `[batch, width]` each, of predictions `[batch, ...]` and of targets in the shape that
     /// the loss takes.
@@ -196,7 +203,7 @@ pub trait CustomMetric: std::fmt::Debug + Send + Sync {
 
 impl PartialEq for dyn CustomMetric {
     fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+        self.name() == other.name() && self.config() == other.config()
     }
 }
 

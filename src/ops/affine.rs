@@ -4,7 +4,7 @@ use super::gather::row_grid;
 use super::map::to_u32;
 use super::segment_sum::SegmentSum;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, Template, param_blocks, template};
 use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
@@ -227,25 +227,9 @@ impl Op for Affine {
         Ok(vec![TensorType::f32([batch, self.height, self.width, channels])])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
-        self.vjp_for(graph, inputs, outputs, upstream, &[true, false])
-    }
-
     /// Each pixel of an image adds up what the samples that it has a share in pass back, in a fixed order.
-    fn vjp_for(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-        needed: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, needed, .. } = *cx;
         if needed[1] {
             return Err(Error::not_differentiable(
                 self.name(),
@@ -299,13 +283,7 @@ impl Op for AffinePlaces {
         Ok(vec![TensorType::f32(&shape), TensorType { shape, dtype: DType::U32 }])
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Err(Error::not_differentiable(self.name(), "it is itself part of the gradient of `affine`"))
     }
 

@@ -2,7 +2,7 @@
 
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, KernelCall, RowParams, Template, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
@@ -70,13 +70,7 @@ impl Op for CompareClasses {
         Ok(vec![TensorType::f32(rows)])
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Err(Error::not_differentiable(
             self.name(),
             "counting is piecewise constant; train on a loss",

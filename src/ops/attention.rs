@@ -3,7 +3,7 @@
 use super::attention_gradient::{AttentionGradient, known};
 use super::row_softmax::SoftmaxMask;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
 
@@ -162,24 +162,8 @@ impl Op for Attention {
         ])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
-        self.vjp_for(graph, inputs, outputs, upstream, &[true; 6])
-    }
-
-    fn vjp_for(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-        needed: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, needed } = *cx;
         let mut gradients = vec![None; inputs.len()];
         if upstream.iter().all(Option::is_none) {
             return Ok(gradients);

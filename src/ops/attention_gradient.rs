@@ -4,7 +4,7 @@ use super::attention::{Attention, WeightDropout};
 use super::row_builder::RowBuilder;
 use super::row_softmax::OUT;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, RowReduction, RowRule};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, RowReduction, RowRule, VjpContext};
 use crate::graph::{TensorType, Value};
 use crate::tensor::Shape;
 
@@ -155,13 +155,7 @@ impl Op for AttentionGradient {
             .collect())
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Err(Error::not_differentiable(self.name(), "it is itself part of a gradient"))
     }
 

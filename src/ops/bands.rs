@@ -2,7 +2,7 @@
 
 use super::map::to_u32;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, KernelCall, Template, grid, param_blocks, template};
 use crate::tensor::{DType, Exact, Tensor};
 use std::sync::Arc;
@@ -142,13 +142,8 @@ impl Op for Bands {
         Ok(vec![TensorType::f32([outer, self.bands.len(), inner])])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None; 3]) };
         Ok(vec![Some(graph.bands(dy, 1, &self.transposed())?), None, None])
     }

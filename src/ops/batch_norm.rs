@@ -5,7 +5,9 @@ use super::column_sums::SumRule;
 use super::map::Map;
 use super::row_builder::{Code, RowBuilder, check_epsilon};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, Reg, TensorType, Value, View};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Op, Reg, TensorType, Value, View, VjpContext,
+};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -136,13 +138,8 @@ impl Op for Normalized {
         self.map.infer(inputs)
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let mut partials = vec![None; inputs.len()];
         let Some(dy) = upstream[0] else { return Ok(partials) };
         let &[x, shift, offset, scale, ..] = inputs else {

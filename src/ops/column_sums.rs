@@ -5,7 +5,7 @@ use super::map::{numbered, to_u32};
 use super::program::{Program, Reg};
 use super::row_reads::{RowCode, shows_first_row};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View, VjpContext};
 use crate::graph::{Read, Rows};
 use crate::kernels::{
     Bind, DeviceCaps, KernelCall, Source, Template, grid, param_blocks, template,
@@ -92,13 +92,8 @@ impl Op for ColumnSums {
         Ok(vec![TensorType::f32(self.rows.inner()); self.program.outputs.len()])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         if let (true, Some(ds)) = (self.rule != SumRule::None, upstream[0]) {
             return moment_vjp(graph, self.rule, inputs, ds);
         }

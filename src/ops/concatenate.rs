@@ -1,7 +1,7 @@
 //! Tensors side by side along an axis.
 
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, KernelCall, MAX_STORAGE_BUFFERS, RowParams, Template, grid, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
@@ -69,13 +69,8 @@ impl Op for Concatenate {
         Ok(vec![self.joined(inputs)?])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
         let mut start = 0;
         let own = inputs.iter().map(|&input| {

@@ -1,7 +1,7 @@
 //! The contraction: C[b,m,n] = f(Σₖ A[b,m,k] B[b,k,n]). One op serves every matrix product, over any views of its
 //! operands, with any elementwise epilogue f.
 
-pub use crate::graph::{Contraction, ContractionSpec};
+pub use crate::graph::{Contraction, ContractionSpec, VjpContext};
 
 use super::contraction_load::Loads;
 use super::contraction_lower::lower_contraction;
@@ -126,24 +126,8 @@ impl Op for Contraction {
         Ok(types)
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
-        self.vjp_for(graph, inputs, outputs, upstream, &[true; 2])
-    }
-
-    fn vjp_for(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-        needed: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, needed } = *cx;
         let Some(dc) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
         if !self.epilogue.instrs.is_empty() || self.b_sums || self.bytes != [None; 2] {
             return Err(Error::internal("autodiff", "runs before fusion, on plain contractions"));

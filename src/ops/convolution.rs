@@ -1,7 +1,9 @@
 //! Convolution and its two gradients: the product that it is linear in, once for each of its three tensors.
 
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, Window};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext, Window,
+};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
@@ -169,25 +171,9 @@ impl Op for Convolution {
         Ok(vec![TensorType::f32(shape)])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
-        self.vjp_for(graph, inputs, outputs, upstream, &[true; 2])
-    }
-
     /// Each result is linear in each operand: x, the kernel and y are solved for in turn.
-    fn vjp_for(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-        needed: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, needed, .. } = *cx;
         use Computes::{Input, Kernel, Output};
         let Some(d) = upstream[0] else { return Ok(vec![None; 2]) };
         let (a, b) = (inputs[0], inputs[1]);

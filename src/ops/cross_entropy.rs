@@ -5,7 +5,7 @@
 
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, KernelCall, LossParams, Template, template};
 use crate::tensor::{DType, Exact, Shape};
 use std::sync::Arc;
@@ -81,13 +81,8 @@ impl Op for CrossEntropy {
         Ok(types)
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, .. } = *cx;
         if upstream[1].is_some() {
             return Err(Error::not_differentiable(
                 self.name(),

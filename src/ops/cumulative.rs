@@ -2,7 +2,7 @@
 
 use super::map::to_u32;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, DeviceCaps, KernelCall, ReduceParams, Template, grid, template};
 use crate::tensor::DType;
 use std::sync::Arc;
@@ -76,13 +76,8 @@ impl Op for Cumulative {
         Ok(vec![ty.clone()])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         if self.product {
             return Err(Error::not_differentiable(

@@ -1,7 +1,7 @@
 //! Kernels from outside of the library: WGSL text, with what it binds as data.
 
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, DECLARED, KernelCall, MAX_STORAGE_BUFFERS, Template, tokens};
 use crate::tensor::{DType, Exact};
 use std::collections::BTreeSet;
@@ -165,7 +165,8 @@ impl CustomKernel {
             Err(Error::parameter(format!("{}: {name}", self.label()), value, detail))
         };
         let used = words(&self.text);
-        if let Some(word) = ["binding", "group"].into_iter().find(|w| used.contains(w)) {
+        if let Some(word) = ["binding", "group"].into_iter().find(|w| has_attribute(&self.text, w))
+        {
             let detail = "the library declares the tensors and parameters; remove the declaration and use the names \
                           that the kernel was given";
             return refuse("text", &format!("@{word}"), detail);
@@ -277,6 +278,12 @@ fn words(text: &str) -> BTreeSet<&str> {
     tokens(text).into_iter().map(|at| &text[at]).filter(word).collect()
 }
 
+/// Whether a text has the attribute `@word`, outside of comments. A variable may have the word as its name.
+fn has_attribute(text: &str, word: &str) -> bool {
+    let tokens = tokens(text);
+    tokens.windows(2).any(|pair| &text[pair[0].clone()] == "@" && &text[pair[1].clone()] == word)
+}
+
 impl Op for CustomKernel {
     fn name(&self) -> String {
         if self.backward { format!("{}_gradient", self.name) } else { self.name.into() }
@@ -313,26 +320,8 @@ impl Op for CustomKernel {
         Ok(self.outputs.iter().map(|(_, ty)| ty.clone()).collect())
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
-        let trained = inputs.iter().map(|&v| graph.ty(v).dtype == DType::F32);
-        let needed: Vec<bool> = trained.collect();
-        self.vjp_for(graph, inputs, outputs, upstream, &needed)
-    }
-
-    fn vjp_for(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-        needed: &[bool],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, needed } = *cx;
         let mut gradients = vec![None; inputs.len()];
         if upstream.iter().all(Option::is_none) {
             return Ok(gradients);

@@ -3,7 +3,9 @@
 use super::map::to_u32;
 use super::reduce::sum_of_parts;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, Steps, TensorType, Value, Window};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Op, Steps, TensorType, Value, VjpContext, Window,
+};
 use crate::kernels::{Bind, DeviceCaps, KernelCall, Template, grid, param_blocks, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
@@ -247,13 +249,8 @@ impl Op for Depthwise {
         Ok(vec![TensorType::f32(result.clone())])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let Some(d) = upstream[0] else { return Ok(vec![None; 2]) };
         let mut tensors = [None; 3];
         let places = self.places();

@@ -2,7 +2,7 @@
 
 use super::map::to_u32;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, KernelCall, Template, grid, param_blocks, template};
 use crate::tensor::DType;
 use std::sync::Arc;
@@ -73,13 +73,7 @@ impl Op for EdgeEnds {
         Ok(vec![TensorType { shape: [count].into(), dtype: DType::U32 }])
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Ok(vec![None])
     }
 

@@ -5,7 +5,7 @@ use super::gate_programs::{self, gradient};
 use super::map::to_u32;
 use super::program::{Program, Words};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value, VjpContext};
 use crate::kernels::{
     Bind, KernelCall, MAX_STORAGE_BUFFERS, Template, grid, param_blocks, template,
 };
@@ -97,13 +97,8 @@ impl Op for Gates {
         Ok(self.results.iter().map(|&p| TensorType::f32(self.shape(rows, p))).collect())
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, .. } = *cx;
         if self.gradient {
             return Err(Error::not_differentiable(
                 self.name(),

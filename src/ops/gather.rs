@@ -4,7 +4,7 @@ use super::map::to_u32;
 use super::program::step_word;
 use super::segment_sum::SegmentSum;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value, VjpContext};
 use crate::kernels::{
     Bind, Define, DeviceCaps, KernelCall, Source, Template, grid, param_blocks, template,
 };
@@ -136,13 +136,8 @@ impl Op for Gather {
             .collect())
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let mut gradients = vec![None, None];
         for ((&dy, &table), &factor) in upstream.iter().zip(&inputs[2..]).zip(&self.factors) {
             let Some(mut dy) = dy else {

@@ -7,7 +7,7 @@ use super::layout::{Layout, fours, gather_function, offset_function, whole_vecto
 use super::program::{Program, Words, step_operand};
 use super::table::{Applied, Derivative};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, View, VjpContext};
 use crate::kernels::{Bind, KernelCall, MapParams, Source, Template, grid, template};
 use crate::tensor::{DType, Shape};
 use std::fmt::Write;
@@ -66,13 +66,8 @@ impl Op for Map {
         Ok(vec![TensorType::f32(&self.shape); self.program.outputs.len()])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
         let partials = match self.program.only() {
             None if self.program.instrs.is_empty() => vec![Some(dy)],

@@ -4,7 +4,9 @@ use super::layout::Layout;
 use super::map::lower_map;
 use super::program::Program;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value, VjpContext,
+};
 use crate::tensor::Shape;
 use std::sync::Arc;
 
@@ -43,13 +45,8 @@ impl Op for Reshape {
         Ok(vec![TensorType { shape: self.shape.clone(), dtype: inputs[0].dtype }])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let shape = graph.shape(inputs[0]).clone();
         Ok(vec![upstream[0].map(|dy| graph.reshape(dy, shape)).transpose()?])
     }
@@ -76,13 +73,7 @@ impl Op for StopGradient {
         Ok(vec![inputs[0].clone()])
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Ok(vec![None])
     }
 
@@ -140,13 +131,8 @@ impl Op for Permute {
         Ok(vec![TensorType::f32(self.shape())])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { upstream, .. } = *cx;
         let mut inverse = vec![0; self.axes.len()];
         for (to, &from) in self.axes.iter().enumerate() {
             inverse[from] = to;
@@ -196,13 +182,8 @@ impl Op for ArenaView {
         Ok(vec![TensorType { shape: self.shape.clone(), dtype: inputs[0].dtype }])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let len = graph.shape(inputs[0]).len();
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         let pack = Pack { len, offsets: vec![self.offset] };
@@ -256,13 +237,8 @@ impl Op for Pack {
         Ok(vec![TensorType::f32([self.len])])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None; inputs.len()]) };
         let views = inputs.iter().zip(&self.offsets).map(|(&input, &offset)| {
             let shape = graph.shape(input).clone();

@@ -2,7 +2,9 @@
 
 use super::map::to_u32;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value, VjpContext,
+};
 use crate::kernels::{Bind, KernelCall, Template, grid, param_blocks, template};
 use crate::tensor::{DType, Exact};
 use std::sync::Arc;
@@ -78,13 +80,8 @@ impl Op for Pad {
         Ok(vec![TensorType::f32(dims.collect::<Vec<_>>())])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         let dims = graph.shape(inputs[0]).dims();
         let own = dims.iter().zip(&self.around).map(|(d, [before, _])| *before..before + d);

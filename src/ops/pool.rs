@@ -3,7 +3,9 @@
 use super::map::to_u32;
 use super::pool_lower::{self, AXES};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, Window};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext, Window,
+};
 use crate::kernels::Bind;
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
@@ -141,13 +143,8 @@ impl Op for Pool {
         Ok(vec![TensorType::f32(result), winners])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         let shape = graph.shape(inputs[0]).clone();
         let gradient = PoolGradient { pool: self.clone(), shape };
@@ -196,13 +193,8 @@ impl Op for PoolGradient {
         Ok(vec![ty])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None; self.min_inputs()]) };
         match self.pool.kind {
             // A mean is linear.

@@ -2,7 +2,7 @@
 
 use super::softmax::{row_launch, rows_cols};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, KernelCall, RowParams, Template, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
@@ -36,13 +36,7 @@ impl Op for Position {
     }
 
     /// A place is a whole number: its gradient is zero wherever it exists.
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Ok(vec![None])
     }
 

@@ -3,7 +3,7 @@
 use super::map::to_u32;
 use super::softmax::row_launch;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, KernelCall, RangeParams, Template, grid, template};
 use crate::tensor::{DType, Exact, Shape};
 use std::ops::Range;
@@ -91,13 +91,8 @@ impl Op for Ranges {
         Ok(vec![TensorType::f32([to])])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         let to = match self.to {
             RangeMove::Sum => RangeMove::Fill,

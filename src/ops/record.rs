@@ -2,7 +2,9 @@
 
 use super::movement::no_kernel;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value, VjpContext,
+};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
@@ -57,13 +59,7 @@ impl Op for Record {
         Ok(vec![metrics.clone()])
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Err(Error::not_differentiable("record", "metrics are read, not trained on"))
     }
 

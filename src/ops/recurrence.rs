@@ -6,7 +6,7 @@ use super::gates::Function;
 use super::program::Program;
 use super::{recurrence_lower as kernels, recurrence_scan as in_loop};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::DeviceCaps;
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
@@ -193,13 +193,8 @@ impl Op for Recurrence {
         Ok(results)
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, .. } = *cx;
         let (upstream, of_sums) = upstream.split_at(self.states);
         if of_sums[0].is_some() {
             return Err(Error::not_differentiable(
@@ -292,13 +287,7 @@ impl Op for RecurrenceGradient {
         Ok(vec![inputs[0].clone(), TensorType::f32([self.of.states, rows, units])])
     }
 
-    fn vjp(
-        &self,
-        _graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        _upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, _graph: &mut Graph, _cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
         Err(Error::not_differentiable(
             self.name(),
             "second derivatives of recurrent layers are not defined",

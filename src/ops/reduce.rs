@@ -1,6 +1,6 @@
 //! Sums, means, products and extremes over a run of neighbouring axes.
 
-pub use crate::graph::{Reduce, ReduceKind};
+pub use crate::graph::{Reduce, ReduceKind, VjpContext};
 
 use super::cumulative::Cumulative;
 use super::layout::{gather_function, offset_function, strides_of, word};
@@ -62,13 +62,8 @@ impl Op for Reduce {
         Ok(vec![TensorType::f32([&dims[..self.first], &dims[self.end..]].concat())])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         let x = inputs[0];
         let shape = graph.shape(x).clone();

@@ -7,7 +7,7 @@ use super::{normalize, row_softmax, row_statistics};
 use crate::error::{Error, Result};
 use crate::graph::{
     Class, Graph, LowerContext, Lowered, Op, Phase, Read, RowKernel, RowRule, TensorType, Value,
-    View,
+    View, VjpContext,
 };
 
 impl Op for RowKernel {
@@ -43,13 +43,8 @@ impl Op for RowKernel {
         Ok(types)
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, .. } = *cx;
         let mut partials = vec![None; inputs.len()];
         let Some(dy) = upstream[0] else { return Ok(partials) };
         let found = match self.rule {

@@ -4,7 +4,7 @@ use super::gather::row_grid;
 use super::map::to_u32;
 use super::sort::{Sorted, sort};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{
     Bind, Define, DeviceCaps, KernelCall, SegmentParams, Template, grid, template,
 };
@@ -69,13 +69,8 @@ impl Op for SegmentSum {
         infer("segment_sum", &self.shape, inputs)
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
         Ok(vec![None, Some(graph.gather(dy, inputs[0])?)])
     }
@@ -117,13 +112,8 @@ impl Op for SegmentMax {
         infer("segment_max", &self.shape, inputs)
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { inputs, outputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None, None]) };
         let (indices, rows) = (inputs[0], inputs[1]);
         // As for the maximum over axes: ties share the gradient equally; if the maximum is NaN, the NaN do.

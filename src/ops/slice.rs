@@ -4,7 +4,9 @@ use super::layout::Layout;
 use super::map::lower_map;
 use super::program::Program;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value};
+use crate::graph::{
+    Class, Graph, LowerContext, Lowered, Movement, Op, TensorType, Value, VjpContext,
+};
 use crate::tensor::{DType, Shape};
 use std::ops::Range;
 use std::sync::Arc;
@@ -65,13 +67,8 @@ impl Op for Slice {
     }
 
     /// Elements of the operand that were not read get zeros.
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        _inputs: &[Value],
-        _outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         let around = |(range, whole): (&Range<usize>, &usize)| [range.start, whole - range.end];
         let around: Vec<_> = self.ranges.iter().zip(self.from.dims()).map(around).collect();

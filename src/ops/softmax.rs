@@ -2,7 +2,7 @@
 
 use super::map::to_u32;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value};
+use crate::graph::{Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext};
 use crate::kernels::{Bind, Define, DeviceCaps, KernelCall, RowParams, Template, grid, template};
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
@@ -78,13 +78,8 @@ impl Op for Softmax {
         Ok(vec![inputs[0].clone()])
     }
 
-    fn vjp(
-        &self,
-        graph: &mut Graph,
-        _inputs: &[Value],
-        outputs: &[Value],
-        upstream: &[Option<Value>],
-    ) -> Result<Vec<Option<Value>>> {
+    fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        let VjpContext { outputs, upstream, .. } = *cx;
         let Some(dy) = upstream[0] else { return Ok(vec![None]) };
         let y = outputs[0];
         let last = [graph.shape(y).rank() - 1];

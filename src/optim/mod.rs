@@ -22,7 +22,8 @@ pub use transform::{ArenaGradients, GradientTransform};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::DType;
-use serde_json::{Value as Json, json};
+use crate::words::printed;
+use serde_json::Value as Json;
 use std::fmt::Debug;
 
 /// A tensor that an optimizer keeps for every parameter.
@@ -118,7 +119,7 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The settings as an object of JSON, which checkpoints keep and compare. This library's optimizers have Keras' names for
     /// their settings; by default the `Debug` text is one setting, so that must show all settings.
     fn config(&self) -> Json {
-        json!({ "settings": format!("{self:?}") })
+        printed(self)
     }
 }
 

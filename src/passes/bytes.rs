@@ -39,7 +39,13 @@ pub(super) fn bytes(graph: &Graph) -> Result<Graph> {
                     views.push(None);
                     decoding(map, j)?
                 }
-                _ => continue,
+                Class::Leaf(_)
+                | Class::Reduction(_)
+                | Class::Rows(_)
+                | Class::Movement(_)
+                | Class::Scan(_)
+                | Class::Composite
+                | Class::Opaque => continue,
             };
             op = decoding;
         }
@@ -71,7 +77,18 @@ fn kept(graph: &Graph) -> HashMap<Value, Exact> {
                 Class::Movement(Movement::Alias { offset }) => {
                     offset == 0 && graph.shape(v).len() == node.outputs[0].shape.len()
                 }
-                _ => false,
+                Class::Movement(
+                    Movement::Strided { .. }
+                    | Movement::Padded { .. }
+                    | Movement::Pack { .. }
+                    | Movement::Record { .. },
+                )
+                | Class::Leaf(_)
+                | Class::Reduction(_)
+                | Class::Rows(_)
+                | Class::Scan(_)
+                | Class::Composite
+                | Class::Opaque => false,
             };
             if !decodes {
                 kept.remove(&graph.unaliased(v));

@@ -190,7 +190,15 @@ impl<'a> Fusion<'a> {
         self.users[v.node.index()].iter().any(|&u| match self.graph.nodes()[u].op.class() {
             Class::Movement(Movement::Pack { .. } | Movement::Record { .. }) => true,
             Class::Movement(Movement::Alias { .. }) => self.graph.values(u).any(|v| self.packed(v)),
-            _ => false,
+            Class::Movement(Movement::Strided { .. } | Movement::Padded { .. })
+            | Class::Leaf(_)
+            | Class::Elementwise(_)
+            | Class::Reduction(_)
+            | Class::Contraction(_)
+            | Class::Rows(_)
+            | Class::Scan(_)
+            | Class::Composite
+            | Class::Opaque => false,
         })
     }
 

@@ -189,7 +189,19 @@ impl<'a> Neighbours<'a> {
         match node.op.class() {
             Class::Leaf(_) => true,
             Class::Movement(Movement::Alias { .. }) => self.movable(node.inputs[0]),
-            _ => false,
+            Class::Movement(
+                Movement::Strided { .. }
+                | Movement::Padded { .. }
+                | Movement::Pack { .. }
+                | Movement::Record { .. },
+            )
+            | Class::Elementwise(_)
+            | Class::Reduction(_)
+            | Class::Contraction(_)
+            | Class::Rows(_)
+            | Class::Scan(_)
+            | Class::Composite
+            | Class::Opaque => false,
         }
     }
 

@@ -187,7 +187,17 @@ fn copied(graph: &Graph, node: &Node) -> Option<View> {
             let seen = node.views[0].clone().unwrap_or_else(|| View::whole(from()));
             return seen.spread(&map.shape);
         }
-        _ => return None,
+        Class::Movement(
+            Movement::Alias { .. } | Movement::Pack { .. } | Movement::Record { .. },
+        )
+        | Class::Leaf(_)
+        | Class::Elementwise(_)
+        | Class::Reduction(_)
+        | Class::Contraction(_)
+        | Class::Rows(_)
+        | Class::Scan(_)
+        | Class::Composite
+        | Class::Opaque => return None,
     };
     match &node.views[0] {
         Some(own) => own.then(&view),

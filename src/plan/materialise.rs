@@ -23,13 +23,44 @@ fn copy_of(graph: &mut Graph, v: Value) -> Result<Value> {
 
 /// Whether the planner may choose where the node's kernels write. A loop's results are in buffers of its choice.
 fn places_results(node: &Node) -> bool {
-    let class = node.op.class();
-    class.launches() && !matches!(class, Class::Scan(_))
+    match node.op.class() {
+        Class::Leaf(_)
+        | Class::Scan(_)
+        | Class::Movement(
+            Movement::Alias { .. } | Movement::Pack { .. } | Movement::Record { .. },
+        ) => false,
+        Class::Movement(Movement::Strided { .. } | Movement::Padded { .. })
+        | Class::Elementwise(_)
+        | Class::Reduction(_)
+        | Class::Contraction(_)
+        | Class::Rows(_)
+        | Class::Composite
+        | Class::Opaque => true,
+    }
 }
 
 /// Whether `v` is a leaf's buffer or a part of it.
 fn lies_in_leaf(graph: &Graph, v: Value) -> bool {
     matches!(graph.node(graph.storage_root(v)).op.class(), Class::Leaf(_))
+}
+
+/// Whether the node puts operands into its buffer: the first that it does, and whether it is a record.
+fn holds(node: &Node) -> Option<(usize, bool)> {
+    match node.op.class() {
+        Class::Movement(Movement::Pack { .. }) => Some((0, false)),
+        Class::Movement(Movement::Record { .. }) => Some((2, true)),
+        Class::Movement(
+            Movement::Alias { .. } | Movement::Strided { .. } | Movement::Padded { .. },
+        )
+        | Class::Leaf(_)
+        | Class::Elementwise(_)
+        | Class::Reduction(_)
+        | Class::Contraction(_)
+        | Class::Rows(_)
+        | Class::Scan(_)
+        | Class::Composite
+        | Class::Opaque => None,
+    }
 }
 
 /// What a pack or a record puts into its buffer: all operands of a pack, the tensors of a record.
@@ -48,11 +79,7 @@ struct Held {
 
 impl Held {
     fn of(graph: &Graph, node: &Node) -> Option<Self> {
-        let (first, moves) = match node.op.class() {
-            Class::Movement(Movement::Pack { .. }) => (0, false),
-            Class::Movement(Movement::Record { .. }) => (2, true),
-            _ => return None,
-        };
+        let (first, moves) = holds(node)?;
         let mut times = HashMap::new();
         for &v in &node.inputs {
             *times.entry(graph.storage_root(v)).or_default() += 1;
@@ -109,9 +136,7 @@ pub(super) fn materialise_body(graph: &Graph, moving: &[Value], carries: usize) 
         rewrite.set(i, values);
     }
     let mut graph = materialise(&rewrite.finish())?;
-    let packs = graph.nodes().iter().filter(|n| {
-        matches!(n.op.class(), Class::Movement(Movement::Pack { .. } | Movement::Record { .. }))
-    });
+    let packs = graph.nodes().iter().filter(|node| holds(node).is_some());
     let mut taken: HashSet<Value> =
         packs.flat_map(|n| &n.inputs).map(|&v| graph.storage_root(v)).collect();
     let (mut rows, mut outputs) = (HashMap::new(), Vec::new());

@@ -1,6 +1,6 @@
 //! The order of kernels, and which new states take the place of the old.
 
-use crate::graph::{Class, Graph, Leaf, Movement, Value};
+use crate::graph::{Class, Graph, Movement, Value};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -92,7 +92,12 @@ fn may_place(graph: &Graph, uses: &Uses, state: Value, new: Value) -> bool {
     match node.op.class() {
         // A loop's results are in buffers of its choice.
         Class::Leaf(_) | Class::Movement(_) | Class::Scan(_) => return false,
-        _ => {}
+        Class::Elementwise(_)
+        | Class::Reduction(_)
+        | Class::Contraction(_)
+        | Class::Rows(_)
+        | Class::Composite
+        | Class::Opaque => {}
     }
     // A tensor of a pack is written in the pack, and a buffer that is bound twice has one access mode.
     let twice = node.inputs.iter().filter(|&&v| v == state).count() > 1;
@@ -125,9 +130,4 @@ fn follows<I: Iterator<Item = usize>>(
         }
     }
     false
-}
-
-/// Whether a leaf is a buffer that the store holds.
-pub(super) fn external(class: &Class<'_>) -> bool {
-    matches!(class, Class::Leaf(Leaf::Input(_) | Leaf::State(_) | Leaf::Tensor(_)))
 }

@@ -1,6 +1,6 @@
 //! Buffers for values: external ones by name, arenas for packs, and buffers that values share by liveness.
 
-use super::schedule::{Schedule, external};
+use super::schedule::Schedule;
 use super::{BufferClass, BufferDecl, MAX_LOOPS, Region, StepOffset};
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Leaf, Movement, Node, TensorType, Value};
@@ -69,20 +69,30 @@ impl Storage {
         };
         for (i, node) in graph.nodes().iter().enumerate() {
             let value = Value { node: graph.id(i), output: 0 };
-            let class = node.op.class();
-            if external(&class) {
-                this.external(&class, value, &node.outputs[0])?;
-            } else if let Class::Movement(Movement::Pack { offsets }) = class {
-                let arena =
-                    this.buffers.declare("arena", BufferClass::Arena, node.outputs[0].bytes());
-                this.places.insert(value, Place::of(arena));
-                for (&v, offset) in node.inputs.iter().zip(offsets) {
-                    let root = graph.storage_root(v);
-                    this.places
-                        .insert(root, Place { offset: offset as u64 * 4, ..Place::of(arena) });
+            match node.op.class() {
+                Class::Leaf(leaf) => this.leaf(leaf, value, &node.outputs[0])?,
+                Class::Movement(Movement::Pack { offsets }) => {
+                    let bytes = node.outputs[0].bytes();
+                    let arena = this.buffers.declare("arena", BufferClass::Arena, bytes);
+                    this.places.insert(value, Place::of(arena));
+                    for (&v, offset) in node.inputs.iter().zip(offsets) {
+                        let place = Place { offset: offset as u64 * 4, ..Place::of(arena) };
+                        this.places.insert(graph.storage_root(v), place);
+                    }
                 }
-            } else if let Class::Movement(Movement::Record { offsets }) = class {
-                this.record(graph, value, &node.inputs, &offsets)?;
+                Class::Movement(Movement::Record { offsets }) => {
+                    this.record(graph, value, &node.inputs, &offsets)?;
+                }
+                Class::Movement(
+                    Movement::Alias { .. } | Movement::Strided { .. } | Movement::Padded { .. },
+                )
+                | Class::Elementwise(_)
+                | Class::Reduction(_)
+                | Class::Contraction(_)
+                | Class::Rows(_)
+                | Class::Scan(_)
+                | Class::Composite
+                | Class::Opaque => {}
             }
         }
         for (&new, state) in &schedule.placed {
@@ -119,15 +129,16 @@ impl Storage {
         Ok(())
     }
 
-    fn external(&mut self, class: &Class<'_>, value: Value, ty: &TensorType) -> Result<()> {
-        let (name, class) = match class {
-            Class::Leaf(Leaf::Tensor(tensor)) => {
+    fn leaf(&mut self, leaf: &Leaf, value: Value, ty: &TensorType) -> Result<()> {
+        let (name, class) = match leaf {
+            Leaf::Tensor(tensor) => {
                 self.constant(tensor, value, ty);
                 return Ok(());
             }
-            Class::Leaf(Leaf::State(name)) => (name, BufferClass::State),
-            Class::Leaf(Leaf::Input(name)) => (name, BufferClass::Input),
-            _ => return Err(Error::internal("storage", "not an external buffer")),
+            Leaf::State(name) => (name, BufferClass::State),
+            Leaf::Input(name) => (name, BufferClass::Input),
+            // A loop places what its body is given.
+            Leaf::Constant(_) | Leaf::Step(_) | Leaf::Param(_) => return Ok(()),
         };
         let bytes = padded(ty.bytes(), ALIGN);
         let key = (class, name.clone());

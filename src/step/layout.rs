@@ -116,7 +116,12 @@ impl ArenaLayout {
     ) -> Result<Self> {
         let given = arenas.len();
         let mut layout = Self { arenas, ..Self::default() };
-        for (i, (NamedLayer { name: layer, trainable, .. }, spec)) in model.weights().enumerate() {
+        let all = model.layers().iter().enumerate().flat_map(|(place, layer)| {
+            let weights = layer.weights().into_iter().enumerate();
+            weights.map(move |(own, spec)| (place, layer, own as u64, spec))
+        });
+        for (i, (place, named, own, spec)) in all.enumerate() {
+            let NamedLayer { name: layer, trainable, .. } = named;
             let kind = match spec.kind {
                 WeightKind::Trained if !*trainable => WeightKind::Frozen,
                 kind => kind,
@@ -146,10 +151,8 @@ impl ArenaLayout {
                 layout.arenas[arena].len += len;
                 (arena, offset)
             });
-            let own = layout.tensors.iter().filter(|t| t.layer == *layer).count() as u64;
             let stream = stream_of(layer).wrapping_add(own);
-            let place = model.layers().iter().position(|l| l.name == *layer);
-            let flattened = place.and_then(|place| model.flattened_before(place));
+            let flattened = model.flattened_before(place);
             layout.tensors.push(PlacedTensor {
                 name,
                 layer: layer.clone(),

@@ -12,6 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
+use crate::words::printed;
 
 /// The standard deviation of a standard normal number conditioned on lying within ±2: dividing by
 /// it makes the truncated draws of the variance-scaling kinds as wide as their formula says.
@@ -73,7 +74,7 @@ pub enum Initializer {
 
 /// An initializer of your own; [`Initializer::custom`] makes an [`Initializer`] of it.
 ///
-/// Checkpoints compare its `Debug` text, so that must show its settings.
+/// Checkpoints compare its [`config`](CustomInitializer::config).
 ///
 /// ```
 /// use wgrad::prelude::*;
@@ -104,6 +105,12 @@ pub trait CustomInitializer: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
+    /// The settings as an object of JSON: with the name they tell this initializer from others, in comparisons, checkpoints and saved
+    /// models. By default the `Debug` text is one setting, so that must show all settings.
+    fn config(&self) -> serde_json::Value {
+        printed(self)
+    }
+
     /// Sets all values, which begin at zero, in row-major order. `fans` are the inputs and the outputs that one unit
     /// connects. The same draws come for the same seed and tensor.
     fn fill(&self, values: &mut [f32], fans: [usize; 2], draws: &mut Draws);
@@ -119,7 +126,7 @@ pub trait CustomInitializer: std::fmt::Debug + Send + Sync {
 
 impl PartialEq for dyn CustomInitializer {
     fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && format!("{self:?}") == format!("{other:?}")
+        self.name() == other.name() && self.config() == other.config()
     }
 }
 

@@ -71,6 +71,13 @@ fn what_binds_wrongly_is_refused_when_the_graph_is_built() {
     refused!(built(&copy(&declared)), Error::Parameter { .. }, "kernel `copy`", "binding");
     let commented = format!("// @group(0) @binding(0)\n/* @binding */ {COPY}");
     built(&copy(&commented)).unwrap();
+    // The words alone are names as any other.
+    let named = COPY.replace("{", "{ let group = 1u; var binding = group; binding += group;");
+    ran(&named).unwrap();
+    let spaced = format!("@ /* 0 */\ngroup(0) @binding(0) var<storage> x: array<f32>;\n{COPY}");
+    refused!(built(&copy(&spaced)), Error::Parameter { .. }, "kernel `copy`", "@binding");
+    let alone = format!("@ /* 0 */\ngroup(0) var<storage> x: array<f32>;\n{COPY}");
+    refused!(built(&copy(&alone)), Error::Parameter { .. }, "kernel `copy`", "@group");
     let ty = || TensorType::f32([1, 4]);
     let wrong: [(CustomKernel, &str); 7] = [
         (copy(COPY).output("z", ty()), "does not use it"),

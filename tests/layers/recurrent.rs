@@ -3,7 +3,9 @@
 use super::*;
 use reference::recurrent::{Sizes, batch_first, simple_rnn};
 use support::device;
+use wgrad::graph::{Class, TensorType};
 use wgrad::plan::Plan;
+use wgrad::train::Batch;
 
 /// Kernel, recurrent kernel and bias for these sizes, small enough that tanh has a slope.
 fn weights(sizes: Sizes) -> Vec<Tensor> {
@@ -128,24 +130,52 @@ fn it_learns_to_remember() -> Result<()> {
     Ok(())
 }
 
-/// The plan of a training step of `model`, on batches of this size.
-fn training_plan(model: Sequential, sample: [usize; 2], batch: usize) -> Result<Plan> {
-    use wgrad::graph::TensorType;
-    use wgrad::train::Batch;
+/// `model` compiled, and batches of this size to train it on.
+fn compiled(model: Sequential, sample: [usize; 2], batch: usize) -> Result<(Trainer, Batch)> {
     let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
     let trainer = model.compile(device(), Compile::new(Adam::default(), loss))?;
     let x = TensorType { shape: [2 * batch, sample[0], sample[1]].into(), dtype: DType::F32 };
     let y = TensorType { shape: [2 * batch].into(), dtype: DType::U32 };
-    trainer.plan(&Batch::new("train", x, y, batch, 1), true)
+    Ok((trainer, Batch::new("train", x, y, batch, 1)))
+}
+
+/// The plan of a training step of `model`, on batches of this size.
+fn training_plan(model: Sequential, sample: [usize; 2], batch: usize) -> Result<Plan> {
+    let (trainer, batch) = compiled(model, sample, batch)?;
+    trainer.plan(&batch, true)
+}
+
+fn simple_model(time: usize, units: usize) -> Sequential {
+    Sequential::new([time, 5]).add(SimpleRnn::new(units)).add(Dense::new(2))
 }
 
 fn simple(time: usize, units: usize, batch: usize) -> Result<Plan> {
-    let model = Sequential::new([time, 5]).add(SimpleRnn::new(units)).add(Dense::new(2));
-    training_plan(model, [time, 5], batch)
+    training_plan(simple_model(time, units), [time, 5], batch)
+}
+
+/// The nodes of a graph and of the bodies of its loops, and how many of them are loops.
+fn nodes(graph: &Graph) -> [usize; 2] {
+    graph.nodes().iter().fold([0, 0], |[all, loops], node| match node.op.class() {
+        Class::Scan(scan) => {
+            let [inside, inner] = nodes(scan.body.graph());
+            [all + 1 + inside, loops + 1 + inner]
+        }
+        _ => [all + 1, loops],
+    })
 }
 
 #[test]
 fn nodes_and_dispatches_do_not_grow_with_time() -> Result<()> {
+    // Few units are an op without a loop.
+    for (units, loops) in [(80, 2), (16, 0)] {
+        let of = |time: usize| -> Result<[usize; 2]> {
+            let (trainer, batch) = compiled(simple_model(time, units), [time, 5], 32)?;
+            Ok(nodes(&trainer.graph(&batch, true)?))
+        };
+        let (short, long) = (of(100)?, of(200)?);
+        assert_eq!(short, long, "{units} units");
+        assert!(long[1] == loops && long[0] > 20, "{units} units: {long:?}");
+    }
     // Both so long that the products for the gradients are divided.
     let (short, long) = (simple(100, 80, 32)?, simple(200, 80, 32)?);
     assert_eq!(short.dispatches.len(), long.dispatches.len(), "{long}");

@@ -2,6 +2,8 @@
 //!
 //! All tests share one device. A test that finds no adapter fails; it never skips.
 
+#[path = "../support/deep.rs"]
+mod deep;
 #[path = "../reference/mod.rs"]
 mod reference;
 
@@ -24,6 +26,7 @@ mod nan;
 mod oracle;
 mod passes;
 mod places;
+mod planner;
 mod pooling;
 mod products;
 mod random;

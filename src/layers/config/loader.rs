@@ -89,7 +89,7 @@ impl ModelLoader {
         self
     }
 
-    /// A function of your own that layers of the model may have. A model names it by its name and its `Debug` text.
+    /// A function of your own that layers of the model may have. A model has its name and its `config`.
     #[must_use]
     pub fn activation(mut self, activation: Activation) -> Self {
         self.activations.push(activation);

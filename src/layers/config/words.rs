@@ -4,7 +4,7 @@ use super::read::Reading;
 use super::values::{Setting, shown};
 use crate::activations::Activation;
 use crate::constraints::Constraint;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::layers::{Aggregation, MergeMode, Regularizer, ScoreMode};
 use crate::ops::SoftmaxMask;
 use crate::tensor::Initializer;
@@ -56,9 +56,11 @@ impl<'a> Object<'a> {
     }
 
     fn unknown(&self, what: &str) -> String {
-        let settings = self.config["settings"].as_str();
-        let settings =
-            settings.map(|text| format!(" with the settings {text}")).unwrap_or_default();
+        let settings = match &self.config["settings"] {
+            Value::String(text) => format!(" with the settings {text}"),
+            _ if self.config.is_null() => String::new(),
+            _ => format!(" with the settings {}", shown(self.config)),
+        };
         format!(
             "is `{}`{settings}; this version of wgrad has no such {what}; if it is your own, give it to \
              `ModelLoader::{what}`",
@@ -91,7 +93,7 @@ const PLAIN: [Activation; 17] = [
 impl Setting for Activation {
     fn write(&self) -> Result<Value> {
         if let Self::Custom(own) = self {
-            return Ok(outside(own.name(), own));
+            return Ok(outside(own.name(), own.config()));
         }
         if PLAIN.contains(self) {
             return Ok(self.name().into());
@@ -174,7 +176,7 @@ impl Setting for Initializer {
             Self::HeUniform => seeded("HeUniform"),
             Self::HeNormal => seeded("HeNormal"),
             Self::LecunNormal => seeded("LecunNormal"),
-            Self::Custom(own) => outside(own.name(), &own),
+            Self::Custom(own) => outside(own.name(), own.config()),
             Self::Orthogonal { gain } => {
                 keras("Orthogonal", json!({ "gain": number(gain), "seed": null }))
             }
@@ -216,9 +218,16 @@ impl Setting for Regularizer {
         let keras = |class, config| object("keras.regularizers", class, config);
         let (l1, l2) = (number(self.l1), number(self.l2));
         if let Some(own) = self.custom {
-            let mut data = outside(own.name(), &own);
-            (data["config"]["l1"], data["config"]["l2"]) = (l1, l2);
-            return Ok(data);
+            let mut config = own.config();
+            let Some(fields) = config.as_object_mut() else {
+                let detail =
+                    "`CustomRegularizer::config` gives an object of JSON: fields with values";
+                return Err(Error::parameter(own.name(), config, detail));
+            };
+            // Beside settings of these names, which are the penalty's.
+            fields.entry("l1").or_insert(l1);
+            fields.entry("l2").or_insert(l2);
+            return Ok(outside(own.name(), config));
         }
         Ok(match (self.l1 == 0.0, self.l2 == 0.0) {
             (true, true) => Value::Null,
@@ -325,7 +334,7 @@ impl Setting for Constraint {
             ),
             Self::NonNeg => keras("NonNeg", json!({})),
             Self::UnitNorm { axes } => keras("UnitNorm", json!({ "axis": axes })),
-            Self::Custom(own) => outside(own.name(), &own),
+            Self::Custom(own) => outside(own.name(), own.config()),
         })
     }
 

@@ -2,24 +2,17 @@
 
 use super::built_in;
 use crate::error::{Error, Result};
+use crate::layers::handle::{Address, address};
 use crate::layers::model::{Block, Model};
 use crate::layers::{Layer, LayerHandle};
 use crate::tensor::Shape;
 use crate::words::{DATA, NO_DATA};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// The version of the data of a model: a reader refuses a later one. Fields may be added without a new version if a
 /// model that does not use them is written without them.
 pub(super) const VERSION: u64 = 1;
-
-/// What a layer in its place is known by.
-type Address = *const ();
-
-fn address(layer: &Arc<dyn Layer>) -> Address {
-    Arc::as_ptr(layer).cast()
-}
 
 /// What a model in other models does not know of its layers.
 #[derive(Default)]

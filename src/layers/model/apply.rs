@@ -206,14 +206,16 @@ impl Layer for Model {
             cx.inputs().iter().copied().zip(cx.masks().iter().copied()).collect();
         // The newest value of each state: a further use of a layer goes on from the one before.
         let mut state: BTreeMap<String, Value> = BTreeMap::new();
-        for (i, call) in self.calls.iter().enumerate() {
+        let mut uses = vec![0; self.layers.len()];
+        for call in &self.calls {
             let NamedLayer { name, layer, trainable, .. } = &self.layers[call.layer];
             let inputs: Vec<Value> = call.inputs.iter().map(|&i| values[i].0).collect();
             let masks: Vec<Option<Value>> = call.inputs.iter().map(|&i| values[i].1).collect();
             // Each use of a shared layer draws different numbers.
-            let uses = self.calls[..i].iter().filter(|c| c.layer == call.layer).count() as u32;
+            let before = uses[call.layer];
+            uses[call.layer] += 1;
             let own = cx.part(name, &inputs).with_masks(&masks).with_trainable(*trainable);
-            let outputs = own.in_use(uses).after(name, &state).run(graph, &**layer)?;
+            let outputs = own.in_use(before).after(name, &state).run(graph, &**layer)?;
             for (local, new) in &outputs.state {
                 state.insert(format!("{name}/{local}"), *new);
             }

@@ -1,7 +1,8 @@
 //! From symbolic tensors to a model: each layer gets its name and its place, and models inside are taken apart.
 
-use super::{Block, Call, Model, ModelInput, NamedLayer};
+use super::{Block, Call, Model, ModelInput, NamedLayer, Origin};
 use crate::error::{Error, Result};
+use crate::layers::handle::{Address, address};
 use crate::layers::symbolic::{Node, SymbolicTensor};
 use crate::layers::{LayerHandle, WeightSpec, snake_case};
 use crate::tensor::Shape;
@@ -14,13 +15,26 @@ pub(super) fn numbered(base: &str, from: usize, taken: impl Fn(&str) -> bool) ->
     (from..).map(name).find(|name| !taken(name)).unwrap_or_default()
 }
 
-/// A model while its tensors are visited.
+/// A model while its tensors are visited. What a layer or a name is found by is a table, so that the time to build a
+/// model grows with its layers and not with their square.
 #[derive(Default)]
 struct Builder {
     /// The tensors that each visited node gives.
     places: HashMap<*const Node, Vec<usize>>,
     layers: Vec<NamedLayer>,
+    /// The place of each layer object.
+    layer_at: HashMap<Address, usize>,
+    /// The names of layers.
+    names: HashSet<String>,
     blocks: Vec<Block>,
+    /// The blocks of each layer object, and those of models by their first layer.
+    blocks_at: HashMap<Address, Vec<usize>>,
+    /// The names of blocks and layers, and the names before each `/` in those of layers.
+    taken: HashSet<String>,
+    /// How many blocks of a kind were given no name.
+    unnamed: HashMap<String, usize>,
+    /// The block, which use of it, and which output each tensor is that a block gives.
+    origins: HashMap<usize, Origin>,
     calls: Vec<Call>,
     shapes: Vec<Shape>,
 }
@@ -88,12 +102,21 @@ impl Builder {
             let models = block.model.as_ref().zip(model.as_ref());
             block.handle.is(handle) || models.is_some_and(|(a, b)| a.is_same(b))
         };
-        let at = match self.blocks.iter().position(same) {
+        // Models that are the same have the same first layer.
+        let first = model.as_ref().and_then(|model| model.layers.first());
+        let key = address(first.map_or(&handle.layer, |first| &first.layer));
+        let known = self.blocks_at.get(&key).map_or(&[][..], Vec::as_slice);
+        let at = match known.iter().copied().find(|&at| same(&self.blocks[at])) {
             Some(at) => at,
             None => {
                 let (name, kind) = (self.name(handle)?, handle.layer.kind().to_owned());
+                self.taken.insert(name.clone());
+                if handle.name.is_none() {
+                    *self.unnamed.entry(kind.clone()).or_default() += 1;
+                }
                 let (handle, model) = (handle.clone(), model.clone());
                 let (layers, uses) = (Vec::new(), Vec::new());
+                self.blocks_at.entry(key).or_default().push(self.blocks.len());
                 self.blocks.push(Block { name, kind, handle, model, layers, uses });
                 self.blocks.len() - 1
             }
@@ -105,10 +128,12 @@ impl Builder {
             None => self.call(&name, handle, inputs.to_vec())?,
         };
         let block = &mut self.blocks[at];
-        for call in &self.calls[before..] {
-            if !block.layers.contains(&call.layer) {
-                block.layers.push(call.layer);
-            }
+        let mut known: HashSet<usize> = block.layers.iter().copied().collect();
+        let layers = self.calls[before..].iter().map(|call| call.layer);
+        block.layers.extend(layers.filter(|&layer| known.insert(layer)));
+        for (output, &tensor) in outputs.iter().enumerate() {
+            let origin = Origin { block: at, of_use: block.uses.len(), output };
+            self.origins.entry(tensor).or_insert(origin);
         }
         block.uses.push((inputs.to_vec(), outputs.clone()));
         Ok(outputs)
@@ -139,12 +164,15 @@ impl Builder {
     /// Appends a use of a layer, and the layer at its first use.
     fn call(&mut self, name: &str, handle: &LayerHandle, inputs: Vec<usize>) -> Result<Vec<usize>> {
         let shapes: Vec<Shape> = inputs.iter().map(|&i| self.shapes[i].clone()).collect();
-        let index = match self.layers.iter().position(|known| known.is(handle)) {
-            Some(index) => index,
+        let index = match self.layer_at.get(&address(&handle.layer)) {
+            Some(&index) => index,
             None => {
-                if self.layers.iter().any(|known| known.name == name) {
+                if !self.names.insert(name.to_owned()) {
                     return Err(twice(name));
                 }
+                let before = name.match_indices('/').map(|(end, _)| name[..end].to_owned());
+                self.taken.extend(before.chain([name.to_owned()]));
+                self.layer_at.insert(address(&handle.layer), self.layers.len());
                 let (layer, trainable) = (handle.layer.clone(), handle.trainable);
                 let name = name.to_owned();
                 self.layers.push(NamedLayer { name, layer, trainable, inputs: shapes.clone() });
@@ -196,25 +224,17 @@ impl Builder {
     /// The name of a layer or model at its first use.
     fn name(&self, handle: &LayerHandle) -> Result<String> {
         // A layer that a model inside has brought keeps its name.
-        if let Some(known) = self.layers.iter().find(|known| known.is(handle)) {
-            return Ok(known.name.clone());
+        if let Some(&known) = self.layer_at.get(&address(&handle.layer)) {
+            return Ok(self.layers[known].name.clone());
         }
-        let taken = |name: &str| {
-            let inside = |l: &NamedLayer| {
-                l.name
-                    .strip_prefix(name)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            self.layers.iter().any(inside) || self.blocks.iter().any(|b| b.name == name)
-        };
+        let taken = |name: &str| self.taken.contains(name);
         let kind = handle.layer.kind();
         match &handle.name {
             Some(name) if taken(name) => Err(twice(name)),
             Some(name) => Ok(name.clone()),
             None => {
                 // As in Keras, layers that were given a name are not counted.
-                let same = |b: &&Block| b.handle.name.is_none() && b.kind == kind;
-                let before = self.blocks.iter().filter(same).count();
+                let before = self.unnamed.get(kind).copied().unwrap_or(0);
                 Ok(numbered(&snake_case(kind), before, taken))
             }
         }
@@ -266,12 +286,12 @@ impl Model {
         if named.is_empty() || places.is_empty() {
             return Err(Error::parameter("layers", 0, "a model has an input and an output"));
         }
-        let used = |i: &usize| builder.calls.iter().any(|call| call.inputs.contains(i));
-        if let Some(i) = (0..named.len()).find(|i| !used(i)) {
+        let used: HashSet<usize> = builder.calls.iter().flat_map(|c| &c.inputs).copied().collect();
+        if let Some(i) = (0..named.len()).find(|i| !used.contains(i)) {
             return Err(Error::parameter("inputs", &named[i].name, "no output depends on it"));
         }
-        let Builder { layers, calls, blocks, .. } = builder;
-        Ok(Self { kind, inputs: named, layers, blocks, calls, outputs: places })
+        let Builder { layers, calls, blocks, origins, .. } = builder;
+        Ok(Self { kind, inputs: named, layers, blocks, origins, calls, outputs: places })
     }
 }
 

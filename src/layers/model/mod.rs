@@ -3,10 +3,12 @@
 mod apply;
 mod builder;
 
+use super::handle::address;
 use super::{Layer, LayerHandle, SymbolicTensor, WeightSpec};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
 use builder::numbered;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// An input of a model.
@@ -47,12 +49,7 @@ impl NamedLayer {
     /// Whether both are one layer object, as when two models are built from the same [`LayerHandle`].
     #[must_use]
     pub fn is_same_layer(&self, other: &Self) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(&self.layer), Arc::as_ptr(&other.layer))
-    }
-
-    /// Whether the handle is of this layer.
-    fn is(&self, handle: &LayerHandle) -> bool {
-        std::ptr::addr_eq(Arc::as_ptr(&self.layer), Arc::as_ptr(&handle.layer))
+        address(&self.layer) == address(&other.layer)
     }
 }
 
@@ -81,6 +78,17 @@ pub(in crate::layers) struct Block {
     pub layers: Vec<usize>,
     /// The tensors that each use takes and gives.
     pub uses: Vec<(Vec<usize>, Vec<usize>)>,
+}
+
+/// The use of a block that gives a tensor.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::layers) struct Origin {
+    /// The block's place in `Model::blocks`.
+    block: usize,
+    /// Which of its uses.
+    of_use: usize,
+    /// Which output of that use.
+    output: usize,
 }
 
 /// A network whose shapes are known to fit, as Keras' functional `Model`.
@@ -121,6 +129,8 @@ pub struct Model {
     /// All layers; those of models inside are among them.
     pub(super) layers: Vec<NamedLayer>,
     pub(super) blocks: Vec<Block>,
+    /// Where each tensor comes from that a block gives.
+    pub(super) origins: HashMap<usize, Origin>,
     pub(super) calls: Vec<Call>,
     pub(super) outputs: Vec<usize>,
 }
@@ -184,12 +194,8 @@ impl Model {
 
     /// The layer or model inside that gives a tensor: its block, which use of it, and which output.
     pub(super) fn block_of(&self, tensor: usize) -> Option<(&Block, usize, usize)> {
-        self.blocks.iter().find_map(|block| {
-            block.uses.iter().enumerate().find_map(|(i, (_, outputs))| {
-                let output = outputs.iter().position(|&o| o == tensor)?;
-                Some((block, i, output))
-            })
-        })
+        let &Origin { block, of_use, output } = self.origins.get(&tensor)?;
+        Some((&self.blocks[block], of_use, output))
     }
 
     /// The name of each output: that of the layer that gives it, numbered if a layer gives several.
@@ -213,7 +219,7 @@ impl Model {
     /// As [`Model::index_range`], with the name of the layer whose table it is.
     pub(crate) fn index_layer(&self, input: usize) -> Option<(usize, &str)> {
         // The input, and what has its elements in another shape.
-        let mut same = vec![input];
+        let mut same = HashSet::from([input]);
         let mut range = None;
         for call in &self.calls {
             let places = (0..call.inputs.len()).filter(|&at| same.contains(&call.inputs[at]));
@@ -228,7 +234,7 @@ impl Model {
             // Of equal tables the first is named.
             range = range.into_iter().chain(named).min_by_key(|&(ids, _)| ids);
             if layer.keeps_elements() {
-                same.push(call.first);
+                same.insert(call.first);
             }
         }
         range
@@ -238,7 +244,8 @@ impl Model {
     /// comes before it, with nothing between that has weights or another shape. `None` if there is none; a sequence is none.
     #[must_use]
     pub fn flattened_before(&self, layer: usize) -> Option<Shape> {
-        let call = self.calls.iter().find(|call| call.layer == layer)?;
+        // Layers are in the order of their first uses, so that of this one is not before its place.
+        let call = self.calls.get(layer..)?.iter().find(|call| call.layer == layer)?;
         let mut tensor = *call.inputs.first()?;
         loop {
             let (call, _) = self.source(tensor)?;

@@ -33,6 +33,18 @@ pub struct SoftClip {
     pub limit: f32,
 }
 
+impl SoftClip {
+    /// The layer whose `config` this is.
+    ///
+    /// # Errors
+    /// A limit that is missing or is no number.
+    pub fn from_config(config: &serde_json::Value) -> Result<Self> {
+        let limit = config["limit"].as_f64();
+        let wrong = || Error::data("SoftClip.limit", "is no number");
+        Ok(Self { limit: limit.ok_or_else(wrong)? as f32 })
+    }
+}
+
 impl Layer for SoftClip {
     fn kind(&self) -> &'static str {
         "SoftClip"
@@ -55,5 +67,9 @@ impl Layer for SoftClip {
             .workgroups(workgroups)
             .gradient(GRADIENT, workgroups);
         Ok(g.kernel(&kernel, &[x])?.into())
+    }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({ "limit": self.limit }))
     }
 }

@@ -112,4 +112,8 @@ impl Layer for Scale {
     fn apply(&self, g: &mut Graph, cx: &Context) -> Result<Outputs> {
         Ok(g.mul(cx.input(), cx.weight("scale")?)?.into())
     }
+
+    fn config(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({}))
+    }
 }

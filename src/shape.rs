@@ -1,4 +1,4 @@
-//! Static shapes, row-major.
+//! Static shapes, row-major, and element types. Users find them in `tensor`; they are below it because errors show them.
 
 /// The extents of a tensor, outermost first. A scalar has rank 0.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -117,6 +117,39 @@ impl From<Vec<usize>> for Shape {
 impl From<&Shape> for Shape {
     fn from(shape: &Shape) -> Self {
         shape.clone()
+    }
+}
+
+/// The element types that buffers hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DType {
+    /// 32-bit floating point: every computation.
+    F32,
+    /// 32-bit unsigned: labels and indices.
+    U32,
+    /// 8-bit unsigned, packed four to a word on the device: images at rest.
+    U8,
+}
+
+impl DType {
+    /// Bytes per element.
+    #[must_use]
+    pub const fn size(self) -> usize {
+        match self {
+            Self::F32 | Self::U32 => 4,
+            Self::U8 => 1,
+        }
+    }
+}
+
+impl std::fmt::Display for DType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::U32 => "u32",
+            Self::U8 => "u8",
+        })
     }
 }
 
