@@ -96,8 +96,8 @@ pub use scale::{MinMaxScaler, StandardScaler};
 #[cfg(not(target_arch = "wasm32"))]
 pub use sequences::read_text;
 pub use sequences::{
-    Bucket, PadSequences, SequenceElement, SequenceSide, Standardize, TextSplit, TextVectorization,
-    TextWindows, Timeseries, bucket_by_length, pad_sequences, parse_text,
+    Bucket, PadSequences, SequenceElement, SequenceSide, Standardize, TextOutput, TextSplit,
+    TextVectorization, TextWindows, Timeseries, bucket_by_length, pad_sequences, parse_text,
     timeseries_dataset_from_array,
 };
 pub use shuffle::permutation;

@@ -88,7 +88,10 @@ pub use pooling::{
     MaxPooling1D, MaxPooling2D, MaxPooling3D,
 };
 pub use rectifier::{PRelu, RRelu};
-pub use recurrent::{Bidirectional, Gru, Lstm, MergeMode, Recurrence, Rnn, SimpleRnn};
+pub use recurrent::{
+    Bidirectional, Gru, GruCell, Lstm, LstmCell, MergeMode, Recurrence, Rnn, SimpleRnn,
+    SimpleRnnCell, StackedRnnCells,
+};
 pub use regularizer::{CustomRegularizer, Regularizer};
 pub use resizing::{CenterCrop, Rescaling, Resizing};
 pub use sequential::Sequential;
@@ -240,6 +243,18 @@ pub trait Layer: Debug + Send + Sync {
     /// What a wrapper may know of a recurrent layer; `None` for one that is not. [`Bidirectional`] asks for it.
     fn recurrence(&self) -> Option<Recurrence> {
         None
+    }
+
+    /// The sample shapes of the states, if the layer is a cell: [`Rnn::from_cell`] asks for them. A cell takes a step of a
+    /// sequence and its states, and gives its output and the new states.
+    fn cell_states(&self) -> Option<Vec<Shape>> {
+        None
+    }
+
+    /// Factors of dropout that a cell has once for a whole sequence: name, rate, and the shape of a sample. [`Rnn`] draws
+    /// them before its loop while training, as each step would draw others; the cell reads them by [`Context::constant`].
+    fn sequence_dropout(&self, _inputs: &[Shape]) -> Vec<(String, f32, Shape)> {
+        Vec::new()
     }
 
     /// The layers that this layer consists of, if it is a model: a model around it takes them up one by one.

@@ -3,8 +3,8 @@
 use super::{folder, says};
 use wgrad::Result;
 use wgrad::data::{
-    Dataset, PadSequences, SequenceSide, Standardize, TextSplit, TextVectorization, TextWindows,
-    Timeseries, bucket_by_length, pad_sequences, parse_text, read_text,
+    Dataset, PadSequences, SequenceSide, Standardize, TextOutput, TextSplit, TextVectorization,
+    TextWindows, Timeseries, bucket_by_length, pad_sequences, parse_text, read_text,
     timeseries_dataset_from_array,
 };
 use wgrad::tensor::Tensor;
@@ -84,6 +84,90 @@ fn a_vocabulary_comes_back_from_its_file() -> Result<()> {
         assert!(json.contains(from), "{from}: {json}");
         says(TextVectorization::from_json(&json.replace(from, to)), &[words]);
     }
+    Ok(())
+}
+
+/// A text as a number for each entry. The rules are those of Keras' `IndexLookup`: the weight of a token is log(1 + texts /
+/// (1 + texts with it)), and what is unknown has the mean of all.
+#[test]
+fn texts_are_counted_as_in_keras() -> Result<()> {
+    let texts = ["b a b", "b c", "a b, b", "d"];
+    let with = |mode| TextVectorization::new().output_mode(mode);
+    let count = with(TextOutput::Count).adapt(texts)?;
+    // There is no entry for padding; of equally many the greater string is first.
+    assert_eq!(count.get_vocabulary(), ["[UNK]", "b", "a", "d", "c"]);
+    assert_eq!(count.vocabulary_size(), 5);
+    let seen = ["b x b a y", "", "c"];
+    let rows = |rows: [[f32; 5]; 3]| Tensor::f32([3, 5], rows.concat());
+    let counted = [[2.0, 2.0, 1.0, 0.0, 0.0], [0.0; 5], [0.0, 0.0, 0.0, 0.0, 1.0]];
+    assert_eq!(count.transform(seen)?, rows(counted)?);
+    let hot = with(TextOutput::MultiHot).adapt(texts)?;
+    let one = counted.map(|row| row.map(|n| if n > 0.0 { 1.0 } else { 0.0 }));
+    assert_eq!(hot.transform(seen)?, rows(one)?);
+    // The ids are those of `Int`.
+    assert_eq!(count.ids("b x c")?, [2, 1, 5]);
+    assert_eq!(count.decode(&[2, 1, 5])?, "b [UNK] c");
+
+    let weighed = with(TextOutput::TfIdf).adapt(texts)?;
+    let of = |with: f64| (1.0 + 4.0 / (1.0 + with)).ln();
+    let own = [of(3.0), of(2.0), of(1.0), of(1.0)];
+    let idf = [&[own.iter().sum::<f64>() / 4.0][..], &own].concat();
+    let close = |got: &[f32], want: &[f64]| {
+        assert_eq!(got.len(), want.len());
+        let near = |(a, b): (&f32, &f64)| (f64::from(*a) - b).abs() <= 3e-7;
+        assert!(got.iter().zip(want).all(near), "{got:?} {want:?}");
+    };
+    close(weighed.idf_weights(), &idf);
+    let want: Vec<f64> = counted
+        .iter()
+        .flat_map(|row| row.iter().zip(&idf).map(|(n, w)| f64::from(*n) * w))
+        .collect();
+    close(weighed.transform(seen)?.as_f32()?, &want);
+    // The weights of tokens alone give what is unknown their mean, as in Keras; with all entries they are as given.
+    let tokens = ["b", "a", "d", "c"];
+    let given = with(TextOutput::TfIdf)
+        .set_vocabulary_with_idf(tokens, weighed.idf_weights()[1..].to_vec())?;
+    close(given.idf_weights(), &idf);
+    let again = with(TextOutput::TfIdf)
+        .set_vocabulary_with_idf(weighed.get_vocabulary().to_vec(), [9.0, 1.0, 2.0, 3.0, 4.0])?;
+    assert_eq!(again.idf_weights(), [9.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(again.get_vocabulary(), weighed.get_vocabulary());
+
+    // `max_tokens` counts `[UNK]`, and rows are as wide with `pad_to_max_tokens`.
+    let few = with(TextOutput::Count).max_tokens(3).adapt(texts)?;
+    assert_eq!(few.get_vocabulary(), ["[UNK]", "b", "a"]);
+    let wide = with(TextOutput::Count).max_tokens(7).pad_to_max_tokens(true).adapt(texts)?;
+    assert_eq!(wide.transform(["d d"])?, Tensor::f32([1, 7], [0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0])?);
+
+    // Saved with mode and weights; files without them are of ids.
+    for text in [count.clone(), weighed.clone(), wide] {
+        assert_eq!(TextVectorization::from_json(&text.to_json())?, text);
+    }
+    let old = TextVectorization::new().adapt(texts)?;
+    let mut json: serde_json::Value = serde_json::from_str(&old.to_json()).unwrap();
+    for field in ["output_mode", "pad_to_max_tokens", "idf_weights"] {
+        assert!(json.as_object_mut().unwrap().remove(field).is_some());
+    }
+    assert_eq!(TextVectorization::from_json(&json.to_string())?, old);
+    let wrong = weighed.to_json().replace("tf_idf", "one_hot");
+    says(TextVectorization::from_json(&wrong), &["`output_mode` is \"one_hot\""]);
+
+    says(old.output_mode(TextOutput::TfIdf).transform(["a"]), &["idf_weights", "adapt"]);
+    says(count.transform([""; 0]), &["there are none"]);
+    says(with(TextOutput::Count).transform(["a"]), &["vocabulary", "adapt"]);
+    says(
+        count.output_sequence_length(4).transform(["a"]),
+        &["output_sequence_length = 4", "Count"],
+    );
+    says(with(TextOutput::Count).pad_to_max_tokens(true).adapt(texts), &["pad_to_max_tokens"]);
+    says(with(TextOutput::Count).max_tokens(1).adapt(texts), &["max_tokens = 1"]);
+    let tall = with(TextOutput::Count).max_tokens(2).pad_to_max_tokens(true);
+    says(tall.set_vocabulary(tokens)?.transform(["a"]), &["5 entries", "max_tokens is 2"]);
+    says(
+        with(TextOutput::TfIdf).set_vocabulary_with_idf(tokens, [1.0; 3]),
+        &["idf_weights", "4 tokens"],
+    );
+    says(with(TextOutput::TfIdf).set_vocabulary_with_idf(tokens, [f32::NAN; 4]), &["finite"]);
     Ok(())
 }
 

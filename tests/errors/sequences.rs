@@ -27,8 +27,8 @@ fn layers() -> Vec<(&'static str, LayerHandle, usize)> {
         ("position_embedding", PositionEmbedding::new(4).into(), 1),
         ("sine_position_encoding", SinePositionEncoding::new().into(), 1),
         ("rotary_embedding", RotaryEmbedding::new().into(), 1),
-        ("global_average_pooling1_d", GlobalAveragePooling1D::new().into(), 1),
-        ("conv1_d", Conv1D::new(2, 1).into(), 1),
+        ("global_average_pooling1d", GlobalAveragePooling1D::new().into(), 1),
+        ("conv1d", Conv1D::new(2, 1).into(), 1),
     ]
 }
 
@@ -36,10 +36,10 @@ fn layers() -> Vec<(&'static str, LayerHandle, usize)> {
 fn a_sequence_without_steps_is_refused_by_name() {
     for (name, layer, count) in layers() {
         let error = one(layer, &vec![&[0, 3][..]; count]).expect_err(name);
-        says(&error, &["input", "[0, 3]", "1 or more"]);
+        says(&error, &[&format!("layer `{name}`"), "input", "[0, 3]", "1 or more"]);
     }
     let error = one(Embedding::new(5, 2), &[&[0]]).expect_err("embedding");
-    says(&error, &["input", "[0]", "1 or more"]);
+    says(&error, &["layer `embedding`", "input", "[0]", "1 or more"]);
     // A layer whose input has no steps by the layers before it.
     let model = Sequential::new([4, 3]).add(Conv1D::new(2, 5)).add(Lstm::new(2));
     says(&model.build().unwrap_err(), &["layer `conv1d`", "4, 3]", "covers 5"]);

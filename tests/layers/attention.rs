@@ -90,6 +90,43 @@ fn groups_are_heads_that_share_keys() -> Result<()> {
     Ok(())
 }
 
+/// The plan of a layer for a batch of this shape.
+fn plan(layer: LayerHandle, shape: [usize; 3]) -> Result<Plan> {
+    let model = Sequential::new(&shape[1..]).add(layer).build()?;
+    let mut g = Graph::new();
+    let x = g.input("x", shape, DType::F32);
+    let w: Vec<Value> =
+        (model.weights()).map(|(_, w)| g.input(&w.name, w.shape.clone(), DType::F32)).collect();
+    let y = model.apply(&mut g, &[x], &w, None)?[0];
+    g.output("y", y);
+    Plan::compile(&g, &wgrad::passes::Passes::default(), support::device().caps())
+}
+
+/// Large heads take products while scores are few, of all samples and heads together; then memory is linear in the
+/// length.
+#[test]
+fn memory_of_large_heads_is_linear_in_the_length() -> Result<()> {
+    use wgrad::plan::BufferClass;
+    let of = |shape| plan(MultiHeadAttention::new(2, 96).into(), shape);
+    for (shape, launches) in
+        [([8, 512, 8], 7), ([9, 512, 8], 5), ([1, 1448, 8], 7), ([1, 1449, 8], 5)]
+    {
+        assert_eq!(of(shape)?.dispatches.len(), launches, "{shape:?}");
+    }
+    let bytes = |layer: MultiHeadAttention, length| -> Result<f64> {
+        let all = plan(layer.into(), [1, length, 8])?.memory();
+        let kept = all.iter().filter(|m| m.0 == BufferClass::Activation);
+        Ok(kept.map(|m| m.1).sum::<u64>() as f64)
+    };
+    let layer = || MultiHeadAttention::new(2, 96);
+    let (short, long) = (bytes(layer(), 1500)?, bytes(layer(), 3000)?);
+    assert!(long <= 2.0 * 1.1 * short, "{short} bytes for 1500, {long} for 3000");
+    let stored = |length| bytes(layer().return_attention_scores(true), length);
+    let (short, long) = (stored(1500)?, stored(3000)?);
+    assert!(long > 3.0 * short, "the control: {short} bytes for 1500, {long} for 3000");
+    Ok(())
+}
+
 /// Heads are views: three projections, attention and output are a launch each. If its weights are asked for, scores,
 /// weights and values are one each, and so they are if heads are too large for one kernel.
 #[test]
@@ -105,14 +142,7 @@ fn heads_are_not_copied() -> Result<()> {
         (MultiHeadAttention::new(2, 96).into(), 7),
         (MultiHeadAttention::new(2, 96).use_causal_mask(true).into(), 5),
     ] {
-        let model = Sequential::new([16, 32]).add(layer).build()?;
-        let mut g = Graph::new();
-        let x = g.input("x", [2, 16, 32], DType::F32);
-        let w: Vec<Value> =
-            (model.weights()).map(|(_, w)| g.input(&w.name, w.shape.clone(), DType::F32)).collect();
-        let y = model.apply(&mut g, &[x], &w, None)?[0];
-        g.output("y", y);
-        let plan = Plan::compile(&g, &wgrad::passes::Passes::default(), support::device().caps())?;
+        let plan = plan(layer, [2, 16, 32])?;
         assert_eq!(plan.dispatches.len(), launches, "{plan}");
     }
     Ok(())
@@ -141,6 +171,24 @@ fn what_does_not_fit_is_refused_by_name() {
     says(&whole(mha().into(), &[&[5, 4], &[6, 4], &[7, 4]]), &["[6, 4]", "[7, 4]"]);
     says(&whole(Attention::new().into(), &[&[5, 4], &[6, 3]]), &["attention", "features"]);
     says(&whole(Attention::new().into(), &[&[5, 4]]), &["query and value"]);
+    // Masks of pairs of the blocks.
+    let encoder = || TransformerEncoder::new(7, 2).attention_mask(SoftmaxMask::Keep);
+    says(&whole(encoder().into(), &[&[5, 4]]), &["TransformerEncoder", "1", "the attention mask"]);
+    says(
+        &whole(encoder().into(), &[&[5, 4], &[5, 6]]),
+        &["transformer_encoder", "[5, 6]", "[5, 5]"],
+    );
+    let decoder = || TransformerDecoder::new(7, 2).encoder_attention_mask(SoftmaxMask::Keep);
+    says(
+        &whole(decoder().into(), &[&[5, 4], &[5, 6]]),
+        &["transformer_decoder", "2", "an encoder"],
+    );
+    let wrong = whole(decoder().into(), &[&[5, 4], &[3, 4], &[5, 4]]);
+    says(&wrong, &["transformer_decoder", "[5, 4]", "[5, 3]"]);
+    let cached = TransformerDecoder::new(7, 2).use_cache(true);
+    let cached = cached.decoder_attention_mask(SoftmaxMask::Keep);
+    let given: &[&[usize]] = &[&[1, 4], &[2, 5, 2, 2], &[1], &[1, 5]];
+    says(&whole(cached.into(), given), &["decoder_attention_mask", "cache"]);
     // A mask of another length.
     let x = numbers(&[2, 5, 4], 1);
     let w = weights_of(&mha(), &[&x]);

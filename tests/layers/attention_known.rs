@@ -60,7 +60,10 @@ fn check(entry: &Json) -> anyhow::Result<()> {
     for mask in list(entry, "masks")? {
         masks.push(if mask.is_null() { None } else { Some(floats(mask)?) });
     }
-    x.extend(entry.get("pairs").map(floats).transpose()?);
+    match entry.get("pairs") {
+        Some(Json::Array(_)) => x.extend(all_floats(entry, "pairs")?),
+        pairs => x.extend(pairs.map(floats).transpose()?),
+    }
     let handle = layer(entry, &samples(&refs(&x)))?;
     let build = |g: &mut Graph, x: &[Value], w: &[Value], output: usize| {
         let layer = handle.layer();
@@ -104,6 +107,22 @@ fn check(entry: &Json) -> anyhow::Result<()> {
     for (i, (got, want)) in got.weights.iter().zip(&grads).enumerate() {
         check(&format!("gradient of weight {i}"), got, want);
     }
+    Ok(())
+}
+
+/// Blocks as KerasHub has them, with masks of pairs.
+#[test]
+fn blocks_agree_with_keras_hub() -> anyhow::Result<()> {
+    let all: Json = serde_json::from_str(include_str!("../known/transformer.json"))?;
+    let entries = list(&all, "layers")?;
+    ensure!(entries.len() >= 10, "{} layers are recorded", entries.len());
+    for entry in entries {
+        check(entry)?;
+    }
+    // The control: another mask is noticed.
+    let mut other = entries[1].clone();
+    other["pairs"][0]["data"][1] = (1.0 - data(&other["pairs"][0])?[1]).into();
+    ensure!(std::panic::catch_unwind(|| check(&other)).is_err(), "a wrong mask passed");
     Ok(())
 }
 

@@ -217,17 +217,34 @@ pub fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
             &[4, 6],
         ),
         two(TransformerDecoder::new(7, 2).use_causal_mask(false).into(), &[4, 6], &[5, 3]),
+        two(
+            TransformerEncoder::new(7, 2)
+                .attention_mask(SoftmaxMask::Additive)
+                .rotary(RotaryEmbedding::new().max_wavelength(50.0))
+                .into(),
+            &[4, 8],
+            &[2, 4, 4],
+        ),
+        (
+            TransformerDecoder::new(7, 2)
+                .decoder_attention_mask(SoftmaxMask::Keep)
+                .encoder_attention_mask(SoftmaxMask::Additive)
+                .rotary(RotaryEmbedding::new().scaling_factor(2.0))
+                .into(),
+            vec![vec![4, 8], vec![5, 3], vec![4, 4], vec![4, 5]],
+        ),
         (
             TransformerDecoder::new(7, 2).use_cache(true).into(),
             vec![vec![1, 6], vec![2, 5, 2, 3], vec![1]],
         ),
         (
-            CachedMultiHeadAttention::new(2, 3)
+            CachedMultiHeadAttention::new(2, 4)
                 .use_bias(false)
+                .rotary(RotaryEmbedding::new().max_wavelength(99.0))
                 .kernel_regularizer(l2)
                 .kernel_constraint(Constraint::NonNeg)
                 .into(),
-            vec![vec![2, 6], vec![2, 5, 2, 3], vec![1]],
+            vec![vec![2, 6], vec![2, 5, 2, 4], vec![1]],
         ),
         one(Flatten.into(), &[2, 3]),
         one(GaussianNoise::new(0.2).into(), &[3]),
@@ -356,6 +373,30 @@ pub fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         one(Gru::new(4).reset_after(false).use_bias(false).stateful(7).into(), &[5, 3]),
         one(Rnn::new(state_cell(), [[3]]).return_sequences(true).into(), &[5, 3]),
+        one(
+            Rnn::from_cell(
+                StackedRnnCells::new([
+                    LstmCell::new(4).unit_forget_bias(false).recurrent_dropout(0.1).named("first"),
+                    GruCell::new(3)
+                        .reset_after(false)
+                        .kernel_regularizer(l2)
+                        .named("second")
+                        .frozen(),
+                    SimpleRnnCell::new(2).bias_initializer(Initializer::HeNormal).named("third"),
+                ])
+                .named("stack"),
+            )
+            .go_backwards(true)
+            .into(),
+            &[5, 3],
+        ),
+        (
+            LstmCell::new(4).recurrent_activation(Activation::HardSigmoid).into(),
+            vec![vec![3], vec![4], vec![4]],
+        ),
+        two(GruCell::new(4).use_bias(false).into(), &[3], &[4]),
+        two(SimpleRnnCell::new(4).dropout(0.1).into(), &[3], &[4]),
+        two(StackedRnnCells::new([GruCell::new(4).named("one")]).into(), &[3], &[4]),
         one(
             Bidirectional::new(Gru::new(4).return_sequences(true).named("gru"))
                 .backward_layer(

@@ -6,6 +6,7 @@ mod attention_cache;
 mod attention_known;
 mod augment;
 mod batch_normalization;
+mod cells;
 mod config;
 mod config_layers;
 mod contract;
@@ -33,6 +34,7 @@ mod recurrent_known;
 mod recurrent_options;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod rotary;
 mod rules;
 mod shape;
 mod small;

@@ -12,6 +12,11 @@ fn recorded() -> anyhow::Result<Json> {
     Ok(serde_json::from_str(include_str!("../known/recurrent.json"))?)
 }
 
+/// Keras' cells in its loop.
+fn cells() -> anyhow::Result<Json> {
+    Ok(serde_json::from_str(include_str!("../known/cells.json"))?)
+}
+
 /// The layer that Keras wrote.
 fn layer(entry: &Json) -> anyhow::Result<Arc<dyn Layer>> {
     let stack = json!({ "class_name": "Sequential",
@@ -38,10 +43,11 @@ fn outputs(
 
 #[test]
 fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
-    let all = recorded()?;
-    let entries = list(&all, "layers")?;
-    ensure!(entries.len() >= 48, "{} layers are recorded", entries.len());
-    for entry in entries {
+    let all = [recorded()?, cells()?];
+    let entries = [list(&all[0], "layers")?, list(&all[1], "layers")?];
+    ensure!(entries[0].len() >= 48, "{} layers are recorded", entries[0].len());
+    ensure!(entries[1].len() >= 13, "{} cells are recorded", entries[1].len());
+    for entry in entries.into_iter().flatten() {
         let name = text(entry, "name")?;
         let (layer, x, w) =
             (layer(entry)?, all_floats(entry, "inputs")?, all_floats(entry, "weights")?);
@@ -86,14 +92,15 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
 
 #[test]
 fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
-    let all = recorded()?;
-    let batches = batches(&all)?;
-    let entries = list(&all, "training")?;
-    ensure!(entries.len() >= 25, "{} layers are trained", entries.len());
-    for entry in entries {
-        let handle = LayerHandle::new(Whole(layer(entry)?));
-        let model = Sequential::new([5, 4]).add(handle).add(Flatten).add(Dense::new(2)).build()?;
-        trains_as_recorded(&model, entry, &batches)?;
+    for (all, least) in [(recorded()?, 25), (cells()?, 8)] {
+        let batches = batches(&all)?;
+        let entries = list(&all, "training")?;
+        ensure!(entries.len() >= least, "{} layers are trained", entries.len());
+        for entry in entries {
+            let handle = LayerHandle::new(Whole(layer(entry)?));
+            let model = Sequential::new([5, 4]).add(handle).add(Flatten).add(Dense::new(2));
+            trains_as_recorded(&model.build()?, entry, &batches)?;
+        }
     }
     Ok(())
 }

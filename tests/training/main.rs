@@ -3,6 +3,7 @@
 
 mod activity;
 mod batches;
+mod buckets;
 mod bytes;
 mod constraints;
 mod equivalence;

@@ -83,6 +83,9 @@ pub(super) fn four(shape: &Shape) -> Result<[usize; 4]> {
     dims.map_err(|_| Error::internal("attention", format!("{shape} has not four axes")))
 }
 
+/// The most scores that are stored because products are faster: 16 MiB, so that memory is linear in the lengths.
+const MOST_SCORES: usize = 1 << 22;
+
 /// What a layer does with its queries, keys and values.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attend {
@@ -114,10 +117,11 @@ impl Attend {
     ) -> Result<(Value, Option<Value>)> {
         let random = source(cx, self.dropout);
         let draws_again = random.is_none_or(|r| [r.seed, r.step].iter().all(|&v| word(graph, v)));
-        let [batch, queries, _, size] = four(graph.shape(q))?;
+        let [batch, queries, heads, size] = four(graph.shape(q))?;
         let [_, keys, _, value] = four(graph.shape(v))?;
         let size = size.max(value);
-        let too_large = size > LARGEST || self.products_are_faster(size, queries * keys);
+        let scores = [batch, heads, queries, keys].into_iter().fold(1, usize::saturating_mul);
+        let too_large = size > LARGEST || self.products_are_faster(size, scores);
         if self.weights || too_large || !draws_again {
             let [y, weights] = self.of_products(graph, [q, k, v], random)?;
             return Ok((y, self.weights.then_some(weights)));
@@ -130,10 +134,10 @@ impl Attend {
     }
 
     /// Whether products are faster on CPU adapters: a gradient that stores no scores multiplies seven times instead of
-    /// four, and registers hold fewer rows of large heads. Scores of long sequences are too many to be stored, and
-    /// for causal ones the kernels leave out half of the pairs (docs/results.md).
-    const fn products_are_faster(&self, size: usize, pairs: usize) -> bool {
-        !self.masks.causal && size > 64 && pairs <= 512 * 512
+    /// four, and registers hold fewer rows of large heads. No more than [`MOST_SCORES`] are stored, of all samples and
+    /// heads together, and for causal layers the kernels leave out half of the pairs (docs/results.md).
+    const fn products_are_faster(&self, size: usize, scores: usize) -> bool {
+        !self.masks.causal && size > 64 && scores <= MOST_SCORES
     }
 
     /// By products and a masked softmax over views: heads are not copied, scores are stored.

@@ -2,13 +2,14 @@
 
 use super::attend::{Attend, Masks};
 use super::heads::{Heads, OUTPUT, READERS};
+use super::rotary::RotaryEmbedding;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::rules::{BIAS, KERNEL, rule_setters};
 use crate::layers::{Context, Layer, Outputs, WeightSpec};
 use crate::ops::SoftmaxMask;
-use crate::tensor::{DType, Shape};
+use crate::tensor::{DType, Shape, Tensor};
 
 /// Causal self-attention over a sequence that comes piece by piece: keys and values of the earlier steps are in a cache, and
 /// only those of the new steps are computed. KerasHub's `CachedMultiHeadAttention`, for writing one token at a time.
@@ -46,6 +47,14 @@ impl CachedMultiHeadAttention {
     #[must_use]
     pub const fn use_bias(mut self, use_bias: bool) -> Self {
         self.heads.use_bias = use_bias;
+        self
+    }
+
+    /// Turns queries and keys by their places, as [`MultiHeadAttention::rotary`](super::MultiHeadAttention::rotary): a step
+    /// is turned by its place in the whole sequence, and the cache has turned keys.
+    #[must_use]
+    pub const fn rotary(mut self, rotary: RotaryEmbedding) -> Self {
+        self.heads.rotary = Some(rotary);
         self
     }
 
@@ -115,7 +124,8 @@ impl Settings for CachedMultiHeadAttention {
         fields.required("key_dim", &mut self.heads.key_dim)?;
         fields.field("use_bias", &mut self.heads.use_bias)?;
         self.heads.kernel.settings(fields, KERNEL)?;
-        self.heads.bias.settings(fields, BIAS)
+        self.heads.bias.settings(fields, BIAS)?;
+        fields.part("rotary", &mut self.heads.rotary)
     }
 }
 
@@ -155,6 +165,10 @@ impl Layer for CachedMultiHeadAttention {
         self.heads.weights(&inputs[..1])
     }
 
+    fn constants(&self, inputs: &[Shape]) -> Vec<(String, Tensor)> {
+        self.heads.constants(inputs[1].dims().get(1).copied().unwrap_or(1))
+    }
+
     fn config(&self) -> Result<serde_json::Value> {
         config_of(self)
     }
@@ -187,6 +201,16 @@ impl Layer for CachedMultiHeadAttention {
         // 1 for the step that an entry takes: a product with it puts each step in its place, exactly.
         let takes = graph.binary("equal", entry, own)?;
         let taken = graph.max(takes, &[2], true)?;
+        let [q, k] = [q, k].map(|x| {
+            self.heads.turned(graph, cx, x, |graph, table| {
+                let half = size / 2;
+                let table = graph.reshape(table, [length, half])?;
+                let of_steps = graph.transpose(takes, &[0, 2, 1])?;
+                let rows = graph.matmul(of_steps, table)?;
+                graph.reshape(rows, [batch, steps, 1, half])
+            })
+        });
+        let (q, k) = (q?, k?);
         let mut kept = [k, v].into_iter().enumerate().map(|(i, new)| -> Result<Value> {
             let rows = graph.reshape(new, [batch, steps, heads * size])?;
             let placed = graph.matmul(takes, rows)?;

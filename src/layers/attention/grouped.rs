@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::graph::{Graph, TensorType};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::{Context, Layer, Outputs, WeightSpec};
-use crate::tensor::Shape;
+use crate::tensor::{Shape, Tensor};
 
 /// Attention in which neighbouring heads of queries share keys and values. Keras' `GroupQueryAttention` (Ainslie et al.,
 /// "GQA: training generalized multi-query transformer models", 2023).

@@ -1,13 +1,14 @@
 //! What the layers of several heads share: settings, weights, and how they are applied.
 
 use super::attend::{self, Attend, Masks};
+use super::rotary::{ROTARY, RotaryEmbedding, turn};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::config::Fields;
 use crate::layers::rules::{BIAS, KERNEL, Rules};
 use crate::layers::{Context, Outputs, WeightSpec};
 use crate::ops::SoftmaxMask;
-use crate::tensor::{Initializer, Shape};
+use crate::tensor::{Initializer, Shape, Tensor};
 
 /// Settings of attention with heads.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub(super) struct Heads {
     pub use_causal_mask: bool,
     pub return_attention_scores: bool,
     pub attention_mask: Option<SoftmaxMask>,
+    /// How queries and keys are turned by their places.
+    pub rotary: Option<RotaryEmbedding>,
     pub kernel: Rules,
     pub bias: Rules,
 }
@@ -45,6 +48,7 @@ impl Heads {
             use_causal_mask: false,
             return_attention_scores: false,
             attention_mask: None,
+            rotary: None,
             kernel: Rules::new(Initializer::GlorotUniform),
             bias: Rules::new(Initializer::Zeros),
         }
@@ -59,7 +63,8 @@ impl Heads {
         // Arguments of a call in Keras.
         fields.field("use_causal_mask", &mut self.use_causal_mask)?;
         fields.field("return_attention_scores", &mut self.return_attention_scores)?;
-        fields.field("attention_mask", &mut self.attention_mask)
+        fields.field("attention_mask", &mut self.attention_mask)?;
+        fields.part("rotary", &mut self.rotary)
     }
 
     const fn value_size(&self) -> usize {
@@ -115,6 +120,13 @@ impl Heads {
             return Err(Error::parameter("num_key_value_heads", self.key_heads, detail));
         }
         attend::check_rate(self.dropout)?;
+        if let Some(rotary) = self.rotary {
+            rotary.check()?;
+            if !self.key_dim.is_multiple_of(2) {
+                let detail = "`rotary` turns the numbers of a head in pairs; give an even number";
+                return Err(Error::parameter("key_dim", self.key_dim, detail));
+            }
+        }
         let (sequences, mask) = self.given(inputs);
         attend::check_sequences(op, &sequences)?;
         let [queries, keys] = [0, 1].map(|i| sequences[i].dims()[0]);
@@ -200,12 +212,47 @@ impl Heads {
         graph.reshape(y, [lead, to].concat())
     }
 
+    /// The tables of [`Heads::turned`] for `time` places, if places turn queries and keys.
+    pub fn constants(&self, time: usize) -> Vec<(String, Tensor)> {
+        let tables = self.rotary.map(|rotary| rotary.tables(&[time, 1, self.key_dim]));
+        let own = tables.into_iter().flatten();
+        own.map(|(name, table)| (format!("{ROTARY}/{name}"), table)).collect()
+    }
+
+    /// The steps that the places of queries and keys need.
+    pub fn places(&self, inputs: &[Shape]) -> usize {
+        let ([query, _, key], _) = self.given(inputs);
+        [query, key].iter().filter_map(|shape| shape.dims().first().copied()).max().unwrap_or(1)
+    }
+
+    /// Queries or keys `[batch, time, heads, key_dim]` turned by their places. `of` gives the rows for their steps, of the
+    /// cosines and of the sines of all places `[places, 1, key_dim / 2]`.
+    pub fn turned(
+        &self,
+        graph: &mut Graph,
+        cx: &Context,
+        x: Value,
+        of: impl Fn(&mut Graph, Value) -> Result<Value>,
+    ) -> Result<Value> {
+        if self.rotary.is_none() {
+            return Ok(x);
+        }
+        let cx = cx.part(ROTARY, &[x]);
+        let angles = [of(graph, cx.constant("cos")?)?, of(graph, cx.constant("sin")?)?];
+        turn(graph, x, angles)
+    }
+
     pub fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
         let ([query, value, key], pairs) = self.given(cx.inputs());
         let ([query_mask, value_mask, key_mask], _) = self.given(cx.masks());
         let q = self.project(graph, cx, READERS[0], query, 1)?;
         let k = self.project(graph, cx, READERS[1], key, 1)?;
         let v = self.project(graph, cx, READERS[2], value, 1)?;
+        let [q, k] = [q, k].map(|x| {
+            let time = graph.shape(x).dims()[1];
+            self.turned(graph, cx, x, |graph, table| graph.slice(table, 0, 0..time))
+        });
+        let (q, k) = (q?, k?);
         let mut masks = Masks { keys: None, causal: self.use_causal_mask, pairs: None };
         masks = masks.and_keys(graph, value_mask)?.and_keys(graph, key_mask)?;
         if let (Some(mask), Some(kind)) = (pairs, self.attention_mask) {
@@ -268,6 +315,14 @@ macro_rules! head_builders {
                 self.heads.attention_mask = Some(kind);
                 self
             }
+
+            /// Turns the projected queries and keys by their places, the first of each at 0, so that scores depend on
+            /// distances. `key_dim` is even then. In Keras a layer of one's own.
+            #[must_use]
+            pub const fn rotary(mut self, rotary: $crate::layers::RotaryEmbedding) -> Self {
+                self.heads.rotary = Some(rotary);
+                self
+            }
         }
 
         $crate::layers::rules::rule_setters!(
@@ -311,6 +366,10 @@ macro_rules! head_layer {
 
         fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
             self.heads.weights(inputs)
+        }
+
+        fn constants(&self, inputs: &[Shape]) -> Vec<(String, Tensor)> {
+            self.heads.constants(self.heads.places(inputs))
         }
 
         fn config(&self) -> Result<serde_json::Value> {

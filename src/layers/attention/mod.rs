@@ -1,6 +1,7 @@
 //! Attention: layers of heads, of Luong and of Bahdanau, positions, and the blocks of transformers.
 
 mod attend;
+mod block;
 mod cached;
 mod embedding;
 mod grouped;

@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::graph::{Graph, TensorType};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::{Context, Layer, Outputs, WeightSpec};
-use crate::tensor::Shape;
+use crate::tensor::{Shape, Tensor};
 
 /// Attention with `num_heads` heads, each of them softmax(q kᵀ / √key_dim) v of its own projections. Keras'
 /// `MultiHeadAttention` (Vaswani et al., "Attention is all you need", 2017).

@@ -3,6 +3,7 @@
 use super::read::Reading;
 use super::values::Setting;
 use super::write::layer_data;
+use super::{Settings, config_of};
 use crate::error::{Error, Result};
 use crate::layers::LayerHandle;
 use serde_json::{Map, Value};
@@ -168,6 +169,58 @@ impl<'a> Fields<'a> {
             return Ok(());
         }
         self.layer(name, layer)
+    }
+
+    /// A list of layers inside the layer.
+    pub(in crate::layers) fn layers(
+        &mut self,
+        name: &'static str,
+        layers: &mut Vec<LayerHandle>,
+    ) -> Result<()> {
+        match &mut self.way {
+            Way::Write(map) => {
+                let all = layers.iter().map(layer_data).collect::<Result<_>>()?;
+                map.insert(name.into(), Value::Array(all));
+            }
+            Way::Read { given, known, reading } => {
+                known.insert(name);
+                let Some(all) = given.get(name).and_then(Value::as_array) else {
+                    return Err(self.wrong(name, "is no list of layers"));
+                };
+                let place = |i: usize| format!("{}.{name}[{i}]", self.place);
+                let read = all.iter().enumerate();
+                let read = read.map(|(i, value)| Ok(reading.layer(&place(i), value)?.handle));
+                *layers = read.collect::<Result<_>>()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings of a part that may be missing, as an object.
+    pub(in crate::layers) fn part<L: Settings>(
+        &mut self,
+        name: &'static str,
+        part: &mut Option<L>,
+    ) -> Result<()> {
+        match &mut self.way {
+            Way::Write(map) => {
+                if let Some(part) = part {
+                    map.insert(name.into(), config_of(part)?);
+                }
+                Ok(())
+            }
+            Way::Read { given, known, reading } => {
+                known.insert(name);
+                let Some(value) = given.get(name).filter(|v| !v.is_null()) else { return Ok(()) };
+                let Some(own) = value.as_object() else {
+                    return Err(self.wrong(name, "is no object of settings"));
+                };
+                let place = format!("{}.{name}", self.place);
+                let mut fields = Fields::to_read(&place, own, reading);
+                part.insert(L::blank()).settings(&mut fields)?;
+                fields.finish()
+            }
+        }
     }
 
     /// Refuses fields of the file that the layer does not know, unless they ask for nothing.

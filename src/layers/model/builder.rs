@@ -19,6 +19,8 @@ pub(super) fn numbered(base: &str, from: usize, taken: impl Fn(&str) -> bool) ->
 /// model grows with its layers and not with their square.
 #[derive(Default)]
 struct Builder {
+    /// The names of the model's inputs, which are its first tensors.
+    inputs: Vec<String>,
     /// The tensors that each visited node gives.
     places: HashMap<*const Node, Vec<usize>>,
     layers: Vec<NamedLayer>,
@@ -164,6 +166,10 @@ impl Builder {
     /// Appends a use of a layer, and the layer at its first use.
     fn call(&mut self, name: &str, handle: &LayerHandle, inputs: Vec<usize>) -> Result<Vec<usize>> {
         let shapes: Vec<Shape> = inputs.iter().map(|&i| self.shapes[i].clone()).collect();
+        // What a layer gives is checked when it is placed, so this is an input.
+        if let Some(&empty) = inputs.iter().find(|&&i| self.shapes[i].is_empty()) {
+            return Err(empty_tensor(&self.inputs[empty], &self.shapes[empty]).in_layer(name));
+        }
         let index = match self.layer_at.get(&address(&handle.layer)) {
             Some(&index) => index,
             None => {
@@ -270,7 +276,11 @@ impl Model {
                     "two inputs are one or have one name",
                 ));
             }
-            indexable(&name, shape)?;
+            // One without elements is refused with the layer that it is for.
+            if !shape.is_empty() {
+                indexable(&name, shape)?;
+            }
+            builder.inputs.push(name.clone());
             builder.places.insert(Arc::as_ptr(&tensor.node), vec![named.len()]);
             builder.shapes.push(shape.clone());
             named.push(ModelInput { name, shape: shape.clone() });
@@ -295,10 +305,15 @@ impl Model {
     }
 }
 
+/// A tensor without elements is refused.
+fn empty_tensor(what: &str, shape: &Shape) -> Error {
+    Error::shape(what, &[shape], "an extent is zero; every extent is 1 or more")
+}
+
 /// Refuses a tensor without elements, or with more than 32 bits count: no kernel could index it.
 fn indexable(what: &str, shape: &Shape) -> Result<()> {
     if shape.is_empty() {
-        return Err(Error::shape(what, &[shape], "an extent is zero; every extent is 1 or more"));
+        return Err(empty_tensor(what, shape));
     }
     if u32::try_from(shape.len()).is_ok() {
         return Ok(());

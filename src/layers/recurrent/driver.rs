@@ -18,6 +18,60 @@ pub(super) fn check_inputs(cell: &dyn Cell, kind: &str, count: usize) -> Result<
     Err(Error::parameter("inputs", count, detail))
 }
 
+/// Refuses a number of inputs other than a step and the states.
+pub(super) fn check_step_inputs(cell: &dyn Cell, kind: &str, count: usize) -> Result<()> {
+    let states = cell.states().len();
+    if count == 1 + states {
+        return Ok(());
+    }
+    let detail = format!("{kind} takes a step of a sequence and its states, which are {states}");
+    Err(Error::parameter("inputs", count, detail))
+}
+
+/// Refuses states of other shapes than those of the cell.
+fn check_states(cell: &dyn Cell, op: &str, given: &[Shape]) -> Result<()> {
+    for (i, (given, state)) in given.iter().zip(&cell.states()).enumerate() {
+        if given != state {
+            let detail = format!("initial state {i} has the first shape, the layer's the second");
+            return Err(Error::shape(op, &[given, state], detail));
+        }
+    }
+    Ok(())
+}
+
+/// The types of what a cell gives for samples of a step and of the states: its output, and the new states.
+pub(super) fn step_outputs(cell: &dyn Cell, op: &str, inputs: &[Shape]) -> Result<Vec<TensorType>> {
+    let (step, states) = (&inputs[0], &inputs[1..]);
+    if step.is_empty() {
+        return Err(Error::shape(op, &[step], "a step of time has a feature or more"));
+    }
+    check_states(cell, op, states)?;
+    let output = cell.output(step)?.unwrap_or_else(|| cell.states().swap_remove(0));
+    Ok([output].into_iter().chain(cell.states()).map(TensorType::f32).collect())
+}
+
+/// Builds one step of time of a cell: a step `[batch, features]` and the states give the output and the new states.
+pub(super) fn one_step(
+    cell: &dyn Cell,
+    op: &str,
+    graph: &mut Graph,
+    cx: &Context,
+) -> Result<Outputs> {
+    graph.check(op, cx.inputs())?;
+    let dims = graph.shape(cx.input()).dims().to_vec();
+    let (batch, features) = (dims[0], &dims[1..]);
+    let one = graph.reshape(cx.input(), [&[batch, 1][..], features].concat())?;
+    let given = cell.all_steps(graph, cx, one)?;
+    let mut slices = Vec::new();
+    for &sequence in &given.sequences {
+        let step = graph.shape(sequence).dims()[1..].to_vec();
+        slices.push(graph.reshape(sequence, step)?);
+    }
+    let now = Now { slices: &slices, states: &cx.inputs()[1..], outer: &given.outer };
+    let (output, states) = cell.step(graph, cx, &now)?;
+    Ok([vec![output], states].concat().into())
+}
+
 /// The types of the outputs for samples of these shapes, which are checked.
 pub(super) fn outputs(
     cell: &dyn Cell,
@@ -36,13 +90,8 @@ pub(super) fn outputs(
     if options.stateful == Some(0) {
         return Err(Error::parameter("stateful", 0, "a batch has at least one sample"));
     }
+    check_states(cell, op, &inputs[1..])?;
     let states = cell.states();
-    for (i, (given, state)) in inputs[1..].iter().zip(&states).enumerate() {
-        if given != state {
-            let detail = format!("initial state {i} has the first shape, the layer's the second");
-            return Err(Error::shape(op, &[given, state], detail));
-        }
-    }
     let output = cell.output(&step.into())?.unwrap_or_else(|| states[0].clone());
     let output = match options.return_sequences {
         true => [&[time], output.dims()].concat().into(),
@@ -86,6 +135,12 @@ pub(super) fn recurrence(
 
 /// Time before the batch, or the other way round.
 pub(super) fn swap_time(graph: &mut Graph, x: Value) -> Result<Value> {
+    let dims = graph.shape(x).dims();
+    if dims[..2].contains(&1) {
+        // Nothing moves.
+        let swapped = [&[dims[1], dims[0]][..], &dims[2..]].concat();
+        return graph.reshape(x, swapped);
+    }
     let mut axes: Vec<usize> = (0..graph.shape(x).rank()).collect();
     axes.swap(0, 1);
     graph.transpose(x, &axes)
@@ -160,7 +215,7 @@ pub(super) fn apply(
             return of_all_times(options, graph, &all, [mask, counts], reverse);
         }
     }
-    let given = cell.all_steps(graph, cx)?;
+    let given = cell.all_steps(graph, cx, cx.input())?;
     let mut sequences = given.sequences;
     let slices = sequences.len();
     if let Some(counts) = counts {

@@ -1,7 +1,7 @@
 //! The gated recurrent unit.
 
 use super::options::{Options, option_builders};
-use super::units::{Units, unit_builders, unit_layer};
+use super::units::{Units, cell_layer, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
@@ -37,8 +37,16 @@ use crate::tensor::Shape;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gru {
-    cell: Units,
+    cell: GruCell,
     options: Options,
+}
+
+/// One step of [`Gru`], for [`Rnn`](super::Rnn) and [`StackedRnnCells`](super::StackedRnnCells). Keras' `GRUCell`.
+///
+/// Inputs: a step `[batch, in]` and h `[batch, units]`. Outputs: the new h, twice. Weights are those of the layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GruCell {
+    units: Units,
     recurrent_activation: Activation,
     reset_after: bool,
 }
@@ -48,57 +56,56 @@ impl Gru {
     /// after the product.
     #[must_use]
     pub const fn new(units: usize) -> Self {
+        Self { cell: GruCell::new(units), options: Options::NONE }
+    }
+}
+
+impl GruCell {
+    /// A cell of `units`, with the settings of [`Gru::new`].
+    #[must_use]
+    pub const fn new(units: usize) -> Self {
         let recurrent_activation = Activation::Sigmoid;
-        let (cell, options) = (Units::new(units), Options::NONE);
-        Self { cell, options, recurrent_activation, reset_after: true }
+        Self { units: Units::new(units), recurrent_activation, reset_after: true }
     }
 
-    /// Applies `activation` to the gates.
-    #[must_use]
-    pub const fn recurrent_activation(mut self, activation: Activation) -> Self {
-        self.recurrent_activation = activation;
-        self
-    }
-
-    /// Whether the reset gate acts after the recurrent product or before it.
-    #[must_use]
-    pub const fn reset_after(mut self, reset_after: bool) -> Self {
-        self.reset_after = reset_after;
-        self
-    }
-
-    fn check(&self, sample: &Shape) -> Result<()> {
+    fn check(&self, op: &str, sample: &Shape, rank: usize) -> Result<()> {
         self.recurrent_activation.check()?;
-        self.cell.check("gru", sample)
+        self.units.check(op, sample, rank)
+    }
+
+    fn specs(&self, sample: &Shape) -> Vec<WeightSpec> {
+        let width = self.units.units.saturating_mul(3);
+        let bias = if self.reset_after { vec![2, width] } else { vec![width] };
+        self.units.weights(sample, 3, &bias)
     }
 
     /// The functions of gates and state, if a step is the product and one kernel: the reset is after the product, so the
     /// product has a column for each part of the step, z, r, x_h and u_h, and zeros where input or state has none.
     fn functions(&self) -> Option<[(&'static str, Vec<f32>); 2]> {
-        let found = self.recurrent_activation.function().zip(self.cell.activation.function());
+        let found = self.recurrent_activation.function().zip(self.units.activation.function());
         found.filter(|_| self.reset_after).map(|(gate, function)| [gate, function])
     }
 
     /// Columns of the parts `from..to` of three.
     fn parts(&self, g: &mut Graph, v: Value, from: usize, to: usize) -> Result<Value> {
         let axis = g.shape(v).rank() - 1;
-        g.slice(v, axis, from * self.cell.units..to * self.cell.units)
+        g.slice(v, axis, from * self.units.units..to * self.units.units)
     }
 
     /// Row `row` of the two biases, if there are any.
     fn bias(&self, g: &mut Graph, cx: &Context, row: usize) -> Result<Option<Value>> {
-        let Some(bias) = self.cell.bias(cx)? else { return Ok(None) };
+        let Some(bias) = self.units.bias(cx)? else { return Ok(None) };
         if !self.reset_after {
             return Ok((row == 0).then_some(bias));
         }
         let one = g.slice(bias, 0, row..row + 1)?;
-        g.reshape(one, [3 * self.cell.units]).map(Some)
+        g.reshape(one, [3 * self.units.units]).map(Some)
     }
 
     /// Zeros in the columns of one part.
     fn no_columns(&self, g: &mut Graph, kernel: Value) -> Result<Value> {
         let (rows, zero) = (g.shape(kernel).dims()[0], g.constant(0.0));
-        g.broadcast_to(zero, [rows, self.cell.units])
+        g.broadcast_to(zero, [rows, self.units.units])
     }
 
     /// The input's kernel in four parts: z, r, x_h, or x_h, z, r, and zeros for u_h, which is of the state.
@@ -112,7 +119,7 @@ impl Gru {
         g.concatenate(&[x, zr, none], 1)
     }
 
-    /// The biases of the four parts of [`Gru::input_kernel`], if there are any.
+    /// The biases of the four parts of [`GruCell::input_kernel`], if there are any.
     fn joint_bias(&self, g: &mut Graph, cx: &Context, last_first: bool) -> Result<Option<Value>> {
         let Some((input, state)) = self.bias(g, cx, 0)?.zip(self.bias(g, cx, 1)?) else {
             return Ok(None);
@@ -124,18 +131,42 @@ impl Gru {
     }
 
     /// Kernels and bias of four parts, for [`Graph::gru_gates`].
-    fn of_four(&self, g: &mut Graph, cx: &Context) -> Result<Given> {
+    fn of_four(&self, g: &mut Graph, cx: &Context, x: Value) -> Result<Given> {
         let (kernel, recurrent) =
             (self.input_kernel(g, cx, false)?, cx.weight("recurrent_kernel")?);
         let none = self.no_columns(g, recurrent)?;
         let (zr, h) = (self.parts(g, recurrent, 0, 2)?, self.parts(g, recurrent, 2, 3)?);
         let recurrent = g.concatenate(&[zr, none, h], 1)?;
         let bias = self.joint_bias(g, cx, false)?;
-        self.cell.all_steps(g, cx, [kernel, recurrent], bias)
+        self.units.all_steps(g, cx, x, [kernel, recurrent], bias)
     }
 }
 
-unit_builders!(Gru);
+/// The builder functions of [`GruCell`] that [`Gru`] has too, whose field `cell` it is.
+macro_rules! gate_builders {
+    ($layer:ty $(, $cell:ident)?) => {
+        impl $layer {
+            /// Applies `activation` to the gates.
+            #[must_use]
+            pub const fn recurrent_activation(mut self, activation: Activation) -> Self {
+                self$(.$cell)?.recurrent_activation = activation;
+                self
+            }
+
+            /// Whether the reset gate acts after the recurrent product or before it.
+            #[must_use]
+            pub const fn reset_after(mut self, reset_after: bool) -> Self {
+                self$(.$cell)?.reset_after = reset_after;
+                self
+            }
+        }
+    };
+}
+
+gate_builders!(Gru, cell);
+gate_builders!(GruCell);
+unit_builders!(Gru, cell.units);
+unit_builders!(GruCell, units);
 option_builders!(Gru);
 
 impl Settings for Gru {
@@ -145,16 +176,26 @@ impl Settings for Gru {
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         self.cell.settings(fields)?;
-        fields.field("recurrent_activation", &mut self.recurrent_activation)?;
-        fields.field("reset_after", &mut self.reset_after)?;
         self.options.settings(fields)?;
         super::options::ways_to_compute(fields)
     }
 }
 
-impl Cell for Gru {
+impl Settings for GruCell {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        self.units.settings(fields)?;
+        fields.field("recurrent_activation", &mut self.recurrent_activation)?;
+        fields.field("reset_after", &mut self.reset_after)
+    }
+}
+
+impl Cell for GruCell {
     fn states(&self) -> Vec<Shape> {
-        vec![[self.cell.units].into()]
+        vec![[self.units.units].into()]
     }
 
     fn over_time(
@@ -163,23 +204,23 @@ impl Cell for Gru {
         cx: &Context,
         start: &Start<'_>,
     ) -> Result<Option<Vec<Value>>> {
-        let Some([gate, function]) = self.functions().filter(|_| self.cell.is_one_op(cx)) else {
+        let Some([gate, function]) = self.functions().filter(|_| self.units.is_one_op(cx)) else {
             return Ok(None);
         };
         let kernels = [self.input_kernel(graph, cx, true)?, cx.weight("recurrent_kernel")?];
         let bias = self.joint_bias(graph, cx, true)?;
-        let given = self.cell.all_steps(graph, cx, kernels, bias)?;
+        let given = self.units.all_steps(graph, cx, cx.input(), kernels, bias)?;
         let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
-        self.cell.over_time(graph, &given, RecurrentCell::Gru { gate, function }, start)
+        self.units.over_time(graph, &given, RecurrentCell::Gru { gate, function }, start)
     }
 
-    fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
+    fn all_steps(&self, graph: &mut Graph, cx: &Context, x: Value) -> Result<Given> {
         if self.functions().is_some() {
-            return self.of_four(graph, cx);
+            return self.of_four(graph, cx, x);
         }
         let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
         let bias = self.bias(graph, cx, 0)?;
-        let mut given = self.cell.all_steps(graph, cx, kernels, bias)?;
+        let mut given = self.units.all_steps(graph, cx, x, kernels, bias)?;
         // Before the mask of dropout, which may be missing.
         if let Some(bias) = self.bias(graph, cx, 1)? {
             given.outer.insert(1, bias);
@@ -198,13 +239,13 @@ impl Cell for Gru {
             let h = g.gru_gates(sums, before, gate, function)?;
             return Ok((h, vec![h]));
         }
-        let biased = self.reset_after && self.cell.use_bias;
+        let biased = self.reset_after && self.units.use_bias;
         let h = Units::recurrent(g, before, now.outer.get(if biased { 2 } else { 1 }))?;
         let gate = |g: &mut Graph, x: Value, recurrent: Value, f: Activation| {
             let sum = g.add(x, recurrent)?;
             f.apply(g, sum)
         };
-        let (sigma, f) = (self.recurrent_activation, self.cell.activation);
+        let (sigma, f) = (self.recurrent_activation, self.units.activation);
         let (x_zr, x_h) = (self.parts(g, x, 0, 2)?, self.parts(g, x, 2, 3)?);
         let (z, new) = if self.reset_after {
             let mut all = g.matmul(h, kernel)?;
@@ -237,11 +278,8 @@ impl Cell for Gru {
 
 impl Layer for Gru {
     unit_layer!("GRU", "gru");
+}
 
-    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        let width = self.cell.units.saturating_mul(3);
-        let bias = if self.reset_after { vec![2, width] } else { vec![width] };
-        let specs = self.cell.weights(&inputs[0], 3, &bias);
-        [specs, driver::kept_states(self, self.options)].concat()
-    }
+impl Layer for GruCell {
+    cell_layer!("GRUCell", "gru_cell");
 }

@@ -2,7 +2,7 @@
 
 use super::initial::with_forget_bias;
 use super::options::{Options, option_builders};
-use super::units::{Units, unit_builders, unit_layer};
+use super::units::{Units, cell_layer, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
@@ -39,8 +39,27 @@ use crate::tensor::Shape;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lstm {
-    cell: Units,
+    cell: LstmCell,
     options: Options,
+}
+
+/// One step of [`Lstm`], for [`Rnn`](super::Rnn) and [`StackedRnnCells`](super::StackedRnnCells). Keras' `LSTMCell`.
+///
+/// Inputs: a step `[batch, in]`, h and c, each `[batch, units]`. Outputs: the new h, then the new h and c. Weights are those
+/// of the layer.
+///
+/// ```
+/// use wgrad::prelude::*;
+///
+/// // Two cells in one loop, of 16 and of 8 units.
+/// let cells = StackedRnnCells::new([LstmCell::new(16).into(), GruCell::new(8).into()]);
+/// let model = Sequential::new([20, 3]).add(Rnn::from_cell(cells)).add(Dense::new(1)).build()?;
+/// assert_eq!(model.layers()[0].layer.output_shape(&[[20, 3].into()])?, [8].into());
+/// # Ok::<(), wgrad::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct LstmCell {
+    units: Units,
     recurrent_activation: Activation,
     unit_forget_bias: bool,
 }
@@ -50,33 +69,59 @@ impl Lstm {
     /// the forget gates.
     #[must_use]
     pub const fn new(units: usize) -> Self {
-        let recurrent_activation = Activation::Sigmoid;
-        let (cell, options) = (Units::new(units), Options::NONE);
-        Self { cell, options, recurrent_activation, unit_forget_bias: true }
-    }
-
-    /// Applies `activation` to the gates.
-    #[must_use]
-    pub const fn recurrent_activation(mut self, activation: Activation) -> Self {
-        self.recurrent_activation = activation;
-        self
-    }
-
-    /// Whether the bias of the forget gates begins at 1, so that units remember before they have learned to
-    /// (Jozefowicz, Zaremba and Sutskever 2015).
-    #[must_use]
-    pub const fn unit_forget_bias(mut self, unit_forget_bias: bool) -> Self {
-        self.unit_forget_bias = unit_forget_bias;
-        self
-    }
-
-    fn check(&self, sample: &Shape) -> Result<()> {
-        self.recurrent_activation.check()?;
-        self.cell.check("lstm", sample)
+        Self { cell: LstmCell::new(units), options: Options::NONE }
     }
 }
 
-unit_builders!(Lstm);
+impl LstmCell {
+    /// A cell of `units`, with the settings of [`Lstm::new`].
+    #[must_use]
+    pub const fn new(units: usize) -> Self {
+        let recurrent_activation = Activation::Sigmoid;
+        Self { units: Units::new(units), recurrent_activation, unit_forget_bias: true }
+    }
+
+    fn check(&self, op: &str, sample: &Shape, rank: usize) -> Result<()> {
+        self.recurrent_activation.check()?;
+        self.units.check(op, sample, rank)
+    }
+
+    fn specs(&self, sample: &Shape) -> Vec<WeightSpec> {
+        let width = self.units.units.saturating_mul(4);
+        let mut specs = self.units.weights(sample, 4, &[width]);
+        if let Some(bias) = specs.get_mut(2).filter(|_| self.unit_forget_bias) {
+            bias.initializer = with_forget_bias(bias.initializer);
+        }
+        specs
+    }
+}
+
+/// The builder functions of [`LstmCell`] that [`Lstm`] has too, whose field `cell` it is.
+macro_rules! gate_builders {
+    ($layer:ty $(, $cell:ident)?) => {
+        impl $layer {
+            /// Applies `activation` to the gates.
+            #[must_use]
+            pub const fn recurrent_activation(mut self, activation: Activation) -> Self {
+                self$(.$cell)?.recurrent_activation = activation;
+                self
+            }
+
+            /// Whether the bias of the forget gates begins at 1, so that units remember before they have learned to
+            /// (Jozefowicz, Zaremba and Sutskever 2015).
+            #[must_use]
+            pub const fn unit_forget_bias(mut self, unit_forget_bias: bool) -> Self {
+                self$(.$cell)?.unit_forget_bias = unit_forget_bias;
+                self
+            }
+        }
+    };
+}
+
+gate_builders!(Lstm, cell);
+gate_builders!(LstmCell);
+unit_builders!(Lstm, cell.units);
+unit_builders!(LstmCell, units);
 option_builders!(Lstm);
 
 impl Settings for Lstm {
@@ -86,16 +131,26 @@ impl Settings for Lstm {
 
     fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         self.cell.settings(fields)?;
-        fields.field("recurrent_activation", &mut self.recurrent_activation)?;
-        fields.field("unit_forget_bias", &mut self.unit_forget_bias)?;
         self.options.settings(fields)?;
         super::options::ways_to_compute(fields)
     }
 }
 
-impl Cell for Lstm {
+impl Settings for LstmCell {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        self.units.settings(fields)?;
+        fields.field("recurrent_activation", &mut self.recurrent_activation)?;
+        fields.field("unit_forget_bias", &mut self.unit_forget_bias)
+    }
+}
+
+impl Cell for LstmCell {
     fn states(&self) -> Vec<Shape> {
-        vec![[self.cell.units].into(); 2]
+        vec![[self.units.units].into(); 2]
     }
 
     fn over_time(
@@ -104,18 +159,18 @@ impl Cell for Lstm {
         cx: &Context,
         start: &Start<'_>,
     ) -> Result<Option<Vec<Value>>> {
-        let functions = self.recurrent_activation.function().zip(self.cell.activation.function());
-        let Some((gate, function)) = functions.filter(|_| self.cell.is_one_op(cx)) else {
+        let functions = self.recurrent_activation.function().zip(self.units.activation.function());
+        let Some((gate, function)) = functions.filter(|_| self.units.is_one_op(cx)) else {
             return Ok(None);
         };
-        let given = self.all_steps(graph, cx)?;
+        let given = self.all_steps(graph, cx, cx.input())?;
         let (gate, function) = ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
-        self.cell.over_time(graph, &given, RecurrentCell::Lstm { gate, function }, start)
+        self.units.over_time(graph, &given, RecurrentCell::Lstm { gate, function }, start)
     }
 
-    fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
+    fn all_steps(&self, graph: &mut Graph, cx: &Context, x: Value) -> Result<Given> {
         let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
-        self.cell.all_steps(graph, cx, kernels, self.cell.bias(cx)?)
+        self.units.all_steps(graph, cx, x, kernels, self.units.bias(cx)?)
     }
 
     fn step(&self, g: &mut Graph, _: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)> {
@@ -123,19 +178,19 @@ impl Cell for Lstm {
         let recurrent = g.matmul(h, now.outer[0])?;
         let sum = g.add(now.slices[0], recurrent)?;
         if let (Some(gate), Some(function)) =
-            (self.recurrent_activation.function(), self.cell.activation.function())
+            (self.recurrent_activation.function(), self.units.activation.function())
         {
             let (gate, function) =
                 ((gate.0, gate.1.as_slice()), (function.0, function.1.as_slice()));
             let [h, c] = g.lstm_gates(sum, now.states[1], gate, function)?;
             return Ok((h, vec![h, c]));
         }
-        let units = self.cell.units;
+        let units = self.units.units;
         let gate = |g: &mut Graph, k: usize, f: Activation| {
             let z = g.slice(sum, 1, k * units..(k + 1) * units)?;
             f.apply(g, z)
         };
-        let (sigma, f) = (self.recurrent_activation, self.cell.activation);
+        let (sigma, f) = (self.recurrent_activation, self.units.activation);
         let input = gate(g, 0, sigma)?;
         let forget = gate(g, 1, sigma)?;
         let new = gate(g, 2, f)?;
@@ -151,13 +206,8 @@ impl Cell for Lstm {
 
 impl Layer for Lstm {
     unit_layer!("LSTM", "lstm");
+}
 
-    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        let width = self.cell.units.saturating_mul(4);
-        let mut specs = self.cell.weights(&inputs[0], 4, &[width]);
-        if let Some(bias) = specs.get_mut(2).filter(|_| self.unit_forget_bias) {
-            bias.initializer = with_forget_bias(bias.initializer);
-        }
-        [specs, driver::kept_states(self, self.options)].concat()
-    }
+impl Layer for LstmCell {
+    cell_layer!("LSTMCell", "lstm_cell");
 }

@@ -8,13 +8,15 @@ mod lstm;
 mod options;
 mod rnn;
 mod simple_rnn;
+mod stacked;
 mod units;
 
 pub use bidirectional::{Bidirectional, MergeMode};
-pub use gru::Gru;
-pub use lstm::Lstm;
+pub use gru::{Gru, GruCell};
+pub use lstm::{Lstm, LstmCell};
 pub use rnn::Rnn;
-pub use simple_rnn::SimpleRnn;
+pub use simple_rnn::{SimpleRnn, SimpleRnnCell};
+pub use stacked::StackedRnnCells;
 
 use super::{Context, LayerHandle};
 use crate::error::Result;
@@ -41,8 +43,8 @@ trait Cell {
         Ok(None)
     }
 
-    /// What is computed of all steps at once, and what each step reads besides.
-    fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given>;
+    /// What is computed of all steps `[batch, time, ...]` at once, and what each step reads besides.
+    fn all_steps(&self, graph: &mut Graph, cx: &Context, x: Value) -> Result<Given>;
 
     /// One step: the output, and the new states. Of a cell whose output is its first state they are one value.
     fn step(&self, graph: &mut Graph, cx: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)>;

@@ -2,6 +2,7 @@
 
 use super::driver;
 use super::options::{Options, option_builders};
+use super::units::dropout;
 use super::{Cell, Given, Now, Recurrence};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
@@ -9,7 +10,8 @@ use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::{Context, Layer, LayerHandle, Outputs, WeightKind, WeightSpec};
 use crate::tensor::{DType, Shape, Tensor};
 
-/// A layer as the cell of a recurrence: Keras' `RNN` with a cell of your own.
+/// A layer as the cell of a recurrence: Keras' `RNN`, with [`LstmCell`](super::LstmCell), [`GruCell`](super::GruCell),
+/// [`SimpleRnnCell`](super::SimpleRnnCell), [`StackedRnnCells`](super::StackedRnnCells), or a cell of your own.
 ///
 /// The cell takes one step of the sequence, `[batch, ...]`, and the states, each `[batch, ...]`; it gives the output of
 /// the step and the new states. It may be a layer of your own or a [`Model`](crate::layers::Model) of several inputs and
@@ -52,9 +54,24 @@ impl Rnn {
         Self { cell: cell.into(), states, options: Options::NONE }
     }
 
+    /// A recurrence of a cell that tells its states, as [`LstmCell`](super::LstmCell) and
+    /// [`StackedRnnCells`](super::StackedRnnCells) do by [`Layer::cell_states`].
+    #[must_use]
+    pub fn from_cell(cell: impl Into<LayerHandle>) -> Self {
+        let cell = cell.into();
+        let states = cell.layer().cell_states().unwrap_or_default();
+        Self { cell, states, options: Options::NONE }
+    }
+
     /// What the cell is given in a step: a step of the sequence, and the states.
     fn inner(&self, step: &Shape) -> Vec<Shape> {
         [step].into_iter().chain(&self.states).cloned().collect()
+    }
+
+    /// What the cell draws once for a sequence of steps of this shape.
+    fn drawn(&self, step: Shape) -> Vec<(String, f32, Shape)> {
+        let all = self.cell.layer().sequence_dropout(&self.inner(&step)).into_iter();
+        all.filter(|(_, rate, _)| *rate > 0.0).collect()
     }
 
     /// The shape of the cell's output, after a check of all that it gives.
@@ -108,7 +125,10 @@ impl Settings for Rnn {
         let mut cell = Some(self.cell.clone());
         fields.layer("cell", &mut cell)?;
         self.cell = cell.unwrap_or_else(|| self.cell.clone());
-        fields.required("state_shapes", &mut self.states)?;
+        match self.cell.layer().cell_states() {
+            Some(states) => self.states = states,
+            None => fields.required("state_shapes", &mut self.states)?,
+        }
         self.options.settings(fields)
     }
 }
@@ -122,15 +142,29 @@ impl Cell for Rnn {
         self.checked(step).map(Some)
     }
 
-    fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
-        let sequences = vec![driver::swap_time(graph, cx.input())?];
-        Ok(Given { sequences, outer: cx.part(&self.cell.part_name(), &[]).values() })
+    fn all_steps(&self, graph: &mut Graph, cx: &Context, x: Value) -> Result<Given> {
+        let sequences = vec![driver::swap_time(graph, x)?];
+        let batch = graph.shape(x).dims()[0];
+        let mut inner = cx.part(&self.cell.part_name(), &[]);
+        for (name, rate, shape) in self.drawn(graph.shape(x).dims()[2..].into()) {
+            let shape = [&[batch], shape.dims()].concat();
+            if let Some(factors) = dropout(graph, &inner, &name, rate, shape)? {
+                inner = inner.with_constant(&name, factors);
+            }
+        }
+        Ok(Given { sequences, outer: inner.values() })
     }
 
     fn step(&self, g: &mut Graph, cx: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)> {
         let inputs = [now.slices, now.states].concat();
-        let inner = cx.part(&self.cell.part_name(), &inputs).with_values(now.outer);
-        let mut values = inner.apply(g, &self.cell)?.values;
+        let mut inner = cx.part(&self.cell.part_name(), &inputs);
+        if inner.training() {
+            // Their values are among the outer ones, in whose order names are.
+            for (name, ..) in self.drawn(g.shape(now.slices[0]).dims()[1..].into()) {
+                inner = inner.with_constant(&name, now.slices[0]);
+            }
+        }
+        let mut values = inner.with_values(now.outer).apply(g, &self.cell)?.values;
         let states = values.split_off(1);
         Ok((values[0], states))
     }
@@ -155,7 +189,8 @@ impl Layer for Rnn {
 
     fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
         if self.states.is_empty() {
-            let detail = "a cell has a state or more; a layer without one is for TimeDistributed";
+            let detail = "a cell has a state or more: give their shapes by `Rnn::new(cell, [[64]])`, or define \
+                          `Layer::cell_states`; a layer without one is for TimeDistributed";
             return Err(Error::parameter("states", 0, detail));
         }
         driver::outputs(self, self.options, "rnn", inputs)

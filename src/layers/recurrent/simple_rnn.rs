@@ -1,7 +1,7 @@
 //! The fully connected recurrent layer.
 
 use super::options::{Options, option_builders};
-use super::units::{Units, unit_builders, unit_layer};
+use super::units::{Units, cell_layer, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
@@ -29,23 +29,45 @@ use crate::tensor::Shape;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimpleRnn {
-    cell: Units,
+    cell: SimpleRnnCell,
     options: Options,
+}
+
+/// One step of [`SimpleRnn`], for [`Rnn`](super::Rnn) and [`StackedRnnCells`](super::StackedRnnCells). Keras'
+/// `SimpleRNNCell`.
+///
+/// Inputs: a step `[batch, in]` and h `[batch, units]`. Outputs: the new h, twice. Weights are those of the layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimpleRnnCell {
+    units: Units,
 }
 
 impl SimpleRnn {
     /// A layer of `units`: tanh, Glorot-uniform kernel, orthogonal recurrent kernel, zero bias.
     #[must_use]
     pub const fn new(units: usize) -> Self {
-        Self { cell: Units::new(units), options: Options::NONE }
-    }
-
-    fn check(&self, sample: &Shape) -> Result<()> {
-        self.cell.check("simple_rnn", sample)
+        Self { cell: SimpleRnnCell::new(units), options: Options::NONE }
     }
 }
 
-unit_builders!(SimpleRnn);
+impl SimpleRnnCell {
+    /// A cell of `units`, with the settings of [`SimpleRnn::new`].
+    #[must_use]
+    pub const fn new(units: usize) -> Self {
+        Self { units: Units::new(units) }
+    }
+
+    fn check(&self, op: &str, sample: &Shape, rank: usize) -> Result<()> {
+        self.units.check(op, sample, rank)
+    }
+
+    fn specs(&self, sample: &Shape) -> Vec<WeightSpec> {
+        self.units.weights(sample, 1, &[self.units.units])
+    }
+}
+
+unit_builders!(SimpleRnn, cell.units);
+unit_builders!(SimpleRnnCell, units);
 option_builders!(SimpleRnn);
 
 impl Settings for SimpleRnn {
@@ -59,9 +81,19 @@ impl Settings for SimpleRnn {
     }
 }
 
-impl Cell for SimpleRnn {
+impl Settings for SimpleRnnCell {
+    fn blank() -> Self {
+        Self::new(0)
+    }
+
+    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        self.units.settings(fields)
+    }
+}
+
+impl Cell for SimpleRnnCell {
     fn states(&self) -> Vec<Shape> {
-        vec![[self.cell.units].into()]
+        vec![[self.units.units].into()]
     }
 
     fn over_time(
@@ -70,34 +102,33 @@ impl Cell for SimpleRnn {
         cx: &Context,
         start: &Start<'_>,
     ) -> Result<Option<Vec<Value>>> {
-        let found = self.cell.activation.function();
-        let Some((name, params)) = found.filter(|_| self.cell.is_one_op(cx)) else {
+        let found = self.units.activation.function();
+        let Some((name, params)) = found.filter(|_| self.units.is_one_op(cx)) else {
             return Ok(None);
         };
-        let given = self.all_steps(graph, cx)?;
+        let given = self.all_steps(graph, cx, cx.input())?;
         let function = (name, params.as_slice());
-        self.cell.over_time(graph, &given, RecurrentCell::Simple { function }, start)
+        self.units.over_time(graph, &given, RecurrentCell::Simple { function }, start)
     }
 
-    fn all_steps(&self, graph: &mut Graph, cx: &Context) -> Result<Given> {
+    fn all_steps(&self, graph: &mut Graph, cx: &Context, x: Value) -> Result<Given> {
         let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
-        self.cell.all_steps(graph, cx, kernels, self.cell.bias(cx)?)
+        self.units.all_steps(graph, cx, x, kernels, self.units.bias(cx)?)
     }
 
     fn step(&self, g: &mut Graph, _: &Context, now: &Now<'_>) -> Result<(Value, Vec<Value>)> {
         let h = Units::recurrent(g, now.states[0], now.outer.get(1))?;
         let recurrent = g.matmul(h, now.outer[0])?;
         let sum = g.add(now.slices[0], recurrent)?;
-        let h = self.cell.activation.apply(g, sum)?;
+        let h = self.units.activation.apply(g, sum)?;
         Ok((h, vec![h]))
     }
 }
 
 impl Layer for SimpleRnn {
     unit_layer!("SimpleRNN", "simple_rnn");
+}
 
-    fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-        let specs = self.cell.weights(&inputs[0], 1, &[self.cell.units]);
-        [specs, driver::kept_states(self, self.options)].concat()
-    }
+impl Layer for SimpleRnnCell {
+    cell_layer!("SimpleRNNCell", "simple_rnn_cell");
 }

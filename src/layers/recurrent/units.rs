@@ -53,8 +53,8 @@ impl Units {
         fields.field("recurrent_dropout", &mut self.recurrent_dropout)
     }
 
-    /// Refuses settings outside their domain, and samples that are no sequences of vectors.
-    pub fn check(&self, op: &str, sample: &Shape) -> Result<()> {
+    /// Refuses settings outside their domain, and samples that are no sequences of vectors, or no vectors if `rank` is 1.
+    pub fn check(&self, op: &str, sample: &Shape, rank: usize) -> Result<()> {
         if self.units == 0 {
             return Err(Error::parameter("units", 0, "a layer has at least one unit"));
         }
@@ -65,8 +65,13 @@ impl Units {
                 return Err(Error::parameter(name, rate, "a dropout rate lies in [0, 1)"));
             }
         }
-        if sample.rank() != 2 {
-            let detail = "a sample is [time, features]; reshape it, or embed ids first";
+        if sample.rank() != rank {
+            let detail = match rank {
+                1 => {
+                    "a step of time is [features]; give the cell to `Rnn`, which takes the sequence"
+                }
+                _ => "a sample is [time, features]; reshape it, or embed ids first",
+            };
             return Err(Error::shape(op, &[sample], detail));
         }
         self.activation.check()
@@ -82,6 +87,16 @@ impl Units {
         [kernel, recurrent].into_iter().chain(bias).collect()
     }
 
+    /// As [`Layer::sequence_dropout`](crate::layers::Layer::sequence_dropout), for steps of this shape.
+    pub fn sequence_dropout(&self, step: &Shape) -> Vec<(String, f32, Shape)> {
+        let all = [
+            ("dropout", self.dropout, step.clone()),
+            ("recurrent_dropout", self.recurrent_dropout, [self.units].into()),
+        ];
+        let drawn = all.into_iter().filter(|(_, rate, _)| *rate > 0.0);
+        drawn.map(|(name, rate, shape)| (name.to_owned(), rate, shape)).collect()
+    }
+
     /// The layer's bias, if it has one.
     pub fn bias(&self, cx: &Context) -> Result<Option<Value>> {
         if self.use_bias { cx.weight("bias").map(Some) } else { Ok(None) }
@@ -93,10 +108,10 @@ impl Units {
         &self,
         graph: &mut Graph,
         cx: &Context,
+        mut x: Value,
         [kernel, recurrent]: [Value; 2],
         bias: Option<Value>,
     ) -> Result<Given> {
-        let mut x = cx.input();
         let dims = graph.shape(x).dims().to_vec();
         let (batch, time, features) = (dims[0], dims[1], dims[2]);
         let width = graph.shape(kernel).dims()[1];
@@ -153,7 +168,7 @@ impl Units {
 }
 
 /// 1 / (1 - rate) for what is kept, 0 for what is dropped; `None` outside of training.
-fn dropout(
+pub(super) fn dropout(
     graph: &mut Graph,
     cx: &Context,
     name: &str,
@@ -161,27 +176,31 @@ fn dropout(
     shape: impl Into<Shape>,
 ) -> Result<Option<Value>> {
     let Some(random) = cx.random().filter(|_| rate > 0.0) else { return Ok(None) };
+    // A cell in a loop has those of the sequence.
+    if let Ok(known) = cx.constant(name) {
+        return graph.reshape(known, shape).map(Some);
+    }
     let drawn = random.of(name).uniform(graph, shape)?;
     let rate_value = graph.constant(rate);
     let kept = graph.binary("greater_equal", drawn, rate_value)?;
     graph.scale(kept, 1.0 / (1.0 - rate)).map(Some)
 }
 
-/// The builder functions of [`Units`] for a layer with the field `cell`.
+/// The builder functions of [`Units`] for a layer that has them as the field `units`, or as that of a field.
 macro_rules! unit_builders {
-    ($layer:ty) => {
+    ($layer:ty, $($units:ident).+) => {
         impl $layer {
             /// Applies `activation` to what is computed of input and state.
             #[must_use]
             pub const fn activation(mut self, activation: Activation) -> Self {
-                self.cell.activation = activation;
+                self.$($units).+.activation = activation;
                 self
             }
 
             /// Whether there is a bias.
             #[must_use]
             pub const fn use_bias(mut self, use_bias: bool) -> Self {
-                self.cell.use_bias = use_bias;
+                self.$($units).+.use_bias = use_bias;
                 self
             }
 
@@ -189,21 +208,21 @@ macro_rules! unit_builders {
             /// alike, and the others grow by 1 / (1 - rate). Gal and Ghahramani 2016.
             #[must_use]
             pub const fn dropout(mut self, rate: f32) -> Self {
-                self.cell.dropout = rate;
+                self.$($units).+.dropout = rate;
                 self
             }
 
             /// As `dropout`, of h before the recurrent product.
             #[must_use]
             pub const fn recurrent_dropout(mut self, rate: f32) -> Self {
-                self.cell.recurrent_dropout = rate;
+                self.$($units).+.recurrent_dropout = rate;
                 self
             }
         }
 
         $crate::layers::rules::rule_setters!(
             [] $layer,
-            cell.kernel,
+            $($units).+.kernel,
             "the kernel",
             kernel_initializer,
             kernel_regularizer,
@@ -211,7 +230,7 @@ macro_rules! unit_builders {
         );
         $crate::layers::rules::rule_setters!(
             [] $layer,
-            cell.recurrent_kernel,
+            $($units).+.recurrent_kernel,
             "the recurrent kernel",
             recurrent_initializer,
             recurrent_regularizer,
@@ -219,7 +238,7 @@ macro_rules! unit_builders {
         );
         $crate::layers::rules::rule_setters!(
             [] $layer,
-            cell.bias,
+            $($units).+.bias,
             "the bias",
             bias_initializer,
             bias_regularizer,
@@ -229,8 +248,8 @@ macro_rules! unit_builders {
 }
 pub(super) use unit_builders;
 
-/// The functions of [`Layer`](crate::layers::Layer) that all layers of units have: they are built by the loop, have the
-/// fields `cell` and `options`, and check themselves by `check`.
+/// The functions of [`Layer`](crate::layers::Layer) that all layers of units have: they are built by the loop, and have
+/// the fields `cell` and `options`. A cell checks samples by `check` and declares its weights by `specs`.
 macro_rules! unit_layer {
     ($kind:literal, $op:literal) => {
         fn kind(&self) -> &'static str {
@@ -238,11 +257,11 @@ macro_rules! unit_layer {
         }
 
         fn activation(&self) -> Option<Activation> {
-            Some(self.cell.activation)
+            Some(self.cell.units.activation)
         }
 
         fn check_inputs(&self, count: usize) -> Result<()> {
-            driver::check_inputs(self, $kind, count)
+            driver::check_inputs(&self.cell, $kind, count)
         }
 
         fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -250,8 +269,12 @@ macro_rules! unit_layer {
         }
 
         fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
-            self.check(&inputs[0])?;
-            driver::outputs(self, self.options, $op, inputs)
+            self.cell.check($op, &inputs[0], 2)?;
+            driver::outputs(&self.cell, self.options, $op, inputs)
+        }
+
+        fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+            [self.cell.specs(&inputs[0]), driver::kept_states(&self.cell, self.options)].concat()
         }
 
         fn batch_size(&self) -> Option<usize> {
@@ -260,7 +283,7 @@ macro_rules! unit_layer {
 
         fn recurrence(&self) -> Option<Recurrence> {
             let with = |options| Self { options, ..self.clone() }.into();
-            Some(driver::recurrence(self, self.options, with))
+            Some(driver::recurrence(&self.cell, self.options, with))
         }
 
         fn config(&self) -> Result<serde_json::Value> {
@@ -268,8 +291,55 @@ macro_rules! unit_layer {
         }
 
         fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
-            driver::apply(self, self.options, $op, graph, cx)
+            driver::apply(&self.cell, self.options, $op, graph, cx)
         }
     };
 }
 pub(super) use unit_layer;
+
+/// The functions of [`Layer`](crate::layers::Layer) of a cell of units: one step of time.
+macro_rules! cell_layer {
+    ($kind:literal, $op:literal) => {
+        fn kind(&self) -> &'static str {
+            $kind
+        }
+
+        fn activation(&self) -> Option<Activation> {
+            Some(self.units.activation)
+        }
+
+        fn check_inputs(&self, count: usize) -> Result<()> {
+            driver::check_step_inputs(self, $kind, count)
+        }
+
+        fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+            Ok(self.outputs(inputs)?.swap_remove(0).shape)
+        }
+
+        fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
+            self.check($op, &inputs[0], 1)?;
+            driver::step_outputs(self, $op, inputs)
+        }
+
+        fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
+            self.specs(&inputs[0])
+        }
+
+        fn cell_states(&self) -> Option<Vec<Shape>> {
+            Some(self.states())
+        }
+
+        fn sequence_dropout(&self, inputs: &[Shape]) -> Vec<(String, f32, Shape)> {
+            self.units.sequence_dropout(&inputs[0])
+        }
+
+        fn config(&self) -> Result<serde_json::Value> {
+            config_of(self)
+        }
+
+        fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
+            driver::one_step(self, $op, graph, cx)
+        }
+    };
+}
+pub(super) use cell_layer;
