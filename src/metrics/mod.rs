@@ -101,7 +101,13 @@ impl Metric {
         }
     }
 
-    /// The metric's numbers by name, from its state for outputs of this sample shape. Each is NaN for an empty state.
+    /// Whether this state is of no position: no sample was added, or a mask leaves all positions out. A metric of your own
+    /// has its own state, of which nothing is known.
+    pub(crate) fn is_of_nothing(&self, output: &Shape, state: &[f64]) -> bool {
+        !matches!(self, Self::Custom(_)) && self.tally(output).is_of_nothing(state)
+    }
+
+    /// The metric's numbers by name, from its state for outputs of this sample shape. Each is NaN for a state of no position.
     #[must_use]
     pub fn results(&self, output: &Shape, state: &[f64]) -> Vec<(String, f64)> {
         let own = |value| vec![(self.name().to_owned(), value)];

@@ -26,6 +26,16 @@ impl Tally {
         }
     }
 
+    /// Whether the state is of no position: no sample was added, or a mask leaves all out.
+    pub fn is_of_nothing(self, state: &[f64]) -> bool {
+        match self {
+            Self::Mean { .. } => state.get(1).is_none_or(|&count| count == 0.0),
+            Self::Cells { .. } => state.iter().all(|&count| count == 0.0),
+            Self::Pairs { .. } => state.is_empty(),
+            Self::Moments { .. } => state.first().is_none_or(|&count| count == 0.0),
+        }
+    }
+
     /// Adds further samples to the state, which begins empty. A mask has a number for each position, or for each element
     /// of a mean; the sums of a mean are of what counts already.
     pub fn accumulate(self, state: &mut Vec<f64>, columns: &[&[f32]], mask: Option<&[f32]>) {

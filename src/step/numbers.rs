@@ -3,6 +3,8 @@
 use super::compile::OutputSpec;
 use super::evaluation::Evaluation;
 use super::graph::{Batch, StepSpec};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// The largest count that a file may hold: no sum of it with other counts overflows, and f64 has it exactly.
 pub(crate) const LARGEST_COUNT: u64 = 1 << 53;
@@ -62,7 +64,8 @@ impl Numbers {
     }
 
     /// Loss and metrics over the samples so far. If there are several outputs, each has its loss under its name, and
-    /// its metrics with its name before theirs. If a name is taken, it gets a number: `binary_accuracy_1`.
+    /// its metrics with its name before theirs. If a name is taken, it gets a number: `binary_accuracy_1`. A metric is 0
+    /// if the mask leaves out all positions of all samples.
     pub fn evaluation(&self, outputs: &[OutputSpec]) -> Evaluation {
         let mean = |sum: &f64| sum / self.samples as f64;
         let mut metrics: Vec<(String, f64)> = Vec::new();
@@ -79,12 +82,15 @@ impl Numbers {
         loss += self.losses.get(outputs.len()).map_or(0.0, mean);
         for output in outputs {
             for (metric, state) in output.metrics.iter().zip(states.by_ref()) {
+                let nothing = self.samples > 0 && metric.is_of_nothing(&output.shape, state);
                 for (name, value) in metric.results(&output.shape, state) {
                     let base = if several { format!("{}_{name}", output.name) } else { name };
                     let taken = |name: &String| metrics.iter().any(|(known, _)| known == name);
                     let numbered = (1..).map(|i| format!("{base}_{i}"));
                     let name = std::iter::once(base.clone()).chain(numbered).find(|n| !taken(n));
-                    metrics.push((name.unwrap_or(base), value));
+                    let name = name.unwrap_or(base);
+                    let value = if nothing { of_nothing(&name) } else { value };
+                    metrics.push((name, value));
                 }
                 let matrix = metric.confusion_matrix(&output.shape, state);
                 confusion_matrices.extend(matrix.map(|matrix| (output.name.clone(), matrix)));
@@ -92,4 +98,16 @@ impl Numbers {
         }
         Evaluation { loss, metrics, confusion_matrices }
     }
+}
+
+/// What the metric `name` is if no position counts: 0, as in Keras, and a warning. A loop that shows its numbers asks often, and
+/// warns once.
+fn of_nothing(name: &str) -> f64 {
+    static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into()) {
+        log::warn!(
+            "metric `{name}` is 0: the mask leaves out every position so far; check that the data is not all padding"
+        );
+    }
+    0.0
 }

@@ -105,6 +105,50 @@ fn recurrent_weights_of_torch_go_in_and_out() -> Result<()> {
     Ok(())
 }
 
+/// Layers of several units, recorded from PyTorch: each gate at its place, in both directions and one over the other.
+#[test]
+fn recurrent_layers_of_torch_give_what_torch_gives() -> Result<()> {
+    const RECORDED: &[u8] = include_bytes!("../known/torch_recurrent.safetensors");
+    let file = safetensors::SafeTensors::deserialize(RECORDED).unwrap();
+    let recorded = |name: &str| {
+        let view = file.tensor(name).unwrap();
+        let floats = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        Tensor::f32(view.shape().to_vec(), floats.collect::<Vec<_>>()).unwrap()
+    };
+    let x = recorded("x");
+    let both = |layer: wgrad::prelude::LayerHandle| Bidirectional::new(layer);
+    let lstm = || Lstm::new(5).return_sequences(true);
+    let gru = || Gru::new(5).return_sequences(true);
+    let model = || Sequential::new([6, 4]);
+    for (name, model, modules) in [
+        ("rnn", model().add(SimpleRnn::new(5).return_sequences(true)), vec!["rnn"]),
+        ("lstm", model().add(lstm()), vec!["lstm"]),
+        ("gru", model().add(gru()), vec!["gru"]),
+        ("both", model().add(both(lstm().into())), vec!["both.l0", "both.l0_reverse"]),
+        (
+            "deep",
+            model().add(both(gru().into())).add(both(gru().into())),
+            vec!["deep.l0", "deep.l0_reverse", "deep.l1", "deep.l1_reverse"],
+        ),
+    ] {
+        let compile = Compile::new(Sgd::default(), Loss::MeanSquaredError);
+        let mut trainer = model.compile(device(), compile)?;
+        let want = recorded(&format!("{name}.y"));
+        let distance = |trainer: &mut Trainer| -> Result<f32> {
+            let y = trainer.predict(&x)?;
+            assert_eq!(y.shape(), want.shape(), "{name}");
+            let pairs = y.as_f32()?.iter().zip(want.as_f32()?);
+            Ok(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
+        };
+        assert!(distance(&mut trainer)? > 0.1, "{name}: before");
+        let map = WeightMap::torch(modules).skip_surplus();
+        trainer.load_weights_from_bytes(RECORDED, &map)?;
+        let after = distance(&mut trainer)?;
+        assert!(after < 2e-6, "{name}: {after}");
+    }
+    Ok(())
+}
+
 /// Keras' names have the segment of the cell.
 #[test]
 fn cells_of_keras_have_a_segment_of_their_name() -> Result<()> {

@@ -222,28 +222,9 @@ impl std::io::Write for Out {
     }
 }
 
-/// What the crate `log` received.
-static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Logger;
-
-impl log::Log for Logger {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-    fn log(&self, record: &log::Record<'_>) {
-        if record.level() == log::Level::Warn {
-            LOGGED.lock().unwrap().push(record.args().to_string());
-        }
-    }
-    fn flush(&self) {}
-}
-
 #[test]
 fn what_may_be_meant_is_told_to_the_log_and_first_in_the_progress() -> Result<()> {
-    static LOGGER: Logger = Logger;
-    log::set_logger(&LOGGER).expect("no other logger");
-    log::set_max_level(log::LevelFilter::Warn);
+    let logged = logged();
     for (activation, loss, words) in [
         (Activation::Relu, binary(true), ["relu", "takes logits", "from 0 to inf"]),
         (Activation::Tanh, categorical(true), ["tanh", "takes logits", "from -1 to 1"]),
@@ -254,7 +235,7 @@ fn what_may_be_meant_is_told_to_the_log_and_first_in_the_progress() -> Result<()
         assert!(found.len() == 1, "{found:?}");
         let all = |text: &str| words.iter().all(|word| text.contains(word));
         assert!(all(&found[0]) && found[0].contains("layer `dense_1`"), "{found:?}");
-        assert!(LOGGED.lock().unwrap().contains(&found[0]), "{found:?}");
+        assert!(logged.lock().unwrap().contains(&found[0]), "{found:?}");
     }
     // A hidden softmax of one unit may be meant.
     let softmax = Dense::new(1).activation(Activation::Softmax);

@@ -18,6 +18,7 @@ mod sequences;
 mod support;
 mod words;
 
+use std::sync::{Mutex, Once};
 use support::says;
 use wgrad::prelude::*;
 use wgrad::{Error, Result};
@@ -49,6 +50,29 @@ fn compile(model: &Sequential, optimizer: impl Optimizer + 'static, loss: Loss) 
 
 fn trainer(model: &Sequential) -> Trainer {
     compile(model, Sgd::default(), SPARSE).unwrap()
+}
+
+/// The warnings that the crate `log` receives from now on.
+fn logged() -> &'static Mutex<Vec<String>> {
+    struct Logger(Mutex<Vec<String>>);
+    impl log::Log for Logger {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            if record.level() == log::Level::Warn {
+                self.0.lock().unwrap().push(record.args().to_string());
+            }
+        }
+        fn flush(&self) {}
+    }
+    static LOGGER: Logger = Logger(Mutex::new(Vec::new()));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&LOGGER).expect("no other logger");
+        log::set_max_level(log::LevelFilter::Warn);
+    });
+    &LOGGER.0
 }
 
 /// Asserts the variant, and that the message has all of `words`.

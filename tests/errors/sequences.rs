@@ -75,15 +75,55 @@ fn a_mask_that_is_all_false_gives_numbers() {
         let fit = Fit::new().batch_size(2).epochs(2).verbose(Verbose::Silent);
         let history = trainer.fit(&data, fit).unwrap();
         let loss = history.epochs[1].get("loss").unwrap();
-        // No position counts, so the loss is zero; a share of no positions has no value.
+        // No position counts, so loss and metrics are zero.
         let zero = if name.contains("norm") { loss.is_finite() } else { loss == 0.0 };
         assert!(zero, "{name}: {loss}");
-        assert!(history.epochs[1].get("accuracy").unwrap().is_nan(), "{name}");
+        assert_eq!(history.epochs[1].get("accuracy"), Some(0.0), "{name}");
         for (weight, values) in trainer.weights().unwrap() {
             assert!(values.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}: {weight}");
         }
         let y = trainer.predict(data.x()).unwrap();
         assert!(y.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}");
+    }
+}
+
+/// Every metric is 0 if no position counts, and says so once. The control: a position that counts is heard of.
+#[test]
+fn a_metric_of_no_position_is_zero_and_says_so_once() {
+    let warnings = logged();
+    let metrics = [
+        Metric::SparseTopKCategoricalAccuracy { k: 2 },
+        Metric::recall(ClassAverage::Macro),
+        Metric::f1(None),
+        Metric::mean_iou(),
+    ];
+    let of = |outputs, loss, metrics: &[Metric], x: [u32; 8], y: Tensor| {
+        let embedded = Sequential::new([4]).add(Embedding::new(7, 6).mask_zero(true));
+        let compile = Compile::new(Sgd::new(0.0), loss).metrics(metrics);
+        let model = embedded.add(Dense::new(outputs));
+        let mut trainer = model.compile(device(), compile).unwrap();
+        let data = TensorDataset::new(Tensor::u32([2, 4], x).unwrap(), y).unwrap();
+        [(); 2].map(|()| trainer.evaluate(&data).unwrap().metrics)
+    };
+    let labels = || Tensor::u32([2, 4], [0, 1, 2, 0, 1, 2, 0, 1]).unwrap();
+    let numbers = || Tensor::f32([2, 4, 1], [0.0, 1.0].repeat(4)).unwrap();
+    let squares = [Metric::RootMeanSquaredError, Metric::MeanAbsoluteError, Metric::R2Score];
+    let binary = Loss::BinaryCrossentropy { from_logits: true };
+    for (outputs, loss, metrics, y) in [
+        (3, SPARSE, &metrics[..], labels()),
+        (1, Loss::MeanSquaredError, &squares[..], numbers()),
+        (1, binary, &[Metric::Auc, Metric::precision(ClassAverage::Binary)][..], numbers()),
+    ] {
+        let [first, second] = of(outputs, loss, metrics, [0; 8], y.clone());
+        assert!(first.len() >= metrics.len() && first.iter().all(|(_, v)| *v == 0.0), "{first:?}");
+        assert_eq!(first, second);
+        for (name, _) in &first {
+            let own = format!("metric `{name}` is 0");
+            let heard = warnings.lock().unwrap().iter().filter(|w| w.starts_with(&own)).count();
+            assert_eq!(heard, 1, "{own}");
+        }
+        let [some, _] = of(outputs, loss, metrics, [0, 3, 0, 1, 2, 0, 0, 4], y);
+        assert!(some.iter().any(|(_, v)| *v != 0.0), "{some:?}");
     }
 }
 

@@ -15,6 +15,7 @@ upstream gradients.
 import numpy as np
 
 from record import Inputs, f32, jax, jnp, keras, meta, short, write
+from record_recurrent import VOCABULARY, words
 
 layers = keras.layers
 BATCH, QUERIES, KEYS, WIDTH = 2, 5, 6, 4
@@ -246,27 +247,32 @@ def record(name, make, widths, masks, more):
     return entry
 
 
-def tied():
+TABLES = [("tied", {}), ("untied", {"tie_weights": False}), ("bounded", {"logit_soft_cap": 1.5})]
+
+
+def tied(name, settings):
     """A table that embeds ids and scores them."""
-    layer = layers.ReversibleEmbedding(7, 4)
+    layer = layers.ReversibleEmbedding(7, 4, **settings)
     inputs = Inputs(63)
     ids = inputs.state.randint(0, 7, size=(3, 5))
     layer.build()
-    table = inputs.normal(7, 4)
-    layer.set_weights([table])
+    tables = [inputs.normal(*w.shape) for w in layer.get_weights()]
+    layer.set_weights(tables)
     upstream = inputs.normal(3, 5, 7)
 
-    def forward(table):
-        x = layer.stateless_call([table], [], ids)[0]
-        return layer.stateless_call([table], [], jnp.tanh(x), reverse=True)[0]
+    def forward(tables):
+        x = layer.stateless_call(tables, [], ids)[0]
+        return layer.stateless_call(tables, [], jnp.tanh(x), reverse=True)[0]
 
-    grad = jax.grad(lambda table: (forward(table) * upstream).sum())(table)
+    grads = jax.grad(lambda tables: (forward(tables) * upstream).sum())(tables)
     return {
+        "name": name,
+        "layer": keras.saving.serialize_keras_object(layer),
         "ids": {"shape": list(ids.shape), "data": ids.reshape(-1).tolist()},
-        "table": array(table),
+        "weights": [array(table) for table in tables],
         "upstream": array(upstream),
-        "y": array(forward(table)),
-        "grad": array(grad),
+        "y": array(forward(tables)),
+        "weight_grads": [array(grad) for grad in grads],
     }
 
 
@@ -277,50 +283,87 @@ def data():
     return inputs, x, y
 
 
-def train(name, make, widths, _, more):
-    """The loss of each of 20 steps of Adam on one batch after the other; a dense layer gives the outputs. All inputs of the
-    layer are the same sequence, and its output is added to it."""
-    inputs, x, y = data()
-    layer = make()
-    given = layers.Input((QUERIES, WIDTH))
-    args, named = call(layer, [given] * len(widths), None, more)
-    h = layers.Add()([given, layer(*args, **named)])
-    out = layers.Dense(2)(layers.Flatten()(h))
-    model = keras.Model(given, out)
-    weights = [inputs.normal(*w.shape, scale=0.4) for w in model.get_weights()]
-    model.set_weights(weights)
-    model.compile(optimizer=keras.optimizers.Adam(0.02), loss="mse")
+def losses_of(model, parts, inputs, loss, x, y, mask=None):
+    """The weights of the parts, drawn, and the loss of each of 20 steps of Adam on one batch after the other. Keras' attention
+    loses its mask on the way to the loss, so the mask is given as weights whose mean is 1."""
+    weights = []
+    for part in parts:
+        own = [inputs.normal(*w.shape, scale=0.4) for w in part.get_weights()]
+        part.set_weights(own)
+        weights += own
+    model.compile(optimizer=keras.optimizers.Adam(0.02), loss=loss)
     losses = []
     for step in range(20):
         rows = slice(16 * (step % 3), 16 * (step % 3) + 16)
         model.reset_metrics()
-        losses.append(f32(model.train_on_batch(x[rows], y[rows])))
-    return {
-        "name": name,
-        "layer": serialized(layer, more),
-        "inputs": len(widths),
-        "weights": [array(w) for w in weights],
-        "losses": short(losses),
-    }
+        weight = None if mask is None else f32(mask[rows] / mask[rows].mean())
+        losses.append(f32(model.train_on_batch(x[rows], y[rows], sample_weight=weight)))
+    return {"weights": [array(w) for w in weights], "losses": short(losses)}
 
 
-def trains(case):
-    name, _, widths, masks, more = case
-    own = {"attention_mask", "return_attention_scores"} & set(more)
-    return masks is None and not own and "output" not in name and "three" not in name
+def train(name, make, widths, masks, more):
+    """A dense layer gives the outputs, of the whole or, with a mask, of each step. All inputs of the layer are the same
+    sequence, and its output is added to it if it is as wide; a mask of pairs is where their product is positive."""
+    inputs, x, y = data()
+    ids, steps = words()
+    layer, head, parts = make(), layers.Dense(2), []
+    mask = None
+    if masks:
+        given = layers.Input((QUERIES,), dtype="int32")
+        parts.append(layers.Embedding(VOCABULARY, WIDTH, mask_zero=True))
+        h = parts[0](given)
+        mask = keras.ops.not_equal(given, 0)
+    else:
+        h = given = layers.Input((QUERIES, WIDTH))
+    if "attention_mask" in more:
+        more = {**more, "attention_mask": keras.ops.matmul(h, keras.ops.transpose(h, (0, 2, 1))) > 0}
+    args, named = call(layer, [h] * len(widths), [mask] * len(widths) if masks else None, more)
+    own = layer(*args, **named)
+    own = own[0] if isinstance(own, (list, tuple)) else own
+    if own.shape == h.shape:
+        own = h + own if masks else layers.Add()([h, own])
+    model = keras.Model(given, head(own if masks else layers.Flatten()(own)))
+    entry = {"name": name, "layer": serialized(layer, more), "inputs": len(widths), "pairs": "attention_mask" in more}
+    entry |= {"x": "ids", "y": "steps"} if masks else {"x": "x", "y": "y"}
+    read = (ids, steps, ids != 0) if masks else (x, y)
+    return entry | losses_of(model, [*parts, layer, head], inputs, "mse", *read)
+
+
+def next_words():
+    """The ids, and the word after each."""
+    ids = Inputs(65).state.randint(0, VOCABULARY, size=(48, QUERIES)).astype("int32")
+    return ids, ((ids * 3 + 1) % VOCABULARY).astype("int32")
+
+
+def language(name, settings):
+    """A block between the two uses of a table."""
+    ids, labels = next_words()
+    table, block = layers.ReversibleEmbedding(VOCABULARY, WIDTH, **settings), Block(7, 2, True)
+    given = layers.Input((QUERIES,), dtype="int32")
+    model = keras.Model(given, table(block(table(given)), reverse=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    entry = {"name": name, "layer": keras.saving.serialize_keras_object(table)}
+    return entry | losses_of(model, [table, block], Inputs(66), loss, ids, labels)
 
 
 def main():
     _, x, y = data()
+    ids, steps = words()
+    whole = lambda ids: {"shape": list(ids.shape), "data": ids.reshape(-1).tolist()}
     write(
         "attention.json",
         {
             "meta": meta("record_attention.py"),
             "x": array(x),
             "y": array(y),
+            "ids": whole(ids),
+            "steps": array(steps),
+            "words": whole(next_words()[0]),
+            "next_words": whole(next_words()[1]),
             "layers": [record(*case) for case in cases()],
-            "tied": tied(),
-            "training": [train(*case) for case in cases() if trains(case)],
+            "tied": [tied(*table) for table in TABLES],
+            "training": [train(*case) for case in cases()],
+            "language": [language(*table) for table in TABLES],
         },
     )
 

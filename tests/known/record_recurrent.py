@@ -3,7 +3,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["keras==3.15.1", "jax==0.10.2", "jaxlib==0.10.2", "numpy==2.4.6"]
 # ///
-"""Records what the recurrent layers of Keras 3 give, their gradients, and 20 training steps of each, into
+"""Records what the recurrent layers of Keras 3 give, their gradients, and 20 training steps of each and of an embedding, into
 `recurrent.json`, beside this file.
 
 Gradients are those of sum(y * upstream) of the first output, jax's automatic derivatives of Keras' layers. The settings
@@ -16,6 +16,7 @@ from record import Inputs, f32, jax, keras, meta, short, write
 
 layers = keras.layers
 BATCH, TIME, FEATURES, UNITS = 3, 5, 4, 4
+VOCABULARY = 7
 
 
 def array(values):
@@ -41,6 +42,7 @@ def cases():
             f"{kind}, backwards",
             lambda layer=layer: layer(UNITS, return_sequences=True, go_backwards=True),
         )
+        case(f"{kind}, each step", lambda layer=layer: layer(UNITS, return_sequences=True))
         case(f"{kind}, no bias", lambda layer=layer: layer(UNITS, use_bias=False))
         case(f"{kind}, states", lambda layer=layer: layer(UNITS, return_state=True), states)
         case(f"{kind}, mask", lambda layer=layer: layer(UNITS, return_sequences=True), 0, True)
@@ -150,21 +152,69 @@ def data():
     return inputs, x, y
 
 
-def train(name, make):
-    """The loss of each of 20 steps of Adam on one batch after the other; a dense layer gives the outputs."""
+def words():
+    """Ids of which 0 is padding, and what belongs to each step: the second batch has a row of padding alone."""
+    inputs = Inputs(54)
+    ids = inputs.state.randint(1, VOCABULARY, size=(48, TIME))
+    ids[np.arange(TIME)[None, :] >= inputs.state.randint(1, TIME + 1, size=(48, 1))] = 0
+    ids[::7, 1] = 0
+    ids[::11, 0] = 0
+    ids[20] = 0
+    table = inputs.normal(VOCABULARY, 2)
+    steps = f32(np.round(np.tanh(table[ids] - table[ids[:, :1]]) + inputs.normal(48, TIME, 2, scale=0.3), 4))
+    return ids.astype("int32"), steps
+
+
+def train(name, make, states, masked, mask_zero=True):
+    """The loss of each of 20 steps of Adam on one batch after the other. A dense layer gives the outputs, of all outputs of
+    the layer, or of each step of a sequence with a mask. Masks are those of an embedding of ids; initial states are dense
+    layers of the input."""
     inputs, x, y = data()
-    model = keras.Sequential([layers.Input((TIME, FEATURES)), make(), layers.Flatten(), layers.Dense(2)])
-    weights = [inputs.normal(*w.shape, scale=0.4) for w in model.get_weights()]
-    model.set_weights(weights)
+    ids, steps = words()
+    parts = []
+
+    def part(layer):
+        parts.append(layer)
+        return layer
+
+    if masked:
+        given = layers.Input((TIME,), dtype="int32")
+        h = part(layers.Embedding(VOCABULARY, FEATURES, mask_zero=mask_zero))(given)
+    else:
+        h = given = layers.Input((TIME, FEATURES))
+    start = [part(layers.Dense(UNITS))(layers.Flatten()(h)) for _ in range(states)]
+    layer = part(make()) if make else None
+    outputs = h
+    if layer is not None:
+        outputs = layer(h, initial_state=start) if start else layer(h)
+    outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    each = masked and mask_zero and len(outputs[0].shape) == 3
+    if each:
+        (out,) = outputs
+    else:
+        flat = [layers.Flatten()(out) for out in outputs]
+        out = layers.Concatenate()(flat) if len(flat) > 1 else flat[0]
+    model = keras.Model(given, part(layers.Dense(2))(out))
+    weights = []
+    for layer_of_weights in parts:
+        own = [inputs.normal(*w.shape, scale=0.4) for w in layer_of_weights.get_weights()]
+        layer_of_weights.set_weights(own)
+        weights += own
     model.compile(optimizer=keras.optimizers.Adam(0.02), loss="mse")
+    read, target = ids if masked else x, steps if each else y
     losses = []
     for step in range(20):
         rows = slice(16 * (step % 3), 16 * (step % 3) + 16)
         model.reset_metrics()
-        losses.append(f32(model.train_on_batch(x[rows], y[rows])))
+        losses.append(f32(model.train_on_batch(read[rows], target[rows])))
     return {
         "name": name,
-        "layer": keras.saving.serialize_keras_object(model.layers[0]),
+        "layer": keras.saving.serialize_keras_object(layer) if layer is not None else None,
+        "mask_zero": mask_zero,
+        "x": "ids" if masked else "x",
+        "y": "steps" if each else "y",
+        "states": states,
+        "outputs": len(outputs),
         "weights": [array(w) for w in weights],
         "losses": short(losses),
     }
@@ -172,22 +222,20 @@ def train(name, make):
 
 def main():
     _, x, y = data()
-    trained = [c for c in cases() if c[2] == 0 and not c[3] and not several(c[1]())]
+    ids, steps = words()
+    tables = [("Embedding", None, 0, True, False), ("Embedding, mask", None, 0, True)]
     write(
         "recurrent.json",
         {
             "meta": meta("record_recurrent.py"),
             "x": array(x),
             "y": array(y),
+            "ids": {"shape": list(ids.shape), "data": ids.reshape(-1).tolist()},
+            "steps": array(steps),
             "layers": [record(*case) for case in cases()],
-            "training": [train(name, make) for name, make, *_ in trained],
+            "training": [train(*case) for case in cases() + tables],
         },
     )
-
-
-def several(layer):
-    """Whether a layer has several outputs, which a `Sequential` does not take."""
-    return getattr(layer, "return_state", False) or getattr(layer, "merge_mode", "") is None
 
 
 if __name__ == "__main__":

@@ -81,4 +81,5 @@ def save(tensors, path):
     path.write_bytes(struct.pack("<Q", len(head)) + head + data)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -203,7 +203,8 @@ fn what_does_not_fit_is_refused_by_name() {
         .compile(support::device(), Compile::new(Adam::new(0.1), Loss::MeanSquaredError))
         .unwrap();
     let past = Tensor::u32([1, 5], vec![0, 1, 2, 7, 3]).unwrap();
-    says(&trainer.predict(&past).unwrap_err(), &["7"]);
+    let error = trainer.predict(&past).unwrap_err();
+    says(&error, &["layer `reversible_embedding`", "element 3 is 7", "7 ids 0..7"]);
 }
 
 #[test]

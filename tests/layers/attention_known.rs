@@ -1,6 +1,6 @@
 //! Attention against values, gradients and training steps recorded from Keras 3 (`tests/known/README.md`).
 
-use super::known::{Whole, all_floats, batches, floats, list, trains_as_recorded};
+use super::known::{Whole, all_floats, floats, list, trains_as_recorded, whole};
 use super::*;
 use anyhow::{Context as _, ensure};
 use recording::{agree, data, text};
@@ -126,36 +126,79 @@ fn blocks_agree_with_keras_hub() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The table of an entry: one that scores by its own rows, by a second table, or up to a bound.
+fn table(entry: &Json) -> anyhow::Result<LayerHandle> {
+    let config = &entry["layer"]["config"];
+    let mut table = ReversibleEmbedding::new(7, 4).tie_weights(config["tie_weights"] == true);
+    if let Some(cap) = config["logit_soft_cap"].as_f64() {
+        table = table.logit_soft_cap(cap as f32);
+    }
+    Ok(LayerHandle::new(table))
+}
+
 #[test]
 fn a_table_embeds_and_scores_as_in_keras() -> anyhow::Result<()> {
-    let entry = &recorded()?["tied"];
-    let ids: Vec<u32> = data(&entry["ids"])?.into_iter().map(|v| v as u32).collect();
-    let (ids, table) = (Tensor::u32([3, 5], ids)?, floats(&entry["table"])?);
-    let words = LayerHandle::new(ReversibleEmbedding::new(7, 4));
-    let x = input([5]);
-    let scores = x.then(&words).then(Activation::Tanh).then(&words);
-    let model = Model::new([&x], [&scores])?;
-    ensure!(model.weights().count() == 1, "one table");
-    let dy = floats(&entry["upstream"])?;
-    let got =
-        differentiate(&[&ids], &[&table], [0; 2], Some(&dy), |g, x, w| model.apply(g, x, w, None))?;
-    agree("scores", got.y(), &wide(&floats(&entry["y"])?), 1e-5, 2e-6);
-    agree("gradient", &got.weights[0], &wide(&floats(&entry["grad"])?), 1e-5, 2e-6);
+    let all = recorded()?;
+    let entries = list(&all, "tied")?;
+    ensure!(entries.len() >= 3, "{} tables are recorded", entries.len());
+    for entry in entries {
+        let name = text(entry, "name")?;
+        let (ids, tables) = (whole(&entry["ids"])?, all_floats(entry, "weights")?);
+        let (x, words) = (input([5]), table(entry)?);
+        let scores = x.then(&words).then(Activation::Tanh).then(&words);
+        let model = Model::new([&x], [&scores])?;
+        ensure!(model.weights().count() == if name == "untied" { 2 } else { 1 }, "{name}: tables");
+        let dy = floats(&entry["upstream"])?;
+        let build = |g: &mut Graph, x: &[Value], w: &[Value]| model.apply(g, x, w, None);
+        let got = differentiate(&[&ids], &refs(&tables), [0; 2], Some(&dy), build)?;
+        agree(name, got.y(), &wide(&floats(&entry["y"])?), 1e-5, 2e-6);
+        for (got, want) in got.weights.iter().zip(&all_floats(entry, "weight_grads")?) {
+            agree(&format!("{name}, gradient"), got, &wide(want), 1e-5, 2e-6);
+        }
+    }
+    Ok(())
+}
+
+/// Each layer on numbers, or on ids whose embedding masks.
+#[test]
+fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
+    let all = recorded()?;
+    let entries = list(&all, "training")?;
+    ensure!(entries.len() >= 46, "{} layers are trained", entries.len());
+    for entry in entries {
+        let count = entry["inputs"].as_u64().context("inputs")? as usize;
+        let of_ids = text(entry, "x")? == "ids";
+        let x = input(if of_ids { Shape::from([5]) } else { [5, 4].into() });
+        let h = if of_ids { x.then(Embedding::new(7, 4).mask_zero(true)) } else { x.clone() };
+        let (mut given, mut samples) = (vec![h.clone(); count], vec![Shape::from([5, 4]); count]);
+        if entry["pairs"] == true {
+            given.push(merge(Dot::new([2, 2]), [&h, &h]));
+            samples.push([5, 5].into());
+        }
+        let layer = layer(entry, &samples)?;
+        let own = merge(layer.clone(), &given);
+        let as_wide = layer.layer().outputs(&samples)?[0].shape == [5, 4].into();
+        let y = if as_wide { merge(Add, [&h, &own]) } else { own };
+        let y = if of_ids { y } else { y.then(Flatten) };
+        let read = if of_ids { whole(&all["ids"])? } else { floats(&all["x"])? };
+        let data = TensorDataset::new(read, floats(&all[text(entry, "y")?])?)?;
+        let model = Model::new([&x], [&y.then(Dense::new(2))])?;
+        trains_as_recorded(&model, entry, &data, Loss::MeanSquaredError)?;
+    }
     Ok(())
 }
 
 #[test]
-fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
+fn a_table_trains_as_in_keras() -> anyhow::Result<()> {
     let all = recorded()?;
-    let batches = batches(&all)?;
-    let entries = list(&all, "training")?;
-    ensure!(entries.len() >= 26, "{} layers are trained", entries.len());
+    let data = TensorDataset::new(whole(&all["words"])?, whole(&all["next_words"])?)?;
+    let entries = list(&all, "language")?;
+    ensure!(entries.len() >= 3, "{} tables are trained", entries.len());
     for entry in entries {
-        let count = entry["inputs"].as_u64().context("inputs")? as usize;
-        let x = input([5, 4]);
-        let own = merge(layer(entry, &vec![[5, 4].into(); count])?, vec![&x; count]);
-        let y = merge(Add, [&x, &own]).then(Flatten).then(Dense::new(2));
-        trains_as_recorded(&Model::new([&x], [&y])?, entry, &batches)?;
+        let (x, words) = (input([5]), table(entry)?);
+        let y = x.then(&words).then(TransformerDecoder::new(7, 2)).then(&words);
+        let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
+        trains_as_recorded(&Model::new([&x], [&y])?, entry, &data, loss)?;
     }
     Ok(())
 }

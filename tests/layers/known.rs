@@ -28,20 +28,21 @@ pub fn all_floats(entry: &Json, key: &str) -> anyhow::Result<Vec<Tensor>> {
     list(entry, key)?.iter().map(floats).collect()
 }
 
-/// The three batches of the recorded training steps.
-pub fn batches(recorded: &Json) -> anyhow::Result<Vec<TensorDataset>> {
-    let samples = TensorDataset::new(floats(&recorded["x"])?, floats(&recorded["y"])?)?;
-    Ok((0..3).map(|i| samples.rows(16 * i, 16)).collect::<Result<_>>()?)
+pub fn whole(tensor: &Json) -> anyhow::Result<Tensor> {
+    let ids: Vec<u32> = data(tensor)?.into_iter().map(|v| v as u32).collect();
+    Ok(Tensor::u32(shape(tensor)?, ids)?)
 }
 
-/// Twenty training steps of `model` from the recorded weights, beside the recorded losses.
+/// Twenty training steps of `model` from the recorded weights, on three batches in turn, beside the recorded losses.
 pub fn trains_as_recorded(
     model: &Model,
     entry: &Json,
-    batches: &[TensorDataset],
+    samples: &TensorDataset,
+    loss: Loss,
 ) -> anyhow::Result<()> {
     let name = text(entry, "name")?;
-    let settings = Compile::new(Adam::new(0.02), Loss::MeanSquaredError);
+    let batches = (0..3).map(|i| samples.rows(16 * i, 16)).collect::<Result<Vec<_>>>()?;
+    let settings = Compile::new(Adam::new(0.02), loss);
     let mut trainer = model.clone().compile(support::device(), settings)?;
     trainer.set_weights(&all_floats(entry, "weights")?)?;
     let mut losses = Vec::new();
@@ -208,13 +209,7 @@ fn check(entries: &[Json]) -> anyhow::Result<()> {
     for entry in entries {
         let name = text(entry, "name")?;
         let ids = text(entry, "layer")? == "Embedding";
-        let read = |t: &Json| match ids {
-            true => {
-                let ids: Vec<u32> = data(t)?.into_iter().map(|v| v as u32).collect();
-                Ok(Tensor::u32(shape(t)?, ids)?)
-            }
-            false => floats(t),
-        };
+        let read = |t: &Json| if ids { whole(t) } else { floats(t) };
         let x = list(entry, "inputs")?.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let w = list(entry, "weights")?.iter().map(floats).collect::<anyhow::Result<Vec<_>>>()?;
         let dy = floats(&entry["upstream"])?;

@@ -30,12 +30,14 @@ mod pooling;
 mod recording;
 mod rectifier;
 mod recurrent;
+mod recurrent_f64;
 mod recurrent_known;
 mod recurrent_options;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod rotary;
 mod rules;
+mod sequence_dropout;
 mod shape;
 mod small;
 #[path = "../support/mod.rs"]
@@ -127,6 +129,17 @@ fn layer_step(
     weights: &[&Tensor],
     random: Option<[u32; 3]>,
 ) -> Result<Step> {
+    masked_step(layer, inputs, weights, &[], random)
+}
+
+/// As [`layer_step`], with the mask of each input.
+fn masked_step(
+    layer: &dyn Layer,
+    inputs: &[&Tensor],
+    weights: &[&Tensor],
+    masks: &[Option<Tensor>],
+    random: Option<[u32; 3]>,
+) -> Result<Step> {
     let [stream, seed, step] = random.unwrap_or_default();
     differentiate(inputs, weights, [seed, step], None, |g, x, w| {
         let random = match random {
@@ -136,9 +149,13 @@ fn layer_step(
             }
             None => None,
         };
+        let mut given = Vec::new();
+        for mask in masks {
+            given.push(mask.clone().map(|mask| g.constant_tensor(mask)).transpose()?);
+        }
         let declared = layer.outputs(&samples(inputs))?;
         let cx = Context::new("layer", x).tensors(&layer.weights(&samples(inputs)), w);
-        let outputs = layer.apply(g, &cx.training_with(random))?;
+        let outputs = layer.apply(g, &cx.training_with(random).with_masks(&given))?;
         assert_eq!(outputs.values.len(), declared.len(), "{layer:?} says its outputs");
         for (&y, ty) in outputs.values.iter().zip(&declared) {
             assert_eq!(&g.shape(y).dims()[1..], ty.shape.dims(), "{layer:?} says its shape");

@@ -1,7 +1,7 @@
 //! `SimpleRnn`.
 
 use super::*;
-use reference::recurrent::{Sizes, batch_first, simple_rnn};
+use reference::recurrent::{Kind, Sizes, batch_first};
 use support::device;
 use wgrad::graph::{Class, TensorType};
 use wgrad::plan::Plan;
@@ -36,8 +36,13 @@ fn it_agrees_with_the_oracle_in_value_and_gradient() {
                 let mut operands = vec![&x];
                 operands.extend(&w);
                 check_gradients(&name, &step, &operands, |at| {
-                    let weights = [&at[1][..], &at[2], &at[3]];
-                    let h = simple_rnn(&at[0], weights, sizes, activation.name(), backwards);
+                    let rnn = reference::recurrent::Layer {
+                        activation: activation.name(),
+                        backwards,
+                        ..reference::recurrent::Layer::new(Kind::Simple, sizes)
+                    };
+                    let h = rnn.states(&at[0], [&at[1], &at[2], &at[3]], &rnn.zeros());
+                    let h: Vec<Vec<f64>> = h.concat();
                     match sequences {
                         true => batch_first(&h, sizes.batch),
                         false => h[sizes.time - 1].clone(),
@@ -61,8 +66,8 @@ fn it_does_without_a_bias() {
     assert_eq!(layer.weights(&samples(&[&x])).len(), 2);
     let step = layer_step(&layer, &[&x], &[&w[0], &w[1]], None).unwrap();
     check_gradients("no bias", &step, &[&x, &w[0], &w[1]], |at| {
-        let weights = [&at[1][..], &at[2], &[0.0; 5]];
-        simple_rnn(&at[0], weights, sizes, "tanh", false)[3].clone()
+        let rnn = reference::recurrent::Layer::new(Kind::Simple, sizes);
+        rnn.states(&at[0], [&at[1], &at[2], &[0.0; 5]], &rnn.zeros())[3][0].clone()
     });
 }
 

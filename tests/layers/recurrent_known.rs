@@ -1,8 +1,8 @@
 //! Recurrent layers against values, gradients and training steps recorded from Keras 3 (`tests/known/README.md`).
 
-use super::known::{Whole, all_floats, batches, floats, list, trains_as_recorded};
+use super::known::{Whole, all_floats, floats, list, trains_as_recorded, whole};
 use super::*;
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use recording::{agree, text};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ fn outputs(
 fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
     let all = [recorded()?, cells()?];
     let entries = [list(&all[0], "layers")?, list(&all[1], "layers")?];
-    ensure!(entries[0].len() >= 48, "{} layers are recorded", entries[0].len());
+    ensure!(entries[0].len() >= 51, "{} layers are recorded", entries[0].len());
     ensure!(entries[1].len() >= 13, "{} cells are recorded", entries[1].len());
     for entry in entries.into_iter().flatten() {
         let name = text(entry, "name")?;
@@ -90,17 +90,44 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Each layer with each option, on numbers or on ids whose embedding masks; a table of ids alone.
 #[test]
 fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
-    for (all, least) in [(recorded()?, 25), (cells()?, 8)] {
-        let batches = batches(&all)?;
-        let entries = list(&all, "training")?;
-        ensure!(entries.len() >= least, "{} layers are trained", entries.len());
-        for entry in entries {
-            let handle = LayerHandle::new(Whole(layer(entry)?));
-            let model = Sequential::new([5, 4]).add(handle).add(Flatten).add(Dense::new(2));
-            trains_as_recorded(&model.build()?, entry, &batches)?;
-        }
+    let all = recorded()?;
+    let entries = list(&all, "training")?;
+    ensure!(entries.len() >= 53, "{} layers are trained", entries.len());
+    for entry in entries {
+        let count = |key: &str| entry[key].as_u64().context("a count").map(|n| n as usize);
+        let of_ids = text(entry, "x")? == "ids";
+        let x = input(if of_ids { Shape::from([5]) } else { [5, 4].into() });
+        let mask_zero = entry["mask_zero"] == true;
+        let h = if of_ids { x.then(Embedding::new(7, 4).mask_zero(mask_zero)) } else { x.clone() };
+        let states = (0..count("states")?).map(|_| h.then(Flatten).then(Dense::new(4)));
+        let given: Vec<SymbolicTensor> = std::iter::once(h.clone()).chain(states).collect();
+        let own = match entry["layer"].is_null() {
+            true => h,
+            false => merge(LayerHandle::new(Whole(layer(entry)?)), &given),
+        };
+        let outputs = |i| own.output(i).then(Flatten);
+        let y = match (text(entry, "y")?, count("outputs")?) {
+            ("steps", _) => own,
+            (_, 1) => outputs(0),
+            (_, n) => merge(Concatenate::default(), &(0..n).map(outputs).collect::<Vec<_>>()),
+        };
+        let read = if of_ids { whole(&all["ids"])? } else { floats(&all["x"])? };
+        let samples = TensorDataset::new(read, floats(&all[text(entry, "y")?])?)?;
+        let model = Model::new([&x], [&y.then(Dense::new(2))])?;
+        trains_as_recorded(&model, entry, &samples, Loss::MeanSquaredError)?;
+    }
+    // The same for cells, on numbers alone.
+    let all = cells()?;
+    let entries = list(&all, "training")?;
+    ensure!(entries.len() >= 8, "{} cells are trained", entries.len());
+    let samples = TensorDataset::new(floats(&all["x"])?, floats(&all["y"])?)?;
+    for entry in entries {
+        let handle = LayerHandle::new(Whole(layer(entry)?));
+        let model = Sequential::new([5, 4]).add(handle).add(Flatten).add(Dense::new(2));
+        trains_as_recorded(&model.build()?, entry, &samples, Loss::MeanSquaredError)?;
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Recurrent layers: dropout, states that outlive a step, cells of one's own, both directions, and what is refused.
 
 use super::*;
-use reference::recurrent::{Sizes, lstm};
 use support::device;
 use wgrad::layers::Rnn;
 
@@ -13,22 +12,6 @@ fn weights(features: usize, units: usize) -> Vec<Tensor> {
     };
     let width = 4 * units;
     vec![drawn(&[features, width], 11), drawn(&[units, width], 12), drawn(&[width], 13)]
-}
-
-#[test]
-fn an_lstm_agrees_with_the_oracle_in_value_and_gradient() {
-    for [batch, time, features, units] in [[2, 3, 4, 5], [3, 2, 1, 4], [1, 1, 1, 1]] {
-        let sizes = Sizes { batch, time, features, units };
-        let (x, w) = (numbers(&[batch, time, features], 3), weights(features, units));
-        let step = layer_step(&Lstm::new(units), &[&x], &refs(&w), None).unwrap();
-        let operands: Vec<&Tensor> = [&x].into_iter().chain(&w).collect();
-        check_gradients(&format!("{sizes:?}"), &step, &operands, |at| {
-            lstm(&at[0], [&at[1], &at[2], &at[3]], sizes)[time - 1].clone()
-        });
-        let zero = |d: &Vec<f32>| d.iter().all(|&d| d == 0.0);
-        assert_eq!(zero(&step.weights[1]), time == 1, "recurrent kernel");
-        assert!(!zero(&step.inputs[0]) && !zero(&step.weights[0]) && !zero(&step.weights[2]));
-    }
 }
 
 /// The cell as a graph of single functions: what `Lstm` computes, without its kernels.
@@ -84,15 +67,37 @@ impl Layer for OwnLstm {
 #[test]
 fn a_cell_of_ones_own_is_a_loop() -> Result<()> {
     let (x, w) = (numbers(&[3, 5, 2], 7), weights(2, 4));
-    for all in [false, true] {
-        let own = Rnn::new(OwnLstm, [[4], [4]]).return_sequences(all);
-        let ours = Lstm::new(4).use_bias(false).return_sequences(all);
-        let a = layer_step(&own, &[&x], &[&w[0], &w[1]], None)?;
-        let b = layer_step(&ours, &[&x], &[&w[0], &w[1]], None)?;
-        assert_close("value", a.y(), &widen(b.y()), 1e-6, 1e-6);
+    let states = [numbers(&[3, 4], 8), numbers(&[3, 4], 9)];
+    // Before the first step that counts a cell's output is zero, while an LSTM's is its initial state.
+    let (gaps, none) = ([1.0, 0.0, 0.0, 1.0, 1.0], [0.0; 5]);
+    let mask = |from_states: bool| {
+        Tensor::f32([3, 5], [[1.0; 5], gaps, if from_states { gaps } else { none }].concat())
+    };
+    for (all, masked, zeroed, backwards, from_states) in [
+        (false, false, false, false, false),
+        (true, false, false, false, false),
+        (true, true, false, false, true),
+        (false, true, false, true, false),
+        (true, true, true, true, true),
+        (false, true, true, false, false),
+    ] {
+        let own = Rnn::new(OwnLstm, [[4], [4]]);
+        let own = own.return_sequences(all).return_state(true).go_backwards(backwards);
+        let ours = Lstm::new(4).use_bias(false);
+        let ours = ours.return_sequences(all).return_state(true).go_backwards(backwards);
+        let (own, ours) = (own.zero_output_for_mask(zeroed), ours.zero_output_for_mask(zeroed));
+        let inputs = [vec![&x], states.iter().filter(|_| from_states).collect()].concat();
+        let masks = [if masked { Some(mask(from_states)?) } else { None }];
+        let of = |layer: &dyn Layer| masked_step(layer, &inputs, &[&w[0], &w[1]], &masks, None);
+        let (a, b) = (of(&own)?, of(&ours)?);
+        let name = format!("{all} {masked} {zeroed} {backwards} {from_states}");
+        assert_eq!((a.outputs.len(), b.outputs.len()), (3, 3), "{name}");
+        for (i, (a, b)) in a.outputs.iter().zip(&b.outputs).enumerate() {
+            assert_close(&format!("{name}: output {i}"), a.as_f32()?, &wide(b), 1e-6, 1e-6);
+        }
         let pairs = a.inputs.iter().chain(&a.weights).zip(b.inputs.iter().chain(&b.weights));
         for (i, (a, b)) in pairs.enumerate() {
-            assert_close(&format!("gradient {i}"), a, &widen(b), 1e-5, 1e-5);
+            assert_close(&format!("{name}: gradient {i}"), a, &widen(b), 1e-5, 1e-5);
         }
     }
     let names: Vec<String> = Rnn::new(OwnLstm, [[4], [4]])
@@ -182,6 +187,98 @@ fn a_stateful_layer_goes_on_from_its_state() -> Result<()> {
     let data = TensorDataset::new(numbers(&[3, 3, 2], 1), Tensor::f32([3, 1], [0.0; 3])?)?;
     let error = trainer.fit(&data, Fit::new().full_batch().verbose(Verbose::Silent)).unwrap_err();
     says(&error, &["layer `lstm`", "2 samples", "given 3", "stateful(3)"]);
+    Ok(())
+}
+
+/// Every recurrent layer: `stateful`, or with its last states as outputs.
+fn stateful_or_not(stateful: bool, backwards: bool) -> Vec<LayerHandle> {
+    macro_rules! with {
+        ($layer:expr, $backwards:expr) => {
+            if stateful {
+                LayerHandle::from($layer.go_backwards($backwards).stateful(2))
+            } else {
+                $layer.go_backwards($backwards).return_state(true).into()
+            }
+        };
+    }
+    let mut all: Vec<LayerHandle> = vec![
+        with!(Lstm::new(4), backwards),
+        with!(Gru::new(3), backwards),
+        with!(SimpleRnn::new(70), backwards),
+        with!(Gru::new(3).reset_after(false), backwards),
+        with!(Rnn::new(OwnLstm, [[4], [4]]), backwards),
+    ];
+    if !backwards {
+        all.push(Bidirectional::new(with!(Lstm::new(4), false)).into());
+    }
+    all
+}
+
+/// A second batch begins at the states with which the first ends: it gives what the layer gives from those states. States
+/// are weights, which begin anew if they are set to zero.
+#[test]
+fn every_stateful_layer_goes_on_and_begins_anew() -> Result<()> {
+    // Steps of zeros are masked; the last of the second sample's first half is.
+    let batch = |seed: u32, masked: bool| {
+        let mut x = numbers(&[2, 3, 2], seed).as_f32().unwrap().to_vec();
+        if masked {
+            x[10..12].fill(0.0);
+            x[2..4].fill(0.0);
+        }
+        let mask = Tensor::f32([2, 3], [1.0, 0.0, 1.0, 1.0, 1.0, 0.0]).unwrap();
+        (Tensor::f32([2, 3, 2], x).unwrap(), Some(mask).filter(|_| masked))
+    };
+    for (backwards, masked) in [(false, true), (true, false)] {
+        let pairs = stateful_or_not(true, backwards).into_iter();
+        for (own, plain) in pairs.zip(stateful_or_not(false, backwards)) {
+            let name = format!("{own:?} {backwards} {masked}");
+            let model = Sequential::new([3, 2]).add(Masking::new(0.0)).add(own);
+            let settings = Compile::new(Sgd::new(0.0), Loss::MeanSquaredError).seed(5);
+            let mut trainer = model.compile(device(), settings)?;
+            let named = trainer.weights()?;
+            let is_state = |name: &str| name.contains("/state_");
+            let weights: Vec<Tensor> =
+                named.iter().filter(|(n, _)| !is_state(n)).map(|(_, t)| t.clone()).collect();
+            let zeros = named.iter().filter(|(n, _)| is_state(n)).map(|(_, t)| t.clone());
+            let zeros: Vec<Tensor> = zeros.collect();
+            let from = |(x, mask): &(Tensor, Option<Tensor>), states: &[Tensor]| {
+                let inputs = [vec![x], refs(states)].concat();
+                masked_step(
+                    plain.layer(),
+                    &inputs,
+                    &refs(&weights),
+                    std::slice::from_ref(mask),
+                    None,
+                )
+            };
+            let (one, two) = (batch(3, masked), batch(4, masked));
+            let (first, fresh) = (from(&one, &zeros)?, from(&two, &zeros)?);
+            let second = from(&two, &first.outputs[1..])?;
+            let fit = || Fit::new().full_batch().shuffle(false).verbose(Verbose::Silent);
+            let y = Tensor::f32(first.outputs[0].shape(), vec![0.0; first.y().len()])?;
+            trainer.fit(&TensorDataset::new(one.0.clone(), y.clone())?, fit())?;
+            let went_on = trainer.predict(&two.0)?;
+            assert_close(&name, went_on.as_f32()?, &widen(second.y()), 1e-6, 1e-6);
+            let kept: Vec<Tensor> = (trainer.weights()?.into_iter())
+                .filter(|(n, _)| is_state(n))
+                .map(|(_, t)| t)
+                .collect();
+            for (kept, want) in kept.iter().zip(&first.outputs[1..]) {
+                assert_close(&format!("{name}: state"), kept.as_f32()?, &wide(want), 1e-6, 1e-6);
+            }
+            // The control: from zeros it is another.
+            assert_ne!(second.y(), fresh.y(), "{name}");
+            let anew: Vec<Tensor> = (trainer.weights()?.into_iter())
+                .map(|(n, t)| match is_state(&n) {
+                    true => Tensor::f32(t.shape(), vec![0.0; t.shape().len()]),
+                    false => Ok(t),
+                })
+                .collect::<Result<_>>()?;
+            trainer.set_weights(&anew)?;
+            let began = trainer.predict(&two.0)?;
+            assert_close(&format!("{name}: anew"), began.as_f32()?, &widen(fresh.y()), 1e-6, 1e-6);
+        }
+    }
     Ok(())
 }
 

@@ -122,7 +122,11 @@ fn lengths_agree_with_products() {
     for causal in [false, true] {
         agree(Extents { queries: 1000, keys: 1000, heads: [2, 1], sizes: [8, 8], causal });
     }
+    agree(Extents { queries: 250, keys: 1000, heads: [1, 1], sizes: [33, 40], causal: false });
     agree(Extents { queries: 4096, keys: 4096, heads: [1, 1], sizes: [8, 8], causal: true });
+    for (queries, keys) in [(40, 4096), (4096, 40)] {
+        agree(Extents { queries, keys, heads: [1, 1], sizes: [8, 8], causal: false });
+    }
     // The control: without its mask a causal result is another.
     let e = Extents { queries: 7, keys: 7, heads: [2, 1], sizes: [8, 8], causal: true };
     let caps = &families()[0];
@@ -138,6 +142,7 @@ fn sizes_of_heads() {
         agree(Extents { queries: 41, keys: 37, heads: [2, 2], sizes, causal: false });
     }
     check_case(&Case::attention([1, 41, 37], [1, 1], [128, 128], false, None));
+    crate::gradient::check(&Case::attention([1, 3, 5], [1, 1], [128, 127], false, None));
     let case = Case::attention([1, 5, 7], [1, 1], [129, 8], false, None);
     let error = case.graph().expect_err("too large").to_string();
     assert!(error.contains("at most 128") && error.contains("129"), "{error}");
@@ -227,6 +232,20 @@ fn the_same_bits_ten_times() {
         };
         let first = bits();
         assert!((0..9).all(|_| bits() == first));
+    }
+    // With a mask, its gradient and dropout.
+    let mask = Some((&[2, 1, 40, 37][..], SoftmaxMask::Additive));
+    let case = Case::attention([2, 40, 37], [2, 1], [8, 6], false, mask).dropping(0.3);
+    let graph = crate::gradient::gradient_graph(&case).expect("a gradient");
+    let upstream = draw(&Sample::f32([2, 40, 2, 6], (0.25, 1.75)), 99);
+    let named = feeds(&operands(&case));
+    let fed = named.iter().map(|(name, t)| (name.as_str(), t.clone()));
+    let fed: Vec<_> = fed.chain([("upstream", upstream)]).collect();
+    for caps in families() {
+        let run = || execute(&graph, &Passes::default(), &caps, &fed, &[&case.words]);
+        let first = run();
+        assert!(first.f32("grad3").iter().any(|&d| d != 0.0));
+        assert!((0..9).all(|_| run() == first));
     }
 }
 

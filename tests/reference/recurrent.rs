@@ -11,30 +11,6 @@ pub struct Sizes {
     pub units: usize,
 }
 
-/// h = f(x kernel + h recurrent + bias) from h = 0, for `x` of `[batch, time, features]`: h after each step, in the order
-/// in which they are computed, each `[batch, units]`. Source: Elman 1990, with the bias of Keras' `SimpleRNN`.
-pub fn simple_rnn(
-    x: &[f64],
-    [kernel, recurrent, bias]: [&[f64]; 3],
-    Sizes { batch, time, features, units }: Sizes,
-    activation: &str,
-    backwards: bool,
-) -> Vec<Vec<f64>> {
-    let mut h = vec![0.0; batch * units];
-    let mut states = Vec::new();
-    for i in 0..time {
-        let t = if backwards { time - 1 - i } else { i };
-        let row = |b: usize| &x[(b * time + t) * features..][..features];
-        let now: Vec<f64> = (0..batch).flat_map(row).copied().collect();
-        let fed = linalg::matmul(&now, kernel, 1, batch, units, features, false, false);
-        let kept = linalg::matmul(&h, recurrent, 1, batch, units, units, false, false);
-        let sum = fed.iter().zip(&kept).enumerate().map(|(i, (a, b))| a + b + bias[i % units]);
-        h = sum.map(|z| elementwise::unary(activation, &[], z)).collect();
-        states.push(h.clone());
-    }
-    states
-}
-
 /// States as a layer returns them: `[batch, time, units]`.
 pub fn batch_first(states: &[Vec<f64>], batch: usize) -> Vec<f64> {
     let units = states[0].len() / batch;
@@ -71,28 +47,129 @@ pub fn gru_gates(sums: &[f64], h: &[f64], units: usize) -> Vec<f64> {
     h.iter().enumerate().map(step).collect()
 }
 
-/// h of long short-term memory after each step, from h = c = 0, for `x` of `[batch, time, features]`; weights with the
-/// gates i, f, g, o side by side. Source: as [`lstm_gates`].
-pub fn lstm(
-    x: &[f64],
-    [kernel, recurrent, bias]: [&[f64]; 3],
-    Sizes { batch, time, features, units }: Sizes,
-) -> Vec<Vec<f64>> {
-    let (mut h, mut c, width) = (vec![0.0; batch * units], vec![0.0; batch * units], 4 * units);
-    let mut states = Vec::new();
-    for t in 0..time {
-        let row = |b: usize| &x[(b * time + t) * features..][..features];
-        let now: Vec<f64> = (0..batch).flat_map(row).copied().collect();
-        let fed = linalg::matmul(&now, kernel, 1, batch, width, features, false, false);
-        let kept = linalg::matmul(&h, recurrent, 1, batch, width, units, false, false);
-        let sums = fed.iter().zip(&kept).enumerate().map(|(i, (a, b))| a + b + bias[i % width]);
-        (h, c) = lstm_gates(&sums.collect::<Vec<f64>>(), &c, units);
-        states.push(h.clone());
-    }
-    states
+/// A recurrent layer with its options.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    pub kind: Kind,
+    pub sizes: Sizes,
+    /// The function of [`Kind::Simple`].
+    pub activation: &'a str,
+    /// Whether a GRU resets h before the recurrent product.
+    pub reset_before: bool,
+    pub backwards: bool,
+    /// Which steps count, `[batch, time]`.
+    pub mask: Option<&'a [f64]>,
+    /// What inputs `[batch, features]` and h `[batch, units]` are multiplied by, the same at all steps: dropout.
+    pub dropped: [Option<&'a [f64]>; 2],
 }
 
-/// Which recurrent layer, in [`over_time`].
+impl<'a> Layer<'a> {
+    /// Forwards, without mask and dropout.
+    pub const fn new(kind: Kind, sizes: Sizes) -> Self {
+        let (mask, dropped) = (None, [None; 2]);
+        Self {
+            kind,
+            sizes,
+            activation: "tanh",
+            reset_before: false,
+            backwards: false,
+            mask,
+            dropped,
+        }
+    }
+
+    /// From states of zero.
+    pub fn zeros(&self) -> Vec<Vec<f64>> {
+        let states = if self.kind == Kind::Lstm { 2 } else { 1 };
+        vec![vec![0.0; self.sizes.batch * self.sizes.units]; states]
+    }
+
+    /// Each state after each step, in the order in which they are computed, each `[batch, units]`. `x` is `[batch, time,
+    /// features]`; weights have gates side by side: i, f, g, o, or z, r, n with a bias of inputs and, unless the reset is
+    /// before the product, a second one of h. Sources: Elman 1990 with the bias of Keras' `SimpleRNN`, [`lstm_gates`],
+    /// [`gru_gates`]; the reset before the product: Cho et al. 2014; dropout: Gal and Ghahramani 2016.
+    pub fn states(
+        &self,
+        x: &[f64],
+        [kernel, recurrent, bias]: [&[f64]; 3],
+        initial: &[Vec<f64>],
+    ) -> Vec<Vec<Vec<f64>>> {
+        let Sizes { batch, time, features, units } = self.sizes;
+        let width = kernel.len() / features;
+        let of_state =
+            |h: &[f64]| linalg::matmul(h, recurrent, 1, batch, width, units, false, false);
+        let dropped = |v: Vec<f64>, factors: Option<&[f64]>| match factors {
+            Some(factors) => v.iter().zip(factors).map(|(v, f)| v * f).collect(),
+            None => v,
+        };
+        let biased = |v: Vec<f64>, bias: &[f64]| -> Vec<f64> {
+            v.iter().enumerate().map(|(i, v)| v + bias.get(i % width).unwrap_or(&0.0)).collect()
+        };
+        let mut now = initial.to_vec();
+        let step = |i: usize| {
+            let t = if self.backwards { time - 1 - i } else { i };
+            let row = |b: usize| &x[(b * time + t) * features..][..features];
+            let read = dropped((0..batch).flat_map(row).copied().collect(), self.dropped[0]);
+            let fed = linalg::matmul(&read, kernel, 1, batch, width, features, false, false);
+            let (first, second) = bias.split_at(width);
+            let (fed, h) = (biased(fed, first), dropped(now[0].clone(), self.dropped[1]));
+            let kept = biased(of_state(&h), second);
+            let sums = || -> Vec<f64> { fed.iter().zip(&kept).map(|(a, b)| a + b).collect() };
+            let new = match self.kind {
+                Kind::Simple => {
+                    vec![
+                        sums()
+                            .iter()
+                            .map(|&z| elementwise::unary(self.activation, &[], z))
+                            .collect(),
+                    ]
+                }
+                Kind::Lstm => {
+                    let (h, c) = lstm_gates(&sums(), &now[1], units);
+                    vec![h, c]
+                }
+                Kind::Gru => {
+                    let part = |v: &[f64], row: usize, k: usize| {
+                        v[(3 * row + k) * units..][..units].to_vec()
+                    };
+                    let sums = sums();
+                    let reset = |at: usize| {
+                        h[at] * sigmoid(sums[(3 * (at / units) + 1) * units + at % units])
+                    };
+                    let after = if self.reset_before {
+                        of_state(&(0..h.len()).map(reset).collect::<Vec<f64>>())
+                    } else {
+                        kept.clone()
+                    };
+                    // A gate of 1 if the reset was before.
+                    let open = vec![f64::INFINITY; units];
+                    let ordered = |row| {
+                        let gate =
+                            if self.reset_before { open.clone() } else { part(&sums, row, 1) };
+                        [part(&sums, row, 0), gate, part(&fed, row, 2), part(&after, row, 2)]
+                            .concat()
+                    };
+                    vec![gru_gates(
+                        &(0..batch).flat_map(ordered).collect::<Vec<f64>>(),
+                        &now[0],
+                        units,
+                    )]
+                }
+            };
+            for (now, new) in now.iter_mut().zip(new) {
+                for (at, new) in new.into_iter().enumerate() {
+                    if self.mask.is_none_or(|mask| mask[at / units * time + t] > 0.0) {
+                        now[at] = new;
+                    }
+                }
+            }
+            now.clone()
+        };
+        (0..time).map(step).collect()
+    }
+}
+
+/// Which recurrent layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// h = tanh(x + h · kernel).
@@ -105,7 +182,7 @@ pub enum Kind {
 
 /// Each state at all times, `[times + 1, rows, units]`, of `products` `[times, rows, parts · units]` of the inputs, the
 /// recurrent kernel and the initial states. Where `mask` `[times, rows]` is not positive, states stay. Sources: as
-/// [`lstm_gates`], [`gru_gates`] and [`simple_rnn`].
+/// [`Layer::states`].
 pub fn over_time(
     kind: Kind,
     [products, kernel]: [&[f64]; 2],
