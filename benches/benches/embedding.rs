@@ -2,7 +2,6 @@
 //! Least times over many rounds, on the clock and, where the adapter is the processor, by processor time.
 
 use anyhow::Result;
-use std::time::Duration;
 use wgrad::autodiff::gradients;
 use wgrad::gpu::Device;
 use wgrad::graph::Graph;
@@ -45,19 +44,9 @@ fn product(device: &Device, ids: usize) -> Result<Plan> {
 }
 
 fn least(device: &Device, plan: &Plan, feeds: &[(&str, Tensor)]) -> Result<Times> {
-    let mut runner = Runner::with(device, plan.clone(), feeds)?;
-    runner.time(1)?;
-    let cores = std::thread::available_parallelism()?.get();
-    let mut least = Times { clock: f64::MAX, processor: None };
-    for _ in 0..ROUNDS {
-        let before = adapter_time(device);
-        let clock = runner.time(4)?;
-        let used = adapter_time(device).zip(before).map(|(after, before)| after - before);
-        let ms = |t: Duration| 1e3 * t.as_secs_f64() / 4.0;
-        let processor = used.map(|used| ms(used) / cores as f64);
-        least = least.least(Times { clock: ms(clock), processor });
-    }
-    Ok(least)
+    let cores = std::thread::available_parallelism()?.get() as f64;
+    let time = Runner::with(device, plan.clone(), feeds)?.least(ROUNDS, 4)?;
+    Ok(Times { processor: time.processor.map(|all| all / cores), ..time })
 }
 
 fn main() -> Result<()> {

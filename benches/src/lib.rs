@@ -85,6 +85,23 @@ impl Runner {
         Ok(start.elapsed())
     }
 
+    /// The least times of a step over `rounds` of `steps` each, after one step that is not measured.
+    ///
+    /// # Errors
+    /// Those of the device.
+    pub fn least(&mut self, rounds: usize, steps: u64) -> Result<Times, Error> {
+        self.time(1)?;
+        let mut least = Times { clock: f64::MAX, processor: None };
+        for _ in 0..rounds {
+            let before = adapter_time(&self.device);
+            let clock = self.time(steps)?;
+            let used = adapter_time(&self.device).zip(before).map(|(after, before)| after - before);
+            let ms = |t: Duration| 1e3 * t.as_secs_f64() / steps as f64;
+            least = least.least(Times { clock: ms(clock), processor: used.map(ms) });
+        }
+        Ok(least)
+    }
+
     /// The plan.
     #[must_use]
     pub fn plan(&self) -> &Plan {

@@ -397,6 +397,7 @@ mod cases {
                     of([1, 2, 3, 1], &[(window(5, 4, 1, [2, 3]), 3), (window(3, 5, 1, [2, 2]), 4)]),
                     // Dilation beside stride, causal padding, a window larger than the image.
                     of([1, 2, 3, 1], &[(window(3, 2, 3, [3, 2]), 9)]),
+                    of([1, 7, 3, 1], &[(window(3, 2, 3, [3, 3]), 41)]),
                     of([2, 4, 4, 1], &[(window(3, 4, 2, [1, 4]), 11)]),
                     of([2, 3, 2, 1], &[(window(3, 1, 4, [8, 0]), 7)]),
                     // Groups.

@@ -25,6 +25,12 @@ CONV = [None, layers.Conv1D, layers.Conv2D, layers.Conv3D]
 SAMPLE = [None, (11, 2), (7, 6, 2), (4, 5, 4, 2)]
 
 
+def rules(layer):
+    """The penalties and constraints of a layer."""
+    config = layer.get_config()
+    return [k for k, v in config.items() if v and k.endswith(("regularizer", "constraint"))]
+
+
 def run(seed, layer, rank):
     """A run at the first of these rates at which the loss falls and stays finite."""
     for rate in [0.05, 0.5, 0.01, 0.002, 2.0]:
@@ -36,7 +42,8 @@ def run(seed, layer, rank):
 
 
 def train(seed, layer, rank, rate):
-    """The losses of 20 steps, before each step's update, and the moving statistics afterwards if there are any."""
+    """The losses of 20 steps, before each step's update, and the moving statistics afterwards if there are any; of a
+    layer with penalties or constraints all of its weights."""
     model = keras.Sequential(
         [
             keras.Input(SAMPLE[rank]),
@@ -60,24 +67,31 @@ def train(seed, layer, rank, rate):
     config = json.loads(model.to_json())
     model.compile(keras.optimizers.SGD(rate), "mse", jit_compile=False)
     losses = [float(model.train_on_batch(x, y)) for _ in range(20)]
-    states = [w for w in model.weights if w.name.startswith("moving")]
+    states = {w.name: w for w in model.weights if w.name.startswith("moving")}
+    if rules(layer):
+        states = {f"{layer.name}/{w.name}": w for w in layer.weights}
     if isinstance(layer, layers.SpectralNormalization):
         # A layer's states follow its weights.
         weights.insert(at + 1, weights.pop(at))
     return {
-        "name": f"{type(layer).__name__} {rank}D",
+        "name": ", ".join([f"{type(layer).__name__} {rank}D", *rules(layer)]),
         "model": config,
         "weights": [tensor(w) for w in weights],
         "x": tensor(x),
         "y": tensor(y),
         "learning_rate": rate,
         "losses": short(np.nan_to_num(losses, nan=1e30, posinf=1e30)),
-        "states": {w.name: tensor(w.numpy()) for w in states},
+        "states": {name: tensor(np.nan_to_num(w.numpy())) for name, w in states.items()},
     }
 
 
 def listed():
     same = {"padding": "same"}
+    l1, l2, l1_l2 = keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2
+    most = keras.constraints.MaxNorm(1, axis=[0, 1, 2])
+    below = keras.constraints.MaxNorm(0.3, axis=[0, 1, 2])
+    unit = keras.constraints.UnitNorm(axis=[0, 1, 2])
+    positive = keras.constraints.NonNeg()
     return [
         (layers.Conv1D(3, 3, padding="causal", dilation_rate=2), 1),
         (layers.Conv2D(6, 3, strides=2, groups=2, **same), 2),
@@ -126,6 +140,28 @@ def listed():
         (layers.Resizing(5, 8, interpolation="nearest"), 2),
         (layers.CenterCrop(5, 4), 2),
         (layers.Rescaling(0.5, offset=0.25), 2),
+        (
+            layers.Conv2D(
+                3,
+                3,
+                kernel_regularizer=l2(0.01),
+                bias_regularizer=l1(0.01),
+                kernel_constraint=most,
+            ),
+            2,
+        ),
+        (layers.DepthwiseConv2D(3, depthwise_constraint=positive, depthwise_regularizer=l2(0.02)), 2),
+        (
+            layers.SeparableConv2D(
+                3, 3, depthwise_regularizer=l1(0.003), pointwise_regularizer=l2(0.02), pointwise_constraint=below
+            ),
+            2,
+        ),
+        (layers.Conv2DTranspose(3, 3, strides=2, kernel_constraint=unit, **same), 2),
+        (layers.Conv1D(3, 3, activity_regularizer=l2(0.05)), 1),
+        (layers.DepthwiseConv2D(3, activity_regularizer=l1_l2(0.002, 0.01)), 2),
+        (layers.SeparableConv1D(3, 3, activation="tanh", activity_regularizer=l2(0.05)), 1),
+        (layers.Conv3DTranspose(2, 2, activity_regularizer=l2(0.01)), 3),
     ]
 
 

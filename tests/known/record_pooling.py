@@ -45,6 +45,8 @@ def record_all():
     rectified = np.maximum(inputs.normal(1, 6, 7, 4), 0)
     padded = np.where(np.asarray([[[1], [0], [1], [1]], [[0], [1], [0], [0]]]) == 1, inputs.normal(2, 4, 3), 0)
     padded = padded.astype(np.float32)
+    # Of three channels two have ties of their largest element: one is all zero.
+    tied = np.stack([0 * image[..., 0], np.round(image[..., 0]).clip(-1, 1), image[..., 1]], -1)
     entries = [
         record("max 1D", steps, k.MaxPooling1D()),
         record("max 1D, 3 by 2, same", steps, k.MaxPooling1D(3, 2, "same")),
@@ -71,6 +73,7 @@ def record_all():
         record("adaptive 2D", image, k.AdaptiveAveragePooling2D((3, 4))),
         record("adaptive 2D, a divisor", even, k.AdaptiveAveragePooling2D((3, 2))),
         record("adaptive 3D", volume, k.AdaptiveAveragePooling3D((2, 5, 2))),
+        record("global Max 2D, ties", tied, k.GlobalMaxPooling2D()),
     ]
 
 

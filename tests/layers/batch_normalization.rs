@@ -409,6 +409,27 @@ fn at_prediction_it_is_a_part_of_the_convolution_before_it() -> Result<()> {
     Ok(())
 }
 
+/// A convolution that is no single product has its kernels, and one more for bias, normalization and activation together.
+/// The second product of a separable convolution does them.
+#[test]
+fn at_prediction_it_is_one_launch_after_other_convolutions() -> Result<()> {
+    let of = |layer: LayerHandle| launches(layer, &[9, 7, 4], Activation::Relu, false);
+    let transposed = |stride| Conv2DTranspose::new(8, 3).strides(stride);
+    for (layer, want) in [
+        (SeparableConv2D::new(8, 3).into(), 2),
+        (DepthwiseConv2D::new(3).into(), 2),
+        (Conv2D::new(8, 3).groups(2).into(), 2),
+        (transposed(1).into(), 1),
+        // A product for each residue of the strides; and a copy where the output ends within a stride.
+        (transposed(2).padding(Padding::Same).into(), 5),
+        (transposed(2).into(), 6),
+    ] {
+        let name = format!("{layer:?}");
+        assert_eq!(of(layer)?, want, "{name}");
+    }
+    Ok(())
+}
+
 /// In training the activation is a part of the kernel of the result, and its gradient of those of the sums and the input.
 #[test]
 fn in_training_an_activation_costs_no_kernel() -> Result<()> {

@@ -72,7 +72,14 @@ pub fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
                 .into(),
             &[5, 6, 2],
         ),
-        one(Conv3D::new(2, 2).padding(Padding::Same).use_bias(false).into(), &[2, 3, 4, 1]),
+        one(
+            Conv3D::new(2, 2)
+                .padding(Padding::Same)
+                .use_bias(false)
+                .activity_regularizer(both)
+                .into(),
+            &[2, 3, 4, 1],
+        ),
         one(Conv1DTranspose::new(2, 3).dilation_rate(2).into(), &[5, 3]),
         one(
             Conv2DTranspose::new(2, 3)
@@ -81,6 +88,7 @@ pub fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
                 .padding(Padding::Same)
                 .kernel_initializer(Initializer::LecunNormal)
                 .kernel_regularizer(both)
+                .activity_regularizer(l2)
                 .kernel_constraint(Constraint::NonNeg)
                 .into(),
             &[3, 4, 2],
@@ -93,6 +101,7 @@ pub fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
                 .padding(Padding::Same)
                 .depthwise_initializer(Initializer::HeUniform)
                 .depthwise_regularizer(l2)
+                .activity_regularizer(both)
                 .depthwise_constraint(Constraint::NonNeg)
                 .into(),
             &[4, 5, 3],
@@ -105,6 +114,7 @@ pub fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
                 .pointwise_initializer(Initializer::HeNormal)
                 .depthwise_regularizer(l2)
                 .pointwise_regularizer(both)
+                .activity_regularizer(l2)
                 .depthwise_constraint(Constraint::NonNeg)
                 .pointwise_constraint(Constraint::NonNeg)
                 .into(),

@@ -5,6 +5,8 @@ use super::known::{floats, list};
 use super::*;
 use anyhow::{Context as _, ensure};
 use recording::{agree, data, number, text};
+use reference::convolution::{Axis, Sizes, convolution};
+use reference::linalg::matmul;
 use serde_json::{Value as Json, json};
 use wgrad::layers::{Extents, ModelLoader};
 
@@ -108,6 +110,51 @@ fn fans_are_those_of_keras() -> Result<()> {
     Ok(())
 }
 
+/// As in PyTorch: Keras refuses both for `Conv2D`.
+#[test]
+fn strides_beside_dilation_agree_with_the_oracle() -> Result<()> {
+    // Windows of 3 taps over 9 and 8 elements, with as many zeros around as `Same` has.
+    let axis = |stride, dilation, [before, after]: [usize; 2], extent| Axis {
+        taps: 3,
+        stride,
+        dilation,
+        before,
+        after,
+        extent,
+    };
+    let axes = [axis(2, 3, [3, 3], 9), axis(3, 2, [1, 2], 8)];
+    let x = numbers(&[2, 9, 8, 4], 1);
+    let sizes = |filters, groups| Sizes { samples: 2, channels: 4, filters, groups };
+    let conv = |groups| {
+        let conv = Conv2D::new(6, 3).groups(groups).use_bias(false);
+        conv.strides((2, 3)).dilation_rate((3, 2)).padding(Padding::Same)
+    };
+    for groups in [1, 2] {
+        let w = numbers(&[3, 3, 4 / groups, 6], 2);
+        let step = layer_step(&conv(groups), &[&x], &[&w], None)?;
+        assert_eq!(step.outputs[0].shape().dims(), [2, 5, 3, 6]);
+        let f = |at: &[Vec<f64>]| convolution(&at[0], &at[1], sizes(6, groups), &axes);
+        check_gradients(&format!("{groups} groups"), &step, &[&x, &w], f);
+    }
+    // A filter or two for each channel are as many groups; their kernel has the channel before the filter.
+    let depthwise = |x: &[f64], kernel: &[f64]| {
+        convolution(x, kernel, Sizes { groups: 4, ..sizes(8, 4) }, &axes)
+    };
+    let layer = DepthwiseConv2D::new(3).depth_multiplier(2).use_bias(false).padding(Padding::Same);
+    let layer = layer.strides((2, 3)).dilation_rate((3, 2));
+    let w = numbers(&[3, 3, 4, 2], 3);
+    let step = layer_step(&layer, &[&x], &[&w], None)?;
+    check_gradients("depthwise", &step, &[&x, &w], |at| depthwise(&at[0], &at[1]));
+    let layer = SeparableConv2D::new(5, 3).depth_multiplier(2).use_bias(false);
+    let layer = layer.strides((2, 3)).dilation_rate((3, 2)).padding(Padding::Same);
+    let point = numbers(&[1, 1, 8, 5], 4);
+    let step = layer_step(&layer, &[&x], &[&w, &point], None)?;
+    check_gradients("separable", &step, &[&x, &w, &point], |at| {
+        matmul(&depthwise(&at[0], &at[1]), &at[2], 1, 2 * 5 * 3, 5, 8, false, false)
+    });
+    Ok(())
+}
+
 #[test]
 fn explicit_padding_is_that_of_torch() -> Result<()> {
     let shape = |layer: LayerHandle| -> Result<Vec<usize>> {
@@ -141,10 +188,6 @@ fn what_does_not_fit_is_refused_with_the_layer_and_its_sizes() {
     refused(conv(0).into(), &["`conv2d`", "kernel_size", "1 or more"]);
     refused(conv(3).strides((1, 0)).into(), &["`conv2d`", "strides", "[1, 0]"]);
     refused(conv(3).dilation_rate(0).into(), &["`conv2d`", "dilation_rate"]);
-    refused(
-        conv(2).strides(2).dilation_rate((1, 2)).into(),
-        &["`conv2d`", "dilation_rate = [1, 2]", "strides [2, 2]", "as in Keras"],
-    );
     refused(conv(3).groups(3).into(), &["`conv2d`", "groups = 3", "4 channels", "divisor"]);
     refused(Conv2D::new(6, 3).groups(4).into(), &["groups = 4", "6 filters"]);
     refused(conv(3).groups(0).into(), &["groups = 0"]);
@@ -160,7 +203,10 @@ fn what_does_not_fit_is_refused_with_the_layer_and_its_sizes() {
         transposed().strides(2).output_padding(2).into(),
         &["`conv2d_transpose`", "output_padding = 2", "below the stride 2"],
     );
-    refused(transposed().strides(2).dilation_rate(2).into(), &["as in Keras", "dilation_rate"]);
+    refused(
+        transposed().strides(2).dilation_rate((1, 2)).into(),
+        &["`conv2d_transpose`", "dilation_rate = [1, 2]", "strides [2, 2]", "as in Keras"],
+    );
     refused(transposed().strides(0).into(), &["strides", "1 or more"]);
     refused(transposed().padding(Padding::Causal).into(), &["causal", "transposed"]);
     let wide = Padding::Explicit(vec![[9, 9], [0, 0]]);

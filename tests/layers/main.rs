@@ -6,6 +6,7 @@ mod attention_cache;
 mod attention_known;
 mod augment;
 mod batch_normalization;
+mod bits;
 mod cells;
 mod config;
 mod config_layers;

@@ -112,6 +112,22 @@ fn adaptive_windows_may_be_longer_than_a_loop() -> Result<()> {
     Ok(())
 }
 
+/// The largest element of a whole image shares the gradient with its equals, as in Keras on each of its backends; that of
+/// a window does not, whatever the window's size.
+#[test]
+fn equal_elements_share_the_gradient_of_a_whole_image_alone() {
+    let x = Tensor::f32([1, 2, 3, 1], [0.0, 4.0, 1.0, 4.0, 2.0, 4.0]).unwrap();
+    let global = layer_step(&GlobalMaxPooling2D::new(), &[&x], &[], None).unwrap();
+    let dy = upstream(0, 1)[0];
+    let third = dy / 3.0;
+    assert_eq!(global.inputs[0], [0.0, third, 0.0, third, 0.0, third]);
+    let window = layer_step(&MaxPooling2D::new([2, 3]), &[&x], &[], None).unwrap();
+    assert_eq!(
+        (window.y(), window.inputs[0].as_slice()),
+        (global.y(), &[0.0, dy, 0.0, 0.0, 0.0, 0.0][..])
+    );
+}
+
 #[test]
 fn a_mean_of_steps_leaves_out_what_a_mask_leaves_out() -> Result<()> {
     let x = Tensor::f32([2, 3, 1], [1.0, 0.0, 5.0, 0.0, 0.0, 6.0])?;

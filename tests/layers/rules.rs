@@ -79,9 +79,13 @@ fn every_layer_refuses_rules_outside_their_domain_by_name() -> Result<()> {
     // The table has weights of each kind.
     for (kind, key) in [
         ("Conv2D", "kernel_regularizer"),
+        ("Conv3D", "activity_regularizer"),
         ("Conv2DTranspose", "kernel_initializer"),
+        ("Conv2DTranspose", "activity_regularizer"),
         ("DepthwiseConv2D", "depthwise_regularizer"),
+        ("DepthwiseConv2D", "activity_regularizer"),
         ("SeparableConv2D", "pointwise_initializer"),
+        ("SeparableConv2D", "activity_regularizer"),
         ("Dense", "activity_regularizer"),
         ("LSTM", "recurrent_initializer"),
         ("MultiHeadAttention", "bias_regularizer"),

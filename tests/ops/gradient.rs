@@ -5,6 +5,7 @@ use crate::oracle;
 use crate::reference::compare::compare;
 use crate::reference::elementwise;
 use crate::reference::gradient::{STEP, numeric_vjp};
+use std::collections::BTreeMap;
 use wgrad::Error;
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Graph, Value};
@@ -110,6 +111,36 @@ fn tolerance(case: &Case) -> (f64, f64) {
     (2e-5, 2e-6 * largest.sqrt().min(10.0))
 }
 
+/// Asserts that a case and its gradients, none of which is all zero, have the same bits ten times under each of `all`.
+#[track_caller]
+pub fn same_bits_under(case: &Case, all: &[DeviceCaps]) {
+    let graph = gradient_graph(case).unwrap_or_else(|e| panic!("{case}: {e}"));
+    let (alone, _, outputs) = case.graph().unwrap_or_else(|e| panic!("{case}: {e}"));
+    let shape = alone.shape(outputs[0]);
+    let mut named = crate::harness::feeds(&operands(case));
+    named.push(("upstream".into(), draw(&Sample::f32(shape, (0.25, 1.75)), 99)));
+    let fed: Vec<(&str, Tensor)> = named.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
+    for caps in all {
+        let run = || -> BTreeMap<String, Vec<u32>> {
+            let ran = execute(&graph, &Passes::default(), caps, &fed, &[&case.words]);
+            let bits = |name: &String| ran.f32(name).iter().map(|v| v.to_bits()).collect();
+            ran.outputs.keys().map(|name| (name.clone(), bits(name))).collect()
+        };
+        let first = run();
+        for (name, bits) in &first {
+            let zero = |bits: &u32| f32::from_bits(*bits) == 0.0;
+            assert!(!bits.iter().all(zero), "{case}: {name} is zero, {:?}", caps.matmul);
+        }
+        assert!((1..10).all(|_| run() == first), "{case}, {:?}", caps.matmul);
+    }
+}
+
+/// [`same_bits_under`] each family of kernels.
+#[track_caller]
+pub fn same_bits(case: &Case) {
+    same_bits_under(case, &families());
+}
+
 #[track_caller]
 pub fn check(case: &Case) {
     let (rtol, atol) = tolerance(case);
@@ -192,14 +223,29 @@ fn a_wrong_upstream_is_noticed() {
         "pow",
         "affine",
         "attention",
+        "bands",
     ];
     let row_kernels = ["layer_norm", "rms_norm", "masked_softmax", "variance", "log_sum_exp"];
     let pools = ["max_pool", "average_pool"];
-    for name in names.into_iter().chain(row_kernels).chain(pools) {
+    let convolutions = [
+        "convolution",
+        "convolution_transpose",
+        "convolution_kernel",
+        "depthwise_convolution",
+        "depthwise_convolution_input",
+        "depthwise_convolution_kernel",
+    ];
+    // Of a margin the first element has no gradient, whatever its upstream is.
+    let pad = Case::pad(&[3, 5], &[[0, 2], [0, 1]], 0.5);
+    let of_card = |name: &str| {
         let card = cards().into_iter().find(|c| c.name == name).expect("a card");
-        // An element that is masked has no gradient, whatever its upstream is.
-        let case = card.cases.iter().find(|c| c.op != "masked_softmax" || c.args == [1]);
-        let case = case.expect("a case");
+        // Nor has an element that is masked.
+        let whole = |c: &Case| c.op != "masked_softmax" || c.args == [1];
+        card.cases.into_iter().find(whole).expect("a case")
+    };
+    let all = names.into_iter().chain(row_kernels).chain(pools).chain(convolutions);
+    for case in all.map(of_card).chain([pad]) {
+        let (case, name) = (&case, case.op);
         let (rtol, atol) = tolerance(case);
         let (got, want) = &both(case, &families()[0], 0.01)[0];
         assert!(compare(name, got, want, rtol, atol).is_err(), "{name} hides an error");

@@ -1,6 +1,6 @@
 //! Pooling beyond its cards: ties, NaN, infinities, folded grids, the loop limit, and what is refused.
 
-use crate::gradient::gradient_graph;
+use crate::gradient::{gradient_graph, same_bits};
 use crate::harness::{
     check_case, check_case_on, check_case_under, execute, families, feeds, operands,
 };
@@ -9,7 +9,7 @@ use crate::reference::pool::{self, Slide};
 use wgrad::Error;
 use wgrad::graph::{Graph, Window};
 use wgrad::kernels::DeviceCaps;
-use wgrad::ops::registry::Case;
+use wgrad::ops::registry::{Case, cards};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
@@ -132,15 +132,31 @@ fn grids_fold() {
 
 #[test]
 fn the_same_bits_come_ten_times() {
-    for op in ["max_pool", "average_pool"] {
-        let case = Case::pool(op, &[2, 41, 7], &[[3, 1, 1, 1, 1]], false);
-        let (x, graph) = (operands(&case), gradient_graph(&case).unwrap());
-        let upstream = operands(&Case::pool(op, &[2, 41, 7], &[[1, 1, 1, 0, 0]], false));
-        let fed = [("in0", x[0].clone()), ("upstream", upstream[0].clone())];
-        let run = || execute(&graph, &Passes::default(), &families()[0], &fed, &[&[]]);
-        let first = run();
-        assert!(first.f32("grad0").iter().any(|&d| d != 0.0));
-        assert!((0..9).all(|_| run() == first), "{op}");
+    // Windows that overlap, whose gradient is gathered, and such that do not, whose gradient is spread.
+    let scenes: [(&[usize], &[Slide]); 4] = [
+        (&[2, 41, 7], &[[3, 1, 1, 1, 1]]),
+        (&[2, 41, 7], &[[3, 3, 1, 1, 0]]),
+        (&[2, 13, 19, 5], &[[3, 2, 1, 1, 1], [2, 2, 1, 0, 0]]),
+        (&[1, 5, 6, 7, 4], &[[2, 2, 1, 0, 0], [2, 2, 1, 0, 1], [3, 3, 1, 1, 1]]),
+    ];
+    for (op, counts) in [("max_pool", false), ("average_pool", false), ("average_pool", true)] {
+        for (shape, slides) in scenes {
+            same_bits(&Case::pool(op, shape, slides, counts));
+        }
+        let spread = |slides| {
+            let graph = gradient_graph(&Case::pool(op, scenes[1].0, slides, counts)).unwrap();
+            let plan = Plan::compile(&graph, &Passes::default(), &families()[0]).unwrap();
+            plan.dispatches.iter().any(|d| d.call.name() == "window/pool_spread")
+        };
+        assert!(spread(scenes[1].1) && !spread(scenes[0].1), "{op}");
+    }
+}
+
+/// Weighted sums of neighbours, the divided ones among them: the means of uneven windows are such.
+#[test]
+fn the_same_bits_of_bands_come_ten_times() {
+    for card in cards().iter().filter(|card| ["bands", "pad"].contains(&card.name)) {
+        card.cases.iter().for_each(same_bits);
     }
 }
 

@@ -28,7 +28,16 @@ fn ends(model: Sequential) -> Sequential {
     model.add(Flatten).add(Dense::new(3))
 }
 
-/// Models whose first layer reads bytes; the sizes of samples are odd, but for the fourth and the last.
+/// Grey images as `resnet` makes colours of them: a margin of zeros, and three channels that are the same.
+fn in_colour(sample: &[usize]) -> Model {
+    let pixels = input(sample.to_vec());
+    let reshape = Reshape::new([-1, sample[1] as isize, 1]);
+    let grey = pixels.then(reshape).then(ZeroPadding2D::new(2));
+    let colour = merge(Concatenate::new(-1), [&grey, &grey, &grey]);
+    Model::new([&pixels], [&colour]).unwrap()
+}
+
+/// Models whose first layer reads bytes; the sizes of samples are odd, but for the fourth and that of whole words.
 fn models() -> Vec<(&'static str, Vec<usize>, Sequential)> {
     let of = |sample: &[usize]| Sequential::new(sample.to_vec());
     let same = conv(6, 3).strides(2).padding(Padding::Same);
@@ -46,6 +55,7 @@ fn models() -> Vec<(&'static str, Vec<usize>, Sequential)> {
         ),
         ("a mean of pixels beside", vec![6, 5], ends(of(&[6, 5]).add(Activation::Tanh))),
         ("dense of whole words", vec![8, 8], ends(of(&[8, 8]))),
+        ("reshaped", vec![7, 5], ends(of(&[7, 5]).add(Reshape::new([7, 5, 1])).add(conv(4, 3)))),
     ]
 }
 
@@ -129,8 +139,11 @@ fn a_layer_that_reads_numbers_gets_numbers() -> Result<()> {
     let flipped = Sequential::new(sample)
         .add(RandomFlip::new(wgrad::layers::FlipMode::Horizontal))
         .add(conv(4, 3));
-    let kept = train(&ends(flipped.clone()), &sample, Passes::default(), caps)?;
-    let decoded = train(&ends(flipped), &sample, DECODED, caps)?;
-    assert_eq!(bits(&kept), bits(&decoded));
+    let colour = Sequential::new([7, 6]).add(in_colour(&[7, 6])).add(conv(4, 3));
+    for (sample, model) in [(&sample[..], flipped), (&[7, 6], colour)] {
+        let kept = train(&ends(model.clone()), sample, Passes::default(), caps)?;
+        let decoded = train(&ends(model), sample, DECODED, caps)?;
+        assert_eq!(bits(&kept), bits(&decoded));
+    }
     Ok(())
 }

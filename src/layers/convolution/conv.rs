@@ -7,14 +7,15 @@ use crate::graph::Graph;
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::rules::{KERNEL, Rules, rule_setters};
 use crate::layers::windows::{Extents, Padding, slid};
-use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
 /// A convolution along N axes: Keras' `Conv1D`, `Conv2D` and `Conv3D`.
 ///
 /// Input `[batch, extents.., channels]`, output `[batch, windows.., filters]`, activation(Σ over taps and channels of
 /// x · kernel + bias). `kernel` is `[taps.., channels / groups, filters]`, `bias` `[filters]`. Channels are last, as
-/// Keras' `channels_last`. A group of filters sees one group of channels.
+/// Keras' `channels_last`. A group of filters sees one group of channels. Strides and dilation may
+/// both be above 1, as in PyTorch; Keras refuses that.
 ///
 /// ```
 /// use wgrad::prelude::*;
@@ -84,10 +85,14 @@ impl<const N: usize> Layer for Conv<N> {
         Some(self.common.activation)
     }
 
+    fn activity_regularizer(&self) -> Regularizer {
+        self.common.activity_regularizer
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         at_least_one("filters", self.filters)?;
         at_least_one("groups", self.groups)?;
-        self.common.one_of_strides_and_dilation()?;
+        self.common.activation.check()?;
         let input = batch_of_one::<N>(self.kind(), &inputs[0])?;
         let channels = channels_of(&input);
         let whole = |count: usize| count.is_multiple_of(self.groups);

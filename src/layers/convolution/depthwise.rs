@@ -9,7 +9,7 @@ use crate::graph::Graph;
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::rules::{Rules, rule_setters};
 use crate::layers::windows::{Extents, Padding, slid};
-use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
 /// A convolution in which each channel has separate filters: Keras' `DepthwiseConv1D` and `DepthwiseConv2D`.
@@ -79,6 +79,10 @@ impl<const N: usize> Layer for DepthwiseConv<N> {
 
     fn activation(&self) -> Option<Activation> {
         Some(self.common.activation)
+    }
+
+    fn activity_regularizer(&self) -> Regularizer {
+        self.common.activity_regularizer
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {

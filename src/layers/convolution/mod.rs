@@ -13,7 +13,7 @@ pub use transpose::{Conv1DTranspose, Conv2DTranspose, Conv3DTranspose, ConvTrans
 use super::config::Fields;
 use super::rules::{BIAS, Rules};
 use super::windows::{Extents, Padding, Sizes, batch_of_one, kind_of};
-use super::{Context, WeightSpec};
+use super::{Context, Regularizer, WeightSpec};
 use crate::activations::Activation;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value, Window};
@@ -24,7 +24,7 @@ const DEPTHWISE: [&str; 3] =
 const POINTWISE: [&str; 3] =
     ["pointwise_initializer", "pointwise_regularizer", "pointwise_constraint"];
 
-/// What every convolution has: windows, bias and activation.
+/// What every convolution has: windows, bias, activation, and a penalty on the output.
 #[derive(Debug, Clone, PartialEq)]
 struct Common<const N: usize> {
     kernel_size: Extents<N>,
@@ -34,6 +34,7 @@ struct Common<const N: usize> {
     activation: Activation,
     use_bias: bool,
     bias: Rules,
+    activity_regularizer: Regularizer,
 }
 
 impl<const N: usize> Common<N> {
@@ -46,6 +47,7 @@ impl<const N: usize> Common<N> {
             activation: Activation::Linear,
             use_bias: true,
             bias: Rules::new(Initializer::Zeros),
+            activity_regularizer: Regularizer::NONE,
         }
     }
 
@@ -57,7 +59,8 @@ impl<const N: usize> Common<N> {
         fields.field("dilation_rate", &mut self.dilation_rate)?;
         fields.field("activation", &mut self.activation)?;
         fields.field("use_bias", &mut self.use_bias)?;
-        self.bias.settings(fields, BIAS)
+        self.bias.settings(fields, BIAS)?;
+        fields.field("activity_regularizer", &mut self.activity_regularizer)
     }
 
     /// The windows over `input`, which is `[batch, extents.., channels]`.
@@ -68,19 +71,6 @@ impl<const N: usize> Common<N> {
             dilation: self.dilation_rate.0,
         };
         sizes.windows(kind, "kernel_size", &self.padding, input)
-    }
-
-    /// Refuses strides beside dilation, as Keras does for this layer.
-    fn one_of_strides_and_dilation(&self) -> Result<()> {
-        let (strides, dilation) = (self.strides.0, self.dilation_rate.0);
-        if strides.iter().any(|&s| s > 1) && dilation.iter().any(|&d| d > 1) {
-            let detail = format!(
-                "the layer has strides {strides:?} too, and as in Keras only one of them may be above 1; set the \
-                 other to 1, or stride in a pooling layer after it"
-            );
-            return Err(Error::parameter("dilation_rate", format!("{dilation:?}"), detail));
-        }
-        self.activation.check()
     }
 
     /// The shape of a kernel: the taps, then `last`.
@@ -156,6 +146,16 @@ macro_rules! common_setters {
             #[must_use]
             pub fn use_bias(mut self, use_bias: bool) -> Self {
                 self.common.use_bias = use_bias;
+                self
+            }
+
+            /// A penalty on the output: over the batch, divided by its samples.
+            #[must_use]
+            pub const fn activity_regularizer(
+                mut self,
+                regularizer: $crate::layers::Regularizer,
+            ) -> Self {
+                self.common.activity_regularizer = regularizer;
                 self
             }
         }

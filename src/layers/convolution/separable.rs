@@ -10,7 +10,7 @@ use crate::graph::Graph;
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::rules::{Rules, rule_setters};
 use crate::layers::windows::{Extents, Padding, slid};
-use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
 /// A depthwise convolution, then a product over channels at each window (Chollet, "Xception", 2017): Keras'
@@ -94,6 +94,10 @@ impl<const N: usize> Layer for SeparableConv<N> {
 
     fn activation(&self) -> Option<Activation> {
         Some(self.common.activation)
+    }
+
+    fn activity_regularizer(&self) -> Regularizer {
+        self.common.activity_regularizer
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {

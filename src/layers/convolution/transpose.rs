@@ -7,7 +7,7 @@ use crate::graph::{Graph, Window};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::rules::{KERNEL, Rules, rule_setters};
 use crate::layers::windows::{Extents, Padding};
-use crate::layers::{Context, Layer, Outputs, WeightSpec};
+use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
 /// A transposed convolution along N axes, the linear map of the gradient of a convolution: Keras' `Conv1DTranspose`,
@@ -63,6 +63,19 @@ impl<const N: usize> ConvTranspose<N> {
     pub fn output_padding(mut self, output_padding: impl Into<Extents<N>>) -> Self {
         self.output_padding = Some(output_padding.into());
         self
+    }
+
+    /// Refuses strides beside dilation, as Keras does.
+    fn one_of_strides_and_dilation(&self) -> Result<()> {
+        let (strides, dilation) = (self.common.strides.0, self.common.dilation_rate.0);
+        if strides.iter().any(|&s| s > 1) && dilation.iter().any(|&d| d > 1) {
+            let detail = format!(
+                "the layer has strides {strides:?} too, and as in Keras only one of them may be above 1; set the \
+                 other to 1, or use UpSampling and a convolution"
+            );
+            return Err(Error::parameter("dilation_rate", format!("{dilation:?}"), detail));
+        }
+        Ok(())
     }
 
     /// The windows over the output, and the output's extents: as many windows as the input, `[batch, extents..,
@@ -194,9 +207,14 @@ impl<const N: usize> Layer for ConvTranspose<N> {
         Some(self.common.activation)
     }
 
+    fn activity_regularizer(&self) -> Regularizer {
+        self.common.activity_regularizer
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         at_least_one("filters", self.filters)?;
-        self.common.one_of_strides_and_dilation()?;
+        self.common.activation.check()?;
+        self.one_of_strides_and_dilation()?;
         let (_, mut dims) = self.slide(&batch_of_one::<N>(self.kind(), &inputs[0])?)?;
         dims.push(self.filters);
         Ok(dims.into())

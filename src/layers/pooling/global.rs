@@ -82,7 +82,8 @@ macro_rules! global {
 }
 
 global!(
-    /// The largest element of each channel. Equal ones share the gradient, as in Keras on JAX. Keras' `GlobalMaxPooling`.
+    /// The largest element of each channel. Equal ones share the gradient, as in Keras on each of its backends; of a window
+    /// of [`MaxPooling`](crate::layers::MaxPooling) the first has it. Keras' `GlobalMaxPooling`.
     GlobalMaxPooling,
     GlobalMaxPooling1D,
     GlobalMaxPooling2D,
