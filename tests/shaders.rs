@@ -1,25 +1,30 @@
 //! Every kernel that the registry's cases, their gradients and 200 random chains launch, under several
 //! devices' capabilities and in every tile: it validates, it translates to SPIR-V, MSL and HLSL as wgpu translates it,
-//! spirv-val accepts it if that is installed, it keeps the limits that every
+//! spirv-val accepts some of each template if that is installed, it keeps the limits that every
 //! WebGPU device has, and its bindings and uniform block are what the host binds. Needs no adapter.
 
 #[allow(dead_code, reason = "only the graphs are needed here, not their values")]
 #[path = "ops/dags.rs"]
 mod dags;
+#[path = "shaders/declared.rs"]
+mod declared;
+#[path = "shaders/divisions.rs"]
+mod divisions;
 mod reference;
 mod translate;
 #[path = "ops/viewed.rs"]
 mod viewed;
 
 use dags::Dag;
-use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Block, Expression, Handle, Module, Statement, StorageAccess, TypeInner};
-use std::collections::HashMap;
+use declared::{bindings_match, layout_matches, within_limits};
+use naga::Module;
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use std::collections::{HashMap, HashSet};
 use translate::{translate, validator};
 use wgrad::autodiff::gradients;
-use wgrad::graph::{Graph, Value, Window};
+use wgrad::graph::{Graph, Value};
 use wgrad::kernels::{
-    Access, DeviceCaps, KernelCall, MatmulFamily, MatmulRule, MatmulTile, ParamBlock, Template,
+    Define, DeviceCaps, KernelCall, MatmulFamily, MatmulRule, MatmulTile, MeasuredRule, Template,
     preprocess,
 };
 use wgrad::ops::registry::{Card, Case, Gradient, cards};
@@ -29,9 +34,9 @@ use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::DType;
 
-/// Capabilities of a device without subgroups, of software Vulkan with eight lanes, of a GPU with subgroups of 32, of a CPU
-/// in a browser, and of software Vulkan with 4 and 16 lanes.
-fn devices() -> [DeviceCaps; 6] {
+/// Capabilities of a device without subgroups, of software Vulkan with eight lanes, of a GPU with subgroups of 32, and of a
+/// CPU in a browser.
+fn devices() -> [DeviceCaps; 4] {
     let plain = DeviceCaps::webgpu_defaults();
     let cpu = DeviceCaps {
         cpu: true,
@@ -48,10 +53,19 @@ fn devices() -> [DeviceCaps; 6] {
         matmul: MatmulFamily::Direct,
         ..plain.clone()
     };
-    let four = DeviceCaps { subgroup: Some((4, 4)), ..cpu.clone() };
-    let sixteen =
-        DeviceCaps { subgroup: Some((16, 16)), matmul: MatmulFamily::Direct, ..cpu.clone() };
-    [plain, cpu, gpu, browser, four, sixteen]
+    [plain, cpu, gpu, browser]
+}
+
+/// Those of software Vulkan with other lanes, and with the other family of products.
+fn other_lanes() -> [DeviceCaps; 5] {
+    let [_, cpu, ..] = devices();
+    let (shuffles, direct) = (MatmulFamily::Broadcast, MatmulFamily::Direct);
+    let lanes = [(4, shuffles), (4, direct), (8, direct), (16, shuffles), (16, direct)];
+    lanes.map(|(lanes, matmul)| DeviceCaps {
+        subgroup: Some((lanes, lanes)),
+        matmul,
+        ..cpu.clone()
+    })
 }
 
 /// The case's graph with its gradients by every f32 operand as outputs.
@@ -86,7 +100,15 @@ fn graphs() -> Vec<Graph> {
     graphs.extend((0..200).map(|seed| {
         Dag::random(seed, &functions, 12).graph().unwrap_or_else(|e| panic!("{seed}: {e}"))
     }));
+    graphs.extend(tall_products());
     graphs
+}
+
+/// Products that fill the tallest tile, in every form: of fewer rows a tile is less tall.
+fn tall_products() -> Vec<Graph> {
+    let forms = [[false, false], [true, false], [false, true], [true, true]];
+    let product = |form, k| Case::matmul(&[], [64, 64, k], form, false).graph().expect("a graph").0;
+    forms.iter().flat_map(|&form| [product(form, 8), product(form, 9)]).collect()
 }
 
 /// Kernels that draw random numbers in a loop.
@@ -112,22 +134,8 @@ fn drawn_in_a_loop(template: &str) -> wgrad::Result<Graph> {
     Ok(g)
 }
 
-/// Whether a graph has a product, or what becomes one.
-fn has_product(graph: &Graph) -> bool {
-    let text = graph.to_string();
-    ["matmul", "contract", "conv"].iter().any(|name| text.contains(name))
-}
-
-/// [`kernels_of`] the graphs that are wanted.
-fn kernels(caps: &DeviceCaps, wanted: &dyn Fn(&Graph) -> bool) -> HashMap<String, KernelCall> {
-    kernels_of(caps, graphs().into_iter().filter(wanted))
-}
-
 /// Every distinct kernel of a device for these graphs, by its text: products in every tile that it runs.
-fn kernels_of(
-    caps: &DeviceCaps,
-    graphs: impl Iterator<Item = Graph>,
-) -> HashMap<String, KernelCall> {
+fn kernels(caps: &DeviceCaps, graphs: &[Graph]) -> HashMap<String, KernelCall> {
     let off = Passes::none();
     let mut kernels = HashMap::new();
     let mut tiles: Vec<DeviceCaps> = vec![caps.clone()];
@@ -139,7 +147,7 @@ fn kernels_of(
         for passes in [Passes::default(), off] {
             for caps in &tiles {
                 let plan =
-                    Plan::compile(&graph, &passes, caps).unwrap_or_else(|e| panic!("{e}\n{graph}"));
+                    Plan::compile(graph, &passes, caps).unwrap_or_else(|e| panic!("{e}\n{graph}"));
                 for dispatch in plan.dispatches.iter().cloned() {
                     let text = preprocess(&dispatch.call.template, &dispatch.call.defines)
                         .unwrap_or_else(|e| panic!("{e}"));
@@ -165,76 +173,6 @@ fn validated(source: &str, caps: &DeviceCaps) -> Result<(Module, ModuleInfo), St
     Ok((module, info))
 }
 
-/// Invocations and workgroup memory within what every WebGPU device has.
-fn within_limits(module: &Module, caps: &DeviceCaps) -> Result<(), String> {
-    let entry = &module.entry_points[0];
-    let invocations: u32 = entry.workgroup_size.iter().product();
-    if invocations > caps.max_invocations {
-        return Err(format!("{invocations} invocations"));
-    }
-    let memory: u32 = (module.global_variables.iter())
-        .filter(|(_, v)| v.space == AddressSpace::WorkGroup)
-        .map(|(_, v)| module.types[v.ty].inner.size(module.to_ctx()))
-        .sum();
-    if memory > caps.max_workgroup_memory {
-        return Err(format!("{memory} bytes of workgroup memory"));
-    }
-    Ok(())
-}
-
-/// The storage bindings that the shader declares are those that the host binds, in access and number.
-fn bindings_match(module: &Module, call: &KernelCall) -> Result<(), String> {
-    let mut declared: Vec<(u32, Access)> = Vec::new();
-    let mut uniforms = Vec::new();
-    for (_, variable) in module.global_variables.iter() {
-        let Some(binding) = variable.binding else { continue };
-        match variable.space {
-            AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
-                declared.push((binding.binding, Access::ReadWrite));
-            }
-            AddressSpace::Storage { .. } => declared.push((binding.binding, Access::Read)),
-            _ => uniforms.push(binding.binding),
-        }
-    }
-    declared.sort_by_key(|d| d.0);
-    uniforms.sort_unstable();
-    let bound: Vec<(u32, Access)> = (0..).zip(call.binds.iter().map(|b| b.access())).collect();
-    if declared != bound {
-        return Err(format!("declares {declared:?}, the host binds {bound:?}"));
-    }
-    let read = [(8, true), (9, call.step), (10, call.iteration())];
-    let wanted: Vec<u32> = read.iter().filter(|(_, read)| *read).map(|(at, _)| *at).collect();
-    if uniforms != wanted {
-        return Err(format!("uniform blocks {uniforms:?}, the host binds {wanted:?}"));
-    }
-    Ok(())
-}
-
-/// The uniform block begins with the Rust struct's members, continues with at most `words`, and has the size of what
-/// the host writes.
-fn layout_matches(module: &Module, call: &KernelCall, block: &ParamBlock) -> Result<(), String> {
-    let at_8 = |b: &Option<naga::ResourceBinding>| b.is_some_and(|b| b.binding == 8);
-    let found = module.global_variables.iter().find(|(_, v)| at_8(&v.binding));
-    let variable = found.ok_or("no uniform block at binding 8")?.1;
-    let TypeInner::Struct { members, span } = &module.types[variable.ty].inner else {
-        return Err("binding 8 is no struct".into());
-    };
-    let fields: Vec<(&str, usize)> = (members.iter())
-        .map(|m| (m.name.as_deref().unwrap_or_default(), m.offset as usize))
-        .collect();
-    let (head, tail) = fields.split_at(block.fields.len().min(fields.len()));
-    if head != block.fields {
-        return Err(format!("members {head:?}, {} has {:?}", block.name, block.fields));
-    }
-    if !tail.is_empty() && tail != [("words", block.size)] {
-        return Err(format!("members {tail:?} follow {}", block.name));
-    }
-    if *span as usize != call.params.len() {
-        return Err(format!("a block of {span} bytes, the host writes {}", call.params.len()));
-    }
-    Ok(())
-}
-
 fn check(source: &str, call: &KernelCall, caps: &DeviceCaps, spirv: bool) -> Result<(), String> {
     let (module, info) = validated(source, caps)?;
     translate(&module, &info, caps, spirv)?;
@@ -246,14 +184,19 @@ fn check(source: &str, call: &KernelCall, caps: &DeviceCaps, spirv: bool) -> Res
     layout_matches(&module, call, call.template.block.ok_or("the template names no block")?)
 }
 
-/// Checks kernels, on several threads.
+/// Checks kernels, on several threads. `spirv-val` is a program that is started for each module, so it sees the first kernel
+/// of each template, and one in sixteen of all.
 fn check_each(kernels: &HashMap<String, KernelCall>, caps: &DeviceCaps, spirv: bool) {
-    let kernels: Vec<_> = kernels.iter().collect();
+    let mut kernels: Vec<_> = kernels.iter().collect();
+    kernels.sort_by_key(|(source, call)| (call.name(), *source));
+    let names: Vec<String> = kernels.iter().map(|(_, call)| call.name().to_owned()).collect();
+    let seen = |i: usize| i.is_multiple_of(16) || names[i] != names[i - 1];
+    let kernels: Vec<_> = (0..).zip(kernels).map(|(i, k)| (k, spirv && seen(i))).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for part in kernels.chunks(kernels.len().div_ceil(threads).max(1)) {
             scope.spawn(move || {
-                for (source, call) in part {
+                for &((source, call), spirv) in part {
                     let checked = check(source, call, caps, spirv);
                     checked.unwrap_or_else(|e| panic!("{}: {e}\n{source}", call.name()));
                 }
@@ -263,7 +206,7 @@ fn check_each(kernels: &HashMap<String, KernelCall>, caps: &DeviceCaps, spirv: b
 }
 
 fn check_all(caps: &DeviceCaps) {
-    let kernels = kernels(caps, &|_| true);
+    let kernels = kernels(caps, &graphs());
     assert!(kernels.len() > 200, "only {} kernels", kernels.len());
     check_each(&kernels, caps, validator());
     for template in DRAWING {
@@ -274,7 +217,7 @@ fn check_all(caps: &DeviceCaps) {
         MatmulFamily::Tiled => "matmul/broadcast",
         MatmulFamily::Broadcast | MatmulFamily::Direct => "matmul/tiled",
     };
-    let other_attention = match caps.cpu && caps.can_broadcast() {
+    let other_attention = match caps.cpu {
         true => "attention/tiled",
         false => "attention/broadcast",
     };
@@ -308,121 +251,64 @@ fn a_cpu_in_a_browser() {
     check_all(&devices()[3]);
 }
 
-/// Products alone: all else does not depend on the lanes.
+/// The kernels that depend on the lanes: products, rows, attention and recurrences.
 #[test]
 fn software_vulkan_of_other_lanes() {
-    let spirv = validator();
-    for caps in &devices()[4..] {
-        let mut kernels = kernels(caps, &|graph| has_product(graph));
-        kernels.retain(|_, call| call.name().starts_with("matmul/"));
-        assert!(kernels.len() > 20, "only {} kernels", kernels.len());
-        check_each(&kernels, caps, spirv);
+    let (spirv, graphs) = (validator(), graphs());
+    let mut seen = HashSet::new();
+    for caps in other_lanes() {
+        let mut kernels = kernels(&caps, &graphs);
+        kernels.retain(|_, call| call.defines.iter().any(|d| ["LANES", "SUBGROUP"].contains(&d.0)));
+        for name in ["matmul/broadcast", "attention/broadcast", "recurrent/forward", "reduce/rows"]
+        {
+            let found = kernels.values().any(|call| call.name() == name);
+            assert!(found, "{} lanes, {:?}: no {name}", caps.lanes(), caps.matmul);
+        }
+        kernels.retain(|source, _| seen.insert(source.clone()));
+        check_each(&kernels, &caps, spirv);
     }
 }
 
-/// Divisions of integers by what is no constant, in the loops of a block and in all that they call: a processor takes
-/// longer for each than for several products.
-fn divisions(module: &Module, info: &ModuleInfo, at: Place<'_>, block: &Block) -> usize {
-    let Place { function, types, looped } = at;
-    let within = |block: &Block, looped| divisions(module, info, Place { looped, ..at }, block);
-    let divides = |handle: Handle<Expression>| {
-        let Expression::Binary { op, right, .. } = function.expressions[handle] else {
-            return false;
-        };
-        use naga::{BinaryOperator as Op, ScalarKind as Kind};
-        let kind = types[handle].ty.inner_with(&module.types).scalar_kind();
-        matches!(op, Op::Divide | Op::Modulo)
-            && matches!(kind, Some(Kind::Sint | Kind::Uint))
-            && !is_constant(function, right)
+/// The tile of a product's kernel, by its definitions, and its lanes.
+fn tile_of(call: &KernelCall) -> Option<(u32, MatmulTile)> {
+    let number = |name| match call.defines.iter().find(|d| d.0 == name)?.1 {
+        Define::Int(value) => u32::try_from(value).ok(),
+        Define::Text(_) => None,
     };
-    let of = |statement: &Statement| match statement {
-        Statement::Emit(range) if looped => range.clone().filter(|h| divides(*h)).count(),
-        Statement::Block(block) => within(block, looped),
-        Statement::If { accept, reject, .. } => within(accept, looped) + within(reject, looped),
-        Statement::Switch { cases, .. } => cases.iter().map(|c| within(&c.body, looped)).sum(),
-        Statement::Loop { body, continuing, .. } => within(body, true) + within(continuing, true),
-        Statement::Call { function, .. } => {
-            let (called, types) = (&module.functions[*function], &info[*function]);
-            divisions(module, info, Place { function: called, types, looped }, &called.body)
+    let lanes = number("LANES")?;
+    let (family, rows, columns) = match call.name() {
+        "matmul/tiled" => (MatmulFamily::Tiled, number("TILE")?, number("TILE")?),
+        "matmul/broadcast" => {
+            let shuffles = number("SHUFFLE")? == 1;
+            let family = if shuffles { MatmulFamily::Broadcast } else { MatmulFamily::Direct };
+            (family, number("TM")?, 4 * lanes * number("T4")?)
         }
-        _ => 0,
+        _ => return None,
     };
-    block.iter().map(of).sum()
+    Some((lanes, MatmulTile { family, rows, columns }))
 }
 
-fn is_constant(function: &naga::Function, value: Handle<Expression>) -> bool {
-    match &function.expressions[value] {
-        Expression::Literal(_) | Expression::Constant(_) => true,
-        Expression::Splat { value, .. } => is_constant(function, *value),
-        Expression::Compose { components, .. } => {
-            components.iter().all(|part| is_constant(function, *part))
-        }
-        _ => false,
-    }
-}
-
-/// Where a block is: in which function, and whether in a loop.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    function: &'a naga::Function,
-    types: &'a FunctionInfo,
-    looped: bool,
-}
-
-/// [`divisions`] of an entry point.
-fn divisions_in_loops(source: &str, caps: &DeviceCaps) -> usize {
-    let (module, info) = validated(source, caps).unwrap_or_else(|e| panic!("{e}\n{source}"));
-    let function = &module.entry_points[0].function;
-    let place = Place { function, types: info.get_entry_point(0), looped: false };
-    divisions(&module, &info, place, &function.body)
-}
-
-/// The digits of a term of a convolution are counted on.
+/// Every tile that there is, and each that was measured with the lanes for which it is chosen, is among the kernels that
+/// are translated.
 #[test]
-fn no_product_of_a_convolution_divides_in_its_loops() {
-    let strided = Window { stride: 2, dilation: 3, before: 3, after: 3, ..Window::of(3) };
-    let axes = [(strided, 9), (Window { before: 1, after: 1, ..Window::of(3) }, 5)];
-    let case = |sizes| Case::convolution("convolution", sizes, &axes);
-    let [tiled, broadcast, _, direct, ..] = devices();
-    for caps in [tiled, broadcast, direct] {
-        // With and without whole vec4s of channels, and in groups; and both gradients of each.
-        let cases = [case([2, 3, 5, 1]), case([2, 4, 8, 1]), case([2, 6, 9, 3])];
-        let graphs = cases.iter().map(|case| gradient_graph(case).expect("a gradient"));
-        let mut kernels = kernels_of(&caps, graphs);
-        kernels.retain(|_, call| call.name().starts_with("matmul/"));
-        let gathers = kernels.keys().filter(|text| text.contains("fn a_terms")).count();
-        assert!(gathers > 5, "{gathers} of {} kernels gather", kernels.len());
-        for (source, call) in &kernels {
-            assert_eq!(divisions_in_loops(source, &caps), 0, "{}\n{source}", call.name());
-        }
+fn every_tile_is_among_the_kernels() {
+    let (graphs, mut seen) = (tall_products(), HashSet::new());
+    for caps in devices().into_iter().chain(other_lanes()) {
+        seen.extend(kernels(&caps, &graphs).values().filter_map(tile_of));
     }
-}
-
-/// The controls: in a loop, in a call of one, and of vectors; none outside, by a constant, or of numbers with a point.
-#[test]
-fn a_division_in_a_loop_is_noticed() {
-    let count = |before: &str, inside: &str| {
-        let source = format!(
-            "@group(0) @binding(0) var<storage, read_write> x: array<u32>;
-            fn called(a: u32, b: u32) -> u32 {{ return a % b; }}
-            @compute @workgroup_size(8) fn main() {{
-                let n = x[0];
-                var sum = 0u;
-                {before}
-                for (var i = 0u; i < n; i++) {{ if i > 3u {{ {inside} }} }}
-                x[1] = sum;
-            }}"
-        );
-        divisions_in_loops(&source, &devices()[0])
-    };
-    assert_eq!(count("sum += called(x[2], n) + x[2] / n;", "sum += i;"), 0);
-    assert_eq!(count("", "sum += i / 3u + i % 4u + (vec2<u32>(i) / vec2<u32>(3u, 5u)).x;"), 0);
-    assert_eq!(count("", "sum += u32(f32(i) / f32(n));"), 0);
-    assert_eq!(count("", "sum += i / n;"), 1);
-    assert_eq!(count("", "sum += called(i, n);"), 1);
-    assert_eq!(count("", "sum += (vec2<u32>(i) / vec2<u32>(n)).x;"), 1);
-    assert_eq!(count("", "sum += (vec2<u32>(i) / vec2<u32>(3u, n)).x;"), 1);
-    assert_eq!(count("", "sum += i / n + u32(i32(i) % i32(n));"), 2);
+    for tile in MatmulTile::ALL {
+        assert!(seen.iter().any(|(_, other)| *other == tile), "{tile} is translated nowhere");
+    }
+    let table = include_str!("../src/kernels/measured.txt").lines();
+    let rows: Vec<MeasuredRule> = table.filter_map(|line| line.parse().ok()).collect();
+    assert!(rows.len() > 20, "only {} measured rows", rows.len());
+    for row in rows {
+        assert!(seen.contains(&(row.lanes, row.rule.tile)), "{row} is translated nowhere");
+    }
+    // The control: no device has so many rows.
+    assert!(
+        !seen.contains(&(8, MatmulTile { family: MatmulFamily::Direct, rows: 64, columns: 64 }))
+    );
 }
 
 /// The controls of the translation: a device without 64-bit words or subgroups, and what spirv-val must refuse.
@@ -455,11 +341,11 @@ fn kernels_of_a_browser_are_written_where_asked() {
     let Some(folder) = std::env::var_os("WGRAD_SHADERS").map(std::path::PathBuf::from) else {
         return;
     };
-    let mut seen = std::collections::HashSet::new();
-    for (device, caps) in devices().into_iter().enumerate() {
+    let (graphs, mut seen) = (graphs(), HashSet::new());
+    for (device, caps) in devices().into_iter().chain(other_lanes()).enumerate() {
         // 64-bit words exist in no browser.
         let caps = DeviceCaps { wide_words: false, ..caps };
-        for (text, call) in kernels(&caps, &|_| true) {
+        for (text, call) in kernels(&caps, &graphs) {
             if !seen.insert(text.clone()) {
                 continue;
             }
@@ -519,6 +405,24 @@ fn a_wrong_binding_is_noticed() {
         let wrong = source.replace(from, to);
         assert_ne!(wrong, source, "nothing to replace: {from}");
         assert!(check(&wrong, &call, caps, false).is_err(), "accepted {to}");
+    }
+}
+
+#[test]
+fn what_passes_a_limit_is_noticed() {
+    let (source, _) = example("reduce/rows");
+    let caps = &devices()[0];
+    let limits = |source: &str| within_limits(&validated(source, caps).unwrap().0, caps);
+    assert_eq!(limits(&source), Ok(()));
+    for (from, to) in [
+        ("@workgroup_size(32)", "@workgroup_size(1, 1, 65)"),
+        ("@workgroup_size(32)", "@workgroup_size(257)"),
+        ("pad1: u32,", "pad1: u32, more: array<vec4<u32>, 4096>,"),
+        ("array<f32, 64>", "array<f32, 8192>"),
+    ] {
+        let wrong = source.replace(from, to);
+        assert_ne!(wrong, source, "nothing to replace: {from}");
+        assert!(limits(&wrong).is_err(), "accepted {to}");
     }
 }
 

@@ -1,8 +1,9 @@
-// Attention and its gradients for CPU adapters: eight lanes that are one subgroup, without workgroup memory.
+// Attention and its gradients for CPU adapters: LANES lanes, without workgroup memory.
 //
-// A lane owns R rows, eight apart, with their features and sums in registers, so that no softmax goes across lanes. In each
-// iteration the lanes load four columns together, a quad each, and `subgroupShuffle` with a literal lane hands them to all:
-// a register broadcast. See `lib/attention` for rows and columns.
+// A lane owns R rows, LANES apart, with their features and sums in registers, so that no softmax goes across lanes.
+// SHUFFLE: the lanes, 4, 8 or 16, are one subgroup. In each iteration they load four columns together, a quad each, and
+// `subgroupShuffle` with a literal lane hands them to all: a register broadcast. Without SHUFFLE each lane loads all four
+// columns itself. Both forms add the same terms in the same order. See `lib/attention` for rows and columns.
 // FORWARD: y = Σ p v over the keys, p = e^(z - max z) / Σ e^(z - max z). The largest score so far is subtracted, and sums
 // are multiplied by e^(old - new) when it grows. Otherwise p is computed again from the logarithm of the sum, and
 // dz = p (dy vᵀ - Σ dy y): dq = scale Σ dz k, dk = scale Σ dz q, dv = Σ p dy.
@@ -11,7 +12,7 @@
 // Guards: rows and columns past the end read the last one; such pairs do not count, such rows are not stored.
 #import lib/attention
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(#{LANES})
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -49,7 +50,7 @@ fn main(
     let head = sample_head % own_heads;
     // Surplus workgroups of the folded grid run no iteration instead of returning before a shuffle.
     let live = sample_head / own_heads < params.samples;
-    let first_row = tile * #{8 * R}u;
+    let first_row = tile * #{LANES * R}u;
     #if KEYS
     let turns = select(0u, each, live);
 #if CAUSAL
@@ -61,14 +62,14 @@ fn main(
 #else
     let begin = 0u;
 #if CAUSAL
-    let end = select(0u, min(columns, first_row + #{8 * R}u), live);
+    let end = select(0u, min(columns, first_row + #{LANES * R}u), live);
 #else
     let end = select(0u, columns, live);
 #endif
 #endif
 
 #for r in 0..R
-    let row#{r} = first_row + #{8 * r}u + lane;
+    let row#{r} = first_row + #{LANES * r}u + lane;
     let line#{r} = (sample * rows + min(row#{r}, rows - 1u)) * own_heads + head;
 #for f in 0..D4
     let a#{r}_#{f} = load_#{ROW1}(line#{r} * #{D}u, #{f}u);
@@ -96,17 +97,19 @@ fn main(
 #endif
 #end
 
+#if SHUFFLE
     // The column and the features of the quads that this lane loads.
 #for m in 0..D_LOADS
-    let dn#{m} = lane + #{8 * m}u;
+    let dn#{m} = lane + #{LANES * m}u;
     let dc#{m} = min(dn#{m} / #{D4}u, 3u);
     let df#{m} = dn#{m} % #{D4}u;
 #end
 #for m in 0..E_LOADS
-    let en#{m} = lane + #{8 * m}u;
+    let en#{m} = lane + #{LANES * m}u;
     let ec#{m} = min(en#{m} / #{E4}u, 3u);
     let ef#{m} = en#{m} % #{E4}u;
 #end
+#endif
 
 #if KEYS
     for (var turn = 0u; turn < turns; turn++) {
@@ -131,14 +134,21 @@ fn main(
 #endif
     for (var column = begin; column < end; column += 4u) {
         let last = columns - 1u;
+#if SHUFFLE
 #for m in 0..D_LOADS
         let dl#{m} = load_#{COLUMN1}((column_line + min(column + dc#{m}, last) * column_heads) * #{D}u, df#{m});
 #end
 #for m in 0..E_LOADS
         let el#{m} = load_#{COLUMN2}((column_line + min(column + ec#{m}, last) * column_heads) * #{E}u, ef#{m});
 #end
+#else
+#for c in 0..4
+        let column#{c} = column_line + min(column + #{c}u, last) * column_heads;
+#end
+#endif
         let place = vec4<u32>(0u, 1u, 2u, 3u) + column;
 #if KEYS
+#if SHUFFLE
         let of_lane = known[column_line + min(column + lane % 4u, last) * column_heads];
         let log_sum = vec4<f32>(
             subgroupShuffle(of_lane.x, 0u), subgroupShuffle(of_lane.x, 1u),
@@ -148,13 +158,27 @@ fn main(
             subgroupShuffle(of_lane.y, 0u), subgroupShuffle(of_lane.y, 1u),
             subgroupShuffle(of_lane.y, 2u), subgroupShuffle(of_lane.y, 3u),
         );
+#else
+#for c in 0..4
+        let known#{c} = known[column#{c}];
+#end
+        let log_sum = vec4<f32>(known0.x, known1.x, known2.x, known3.x);
+        let level = vec4<f32>(known0.y, known1.y, known2.y, known3.y);
+#endif
 #endif
 #if MASK && !PAIRS && !KEYS
+#if SHUFFLE
         let mask_of_lane = mask[mask_base + min(column + lane % 4u, last)];
         let mask_all = vec4<f32>(
             subgroupShuffle(mask_of_lane, 0u), subgroupShuffle(mask_of_lane, 1u),
             subgroupShuffle(mask_of_lane, 2u), subgroupShuffle(mask_of_lane, 3u),
         );
+#else
+        let mask_all = vec4<f32>(
+            mask[mask_base + min(column, last)], mask[mask_base + min(column + 1u, last)],
+            mask[mask_base + min(column + 2u, last)], mask[mask_base + min(column + 3u, last)],
+        );
+#endif
 #for r in 0..R
         let mask#{r} = mask_all;
 #end
@@ -179,13 +203,21 @@ fn main(
 #end
 #for c in 0..4
 #for f in 0..D4
-        let dx#{c}_#{f} = subgroupShuffle(dl#{(c * D4 + f) / 8}, #{(c * D4 + f) % 8}u);
+#if SHUFFLE
+        let dx#{c}_#{f} = subgroupShuffle(dl#{(c * D4 + f) / LANES}, #{(c * D4 + f) % LANES}u);
+#else
+        let dx#{c}_#{f} = load_#{COLUMN1}(column#{c} * #{D}u, #{f}u);
+#endif
 #for r in 0..R
         s#{r}[#{c}] += dot(a#{r}_#{f}, dx#{c}_#{f});
 #end
 #end
 #for f in 0..E4
-        let ex#{c}_#{f} = subgroupShuffle(el#{(c * E4 + f) / 8}, #{(c * E4 + f) % 8}u);
+#if SHUFFLE
+        let ex#{c}_#{f} = subgroupShuffle(el#{(c * E4 + f) / LANES}, #{(c * E4 + f) % LANES}u);
+#else
+        let ex#{c}_#{f} = load_#{COLUMN2}(column#{c} * #{E}u, #{f}u);
+#endif
 #if !FORWARD
 #for r in 0..R
         t#{r}[#{c}] += dot(b#{r}_#{f}, ex#{c}_#{f});

@@ -130,7 +130,7 @@ fn gelu_tanh(x: vec4<f32>) -> vec4<f32> {
 fn gelu_tanh_derivative(x: vec4<f32>) -> vec4<f32> {
     let s = sigmoid(gelu_tanh_argument(x));
     let bounded = clamp(x, vec4<f32>(-30.0), vec4<f32>(30.0));
-    return s + bounded * s * (1.0 - s) * 1.5957691 * (1.0 + 0.134145 * bounded * bounded);
+    return keep_nan(x, s + bounded * s * (1.0 - s) * 1.5957691 * (1.0 + 0.134145 * bounded * bounded));
 }
 
 fn silu_derivative(x: vec4<f32>) -> vec4<f32> {
@@ -168,7 +168,7 @@ fn erf(x: vec4<f32>) -> vec4<f32> {
 
 fn erf_derivative(x: vec4<f32>) -> vec4<f32> {
     let bounded = min(abs(x), vec4<f32>(13.0));
-    return 1.1283792 * exp(-bounded * bounded);
+    return keep_nan(x, 1.1283792 * exp(-bounded * bounded));
 }
 
 // log(1 + x) = 2 artanh(x / (2 + x)): near 0 the series keeps the digits that 1 + x loses; it also takes NaN.

@@ -1,16 +1,16 @@
-// The gradient of a recurrent layer, from its last step to its first, for CPU adapters: a workgroup of eight lanes owns TM
+// The gradient of a recurrent layer, from its last step to its first, for CPU adapters: a workgroup of LANES lanes owns TM
 // rows of the batch.
 //
 // Of the sums [times, rows, PARTS, units] that the layer kept, its kernel [units, TERMS, units], the states that its
 // gates read and the gradients of its states [times + 1, rows, units]: the gradients of the sums, and those of the
 // initial states [STATES, rows, units], which hold the gradients of the states of each step meanwhile.
-// A step is the gates' gradient, in which a lane has four neighbouring units of each group of 32, a barrier, and the
+// A step is the gates' gradient, in which a lane has four neighbouring units of each group of GROUP, a barrier, and the
 // product with the kernel, which reads the gradients of sums that all lanes wrote.
 // The generated parts: bindings with a load and a store for each, and the program of the gates' gradient.
 // Dispatch, guards, loops, SHUFFLE, VEC, MASKED: as in recurrent/forward.
 #import lib/recurrent
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(#{LANES})
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -22,7 +22,7 @@ fn main(
     let first = params.first;
     let lane = local.x;
 #if SHUFFLE
-    let a_lane = lane;
+    let a_lane = min(lane, #{TM - 1}u);
 #else
     let a_lane = 0u;
 #endif
@@ -30,10 +30,10 @@ fn main(
     let steps = select(0u, params.steps, row < rows);
     let last = units - 1u;
     let terms = #{TERMS}u * units;
-    let tiles = (units + #{32 * T4 - 1}u) / #{32 * T4}u;
+    let tiles = (units + #{GROUP * T4 - 1}u) / #{GROUP * T4}u;
     let blocks = (terms + 3u) / 4u;
     let size = rows * units;
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
     let a_row#{q} = min(row + #{A_STEP * q}u + a_lane, rows - 1u);
 #end
 
@@ -48,7 +48,7 @@ fn main(
         let before = t * rows;
         let after = (t + 1u) * rows;
 #endif
-        for (var e = 4u * lane; e < units; e += 32u) {
+        for (var e = 4u * lane; e < units; e += #{GROUP}u) {
             for (var i = 0u; i < min(#{TM}u, rows - row); i++) {
                 let line = (t * rows + row + i) * #{FIRST + TERMS}u * units;
                 let old_line = (before + row + i) * units;
@@ -88,12 +88,12 @@ fn main(
             }
         }
         storageBarrier();
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
         let a_line#{q} = (t * rows + a_row#{q}) * #{FIRST + TERMS}u * units + #{FIRST}u * units;
 #end
         for (var tile = 0u; tile < tiles; tile++) {
 #for j in 0..T4
-            let c#{j} = tile * #{32 * T4}u + #{32 * j}u + 4u * lane;
+            let c#{j} = tile * #{GROUP * T4}u + #{GROUP * j}u + 4u * lane;
 #for c in 0..4
             let line#{j}_#{c} = min(c#{j} + #{c}u, last) * terms;
 #end
@@ -105,7 +105,7 @@ fn main(
 #end
             for (var block = 0u; block < blocks; block++) {
                 let k = 4u * block;
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
                 let a#{q} = inside(load_d_sums(a_line#{q}, k, terms - 1u), k, terms);
 #end
 #for j in 0..T4
@@ -119,7 +119,7 @@ fn main(
 #for i in 0..TM
 #for kk in 0..4
 #if SHUFFLE
-                let f#{i}_#{kk} = subgroupShuffle(a#{i / 8}[#{kk}], #{i % 8}u);
+                let f#{i}_#{kk} = subgroupShuffle(a#{i / LANES}[#{kk}], #{i % LANES}u);
 #else
                 let f#{i}_#{kk} = a#{i}[#{kk}];
 #endif
@@ -148,7 +148,7 @@ fn main(
     // The states before the first step are results too.
     if first + steps == times {
         let before = #{INITIAL} * rows;
-        for (var e = 4u * lane; e < units; e += 32u) {
+        for (var e = 4u * lane; e < units; e += #{GROUP}u) {
             for (var i = 0u; i < min(#{TM}u, rows - row); i++) {
                 let own = (row + i) * units;
                 let new_line = (before + row + i) * units;

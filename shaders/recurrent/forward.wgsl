@@ -1,9 +1,9 @@
-// A recurrent layer through its steps of time, for CPU adapters: a workgroup of eight lanes owns TM rows of the batch.
+// A recurrent layer through its steps of time, for CPU adapters: a workgroup of LANES lanes owns TM rows of the batch.
 //
 // Of products [times, rows, PARTS, units], a kernel [units, TERMS, units] and the states before the first step: sums
 // [times, rows, PARTS, units], which are the products with h · kernel added from part FIRST on, and states
 // [times + 1, rows, units], in the order of time. PARTS = FIRST + TERMS.
-// A lane has four neighbouring units of each group of 32, in all parts, so a unit's gates meet in it. It reads what all
+// A lane has four neighbouring units of each group of GROUP = 4 * LANES, in all parts, so a unit's gates meet in it. It reads what all
 // lanes wrote: h of the step before. A barrier of the workgroup is between them.
 // The generated parts: bindings with a load and a store for each, and the program of the gates.
 // Dispatch: ceil(rows / TM) workgroups, folded over x and y. A long sequence is several dispatches of `steps` each.
@@ -11,7 +11,7 @@
 // SHUFFLE: as in matmul/broadcast. VEC: lines are whole vec4s. MASKED: where the mask is zero, states stay.
 #import lib/recurrent
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(#{LANES})
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
@@ -23,22 +23,22 @@ fn main(
     let first = params.first;
     let lane = local.x;
 #if SHUFFLE
-    let a_lane = lane;
+    let a_lane = min(lane, #{TM - 1}u);
 #else
     let a_lane = 0u;
 #endif
     let row = workgroup_index(id, count) * #{TM}u;
     let steps = select(0u, params.steps, row < rows);
     let last = units - 1u;
-    let tiles = (units + #{32 * T4 - 1}u) / #{32 * T4}u;
+    let tiles = (units + #{GROUP * T4 - 1}u) / #{GROUP * T4}u;
     let blocks = (units + 3u) / 4u;
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
     let a_row#{q} = min(row + #{A_STEP * q}u + a_lane, rows - 1u) * units;
 #end
 
     if first == 0u && steps > 0u {
         let before = #{INITIAL} * rows;
-        for (var e = 4u * lane; e < units; e += 32u) {
+        for (var e = 4u * lane; e < units; e += #{GROUP}u) {
             for (var i = 0u; i < min(#{TM}u, rows - row); i++) {
 #for s in 0..STATES
                 store_state#{s}((before + row + i) * units, e, units, load_initial#{s}((row + i) * units, e, last));
@@ -57,12 +57,12 @@ fn main(
         let before = t * rows;
         let after = (t + 1u) * rows;
 #endif
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
         let a_line#{q} = before * units + a_row#{q};
 #end
         for (var tile = 0u; tile < tiles; tile++) {
 #for j in 0..T4
-            let c#{j} = tile * #{32 * T4}u + #{32 * j}u + 4u * lane;
+            let c#{j} = tile * #{GROUP * T4}u + #{GROUP * j}u + 4u * lane;
 #if VEC
             let e#{j} = min(c#{j}, units - 4u);
 #else
@@ -78,7 +78,7 @@ fn main(
 #end
             for (var block = 0u; block < blocks; block++) {
                 let k = 4u * block;
-#for q in 0..(TM / A_STEP)
+#for q in 0..((TM + A_STEP - 1) / A_STEP)
                 let a#{q} = inside(load_state0(a_line#{q}, k, last), k, units);
 #end
 #for kk in 0..4
@@ -94,7 +94,7 @@ fn main(
 #for i in 0..TM
 #for kk in 0..4
 #if SHUFFLE
-                let f#{i}_#{kk} = subgroupShuffle(a#{i / 8}[#{kk}], #{i % 8}u);
+                let f#{i}_#{kk} = subgroupShuffle(a#{i / LANES}[#{kk}], #{i % LANES}u);
 #else
                 let f#{i}_#{kk} = a#{i}[#{kk}];
 #endif

@@ -156,27 +156,13 @@ impl Pipelines {
         if device.caps().cpu || missing.len() < 2 || threads < 2 {
             return Ok(!missing.is_empty());
         }
-        let found = !missing.is_empty();
-        let queue = Mutex::new(missing.into_iter());
-        let compiled = Mutex::new(Vec::new());
-        let work = || {
-            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            while let Some((key, dispatch)) = next() {
-                let pipeline = compile(device, dispatch, &key).map(|pipeline| (key, pipeline));
-                compiled.lock().unwrap_or_else(PoisonError::into_inner).push(pipeline);
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..threads.min(8) {
-                scope.spawn(work);
-            }
-            work();
+        let compiled = side_by_side(missing, threads.min(8), |(key, dispatch)| {
+            let pipeline = compile(device, dispatch, &key)?;
+            Ok((key, Arc::new(pipeline)))
         });
-        for compiled in compiled.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            let (key, pipeline) = compiled?;
-            self.lock().insert(key, Arc::new(pipeline));
-        }
-        Ok(found)
+        let compiled = compiled.into_iter().collect::<Result<Vec<_>>>()?;
+        self.lock().extend(compiled);
+        Ok(true)
     }
 
     /// Compiles the kernels of a plan whose text comes from outside of the library, so that a wrong one is known before
@@ -200,6 +186,30 @@ impl Pipelines {
         let pipeline = Arc::new(compile(device, dispatch, &key)?);
         Ok(self.lock().entry(key).or_insert(pipeline).clone())
     }
+}
+
+/// What `work` makes of each item, in any order, on so many threads.
+#[cfg(not(target_arch = "wasm32"))]
+fn side_by_side<T: Send, R: Send>(
+    items: impl IntoIterator<Item = T, IntoIter: Send>,
+    threads: usize,
+    work: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let (queue, done) = (Mutex::new(items.into_iter()), Mutex::new(Vec::new()));
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let turns = || {
+        while let Some(item) = next() {
+            let result = work(item);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(turns);
+        }
+        turns();
+    });
+    done.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// All run-time checks of wgpu if they are asked for, else none.
@@ -318,6 +328,20 @@ fn entry(binding: u32, ty: wgpu::BufferBindingType, dynamic: bool) -> wgpu::Bind
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each item once, and two at a time: the barrier opens only if both threads have one.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[test]
+    fn work_is_done_side_by_side() {
+        let both = std::sync::Barrier::new(2);
+        let mut done = side_by_side(0..20, 2, |item| {
+            both.wait();
+            item * 3
+        });
+        done.sort_unstable();
+        assert_eq!(done, (0..20).map(|item| item * 3).collect::<Vec<_>>());
+        assert_eq!(side_by_side([5, 6], 1, |item| item), [5, 6]);
+    }
 
     #[test]
     fn checks_are_all_or_none() {

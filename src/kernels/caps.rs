@@ -84,6 +84,13 @@ impl DeviceCaps {
         self.one_subgroup(self.lanes())
     }
 
+    /// Whether the kernels for CPU adapters hand values from lane to lane by shuffles: there are subgroups for it, and products
+    /// do not do without because this driver's shuffles are slow.
+    #[must_use]
+    pub fn shuffles(&self) -> bool {
+        self.can_broadcast() && self.matmul != MatmulFamily::Direct
+    }
+
     /// The family that suits the adapter, and why: on a CPU the one that was measured on this driver with these lanes, else
     /// broadcast if there are subgroups for it, else direct; on a GPU tiles.
     #[must_use]
@@ -104,9 +111,9 @@ impl DeviceCaps {
 
     /// Invocations per workgroup for a kernel that reduces one row of `len` elements in `loops` loops over it.
     ///
-    /// A CPU runs eight lanes at a time and pays for workgroup memory, so it takes the fewest lanes that
-    /// keep each invocation under the loop limit; a GPU takes enough lanes to hide latency. A CPU without subgroups, as
-    /// in a browser, would run a barrier for each step of a tree: one lane needs none.
+    /// A CPU pays for workgroup memory and for each barrier, so it takes the lanes that are one subgroup, or one lane if
+    /// there are no such subgroups, as in a browser. Only a row that would pass the loop limit takes more, which share
+    /// workgroup memory. A GPU takes enough lanes to hide latency.
     #[must_use]
     pub fn row_workgroup(&self, len: usize, loops: u32) -> u32 {
         let fits = |lanes: u32| {
@@ -114,13 +121,8 @@ impl DeviceCaps {
                 <= u64::from(self.max_loop_trips)
         };
         let start = match (self.cpu, len) {
-            (true, _) => {
-                if self.subgroup.is_some() {
-                    8
-                } else {
-                    1
-                }
-            }
+            (true, _) if self.can_broadcast() => self.lanes(),
+            (true, _) => 1,
             (false, 0..=128) => 32,
             (false, 129..=1024) => 64,
             (false, _) => 256,
@@ -136,5 +138,43 @@ impl DeviceCaps {
     #[must_use]
     pub fn one_subgroup(&self, lanes: u32) -> bool {
         self.subgroup == Some((lanes, lanes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows of a CPU adapter are reduced by one subgroup of 4, 8 or 16 lanes, or by one lane; past the loop limit by more.
+    #[test]
+    fn rows_of_a_cpu_need_no_workgroup_memory() {
+        let cpu = |subgroup| DeviceCaps {
+            cpu: true,
+            subgroup,
+            max_loop_trips: 65_535,
+            ..DeviceCaps::webgpu_defaults()
+        };
+        for lanes in [4, 8, 16] {
+            let caps = cpu(Some((lanes, lanes)));
+            assert!([1, 7, 1000, 100_000].iter().all(|&len| caps.row_workgroup(len, 1) == lanes));
+            assert!(caps.row_workgroup(1_500_000, 1) > lanes, "{lanes}");
+        }
+        for without in [None, Some((4, 64)), Some((32, 32)), Some((1, 1))] {
+            assert_eq!(cpu(without).row_workgroup(1000, 3), 1, "{without:?}");
+            assert_eq!(cpu(without).row_workgroup(100_000, 3), 8, "{without:?}");
+        }
+    }
+
+    #[test]
+    fn lanes_are_handed_values_where_shuffles_are_not_slow() {
+        let caps = DeviceCaps {
+            cpu: true,
+            subgroup: Some((16, 16)),
+            matmul: MatmulFamily::Broadcast,
+            ..DeviceCaps::webgpu_defaults()
+        };
+        assert!(caps.shuffles());
+        assert!(!DeviceCaps { matmul: MatmulFamily::Direct, ..caps.clone() }.shuffles());
+        assert!(!DeviceCaps { subgroup: Some((4, 16)), ..caps }.shuffles());
     }
 }

@@ -102,13 +102,14 @@ enum Form {
     Keys,
 }
 
-/// Rows that a lane owns: as many as keep what it holds of them in about as many registers as the products' kernels use.
-fn rows_of_lane(form: Form, quads: usize, rows: usize) -> usize {
+/// Rows that a lane owns: as many as keep what it holds of them in about as many registers as the products' kernels use,
+/// and no more than leave a row for each of so many lanes.
+fn rows_of_lane(form: Form, quads: usize, rows: usize, lanes: usize) -> usize {
     let most = match form {
         Form::Forward => 32 / quads.max(1),
         Form::Queries | Form::Keys => 16 / quads.max(1),
     };
-    most.clamp(1, 4).min(rows.div_ceil(8)).next_power_of_two()
+    most.clamp(1, 4).min(rows.div_ceil(lanes)).next_power_of_two()
 }
 
 impl Attention {
@@ -124,14 +125,15 @@ impl Attention {
         for shape in &shapes {
             to_u32(shape.len())?;
         }
-        let cpu = cx.caps.cpu && cx.caps.one_subgroup(8);
+        let (cpu, lanes) = (cx.caps.cpu, cx.caps.lanes());
         let [d4, e4] = [s.size, s.value].map(|size| size.div_ceil(4));
         let (rows, columns, own_heads, turns) = match form {
             Form::Keys => (s.keys, s.queries, s.groups, s.heads / s.groups),
             _ => (s.queries, s.keys, s.heads, 1),
         };
-        let lane_rows = rows_of_lane(form, d4.max(e4), rows);
-        let (template, tile) = if cpu { (BROADCAST, 8 * lane_rows) } else { (TILED, 32) };
+        let lane_rows = rows_of_lane(form, d4.max(e4), rows, lanes as usize);
+        let (template, tile) =
+            if cpu { (BROADCAST, lanes as usize * lane_rows) } else { (TILED, 32) };
         let tiles = rows.div_ceil(tile);
         let trips = match cpu {
             true => turns * (columns.div_ceil(4) + 1),
@@ -170,8 +172,10 @@ impl Attention {
             ("E4", (e4 as u32).into()),
             ("D_CHUNKS", (d4.div_ceil(8) as u32).into()),
             ("E_CHUNKS", (e4.div_ceil(8) as u32).into()),
-            ("D_LOADS", ((4 * d4).div_ceil(8) as u32).into()),
-            ("E_LOADS", ((4 * e4).div_ceil(8) as u32).into()),
+            ("SHUFFLE", cx.caps.shuffles().into()),
+            ("LANES", lanes.into()),
+            ("D_LOADS", (4 * d4 as u32).div_ceil(lanes).into()),
+            ("E_LOADS", (4 * e4 as u32).div_ceil(lanes).into()),
             ("R", (lane_rows as u32).into()),
             ("DROPS", self.dropout.is_some().into()),
             ("ITERATION", false.into()),

@@ -61,13 +61,15 @@ pub enum SumRule {
     },
 }
 
-/// Lanes along the columns, four of which each takes. A CPU runs eight lanes along x at once.
-const LANES: u32 = 8;
+/// Lanes along the columns, four of which each takes: on a CPU those that it runs at a time.
+fn lanes_of(caps: &DeviceCaps) -> u32 {
+    if caps.cpu { caps.lanes() } else { 8 }
+}
 
 /// Lines of lanes that share the rows of a chunk, and the most rows of a chunk. A GPU needs many invocations; a CPU pays
 /// for workgroup memory.
 fn shape_of(caps: &DeviceCaps) -> (u32, usize) {
-    let lines = if caps.cpu { 1 } else { (caps.max_invocations / LANES).clamp(1, 32) };
+    let lines = if caps.cpu { 1 } else { (caps.max_invocations / lanes_of(caps)).clamp(1, 32) };
     let lines = 1 << lines.ilog2();
     let longest = if caps.cpu { 32_768 } else { 128 * lines as usize };
     let limit = (caps.max_loop_trips as usize / 2).saturating_mul(lines as usize);
@@ -193,7 +195,8 @@ impl ColumnSums {
                 "        ",
             ));
         }
-        let tiles = cols.div_ceil(4 * LANES as usize);
+        let lanes = lanes_of(cx.caps);
+        let tiles = cols.div_ceil(4 * lanes as usize);
         let params = ColumnParams {
             rows: to_u32(rows)?,
             cols: to_u32(cols)?,
@@ -204,7 +207,7 @@ impl ColumnSums {
             text: None,
             template: COLUMN_SUMS,
             defines: vec![
-                ("LANES", LANES.into()),
+                ("LANES", lanes.into()),
                 ("ROWS", lines.into()),
                 ("WIDE", (cx.caps.wide_words && code.whole).into()),
                 ("STEP", code.step.into()),

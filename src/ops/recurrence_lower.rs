@@ -35,9 +35,6 @@ param_blocks! {
     }
 }
 
-/// Units of a group: four in each of eight lanes.
-const GROUP: usize = 32;
-
 /// How the kernels divide the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tile {
@@ -47,20 +44,20 @@ pub(super) struct Tile {
     groups: [usize; 2],
     /// Steps of one launch, forward and backward.
     steps: [usize; 2],
+    /// Lanes of a workgroup, each with four units of a group.
+    lanes: u32,
     shuffle: bool,
 }
 
 impl Tile {
     /// `None` if a loop suits better.
     pub fn of(op: &Recurrence, sizes: Extents, caps: &DeviceCaps) -> Option<Self> {
-        let shuffle = match caps.matmul {
-            // Its shuffles are of eight lanes.
-            MatmulFamily::Broadcast => caps.one_subgroup(8),
-            MatmulFamily::Direct => false,
-            MatmulFamily::Tiled => return None,
-        };
+        if caps.matmul == MatmulFamily::Tiled {
+            return None;
+        }
+        let (lanes, shuffle) = (caps.lanes(), caps.shuffles());
         let rows = if sizes.rows >= 2 * 16 { 16 } else { 8 };
-        let columns = op.units.div_ceil(GROUP);
+        let columns = op.units.div_ceil(4 * lanes as usize);
         let groups = [(2 / op.terms()).max(1), 2].map(|most| most.min(columns));
         // Iterations of all loops of an invocation: those of a step, and those of what comes before or after all.
         let around = columns * (rows + 1) + 1;
@@ -69,7 +66,7 @@ impl Tile {
         let backward = around + tiles[1] * (2 + (op.terms() * op.units).div_ceil(4));
         let most = (caps.max_loop_trips as usize).checked_sub(around + 1)?;
         let steps = [forward, backward].map(|trips| (most / trips).min(sizes.times));
-        (!steps.contains(&0)).then_some(Self { rows, groups, steps, shuffle })
+        (!steps.contains(&0)).then_some(Self { rows, groups, steps, lanes, shuffle })
     }
 }
 
@@ -140,7 +137,9 @@ impl Launches<'_> {
         let after_last = if op.reverse { "params.times" } else { "0u" };
         let mut all = vec![
             ("TM", (tile.rows as u32).into()),
-            ("A_STEP", if tile.shuffle { 8u32 } else { 1 }.into()),
+            ("LANES", tile.lanes.into()),
+            ("GROUP", (4 * tile.lanes).into()),
+            ("A_STEP", if tile.shuffle { tile.lanes } else { 1 }.into()),
             ("T4", (tile.groups[backward] as u32).into()),
             ("TERMS", (op.terms() as u32).into()),
             ("FIRST", (op.first as u32).into()),

@@ -55,7 +55,7 @@ functions! {
     round(x) "the nearest whole number; a half goes to the even one" [] "0" computes("round(x)", Zero);
     exp(x) "eˣ" [] "yes" computes("exp(x)", OfOutput("x")).folds(|a| a[0].exp());
     expm1(x) "eˣ - 1, exact near 0 too" [] "yes"
-        computes("expm1(x)", OfInput("exp(x)")).folds(|a| a[0].exp_m1());
+        computes("expm1(x)", OfInput("keep_nan(x, exp(x))")).folds(|a| a[0].exp_m1());
     log(x) "ln x" [] "yes" computes("log(x)", OfInput("1.0 / x")).on(0.05, 8.0).folds(|a| a[0].ln());
     log1p(x) "ln(1 + x), exact near 0 too" [] "yes"
         computes("log1p(x)", OfInput("1.0 / (1.0 + x)")).on(-0.9, 8.0).folds(|a| a[0].ln_1p());
@@ -69,28 +69,29 @@ functions! {
     cos(x) "cos x, right to 2·10⁻⁷ for \\|x\\| up to 10⁵" [] "yes"
         computes("cosine(x)", OfInput("-sine(x)")).folds(|a| a[0].cos());
     erf(x) "the error function, 2/√π · ∫₀ˣ e^(-t²) dt" [] "yes" computes("erf(x)", OfInput("erf_derivative(x)"));
-    // `select` on a comparison that is false for NaN lets NaN through; `max` may drop it.
-    relu(x) "x if x > 0, else 0" [] "yes"
-        computes("relu(x)", OfOutput("select(vec4<f32>(0.0), vec4<f32>(1.0), x > vec4<f32>(0.0))"));
+    // A comparison and `max` drop NaN: where they decide, `keep_nan` and functions that look at the bits let it through.
+    relu(x) "x if x > 0, else 0" [] "yes" computes("relu(x)", OfOutput("heaviside(x)"));
     leaky_relu(x) "x if x ≥ 0, else `negative_slope` · x" [negative_slope = 0.2] "yes" computes(
         "select(x, p0 * x, negative(x))",
-        OfInput("select(vec4<f32>(1.0), vec4<f32>(p0), x <= vec4<f32>(0.0))"),
+        OfInput("keep_nan(x, select(vec4<f32>(1.0), vec4<f32>(p0), x <= vec4<f32>(0.0)))"),
     );
     elu(x) "x if x ≥ 0, else `alpha` · (eˣ - 1)" [alpha = 1.0] "yes" computes(
         "select(x, p0 * expm1_neg(x), negative(x))",
-        OfInput("select(vec4<f32>(1.0), p0 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0))"),
+        OfInput(
+            "keep_nan(x, select(vec4<f32>(1.0), p0 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0)))",
+        ),
     );
     selu(x) "1.0507 · x if x ≥ 0, else 1.0507 · 1.6733 · (eˣ - 1)" [] "yes" computes(
         "1.05070098 * select(x, 1.67326324 * expm1_neg(x), negative(x))",
         OfInput(
-            "1.05070098 * select(vec4<f32>(1.0), 1.67326324 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0))",
+            "keep_nan(x, 1.05070098 * select(vec4<f32>(1.0), 1.67326324 * exp(min(x, vec4<f32>(0.0))), x <= vec4<f32>(0.0)))",
         ),
     );
     sigmoid(x) "1 / (1 + e⁻ˣ)" [] "yes" computes("sigmoid(x)", OfOutput("x * (1.0 - x)"));
     hard_sigmoid(x) "x / 6 + 1/2, held in [0, 1]" [] "yes" computes(
         "hold(x / 6.0 + 0.5, 0.0, 1.0)",
         OfOutput(
-            "select(vec4<f32>(0.0), vec4<f32>(1.0 / 6.0), (x > vec4<f32>(0.0)) & (x < vec4<f32>(1.0)))",
+            "keep_nan(x, select(vec4<f32>(0.0), vec4<f32>(1.0 / 6.0), (x > vec4<f32>(0.0)) & (x < vec4<f32>(1.0))))",
         ),
     );
     tanh(x) "tanh x" [] "yes" computes("safe_tanh(x)", OfOutput("1.0 - x * x"));
@@ -107,7 +108,9 @@ functions! {
     perceptron(x) "1 if x > 0, else 0" [] "passes through" computes("heaviside(x)", StraightThrough);
     clipped_linear(x) "x, held in [`low`, `high`]" [low = -1.0, high = 1.0] "yes" computes(
         "hold(x, p0, p1)",
-        OfInput("select(vec4<f32>(0.0), vec4<f32>(1.0), (x > vec4<f32>(p0)) & (x < vec4<f32>(p1)))"),
+        OfInput(
+            "keep_nan(x, select(vec4<f32>(0.0), vec4<f32>(1.0), (x > vec4<f32>(p0)) & (x < vec4<f32>(p1))))",
+        ),
     );
     add(x, y) "x + y" [] "yes"
         computes("x + y", Built(of_add)).folds(|a| a[0] + a[1]).neutral(Some(0.0), Some(0.0));

@@ -1,8 +1,8 @@
 //! Attention beyond the cases of its card: lengths and sizes, masks, extremes, bits, limits and memory.
 
 use crate::harness::{
-    Ran, browser, check_case, check_case_under, draw, execute, families, feeds, operands, run_case,
-    wide,
+    Ran, browser, check_case, check_case_under, draw, execute, families, feeds, fewer_lanes,
+    operands, run_case, wide,
 };
 use crate::oracle;
 use crate::reference::compare::compare;
@@ -92,8 +92,13 @@ fn run(e: Extents, fused: bool, caps: &DeviceCaps) -> Ran {
 /// Both have the same errors of rounding but for their order: some units of the largest, and more of sums of many.
 #[track_caller]
 fn agree(e: Extents) {
-    for caps in families() {
-        let (fused, composed) = (run(e, true, &caps), run(e, false, &caps));
+    agree_under(e, &families());
+}
+
+#[track_caller]
+fn agree_under(e: Extents, all: &[DeviceCaps]) {
+    for caps in all {
+        let (fused, composed) = (run(e, true, caps), run(e, false, caps));
         for name in ["y", "dq", "dk", "dv"] {
             let want: Vec<f64> = composed.f32(name).iter().map(|&v| f64::from(v)).collect();
             let largest = want.iter().fold(0.0f64, |most, v| most.max(v.abs()));
@@ -133,6 +138,34 @@ fn lengths_agree_with_products() {
     let (with, without) = (run(e, true, caps), run(Extents { causal: false, ..e }, true, caps));
     let wide: Vec<f64> = without.f32("y").iter().map(|&v| f64::from(v)).collect();
     assert!(compare("control", &with.f32("y"), &wide, 2e-5, 4e-6).is_err());
+}
+
+/// Fewer lanes, with shuffles and without: results and gradients, for rows that no lanes divide and sizes that four does
+/// not.
+#[test]
+fn other_lanes_agree_with_products() {
+    let forms = [fewer_lanes(), vec![browser()]].concat();
+    for (queries, keys, sizes, causal) in
+        [(1, 9, [8, 8], false), (37, 41, [5, 33], true), (70, 23, [36, 12], false)]
+    {
+        agree_under(Extents { queries, keys, heads: [4, 2], sizes, causal }, &forms);
+    }
+}
+
+/// A lane has its rows to itself: how many there are, and whether they hand columns around, changes no bit.
+#[test]
+fn lanes_do_not_change_the_bits() {
+    let direct = |lanes| DeviceCaps { subgroup: Some((lanes, lanes)), ..browser() };
+    let forms = [fewer_lanes(), vec![direct(4), direct(8), direct(16), browser()]].concat();
+    for causal in [false, true] {
+        let e = Extents { queries: 70, keys: 33, heads: [2, 1], sizes: [12, 7], causal };
+        let y = |caps: &DeviceCaps| run(e, true, caps).f32("y");
+        let first = y(&forms[0]);
+        assert!(first.iter().any(|v| *v != 0.0));
+        for caps in &forms[1..] {
+            assert_eq!(y(caps), first, "{:?}, {:?}", caps.subgroup, caps.matmul);
+        }
+    }
 }
 
 /// Sizes up to the largest, and those that four does not divide.

@@ -1,6 +1,8 @@
 //! Every registry case against the oracle.
 
-use crate::harness::{browser, check_case, check_case_on, check_case_under, families, operands};
+use crate::harness::{
+    browser, check_case, check_case_on, check_case_under, families, fewer_lanes, operands,
+};
 use crate::oracle::tolerance;
 use wgrad::kernels::DeviceCaps;
 use wgrad::ops::registry::{Case, Sample, cards};
@@ -22,6 +24,24 @@ fn every_card_on_a_cpu_of_a_browser() {
         for case in &card.cases {
             check_case_under(case, &[browser()]);
         }
+    }
+}
+
+/// Rows, products, attention and recurrences: the cases whose kernels depend on the lanes.
+#[test]
+fn every_card_on_fewer_lanes() {
+    let sources = |case: &Case, caps: &DeviceCaps| -> Vec<String> {
+        let graph = case.graph().unwrap_or_else(|e| panic!("{case}: {e}")).0;
+        let plan = Plan::compile(&graph, &Passes::default(), caps).expect("a plan");
+        plan.dispatches.iter().map(|d| d.call.source().expect("a shader").into_owned()).collect()
+    };
+    let all: Vec<Case> = cards().into_iter().flat_map(|card| card.cases).collect();
+    let own: Vec<_> = all.iter().map(|case| sources(case, &families()[0])).collect();
+    for caps in fewer_lanes() {
+        let others = all.iter().zip(&own).filter(|(case, own)| sources(case, &caps) != **own);
+        let others: Vec<&Case> = others.map(|(case, _)| case).collect();
+        assert!((20..all.len() / 2).contains(&others.len()), "{} of {}", others.len(), all.len());
+        others.into_iter().for_each(|case| check_case_under(case, std::slice::from_ref(&caps)));
     }
 }
 

@@ -59,6 +59,23 @@ pub fn browser() -> DeviceCaps {
     DeviceCaps { cpu: true, matmul: MatmulFamily::Direct, ..plain }
 }
 
+/// Those of CPU adapters with fewer lanes than this one, with shuffles and without. Their workgroups are parts of a
+/// subgroup here, and its operations are those of the lanes that there are.
+pub fn fewer_lanes() -> Vec<DeviceCaps> {
+    let [own, _] = families();
+    let fewer = |lanes: &u32| own.subgroup.is_some_and(|(least, _)| *lanes < least);
+    let families = |lanes| {
+        let of = |matmul| DeviceCaps {
+            cpu: true,
+            subgroup: Some((lanes, lanes)),
+            matmul,
+            ..own.clone()
+        };
+        [MatmulFamily::Broadcast, MatmulFamily::Direct].map(of)
+    };
+    [4, 8, 16].into_iter().filter(fewer).flat_map(families).collect()
+}
+
 /// No pass.
 pub const NO_PASSES: Passes = Passes::none();
 

@@ -5,7 +5,7 @@ use crate::harness::{execute, families, feeds, keeps_nan, operands, run_case};
 use crate::reference::{elementwise, reduce};
 use wgrad::ops::CrossEntropyKind;
 use wgrad::ops::registry::Case;
-use wgrad::ops::table::{ROWS, row};
+use wgrad::ops::table::{Derivative, ROWS, row};
 use wgrad::passes::Passes;
 use wgrad::tensor::Tensor;
 
@@ -51,6 +51,28 @@ fn through_every_elementwise_function() {
                 let y = run_case(&case, &x, &Passes::default(), &caps).f32("out0");
                 assert_eq!(places(&y), [1, 9], "{} by operand {which}: {y:?}", row.name);
             }
+        }
+    }
+}
+
+/// The derivative of every function that has one, but for that of `neg`, which is -1 everywhere.
+#[test]
+fn through_every_derivative() {
+    let has = |d| matches!(d, Derivative::OfInput(_) | Derivative::OfOutput(_));
+    let rows = ROWS.iter().filter(|row| has(row.derivative) && row.name != "neg");
+    let rows = rows.filter(|row| !BUILTINS.contains(&row.name) || keeps_nan(row.name));
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.len() > 20, "only {}", rows.len());
+    for (nan, caps) in NANS.iter().flat_map(|&nan| families().map(|caps| (nan, caps))) {
+        for row in &rows {
+            let case = Case::unary(row, &[11], &[]);
+            let graph = gradient_graph(&case).expect("a gradient");
+            let mut named = feeds(&with_nan(&case, 0, &[1, 9], nan));
+            named.push(("upstream".into(), Tensor::f32([11], [1.5; 11]).expect("eleven")));
+            let fed: Vec<(&str, Tensor)> =
+                named.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
+            let d = execute(&graph, &Passes::default(), &caps, &fed, &[&[]]).f32("grad0");
+            assert_eq!(places(&d), [1, 9], "{}: {d:?}", row.name);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Recurrences in one kernel and in loops: results and gradients of odd sizes against f64 and against each other.
 
-use crate::harness::{Ran, browser, execute, families, wide};
+use crate::harness::{Ran, browser, execute, families, fewer_lanes, wide};
 use crate::reference::compare::compare;
 use crate::reference::random::uniform;
 use crate::reference::recurrent::{Kind, over_time};
@@ -184,10 +184,32 @@ impl Scene {
     }
 }
 
-/// Those of this adapter and of a browser, which are one kernel, and a loop.
-fn ways() -> [(&'static str, DeviceCaps); 3] {
+/// Those of this adapter, of a browser and of fewer lanes, which are one kernel, and a loop.
+fn ways() -> Vec<(&'static str, DeviceCaps)> {
     let [own, in_loop] = families();
-    [("own", own), ("browser", browser()), ("loop", in_loop)]
+    let mut ways = vec![("own", own), ("browser", browser()), ("loop", in_loop)];
+    ways.extend(fewer_lanes().into_iter().map(|caps| ("fewer lanes", caps)));
+    ways
+}
+
+/// How many lanes share the units, and whether they hand values around, does not change a sum.
+#[test]
+fn lanes_do_not_change_the_bits() {
+    let direct = |lanes| DeviceCaps { subgroup: Some((lanes, lanes)), ..browser() };
+    let forms = [fewer_lanes(), vec![direct(4), direct(8), direct(16), browser()]].concat();
+    for (kind, sizes) in KINDS.into_iter().zip([[5, 9, 70], [4, 33, 36], [3, 17, 64]]) {
+        let scene = Scene { kind, sizes, reverse: false, masked: true, last: false };
+        let outputs = |caps: &DeviceCaps| {
+            assert_eq!(launches(&scene, caps, "recurrent/forward"), 1);
+            let ran = scene.run(&Passes::default(), caps);
+            (0..scene.states()).map(|s| ran.f32(&format!("out{s}"))).collect::<Vec<_>>()
+        };
+        let first = outputs(&forms[0]);
+        assert!(first[0].iter().any(|v| *v != 0.0));
+        for caps in &forms[1..] {
+            assert!(outputs(caps) == first, "{kind:?}: {:?}, {:?}", caps.subgroup, caps.matmul);
+        }
+    }
 }
 
 fn launches(scene: &Scene, caps: &DeviceCaps, path: &str) -> usize {
@@ -230,7 +252,7 @@ fn the_same_bits_come_ten_times_and_in_several_launches() {
         }
         assert_eq!(scene.run(&Passes::default(), &few).outputs, first.outputs, "{kind:?}");
         // Not one step fits: a loop.
-        let none = DeviceCaps { max_loop_trips: 40, ..own.clone() };
+        let none = DeviceCaps { max_loop_trips: 30, ..own.clone() };
         assert_eq!(launches(&scene, &none, "recurrent/forward"), 0, "{kind:?}");
     }
 }

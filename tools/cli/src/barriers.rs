@@ -1,7 +1,7 @@
 //! Whether a value in workgroup memory reaches all invocations: in the library's own sums of rows, and in the pattern that
 //! Apple's compiler gets wrong, which the library's kernels do without.
 
-use crate::checks::executor;
+use crate::checks::{apart, executor, wide};
 use anyhow::{Context, Result, ensure};
 use wgrad::gpu::{Device, StepBlock, block_on};
 use wgrad::graph::{Graph, TensorType};
@@ -49,7 +49,7 @@ pub fn check(device: &Device) -> Result<String> {
              must not rely on it, and the library's do not"
         ),
     };
-    Ok(format!("sums of rows in workgroup memory are exact; {said}"))
+    Ok(format!("sums, norms and softmax of rows in workgroup memory are right; {said}"))
 }
 
 /// In how many lanes a word was missed.
@@ -74,21 +74,47 @@ fn lost(device: &Device, text: &str) -> Result<usize> {
     Ok(seen.as_u32()?.iter().zip(wanted).filter(|(seen, wanted)| *seen != wanted).count())
 }
 
-/// Sums of whole numbers, and what subtracts each row's mean, on the kernels of a GPU without subgroups.
+/// Sums, norms and softmax of rows of whole numbers, on the kernels of a GPU without subgroups: all lanes need a sum, the mean
+/// and then the spread around it, and the largest number and then a sum.
 fn rows(device: &Device) -> Result<()> {
     const ROWS: usize = 200;
     const COLS: usize = 300;
+    const EPSILON: f32 = 1e-3;
+    const ALLOWED: f64 = 1e-5;
     let caps = DeviceCaps { cpu: false, subgroup: None, ..device.caps().clone() };
     let device = device.with_caps(caps);
     let x: Vec<f32> = (0..ROWS * COLS).map(|i| (i * 37 % 101) as f32 - 50.0).collect();
     let mut g = Graph::new();
     let v = g.input("x", [ROWS, COLS], DType::F32);
-    let sum = g.sum(v, &[1], false)?;
-    g.output("sum", sum);
+    for (name, value) in [
+        ("sum", g.sum(v, &[1], false)?),
+        ("norm", g.layer_norm(v, None, None, 1, EPSILON)?),
+        ("softmax", g.softmax(v)?),
+    ] {
+        g.output(name, value);
+    }
     let mut executor = executor(&device, &g, &[("x", Tensor::f32([ROWS, COLS], x.clone())?)])?;
     executor.run(&[StepBlock::default()])?;
     let sums: Vec<f32> = x.chunks(COLS).map(|row| row.iter().sum()).collect();
     let got = block_on(executor.read("sum"))?;
     ensure!(got.as_f32()? == sums, "sums of rows in workgroup memory are wrong");
+    let x = wide(&x);
+    let of_rows = |f: fn(&[f64]) -> Vec<f64>| -> Vec<f64> { x.chunks(COLS).flat_map(f).collect() };
+    let norms = of_rows(|row| {
+        let mean = row.iter().sum::<f64>() / COLS as f64;
+        let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / COLS as f64;
+        row.iter().map(|v| (v - mean) / (variance + f64::from(EPSILON)).sqrt()).collect()
+    });
+    let shares = of_rows(|row| {
+        let all: f64 = row.iter().map(|v| v.exp()).sum();
+        row.iter().map(|v| v.exp() / all).collect()
+    });
+    for (name, wanted) in [("norm", &norms), ("softmax", &shares)] {
+        let apart = apart(block_on(executor.read(name))?.as_f32()?, wanted);
+        ensure!(
+            apart <= ALLOWED,
+            "{name} of rows in workgroup memory: {apart:.1e} from f64, {ALLOWED:.0e} is allowed"
+        );
+    }
     Ok(())
 }

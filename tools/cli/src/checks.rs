@@ -28,12 +28,12 @@ fn numbers(seed: u32, len: usize) -> Vec<f32> {
     (0..len).map(|i| (mixed(i).wrapping_mul(40_503) >> 8) as f32 / (1 << 23) as f32 - 1.0).collect()
 }
 
-fn wide(values: &[f32]) -> Vec<f64> {
+pub fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|v| f64::from(*v)).collect()
 }
 
 /// The largest difference; NaN counts as infinite.
-fn apart(a: &[f32], b: &[f64]) -> f64 {
+pub fn apart(a: &[f32], b: &[f64]) -> f64 {
     let each = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).abs());
     each.fold(0.0, |most, d| if d.is_nan() { f64::INFINITY } else { most.max(d) })
 }

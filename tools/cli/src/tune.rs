@@ -75,11 +75,6 @@ pub fn run(args: &Args) -> Result<()> {
         |shape: &&[usize; 3]| shape.iter().all(|side| args.largest.is_none_or(|l| *side <= l));
     let shapes: Vec<[usize; 3]> = large.iter().chain(&SHAPES).filter(within).copied().collect();
     if args.all {
-        // On a processor larger products take the same kernel, and long.
-        let shapes: Vec<[usize; 3]> = shapes
-            .into_iter()
-            .filter(|s| !caps.cpu || s.iter().product::<usize>() < 1 << 28)
-            .collect();
         return all(&device, &shapes, args.rounds);
     }
     let mut rows = Vec::new();

@@ -70,7 +70,15 @@ fn the_doctor_finds_nothing_wrong() -> Result<()> {
         let said = out.lines().find_map(|l| l.trim_start().strip_prefix(line));
         ensure!(said.is_some_and(|said| !said.is_empty()), "{line}: {out}");
     }
-    ensure!(out.contains(", generation: ") && out.contains("driver: "), "{out}");
+    let said = |line: &str| out.lines().find_map(|l| l.trim_start().strip_prefix(line));
+    let device = wgrad::gpu::Device::new()?;
+    let (caps, (family, why)) = (device.caps(), device.caps().preferred_matmul());
+    let chosen = format!("{family:?}: {why}");
+    ensure!(said("family of products: ") == Some(chosen.as_str()), "{out}");
+    let lanes = said("lanes: ").and_then(|l| l.split([',', ' ']).next()).unwrap_or_default();
+    ensure!(lanes.parse::<u32>().ok() == caps.subgroup.map(|(least, _)| least), "{lanes}: {out}");
+    let generation = format!(", generation: {}", caps.driver);
+    ensure!(said("driver: ").is_some_and(|l| l.ends_with(&generation)), "{out}");
     let last = out.lines().last().unwrap_or_default();
     ensure!(last.starts_with("result: checks=5 failed=0 kind="), "{last}");
     Ok(())
