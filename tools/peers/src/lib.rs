@@ -11,6 +11,7 @@ pub mod build;
 mod contest;
 pub mod data;
 pub mod files;
+mod layers;
 pub mod machine;
 pub mod models;
 pub mod record;
