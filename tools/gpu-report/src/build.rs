@@ -8,8 +8,17 @@ use std::process::Stdio;
 use xtask::process::{Exit, cargo, code, root, say};
 
 /// The benchmarks.
-pub const BENCHES: [&str; 8] =
-    ["matmul", "kernels", "step", "fit", "dispatches", "embedding", "first_step", "planner"];
+pub const BENCHES: [&str; 9] = [
+    "matmul",
+    "kernels",
+    "step",
+    "fit",
+    "dispatches",
+    "embedding",
+    "first_step",
+    "planner",
+    "convolution",
+];
 
 /// A program that was built.
 #[derive(Debug, PartialEq)]

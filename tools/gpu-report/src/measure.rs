@@ -57,6 +57,7 @@ fn parts(site: &Site, doctor: &Ran, rows: &mut Rows) -> Result<()> {
         ("fit", 60),
         ("first_step", 30),
         ("planner", 30),
+        ("convolution", 60),
     ] {
         bench(site, name, limit, rows)?;
     }

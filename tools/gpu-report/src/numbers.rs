@@ -46,8 +46,24 @@ pub fn numbers(name: &str, text: &str) -> Vec<(String, String)> {
                 .filter_map(|(before, each)| Some((words(name(before)?), each.trim().into())))
                 .collect()
         }
+        "convolution" => convolutions(text),
         _ => read::criterion(text),
     }
+}
+
+/// The rate of each part of a convolution, whose sizes are in the line before its parts.
+fn convolutions(text: &str) -> Vec<(String, String)> {
+    let (mut sizes, mut all) = ("", Vec::new());
+    for line in text.lines() {
+        let Some((before, part)) = line.split_once(" GFLOP/s  ") else {
+            sizes = line;
+            continue;
+        };
+        let part = part.split(',').next().unwrap_or_default();
+        let rate = before.split_whitespace().last().unwrap_or_default();
+        all.push((format!("{sizes}: {part}"), format!("{rate} GFLOP/s")));
+    }
+    all
 }
 
 /// A kernel's share, time and name out of a line of the profile: calls, time, share, four rates, the shader, the op and
@@ -95,6 +111,9 @@ mod tests {
         let planner = "chain        1000 nodes,     4 launches: built in    1.6 ms, compiled in    9.7 ms,   9.4 us a node\n";
         assert_eq!(numbers("planner", planner), pair("chain 1000", "9.4 us a node"));
         assert_eq!(numbers("kernels", "a/b  time:   [1 ms 2 ms 3 ms]\n"), pair("a/b", "2 ms"));
+        let text = "adapter: A\n4x8x8, 1 to 2, stride 1\n 0.5 ms  0.6 ms   2.5 GFLOP/s  kernel, 1 dispatches\n";
+        let said = pair("4x8x8, 1 to 2, stride 1: kernel", "2.5 GFLOP/s");
+        assert_eq!(numbers("convolution", text), said);
         assert!(numbers("fit", "stopped").is_empty());
     }
 }
