@@ -216,6 +216,7 @@ fn every_future_is_send() -> Result<()> {
     drop(moves(trainer.saved_model_async()));
     drop(moves(trainer.checkpoint_to_bytes_async()));
     drop(moves(trainer.weights_to_bytes_async(&WeightMap::keras())));
+    drop(moves(trainer.load_weights_from_bytes_async(&[], &WeightMap::keras())));
     drop(moves(trainer.test_on_batch_async(&data)));
     drop(moves(trainer.predict_on_batch_async(&data)));
     drop(moves(trainer.predict_outputs_async(&data)));

@@ -16,7 +16,8 @@ folder=${WGRAD_MESA:-${XDG_CACHE_HOME:-$HOME/.cache}/wgrad-mesa}/$driver
 if [ ! -e "$folder/ready" ]; then
     mkdir -p "$folder"/apt/{lists/partial,archives/partial} "$folder/root"
     : >"$folder/apt/status"
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | head -1)
+    # Debian's own archive, without security updates.
+    mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' | sed -n 's/^Debian //p' | grep -v security | head -1 || true)
     key=/usr/share/keyrings/debian-archive-keyring.gpg
     echo "deb [signed-by=$key] ${mirror:?no mirror in the sources of apt} $suite main" >"$folder/apt/sources.list"
     apt=(apt-get -q -y -o "Dir::State=$folder/apt" -o "Dir::State::status=$folder/apt/status" -o "Dir::Cache=$folder/apt"

@@ -136,7 +136,7 @@ impl ModelCheckpoint {
         self.best
     }
 
-    /// Makes sure that files can be written, as far as their names are known.
+    /// Makes sure that files can be written, as far as their names are known: of a name with numbers, one of them is tried.
     fn prove(&self, template: &Template) -> Result<()> {
         if template.names().next().is_none() {
             return prove_replaced(Path::new(&template.fill(|_| None)?));

@@ -176,7 +176,7 @@ impl Store {
     pub(crate) fn copy_parts(&self, to: &Self, parts: &[CopiedPart]) -> Result<()> {
         let scopes = self.device.begin();
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        for CopiedPart { from: (from, start), to: (into, end), bytes } in parts {
+        for CopiedPart { from: (from, start), to: (into, at), bytes } in parts {
             let (mut from, mut start, into) =
                 (self.buffer(from)?.clone(), *start, to.buffer(into)?);
             // No command copies from a buffer into itself.
@@ -185,7 +185,7 @@ impl Store {
                 encoder.copy_buffer_to_buffer(&from, start, &between, 0, *bytes);
                 (from, start) = (between, 0);
             }
-            encoder.copy_buffer_to_buffer(&from, start, into, *end, *bytes);
+            encoder.copy_buffer_to_buffer(&from, start, into, *at, *bytes);
         }
         self.device.queue.submit([encoder.finish()]);
         self.device.end(scopes, "copying weights")

@@ -57,7 +57,8 @@ pub enum Movement {
     },
 }
 
-/// What a pass may know about an op.
+/// What a pass may know about an op. Passes and planner name every class where they decide, so that a new one is decided
+/// for: `tests/structure.rs` refuses an arm `_`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Class<'a> {
     /// No operands.

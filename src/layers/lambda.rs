@@ -38,7 +38,8 @@ pub struct Lambda {
 
 impl Debug for Lambda {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Lambda")
+        // What tells settings apart, as checkpoints do.
+        f.write_str(if self.keeps_mask { "Lambda { keeps_mask: true }" } else { "Lambda" })
     }
 }
 

@@ -44,6 +44,10 @@ impl Layer for AlphaDropout {
         "AlphaDropout"
     }
 
+    fn keeps_range(&self) -> bool {
+        true
+    }
+
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
         if !(0.0..1.0).contains(&self.rate) {
             return Err(Error::parameter("rate", self.rate, "a dropout rate lies in [0, 1)"));
@@ -102,6 +106,10 @@ impl Settings for GaussianNoise {
 impl Layer for GaussianNoise {
     fn kind(&self) -> &'static str {
         "GaussianNoise"
+    }
+
+    fn keeps_range(&self) -> bool {
+        true
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 pub(super) const ONE_HOT: Template = template!("data/one_hot", RowParams);
 
-/// `[..., classes]` with a one at each label. Operand: labels `[...]` u32.
+/// `[..., classes]` with a one at each label; a label past the classes is the last. Operand: labels `[...]` u32.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OneHot {
     /// Extent of the new last axis.
@@ -66,7 +66,7 @@ impl Op for OneHot {
 }
 
 impl Graph {
-    /// Labels as rows of zeros with a one: `[...]` u32 to `[..., classes]` f32.
+    /// Labels as rows of zeros with a one: `[...]` u32 to `[..., classes]` f32. A label past the classes counts as the last.
     ///
     /// # Errors
     /// [`Error::DType`] for labels that are not u32.

@@ -44,8 +44,8 @@ fn lies_in_leaf(graph: &Graph, v: Value) -> bool {
     matches!(graph.node(graph.storage_root(v)).op.class(), Class::Leaf(_))
 }
 
-/// Whether the node puts operands into its buffer: the first that it does, and whether it is a record.
-fn holds(node: &Node) -> Option<(usize, bool)> {
+/// The first operand that the node puts into its buffer, and whether the node is a record; `None` for one that puts in none.
+fn first_held(node: &Node) -> Option<(usize, bool)> {
     match node.op.class() {
         Class::Movement(Movement::Pack { .. }) => Some((0, false)),
         Class::Movement(Movement::Record { .. }) => Some((2, true)),
@@ -79,7 +79,7 @@ struct Held {
 
 impl Held {
     fn of(graph: &Graph, node: &Node) -> Option<Self> {
-        let (first, moves) = holds(node)?;
+        let (first, moves) = first_held(node)?;
         let mut times = HashMap::new();
         for &v in &node.inputs {
             *times.entry(graph.storage_root(v)).or_default() += 1;
@@ -136,7 +136,7 @@ pub(super) fn materialise_body(graph: &Graph, moving: &[Value], carries: usize) 
         rewrite.set(i, values);
     }
     let mut graph = materialise(&rewrite.finish())?;
-    let packs = graph.nodes().iter().filter(|node| holds(node).is_some());
+    let packs = graph.nodes().iter().filter(|node| first_held(node).is_some());
     let mut taken: HashSet<Value> =
         packs.flat_map(|n| &n.inputs).map(|&v| graph.storage_root(v)).collect();
     let (mut rows, mut outputs) = (HashMap::new(), Vec::new());

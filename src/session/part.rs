@@ -28,12 +28,13 @@ impl Stored<'_> {
         let mut parts = Vec::new();
         for ((layer, spec), own) in part.weights().zip(&layout.tensors) {
             let known = self.layout.tensor_of(self.model, layer, &spec.name).ok_or_else(|| {
-                let detail = "the trained model has no such layer: build both models with the same `LayerHandle`, \
+                let detail = "the model that has the weights has no such layer: build both models with the same `LayerHandle`, \
                               or one of tensors of the other";
                 Error::parameter("layer", &layer.name, detail)
             })?;
             if known.spec.shape != spec.shape {
-                let detail = format!("`{}` has the first shape in the trained model", own.name);
+                let detail =
+                    format!("`{}` has the first shape in the model that has the weights", own.name);
                 let shapes = [&known.spec.shape, &spec.shape];
                 return Err(Error::shape("predictor_of", &shapes, detail));
             }

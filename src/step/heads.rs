@@ -8,7 +8,7 @@ use crate::layers::Model;
 use crate::losses::Loss;
 use crate::tensor::Shape;
 
-/// The activation that gives a tensor the range of its values, with the name of its layer and the shape that it is applied to.
+/// The last activation that decides the range of a tensor, with the name of its layer and the shape that it is applied to.
 /// `None` for an input, and if a layer does not tell.
 fn last_activation(model: &Model, mut tensor: usize) -> Option<(Activation, &str, &Shape)> {
     loop {

@@ -1,11 +1,11 @@
 //! Folders of images: what is found, how it is decoded, and what is refused by name.
 
 use super::stream::read;
-use super::{folder, says};
+use super::{folder, keep_log, said, says};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use std::io::Cursor;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use wgrad::Result;
 use wgrad::data::{ColorMode, Dataset, ImageFolder, Loader, permutation};
 use wgrad::tensor::{DType, Data};
@@ -93,27 +93,9 @@ fn classes_and_samples_are_sorted_and_others_passed_over() -> Result<()> {
     Ok(())
 }
 
-/// What the log said.
-static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-struct Kept;
-
-impl log::Log for Kept {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        SAID.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
-    }
-
-    fn flush(&self) {}
-}
-
 #[test]
 fn what_is_passed_over_is_counted_in_a_warning() -> Result<()> {
-    log::set_logger(&Kept).expect("no other logger");
-    log::set_max_level(log::LevelFilter::Warn);
+    keep_log();
     let image = || png(picture(2, 2, 1));
     let others = [
         ("a/x.png", image()),
@@ -127,10 +109,7 @@ fn what_is_passed_over_is_counted_in_a_warning() -> Result<()> {
     ImageFolder::open(&dir, [2, 2])?;
     std::fs::create_dir(dir.join("c")).unwrap();
     let shown = dir.display().to_string();
-    let said = || -> Vec<String> {
-        let all = std::mem::take(&mut *SAID.lock().unwrap());
-        all.into_iter().filter(|line| line.contains(&shown)).collect()
-    };
+    let said = || said(&shown);
     let counted = format!("WARN {shown}: 4 files are no images");
     let first = said();
     assert!(first.len() == 1 && first[0].starts_with(&counted), "{first:?}");

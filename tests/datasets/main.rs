@@ -24,9 +24,42 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
 
 use serde_json::Value;
 use wgrad::Error;
+
+/// What the log said.
+static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Kept;
+
+impl log::Log for Kept {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        SAID.lock().unwrap().push(format!("{} {}", record.level(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// From now on warnings are kept.
+fn keep_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Kept).expect("no other logger");
+        log::set_max_level(log::LevelFilter::Warn);
+    });
+}
+
+/// Takes the lines with this text; those of other tests stay.
+fn said(text: &str) -> Vec<String> {
+    let mut all = SAID.lock().unwrap();
+    all.extract_if(.., |line| line.contains(text)).collect()
+}
 
 /// A file under `known/`.
 fn known(name: &str) -> PathBuf {

@@ -113,6 +113,15 @@ fn a_first_row_of_text_and_whole_numbers_is_not_lost() {
     ] {
         assert_eq!(read(&Csv::new(), text).unwrap().len(), 2, "{text:?}");
     }
+    // A number as a name may be a year, so it is told, but not if the header was said.
+    super::keep_log();
+    let text = "country,201917\nDE,1\nFR,3\n";
+    assert_eq!(read(&Csv::new().header(true), text).unwrap().len(), 2);
+    assert_eq!(super::said("201917"), Vec::<String>::new());
+    assert_eq!(read(&Csv::new(), text).unwrap().len(), 2);
+    let said = super::said("201917");
+    assert!(said.len() == 1 && said[0].starts_with("WARN"), "{said:?}");
+    assert!(said[0].contains("Csv::header(false)"), "{said:?}");
 }
 
 #[test]

@@ -161,8 +161,10 @@ fn branches_and_shared_layers_are_seen_through() -> Result<()> {
 #[test]
 fn layers_that_keep_the_range_are_seen_through() -> Result<()> {
     type Behind = fn(Sequential) -> Sequential;
-    let behind: [(&str, Behind); 14] = [
+    let behind: [(&str, Behind); 16] = [
         ("dropout", |m| m.add(Dropout::new(0.5))),
+        ("alpha dropout", |m| m.add(AlphaDropout::new(0.5))),
+        ("noise", |m| m.add(GaussianNoise::new(0.5))),
         ("spatial dropout", |m| m.add(SpatialDropout2D::new(0.5))),
         ("permute", |m| m.add(Permute::new([2, 1, 3]))),
         ("repeat", |m| m.add(Flatten).add(RepeatVector::new(3)).add(Permute::new([2, 1]))),

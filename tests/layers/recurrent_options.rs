@@ -284,9 +284,15 @@ fn every_stateful_layer_goes_on_and_begins_anew() -> Result<()> {
 
 #[test]
 fn a_stateful_layer_inside_a_wrapper_goes_on_from_its_state() -> Result<()> {
-    // Three sequences of two steps for each sample, one after the other.
     let stateful = || SimpleRnn::new(4).stateful(2);
-    let layers = Sequential::new([3, 2, 5]).add(TimeDistributed::new(stateful()));
+    goes_on(TimeDistributed::new(stateful()))?;
+    goes_on(TimeDistributed::new(Sequential::new([2, 5]).add(stateful())))
+}
+
+/// Compares a stateful layer for three sequences of two steps of each sample with the same layer used three times.
+fn goes_on(wrapped: TimeDistributed) -> Result<()> {
+    let stateful = || SimpleRnn::new(4).stateful(2);
+    let layers = Sequential::new([3, 2, 5]).add(wrapped);
     let x = input([3, 2, 5]);
     let shared = LayerHandle::new(stateful());
     let parts: Vec<SymbolicTensor> = (0..3)

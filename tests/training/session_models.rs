@@ -100,6 +100,8 @@ fn a_mask_travels_from_model_to_model() -> Result<()> {
     let mut session = Session::new(device(), 1);
     let [whole, first, second] = [("whole", &whole), ("first", &first), ("second", &second)]
         .map(|(name, model)| session.add(name, model).unwrap());
+    let same = x.then(wgrad::layers::Lambda::new(|_, x| Ok(x[0])));
+    let same = session.add("same", &Model::new([&x], [&same])?)?;
     let step = session.step("look", |s| {
         let x = s.input("x", [BATCH, 5, 3], DType::F32);
         let (once, h) = (s.apply(whole, &[x], false)?[0], s.apply(first, &[x], false)?[0]);
@@ -110,6 +112,11 @@ fn a_mask_travels_from_model_to_model() -> Result<()> {
         let wrong = s.filled([BATCH, 4], 1.0)?;
         s.set_mask(h, wrong)?;
         says(&s.apply(second, &[h], false).unwrap_err(), &["[6, 4], [6, 5, 3]", "mask"]);
+        // What a model gives back as it is keeps the mask that others need.
+        let ones = s.filled([BATCH, 5], 1.0)?;
+        s.set_mask(x, ones)?;
+        s.apply(same, &[x], false)?;
+        assert_eq!(s.mask(x), Some(ones));
         Ok(())
     })?;
     let y = session.call(step, &[("x", &padded(1).0)])?;
@@ -415,7 +422,7 @@ fn what_shared_layers_do_not_allow_is_refused_by_name() -> Result<()> {
         s.minimize(of_back, a)?;
         s.minimize(of_code, b)
     });
-    says(&error.unwrap_err(), &["SGD", "`part`", "already", "shares layers", "two steps"]);
+    says(&error.unwrap_err(), &["SGD", "`part`", "already", "same buffer", "two steps"]);
     let other = coders()?.encoder;
     let error = session.predictor_of(of_whole, &other).unwrap_err();
     says(&error, &["layer = hidden", "no such layer", "LayerHandle"]);

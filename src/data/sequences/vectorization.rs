@@ -300,7 +300,8 @@ impl TextVectorization {
         &self.idf_weights
     }
 
-    /// How many entries there are: the `input_dim` of an `Embedding`.
+    /// How many entries there are. In the mode [`TextOutput::Int`] it is the `input_dim` of an `Embedding`; in others it is
+    /// how many entries have a column, which leaves out the padding, whose id is 0.
     #[must_use]
     pub fn vocabulary_size(&self) -> usize {
         self.get_vocabulary().len()
@@ -447,13 +448,17 @@ impl TextVectorization {
         let standardize = named(&STANDARDIZE, field("standardize"), Standardize::None);
         let split = named(&SPLIT, field("split"), TextSplit::None);
         let mode = named(&OUTPUT_MODE, field("output_mode"), TextOutput::Int);
+        let pad = match field("pad_to_max_tokens") {
+            Value::Null => Some(false),
+            value => value.as_bool(),
+        };
         let empty = Self {
             standardize: standardize.ok_or_else(|| unknown("standardize"))?,
             split: split.ok_or_else(|| unknown("split"))?,
             max_tokens: count("max_tokens")?,
             output_sequence_length: count("output_sequence_length")?,
             output_mode: mode.ok_or_else(|| unknown("output_mode"))?,
-            pad_to_max_tokens: *field("pad_to_max_tokens") == Value::Bool(true),
+            pad_to_max_tokens: pad.ok_or_else(|| unknown("pad_to_max_tokens"))?,
             ..Self::default()
         };
         let list = field("vocabulary").as_array();

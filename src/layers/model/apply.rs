@@ -249,6 +249,10 @@ impl Layer for Sequential {
         self.build().map(|model| Layer::constants(&model, inputs)).unwrap_or_default()
     }
 
+    fn batch_size(&self) -> Option<usize> {
+        Layer::batch_size(&self.build().ok()?)
+    }
+
     fn as_model(&self) -> Result<Option<Model>> {
         self.build().map(Some)
     }

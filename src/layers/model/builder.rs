@@ -29,7 +29,7 @@ struct Builder {
     /// The names of layers.
     names: HashSet<String>,
     blocks: Vec<Block>,
-    /// The blocks of each layer object, and those of models by their first layer.
+    /// The blocks of each layer object, and those of models by their first layer too.
     blocks_at: HashMap<Address, Vec<usize>>,
     /// The names of blocks and layers, and the names before each `/` in those of layers.
     taken: HashSet<String>,
@@ -104,11 +104,12 @@ impl Builder {
             let models = block.model.as_ref().zip(model.as_ref());
             block.handle.is(handle) || models.is_some_and(|(a, b)| a.is_same(b))
         };
-        // Models that are the same have the same first layer.
+        // The same layer object is the same block, even if it makes new layers each time. Models that are the same have the
+        // same first layer.
         let first = model.as_ref().and_then(|model| model.layers.first());
-        let key = address(first.map_or(&handle.layer, |first| &first.layer));
-        let known = self.blocks_at.get(&key).map_or(&[][..], Vec::as_slice);
-        let at = match known.iter().copied().find(|&at| same(&self.blocks[at])) {
+        let keys = [address(&handle.layer), address(first.map_or(&handle.layer, |own| &own.layer))];
+        let mut known = keys.iter().filter_map(|key| self.blocks_at.get(key)).flatten().copied();
+        let at = match known.find(|&at| same(&self.blocks[at])) {
             Some(at) => at,
             None => {
                 let (name, kind) = (self.name(handle)?, handle.layer.kind().to_owned());
@@ -118,7 +119,9 @@ impl Builder {
                 }
                 let (handle, model) = (handle.clone(), model.clone());
                 let (layers, uses) = (Vec::new(), Vec::new());
-                self.blocks_at.entry(key).or_default().push(self.blocks.len());
+                for key in keys {
+                    self.blocks_at.entry(key).or_default().push(self.blocks.len());
+                }
                 self.blocks.push(Block { name, kind, handle, model, layers, uses });
                 self.blocks.len() - 1
             }

@@ -41,8 +41,9 @@ impl StackedRnnCells {
         let mut x = step.clone();
         for (i, cell) in self.cells.iter().enumerate() {
             let own = cell.part_name();
-            let before = self.cells[..i].iter().filter(|other| other.part_name() == own).count();
-            let name = if before == 0 { own } else { format!("{own}_{before}") };
+            let named = |n: usize| if n == 0 { own.clone() } else { format!("{own}_{n}") };
+            let taken = |name: &String| placed.iter().any(|other| other.name == *name);
+            let name = (0..=i).map(named).find(|name| !taken(name)).unwrap_or_default();
             let states = Self::states_of(cell);
             if states.is_empty() {
                 let detail = "tells no states: a cell of a stack defines `Layer::cell_states`";

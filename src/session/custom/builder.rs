@@ -162,7 +162,11 @@ impl<'s> StepBuilder<'s> {
         let outputs =
             placed.model.run_drawing(&mut self.graph, inputs, &masks, &weights, random)?;
         for (i, &value) in outputs.values.iter().enumerate() {
-            self.set_mask(value, outputs.mask_of(i))?;
+            let mask = outputs.mask_of(i);
+            // An input that is given back as it is keeps its own mask, which others may need.
+            if mask.is_some() || !inputs.contains(&value) {
+                self.set_mask(value, mask)?;
+            }
         }
         let new: HashMap<String, Value> = outputs.state.into_iter().collect();
         for t in &placed.layout.tensors {
@@ -289,7 +293,8 @@ impl<'s> StepBuilder<'s> {
             if let Some(&other) = shared.into_iter().find_map(|buffer| self.updated.get(buffer)) {
                 let rule = session.optimizers[other].rule.name();
                 let detail = format!(
-                    "{rule} updates `{}` in this step already, or a model that shares layers with it; use two steps",
+                    "{rule} updates `{}` in this step already, or a model whose weights are in the same buffer: use two \
+                     steps, or, if the models share no layer, add them to the session before the model that has both",
                     placed.name
                 );
                 return Err(Error::parameter("minimize", own.rule.name(), detail));

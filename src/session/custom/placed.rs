@@ -32,7 +32,7 @@ impl Placed {
             if tensor.spec.shape != spec.shape {
                 let shapes = [&tensor.spec.shape, &spec.shape];
                 let detail = format!(
-                    "`{name}` shares this layer with `{}`, where its {} has the first shape; give both inputs of \
+                    "`{name}` shares this layer with `{}`, in which its {} has the first shape; give both inputs of \
                      the same shape",
                     other.name, spec.name
                 );
@@ -80,7 +80,7 @@ pub(super) fn trained(models: &[&Placed]) -> (ArenaLayout, Vec<String>) {
     (layout, buffers)
 }
 
-/// The place of a buffer among `buffers`, where it is put if it is new.
+/// The place of a buffer among `buffers`; a new one is put at the end.
 fn place(buffers: &mut Vec<String>, buffer: &str) -> usize {
     let known = buffers.iter().position(|known| known == buffer);
     known.unwrap_or_else(|| {

@@ -51,17 +51,23 @@ pub fn numbers(name: &str, text: &str) -> Vec<(String, String)> {
     }
 }
 
-/// The rate of each part of a convolution, whose sizes are in the line before its parts.
+/// The rate of each part of a convolution, whose sizes are in the line before its parts, the ratio of its gradients, and the
+/// times of steps on bytes.
 fn convolutions(text: &str) -> Vec<(String, String)> {
     let (mut sizes, mut all) = ("", Vec::new());
     for line in text.lines() {
-        let Some((before, part)) = line.split_once(" GFLOP/s  ") else {
-            sizes = line;
-            continue;
-        };
-        let part = part.split(',').next().unwrap_or_default();
-        let rate = before.split_whitespace().last().unwrap_or_default();
-        all.push((format!("{sizes}: {part}"), format!("{rate} GFLOP/s")));
+        let rate = line.split_once(" GFLOP/s  ").and_then(|(before, part)| {
+            let rate = before.split_whitespace().last()?;
+            Some((part.split(',').next()?, format!("{rate} GFLOP/s")))
+        });
+        let ratio = line.strip_prefix("backward to forward ");
+        let ratio = ratio.map(|ratio| ("backward to forward", ratio.to_string()));
+        let time = line.rsplit_once("  ").filter(|(_, part)| part.contains(", decoded "));
+        let time = time.map(|(time, part)| (part, time.trim().to_string()));
+        match rate.or(ratio).or(time) {
+            Some((part, said)) => all.push((format!("{sizes}: {part}"), said)),
+            None => sizes = line,
+        }
     }
     all
 }
@@ -111,9 +117,13 @@ mod tests {
         let planner = "chain        1000 nodes,     4 launches: built in    1.6 ms, compiled in    9.7 ms,   9.4 us a node\n";
         assert_eq!(numbers("planner", planner), pair("chain 1000", "9.4 us a node"));
         assert_eq!(numbers("kernels", "a/b  time:   [1 ms 2 ms 3 ms]\n"), pair("a/b", "2 ms"));
-        let text = "adapter: A\n4x8x8, 1 to 2, stride 1\n 0.5 ms  0.6 ms   2.5 GFLOP/s  kernel, 1 dispatches\n";
-        let said = pair("4x8x8, 1 to 2, stride 1: kernel", "2.5 GFLOP/s");
-        assert_eq!(numbers("convolution", text), said);
+        let text = "adapter: A\n4x8x8, stride 1\n 0.5 ms  0.6 ms   2.5 GFLOP/s  kernel, 1 dispatches\nbackward to forward 1.90\n\
+                    a step of 128 images\n 0.5 ms  0.6 ms  bytes, decoded in loads\n";
+        let said = numbers("convolution", text);
+        assert_eq!(said[0], pair("4x8x8, stride 1: kernel", "2.5 GFLOP/s")[0]);
+        assert_eq!(said[1], pair("4x8x8, stride 1: backward to forward", "1.90")[0]);
+        let name = "a step of 128 images: bytes, decoded in loads";
+        assert_eq!(said[2..], pair(name, "0.5 ms  0.6 ms"));
         assert!(numbers("fit", "stopped").is_empty());
     }
 }

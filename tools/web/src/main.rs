@@ -63,8 +63,8 @@ fn run(args: Vec<OsString>) -> Result<()> {
     let there = target_std(WASM);
     let browser = match args.mode {
         Mode::Test => {
-            let browser = there.and_then(|()| test::Browser::find());
-            Some(browser.map_err(|why| skipped("the test of the page", &why))?)
+            there.map_err(|why| skipped("the test of the page", &why))?;
+            Some(test::Browser::find()?)
         }
         Mode::Serve | Mode::Build => there.map(|()| None)?,
     };

@@ -11,7 +11,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use xtask::process::{cargo, output, root, say, status, target};
+use xtask::process::{cargo, output, root, say, skipped, status, target};
 use xtask::toolchain::program;
 
 /// The driver of browsers, and its version.
@@ -47,16 +47,19 @@ fn has_driver(folder: &Path) -> bool {
 }
 
 impl Browser {
-    /// Looks for the browser and its driver, and gets the driver if npm can.
+    /// Looks for the browser and its driver, and gets the driver if npm can. What is not there and cannot be had skips the test.
     pub fn find() -> Result<Self> {
-        let chromium = program(&["chromium", "chromium-browser", "google-chrome"])?;
-        program(&["node"])?;
+        let lacks = |why| skipped("the test of the page", &why);
+        let chromium =
+            program(&["chromium", "chromium-browser", "google-chrome"]).map_err(lacks)?;
+        program(&["node"]).map_err(lacks)?;
         let driver = target().join("web").join("driver");
         fs::create_dir_all(&driver)?;
         if !has_driver(&driver) {
-            let mut install = Command::new(program(&["npm"])?);
+            let mut install = Command::new(program(&["npm"]).map_err(lacks)?);
             install.args(["install", "--no-audit", "--no-fund", &PLAYWRIGHT.join("@")]);
-            output(install.current_dir(&driver)).context("playwright-core cannot be had")?;
+            let had = output(install.current_dir(&driver));
+            had.context("playwright-core cannot be had").map_err(lacks)?;
         }
         fs::copy(root().join("tools/web/driver/test.mjs"), driver.join("test.mjs"))?;
         Ok(Self { chromium, driver })
