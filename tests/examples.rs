@@ -2,8 +2,21 @@
 
 use anyhow::{Context, Result, ensure};
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The folder of all examples, built at once and with the features of these tests, so that nothing is built twice.
+static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--workspace", "--all-features", "--examples"]);
+    let status = cargo.args(["--manifest-path", manifest]).status().expect("cargo starts");
+    assert!(status.success(), "the examples are not built: {status}");
+    let own = std::env::current_exe().expect("this program has a path");
+    own.parent().and_then(|deps| deps.parent()).expect("a target folder").join("examples")
+});
 
 /// Runs an example in a separate folder and gives the numbers of its result line.
 fn run(name: &str, args: &[&str]) -> Result<HashMap<String, f64>> {
@@ -12,11 +25,8 @@ fn run(name: &str, args: &[&str]) -> Result<HashMap<String, f64>> {
     let (process, nth) = (std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
     let folder = std::env::temp_dir().join(format!("wgrad-{name}-{process}-{nth}"));
     std::fs::create_dir_all(&folder)?;
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["run", "--quiet", "--all-features", "--manifest-path", manifest]);
-    cargo.args(["--example", name, "--"]);
-    let output = cargo.args(args).current_dir(&folder).output()?;
+    let program = BUILT.join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    let output = Command::new(program).args(args).current_dir(&folder).output()?;
     std::fs::remove_dir_all(&folder)?;
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -52,15 +52,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         env: None,
-        args: &[
-            "test",
-            "--workspace",
-            "--all-features",
-            "--lib",
-            "--bins",
-            "--tests",
-            "--examples",
-        ],
+        args: &["test", "--workspace", "--all-features", "--lib", "--bins", "--tests"],
         needs: Need::Nothing,
     },
     Step {
@@ -107,8 +99,8 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// What is built with the probe of the adapter: an example with the features of the tests, which need it next.
-const PROBE: &[&str] = &["--workspace", "--all-features", "--example", "plan"];
+/// What is built with the probe of the adapter: all examples with the features of the tests, which need them next.
+const PROBE: &[&str] = &["--workspace", "--all-features", "--examples"];
 
 impl Step {
     /// The command line as one would type it.
