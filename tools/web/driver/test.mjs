@@ -169,9 +169,9 @@ seen.no_gpu = await ends({ '**/worker.js': async (route) => {
 seen.no_program = await ends({ '**/*.wasm': (route) => route.fulfill({ status: 404, body: '' }) });
 note('without WebGPU:', ...seen.no_gpu, '| without its program:', ...seen.no_program);
 
-// Every kernel is read by the browser's compiler. Pipelines, which take most of the time, are made of the first kernel
-// of each template and of every sixteenth, as the library declares their bindings, on a device with the limits of every
-// browser.
+// Every kernel is read by the browser's compiler. Pipelines, which take most of the time, are made of the shortest kernel of each
+// template and kind of device, as the library declares their bindings, on a device with the limits of every browser. A product
+// with a long chain of functions behind it takes SwiftShader minutes, and then Chromium ends its GPU process.
 const compile = async (kernels) => {
   const adapter = await navigator.gpu.requestAdapter();
   const [plain, grouped] = [await adapter.requestDevice(), await (await navigator.gpu.requestAdapter()).requestDevice({ requiredFeatures: ['subgroups'] })];
@@ -199,15 +199,17 @@ const compile = async (kernels) => {
   return refused;
 };
 const names = fs.readdirSync(shaders).filter((name) => name.endsWith('.wgsl'));
-const templates = new Set();
-const kernels = names.map((name, i) => {
+const shortest = new Map();
+const kernels = names.map((name) => {
   const code = fs.readFileSync(path.join(shaders, name), 'utf8');
   const [template, binds, blocks] = fs.readFileSync(path.join(shaders, name.replace('.wgsl', '.txt')), 'utf8').split('\n');
   const [step, iteration] = blocks.split(' ').map((word) => word === 'true');
-  const pipeline = !templates.has(template) || i % 16 === 0;
-  templates.add(template);
-  return { name: `${template} (${name})`, code, binds: binds ? binds.split(',') : [], step, iteration, pipeline };
+  const kernel = { name: `${template} (${name})`, code, binds: binds ? binds.split(',') : [], step, iteration, pipeline: false };
+  const kind = `${name.split('-')[0]} ${template}`;
+  if (!(shortest.get(kind)?.code.length <= code.length)) shortest.set(kind, kernel);
+  return kernel;
 });
+for (const kernel of shortest.values()) kernel.pipeline = true;
 seen.kernels = kernels.length;
 seen.pipelines = kernels.filter((kernel) => kernel.pipeline).length;
 seen.refused = [];
@@ -216,7 +218,8 @@ for (let i = 0; i < kernels.length; i += 40) {
   if (i % 200 === 0) note('kernels', i);
 }
 // The control: a fault that shows when the text is read, and one that shows when the pipeline is made.
-const wrong = ['fn 1', 'fn mian'].map((to) => ({ ...kernels[0], code: kernels[0].code.replace('fn main', to) }));
+const [first] = shortest.values();
+const wrong = ['fn 1', 'fn mian'].map((to) => ({ ...first, code: first.code.replace('fn main', to) }));
 seen.control = (await page.evaluate(compile, wrong)).length === 2;
 await browser.close();
 console.log(JSON.stringify(seen));
