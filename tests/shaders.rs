@@ -392,6 +392,13 @@ fn a_wrong_layout_is_noticed() {
     }
 }
 
+/// A text with one part in place of another, which it must have.
+fn replaced(source: &str, from: &str, to: &str) -> String {
+    let wrong = source.replace(from, to);
+    assert_ne!(wrong, source, "nothing to replace: {from}");
+    wrong
+}
+
 #[test]
 fn a_wrong_binding_is_noticed() {
     let (source, call) = example("reduce/rows");
@@ -403,8 +410,7 @@ fn a_wrong_binding_is_noticed() {
         ("@workgroup_size(32)", "@workgroup_size(512)"),
         ("array<f32, 64>", "array<f32, 8192>"),
     ] {
-        let wrong = source.replace(from, to);
-        assert_ne!(wrong, source, "nothing to replace: {from}");
+        let wrong = replaced(&source, from, to);
         assert!(check(&wrong, &call, caps, false).is_err(), "accepted {to}");
     }
 }
@@ -421,8 +427,7 @@ fn what_passes_a_limit_is_noticed() {
         ("pad1: u32,", "pad1: u32, more: array<vec4<u32>, 4096>,"),
         ("array<f32, 64>", "array<f32, 8192>"),
     ] {
-        let wrong = source.replace(from, to);
-        assert_ne!(wrong, source, "nothing to replace: {from}");
+        let wrong = replaced(&source, from, to);
         assert!(limits(&wrong).is_err(), "accepted {to}");
     }
 }

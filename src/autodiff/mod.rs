@@ -73,20 +73,12 @@ fn pullback(
         }
         let layer = node.layer.clone();
         let mut build = |graph: &mut Graph| {
-            let partials = match node.op.class() {
-                Class::Scan(of) => scan::vjp(graph, i, of, &needed, &upstream)?,
-                Class::Leaf(_)
-                | Class::Elementwise(_)
-                | Class::Reduction(_)
-                | Class::Contraction(_)
-                | Class::Rows(_)
-                | Class::Movement(_)
-                | Class::Composite
-                | Class::Opaque => {
-                    let (inputs, outputs) = (&node.inputs, &outputs);
-                    let cx = VjpContext { inputs, outputs, upstream: &upstream, needed: &needed };
-                    node.op.vjp(graph, &cx)?
-                }
+            let partials = if let Class::Scan(of) = node.op.class() {
+                scan::vjp(graph, i, of, &needed, &upstream)?
+            } else {
+                let (inputs, outputs) = (&node.inputs, &outputs);
+                let cx = VjpContext { inputs, outputs, upstream: &upstream, needed: &needed };
+                node.op.vjp(graph, &cx)?
             };
             for (&input, partial) in node.inputs.iter().zip(partials) {
                 let Some(partial) = partial.filter(|_| depends[input.node.index()]) else {

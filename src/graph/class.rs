@@ -137,6 +137,26 @@ impl<'a> Class<'a> {
         }
     }
 
+    /// The first operand that the op puts into its buffer: of a pack all operands from it on, of a record the tensors.
+    #[must_use]
+    pub const fn first_held(&self) -> Option<usize> {
+        match self {
+            Self::Movement(Movement::Pack { .. }) => Some(0),
+            Self::Movement(Movement::Record { .. }) => Some(2),
+            Self::Movement(
+                Movement::Alias { .. } | Movement::Strided { .. } | Movement::Padded { .. },
+            )
+            | Self::Leaf(_)
+            | Self::Elementwise(_)
+            | Self::Reduction(_)
+            | Self::Contraction(_)
+            | Self::Rows(_)
+            | Self::Scan(_)
+            | Self::Composite
+            | Self::Opaque => None,
+        }
+    }
+
     /// Whether the value is a constant or a step word, which kernels read without a buffer.
     #[must_use]
     pub const fn is_uniform(&self) -> bool {

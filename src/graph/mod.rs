@@ -147,6 +147,11 @@ impl Graph {
         v
     }
 
+    /// Whether `v` is a leaf's buffer or a part of it.
+    pub(crate) fn lies_in_leaf(&self, v: Value) -> bool {
+        matches!(self.node(self.storage_root(v)).op.class(), Class::Leaf(_))
+    }
+
     /// The value whose elements `v` shows under another shape: `v` itself, if it is no reshape.
     pub(crate) fn unaliased(&self, mut v: Value) -> Value {
         while let Class::Movement(Movement::Alias { offset: 0 }) = self.node(v).op.class() {

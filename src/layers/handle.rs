@@ -5,7 +5,7 @@ use crate::tensor::Shape;
 use std::sync::Arc;
 
 /// What a layer object is known by.
-pub(super) type Address = *const ();
+pub(crate) type Address = *const ();
 
 /// The address of a layer object: equal ones are one layer, with the same weights.
 pub(super) fn address(layer: &Arc<dyn Layer>) -> Address {

@@ -67,6 +67,7 @@ pub use dot::Dot;
 pub use edges::{Aggregation, GraphConv, MessagePassing};
 pub use embedding::Embedding;
 pub use group_normalization::GroupNormalization;
+pub(crate) use handle::Address;
 pub use handle::LayerHandle;
 pub use interpolation::Interpolation;
 pub use lambda::Lambda;

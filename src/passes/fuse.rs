@@ -187,18 +187,10 @@ impl<'a> Fusion<'a> {
 
     /// Whether a pack or a record may hold `v` or a view of it.
     fn packed(&self, v: Value) -> bool {
-        self.users[v.node.index()].iter().any(|&u| match self.graph.nodes()[u].op.class() {
-            Class::Movement(Movement::Pack { .. } | Movement::Record { .. }) => true,
-            Class::Movement(Movement::Alias { .. }) => self.graph.values(u).any(|v| self.packed(v)),
-            Class::Movement(Movement::Strided { .. } | Movement::Padded { .. })
-            | Class::Leaf(_)
-            | Class::Elementwise(_)
-            | Class::Reduction(_)
-            | Class::Contraction(_)
-            | Class::Rows(_)
-            | Class::Scan(_)
-            | Class::Composite
-            | Class::Opaque => false,
+        self.users[v.node.index()].iter().any(|&u| {
+            let class = self.graph.nodes()[u].op.class();
+            let alias = matches!(class, Class::Movement(Movement::Alias { .. }));
+            class.first_held().is_some() || alias && self.graph.values(u).any(|v| self.packed(v))
         })
     }
 

@@ -6,7 +6,7 @@
 use super::merge_rows::emit;
 use super::rewrite::Rewrite;
 use crate::error::Result;
-use crate::graph::{Class, Graph, Movement, Value};
+use crate::graph::{Graph, Value};
 use crate::ops::{Map, Read, RowKernel};
 use crate::tensor::DType;
 use std::collections::{HashMap, HashSet};
@@ -163,11 +163,11 @@ impl<'a> Neighbours<'a> {
                     for &n in self.users(v) {
                         let Some(map) = self.map(n, kernel) else { continue };
                         let inputs = &self.graph.nodes()[n].inputs;
-                        // Its other operands are there before the row kernel.
+                        // Its other operands are there before the row kernel; a leaf and a part of one need no kernel.
                         let ready = inputs.iter().all(|v| {
                             v.node.index() == k && (v.output as usize) < results
                                 || v.node.index() < k
-                                || self.movable(*v)
+                                || self.graph.lies_in_leaf(*v)
                         });
                         if ready && map.program.instrs.len() <= LONGEST_AFTER {
                             found.push(n);
@@ -181,28 +181,6 @@ impl<'a> Neighbours<'a> {
 
     fn uniform(&self, v: Value) -> bool {
         self.graph.node(v).op.class().is_uniform()
-    }
-
-    /// Whether a value needs no kernel: a leaf, or a view of one. It may be emitted earlier.
-    fn movable(&self, v: Value) -> bool {
-        let node = self.graph.node(v);
-        match node.op.class() {
-            Class::Leaf(_) => true,
-            Class::Movement(Movement::Alias { .. }) => self.movable(node.inputs[0]),
-            Class::Movement(
-                Movement::Strided { .. }
-                | Movement::Padded { .. }
-                | Movement::Pack { .. }
-                | Movement::Record { .. },
-            )
-            | Class::Elementwise(_)
-            | Class::Reduction(_)
-            | Class::Contraction(_)
-            | Class::Rows(_)
-            | Class::Scan(_)
-            | Class::Composite
-            | Class::Opaque => false,
-        }
     }
 
     /// Results of the full shape that the merged kernel stores: those that something outside it needs.

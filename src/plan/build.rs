@@ -5,7 +5,7 @@ use super::schedule::{Schedule, schedule};
 use super::storage::{ALIGN, Buffers, Place, Storage};
 use super::{Dispatch, OutputDecl, Plan, PlanData, Region, Repeat};
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Leaf, LowerContext, Movement, TensorType, Value, View};
+use crate::graph::{Class, Graph, Leaf, LowerContext, TensorType, Value, View};
 use crate::kernels::{Access, Bind, DeviceCaps, Source};
 use crate::passes::Passes;
 use crate::tensor::DType;
@@ -87,27 +87,18 @@ impl<'a> Lowering<'a> {
         }
         for (at, &i) in schedule.order.iter().enumerate() {
             let node = &graph.nodes()[i];
-            match node.op.class() {
-                Class::Leaf(_)
-                | Class::Movement(
-                    Movement::Alias { .. } | Movement::Pack { .. } | Movement::Record { .. },
-                ) => continue,
-                Class::Scan(scan) => self.scan(graph, (i, at), scan, storage)?,
-                Class::Movement(Movement::Strided { .. } | Movement::Padded { .. })
-                | Class::Elementwise(_)
-                | Class::Reduction(_)
-                | Class::Contraction(_)
-                | Class::Rows(_)
-                | Class::Composite
-                | Class::Opaque => {
-                    self.node(graph, (i, at), &schedule.placed, storage).map_err(|e| match node
-                        .layer
-                        .as_deref()
-                    {
-                        Some(layer) => in_limit(e, layer),
-                        None => e,
-                    })?
-                }
+            let class = node.op.class();
+            if !class.launches() {
+                continue;
+            }
+            if let Class::Scan(scan) = class {
+                self.scan(graph, (i, at), scan, storage)?;
+            } else {
+                let done = self.node(graph, (i, at), &schedule.placed, storage);
+                done.map_err(|e| match node.layer.as_deref() {
+                    Some(layer) => in_limit(e, layer),
+                    None => e,
+                })?;
             }
             let values: Vec<Value> = node.inputs.iter().copied().chain(graph.values(i)).collect();
             storage.expire(graph, &values, at);
@@ -141,18 +132,7 @@ impl<'a> Lowering<'a> {
             |o| placed.get(o).and_then(|state| node.inputs.iter().position(|v| v == state));
         let mut in_place: Vec<Option<usize>> = outputs.iter().map(over_state).collect();
         // Elementwise kernels in place would be shaders besides those that are not, and each is compiled.
-        let takes_over = match node.op.class() {
-            Class::Opaque => true,
-            Class::Leaf(_)
-            | Class::Elementwise(_)
-            | Class::Reduction(_)
-            | Class::Contraction(_)
-            | Class::Rows(_)
-            | Class::Movement(_)
-            | Class::Scan(_)
-            | Class::Composite => false,
-        };
-        if takes_over {
+        if matches!(node.op.class(), Class::Opaque) {
             for (&o, taken) in outputs.iter().zip(&mut in_place) {
                 *taken = taken.or_else(|| storage.take_over(graph, node, o, at));
             }

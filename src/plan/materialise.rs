@@ -23,44 +23,8 @@ fn copy_of(graph: &mut Graph, v: Value) -> Result<Value> {
 
 /// Whether the planner may choose where the node's kernels write. A loop's results are in buffers of its choice.
 fn places_results(node: &Node) -> bool {
-    match node.op.class() {
-        Class::Leaf(_)
-        | Class::Scan(_)
-        | Class::Movement(
-            Movement::Alias { .. } | Movement::Pack { .. } | Movement::Record { .. },
-        ) => false,
-        Class::Movement(Movement::Strided { .. } | Movement::Padded { .. })
-        | Class::Elementwise(_)
-        | Class::Reduction(_)
-        | Class::Contraction(_)
-        | Class::Rows(_)
-        | Class::Composite
-        | Class::Opaque => true,
-    }
-}
-
-/// Whether `v` is a leaf's buffer or a part of it.
-fn lies_in_leaf(graph: &Graph, v: Value) -> bool {
-    matches!(graph.node(graph.storage_root(v)).op.class(), Class::Leaf(_))
-}
-
-/// The first operand that the node puts into its buffer, and whether the node is a record; `None` for one that puts in none.
-fn first_held(node: &Node) -> Option<(usize, bool)> {
-    match node.op.class() {
-        Class::Movement(Movement::Pack { .. }) => Some((0, false)),
-        Class::Movement(Movement::Record { .. }) => Some((2, true)),
-        Class::Movement(
-            Movement::Alias { .. } | Movement::Strided { .. } | Movement::Padded { .. },
-        )
-        | Class::Leaf(_)
-        | Class::Elementwise(_)
-        | Class::Reduction(_)
-        | Class::Contraction(_)
-        | Class::Rows(_)
-        | Class::Scan(_)
-        | Class::Composite
-        | Class::Opaque => None,
-    }
+    let class = node.op.class();
+    class.launches() && !matches!(class, Class::Scan(_))
 }
 
 /// What a pack or a record puts into its buffer: all operands of a pack, the tensors of a record.
@@ -79,7 +43,9 @@ struct Held {
 
 impl Held {
     fn of(graph: &Graph, node: &Node) -> Option<Self> {
-        let (first, moves) = first_held(node)?;
+        let class = node.op.class();
+        let first = class.first_held()?;
+        let moves = matches!(class, Class::Movement(Movement::Record { .. }));
         let mut times = HashMap::new();
         for &v in &node.inputs {
             *times.entry(graph.storage_root(v)).or_default() += 1;
@@ -136,7 +102,7 @@ pub(super) fn materialise_body(graph: &Graph, moving: &[Value], carries: usize) 
         rewrite.set(i, values);
     }
     let mut graph = materialise(&rewrite.finish())?;
-    let packs = graph.nodes().iter().filter(|node| first_held(node).is_some());
+    let packs = graph.nodes().iter().filter(|node| node.op.class().first_held().is_some());
     let mut taken: HashSet<Value> =
         packs.flat_map(|n| &n.inputs).map(|&v| graph.storage_root(v)).collect();
     let (mut rows, mut outputs) = (HashMap::new(), Vec::new());
@@ -194,14 +160,14 @@ pub(super) fn materialise(graph: &Graph) -> Result<Graph> {
     let roots: Vec<(String, Value)> = graph.outputs().to_vec();
     let mut outputs = Vec::new();
     for (name, v) in roots {
-        let leaf = lies_in_leaf(&graph, v);
+        let leaf = graph.lies_in_leaf(v);
         outputs.push((name, if leaf { copy_of(&mut graph, v)? } else { v }));
     }
     graph.set_outputs(outputs);
     // A state whose new value is another buffer's present value: the value is copied before either changes.
     let mut updates = Vec::new();
     for (state, new) in graph.updates().to_vec() {
-        let leaf = lies_in_leaf(&graph, new) && graph.unaliased(new) != state;
+        let leaf = graph.lies_in_leaf(new) && graph.unaliased(new) != state;
         updates.push((state, if leaf { copy_of(&mut graph, new)? } else { new }));
     }
     graph.set_updates(updates);

@@ -25,9 +25,10 @@ impl Stored<'_> {
         admit: impl FnOnce(u64) -> Result<()>,
     ) -> Result<Predictor> {
         let layout = ArenaLayout::of(self.device.caps(), part)?;
+        let stored = self.layout.by_layer(self.model);
         let mut parts = Vec::new();
         for ((layer, spec), own) in part.weights().zip(&layout.tensors) {
-            let known = self.layout.tensor_of(self.model, layer, &spec.name).ok_or_else(|| {
+            let known = stored.get(&(layer.address(), spec.name.as_str())).ok_or_else(|| {
                 let detail = "the model that has the weights has no such layer: build both models with the same `LayerHandle`, \
                               or one of tensors of the other";
                 Error::parameter("layer", &layer.name, detail)

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::kernels::DeviceCaps;
-use crate::layers::{Model, NamedLayer, Regularizer, WeightKind, WeightSpec, stream_of};
+use crate::layers::{Address, Model, NamedLayer, Regularizer, WeightKind, WeightSpec, stream_of};
 use crate::optim::pack_over;
 use crate::tensor::Shape;
 use std::collections::HashMap;
@@ -167,15 +167,10 @@ impl ArenaLayout {
         Ok(layout)
     }
 
-    /// The weight of this name of a layer object, if `model`, whose layout this is, has the layer.
-    pub(crate) fn tensor_of(
-        &self,
-        model: &Model,
-        layer: &NamedLayer,
-        weight: &str,
-    ) -> Option<&PlacedTensor> {
-        let own = model.layers().iter().find(|own| own.is_same_layer(layer))?;
-        self.tensors.iter().find(|t| t.layer == own.name && t.spec.name == weight)
+    /// The tensors of `model`, whose layout this is, by their layer objects and their names in these.
+    pub(crate) fn by_layer(&self, model: &Model) -> HashMap<(Address, &str), &PlacedTensor> {
+        let weights = model.weights().map(|(layer, _)| layer.address()).zip(&self.tensors);
+        weights.map(|(layer, t)| ((layer, t.spec.name.as_str()), t)).collect()
     }
 
     /// Bytes of all arenas.

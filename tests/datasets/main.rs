@@ -9,6 +9,8 @@ mod arrays;
 mod cifar10;
 #[cfg(feature = "csv")]
 mod csv;
+#[cfg(feature = "csv")]
+mod headers;
 #[cfg(feature = "image")]
 mod images;
 mod loader;

@@ -246,17 +246,21 @@ fn gradients_are_there(case: &Case, step: &Step) {
     }
 }
 
+fn all_agree(cases: Vec<Case>) {
+    for case in cases {
+        let step = case.run();
+        gradients_are_there(&case, &step);
+        case.check(&step);
+    }
+}
+
 #[test]
 fn few_units_agree_in_value_and_gradient() {
     for unit in UNITS {
         let mut cases = Case::all(unit, [3, 5, 4, 7]);
         let single = Case::new(unit, [1, 1, 1, 1]);
         cases.extend([single, single.together()]);
-        for case in cases {
-            let step = case.run();
-            gradients_are_there(&case, &step);
-            case.check(&step);
-        }
+        all_agree(cases);
     }
 }
 
@@ -265,11 +269,7 @@ fn many_units_agree_in_value_and_gradient() {
     for unit in UNITS {
         let mut cases = Case::all(unit, [2, 3, 3, 65]);
         cases.push(Case::new(unit, [2, 3, 3, 128]).together());
-        for case in cases {
-            let step = case.run();
-            gradients_are_there(&case, &step);
-            case.check(&step);
-        }
+        all_agree(cases);
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// The first of `base`, `base_1`, ... from the number `from` on that is not taken.
-pub(super) fn numbered(base: &str, from: usize, taken: impl Fn(&str) -> bool) -> String {
+pub(in crate::layers) fn numbered(base: &str, from: usize, taken: impl Fn(&str) -> bool) -> String {
     let name = |i: usize| if i == 0 { base.to_owned() } else { format!("{base}_{i}") };
     (from..).map(name).find(|name| !taken(name)).unwrap_or_default()
 }
@@ -106,8 +106,8 @@ impl Builder {
         };
         // The same layer object is the same block, even if it makes new layers each time. Models that are the same have the
         // same first layer.
-        let first = model.as_ref().and_then(|model| model.layers.first());
-        let keys = [address(&handle.layer), address(first.map_or(&handle.layer, |own| &own.layer))];
+        let first = model.as_ref().and_then(|model| model.layers.first()).map(|own| &own.layer);
+        let keys: Vec<Address> = [&handle.layer].into_iter().chain(first).map(address).collect();
         let mut known = keys.iter().filter_map(|key| self.blocks_at.get(key)).flatten().copied();
         let at = match known.find(|&at| same(&self.blocks[at])) {
             Some(at) => at,

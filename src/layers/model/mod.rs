@@ -3,11 +3,11 @@
 mod apply;
 mod builder;
 
-use super::handle::address;
+use super::handle::{Address, address};
 use super::{Layer, LayerHandle, SymbolicTensor, WeightSpec};
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
-use builder::numbered;
+pub(super) use builder::numbered;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -49,7 +49,12 @@ impl NamedLayer {
     /// Whether both are one layer object, as when two models are built from the same [`LayerHandle`].
     #[must_use]
     pub fn is_same_layer(&self, other: &Self) -> bool {
-        address(&self.layer) == address(&other.layer)
+        self.address() == other.address()
+    }
+
+    /// What tells layer objects apart.
+    pub(crate) fn address(&self) -> Address {
+        address(&self.layer)
     }
 }
 

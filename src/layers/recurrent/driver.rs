@@ -18,9 +18,8 @@ pub(super) fn check_inputs(cell: &dyn Cell, kind: &str, count: usize) -> Result<
     Err(Error::parameter("inputs", count, detail))
 }
 
-/// Refuses a number of inputs other than a step and the states.
-pub(super) fn check_step_inputs(cell: &dyn Cell, kind: &str, count: usize) -> Result<()> {
-    let states = cell.states().len();
+/// Refuses a number of inputs other than a step and so many states.
+pub(super) fn check_step_inputs(states: usize, kind: &str, count: usize) -> Result<()> {
     if count == 1 + states {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! The gated recurrent unit.
 
 use super::options::{Options, option_builders};
-use super::units::{Units, cell_layer, unit_builders, unit_layer};
+use super::units::{Units, cell_layer, cell_setter, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
@@ -142,29 +142,13 @@ impl GruCell {
     }
 }
 
-/// The builder functions of [`GruCell`] that [`Gru`] has too, whose field `cell` it is.
-macro_rules! gate_builders {
-    ($layer:ty $(, $cell:ident)?) => {
-        impl $layer {
-            /// Applies `activation` to the gates.
-            #[must_use]
-            pub const fn recurrent_activation(mut self, activation: Activation) -> Self {
-                self$(.$cell)?.recurrent_activation = activation;
-                self
-            }
-
-            /// Whether the reset gate acts after the recurrent product or before it.
-            #[must_use]
-            pub const fn reset_after(mut self, reset_after: bool) -> Self {
-                self$(.$cell)?.reset_after = reset_after;
-                self
-            }
-        }
-    };
-}
-
-gate_builders!(Gru, cell);
-gate_builders!(GruCell);
+cell_setter!(Gru, GruCell, recurrent_activation: Activation, "Applies `recurrent_activation` to the gates.");
+cell_setter!(
+    Gru,
+    GruCell,
+    reset_after: bool,
+    "Whether the reset gate acts after the recurrent product or before it."
+);
 unit_builders!(Gru, cell.units);
 unit_builders!(GruCell, units);
 option_builders!(Gru);

@@ -2,7 +2,7 @@
 
 use super::initial::with_forget_bias;
 use super::options::{Options, option_builders};
-use super::units::{Units, cell_layer, unit_builders, unit_layer};
+use super::units::{Units, cell_layer, cell_setter, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
@@ -96,30 +96,14 @@ impl LstmCell {
     }
 }
 
-/// The builder functions of [`LstmCell`] that [`Lstm`] has too, whose field `cell` it is.
-macro_rules! gate_builders {
-    ($layer:ty $(, $cell:ident)?) => {
-        impl $layer {
-            /// Applies `activation` to the gates.
-            #[must_use]
-            pub const fn recurrent_activation(mut self, activation: Activation) -> Self {
-                self$(.$cell)?.recurrent_activation = activation;
-                self
-            }
-
-            /// Whether the bias of the forget gates begins at 1, so that units remember before they have learned to
-            /// (Jozefowicz, Zaremba and Sutskever 2015).
-            #[must_use]
-            pub const fn unit_forget_bias(mut self, unit_forget_bias: bool) -> Self {
-                self$(.$cell)?.unit_forget_bias = unit_forget_bias;
-                self
-            }
-        }
-    };
-}
-
-gate_builders!(Lstm, cell);
-gate_builders!(LstmCell);
+cell_setter!(Lstm, LstmCell, recurrent_activation: Activation, "Applies `recurrent_activation` to the gates.");
+cell_setter!(
+    Lstm,
+    LstmCell,
+    unit_forget_bias: bool,
+    "Whether the bias of the forget gates begins at 1, so that units remember before they have learned to (Jozefowicz,\n\
+     Zaremba and Sutskever 2015)."
+);
 unit_builders!(Lstm, cell.units);
 unit_builders!(LstmCell, units);
 option_builders!(Lstm);

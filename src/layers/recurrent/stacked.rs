@@ -1,8 +1,10 @@
 //! Several cells as one.
 
+use super::driver::check_step_inputs;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType};
 use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::model::numbered;
 use crate::layers::{Context, Layer, LayerHandle, Outputs, WeightSpec};
 use crate::tensor::{Shape, Tensor};
 
@@ -16,11 +18,17 @@ pub struct StackedRnnCells {
     cells: Vec<LayerHandle>,
 }
 
-/// A cell in its place: its name, and the samples that it reads.
+/// A cell in its place: its name, the samples that it reads, and its output.
 struct Placed<'a> {
     name: String,
     cell: &'a LayerHandle,
     inputs: Vec<Shape>,
+    output: TensorType,
+}
+
+/// The error of a stack without cells.
+fn no_cell() -> Error {
+    Error::parameter("cells", 0, "a stack has a cell or more")
 }
 
 impl StackedRnnCells {
@@ -39,11 +47,9 @@ impl StackedRnnCells {
     fn placed(&self, step: &Shape) -> Result<Vec<Placed<'_>>> {
         let mut placed: Vec<Placed<'_>> = Vec::new();
         let mut x = step.clone();
-        for (i, cell) in self.cells.iter().enumerate() {
-            let own = cell.part_name();
-            let named = |n: usize| if n == 0 { own.clone() } else { format!("{own}_{n}") };
-            let taken = |name: &String| placed.iter().any(|other| other.name == *name);
-            let name = (0..=i).map(named).find(|name| !taken(name)).unwrap_or_default();
+        for cell in &self.cells {
+            let taken = |name: &str| placed.iter().any(|other| other.name == name);
+            let name = numbered(&cell.part_name(), 0, taken);
             let states = Self::states_of(cell);
             if states.is_empty() {
                 let detail = "tells no states: a cell of a stack defines `Layer::cell_states`";
@@ -51,13 +57,14 @@ impl StackedRnnCells {
             }
             let inputs = [vec![x], states.clone()].concat();
             cell.layer().check_inputs(inputs.len())?;
-            let given = cell.layer().outputs(&inputs)?;
+            let mut given = cell.layer().outputs(&inputs)?;
             if given.iter().skip(1).map(|ty| &ty.shape).ne(&states) {
                 let detail = "gives other things than its output and its new states";
                 return Err(Error::parameter("cells", name, detail));
             }
-            x = given[0].shape.clone();
-            placed.push(Placed { name, cell, inputs });
+            let output = given.swap_remove(0);
+            x = output.shape.clone();
+            placed.push(Placed { name, cell, inputs, output });
         }
         Ok(placed)
     }
@@ -79,17 +86,11 @@ impl Layer for StackedRnnCells {
     }
 
     fn check_inputs(&self, count: usize) -> Result<()> {
-        let states: usize = self.cells.iter().map(|cell| Self::states_of(cell).len()).sum();
         if self.cells.is_empty() {
-            return Err(Error::parameter("cells", 0, "a stack has a cell or more"));
+            return Err(no_cell());
         }
-        if count == 1 + states {
-            return Ok(());
-        }
-        let detail = format!(
-            "StackedRNNCells takes a step of a sequence and its states, which are {states}"
-        );
-        Err(Error::parameter("inputs", count, detail))
+        let states = self.cells.iter().map(|cell| Self::states_of(cell).len()).sum();
+        check_step_inputs(states, self.kind(), count)
     }
 
     fn activation(&self) -> Option<crate::activations::Activation> {
@@ -109,10 +110,7 @@ impl Layer for StackedRnnCells {
             let detail = "a state has the first shape, the cell's the second";
             return Err(Error::shape("stacked_rnn_cells", &[given, own], detail));
         }
-        let Some(last) = placed.last() else {
-            return Err(Error::parameter("cells", 0, "a stack has a cell or more"));
-        };
-        let output = last.cell.layer().outputs(&last.inputs)?.swap_remove(0);
+        let output = placed.last().ok_or_else(no_cell)?.output.clone();
         Ok([output].into_iter().chain(states.into_iter().map(TensorType::f32)).collect())
     }
 
@@ -152,7 +150,7 @@ impl Layer for StackedRnnCells {
         let mut x = cx.input();
         let mut before = &cx.inputs()[1..];
         let mut after = Vec::new();
-        for Placed { name, cell, inputs } in self.placed(&graph.shape(x).dims()[1..].into())? {
+        for Placed { name, cell, inputs, .. } in self.placed(&graph.shape(x).dims()[1..].into())? {
             let (own, rest) = before.split_at(inputs.len() - 1);
             let given = cx.part(&name, &[&[x], own].concat()).apply(graph, cell)?;
             (x, before) = (given.values[0], rest);

@@ -248,6 +248,30 @@ macro_rules! unit_builders {
 }
 pub(super) use unit_builders;
 
+/// The builder function of a setting of a cell, for the cell and for the layer whose field `cell` it is.
+macro_rules! cell_setter {
+    ($layer:ty, $cell:ty, $name:ident: $setting:ty, $doc:literal) => {
+        impl $layer {
+            #[doc = $doc]
+            #[must_use]
+            pub const fn $name(mut self, $name: $setting) -> Self {
+                self.cell.$name = $name;
+                self
+            }
+        }
+
+        impl $cell {
+            #[doc = $doc]
+            #[must_use]
+            pub const fn $name(mut self, $name: $setting) -> Self {
+                self.$name = $name;
+                self
+            }
+        }
+    };
+}
+pub(super) use cell_setter;
+
 /// The functions of [`Layer`](crate::layers::Layer) that all layers of units have: they are built by the loop, and have
 /// the fields `cell` and `options`. A cell checks samples by `check` and declares its weights by `specs`.
 macro_rules! unit_layer {
@@ -309,7 +333,7 @@ macro_rules! cell_layer {
         }
 
         fn check_inputs(&self, count: usize) -> Result<()> {
-            driver::check_step_inputs(self, $kind, count)
+            driver::check_step_inputs(self.states().len(), $kind, count)
         }
 
         fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {

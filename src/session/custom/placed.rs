@@ -21,10 +21,11 @@ impl Placed {
     /// A model beside `others`. Layers that one of them has keep their places.
     pub fn new(name: &str, model: &Model, caps: &DeviceCaps, others: &[Self]) -> Result<Self> {
         let (mut arenas, mut buffers, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        let stored: Vec<_> = others.iter().map(|o| (o, o.layout.by_layer(&o.model))).collect();
         for (layer, spec) in model.weights() {
-            let known = others.iter().find_map(|other| {
-                Some((other, other.layout.tensor_of(&other.model, layer, &spec.name)?))
-            });
+            let own = (layer.address(), spec.name.as_str());
+            let known =
+                stored.iter().find_map(|(other, tensors)| Some((other, *tensors.get(&own)?)));
             let Some((other, tensor)) = known else {
                 places.push(None);
                 continue;

@@ -125,11 +125,13 @@ fn normalization() -> BatchNormalization {
 }
 
 /// A convolution without biases and its normalization, with zeros that keep the image's size but for the stride.
-fn normalized(x: &SymbolicTensor, of: &Normalized, stride: usize) -> SymbolicTensor {
-    let [size, _, _, filters] = of.kernel.shape[..] else { return x.clone() };
+fn normalized(x: &SymbolicTensor, of: &Normalized, stride: usize) -> Result<SymbolicTensor> {
+    let [size, _, _, filters] = of.kernel.shape[..] else {
+        anyhow::bail!("a kernel of shape {:?}", of.kernel.shape);
+    };
     let around = Padding::Explicit(vec![[size / 2; 2]; 2]);
     let layer = Conv2D::new(filters, size).strides(stride).padding(around).use_bias(false);
-    x.then(layer).then(normalization())
+    Ok(x.then(layer).then(normalization()))
 }
 
 /// ResNet.
@@ -139,7 +141,7 @@ fn residual_model(data: &Data) -> Result<Model> {
     for layer in &data.model.layers {
         x = match layer {
             Layer::Stem(stem) => {
-                let y = normalized(&x, stem, 2).then(Activation::Relu);
+                let y = normalized(&x, stem, 2)?.then(Activation::Relu);
                 let around = Padding::Explicit(vec![[1; 2]; 2]);
                 y.then(MaxPooling2D::new(3).strides(2).padding(around))
             }
@@ -147,10 +149,10 @@ fn residual_model(data: &Data) -> Result<Model> {
                 let Bottleneck { convolutions: [first, second, third], projection, stride } =
                     block.as_ref();
                 // Weights are in the order in which layers are made.
-                let y = normalized(&x, first, 1).then(Activation::Relu);
-                let y = normalized(&y, second, *stride).then(Activation::Relu);
-                let y = normalized(&y, third, 1);
-                let around = projection.as_ref().map(|p| normalized(&x, p, *stride));
+                let y = normalized(&x, first, 1)?.then(Activation::Relu);
+                let y = normalized(&y, second, *stride)?.then(Activation::Relu);
+                let y = normalized(&y, third, 1)?;
+                let around = projection.as_ref().map(|p| normalized(&x, p, *stride)).transpose()?;
                 merge(Add, [&y, &around.unwrap_or(x)]).then(Activation::Relu)
             }
             Layer::GlobalAveragePooling => x.then(GlobalAveragePooling2D::new()),
