@@ -14,6 +14,7 @@ type Writer<'a> = (&'a str, Box<dyn Fn(&Path) -> Result<()> + 'a>);
 
 fn writers(trainer: &Trainer) -> Vec<Writer<'_>> {
     let picture = || wgrad::plot::ConfusionMatrix::new("", &["a", "b"], [1_u32, 2, 3, 4]);
+    #[cfg_attr(not(feature = "npy"), allow(unused_mut))]
     let mut writers: Vec<Writer<'_>> = vec![
         ("safetensors", Box::new(|path| trainer.save_checkpoint(path))),
         ("weights", Box::new(|path| trainer.save_weights(path))),

@@ -4,6 +4,7 @@
 
 use crate::folder::Carried;
 use crate::guests::{Guest, Guests};
+use crate::numbers::kernel;
 use crate::part::Ran;
 use crate::read;
 use crate::rows::Rows;
@@ -52,6 +53,9 @@ impl Contest<'_> {
         // A round of the largest takes its time.
         let rounds = if model.has_reference() { self.results.rounds } else { 1 };
         self.run(model, &who, rounds, rows)?;
+        if !model.has_reference() {
+            self.profile(model, rows)?;
+        }
         if model.epoch {
             rows.push(match self.mnist {
                 Some(_) => self.epoch(model),
@@ -65,6 +69,23 @@ impl Contest<'_> {
     pub fn others(&mut self, model: &Model, rows: &mut Rows) -> Result<()> {
         let others = self.guests.all.iter().filter(|g| g.name != "torch");
         self.run(model, &others.map(Some).collect::<Vec<_>>(), 1, rows)
+    }
+
+    /// What takes the time of wgrad's step of a large model: the slowest kernels; the log has all.
+    fn profile(&self, model: &Model, rows: &mut Rows) -> Result<()> {
+        let (name, site) = (model.name, self.guests.site);
+        if site.left().is_none() {
+            return Ok(());
+        }
+        let mut command = site.program("peer");
+        let file = data::with_reference(model, None, &site.root.join("work/peers"))?.path;
+        command.arg("--profile").arg(file);
+        let ran = site.run(&format!("profile-{name}"), command, limit("wgrad"))?;
+        let said = ran.text.lines().find(|l| l.starts_with("step: ")).unwrap_or("no time");
+        rows.push(Row::of(&format!("profile of {name}"), &ran, || said.to_string()));
+        let kernels = ran.text.lines().filter_map(kernel).take(8);
+        rows.extend(kernels.map(|said| Row::further(&format!("profile of {name}: kernel"), said)));
+        Ok(())
     }
 
     /// The row of the epoch of MNIST.

@@ -1,5 +1,6 @@
 //! All parts on the target, the most important first, so that the least is lost if time runs out.
 
+use crate::Choice;
 use crate::contest::Contest;
 use crate::folder::{self, Carried};
 use crate::guests::Guests;
@@ -26,13 +27,13 @@ const SHORT: [&str; 6] =
 
 /// Measures with what is in the folder and prints the table, even if parts fail; gives how many parts failed or
 /// were not reached.
-pub fn run(root: &Path) -> Result<Counts> {
+pub fn run(root: &Path, choice: &Choice) -> Result<Counts> {
     let mut site = Site::new(root, Instant::now() + TIME)?;
     let mut rows = Rows::new(root.join("report"));
     say("unpacking");
     folder::unpack(&root.join("bin"), &root.join("work/bin"))?;
     let doctor = vulkan::find(&mut site)?;
-    let ended = parts(&site, &doctor, &mut rows);
+    let ended = parts(&site, &doctor, choice, &mut rows);
     if let Err(error) = &ended {
         let row = Row::further("the parts that follow", format!("FAILED: {error:#}"));
         rows.push(Row { failed: true, ..row });
@@ -43,11 +44,29 @@ pub fn run(root: &Path) -> Result<Counts> {
 }
 
 /// All parts after the doctor, each with its rows.
-fn parts(site: &Site, doctor: &Ran, rows: &mut Rows) -> Result<()> {
+fn parts(site: &Site, doctor: &Ran, choice: &Choice, rows: &mut Rows) -> Result<()> {
     rows.on(doctor.text.lines().find_map(|l| l.strip_prefix("taken  ")).unwrap_or("?"));
     rows.extend(self::doctor(doctor));
-    tests(site, "ops", "op tests", false, rows)?;
-    tests(site, "ops", "op tests, checked shaders", true, rows)?;
+    if choice.takes("tests") {
+        tests(site, "ops", "op tests", false, rows)?;
+        tests(site, "ops", "op tests, checked shaders", true, rows)?;
+        tests(site, "memory", "memory tests", false, rows)?;
+    }
+    let products = match choice.takes("benchmarks") {
+        true => benchmarks(site, rows)?,
+        false => String::new(),
+    };
+
+    let adapter = adapter(site, rows)?;
+    let guests = Guests::look(site, adapter.is_gpu(), rows)?;
+    if choice.takes("benchmarks") {
+        guests.product(&products, rows)?;
+    }
+    contests(&guests, adapter, choice, rows)
+}
+
+/// All benchmarks, and the profile of a step; gives what that of products printed.
+fn benchmarks(site: &Site, rows: &mut Rows) -> Result<String> {
     let products = bench(site, "matmul", 60, rows)?;
     for (name, limit) in [
         ("step", 30),
@@ -62,12 +81,7 @@ fn parts(site: &Site, doctor: &Ran, rows: &mut Rows) -> Result<()> {
         bench(site, name, limit, rows)?;
     }
     profile(site, rows)?;
-    tests(site, "memory", "memory tests", false, rows)?;
-
-    let adapter = adapter(site, rows)?;
-    let guests = Guests::look(site, adapter.is_gpu(), rows)?;
-    guests.product(&products.text, rows)?;
-    contests(&guests, adapter, rows)
+    Ok(products.text)
 }
 
 /// The adapter, as wgrad's peer names it.
@@ -82,13 +96,13 @@ fn adapter(site: &Site, rows: &mut Rows) -> Result<Adapter> {
     named().context("wgrad's peer names no adapter")
 }
 
-/// The contests of all models that this adapter can train.
-fn contests(guests: &Guests, adapter: Adapter, rows: &mut Rows) -> Result<()> {
+/// The contests of the chosen models that this adapter can train.
+fn contests(guests: &Guests, adapter: Adapter, choice: &Choice, rows: &mut Rows) -> Result<()> {
     let root = &guests.site.root;
     let images = root.join("work/mnist");
     let mnist = dataset::unpack(&root.join("data"), &images).is_ok().then_some(images);
     let (here, elsewhere): (Vec<Model>, Vec<Model>) =
-        MODELS.into_iter().partition(|m| guests.gpu || !m.large);
+        MODELS.into_iter().filter(|m| choice.takes(m.name)).partition(|m| guests.gpu || !m.large);
     let carried = Carried::read(root)?;
     // Rounds are short on a GPU. Only wgrad and PyTorch eager have more than one.
     let rounds = if guests.gpu { 2 } else { 1 };

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures wgrad on this machine; needs neither Rust nor a network. Exit status 1: a part failed or the time was over
-# before it; 3: no adapter opens. Results: one table, printed last, and the folder report/ next to this file.
+# before it; 3: no adapter opens. Arguments name the parts that run. Results: one table, printed last, and the folder report/ next to this file.
 set -u
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 1
 
@@ -19,7 +19,7 @@ limit=
 if command -v timeout >/dev/null 2>&1; then
     limit="timeout -k 5 479"
 fi
-$limit "$here/bin/report" --run "$here"
+$limit "$here/bin/report" --run "$here" "$@"
 status=$?
 case $status in
 0 | 1 | 3) exit $status ;;

@@ -14,27 +14,16 @@ use std::time::Instant;
 use wgrad::prelude::*;
 
 fn main() -> Result<()> {
-    if std::env::args().nth(1).as_deref() == Some("--adapter") {
-        return adapter();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--adapter"] => return adapter(),
+        ["--profile", file] => return profile(Path::new(file)),
+        _ => {}
     }
     let args = Args::parse()?;
     let data = Data::read(&args.data)?;
     let (batch, steps) = (data.model.batch, data.steps());
-    let (images, labels) = data.all();
-    let shape = [&[steps * batch], &data.model.input[..]].concat();
-    let samples = match data.model.words() {
-        Some(_) => {
-            let ids = images.iter().map(|id| *id as u32).collect::<Vec<_>>();
-            TensorDataset::new(
-                Tensor::u32(shape.clone(), ids)?,
-                Tensor::u32(shape, labels.to_vec())?,
-            )?
-        }
-        None => {
-            let labels = Tensor::u32([labels.len()], labels.to_vec())?;
-            TensorDataset::new(Tensor::f32(shape, images.to_vec())?, labels)?
-        }
-    };
+    let samples = samples(&data)?;
     let mut line = json!({ "name": "wgrad" });
 
     let start = Instant::now();
@@ -54,6 +43,32 @@ fn main() -> Result<()> {
         epoch(&device, &data, &dir, &mut line)?;
     }
     println!("{line}");
+    Ok(())
+}
+
+/// All batches of the file.
+fn samples(data: &Data) -> Result<TensorDataset> {
+    let (images, labels) = data.all();
+    let shape = [&[data.steps() * data.model.batch], &data.model.input[..]].concat();
+    Ok(match data.model.words() {
+        Some(_) => {
+            let ids = images.iter().map(|id| *id as u32).collect::<Vec<_>>();
+            let labels = Tensor::u32(shape.clone(), labels.to_vec())?;
+            TensorDataset::new(Tensor::u32(shape, ids)?, labels)?
+        }
+        None => {
+            let labels = Tensor::u32([labels.len()], labels.to_vec())?;
+            TensorDataset::new(Tensor::f32(shape, images.to_vec())?, labels)?
+        }
+    })
+}
+
+/// Prints what takes the time of a step of the model in a file.
+fn profile(file: &Path) -> Result<()> {
+    let data = Data::read(file)?;
+    let mut trainer = trainer(&Device::new()?, Sequential::new(data.model.input.clone()), &data)?;
+    trainer.fit(&samples(&data)?, fit(data.model.batch))?;
+    println!("{}", trainer.profile(data.steps())?);
     Ok(())
 }
 
