@@ -1,7 +1,7 @@
 //! Measures the adapter's matrix-product kernels at a few shapes, prints the table, and keeps the fastest kernel
 //! of each shape for later runs on this adapter and driver; or prints the rows of the checked-in table for the driver.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,6 +26,9 @@ pub struct Args {
     /// Rounds over all kernels of a shape; the least time of each counts
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Measure these products instead, as `MxNxK`, largest first
+    #[arg(long, value_delimiter = ',', value_parser = shape)]
+    shapes: Vec<[usize; 3]>,
     /// Leave out products with a side above this: a quick look, whose table says nothing of them
     #[arg(long)]
     largest: Option<usize>,
@@ -52,7 +55,7 @@ const LARGE: [[usize; 3]; 4] =
 const FORMS: [[bool; 2]; 3] = [[false, false], [true, false], [false, true]];
 /// Workgroups for which sums are divided, on a GPU. The built-in number comes first: it stays if another divides the sums
 /// of the measured shape in the same way, because a row holds for larger products too.
-const FILLS: [usize; 3] = [128, 0, 256];
+const FILLS: [usize; 5] = [128, 0, 256, 512, 1024];
 /// The least time of one measurement: the way to a GPU and back takes as long as many products.
 const SAMPLE: Duration = Duration::from_millis(5);
 /// A kernel replaces the built-in choice only if it takes less than this share of its time: measurements
@@ -60,6 +63,14 @@ const SAMPLE: Duration = Duration::from_millis(5);
 const GAIN: f64 = 0.95;
 /// What is within this share of the least time is about as fast.
 const ABOUT: f64 = 1.15;
+
+/// A product's sizes.
+fn shape(text: &str) -> Result<[usize; 3]> {
+    let sides: Vec<usize> = text.split('x').map(str::parse).collect::<Result<_, _>>()?;
+    let sides: [usize; 3] = sides.try_into().ok().context("three numbers with `x` between")?;
+    ensure!(sides.iter().all(|&side| side > 0), "a side of zero");
+    Ok(sides)
+}
 
 /// Prints the table and keeps it.
 pub fn run(args: &Args) -> Result<()> {
@@ -73,7 +84,9 @@ pub fn run(args: &Args) -> Result<()> {
     let large = if caps.cpu { &[][..] } else { &LARGE };
     let within =
         |shape: &&[usize; 3]| shape.iter().all(|side| args.largest.is_none_or(|l| *side <= l));
-    let shapes: Vec<[usize; 3]> = large.iter().chain(&SHAPES).filter(within).copied().collect();
+    let usual = large.iter().chain(&SHAPES);
+    let shapes = if args.shapes.is_empty() { usual.copied().collect() } else { args.shapes.clone() };
+    let shapes: Vec<[usize; 3]> = shapes.iter().filter(within).copied().collect();
     if args.all {
         return all(&device, &shapes, args.rounds);
     }
