@@ -143,7 +143,7 @@ impl Contest<'_> {
             models.len() - 1
         });
         for runs in all {
-            let part = format!("{} ({}): {}", model.name, model.shape(), runs.peer.name);
+            let part = format!("{} ({}): {}", model.name, model.title(), runs.peer.name);
             let base = models[at].peer("wgrad").and_then(PeerResults::step);
             rows.push(runs.row(&part, base));
             models[at].peers.push(runs.peer);

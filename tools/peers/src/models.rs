@@ -14,6 +14,8 @@ pub const TOLERANCE: f64 = 1e-3;
 pub struct Model {
     /// Its name on the command line and in the tables.
     pub name: &'static str,
+    /// What it is called in short; empty if its sizes say it.
+    pub title: &'static str,
     /// Pixels of an image, or its rows, columns and channels; steps of time and features; or ids of a text.
     pub input: &'static [usize],
     /// Its layers; their weights are numbered in this order.
@@ -145,6 +147,7 @@ const G: [Layer; 16] = {
 /// A model of dense layers, on which the others are based.
 const PLAIN: Model = Model {
     name: "",
+    title: "",
     input: &[784],
     layers: &[],
     batch: 64,
@@ -180,6 +183,7 @@ pub const MODELS: [Model; 11] = [
     },
     Model {
         name: "C",
+        title: "Keras' mnist_convnet, batch 128",
         input: &[28, 28, 1],
         layers: &C,
         batch: 128,
@@ -198,6 +202,7 @@ pub const MODELS: [Model; 11] = [
     },
     Model {
         name: "V",
+        title: "four 3x3 convolutions with batch norm, batch 64",
         input: &[32, 32, 3],
         layers: &V,
         steps: 20,
@@ -215,6 +220,7 @@ pub const MODELS: [Model; 11] = [
     },
     Model {
         name: "R",
+        title: "LSTM of 128 over 28 rows, batch 128",
         input: &[28, 28],
         layers: &R,
         batch: 128,
@@ -233,6 +239,7 @@ pub const MODELS: [Model; 11] = [
     },
     Model {
         name: "T",
+        title: "nanoGPT's small setting, batch 12",
         input: &[64],
         layers: &T,
         batch: 12,
@@ -247,10 +254,25 @@ pub const MODELS: [Model; 11] = [
         }),
         ..PLAIN
     },
-    Model { name: "N4", batch: 4, ..RESNET_50 },
-    Model { name: "N64", ..RESNET_50 },
-    Model { name: "Q", input: &[256, 512], layers: &Q, noise: 20, ..HUGE },
-    Model { name: "G", input: &[1024], layers: &G, batch: 4, noise: 20, ..HUGE },
+    Model { name: "N4", title: "ResNet-50, batch 4", batch: 4, ..RESNET_50 },
+    Model { name: "N64", title: "ResNet-50, batch 64", ..RESNET_50 },
+    Model {
+        name: "Q",
+        title: "LSTM of 512 over 256 steps, batch 64",
+        input: &[256, 512],
+        layers: &Q,
+        noise: 20,
+        ..HUGE
+    },
+    Model {
+        name: "G",
+        title: "GPT-2 of 124M weights, 4 times 1,024 ids",
+        input: &[1024],
+        layers: &G,
+        batch: 4,
+        noise: 20,
+        ..HUGE
+    },
 ];
 
 /// What models for GPUs have in common that f64 does not train. Steps are few and short, so that roundings do not grow.
@@ -307,6 +329,11 @@ impl Model {
         };
         let words: Vec<String> = all.into_iter().map(times).collect();
         format!("{}, batch {}", words.join(if dense { "-" } else { ", " }), self.batch)
+    }
+
+    /// What it is called in a table.
+    pub fn title(&self) -> String {
+        if self.title.is_empty() { self.shape() } else { self.title.into() }
     }
 
     /// Whether training in f64 says what the loss is; if not, peers are compared with the first of them.

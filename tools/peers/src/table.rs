@@ -1,6 +1,6 @@
 //! The tables, made only of results.
 
-use crate::models::TOLERANCE;
+use crate::models::{MODELS, Model, TOLERANCE};
 use crate::record::{Adapter, Build, Machine, ModelResults, PeerResults, Results, median};
 use crate::roster::ROSTER;
 use std::fmt::Write;
@@ -52,7 +52,9 @@ pub fn readme(all: &[Results]) -> String {
         text += "\n";
         let mut head = vec!["peer".to_string()];
         for model in &results.models {
-            head.push(format!("{} ({}), ms per step", model.model, model.shape));
+            let known = MODELS.iter().find(|m| m.name == model.model);
+            let title = known.map_or_else(|| model.shape.clone(), Model::title);
+            head.push(format!("{} ({title}), ms per step", model.model));
         }
         let first = results.models.first().map_or("S", |m| &m.model);
         head.push(format!("first step of {first}, cold; warm"));
