@@ -1,6 +1,6 @@
 //! A safetensors file in memory: what it holds, and the checksum of a checkpoint.
 
-use super::{KEY, MODEL_KEY, SAMPLES};
+use super::format::{KEY, MODEL_KEY, SAMPLES};
 pub(super) use crate::error::listed;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]

@@ -4,9 +4,9 @@ use super::config::disagreement;
 #[cfg(not(target_arch = "wasm32"))]
 use super::file::read;
 use super::file::{Contents, listed, wrong};
+use super::format::{FORMAT_VERSION, KEY};
 use super::metadata::Metadata;
 use super::scaling::Samples;
-use super::{FORMAT_VERSION, KEY};
 use crate::error::Result;
 use crate::train::{Trainer, TrainerState};
 use crate::words::{DATA, NO_DATA};

@@ -37,6 +37,7 @@
 mod config;
 mod file;
 mod floats;
+mod format;
 mod load;
 mod metadata;
 mod model;
@@ -51,21 +52,7 @@ mod text;
 mod weight_files;
 mod weights;
 
+pub use format::FORMAT_VERSION;
 pub use model::SavedModel;
 pub use report::{Mismatch, WeightReport};
 pub use weights::WeightMap;
-
-/// The version of the format that this library writes, and the newest that it reads.
-pub const FORMAT_VERSION: u64 = 3;
-
-/// The entry of a file's metadata that makes it a checkpoint.
-const KEY: &str = "wgrad";
-
-/// The entry of a file of weights that says how the samples came.
-const SAMPLES: &str = "wgrad_samples";
-
-/// The entry of a saved model.
-const MODEL_KEY: &str = "wgrad_model";
-
-/// The version of files of models.
-const MODEL_VERSION: u64 = 1;

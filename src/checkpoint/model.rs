@@ -1,8 +1,8 @@
 //! Whole models in one file: architecture, weights, states and the factor on samples.
 
 use super::file::{Contents, Entry, ZEROS, encode, seal, wrong};
+use super::format::{MODEL_KEY, MODEL_VERSION};
 use super::scaling::Samples;
-use super::{MODEL_KEY, MODEL_VERSION};
 use crate::error::{Error, Result, listed};
 use crate::gpu::Device;
 use crate::layers::{Model, ModelLoader};

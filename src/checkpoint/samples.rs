@@ -1,7 +1,7 @@
 //! How the samples came that weights were trained on. The file of the weights carries it.
 
-use super::SAMPLES;
 use super::file::{Contents, wrong};
+use super::format::SAMPLES;
 use super::load::metadata;
 use super::model::ModelMetadata;
 use super::scaling::Samples;

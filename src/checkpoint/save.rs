@@ -2,9 +2,9 @@
 
 use super::config::config;
 use super::file::{Entry, ZEROS, encode, seal, wrong};
+use super::format::{FORMAT_VERSION, KEY};
 use super::metadata::{Fit, Metadata};
 use super::scaling::Samples;
-use super::{FORMAT_VERSION, KEY};
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::files;

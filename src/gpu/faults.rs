@@ -19,16 +19,35 @@ pub(super) struct Faults {
 }
 
 impl Device {
-    /// Whether a dispatch is watched: a kernel from outside, on a device that checks.
+    /// Whether a dispatch is watched: a kernel from outside, on a device that checks, with a binding to spare.
     pub(super) fn watches(&self, dispatch: &Dispatch) -> bool {
-        let room = (dispatch.bindings.len() as u32) < self.caps().max_storage_buffers;
-        self.checked && dispatch.call.text.is_some() && room
+        self.checked && dispatch.call.text.is_some() && self.has_room(dispatch)
+    }
+
+    /// Whether a kernel may have one more binding than the dispatch has.
+    fn has_room(&self, dispatch: &Dispatch) -> bool {
+        (dispatch.bindings.len() as u32) < self.caps().max_storage_buffers
+    }
+
+    /// Says of each kernel that is not watched though the device checks, why not.
+    fn tell_unwatched(&self, plan: &Plan) {
+        for dispatch in &plan.dispatches {
+            if self.checked && dispatch.call.text.is_some() && !self.has_room(dispatch) {
+                log::warn!(
+                    "`{}` has {} tensors, all that the adapter binds: an index past the end of one is held inside it and \
+                     not named",
+                    dispatch.label,
+                    dispatch.bindings.len()
+                );
+            }
+        }
     }
 }
 
 impl Faults {
     /// Words for the kernels of a plan that are watched; `None` if none is.
     pub fn of(device: &Device, plan: &Plan) -> Result<Option<Self>> {
+        device.tell_unwatched(plan);
         let watched = plan.dispatches.iter().enumerate().filter(|(_, d)| device.watches(d));
         let tensors = |d: &Dispatch| d.call.text.as_ref().map(|text| watch(text).tensors);
         let dispatches: Vec<Watching> =

@@ -57,8 +57,8 @@ pub enum Movement {
     },
 }
 
-/// What a pass may know about an op. Passes and planner name every class where they decide, so that a new one is decided
-/// for: `tests/structure.rs` refuses an arm `_`.
+/// What a pass may know about an op. A match of passes and planner that decides between classes names every one, so that a new
+/// one is decided for: `tests/structure.rs` refuses an arm `_` there. A question about one class alone is a method here.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Class<'a> {
     /// No operands.

@@ -95,12 +95,18 @@ impl Graph {
     }
 
     /// The id of the node at this position.
+    ///
+    /// # Panics
+    /// If the graph has no such position.
     #[must_use]
     pub fn id(&self, index: usize) -> NodeId {
         self.nodes[index].id
     }
 
     /// The values of the node at this position.
+    ///
+    /// # Panics
+    /// If the graph has no such position.
     pub fn values(&self, index: usize) -> impl Iterator<Item = Value> + use<> {
         let node = &self.nodes[index];
         let id = node.id;

@@ -227,8 +227,8 @@ impl<'a> Fit<'a> {
                 ("sample_weight", self.sample_weight.is_some()),
             ];
             if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
-                let detail =
-                    "streamed data is not at hand to be split or weighed; use a TensorDataset";
+                let detail = "streamed data is not at hand to be split or weighed; let the stream give weights with \
+                              its samples, or use a TensorDataset";
                 return Err(Error::parameter(name, "given", detail));
             }
             let given = self.validation_data.clone();

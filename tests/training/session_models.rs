@@ -333,6 +333,24 @@ fn models_that_share_layers_train_one_set_of_weights() -> Result<()> {
     Ok(())
 }
 
+/// Unlike in Keras, where compiled models share their layers' weights.
+#[test]
+fn two_trainers_of_one_layer_have_its_weights_twice() -> Result<()> {
+    let shared = LayerHandle::new(Dense::new(3));
+    let trainer = || {
+        let model = Sequential::new([3]).add(&shared).build()?;
+        model.compile(device(), Compile::new(Sgd::new(0.1), MSE).seed(4))
+    };
+    let (mut first, second) = (trainer()?, trainer()?);
+    let before = values(second.weights()?);
+    assert_eq!(values(first.weights()?), before);
+    let x = numbers(&[BATCH, 3], 1);
+    first.train_on_batch(&TensorDataset::new(x.clone(), x)?)?;
+    assert_ne!(values(first.weights()?), before);
+    assert_eq!(values(second.weights()?), before);
+    Ok(())
+}
+
 #[test]
 fn a_gradient_is_of_all_uses_of_a_shared_layer() -> Result<()> {
     let coders = coders()?;

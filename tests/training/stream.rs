@@ -234,6 +234,26 @@ fn narrow() -> Device {
     device().with_caps(wgrad::kernels::DeviceCaps { max_binding_bytes: 1024, ..caps })
 }
 
+/// As MNIST's digits are 188 MB of numbers, and software Vulkan binds 128 MiB: more numbers than that train as their bytes do.
+#[test]
+fn numbers_past_what_software_vulkan_binds_train_as_their_bytes() -> Result<()> {
+    let (n, pixels) = (43_008, 784);
+    let bytes: Vec<u8> = (0..n * pixels).map(|i| (i * 37 % 251 + i / 97 % 5) as u8).collect();
+    let numbers: Vec<f32> = bytes.iter().map(|&b| f32::from(b) * (1.0 / 255.0)).collect();
+    assert!(4 * numbers.len() > 128 << 20);
+    let labels: Vec<u32> = (0..n as u32).map(|i| i % 3).collect();
+    let labels = Tensor::u32([n], labels)?;
+    let few = TensorDataset::new(Tensor::u8([n, pixels], bytes)?, labels.clone())?;
+    let many = TensorDataset::new(Tensor::f32([n, pixels], numbers)?, labels)?;
+    let trained = |data: &TensorDataset| -> Result<_> {
+        let mut t = small(pixels, 3).compile(device(), Compile::new(Adam::new(0.01), SPARSE))?;
+        let history = t.fit(data, quiet().epochs(1).batch_size(4096))?;
+        Ok((bits(&t), history.epochs[0].get("loss")))
+    };
+    assert_eq!(trained(&many)?, trained(&few.scaled(1.0 / 255.0)?)?);
+    Ok(())
+}
+
 #[test]
 fn data_past_the_binding_limit_streams_by_itself_to_the_same_bits() -> Result<()> {
     let data = points(123, 6, 3);

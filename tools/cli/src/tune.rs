@@ -85,7 +85,8 @@ pub fn run(args: &Args) -> Result<()> {
     let within =
         |shape: &&[usize; 3]| shape.iter().all(|side| args.largest.is_none_or(|l| *side <= l));
     let usual = large.iter().chain(&SHAPES);
-    let shapes = if args.shapes.is_empty() { usual.copied().collect() } else { args.shapes.clone() };
+    let shapes =
+        if args.shapes.is_empty() { usual.copied().collect() } else { args.shapes.clone() };
     let shapes: Vec<[usize; 3]> = shapes.iter().filter(within).copied().collect();
     if args.all {
         return all(&device, &shapes, args.rounds);
