@@ -342,7 +342,8 @@ fn kernels_of_a_browser_are_written_where_asked() {
         return;
     };
     let (graphs, mut seen) = (graphs(), HashSet::new());
-    // Other lanes than these exist in no browser, which tells wgpu nothing of its lanes.
+    // Other lanes than these are taken in no browser: its sizes of subgroups count only with subgroup operations, and
+    // wgpu asks for none there.
     for (device, caps) in devices().into_iter().enumerate() {
         // 64-bit words exist in no browser.
         let caps = DeviceCaps { wide_words: false, ..caps };

@@ -289,12 +289,13 @@ fn main(
 #for r in 0..R
     if live && row#{r} < rows {
 #if FORWARD
-        // Nothing counts: the sum is 0, and so is the result. A NaN stays one.
-        let factor = select(1.0 / sum#{r}, 0.0, sum#{r} == 0.0);
+        // Nothing counts: the sum is 0 in its bits, and so is the result. A NaN stays one.
+        let empty = bitcast<u32>(sum#{r}) == 0u;
+        let factor = select(1.0 / sum#{r}, 0.0, empty);
 #for f in 0..E4
         store_y(line#{r} * #{E}u, #{f}u, e#{r}_#{f} * factor);
 #end
-        log_sums[line#{r}] = select(top#{r} + log(sum#{r}), 0.0, sum#{r} == 0.0);
+        log_sums[line#{r}] = select(top#{r} + log(sum#{r}), 0.0, empty);
 #else
 #for f in 0..D4
         store_#{SUM1}(line#{r} * #{D}u, #{f}u, d#{r}_#{f} * scale);

@@ -321,12 +321,13 @@ fn main(
 #if FORWARD
     var total#{i} = 0.0;
     for (var n = 0u; n < 8u; n++) { total#{i} += shared_numbers[(ty + #{8 * i}u) * 9u + n]; }
-    // Nothing counts: the sum is 0, and so is the result. A NaN stays one.
-    let factor#{i} = select(1.0 / total#{i}, 0.0, total#{i} == 0.0);
+    // Nothing counts: the sum is 0 in its bits, and so is the result. A NaN stays one.
+    let empty#{i} = bitcast<u32>(total#{i}) == 0u;
+    let factor#{i} = select(1.0 / total#{i}, 0.0, empty#{i});
 #endif
     if live && row#{i} < rows {
 #if FORWARD
-        if tx == 0u { log_sums[line#{i}] = select(top#{i} + log(total#{i}), 0.0, total#{i} == 0.0); }
+        if tx == 0u { log_sums[line#{i}] = select(top#{i} + log(total#{i}), 0.0, empty#{i}); }
 #for g in 0..E_CHUNKS
         if #{8 * g}u + tx < #{E4}u { store_y(line#{i} * #{E}u, #{8 * g}u + tx, e#{i}_#{g} * factor#{i}); }
 #end

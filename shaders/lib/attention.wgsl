@@ -31,7 +31,9 @@ struct Scores { z: vec4<f32>, counts: vec4<bool> }
 fn scores(products: vec4<f32>, scale: f32, inside: vec4<bool>, masks: vec4<f32>) -> Scores {
 #if MASK == 2
     let z = products * scale + masks;
-    return Scores(z, inside & !(z <= vec4<f32>(OUT)));
+    // By its bits: a compiler may take it that a comparison meets no NaN.
+    let nan = (bitcast<vec4<u32>>(z) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+    return Scores(z, inside & ((z > vec4<f32>(OUT)) | nan));
 #else
 #if MASK == 1
     return Scores(products * scale, inside & (masks > vec4<f32>(0.0)));

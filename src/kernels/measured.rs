@@ -47,7 +47,7 @@ static ROWS: LazyLock<Vec<MeasuredRule>> = LazyLock::new(|| {
 /// The rules that were measured on a CPU adapter like this one, in the order of the table.
 pub fn measured(caps: &DeviceCaps) -> impl Iterator<Item = &'static MatmulRule> {
     let key = (caps.driver, caps.lanes());
-    // Subgroups tell how many lanes there are: without them, as in every browser, nothing is known.
+    // Rows are of kernels with subgroup operations or beside them: without such, as in every browser, nothing was measured.
     let known = !cfg!(target_arch = "wasm32") && caps.cpu && caps.can_broadcast();
     let rows: &[MeasuredRule] = if known { &ROWS } else { &[] };
     rows.iter().filter(move |row| (row.driver, row.lanes) == key).map(|row| &row.rule)

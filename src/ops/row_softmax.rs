@@ -67,11 +67,13 @@ impl Graph {
                 let e = power(code)?;
                 taking_part(code, e)
             },
-            // Nothing takes part: the factor is 0. A NaN stays one.
+            // Nothing takes part: the factor is 0. A NaN stays one, by its bits.
             |code, sum| {
                 let empty = code.call("equal", &[sum, zero], &[])?;
                 let factor = code.call("div", &[one, sum], &[])?;
-                code.call("select", &[empty, zero, factor], &[])
+                let factor = code.call("select", &[empty, zero, factor], &[])?;
+                let nan = code.call("is_nan", &[sum], &[])?;
+                code.call("select", &[nan, sum, factor], &[])
             },
         )?;
         let elements = |code: &mut Code| {

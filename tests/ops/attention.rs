@@ -242,15 +242,17 @@ fn large_scores() {
 /// A NaN is seen in the rows that it is in, and in no other.
 #[test]
 fn a_nan_stays_in_its_row() {
-    let case = Case::attention([1, 6, 5], [1, 1], [4, 4], false, None);
-    let mut x = operands(&case);
-    let mut q = x[0].as_f32().expect("f32").to_vec();
-    q[4] = f32::NAN;
-    x[0] = Tensor::f32(x[0].shape(), q).expect("the same length");
-    for caps in families() {
-        let y = run_case(&case, &x, &Passes::default(), &caps).f32("out0");
-        assert!(y[4..8].iter().all(|v| v.is_nan()), "{y:?}");
-        assert!(y[..4].iter().chain(&y[8..]).all(|v| v.is_finite()), "{y:?}");
+    for mask in [None, Some((&[1, 1, 6, 5][..], SoftmaxMask::Additive))] {
+        let case = Case::attention([1, 6, 5], [1, 1], [4, 4], false, mask);
+        let mut x = operands(&case);
+        let mut q = x[0].as_f32().expect("f32").to_vec();
+        q[4] = f32::NAN;
+        x[0] = Tensor::f32(x[0].shape(), q).expect("the same length");
+        for caps in families() {
+            let y = run_case(&case, &x, &Passes::default(), &caps).f32("out0");
+            assert!(y[4..8].iter().all(|v| v.is_nan()), "{y:?}");
+            assert!(y[..4].iter().chain(&y[8..]).all(|v| v.is_finite()), "{y:?}");
+        }
     }
 }
 

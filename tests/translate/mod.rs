@@ -175,9 +175,9 @@ pub fn translate(
         .map_err(|e| format!("overrides: {e}"))?;
     for (checked, version) in [(true, (1, 3)), (false, (1, 3)), (false, (1, 6))] {
         let words = to_spirv(&module, &info, caps, checked, version)?;
-        // What runs: a program is started for each module, so the others are left out.
-        if validate && (checked, version) == (false, (1, 3)) {
-            spirv_val(&words, "vulkan1.1")?;
+        // What runs, on Vulkan 1.3: a program is started for each module, so the others are left out.
+        if validate && (checked, version) == (false, (1, 6)) {
+            spirv_val(&words, "vulkan1.3")?;
         }
     }
     for (checked, version) in [(true, (2, 4)), (false, (2, 4)), (false, (3, 1))] {
