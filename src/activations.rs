@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::words::printed;
+use crate::words::{config_by_default, equal_by_config, kept};
 
 /// An activation function. As a layer it applies to its input; [`crate::layers::Dense`] takes one too.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -92,11 +92,7 @@ pub trait CustomActivation: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
-    /// The settings as an object of JSON: with the name they tell this function from others, in comparisons, checkpoints and saved
-    /// models. By default the `Debug` text is one setting, so that must show all settings.
-    fn config(&self) -> serde_json::Value {
-        printed(self)
-    }
+    config_by_default!();
 
     /// Applies the function to `x`, of any shape; the result has the same shape.
     ///
@@ -118,18 +114,14 @@ pub trait CustomActivation: std::fmt::Debug + Send + Sync {
     }
 }
 
-impl PartialEq for dyn CustomActivation {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && self.config() == other.config()
-    }
-}
+equal_by_config!(CustomActivation);
 
 impl Activation {
     /// A function of your own. Its settings stay in memory until the program ends, so that an activation is a value to
     /// copy.
     #[must_use]
     pub fn custom(activation: impl CustomActivation + 'static) -> Self {
-        Self::Custom(Box::leak(Box::new(activation)))
+        Self::Custom(kept(activation))
     }
 
     /// The name, the same as in the table of elementwise functions if it is there.

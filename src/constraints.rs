@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
-use crate::words::printed;
+use crate::words::{config_by_default, equal_by_config, kept};
 
 /// Keras' `epsilon`, which keeps a norm of 0 from dividing.
 const EPSILON: f32 = 1e-7;
@@ -78,11 +78,7 @@ pub trait CustomConstraint: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
-    /// The settings as an object of JSON: with the name they tell this rule from others, in comparisons, checkpoints and saved
-    /// models. By default the `Debug` text is one setting, so that must show all settings.
-    fn config(&self) -> serde_json::Value {
-        printed(self)
-    }
+    config_by_default!();
 
     /// The weight that takes the place of an updated one, of the same shape.
     ///
@@ -99,11 +95,7 @@ pub trait CustomConstraint: std::fmt::Debug + Send + Sync {
     }
 }
 
-impl PartialEq for dyn CustomConstraint {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && self.config() == other.config()
-    }
-}
+equal_by_config!(CustomConstraint);
 
 impl Constraint {
     /// At most this norm over the first axis.
@@ -128,7 +120,7 @@ impl Constraint {
     /// copy.
     #[must_use]
     pub fn custom(constraint: impl CustomConstraint + 'static) -> Self {
-        Self::Custom(Box::leak(Box::new(constraint)))
+        Self::Custom(kept(constraint))
     }
 
     /// The name, as Keras spells it.

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::ops::CrossEntropyKind;
 use crate::tensor::{DType, Shape};
+use crate::words::kept;
 use rows::{custom_positions, custom_rows};
 use weighing::over_positions;
 
@@ -87,7 +88,7 @@ impl Loss {
     /// A loss of your own. Its settings stay in memory until the program ends, so that a loss is a value to copy.
     #[must_use]
     pub fn custom(loss: impl CustomLoss + 'static) -> Self {
-        Self::Custom(Box::leak(Box::new(loss)))
+        Self::Custom(kept(loss))
     }
 
     /// The name, as Keras spells it.

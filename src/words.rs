@@ -20,6 +20,40 @@ pub fn printed(part: &(impl std::fmt::Debug + ?Sized)) -> Value {
     json!({ "settings": format!("{part:?}") })
 }
 
+/// The function `config` of a trait of parts from outside of the library.
+macro_rules! config_by_default {
+    () => {
+        /// The settings as an object of JSON: with the name they tell this part from others, in comparisons, checkpoints and
+        /// saved models. By default the `Debug` text is one setting, so that must show all settings.
+        fn config(&self) -> serde_json::Value {
+            $crate::words::printed(self)
+        }
+    };
+}
+pub(crate) use config_by_default;
+
+/// Two parts from outside are equal if their names and settings are.
+macro_rules! equal_by_config {
+    ($part:ident) => {
+        impl PartialEq for dyn $part {
+            fn eq(&self, other: &Self) -> bool {
+                self.name() == other.name() && self.config() == other.config()
+            }
+        }
+    };
+}
+pub(crate) use equal_by_config;
+
+/// A part from outside of the library, kept until the program ends.
+///
+/// It is never freed: each part that is made takes the memory of its settings, and none if it has none. So a loss, a metric,
+/// a constraint and the like stay `Copy`, as their own forms are: one goes into many layers, and `const` setters take it. An
+/// `Arc` inside would end both for all of them, to save some bytes for each part. Equal parts are not kept once either:
+/// parts whose settings have the same text may still count or collect something, each for its user.
+pub fn kept<T>(part: T) -> &'static T {
+    Box::leak(Box::new(part))
+}
+
 /// What came from outside of the library: its name and its settings, by which a loader finds it again.
 pub fn outside(name: &str, config: Value) -> Value {
     json!({ "module": null, "class_name": name, "config": config, "registered_name": name })

@@ -18,6 +18,17 @@ var<workgroup> weights: array<f32, 1056>;
 var<workgroup> shared_numbers: array<f32, 288>;
 #endif
 
+// The products of rows and columns: 0 of queries and keys, 1, backward alone, of values and the gradient of the result.
+// Four features of a line, and how many fours a line has.
+const fours0 = #{D4}u;
+const fours1 = #{E4}u;
+fn row_of0(line: u32, four: u32) -> vec4<f32> { return load_#{ROW1}(line * #{D}u, four); }
+fn column_of0(line: u32, four: u32) -> vec4<f32> { return load_#{COLUMN1}(line * #{D}u, four); }
+fn column_of1(line: u32, four: u32) -> vec4<f32> { return load_#{COLUMN2}(line * #{E}u, four); }
+#if !FORWARD
+fn row_of1(line: u32, four: u32) -> vec4<f32> { return load_#{ROW2}(line * #{E}u, four); }
+#endif
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -104,25 +115,25 @@ fn main(
 #endif
     for (var column = begin; column < end; column += 32u) {
         let last = columns - 1u;
+#for k in 0..2 - FORWARD
 #for i in 0..4
-        var s#{i} = vec4<f32>();
-#if !FORWARD
-        var t#{i} = vec4<f32>();
-#endif
+        var product#{k}_#{i} = vec4<f32>();
 #end
-        for (var chunk = 0u; chunk < #{D4}u; chunk += 8u) {
+#end
+#for k in 0..2 - FORWARD
+        for (var chunk = 0u; chunk < fours#{k}; chunk += 8u) {
             workgroupBarrier();
 #for u in 0..4
             {
                 let place = t / 8u + #{8 * u}u;
                 var r = vec4<f32>();
                 var c = vec4<f32>();
-                if chunk + tx < #{D4}u {
+                if chunk + tx < fours#{k} {
                     if first_row + place < rows {
-                        r = load_#{ROW1}((row_line + (first_row + place) * own_heads) * #{D}u, chunk + tx);
+                        r = row_of#{k}(row_line + (first_row + place) * own_heads, chunk + tx);
                     }
                     if column + place < columns {
-                        c = load_#{COLUMN1}((column_line + (column + place) * column_heads) * #{D}u, chunk + tx);
+                        c = column_of#{k}(column_line + (column + place) * column_heads, chunk + tx);
                     }
                 }
                 row_tile[place * 9u + tx] = r;
@@ -136,42 +147,11 @@ fn main(
 #end
 #for i in 0..4
                 let r#{i} = row_tile[(ty + #{8 * i}u) * 9u + f];
-                s#{i} += vec4<f32>(dot(r#{i}, c0), dot(r#{i}, c1), dot(r#{i}, c2), dot(r#{i}, c3));
+                product#{k}_#{i} += vec4<f32>(dot(r#{i}, c0), dot(r#{i}, c1), dot(r#{i}, c2), dot(r#{i}, c3));
 #end
             }
         }
-#if !FORWARD
-        for (var chunk = 0u; chunk < #{E4}u; chunk += 8u) {
-            workgroupBarrier();
-#for u in 0..4
-            {
-                let place = t / 8u + #{8 * u}u;
-                var r = vec4<f32>();
-                var c = vec4<f32>();
-                if chunk + tx < #{E4}u {
-                    if first_row + place < rows {
-                        r = load_#{ROW2}((row_line + (first_row + place) * own_heads) * #{E}u, chunk + tx);
-                    }
-                    if column + place < columns {
-                        c = load_#{COLUMN2}((column_line + (column + place) * column_heads) * #{E}u, chunk + tx);
-                    }
-                }
-                row_tile[place * 9u + tx] = r;
-                column_tile[place * 9u + tx] = c;
-            }
 #end
-            workgroupBarrier();
-            for (var f = 0u; f < 8u; f++) {
-#for j in 0..4
-                let c#{j} = column_tile[(tx + #{8 * j}u) * 9u + f];
-#end
-#for i in 0..4
-                let r#{i} = row_tile[(ty + #{8 * i}u) * 9u + f];
-                t#{i} += vec4<f32>(dot(r#{i}, c0), dot(r#{i}, c1), dot(r#{i}, c2), dot(r#{i}, c3));
-#end
-            }
-        }
-#endif
 
         let place = vec4<u32>(0u, 8u, 16u, 24u) + (column + tx);
         let column_at = min(place, vec4<u32>(last));
@@ -205,20 +185,20 @@ fn main(
 #endif
         let drop#{i} = dropout(number#{i}, #{SEED}, #{STEP_COUNT}, params.stream, params.rate, params.kept);
 #if !FORWARD
-        t#{i} *= drop#{i};
+        product1_#{i} *= drop#{i};
 #endif
 #endif
-        let x#{i} = scores(s#{i}, params.scale, pairs_inside(row#{i}, place, columns), mask#{i});
+        let x#{i} = scores(product0_#{i}, params.scale, pairs_inside(row#{i}, place, columns), mask#{i});
 #if FORWARD
         let seen#{i} = select(vec4<f32>(#{FLOOR}), x#{i}.z, x#{i}.counts);
         shared_numbers[(ty + #{8 * i}u) * 9u + tx] = max(max(seen#{i}.x, seen#{i}.y), max(seen#{i}.z, seen#{i}.w));
 #else
 #if KEYS
         let p#{i} = select(vec4<f32>(), exp(x#{i}.z - log_sum), x#{i}.counts);
-        let dz#{i} = select(vec4<f32>(), p#{i} * (t#{i} - level), x#{i}.counts);
+        let dz#{i} = select(vec4<f32>(), p#{i} * (product1_#{i} - level), x#{i}.counts);
 #else
         let p#{i} = select(vec4<f32>(), exp(x#{i}.z - known#{i}.x), x#{i}.counts);
-        let dz#{i} = select(vec4<f32>(), p#{i} * (t#{i} - known#{i}.y), x#{i}.counts);
+        let dz#{i} = select(vec4<f32>(), p#{i} * (product1_#{i} - known#{i}.y), x#{i}.counts);
 #endif
 #endif
 #end
@@ -255,7 +235,7 @@ fn main(
             let place = t / 8u + #{8 * u}u;
             var c = vec4<f32>();
             if column + place < columns && #{8 * g}u + tx < #{E4}u {
-                c = load_#{COLUMN2}((column_line + (column + place) * column_heads) * #{E}u, #{8 * g}u + tx);
+                c = column_of1(column_line + (column + place) * column_heads, #{8 * g}u + tx);
             }
             column_tile[place * 9u + tx] = c;
         }
@@ -289,7 +269,7 @@ fn main(
             let place = t / 8u + #{8 * u}u;
             var c = vec4<f32>();
             if column + place < columns && #{8 * g}u + tx < #{D4}u {
-                c = load_#{COLUMN1}((column_line + (column + place) * column_heads) * #{D}u, #{8 * g}u + tx);
+                c = column_of0(column_line + (column + place) * column_heads, #{8 * g}u + tx);
             }
             column_tile[place * 9u + tx] = c;
         }

@@ -1,13 +1,16 @@
 //! Writes checkpoints while training.
 
 use super::monitor::{Mode, Monitor};
-use super::proof::{prove_new, prove_replaced};
+use super::proof::{prove_free, prove_new, prove_replaced};
 use super::template::Template;
 use super::{BatchInterval, Callback, Control, HookResult, state};
 use crate::error::{Error, Result};
-use crate::train::{BatchEnd, Epoch};
+use crate::train::{BatchEnd, Epoch, FitInfo};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+
+/// The most names that are looked at before training.
+const MOST_NAMES: usize = 10_000;
 
 /// How often something is saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +54,8 @@ impl Every {
 ///
 /// The path may name numbers: `{epoch}` counts from 1, `{batch}` too, and every log has its name:
 /// `out/{epoch:02d}-{val_loss:.4f}.safetensors`. Missing folders are made. A path without numbers is written over again
-/// and again, each time at once or not at all. If the folder cannot be written to, training ends before it begins.
+/// and again, each time at once or not at all. If the folder cannot be written to, training ends before it begins; so it
+/// does if something is in the way of a coming file whose name has no numbers but those of epoch and batch.
 ///
 /// As in Keras, one object that serves several `fit`s keeps its best number from one to the next, so a worse model
 /// never replaces a better one.
@@ -150,6 +154,36 @@ impl ModelCheckpoint {
         prove_new(folder, Path::new(Path::new(&filled).file_name().unwrap_or_default()))
     }
 
+    /// Makes sure that nothing is in the way of the files to come, as far as their names are known: other numbers than those
+    /// of epoch and batch are not.
+    fn prove_names(&self, info: &FitInfo) -> Result<()> {
+        let template = Template::parse(&self.path)?;
+        if template.names().next().is_none() {
+            return Ok(());
+        }
+        let exact = template.names().all(|name| ["epoch", "batch"].contains(&name));
+        let epochs = info.initial_epoch..info.epochs;
+        let (epochs, batches): (Vec<usize>, usize) = match self.every {
+            Every::Epochs(_) => {
+                (epochs.filter(|&epoch| self.every.after_epoch(epoch)).collect(), 1)
+            }
+            Every::Batches(_) => (epochs.collect(), info.steps),
+        };
+        let places =
+            || epochs.iter().flat_map(|&epoch| (0..batches).map(move |batch| (epoch, batch)));
+        // The last name is the longest.
+        let last = epochs.last().map(|&epoch| (epoch, batches.saturating_sub(1)));
+        for (epoch, batch) in places().take(MOST_NAMES).chain(last) {
+            let path = template.fill(|name| match name {
+                "epoch" => Some((epoch + 1) as f64),
+                "batch" => Some((batch + 1) as f64),
+                _ => Some(0.0),
+            });
+            prove_free(Path::new(&path?), exact)?;
+        }
+        Ok(())
+    }
+
     /// Writes, unless the number has been better.
     fn save(&mut self, log: impl Fn(&str) -> Option<f64>, control: &mut Control<'_>) -> HookResult {
         self.saved = control.trainer().steps();
@@ -215,7 +249,7 @@ impl Callback for ModelCheckpoint {
         if !std::mem::take(&mut self.resumed) {
             self.saved = control.trainer().steps();
         }
-        Ok(())
+        Ok(self.prove_names(control.info())?)
     }
 
     fn on_epoch_end(&mut self, epoch: &mut Epoch, control: &mut Control<'_>) -> HookResult {

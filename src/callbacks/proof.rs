@@ -3,6 +3,7 @@
 
 use crate::error::Result;
 use crate::files::{self, io};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Makes the folder of a file, and those above it.
@@ -23,6 +24,16 @@ pub(super) fn prove_new(folder: &Path, name: &Path) -> Result<()> {
 pub(super) fn prove_replaced(path: &Path) -> Result<()> {
     make_folder_of(path)?;
     files::prove_replaced(path)
+}
+
+/// Makes sure that nothing is in the way of a file at `path`: a folder, a file that may not be replaced, a file where its
+/// folder would be, or the length of its name. Nothing is made. If the name is not `exact`, a file there does not count.
+pub(super) fn prove_free(path: &Path, exact: bool) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) if exact => files::prove_replaced(path),
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(io(path, cause)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes sure that the file at `path` can be made, or opened to be written to. What it holds stays.
@@ -74,6 +85,13 @@ mod tests {
                 );
             }
         }
+        for bad in [&file.join("below"), &folder, &long] {
+            assert!(prove_free(bad, true).is_err(), "{bad:?}");
+        }
+        for free in [&folder.join("new"), &folder.join("far/below"), &file] {
+            prove_free(free, true).unwrap();
+        }
+        prove_free(&folder, false).unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"kept");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
         std::fs::remove_dir_all(folder).unwrap();

@@ -152,9 +152,10 @@ impl ImageFolder {
         self
     }
 
-    /// The most bytes that the pixels of one file may become, in its own size and while it is resized. Unless this is set, a
-    /// file may become 100 times its size, or 64 MiB if that is more. Reading takes at most three times as much memory on
-    /// each thread.
+    /// The most bytes of memory that one file may take while it is read: its pixels in its own size, with their channels and
+    /// with those asked for, and while they are resized. The file itself, and the rows and tables of a decoder and of the
+    /// filter, come on top. Unless this is set, it is 100 times the file's size, or 64 MiB if that is more. Each thread reads one file at a
+    /// time.
     #[must_use]
     pub const fn max_unpacked(mut self, bytes: u64) -> Self {
         self.max_unpacked = Some(bytes);

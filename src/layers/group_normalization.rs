@@ -183,7 +183,7 @@ impl Layer for GroupNormalization {
         let dims = shape.dims();
         let (axis, groups) = self.groups_of(&dims[1..].into())?;
         // A group of a sample is a row: places before the channels, the group's channels, places after them. The kernel
-        // reads it through a view if these are whole vec4s.
+        // reads it through a view.
         let channels = axis + 1;
         let [before, after] =
             [&dims[1..channels], &dims[channels + 1..]].map(|d| d.iter().product());

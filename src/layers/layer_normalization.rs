@@ -64,7 +64,8 @@ impl LayerNormalization {
     }
 
     /// The axes of `[batch, ...]` that mean and variance are taken over, from 1, or from -1 at the end; axis 0 is the
-    /// batch. The last ones are read in place, others are brought to the end by a copy. Keras' `axis`.
+    /// batch. All are read where they are, unless a row has more than 4,096 places apart: that is copied.
+    /// Keras' `axis`.
     #[must_use]
     pub fn axes(mut self, axes: impl Into<Vec<isize>>) -> Self {
         self.axes = axes.into();

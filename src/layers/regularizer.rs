@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::tensor::DType;
-use crate::words::printed;
+use crate::words::{config_by_default, equal_by_config, kept};
 
 /// A penalty Σ l1 |w| + l2 w² that the values of a tensor add to the loss, or one of your own.
 #[derive(Clone, Copy, PartialEq, Default)]
@@ -63,11 +63,7 @@ pub trait CustomRegularizer: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
-    /// The settings as an object of JSON: with the name they tell this penalty from others, in comparisons, checkpoints and saved
-    /// models. By default the `Debug` text is one setting, so that must show all settings.
-    fn config(&self) -> serde_json::Value {
-        printed(self)
-    }
+    config_by_default!();
 
     /// What the weight adds to the loss, a scalar.
     ///
@@ -84,11 +80,7 @@ pub trait CustomRegularizer: std::fmt::Debug + Send + Sync {
     }
 }
 
-impl PartialEq for dyn CustomRegularizer {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && self.config() == other.config()
-    }
-}
+equal_by_config!(CustomRegularizer);
 
 impl Regularizer {
     /// No penalty.
@@ -116,7 +108,7 @@ impl Regularizer {
     /// copy.
     #[must_use]
     pub fn custom(regularizer: impl CustomRegularizer + 'static) -> Self {
-        Self { custom: Some(Box::leak(Box::new(regularizer))), ..Self::NONE }
+        Self { custom: Some(kept(regularizer)), ..Self::NONE }
     }
 
     pub(super) fn check(&self) -> Result<()> {

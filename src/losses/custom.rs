@@ -3,7 +3,7 @@
 use super::Loss;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
-use crate::words::printed;
+use crate::words::{config_by_default, equal_by_config};
 
 /// A loss of your own. `Compile::new` takes it as it takes a [`Loss`].
 ///
@@ -40,11 +40,7 @@ pub trait CustomLoss: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
-    /// The settings as an object of JSON: with the name they tell this loss from others, in comparisons, checkpoints and saved
-    /// models. By default the `Debug` text is one setting, so that must show all settings.
-    fn config(&self) -> serde_json::Value {
-        printed(self)
-    }
+    config_by_default!();
 
     /// The loss of each sample, `[batch]`, of predictions `[batch, ...]`. Targets have the shape of the predictions; if
     /// [`takes_labels`](CustomLoss::takes_labels), they are u32, without the last axis. The batch's loss is the mean.
@@ -88,11 +84,7 @@ pub trait CustomLoss: std::fmt::Debug + Send + Sync {
     }
 }
 
-impl PartialEq for dyn CustomLoss {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && self.config() == other.config()
-    }
-}
+equal_by_config!(CustomLoss);
 
 impl<L: CustomLoss + 'static> From<L> for Loss {
     fn from(loss: L) -> Self {

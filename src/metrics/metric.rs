@@ -4,7 +4,7 @@ use super::ClassAverage;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::tensor::Shape;
-use crate::words::printed;
+use crate::words::{config_by_default, equal_by_config, kept};
 
 /// A metric of one output.
 ///
@@ -156,11 +156,7 @@ pub trait CustomMetric: std::fmt::Debug + Send + Sync {
     /// Its name in logs and errors, in snake case.
     fn name(&self) -> &'static str;
 
-    /// The settings as an object of JSON: with the name they tell this metric from others, in comparisons, checkpoints and saved
-    /// models. By default the `Debug` text is one setting, so that must show all settings.
-    fn config(&self) -> serde_json::Value {
-        printed(self)
-    }
+    config_by_default!();
 
     /// The columns, `[batch]` or `[batch, width]` each, of predictions `[batch, ...]` and of targets in the shape that
     /// the loss takes.
@@ -201,11 +197,7 @@ pub trait CustomMetric: std::fmt::Debug + Send + Sync {
     }
 }
 
-impl PartialEq for dyn CustomMetric {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && self.config() == other.config()
-    }
-}
+equal_by_config!(CustomMetric);
 
 impl<M: CustomMetric + 'static> From<M> for Metric {
     fn from(metric: M) -> Self {
@@ -217,7 +209,7 @@ impl Metric {
     /// A metric of your own. Its settings stay in memory until the program ends, so that a metric is a value to copy.
     #[must_use]
     pub fn custom(metric: impl CustomMetric + 'static) -> Self {
-        Self::Custom(Box::leak(Box::new(metric)))
+        Self::Custom(kept(metric))
     }
 
     /// Precision at the threshold 0.5: with a [`ClassAverage`], or `None` for a number per class.

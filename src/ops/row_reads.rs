@@ -173,8 +173,8 @@ impl RowCode {
 
     /// Prepares input `i`: writes what is read once per row, and returns the expression that loads four columns.
     fn load(&mut self, i: usize, j: usize, walk: &RowWalk) -> Option<String> {
-        let RowWalk { offset, outer: (outer_axes, outer), inner: (inner_axes, inner) } = walk;
-        let mut start = self.offset(&format!("start{i}"), "row", outer_axes, outer);
+        let RowWalk { offset, outer, inner } = walk;
+        let mut start = self.offset(&format!("start{i}"), "row", outer, false);
         if *offset > 0 {
             start = format!("{start} + {}", self.words.push(*offset as u32));
         }
@@ -185,13 +185,13 @@ impl RowCode {
             if vector { "Quad" } else { "f32" },
             Bind::Input(j),
         );
-        if inner.iter().all(|&s| s == 0) {
+        if inner.1.iter().all(|&s| s == 0) {
             let _ = writeln!(self.row, "    let x{i} = vec4<f32>(in{j}[{start}]);");
             return None;
         }
         let _ = writeln!(self.row, "    let at{i} = {start};");
         if vector {
-            let within = self.offset(&format!("within{i}"), "c", inner_axes, inner);
+            let within = self.offset(&format!("within{i}"), "c", inner, false);
             return Some(format!("from_quad(in{j}[(at{i} + {within}) / 4u])"));
         }
         let columns = match self.whole {
@@ -199,16 +199,23 @@ impl RowCode {
             false => ["c", "c1", "c2", "c3"],
         };
         let mut element = |c: &str| {
-            let within = self.offset(&format!("within{i}"), c, inner_axes, inner);
+            let within = self.offset(&format!("within{i}"), c, inner, true);
             format!("in{j}[at{i} + {within}]")
         };
         let [a, b, c, d] = columns.map(&mut element);
         Some(format!("vec4<f32>({a}, {b}, {c}, {d})"))
     }
 
-    /// The expression of an offset: `index` decoded over `axes`, each coordinate times its stride.
-    fn offset(&mut self, name: &str, index: &str, axes: &[usize], strides: &[usize]) -> String {
-        match strides {
+    /// The expression of an offset: `index` decoded over the axes, each coordinate times its stride. If it is found for each
+    /// element, the extents are `literal`: a division by a constant is a product.
+    fn offset(
+        &mut self,
+        name: &str,
+        index: &str,
+        (axes, strides): &(Vec<usize>, Vec<usize>),
+        literal: bool,
+    ) -> String {
+        match strides.as_slice() {
             _ if strides.iter().all(|&s| s == 0) => return "0u".into(),
             [1] => return index.into(),
             [stride] => return format!("{index} * {}", self.words.push(*stride as u32)),
@@ -222,7 +229,10 @@ impl RowCode {
         for (axis, (&extent, &stride)) in axes.iter().zip(strides).enumerate().rev() {
             let coordinate = if axis == 0 { "rest".to_owned() } else { format!("i{axis}") };
             if axis > 0 {
-                let extent = self.words.push(extent as u32);
+                let extent = match literal {
+                    true => format!("{extent}u"),
+                    false => self.words.push(extent as u32),
+                };
                 let _ =
                     writeln!(decode, "    let i{axis} = rest % {extent}; rest = rest / {extent};");
             }
@@ -294,6 +304,10 @@ impl RowCode {
     }
 }
 
+/// The most runs of neighbours in a row that is read where they are. Each takes a line of a cache, which all loops over the
+/// row, and rows beside it, read again. With more of them a copy is faster, which reads each line once.
+const MOST_RUNS: usize = 4096;
+
 /// How an operand is walked: extents and strides from row to row, and within a row.
 pub(super) struct RowWalk {
     offset: usize,
@@ -311,7 +325,7 @@ impl RowWalk {
     }
 
     /// An operand that is seen through a view; `None` if that is slower than a copy, which the loops of a kernel read one after
-    /// the other: a row is neighbours, or whole vec4s of them.
+    /// the other: a row is neighbours, or whole vec4s of them, or so few that they stay in a cache.
     pub fn viewed(view: &View, rows: &Rows) -> Option<Self> {
         let view = view.spread(&rows.shape).filter(|view| view.guards().is_empty())?;
         let [outer, inner] =
@@ -323,8 +337,17 @@ impl RowWalk {
         };
         let offset = usize::try_from(view.offset()).ok()?;
         let walk = Self { offset, outer: along(&outer)?, inner: along(&inner)? };
-        let near = matches!(walk.inner.1.as_slice(), [] | [0 | 1]);
-        (near || walk.is_whole()).then_some(walk)
+        (walk.runs() <= MOST_RUNS || walk.is_whole()).then_some(walk)
+    }
+
+    /// Runs of neighbours, or of one element, in a row.
+    fn runs(&self) -> usize {
+        let (extents, strides) = &self.inner;
+        let runs = match strides.last() {
+            Some(0 | 1) => &extents[..extents.len() - 1],
+            _ => extents,
+        };
+        runs.iter().product()
     }
 
     /// Whether four neighbouring columns are a vec4 in memory, if the columns are whole vec4s.

@@ -177,6 +177,17 @@ impl GradientTransform {
         rule: &dyn Optimizer,
         arenas: &[ArenaGradients],
     ) -> Result<()> {
+        self.build_with(graph, rule, arenas, |graph, arena, new| graph.update(arena.params, new))
+    }
+
+    /// As [`GradientTransform::build`], with `put` for what becomes of the new parameters of each arena.
+    pub(crate) fn build_with(
+        &self,
+        graph: &mut Graph,
+        rule: &dyn Optimizer,
+        arenas: &[ArenaGradients],
+        mut put: impl FnMut(&mut Graph, &ArenaGradients, Value) -> Result<()>,
+    ) -> Result<()> {
         let words = graph.step_params().len();
         let apply = match self.accumulates() {
             true => Some(graph.step_param(APPLY, DType::F32)?),
@@ -207,12 +218,17 @@ impl GradientTransform {
                 let detail = format!("{} slots, {} new values", states.len() - 1, slots.len());
                 return Err(Error::internal(rule.name(), detail));
             }
-            for (state, new) in states.into_iter().zip([new].into_iter().chain(slots)) {
+            for (i, (state, new)) in
+                states.into_iter().zip([new].into_iter().chain(slots)).enumerate()
+            {
                 let kept = match apply {
                     Some(apply) => graph.select(apply, new, state)?,
                     None => new,
                 };
-                graph.update(state, kept)?;
+                match i {
+                    0 => put(graph, arena, kept)?,
+                    _ => graph.update(state, kept)?,
+                }
             }
         }
         let given: Vec<&str> = self.step_values(rule, 0, None).iter().map(|v| v.0).collect();

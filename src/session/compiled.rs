@@ -8,7 +8,9 @@ use crate::graph::{Graph, TensorType};
 use crate::layers::Model;
 use crate::optim::{GradientTransform, Optimizer, Slot};
 use crate::plan::Plan;
-use crate::step::{ArenaLayout, Batch, Compile, OutputSpec, StepSpec, check_heads, step_graph};
+use crate::step::{
+    ArenaLayout, Batch, Compile, OutputSpec, StepSpec, check_heads, step_graph, traced_step,
+};
 use crate::tensor::{DType, Shape, Tensor};
 use std::sync::{Arc, Weak};
 
@@ -58,7 +60,7 @@ impl Compiled {
     pub(crate) fn new(device: &Device, model: Model, compile: Compile) -> Result<Self> {
         compile.optimizer.check()?;
         compile.gradients.check()?;
-        let (outputs, activity) = compile.outputs(&model)?;
+        let outputs = compile.outputs(&model)?;
         let warnings = check_heads(&model, &outputs)?;
         warnings.iter().for_each(|warning| log::warn!("{warning}"));
         if compile.evaluation_batch == 0 {
@@ -68,7 +70,7 @@ impl Compiled {
         let device = device.of_another_owner();
         let layout = ArenaLayout::of(device.caps(), &model)?;
         let mut this = Self {
-            activity,
+            activity: false,
             store: Store::new(&device),
             pool: Pool::default(),
             device,
@@ -128,8 +130,8 @@ impl Compiled {
     }
 
     /// Plans a step of one sample, or of as many as the model takes, so that anything that does not fit is refused before anything is allocated, and a
-    /// kernel of the user's that does not compile is refused here.
-    pub(crate) fn probe(&self) -> Result<()> {
+    /// kernel of the user's that does not compile is refused here. It shows masks and penalties of the model.
+    pub(crate) fn probe(&mut self) -> Result<()> {
         let size = crate::layers::Layer::batch_size(&self.model).unwrap_or(1);
         let one = |dims: &[usize]| Shape::from([&[size], dims].concat());
         let target = |(output, shape): (&OutputSpec, Shape)| match shape.dims().split_last() {
@@ -152,7 +154,13 @@ impl Compiled {
             records: 1,
             capacity: 1,
         };
-        let plan = Arc::new(self.plan(&batch, true)?);
+        let (graph, traced) = traced_step(&self.spec(true), &batch)?;
+        self.activity = traced.activity;
+        for (output, mask) in self.outputs.iter_mut().zip(traced.masks) {
+            output.mask = mask;
+        }
+        let plan = Plan::compile(&graph, &self.compile.passes, self.device.caps())?;
+        let plan = Arc::new(plan);
         self.admit_model(&plan)?;
         self.device.admit_kernels(&plan)
     }

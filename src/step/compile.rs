@@ -125,12 +125,12 @@ impl Compile {
         self
     }
 
-    /// What each output of `model` is trained towards, and whether a layer penalises what it computes.
+    /// What each output of `model` is trained towards. Its mask is known when the first step is built.
     ///
     /// # Errors
     /// [`Error::Parameter`] for an output that the model does not have and for settings outside their domain;
     /// [`Error::Shape`] for labels if there is no class axis.
-    pub(crate) fn outputs(&self, model: &Model) -> Result<(Vec<OutputSpec>, bool)> {
+    pub(crate) fn outputs(&self, model: &Model) -> Result<Vec<OutputSpec>> {
         let names = model.output_names();
         let chosen = self.losses.iter().map(|(name, ..)| name);
         for name in chosen.chain(self.output_metrics.iter().map(|(name, _)| name)) {
@@ -140,8 +140,7 @@ impl Compile {
             }
         }
         let mut outputs = Vec::new();
-        let (masks, penalised) = model.traced()?;
-        for ((name, shape), mask) in names.into_iter().zip(model.output_shapes()).zip(masks) {
+        for (name, shape) in names.into_iter().zip(model.output_shapes()) {
             let own = self.losses.iter().rev().find(|(n, ..)| *n == name);
             let (loss, weight) = own.map_or((self.loss, 1.0), |(_, loss, weight)| (*loss, *weight));
             loss.check()?;
@@ -155,17 +154,8 @@ impl Compile {
             }
             let own = self.output_metrics.iter().rev().find(|(n, _)| *n == name);
             let metrics = own.map_or(&self.metrics, |(_, metrics)| metrics).clone();
-            let mask = mask.map(|mask| mask_numbers(&mask, &shape));
-            outputs.push(OutputSpec { name, shape, loss, weight, metrics, mask });
+            outputs.push(OutputSpec { name, shape, loss, weight, metrics, mask: None });
         }
-        Ok((outputs, penalised))
-    }
-}
-
-/// Numbers of a sample's mask of this shape for predictions of this shape, both without the batch axis.
-fn mask_numbers(mask: &Shape, sample: &Shape) -> usize {
-    match sample.dims().split_last() {
-        Some((_, lead)) if mask.rank() < sample.rank() => lead.iter().product(),
-        _ => sample.len(),
+        Ok(outputs)
     }
 }

@@ -116,17 +116,62 @@ impl StepSpec<'_> {
     /// Whether layers add a penalty to the loss, on trained weights or on what they compute.
     #[must_use]
     pub fn penalised(&self) -> bool {
-        self.activity || self.layout.tensors.iter().any(|t| t.penalty() != Regularizer::default())
+        self.activity || self.penalises()
     }
 
     /// Numbers of a sample in the metrics buffer: for each output its loss, its mask and the columns of its metrics, and
     /// the penalty if layers have any.
     #[must_use]
     pub fn columns(&self) -> usize {
+        self.columns_of(&self.known())
+    }
+
+    /// As [`StepSpec::columns`], for a network that shows this.
+    fn columns_of(&self, traced: &Traced) -> usize {
         let metrics = self.outputs.iter().flat_map(|o| o.metrics.iter().map(|m| (m, &o.shape)));
         let metrics: usize = metrics.flat_map(|(m, shape)| m.columns(shape)).sum();
-        let masks: usize = self.outputs.iter().filter_map(|o| o.mask).sum();
-        self.outputs.len() + metrics + masks + usize::from(self.penalised())
+        let masks: usize = traced.masks.iter().flatten().sum();
+        self.outputs.len() + metrics + masks + usize::from(traced.activity || self.penalises())
+    }
+
+    /// Whether a trained weight has a penalty.
+    fn penalises(&self) -> bool {
+        self.layout.tensors.iter().any(|t| t.penalty() != Regularizer::default())
+    }
+
+    /// What the caller says that the network shows.
+    fn known(&self) -> Traced {
+        let masks = self.outputs.iter().map(|output| output.mask).collect();
+        Traced { masks, activity: self.activity }
+    }
+}
+
+/// What only the network that is built shows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Traced {
+    /// Numbers of a sample's mask, for each output: [`OutputSpec::mask`].
+    pub masks: Vec<Option<usize>>,
+    /// Whether a layer penalises what it computes.
+    pub activity: bool,
+}
+
+impl Traced {
+    fn new(g: &Graph, outputs: &Outputs) -> Self {
+        let sample = |v: Value| Shape::from(&g.shape(v).dims()[1..]);
+        let mask = |(i, &prediction): (usize, &Value)| {
+            let mask = outputs.mask_of(i)?;
+            Some(mask_numbers(&sample(mask), &sample(prediction)))
+        };
+        let masks = outputs.values.iter().enumerate().map(mask).collect();
+        Self { masks, activity: g.is_penalised() }
+    }
+}
+
+/// Numbers of a sample's mask of this shape for predictions of this shape, both without the batch axis.
+fn mask_numbers(mask: &Shape, sample: &Shape) -> usize {
+    match sample.dims().split_last() {
+        Some((_, lead)) if mask.rank() < sample.rank() => lead.iter().product(),
+        _ => sample.len(),
     }
 }
 
@@ -141,8 +186,20 @@ const TABLES: usize = 3;
 /// (first place in the order), `record`, and while training `seed`, `step` and the optimizer's.
 ///
 /// # Errors
-/// Shapes and types that do not fit, naming the layer.
+/// Shapes and types that do not fit, naming the layer; [`Error::Internal`] if `spec` has other masks or penalties than the
+/// model.
 pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
+    let (graph, traced) = traced_step(spec, batch)?;
+    let known = spec.known();
+    if !batch.y.is_empty() && traced != known {
+        let detail = format!("{traced:?} of the model, {known:?} expected");
+        return Err(Error::internal("metrics", detail));
+    }
+    Ok(graph)
+}
+
+/// As [`step_graph`], also if what `spec` says of masks and penalties is not known yet: what the model has is given back.
+pub(crate) fn traced_step(spec: &StepSpec<'_>, batch: &Batch) -> Result<(Graph, Traced)> {
     let mut g = Graph::new();
     let rows = batch.x.first().and_then(|ty| ty.shape.dims().first());
     let Some(&rows) = rows else {
@@ -168,24 +225,22 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         Some(_) => Some((g.step_param("seed", DType::U32)?, g.step_param("step", DType::U32)?)),
         None => None,
     };
-    let Outputs { values: predictions, state, masks } =
-        spec.model.run(&mut g, features, &[], &weights, random)?;
+    let outputs = spec.model.run(&mut g, features, &[], &weights, random)?;
+    let traced = Traced::new(&g, &outputs);
     if targets.is_empty() {
-        for (i, &p) in predictions.iter().enumerate() {
+        for (i, &p) in outputs.values.iter().enumerate() {
             g.output(&format!("predictions/{i}"), p);
         }
-        return Ok(g);
+        return Ok((g, traced));
     }
     let weights_of = |i| batch.weights_of(i).and_then(|place| weights_of[place]);
     let ends = Ends {
         targets,
-        predictions: &predictions,
+        predictions: &outputs.values,
         weighing: (0..targets.len())
-            .map(|i| Weighing {
-                weights: weights_of(i),
-                mask: masks.as_ref().and_then(|masks| masks.get(i).copied().flatten()),
-            })
+            .map(|i| Weighing { weights: weights_of(i), mask: outputs.mask_of(i) })
             .collect(),
+        traced: &traced,
     };
     let penalty = g.in_layer("loss", |g| penalty(g, spec.layout, &arenas))?;
     let total = g.in_layer("loss", |g| {
@@ -198,7 +253,7 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
         activity.map_or(Ok(total), |activity| g.add(total, activity))
     })?;
     if let Some(optimizer) = spec.optimizer {
-        g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &state))?;
+        g.in_layer("state", |g| spec.layout.update_states(g, &arenas, &outputs.state))?;
         let trained = || spec.layout.tensors.iter().zip(&weights);
         let trained: Vec<Value> =
             trained().filter(|(t, _)| t.trainable()).map(|(_, &w)| w).collect();
@@ -208,7 +263,7 @@ pub fn step_graph(spec: &StepSpec<'_>, batch: &Batch) -> Result<Graph> {
             update(g, spec, optimizer, &arenas, &grads, &penalties)
         })?;
     }
-    Ok(g)
+    Ok((g, traced))
 }
 
 /// The rows of a batch from each table: features, targets, sample weights.
@@ -242,6 +297,7 @@ struct Ends<'a> {
     predictions: &'a [Value],
     /// For each output.
     weighing: Vec<Weighing>,
+    traced: &'a Traced,
 }
 
 /// The penalties of all trained parameters as a scalar, over whole arenas: many tensors take as many dispatches as one.
@@ -317,14 +373,19 @@ fn record(
 ) -> Result<Value> {
     let mut columns = Vec::new();
     let mut totals = Vec::new();
-    for (((output, &targets), &predictions), &weighing) in
-        spec.outputs.iter().zip(ends.targets).zip(ends.predictions).zip(&ends.weighing)
+    for ((((output, &targets), &predictions), &weighing), &numbers) in spec
+        .outputs
+        .iter()
+        .zip(ends.targets)
+        .zip(ends.predictions)
+        .zip(&ends.weighing)
+        .zip(&ends.traced.masks)
     {
         let values = output.loss.build_weighted(g, targets, predictions, weighing)?;
         let rows = values.rows;
         columns.push(rows);
-        if let (Some(mask), Some(width)) = (values.mask, output.mask) {
-            columns.push(position_mask(g, mask, predictions, width)?);
+        if let (Some(mask), Some(numbers)) = (values.mask, numbers) {
+            columns.push(position_mask(g, mask, predictions, numbers)?);
         }
         for metric in &output.metrics {
             columns.extend(metric.build(g, &output.loss, &values, targets, predictions)?);
@@ -340,8 +401,9 @@ fn record(
         offsets.push(width * room);
         width += g.shape(column).len().div_ceil(batch.size);
     }
-    if width != spec.columns() {
-        let detail = format!("{width} numbers of a sample, {} expected", spec.columns());
+    let expected = spec.columns_of(ends.traced);
+    if width != expected {
+        let detail = format!("{width} numbers of a sample, {expected} expected");
         return Err(Error::internal("metrics", detail));
     }
     let shape = [batch.records, width * room];

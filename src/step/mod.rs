@@ -11,7 +11,7 @@ mod numbers;
 pub use compile::{Compile, OutputSpec};
 pub use evaluation::Evaluation;
 pub use graph::{Batch, StepSpec, step_graph};
-pub(crate) use graph::{penalty, penalty_gradients};
+pub(crate) use graph::{penalty, penalty_gradients, traced_step};
 pub(crate) use heads::check as check_heads;
 pub use layout::{Arena, ArenaLayout, PlacedTensor};
 pub(crate) use numbers::{LARGEST_COUNT, Numbers};

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::words::printed;
+use crate::words::{config_by_default, equal_by_config, kept};
 
 /// The standard deviation of a standard normal number conditioned on lying within ±2: dividing by
 /// it makes the truncated draws of the variance-scaling kinds as wide as their formula says.
@@ -105,11 +105,7 @@ pub trait CustomInitializer: std::fmt::Debug + Send + Sync {
     /// Its name in errors, in snake case.
     fn name(&self) -> &'static str;
 
-    /// The settings as an object of JSON: with the name they tell this initializer from others, in comparisons, checkpoints and saved
-    /// models. By default the `Debug` text is one setting, so that must show all settings.
-    fn config(&self) -> serde_json::Value {
-        printed(self)
-    }
+    config_by_default!();
 
     /// Sets all values, which begin at zero, in row-major order. `fans` are the inputs and the outputs that one unit
     /// connects. The same draws come for the same seed and tensor.
@@ -124,11 +120,7 @@ pub trait CustomInitializer: std::fmt::Debug + Send + Sync {
     }
 }
 
-impl PartialEq for dyn CustomInitializer {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && self.config() == other.config()
-    }
-}
+equal_by_config!(CustomInitializer);
 
 /// The random numbers of one tensor, the same on every platform.
 #[derive(Debug)]
@@ -151,7 +143,7 @@ impl Initializer {
     /// to copy.
     #[must_use]
     pub fn custom(initializer: impl CustomInitializer + 'static) -> Self {
-        Self::Custom(Box::leak(Box::new(initializer)))
+        Self::Custom(kept(initializer))
     }
 
     /// Checks the settings, before anything is drawn.

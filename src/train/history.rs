@@ -6,6 +6,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FitInfo {
+    /// The epoch that training begins with, from 0: a later one if it goes on from a checkpoint.
+    pub initial_epoch: usize,
     /// The number of epochs after which training ends.
     pub epochs: usize,
     /// Steps of an epoch.

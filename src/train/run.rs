@@ -128,6 +128,7 @@ impl Trainer {
             None => None,
         };
         let info = FitInfo {
+            initial_epoch: fit.initial_epoch,
             epochs: fit.epochs,
             steps: sweep.steps,
             samples: sweep.samples(),
@@ -150,6 +151,7 @@ impl Trainer {
             stops: Stops::of(&sweep),
         };
         self.take_up(&mut run, &scaling)?;
+        run.info.initial_epoch = run.state.epoch;
         // While training runs, and after it failed, the trainer has no place to go on from.
         self.fit_state = None;
         self.core.scaling = Some(scaling);

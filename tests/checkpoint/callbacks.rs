@@ -152,6 +152,44 @@ fn settings_that_do_not_suit_are_refused_before_training() {
     says(&error, &["BackupAndRestore interval = 0"]);
 }
 
+#[test]
+fn what_is_in_the_way_of_a_coming_file_is_found_before_training() -> Result<()> {
+    let folder = Folder::new("in-the-way");
+    let path = |name: &str| pattern(&folder, name);
+    for name in ["3.safetensors", "2-7.safetensors"] {
+        std::fs::create_dir(folder.file(name)).unwrap();
+    }
+    std::fs::write(folder.file("2"), "kept").unwrap();
+    let before = folder.names();
+    let long = "x".repeat(254) + "{epoch}";
+    let epochs = |name: &str| ModelCheckpoint::new(path(name)).save_weights_only(true);
+    let refused: [(ModelCheckpoint, usize, &[&str]); 5] = [
+        (epochs("{epoch}.safetensors"), 4, &["3.safetensors", "this is a folder"]),
+        (epochs("{epoch}-{batch}.safetensors").every_batches(3), 2, &["2-7.safetensors"]),
+        // A file where a folder would be, also of a file whose name is not known yet.
+        (epochs("{epoch}/w.safetensors"), 3, &["2/w.safetensors"]),
+        (epochs("{epoch}/{val_loss:.2f}.safetensors"), 3, &["2/0.00.safetensors"]),
+        // The name of the tenth epoch is one letter too long.
+        (epochs(&long), 10, &["xx10"]),
+    ];
+    for (checkpoint, epochs, words) in refused {
+        let mut trainer = trainer();
+        let error = trainer.fit(&points(400), fit(epochs).callback(checkpoint)).unwrap_err();
+        says(&error, &["ModelCheckpoint"]);
+        says(&error, words);
+        assert_eq!((trainer.steps(), folder.names()), (0, before.clone()));
+    }
+    // The controls: other epochs, batches and numbers have other names.
+    let other = epochs("{epoch}.safetensors");
+    trainer().fit(&points(400), fit(2).callback(other.clone()))?;
+    trainer().fit(&points(400), fit(4).callback(other.clone().every_epochs(2)))?;
+    trainer().fit(&points(400), fit(4).initial_epoch(3).callback(other))?;
+    let logs = epochs("{epoch}.{val_loss:.0f}safetensors");
+    trainer().fit(&points(400), fit(1).callback(logs))?;
+    assert!(folder.file("4.safetensors").is_file() && folder.file("3.safetensors").is_dir());
+    Ok(())
+}
+
 /// Fails at the end of this batch of this epoch.
 fn failing<'a>(place: (usize, usize)) -> Lambda<'a> {
     Lambda::new().on_batch_end(BatchInterval::Batches(1), move |batch, _| {

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Cursor;
 use wgrad::Result;
-use wgrad::data::{Dataset, Idx, ImageFolder, Npz, parse_idx, parse_npy};
+use wgrad::data::{ColorMode, Dataset, Idx, ImageFolder, Npz, parse_idx, parse_npy};
 use wgrad::tensor::Tensor;
 
 /// Counts the bytes that each thread holds.
@@ -175,21 +175,22 @@ fn a_small_archive_does_not_fill_the_memory() {
     assert!(Npz::from_reader("lie", Cursor::new(&lie)).and_then(|mut a| a.read("x")).is_err());
 }
 
-/// A grey PNG of so many pixels, all black.
-fn black_png(width: u32, height: u32) -> Vec<u8> {
+/// A black PNG of so many pixels.
+fn black_png(width: u32, height: u32, color: image::ColorType) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    let image = image::GrayImage::new(width, height);
+    let image = image::DynamicImage::new(width, height, color);
     image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
     bytes.into_inner()
 }
 
 #[test]
 fn a_small_image_does_not_fill_the_memory() {
+    use image::ColorType::{L8, Rgb8, Rgba16};
     let folder = Folder::new("bombs");
     let path = folder.file("a").join("bomb.png");
     for name in ["a", "b"] {
         std::fs::create_dir(folder.file(name)).unwrap();
-        std::fs::write(folder.file(name).join("bomb.png"), black_png(1, 1)).unwrap();
+        std::fs::write(folder.file(name).join("bomb.png"), black_png(1, 1, L8)).unwrap();
     }
     let images = || ImageFolder::open(folder.path(), [8, 8]).unwrap();
     let read = |images: &ImageFolder| {
@@ -197,28 +198,41 @@ fn a_small_image_does_not_fill_the_memory() {
         let peak = peak_of(|| read = Some(images.read(&[0], &mut x, &mut y)));
         (peak, read.unwrap().map(|()| x))
     };
-    // Three channels of 23 million pixels; one row whose columns get a new height, each pixel as four f32.
-    for (width, height, bytes) in [(4800, 4800, 69_120_000), (600_000, 1, 76_800_000)] {
-        let file = black_png(width, height);
+    // Grey pixels and three channels of each; one row whose columns get a new height, each pixel as four f32; four channels
+    // of 16 bits and three of 8; colors that become grey.
+    let rgb = ColorMode::Rgb;
+    for (width, height, color, mode, bytes) in [
+        (4800, 4800, L8, rgb, 4800 * 4800 * 4),
+        (600_000, 1, L8, rgb, 600_000 * (3 + 8 * 16) + 8 * 8 * 3),
+        (2700, 2700, Rgba16, rgb, 2700 * 2700 * 11),
+        (4200, 4200, Rgb8, ColorMode::Grayscale, 4200 * 4200 * 4),
+    ] {
+        let (what, images) = (format!("{width} {height} {color:?}"), || images().color_mode(mode));
+        let file = black_png(width, height, color);
         assert!(file.len() < MIB, "{}", file.len());
         std::fs::write(&path, &file).unwrap();
         let (peak, error) = read(&images());
-        assert!(peak < 2 * MIB, "{peak}");
+        assert!(peak < 2 * MIB, "{what}: {peak}");
         let error = error.unwrap_err().to_string();
         for word in ["bomb.png: payload: ", "`max_unpacked` is 67108864", &bytes.to_string()] {
             assert!(error.contains(word), "{error}");
         }
         let remedy = format!("`ImageFolder::open(dir, size)?.max_unpacked({bytes})`");
         assert!(error.contains(&remedy), "{error}");
-        // The advice in the message works, and one byte less is refused.
+        // The advice in the message works, and one byte less is refused. The memory stays within the bound, cropped too.
         assert!(read(&images().max_unpacked(bytes - 1)).1.is_err());
-        let (peak, pixels) = read(&images().max_unpacked(bytes));
-        assert_eq!(pixels.unwrap(), [0; 8 * 8 * 3]);
-        let bytes = bytes as usize;
-        assert!((bytes..3 * bytes).contains(&peak), "{peak} bytes for {bytes}");
+        for crop in if width == height { vec![false] } else { vec![false, true] } {
+            let images = images().max_unpacked(bytes).crop_to_aspect_ratio(crop);
+            let (peak, pixels) = read(&images);
+            assert_eq!(pixels.unwrap(), vec![0; 8 * 8 * mode.channels()]);
+            let bytes = bytes as usize;
+            // The file, and rows and tables of the decoder and of the filter.
+            assert!(peak < bytes + 2 * MIB + file.len(), "{what}: {peak} bytes for {bytes}");
+            assert!(crop || peak > bytes - MIB, "{what}: {peak} bytes for {bytes}");
+        }
     }
     // A bound may be lowered.
-    std::fs::write(&path, black_png(10, 10)).unwrap();
+    std::fs::write(&path, black_png(10, 10, L8)).unwrap();
     assert!(read(&images()).1.is_ok());
     let error = read(&images().max_unpacked(99)).1.unwrap_err().to_string();
     assert!(error.contains("`max_unpacked` is 99"), "{error}");

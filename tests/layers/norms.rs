@@ -9,6 +9,9 @@ use wgrad::layers::WeightKind;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 
+/// The most places of a row that is read where its elements are apart.
+const MOST_PLACES: usize = 4096;
+
 const TRAINS: Option<[u32; 3]> = Some([1, 2, 3]);
 
 /// Mean 0 and variance 1 of each group of channels of each sample, by the definition: channels are the last axis.
@@ -64,21 +67,20 @@ fn groups_agree_with_the_oracle_in_value_and_gradient() {
     check_gradients("bare", &step, &[&x], |at| grouped(&at[0], &[2, 3, 4], 2, f64::from(0.1f32)));
 }
 
-/// The kernel reads groups of whole vec4s of channels where they are: forward no copy is made, backward none of what comes
-/// in. A group of two channels is copied, and the result is the same.
+/// The kernel reads groups of channels where they are: forward no copy is made, backward none of what comes in.
 #[test]
 fn groups_of_channels_are_read_without_a_copy() -> Result<()> {
-    let launches = |channels: usize, back: bool, views: bool| -> Result<usize> {
+    let launches = |layer: &dyn Layer, shape: &[usize], back: bool, views: bool| -> Result<usize> {
         let mut g = Graph::new();
-        let x = g.input("x", [2, 5, 7, channels], DType::F32);
-        let w = ["gamma", "beta"].map(|name| g.input(name, [channels], DType::F32));
-        let layer = GroupNormalization::new(3);
-        let specs = layer.weights(&[[5, 7, channels].into()]);
+        let x = g.input("x", shape, DType::F32);
+        let specs = layer.weights(&[shape[1..].into()]);
+        let w: Vec<Value> =
+            specs.iter().map(|s| g.input(&s.name, s.shape.clone(), DType::F32)).collect();
         let cx = Context::new("layer", &[x]).tensors(&specs, &w);
         let y = layer.apply(&mut g, &cx)?.values[0];
         g.output("y", y);
         if back {
-            let dy = g.input("dy", [2, 5, 7, channels], DType::F32);
+            let dy = g.input("dy", shape, DType::F32);
             let product = g.mul(y, dy)?;
             let loss = g.sum(product, &[], false)?;
             let dx = gradients(&mut g, loss, &[x])?[0];
@@ -87,13 +89,25 @@ fn groups_of_channels_are_read_without_a_copy() -> Result<()> {
         let passes = Passes { views, ..Passes::default() };
         Ok(Plan::compile(&g, &passes, device().caps())?.dispatches.len())
     };
-    let count = |channels| -> Result<[[usize; 2]; 2]> {
+    let count = |layer: &dyn Layer, shape: &[usize]| -> Result<[[usize; 2]; 2]> {
         let both = |back| -> Result<[usize; 2]> {
-            Ok([launches(channels, back, false)?, launches(channels, back, true)?])
+            Ok([launches(layer, shape, back, false)?, launches(layer, shape, back, true)?])
         };
         Ok([both(false)?, both(true)?])
     };
-    assert_eq!([count(12)?, count(6)?], [[[4, 2], [8, 5]], [[4, 3], [8, 7]]]);
+    // Groups of whole vec4s, of two channels, of one; as many elements as no vec4s have.
+    let three = GroupNormalization::new(3);
+    let each = GroupNormalization::instance();
+    assert_eq!(count(&three, &[2, 5, 7, 12])?, [[4, 2], [8, 5]]);
+    assert_eq!(count(&three, &[2, 5, 7, 6])?, [[4, 2], [8, 5]]);
+    assert_eq!(count(&each, &[2, 5, 7, 6])?, [[4, 2], [8, 5]]);
+    assert_eq!(count(&each, &[2, 4, 8, 8])?, [[4, 2], [8, 5]]);
+    // A row whose elements are far apart in memory and too many for a cache is copied once, and read several times.
+    let (wide, more) = (&[1, MOST_PLACES, 2], &[1, MOST_PLACES + 1, 2]);
+    assert_eq!([count(&each, wide)?, count(&each, more)?], [[[4, 2], [8, 5]], [[4, 3], [8, 7]]]);
+    // Axes in the middle.
+    let middle = LayerNormalization::new().axes([1]);
+    assert_eq!(count(&middle, &[2, 5, 6])?, [[3, 2], [6, 4]]);
     Ok(())
 }
 
@@ -106,10 +120,12 @@ fn moved(x: &Tensor, axes: &[usize]) -> Vec<f32> {
 fn a_large_mean_takes_no_digits_of_a_group() {
     let x: Vec<f32> = uniform(3, 2 * 25 * 6, -1.0, 1.0).iter().map(|v| v + 1e4).collect();
     let x = Tensor::f32([2, 5, 5, 6], x).unwrap();
-    let layer = GroupNormalization::new(3).scale(false).center(false);
-    let step = layer_step(&layer, &[&x], &[], None).unwrap();
-    let want = grouped(&wide(&x), &[2, 5, 5, 6], 3, 1e-3);
-    assert_close("mean 1e4", step.y(), &want, 1e-5, 1e-5);
+    for groups in [1, 2, 3, 6] {
+        let layer = GroupNormalization::new(groups).scale(false).center(false);
+        let step = layer_step(&layer, &[&x], &[], None).unwrap();
+        let want = grouped(&wide(&x), &[2, 5, 5, 6], groups, 1e-3);
+        assert_close("mean 1e4", step.y(), &want, 1e-5, 1e-5);
+    }
 }
 
 #[test]

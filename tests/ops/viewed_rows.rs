@@ -38,13 +38,13 @@ pub fn rows() -> Vec<Scene> {
             },
         ));
     }
-    // Groups of channels: a row is vec4s of several places. Of two channels it is none, and the copy stays.
-    for (channels, dispatches) in [(4, 1), (8, 1), (2, 2)] {
+    // Groups of channels: a row is vec4s of several places, or a few numbers of each.
+    for channels in [4, 8, 2, 3, 1] {
         let shape = [2, 6, 3, channels];
         all.push(Scene::new(
             format!("groups of {channels} channels, layer norm"),
             &[&shape],
-            (2, dispatches),
+            (2, 1),
             move |g, x| {
                 let t = g.transpose(x[0], &[0, 2, 1, 3])?;
                 let t = g.reshape(t, [2, 3, 6 * channels])?;
@@ -53,6 +53,23 @@ pub fn rows() -> Vec<Scene> {
             move |x| {
                 let t = linalg::transpose(&x[0], &shape, &[0, 2, 1, 3]);
                 norm::layer_norm(&t, 6 * channels, None, None, 1e-3)
+            },
+        ));
+    }
+    // Elements of a row that are apart: as many as vec4s have, one less, and two.
+    for (len, of) in [(8, 5), (7, 4), (2, 9)] {
+        let shape = [3, len, of];
+        all.push(Scene::new(
+            format!("{len} rows of {of} transposed, root mean square"),
+            &[&shape, &[len]],
+            (2, 1),
+            |g, x| {
+                let t = g.transpose(x[0], &[0, 2, 1])?;
+                g.rms_norm(t, Some(x[1]), 1, 1e-3)
+            },
+            move |x| {
+                let t = linalg::transpose(&x[0], &shape, &[0, 2, 1]);
+                norm::rms_norm(&t, len, Some(&x[1]), 1e-3)
             },
         ));
     }

@@ -98,6 +98,78 @@ fn constraints_are_those_of_keras() -> Result<()> {
     Ok(())
 }
 
+/// The bias of a convolution after one update of a whole batch, and its other weights.
+fn convolved(layer: LayerHandle, rank: usize) -> Result<(Vec<f32>, Vec<Tensor>)> {
+    let sample: &[usize] = [&[7, 3][..], &[5, 4, 3], &[4, 3, 3, 3]][rank - 1];
+    let model = Sequential::new(sample).add(layer).build()?;
+    let wave = |i: usize, step: f32| (i as f32 * step).sin() * 2.0;
+    let x = (0..4 * sample.iter().product::<usize>()).map(|i| wave(i, 0.7));
+    // Neighbouring filters learn numbers of unlike signs.
+    let (out, filters) = (model.output_shapes()[0].clone(), model.weights().last());
+    let filters = filters.map_or(1, |(_, bias)| bias.shape.len());
+    let y = (0..4 * out.len()).map(|i| wave(i, 0.43) + [1.0, -1.0][i % filters % 2]);
+    let data = TensorDataset::new(
+        Tensor::f32([&[4], sample].concat(), x.collect::<Vec<_>>())?,
+        Tensor::f32([&[4], out.dims()].concat(), y.collect::<Vec<_>>())?,
+    )?;
+    let compile = Compile::new(Sgd::new(2.0), Loss::MeanSquaredError);
+    let mut trainer = model.compile(support::device(), compile)?;
+    trainer.fit(&data, Fit::new().full_batch().verbose(Verbose::Silent))?;
+    let mut weights: Vec<Tensor> = trainer.weights()?.into_iter().map(|(_, w)| w).collect();
+    let bias = weights.pop().expect("a bias is the last weight");
+    Ok((bias.as_f32()?.to_vec(), weights))
+}
+
+#[test]
+fn the_bias_of_a_convolution_keeps_to_its_constraint() -> Result<()> {
+    /// A convolution, with a constraint on its bias or without one, and the rank of its images.
+    type Make = fn(Option<Constraint>) -> LayerHandle;
+    macro_rules! layers {
+        ($($layer:expr, $rank:literal;)*) => {
+            [$((|constraint| match constraint {
+                Some(constraint) => $layer.bias_constraint(constraint).into(),
+                None => $layer.into(),
+            }, $rank)),*]
+        };
+    }
+    let layers: [(Make, usize); 9] = layers![
+        Conv1D::new(4, 3), 1;
+        Conv2D::new(4, 2), 2;
+        Conv3D::new(4, 2), 3;
+        DepthwiseConv1D::new(3), 1;
+        DepthwiseConv2D::new(2), 2;
+        SeparableConv1D::new(4, 3), 1;
+        SeparableConv2D::new(4, 2), 2;
+        Conv1DTranspose::new(4, 3), 1;
+        Conv2DTranspose::new(4, 2), 2;
+    ];
+    // The norm of a bias is that of all its numbers.
+    let constraints = [
+        Constraint::NonNeg,
+        Constraint::unit_norm(),
+        Constraint::max_norm(0.02),
+        Constraint::MinMaxNorm { min_value: 3.0, max_value: 4.0, rate: 0.25, axes: &[0] },
+    ];
+    for (make, rank) in layers {
+        let (free, others) = convolved(make(None), rank)?;
+        for constraint in constraints {
+            let (bias, own_others) = convolved(make(Some(constraint)), rank)?;
+            let what = format!("{:?}, {constraint:?}: {bias:?} of {free:?}", make(None));
+            let want = formula(constraint, &free, 1);
+            let apart = |a: &[f32]| {
+                let each = a.iter().zip(&want).map(|(a, want)| (f64::from(*a) - want).abs());
+                each.fold(0.0, f64::max)
+            };
+            assert_eq!(bias.len(), want.len());
+            assert!(apart(&bias) < 2e-6, "{what}");
+            // The control: without the constraint the bias is another, and the other weights are the same.
+            assert!(apart(&free) > 1e-3, "{what}");
+            assert_eq!(own_others, others, "{what}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn bad_constraints_name_the_layer() {
     let nan = f32::NAN;

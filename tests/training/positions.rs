@@ -1,7 +1,11 @@
 //! Targets, masks and weights of positions, against Keras 3's rule in f64: Σ mask · weight · l / Σ mask.
 
 use super::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use wgrad::Result;
+use wgrad::graph::Graph;
+use wgrad::layers::{Context, Outputs};
 
 /// The loss of a position's row and its gradient by the row.
 type LossOf<'a> = dyn Fn(usize, &[f64]) -> (f64, Vec<f64>) + 'a;
@@ -441,5 +445,45 @@ fn positions_that_weigh_nothing_do_not_train() -> Result<()> {
     };
     let masked = loss(true, &data)?;
     close(loss(false, &data.weighted(Tensor::f32([N, T], own)?)?)?, masked * share, "weights");
+    Ok(())
+}
+
+/// Counts how often it is built, penalises nothing, and passes its mask on.
+#[derive(Debug, Default, Clone)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Layer for Counted {
+    fn kind(&self) -> &'static str {
+        "Counted"
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
+        Ok(inputs[0].clone())
+    }
+
+    fn apply(&self, _g: &mut Graph, cx: &Context) -> Result<Outputs> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(cx.input().into())
+    }
+}
+
+/// The step that is planned first shows which outputs have masks and whether a layer penalises what it computes.
+#[test]
+fn a_model_is_built_once_when_it_is_compiled() -> Result<()> {
+    let counted = Counted::default();
+    let loss_of = |masked: bool, penalty: Regularizer| {
+        let model = Sequential::new([T, D]);
+        let model = if masked { model.add(Masking::new(0.0)) } else { model };
+        let model = model.add(counted.clone()).add(Dense::new(2).activity_regularizer(penalty));
+        counted.0.store(0, Ordering::Relaxed);
+        let mut trainer = compile(&model, Compile::new(Sgd::new(0.1), Loss::MeanSquaredError));
+        assert_eq!(counted.0.load(Ordering::Relaxed), 1);
+        let y = Tensor::f32([N, T, 2], vec![0.5; N * T * 2])?;
+        Ok::<_, wgrad::Error>(trainer.evaluate(&TensorDataset::new(sequences(true).0, y)?)?.loss)
+    };
+    let penalty = Regularizer::l2(0.1);
+    let both = loss_of(true, penalty)?;
+    assert!(both > loss_of(true, Regularizer::NONE)? + 1e-3);
+    assert!((both - loss_of(false, penalty)?).abs() > 1e-3);
     Ok(())
 }

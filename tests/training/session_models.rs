@@ -4,6 +4,7 @@ use super::support::{device, says};
 use super::*;
 use wgrad::Result;
 use wgrad::graph::Value;
+use wgrad::optim::GradientTransform;
 use wgrad::session::{ModelId, StepBuilder, StepId};
 
 const BATCH: usize = 6;
@@ -440,7 +441,7 @@ fn what_shared_layers_do_not_allow_is_refused_by_name() -> Result<()> {
         s.minimize(of_back, a)?;
         s.minimize(of_code, b)
     });
-    says(&error.unwrap_err(), &["SGD", "`part`", "already", "same buffer", "two steps"]);
+    says(&error.unwrap_err(), &["SGD", "`hidden/kernel` of `part`", "already", "two steps"]);
     let other = coders()?.encoder;
     let error = session.predictor_of(of_whole, &other).unwrap_err();
     says(&error, &["layer = hidden", "no such layer", "LayerHandle"]);
@@ -449,6 +450,73 @@ fn what_shared_layers_do_not_allow_is_refused_by_name() -> Result<()> {
     session.add("narrow", &of(3)?)?;
     let error = session.add("broad", &of(4)?).unwrap_err();
     says(&error, &["`two`", "`broad`", "`narrow`", "kernel", "[3, 2], [4, 2]"]);
+    Ok(())
+}
+
+/// An encoder, a decoder, and both as one model, added in this order, whose steps train each part with an optimizer of its
+/// own; the weights after each step.
+fn two_optimizers(order: [usize; 3], both: bool) -> Result<Vec<Vec<Tensor>>> {
+    let (x, mid) = (input([3]), input([2]));
+    let bounded = Dense::new(5).kernel_constraint(Constraint::max_norm(0.9));
+    let hidden = LayerHandle::new(bounded.activation(Activation::Tanh).named("hidden"));
+    let penalised = Dense::new(2).kernel_regularizer(Regularizer::l2(0.02));
+    let code = LayerHandle::new(penalised.named("code"));
+    let wide = LayerHandle::new(Dense::new(4).activation(Activation::Relu).named("wide"));
+    let out = LayerHandle::new(Dense::new(3).named("out"));
+    let coded = x.then(&hidden).then(&code);
+    let models = [
+        Model::new([&x], [&coded])?,
+        Model::new([&mid], [&mid.then(&wide).then(&out)])?,
+        Model::new([&x], [&coded.then(&wide).then(&out)])?,
+    ];
+    let mut session = Session::new(device(), 4);
+    let mut ids = [None; 3];
+    for i in order {
+        ids[i] = Some(session.add(["encoder", "decoder", "whole"][i], &models[i])?);
+    }
+    let [encoder, decoder, whole] = ids.map(|id| id.expect("all are added"));
+    let clipped = GradientTransform { clip: Some(Clip::Value(0.05)), ..Default::default() };
+    let adam = session.optimizer_with(Adam::new(0.01), clipped, [encoder])?;
+    let averaged = GradientTransform { accumulation_steps: 2, ..Default::default() };
+    let sgd = Sgd { momentum: 0.9, ..Sgd::new(0.1) };
+    let sgd = session.optimizer_with(sgd, averaged, [decoder])?;
+    let step = session.step("train", |s| {
+        let x = s.input("x", [BATCH, 3], DType::F32);
+        let y = s.apply(whole, &[x], true)?[0];
+        let loss = s.loss(&MSE, x, y)?;
+        s.minimize(loss, adam)?;
+        if both { s.minimize(loss, sgd) } else { Ok(()) }
+    })?;
+    let mut seen = vec![values(session.weights(whole)?)];
+    for i in 0..4 {
+        session.run(step, &[("x", &numbers(&[BATCH, 3], i))])?;
+        seen.push(values(session.weights(whole)?));
+    }
+    Ok(seen)
+}
+
+/// Whether optimizers share a buffer depends on the order in which models come; what they compute does not.
+#[test]
+fn two_optimizers_of_a_step_update_their_own_weights_in_any_buffer() -> Result<()> {
+    // Each part has a buffer; all weights are in one; the decoder has one, and the rest another.
+    let [apart, joint, half] =
+        [[0, 1, 2], [2, 0, 1], [1, 2, 0]].map(|order| two_optimizers(order, true));
+    let apart = apart?;
+    assert_eq!(joint?, apart);
+    assert_eq!(half?, apart);
+    for (i, pair) in apart.windows(2).enumerate() {
+        let changed: Vec<bool> = pair[0].iter().zip(&pair[1]).map(|(a, b)| a != b).collect();
+        // Adam's at each step, the others at every second one.
+        assert_eq!(changed[..4], [true; 4], "{i}");
+        assert_eq!(changed[4..], [i % 2 == 1; 4], "{i}");
+    }
+    // The control: without the second optimizer its weights stay.
+    for order in [[0, 1, 2], [2, 0, 1]] {
+        let alone = two_optimizers(order, false)?;
+        assert_eq!(alone[4][4..], alone[0][4..]);
+        assert_eq!(alone[1][..4], apart[1][..4]);
+        assert_ne!(alone[4][..4], alone[0][..4]);
+    }
     Ok(())
 }
 

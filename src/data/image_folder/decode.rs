@@ -7,7 +7,9 @@ use super::{ColorMode, ImageFolder};
 use crate::data::elements::Packed;
 use crate::error::{Error, Result};
 use image::imageops::{FilterType, crop_imm, resize};
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{
+    ColorType, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits,
+};
 
 /// Reads the image of `path` into `pixels`, `[height, width, channels]`, as `folder` says.
 pub(super) fn decode(path: &Path, folder: &ImageFolder, pixels: &mut [u8]) -> Result<()> {
@@ -21,8 +23,8 @@ pub(super) fn decode(path: &Path, folder: &ImageFolder, pixels: &mut [u8]) -> Re
     let [height, width] = folder.size;
     let size = (width as u32, height as u32);
     let resized = match folder.color {
-        ColorMode::Grayscale => fitted(&gray(image), size, folder.crop).into_raw(),
-        ColorMode::Rgb => fitted(&image.into_rgb8(), size, folder.crop).into_raw(),
+        ColorMode::Grayscale => fitted(gray(image), size, folder.crop).into_raw(),
+        ColorMode::Rgb => fitted(image.into_rgb8(), size, folder.crop).into_raw(),
     };
     pixels.copy_from_slice(&resized);
     Ok(())
@@ -69,22 +71,31 @@ fn decoded(
     limits.max_alloc = Some(bound.most().saturating_add(1 << 16));
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(broken)?;
-    bound.check(largest(&decoder, folder)).map_err(|detail| ("payload", detail))?;
+    bound.check(needed(&decoder, folder)).map_err(|detail| ("payload", detail))?;
     DynamicImage::from_decoder(decoder).map_err(broken)
 }
 
-/// Bytes of the largest part of the memory that an image takes: its pixels as the file has them, or with the channels
-/// that were asked for, or as four f32 each once it has its new height.
-fn largest(decoder: &impl ImageDecoder, folder: &ImageFolder) -> u64 {
+/// The most bytes that an image takes at a time: its pixels as the file has them, with those of other channels that they
+/// become; then these, four f32 for each pixel once it has its new height, and the sample.
+fn needed(decoder: &impl ImageDecoder, folder: &ImageFolder) -> u64 {
     let (width, height) = decoder.dimensions();
     let [width, height] = [width, height].map(u64::from);
     let [new_height, new_width] = folder.size.map(|side| side as u64);
-    let colored = width.saturating_mul(height).saturating_mul(folder.color.channels() as u64);
-    let resized = match (width, height) == (new_width, new_height) {
-        true => 0,
-        false => width.saturating_mul(new_height).saturating_mul(16),
+    let pixels = width.saturating_mul(height);
+    let channels = folder.color.channels() as u64;
+    let further = match (folder.color, decoder.color_type()) {
+        (ColorMode::Grayscale, ColorType::L8) | (ColorMode::Rgb, ColorType::Rgb8) => 0,
+        // Brightness is that of three channels.
+        (ColorMode::Grayscale, color) if color.has_color() && color != ColorType::Rgb8 => 3,
+        _ => channels,
     };
-    decoder.total_bytes().max(colored).max(resized)
+    let decoding = decoder.total_bytes().saturating_add(pixels.saturating_mul(further));
+    if (width, height) == (new_width, new_height) {
+        return decoding;
+    }
+    let [own, sample] = [pixels, new_width * new_height].map(|n| n.saturating_mul(channels));
+    let resized = width.saturating_mul(new_height).saturating_mul(16);
+    decoding.max(own.saturating_add(resized).saturating_add(sample))
 }
 
 /// Walks the segments of a JPEG up to its end marker. A decoder fills what is missing with grey, so a truncated file
@@ -133,7 +144,7 @@ fn gray(image: DynamicImage) -> GrayImage {
 
 /// The image in this size; with `crop`, of its largest part in the middle that has the size's proportions.
 fn fitted<P>(
-    image: &image::ImageBuffer<P, Vec<u8>>,
+    image: image::ImageBuffer<P, Vec<u8>>,
     (width, height): (u32, u32),
     crop: bool,
 ) -> image::ImageBuffer<P, Vec<u8>>
@@ -141,6 +152,9 @@ where
     P: image::Pixel<Subpixel = u8> + 'static,
 {
     let (w, h) = image.dimensions();
+    if (w, h) == (width, height) {
+        return image;
+    }
     let part = |side: u32, other: u32, own: u32, of: u32| {
         let fitting = u128::from(other) * u128::from(own) / u128::from(of.max(1));
         fitting.clamp(1, u128::from(side)) as u32
@@ -149,23 +163,7 @@ where
         true => (part(w, h, width, height), part(h, w, height, width)),
         false => (w, h),
     };
-    if (w_part, h_part) == (w, h) {
-        return sized(image, width, height);
-    }
-    let middle = crop_imm(image, (w - w_part) / 2, (h - h_part) / 2, w_part, h_part).to_image();
-    sized(&middle, width, height)
-}
-
-fn sized<P>(
-    image: &image::ImageBuffer<P, Vec<u8>>,
-    width: u32,
-    height: u32,
-) -> image::ImageBuffer<P, Vec<u8>>
-where
-    P: image::Pixel<Subpixel = u8> + 'static,
-{
-    match image.dimensions() == (width, height) {
-        true => image.clone(),
-        false => resize(image, width, height, FilterType::Triangle),
-    }
+    // A part is read where it is.
+    let middle = crop_imm(&image, (w - w_part) / 2, (h - h_part) / 2, w_part, h_part);
+    resize(&*middle, width, height, FilterType::Triangle)
 }

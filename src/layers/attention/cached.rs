@@ -166,7 +166,7 @@ impl Layer for CachedMultiHeadAttention {
     }
 
     fn constants(&self, inputs: &[Shape]) -> Vec<(String, Tensor)> {
-        self.heads.constants(inputs[1].dims().get(1).copied().unwrap_or(1))
+        self.heads.tables(inputs[1].dims().get(1).copied().unwrap_or(1))
     }
 
     fn config(&self) -> Result<serde_json::Value> {

@@ -1,6 +1,6 @@
 //! Attention with heads of queries that share keys and values.
 
-use super::heads::{Heads, head_builders, head_layer};
+use super::heads::{Heads, head_builders, part_layer};
 use crate::error::Result;
 use crate::graph::{Graph, TensorType};
 use crate::layers::config::{Fields, Settings, config_of};
@@ -42,5 +42,5 @@ impl Settings for GroupedQueryAttention {
 }
 
 impl Layer for GroupedQueryAttention {
-    head_layer!("GroupQueryAttention", "grouped_query_attention");
+    part_layer!("GroupQueryAttention", "grouped_query_attention", heads);
 }

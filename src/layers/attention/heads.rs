@@ -212,17 +212,18 @@ impl Heads {
         graph.reshape(y, [lead, to].concat())
     }
 
-    /// The tables of [`Heads::turned`] for `time` places, if places turn queries and keys.
-    pub fn constants(&self, time: usize) -> Vec<(String, Tensor)> {
+    /// The tables of [`Heads::turned`] for the steps of queries and keys, if places turn these.
+    pub fn constants(&self, inputs: &[Shape]) -> Vec<(String, Tensor)> {
+        let ([query, _, key], _) = self.given(inputs);
+        let steps = [query, key].into_iter().filter_map(|shape| shape.dims().first().copied());
+        self.tables(steps.max().unwrap_or(1))
+    }
+
+    /// As [`Heads::constants`], for `time` places.
+    pub fn tables(&self, time: usize) -> Vec<(String, Tensor)> {
         let tables = self.rotary.map(|rotary| rotary.tables(&[time, 1, self.key_dim]));
         let own = tables.into_iter().flatten();
         own.map(|(name, table)| (format!("{ROTARY}/{name}"), table)).collect()
-    }
-
-    /// The steps that the places of queries and keys need.
-    pub fn places(&self, inputs: &[Shape]) -> usize {
-        let ([query, _, key], _) = self.given(inputs);
-        [query, key].iter().filter_map(|shape| shape.dims().first().copied()).max().unwrap_or(1)
     }
 
     /// Queries or keys `[batch, time, heads, key_dim]` turned by their places. `of` gives the rows for their steps, of the
@@ -345,15 +346,16 @@ macro_rules! head_builders {
 }
 pub(super) use head_builders;
 
-/// The functions of [`Layer`](crate::layers::Layer) that all layers with the field `heads` have.
-macro_rules! head_layer {
-    ($kind:literal, $op:literal) => {
+/// The functions of [`Layer`](crate::layers::Layer) that all layers have whose part, in this field, has the same ones; `$most`
+/// is the number of sequences that it takes, if that is not the part's own.
+macro_rules! part_layer {
+    ($kind:literal, $op:literal, $part:ident $(, $most:literal)?) => {
         fn kind(&self) -> &'static str {
             $kind
         }
 
         fn check_inputs(&self, count: usize) -> Result<()> {
-            self.heads.check_inputs($kind, count)
+            self.$part.check_inputs($kind, $($most,)? count)
         }
 
         fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
@@ -361,15 +363,15 @@ macro_rules! head_layer {
         }
 
         fn outputs(&self, inputs: &[Shape]) -> Result<Vec<TensorType>> {
-            self.heads.outputs($op, inputs)
+            self.$part.outputs($op, inputs)
         }
 
         fn weights(&self, inputs: &[Shape]) -> Vec<WeightSpec> {
-            self.heads.weights(inputs)
+            self.$part.weights(inputs)
         }
 
         fn constants(&self, inputs: &[Shape]) -> Vec<(String, Tensor)> {
-            self.heads.constants(self.heads.places(inputs))
+            self.$part.constants(inputs)
         }
 
         fn config(&self) -> Result<serde_json::Value> {
@@ -378,8 +380,8 @@ macro_rules! head_layer {
 
         fn apply(&self, graph: &mut Graph, cx: &Context) -> Result<Outputs> {
             graph.check(self.kind(), cx.inputs())?;
-            self.heads.apply(graph, cx)
+            self.$part.apply(graph, cx)
         }
     };
 }
-pub(super) use head_layer;
+pub(super) use part_layer;

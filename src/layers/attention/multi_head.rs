@@ -1,6 +1,6 @@
 //! Attention with several heads.
 
-use super::heads::{Heads, head_builders, head_layer};
+use super::heads::{Heads, head_builders, part_layer};
 use crate::error::Result;
 use crate::graph::{Graph, TensorType};
 use crate::layers::config::{Fields, Settings, config_of};
@@ -77,5 +77,5 @@ impl Settings for MultiHeadAttention {
 }
 
 impl Layer for MultiHeadAttention {
-    head_layer!("MultiHeadAttention", "multi_head_attention");
+    part_layer!("MultiHeadAttention", "multi_head_attention", heads);
 }

@@ -1,6 +1,7 @@
 //! The blocks of a transformer.
 
-use super::block::{Block, block_builders, block_layer};
+use super::block::{Block, block_builders};
+use super::heads::part_layer;
 use crate::activations::Activation;
 use crate::error::Result;
 use crate::graph::{Graph, TensorType};
@@ -61,7 +62,7 @@ impl Settings for TransformerEncoder {
 }
 
 impl Layer for TransformerEncoder {
-    block_layer!("TransformerEncoder", "transformer_encoder", 1);
+    part_layer!("TransformerEncoder", "transformer_encoder", block, 1);
 }
 
 /// A block of a transformer's decoder: causal attention of a sequence to itself; attention to a second sequence, if there
@@ -139,5 +140,9 @@ impl Settings for TransformerDecoder {
 }
 
 impl Layer for TransformerDecoder {
-    block_layer!("TransformerDecoder", "transformer_decoder", 2);
+    part_layer!("TransformerDecoder", "transformer_decoder", block, 2);
+
+    fn takes_indices_of(&self, input: usize, inputs: &[Shape]) -> Option<usize> {
+        self.block.takes_indices_of(input, inputs)
+    }
 }

@@ -4,7 +4,7 @@ use super::{Model, NamedLayer};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, TensorType, Value};
 use crate::layers::{Context, Layer, LayerHandle, Outputs, Random, Sequential, WeightSpec};
-use crate::tensor::{DType, Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 use std::collections::BTreeMap;
 
 impl Model {
@@ -79,33 +79,6 @@ impl Model {
         };
         let cx = Layer::constants(self, &[]).into_iter().try_fold(cx, add)?;
         Layer::apply(self, graph, &cx)
-    }
-
-    /// What only the network on one sample shows: the shape of one sample's mask of each output that has one, and whether a
-    /// layer penalises what it computes.
-    ///
-    /// # Errors
-    /// As [`Model::apply`].
-    pub(crate) fn traced(&self) -> Result<(Vec<Option<Shape>>, bool)> {
-        let mut graph = Graph::new();
-        let batch = self.layers.iter().find_map(|l| l.layer.batch_size()).unwrap_or(1);
-        let input = |g: &mut Graph, i: usize, shape: &Shape| {
-            let dtype = if self.index_range(i).is_some() { DType::U32 } else { DType::F32 };
-            g.input(&format!("x{i}"), [&[batch], shape.dims()].concat(), dtype)
-        };
-        let shapes: Vec<Shape> = self.inputs.iter().map(|input| input.shape.clone()).collect();
-        let inputs: Vec<Value> =
-            shapes.iter().enumerate().map(|(i, shape)| input(&mut graph, i, shape)).collect();
-        let weights: Vec<Value> = self
-            .weights()
-            .map(|(layer, spec)| {
-                let name = format!("{}/{}", layer.name, spec.name);
-                graph.input(&name, spec.shape.clone(), DType::F32)
-            })
-            .collect();
-        let outputs = self.run(&mut graph, &inputs, &[], &weights, None)?;
-        let of = |i| outputs.mask_of(i).map(|mask| Shape::from(&graph.shape(mask).dims()[1..]));
-        Ok(((0..outputs.values.len()).map(of).collect(), graph.is_penalised()))
     }
 
     /// Refuses samples of other shapes than the inputs have.

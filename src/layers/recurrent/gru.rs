@@ -1,7 +1,7 @@
 //! The gated recurrent unit.
 
 use super::options::{Options, option_builders};
-use super::units::{Units, cell_layer, cell_setter, unit_builders, unit_layer};
+use super::units::{Units, cell_layer, cell_setter, gated_settings, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
@@ -152,18 +152,7 @@ cell_setter!(
 unit_builders!(Gru, cell.units);
 unit_builders!(GruCell, units);
 option_builders!(Gru);
-
-impl Settings for Gru {
-    fn blank() -> Self {
-        Self::new(0)
-    }
-
-    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        self.cell.settings(fields)?;
-        self.options.settings(fields)?;
-        super::options::ways_to_compute(fields)
-    }
-}
+gated_settings!(Gru);
 
 impl Settings for GruCell {
     fn blank() -> Self {

@@ -2,7 +2,7 @@
 
 use super::initial::with_forget_bias;
 use super::options::{Options, option_builders};
-use super::units::{Units, cell_layer, cell_setter, unit_builders, unit_layer};
+use super::units::{Units, cell_layer, cell_setter, gated_settings, unit_builders, unit_layer};
 use super::{Cell, Given, Now, Recurrence, Start, driver};
 use crate::activations::Activation;
 use crate::error::Result;
@@ -107,18 +107,7 @@ cell_setter!(
 unit_builders!(Lstm, cell.units);
 unit_builders!(LstmCell, units);
 option_builders!(Lstm);
-
-impl Settings for Lstm {
-    fn blank() -> Self {
-        Self::new(0)
-    }
-
-    fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        self.cell.settings(fields)?;
-        self.options.settings(fields)?;
-        super::options::ways_to_compute(fields)
-    }
-}
+gated_settings!(Lstm);
 
 impl Settings for LstmCell {
     fn blank() -> Self {

@@ -104,9 +104,3 @@ macro_rules! option_builders {
     };
 }
 pub(super) use option_builders;
-
-/// Settings of Keras that choose among ways to compute the same numbers.
-pub(super) fn ways_to_compute(fields: &mut Fields<'_>) -> Result<()> {
-    fields.only("implementation", &[0.into(), 1.into(), 2.into()])?;
-    fields.only("use_cudnn", &["auto".into(), true.into(), false.into()])
-}

@@ -272,6 +272,26 @@ macro_rules! cell_setter {
 }
 pub(super) use cell_setter;
 
+/// The settings of a layer of units with gates: those of its cell and of its loop.
+macro_rules! gated_settings {
+    ($layer:ty) => {
+        impl $crate::layers::config::Settings for $layer {
+            fn blank() -> Self {
+                Self::new(0)
+            }
+
+            fn settings(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+                self.cell.settings(fields)?;
+                self.options.settings(fields)?;
+                // These choose among ways to compute the same numbers.
+                fields.only("implementation", &[0.into(), 1.into(), 2.into()])?;
+                fields.only("use_cudnn", &["auto".into(), true.into(), false.into()])
+            }
+        }
+    };
+}
+pub(super) use gated_settings;
+
 /// The functions of [`Layer`](crate::layers::Layer) that all layers of units have: they are built by the loop, and have
 /// the fields `cell` and `options`. A cell checks samples by `check` and declares its weights by `specs`.
 macro_rules! unit_layer {

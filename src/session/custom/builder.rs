@@ -29,8 +29,8 @@ pub struct StepBuilder<'s> {
     masks: HashMap<Value, Value>,
     /// Uses of each model while training.
     uses: Vec<usize>,
-    /// The optimizer that updates a buffer.
-    updated: HashMap<String, usize>,
+    /// The optimizer that updates a weight, by buffer and first element in it.
+    updated: HashMap<(&'s str, usize), usize>,
     optimizers: Vec<usize>,
     /// Random tensors so far.
     draws: u32,
@@ -263,10 +263,12 @@ impl<'s> StepBuilder<'s> {
     }
 
     /// Lowers a loss, and the penalties of the layers on weights and on what they compute, with an optimizer: each run of the step updates its models.
+    /// If a step has several optimizers, each takes its gradients at the weights before the step, and none updates a weight
+    /// of another.
     ///
     /// # Errors
     /// [`Error::Shape`] for a loss that is not one number; [`Error::NotDifferentiable`] naming op and layer;
-    /// [`Error::Parameter`] for a loss that no weight of a model changes, a model that this step updates already, and an
+    /// [`Error::Parameter`] for a loss that no weight of a model changes, a weight that this step updates already, and an
     /// optimizer of another session.
     pub fn minimize(&mut self, loss: Value, optimizer: OptimizerId) -> Result<()> {
         let session = self.session;
@@ -289,18 +291,21 @@ impl<'s> StepBuilder<'s> {
                     format!("the loss does not depend on the weights of `{}`", placed.name);
                 return Err(Error::parameter("minimize", own.rule.name(), detail));
             }
-            let shared = own.buffers.iter().filter(|buffer| placed.buffers.contains(buffer));
-            if let Some(&other) = shared.into_iter().find_map(|buffer| self.updated.get(buffer)) {
+            let mut places = placed.trained().map(|t| (t, placed.place(t)));
+            if let Some((tensor, other)) =
+                places.find_map(|(t, place)| Some((t, *self.updated.get(&place)?)))
+            {
                 let rule = session.optimizers[other].rule.name();
                 let detail = format!(
-                    "{rule} updates `{}` in this step already, or a model whose weights are in the same buffer: use two \
-                     steps, or, if the models share no layer, add them to the session before the model that has both",
-                    placed.name
+                    "{rule} updates `{}` of `{}` in this step already: add the losses, or use two steps",
+                    tensor.name, placed.name
                 );
                 return Err(Error::parameter("minimize", own.rule.name(), detail));
             }
         }
-        self.updated.extend(own.buffers.iter().map(|buffer| (buffer.clone(), index)));
+        let tensors = own.layout.tensors.iter();
+        let places = tensors.map(|t| (own.buffers[t.arena].as_str(), t.offset));
+        self.updated.extend(places.map(|place| (place, index)));
         let first_word = self.graph.step_params().len();
         let params: Vec<Value> =
             (0..own.buffers.len()).map(|a| self.arena(&own.buffers, &own.layout, a)).collect();
@@ -322,7 +327,9 @@ impl<'s> StepBuilder<'s> {
         };
         let arenas: Vec<ArenaGradients> = params.iter().enumerate().map(of_arena).collect();
         let graph = &mut self.graph;
-        graph.in_layer(own.rule.name(), |g| own.gradients.build(g, &*own.rule, &arenas))?;
+        graph.in_layer(own.rule.name(), |g| {
+            own.gradients.build_with(g, &*own.rule, &arenas, put_over)
+        })?;
         self.graph.prefix_step_params(first_word, &prefix(index));
         self.optimizers.push(index);
         Ok(())
@@ -393,4 +400,23 @@ impl<'s> StepBuilder<'s> {
             None => Ok(()),
         }
     }
+}
+
+/// Gives an arena its new parameters. If another optimizer has given it some, those of its weights stay.
+fn put_over(g: &mut Graph, arena: &ArenaGradients, new: Value) -> Result<()> {
+    let before = g.updates().iter().find(|(state, _)| *state == arena.params);
+    let Some(&(_, before)) = before else { return g.update(arena.params, new) };
+    let mut own = Vec::new();
+    for (&offset, &gradient) in arena.offsets.iter().zip(&arena.gradients) {
+        let shape = g.shape(gradient).clone();
+        own.push((offset, g.view(new, offset, shape)?));
+    }
+    let both = pack_over(g, before, &own)?;
+    let renewed = g
+        .updates()
+        .iter()
+        .map(|&(state, old)| (state, if state == arena.params { both } else { old }));
+    let renewed = renewed.collect();
+    g.set_updates(renewed);
+    Ok(())
 }
