@@ -1,8 +1,9 @@
 //! ResNet-20 with batch normalization, on CIFAR-10 if its files are there, else on MNIST's digits padded to 32x32x3.
 //!
 //! `cargo xtask data cifar10` gets CIFAR-10 into `data/cifar10`; then `cargo run --release --example resnet`.
-//! On a processor an epoch takes many minutes: `--samples 5000` trains on a part. He, Zhang, Ren and Sun trained for 182
-//! epochs ("Deep residual learning for image recognition", 2015): `--epochs 182`, on a GPU.
+//! It draws the loss and the kernels of the first layer in `out/`. On a processor an epoch takes many minutes:
+//! `--samples 5000` trains on a part. He, Zhang, Ren and Sun trained for 182 epochs ("Deep residual learning for image
+//! recognition", 2015): `--epochs 182`, on a GPU.
 
 mod common;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use wgrad::data::load_cifar10;
 use wgrad::layers::FlipMode;
+use wgrad::plot::{Curves, Figure, ImageGrid};
 use wgrad::prelude::*;
 
 /// Trains ResNet-20.
@@ -32,7 +34,7 @@ struct Args {
     /// Train on so many images at most.
     #[arg(long)]
     samples: Option<usize>,
-    /// Write SVG instead of PNG (there is no picture here).
+    /// Write SVG instead of PNG.
     #[arg(long)]
     svg: bool,
 }
@@ -115,6 +117,7 @@ fn run(args: &Args) -> Result<()> {
     for (epoch, loss) in (1..).zip(&losses) {
         println!("epoch {epoch}: training loss {loss:.4}");
     }
+    draw(args, &trainer, &history)?;
     let result = trainer.evaluate(&test)?;
     let accuracy = result.get("accuracy").context("accuracy was asked for")?;
     println!(
@@ -123,5 +126,22 @@ fn run(args: &Args) -> Result<()> {
         result.loss,
         clock.seconds()
     );
+    Ok(())
+}
+
+/// The training loss, and the 16 kernels of the first layer in colour.
+fn draw(args: &Args, trainer: &Trainer, history: &History) -> Result<()> {
+    let kernels = common::picture("resnet_kernels", args.svg);
+    let weights = trainer.weights()?;
+    let (_, first) = weights.first().context("the first convolution has a kernel")?;
+    ImageGrid::kernels("The 16 kernels of the first layer", [3, 3, 3, 16], first.as_f32()?)
+        .columns(8)
+        .save(&kernels)?;
+    let curves = common::picture("resnet", args.svg);
+    let loss = Curves::new("loss").x("epoch").y("loss").values("training", &history.get("loss"));
+    Figure::new("ResNet-20").panel(loss).save(&curves)?;
+    for path in [kernels, curves] {
+        println!("wrote {}", path.display());
+    }
     Ok(())
 }

@@ -132,12 +132,13 @@ fn programs_for_images_learn_from_a_few() -> Result<()> {
     // Images of one grey have 0.39 at best.
     let noise = run("autoencoder", &["--data", DIGITS, "--epochs", "12", "--svg"])?;
     ensure!(noise["test_loss"] <= 0.37, "{noise:?}");
-    // Without CIFAR-10 it takes digits.
-    let resnet = run("resnet", &["--mnist", DIGITS, "--samples", "256", "--svg"])?;
-    ensure!(resnet["train_loss"] <= 3.0 && resnet["test_loss"].is_finite(), "{resnet:?}");
+    // Without CIFAR-10 it takes digits. Guesses among ten classes have ln 10 = 2.30, and penalties come on top.
+    let args = ["--mnist", DIGITS, "--samples", "256", "--epochs", "4", "--svg"];
+    let resnet = run("resnet", &args)?;
+    ensure!(resnet["train_loss"] <= 2.2 && resnet["test_loss"].is_finite(), "{resnet:?}");
     // A mask that is all background has 0.21.
     let shapes = run("segmentation", &["--samples", "160", "--epochs", "6", "--svg"])?;
-    ensure!(shapes["mean_iou"] >= 0.28, "{shapes:?}");
+    ensure!(shapes["mean_iou"] >= 0.31, "{shapes:?}");
     Ok(())
 }
 

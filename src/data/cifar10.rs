@@ -15,6 +15,11 @@ const RECORD: usize = 1 + CHANNELS * PIXELS;
 /// The folder that the published archive has.
 const FOLDER: &str = "cifar-10-batches-bin";
 
+/// The records that each of the six published files has.
+const RECORDS: usize = 10_000;
+/// What to do about a file that is not as it was published.
+const REMEDY: &str = "remove the file, and `cargo xtask data cifar10` gets it anew";
+
 /// What the labels of CIFAR-10 mean.
 pub const CIFAR10_CLASSES: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
@@ -24,7 +29,8 @@ pub const CIFAR10_CLASSES: [&str; 10] =
 /// [`CIFAR10_CLASSES`] names.
 ///
 /// `dir` holds `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin`, or a folder `cifar-10-batches-bin` that does,
-/// as the published archive is unpacked. `cargo xtask data cifar10` downloads it.
+/// as the published archive is unpacked. `cargo xtask data cifar10` downloads it. A file with another number of images
+/// than 10,000 is taken, with a warning in the log.
 ///
 /// # Errors
 /// [`Error::Io`] for a file that is missing or cannot be read; [`Error::File`] for one that is not whole records of 3,073
@@ -59,16 +65,21 @@ fn append(path: &Path, bytes: &[u8], pixels: &mut Vec<u8>, labels: &mut Vec<u32>
     if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
         let detail = format!(
             "found {} bytes, expected whole records of {RECORD}: a label and 3 planes of 32 by 32 pixels (the binary \
-             version of CIFAR-10; CIFAR-100 and the Python version differ)",
+             version of CIFAR-10; CIFAR-100 and the Python version differ); {REMEDY}",
             bytes.len()
         );
         return Err(bad("length", detail));
+    }
+    let records = bytes.len() / RECORD;
+    if records != RECORDS {
+        let shown = path.display();
+        log::warn!("{shown}: {records} images, and CIFAR-10 has {RECORDS} in each file; {REMEDY}");
     }
     pixels.reserve(bytes.len());
     for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
         let (label, planes) = (record[0], &record[1..]);
         if label > 9 {
-            let detail = format!("label {i} is {label}, expected a class 0 to 9");
+            let detail = format!("label {i} is {label}, expected a class 0 to 9; {REMEDY}");
             return Err(bad("labels", detail));
         }
         labels.push(label.into());

@@ -26,13 +26,18 @@ impl Window {
         Self { taps, stride: 1, dilation: 1, before: 0, after: 0 }
     }
 
-    /// How many windows there are over `extent` elements; `None` if not even one, or a number is zero.
+    /// The largest stride, dilation, and extent with its padding: kernels count places along an axis with 32 bits and a
+    /// sign.
+    pub(crate) const LARGEST: usize = i32::MAX as usize;
+
+    /// How many windows there are over `extent` elements; `None` if not even one, or a number is zero or past 31 bits.
     #[must_use]
     pub fn count(&self, extent: usize) -> Option<usize> {
         let reach = self.taps.checked_sub(1)?.checked_mul(self.dilation)?.checked_add(1)?;
         let padded = extent.checked_add(self.before)?.checked_add(self.after)?;
         let room = padded.checked_sub(reach)?.checked_div(self.stride)?;
-        (self.dilation > 0 && extent > 0).then_some(room + 1)
+        let small = padded.max(self.stride).max(self.dilation) <= Self::LARGEST;
+        (small && self.dilation > 0 && extent > 0).then_some(room + 1)
     }
 
     /// What a stride and a dilation have in common.

@@ -111,7 +111,7 @@ impl Padding {
             Self::Valid => [0, 0],
             Self::Same => {
                 let last = (extent.div_ceil(stride) - 1).saturating_mul(stride);
-                let total = last.saturating_add(reach + 1).saturating_sub(extent);
+                let total = last.saturating_add(reach).saturating_add(1).saturating_sub(extent);
                 [total / 2, total - total / 2]
             }
             Self::Causal => [reach, 0],
@@ -147,10 +147,7 @@ impl<const N: usize> Sizes<N> {
         for (name, sizes) in
             [(size, self.taps), ("strides", self.strides), ("dilation_rate", self.dilation)]
         {
-            if sizes.contains(&0) {
-                let detail = "each is 1 or more";
-                return Err(Error::parameter(name, format!("{sizes:?}"), detail));
-            }
+            check_each(name, sizes)?;
         }
         match padding {
             Padding::Causal if N != 1 => {
@@ -171,6 +168,15 @@ impl<const N: usize> Sizes<N> {
             if window.count(extent).is_none() {
                 let reach = (taps - 1).saturating_mul(dilation).saturating_add(1);
                 let padded = extent.saturating_add(before).saturating_add(after);
+                if padded > Window::LARGEST {
+                    let detail = format!(
+                        "axis {} of {extent} elements has {padded} with its padding, and kernels count to {}; use a \
+                         smaller {size}, dilation or padding",
+                        d + 1,
+                        Window::LARGEST
+                    );
+                    return Err(Error::shape(layer, &[input], detail));
+                }
                 let detail = format!(
                     "a window covers {reach} elements (size {taps}, dilation {dilation}) along axis {}, \
                      which has {extent}, {padded} with its padding; use a smaller {size}, padding Same, or larger inputs",
@@ -182,6 +188,18 @@ impl<const N: usize> Sizes<N> {
         }
         Ok(windows)
     }
+}
+
+/// Refuses a size of zero, and one that kernels cannot count to.
+///
+/// # Errors
+/// [`Error::Parameter`] of `name`.
+pub(super) fn check_each<const N: usize>(name: &str, sizes: [usize; N]) -> Result<()> {
+    if sizes.iter().all(|size| (1..=Window::LARGEST).contains(size)) {
+        return Ok(());
+    }
+    let detail = format!("each is 1 or more, and {} at most", Window::LARGEST);
+    Err(Error::parameter(name, format!("{sizes:?}"), detail))
 }
 
 /// Checks that `input` is `[batch, N extents, channels]` without an empty axis.

@@ -33,9 +33,6 @@ param_blocks! {
 
 pub(super) const AFFINE: Template = template!("data/affine", AffineParams);
 
-/// Pixels along an axis of an image at most: places between them are still told apart.
-const LARGEST: usize = 1 << 20;
-
 /// What is outside of an image `a b c d`. The names are those of Keras.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -90,6 +87,9 @@ pub struct AffinePlaces {
 }
 
 impl Affine {
+    /// Pixels along an axis of an image at most: places between them are still told apart.
+    pub(crate) const LARGEST: usize = 1 << 20;
+
     /// Pixels that a sample is made of.
     const fn neighbours(&self) -> usize {
         match self.interpolation {
@@ -116,8 +116,9 @@ impl Affine {
             return fail("matrices are [batch, 6]: two rows of three numbers".into());
         }
         let sides = [from, [self.height, self.width]].concat();
-        if sides.iter().any(|side| !(1..=LARGEST).contains(side)) {
-            let detail = format!("an image has 1 to {LARGEST} pixels along an axis: {sides:?}");
+        if sides.iter().any(|side| !(1..=Self::LARGEST).contains(side)) {
+            let detail =
+                format!("an image has 1 to {} pixels along an axis: {sides:?}", Self::LARGEST);
             return fail(detail);
         }
         Ok(())

@@ -416,6 +416,15 @@ mod cases {
                     ),
                     // Three axes.
                     of([1, 2, 3, 1], &[(plain(2), 3), (same(3), 4), (window(2, 2, 1, [0, 0]), 5)]),
+                    // Dilation, beside stride too, and groups.
+                    of(
+                        [1, 4, 6, 2],
+                        &[
+                            (window(2, 1, 2, [1, 0]), 3),
+                            (window(2, 2, 3, [1, 2]), 4),
+                            (window(3, 1, 2, [2, 2]), 5),
+                        ],
+                    ),
                 ];
                 let templates: &'static [Template] = match computes {
                     // Columns are laid side by side.

@@ -64,7 +64,9 @@ pub(crate) fn check(model: &Model, features: &[Tensor]) -> Result<()> {
     for (i, (x, input)) in features.iter().zip(inputs).enumerate() {
         let dims = x.shape().dims();
         if dims.is_empty() || dims[1..] != *input.shape.dims() {
-            let detail = samples_expected(&input.shape, dims);
+            let reads = model.calls().iter().find(|call| call.inputs.contains(&i));
+            let layer = reads.map(|call| model.layers()[call.layer].name.as_str());
+            let detail = samples_expected(&input.shape, dims, layer);
             return Err(Error::shape(&input.name, &[x.shape()], detail));
         }
         if dims[0] == 0 {
@@ -106,8 +108,9 @@ fn check_ids(model: &Model, input: usize, x: &Tensor) -> Result<()> {
     }
 }
 
-/// The error text for features `[n, ...]` that a model of samples `wanted` does not take.
-fn samples_expected(wanted: &Shape, features: &[usize]) -> String {
+/// The error text for features `[n, ...]` that a model of samples `wanted` does not take; `layer` is the first that reads
+/// them.
+fn samples_expected(wanted: &Shape, features: &[usize], layer: Option<&str>) -> String {
     let expected = format!("the model takes samples of shape {wanted}: [n, ...] is expected");
     let Some((_, sample)) = features.split_first() else { return expected };
     let dims = wanted.dims();
@@ -123,6 +126,14 @@ fn samples_expected(wanted: &Shape, features: &[usize]) -> String {
         )
     } else if shown.len() == wanted.len() {
         format!("{expected}. Reshape the data to {flat}")
+    } else if let (Some(layer), Some((own, outer)), Some((given, around))) =
+        (layer, dims.split_last(), sample.split_last())
+        && outer == around
+    {
+        format!(
+            "{expected}. Layer `{layer}` was built for {own} channels or features, and each sample has {given}: convert the \
+             data, or build the model on {shown}"
+        )
     } else {
         expected
     }

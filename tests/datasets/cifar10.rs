@@ -1,6 +1,6 @@
 //! CIFAR-10's binary files, made small.
 
-use super::{folder, says};
+use super::{folder, keep_log, said, says};
 use std::path::Path;
 use wgrad::Result;
 use wgrad::data::{CIFAR10_CLASSES, load_cifar10};
@@ -47,6 +47,23 @@ fn records_become_images_with_their_channels_last() -> Result<()> {
 }
 
 #[test]
+fn a_file_that_was_cut_is_taken_with_a_warning() -> Result<()> {
+    keep_log();
+    let dir = folder("cifar-cut");
+    write(&dir, &[3]);
+    // One file is whole: of it nothing is said.
+    std::fs::write(dir.join("test_batch.bin"), record(1).repeat(10_000)).unwrap();
+    let (train, test) = load_cifar10(&dir)?;
+    assert_eq!((train.len(), test.len()), (5, 10_000));
+    let warnings = said("cifar-cut");
+    assert_eq!(warnings.len(), 5, "{warnings:?}");
+    for word in ["data_batch_1.bin", "1 images", "10000 in each", "cargo xtask data cifar10"] {
+        assert!(warnings[0].contains(word), "{}", warnings[0]);
+    }
+    Ok(())
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     let dir = folder("cifar-wrong");
     says(
@@ -64,6 +81,7 @@ fn what_is_wrong_is_named() {
         ([record(1), record(10)].concat(), ["labels", "label 1 is 10"]),
     ] {
         std::fs::write(&third, bytes).unwrap();
-        says(load_cifar10(&dir), &[&["data_batch_3.bin"], &words[..]].concat());
+        let remedy = ["data_batch_3.bin", "remove the file", "cargo xtask data cifar10"];
+        says(load_cifar10(&dir), &[&remedy, &words[..]].concat());
     }
 }

@@ -8,7 +8,7 @@
 Both bounds of a factor are equal, so that nothing is left to chance.
 """
 
-from record import Inputs, keras, meta, short, write
+from record import Inputs, jax, keras, meta, short, write
 
 
 def same(factor):
@@ -41,7 +41,11 @@ def entry(layer, x):
         del config[name]
     y = keras.ops.convert_to_numpy(layer(x, training=True))
     assert abs(y - x).max() > 0.1
-    return {"layer": type(layer).__name__, "config": config, "y": {"shape": list(y.shape), "data": short(y)}}
+    dy = Inputs(8).normal(*y.shape)
+    dx = jax.vjp(lambda x: layer(x, training=True), x)[1](dy)[0]
+    tensors = {"y": y, "dy": dy, "dx": keras.ops.convert_to_numpy(dx)}
+    tensors = {name: {"shape": list(t.shape), "data": short(t)} for name, t in tensors.items()}
+    return {"layer": type(layer).__name__, "config": config} | tensors
 
 
 if __name__ == "__main__":

@@ -85,6 +85,17 @@ def train(seed, layer, rank, rate):
     }
 
 
+def scales():
+    """A penalty and a constraint on scales, and on shifts."""
+    l1, l2, most = keras.regularizers.L1, keras.regularizers.L2, keras.constraints.MaxNorm
+    return {
+        "gamma_regularizer": l2(0.1),
+        "gamma_constraint": most(1),
+        "beta_regularizer": l1(0.05),
+        "beta_constraint": most(0.3),
+    }
+
+
 def listed():
     same = {"padding": "same"}
     l1, l2, l1_l2 = keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2
@@ -162,6 +173,11 @@ def listed():
         (layers.DepthwiseConv2D(3, activity_regularizer=l1_l2(0.002, 0.01)), 2),
         (layers.SeparableConv1D(3, 3, activation="tanh", activity_regularizer=l2(0.05)), 1),
         (layers.Conv3DTranspose(2, 2, activity_regularizer=l2(0.01)), 3),
+        (layers.SeparableConv2D(3, 3, depthwise_constraint=below, bias_regularizer=l1(0.02)), 2),
+        (layers.Conv2DTranspose(3, 3, strides=2, kernel_regularizer=l2(0.02), bias_regularizer=l2(0.1), **same), 2),
+        (layers.BatchNormalization(**scales()), 2),
+        (layers.LayerNormalization(**scales()), 2),
+        (layers.GroupNormalization(groups=2, **scales()), 2),
     ]
 
 

@@ -155,6 +155,29 @@ fn strides_beside_dilation_agree_with_the_oracle() -> Result<()> {
     Ok(())
 }
 
+/// Keras has it for `Conv1D` alone.
+#[test]
+fn causal_padding_agrees_with_the_oracle() -> Result<()> {
+    let axes = [Axis { taps: 3, stride: 2, dilation: 3, before: 6, after: 0, extent: 11 }];
+    let x = numbers(&[2, 11, 3], 1);
+    let w = numbers(&[3, 3, 2], 2);
+    let each = Sizes { samples: 2, channels: 3, filters: 6, groups: 3 };
+    let depthwise = |x: &[f64], kernel: &[f64]| convolution(x, kernel, each, &axes);
+    let layer = DepthwiseConv1D::new(3).depth_multiplier(2).use_bias(false);
+    let layer = layer.strides(2).dilation_rate(3).padding(Padding::Causal);
+    let step = layer_step(&layer, &[&x], &[&w], None)?;
+    assert_eq!(step.outputs[0].shape().dims(), [2, 6, 6]);
+    check_gradients("depthwise", &step, &[&x, &w], |at| depthwise(&at[0], &at[1]));
+    let layer = SeparableConv1D::new(4, 3).depth_multiplier(2).use_bias(false);
+    let layer = layer.strides(2).dilation_rate(3).padding(Padding::Causal);
+    let point = numbers(&[1, 6, 4], 3);
+    let step = layer_step(&layer, &[&x], &[&w, &point], None)?;
+    check_gradients("separable", &step, &[&x, &w, &point], |at| {
+        matmul(&depthwise(&at[0], &at[1]), &at[2], 1, 2 * 6, 4, 6, false, false)
+    });
+    Ok(())
+}
+
 #[test]
 fn explicit_padding_is_that_of_torch() -> Result<()> {
     let shape = |layer: LayerHandle| -> Result<Vec<usize>> {
@@ -243,7 +266,12 @@ fn other_channels_are_refused() -> Result<()> {
     let compile = Compile::new(Sgd::new(0.1), Loss::MeanSquaredError);
     let mut trainer = model.compile(support::device(), compile)?;
     let error = trainer.predict(&numbers(&[1, 5, 5, 3], 1)).unwrap_err();
-    says(&error, &["[5, 5, 2]", "[1, 5, 5, 3]"]);
+    let sizes = ["[5, 5, 2]", "[1, 5, 5, 3]", "built for 2 channels", "each sample has 3"];
+    says(&error, &sizes);
+    says(&error, &["Layer `conv2d`", "convert the data, or build the model on [5, 5, 3]"]);
+    // The control: if more than the channels differs, it is not their fault.
+    let error = trainer.predict(&numbers(&[1, 6, 5, 3], 1)).unwrap_err().to_string();
+    assert!(!error.contains("channels"), "{error}");
     Ok(())
 }
 

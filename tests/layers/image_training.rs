@@ -62,7 +62,7 @@ fn losses(run: &Json) -> anyhow::Result<Vec<f64>> {
 #[test]
 fn each_layer_for_images_trains_as_in_keras() -> anyhow::Result<()> {
     let runs = runs()?;
-    ensure!(runs.len() >= 55, "{} are recorded", runs.len());
+    ensure!(runs.len() >= 60, "{} are recorded", runs.len());
     for run in &runs {
         let name = text(run, "name")?;
         let (got, weights) = trained(run).with_context(|| name.to_owned())?;
@@ -112,13 +112,23 @@ fn each_penalty_and_constraint_makes_a_difference() -> anyhow::Result<()> {
         "DepthwiseConv2D depthwise_constraint",
         "DepthwiseConv2D activity_regularizer",
         "SeparableConv2D depthwise_regularizer",
+        "SeparableConv2D depthwise_constraint",
+        "SeparableConv2D bias_regularizer",
         "SeparableConv2D pointwise_regularizer",
         "SeparableConv2D pointwise_constraint",
         "SeparableConv1D activity_regularizer",
         "Conv2DTranspose kernel_constraint",
+        "Conv2DTranspose kernel_regularizer",
+        "Conv2DTranspose bias_regularizer",
         "Conv3DTranspose activity_regularizer",
     ] {
         ensure!(kinds.contains(kind), "{kind} is not recorded");
+    }
+    for kind in ["BatchNormalization", "LayerNormalization", "GroupNormalization"] {
+        for rule in ["gamma_regularizer", "gamma_constraint", "beta_regularizer", "beta_constraint"]
+        {
+            ensure!(kinds.contains(&format!("{kind} {rule}")), "{kind} {rule} is not recorded");
+        }
     }
     Ok(())
 }

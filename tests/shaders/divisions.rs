@@ -1,8 +1,9 @@
 //! Divisions of integers in the loops of a kernel.
 
-use super::{devices, gradient_graph, kernels, validated};
+use super::{cards, devices, gradient_graph, kernels, validated};
 use naga::valid::{FunctionInfo, ModuleInfo};
 use naga::{Block, Expression, Handle, Module, Statement};
+use std::collections::BTreeSet;
 use wgrad::graph::Window;
 use wgrad::kernels::DeviceCaps;
 use wgrad::ops::registry::Case;
@@ -10,7 +11,7 @@ use wgrad::ops::registry::Case;
 /// Divisions of integers by what is no constant, in the loops of a block and in all that they call: a processor takes
 /// longer for each than for several products.
 fn divisions(module: &Module, info: &ModuleInfo, at: Place<'_>, block: &Block) -> usize {
-    let Place { function, types, looped } = at;
+    let Place { function, types, fixed, looped } = at;
     let within = |block: &Block, looped| divisions(module, info, Place { looped, ..at }, block);
     let divides = |handle: Handle<Expression>| {
         let Expression::Binary { op, right, .. } = function.expressions[handle] else {
@@ -20,7 +21,7 @@ fn divisions(module: &Module, info: &ModuleInfo, at: Place<'_>, block: &Block) -
         let kind = types[handle].ty.inner_with(&module.types).scalar_kind();
         matches!(op, Op::Divide | Op::Modulo)
             && matches!(kind, Some(Kind::Sint | Kind::Uint))
-            && !is_constant(function, right)
+            && !is_constant(function, fixed, right)
     };
     let of = |statement: &Statement| match statement {
         Statement::Emit(range) if looped => range.clone().filter(|h| divides(*h)).count(),
@@ -28,31 +29,38 @@ fn divisions(module: &Module, info: &ModuleInfo, at: Place<'_>, block: &Block) -
         Statement::If { accept, reject, .. } => within(accept, looped) + within(reject, looped),
         Statement::Switch { cases, .. } => cases.iter().map(|c| within(&c.body, looped)).sum(),
         Statement::Loop { body, continuing, .. } => within(body, true) + within(continuing, true),
-        Statement::Call { function, .. } => {
-            let (called, types) = (&module.functions[*function], &info[*function]);
-            divisions(module, info, Place { function: called, types, looped }, &called.body)
+        Statement::Call { function: name, arguments, .. } => {
+            let (called, types) = (&module.functions[*name], &info[*name]);
+            let fixed: Vec<bool> =
+                arguments.iter().map(|&value| is_constant(function, fixed, value)).collect();
+            let place = Place { function: called, types, fixed: &fixed, looped };
+            divisions(module, info, place, &called.body)
         }
         _ => 0,
     };
     block.iter().map(of).sum()
 }
 
-fn is_constant(function: &naga::Function, value: Handle<Expression>) -> bool {
+/// Whether a value is a constant, or made of one that the caller hands over.
+fn is_constant(function: &naga::Function, fixed: &[bool], value: Handle<Expression>) -> bool {
+    let whole = |value: &Handle<Expression>| is_constant(function, fixed, *value);
     match &function.expressions[value] {
         Expression::Literal(_) | Expression::Constant(_) => true,
-        Expression::Splat { value, .. } => is_constant(function, *value),
-        Expression::Compose { components, .. } => {
-            components.iter().all(|part| is_constant(function, *part))
-        }
+        Expression::FunctionArgument(nth) => fixed.get(*nth as usize).is_some_and(|own| *own),
+        Expression::AccessIndex { base: value, .. }
+        | Expression::Splat { value, .. }
+        | Expression::As { expr: value, .. } => whole(value),
+        Expression::Compose { components, .. } => components.iter().all(whole),
         _ => false,
     }
 }
 
-/// Where a block is: in which function, and whether in a loop.
+/// Where a block is: in which function, which of its arguments are constants, and whether in a loop.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     function: &'a naga::Function,
     types: &'a FunctionInfo,
+    fixed: &'a [bool],
     looped: bool,
 }
 
@@ -60,7 +68,7 @@ struct Place<'a> {
 fn divisions_in_loops(source: &str, caps: &DeviceCaps) -> usize {
     let (module, info) = validated(source, caps).unwrap_or_else(|e| panic!("{e}\n{source}"));
     let function = &module.entry_points[0].function;
-    let place = Place { function, types: info.get_entry_point(0), looped: false };
+    let place = Place { function, types: info.get_entry_point(0), fixed: &[], looped: false };
     divisions(&module, &info, place, &function.body)
 }
 
@@ -82,6 +90,22 @@ fn no_product_of_a_convolution_divides_in_its_loops() {
         for (source, call) in &kernels {
             assert_eq!(divisions_in_loops(source, &caps), 0, "{}\n{source}", call.name());
         }
+    }
+}
+
+/// Sizes of windows are constants, and a division by a constant is a product.
+#[test]
+fn no_window_of_pooling_or_of_a_depthwise_convolution_divides_in_its_loops() {
+    let slides = |op: &str| op.contains("pool") || op.starts_with("depthwise");
+    let cases = cards().into_iter().flat_map(|card| card.cases).filter(|case| slides(case.op));
+    let graphs: Vec<_> = cases.map(|case| case.graph().expect("a graph").0).collect();
+    let caps = &devices()[0];
+    let mut kernels = kernels(caps, &graphs);
+    kernels.retain(|_, call| call.name().starts_with("window/"));
+    let names: BTreeSet<String> = kernels.values().map(|call| call.name().to_owned()).collect();
+    assert_eq!(names.len(), 6, "{names:?}");
+    for (source, call) in &kernels {
+        assert_eq!(divisions_in_loops(source, caps), 0, "{}\n{source}", call.name());
     }
 }
 
@@ -107,6 +131,7 @@ fn a_division_in_a_loop_is_noticed() {
     assert_eq!(count("", "sum += u32(f32(i) / f32(n));"), 0);
     assert_eq!(count("", "sum += i / n;"), 1);
     assert_eq!(count("", "sum += called(i, n);"), 1);
+    assert_eq!(count("", "sum += called(i, 3u);"), 0);
     assert_eq!(count("", "sum += (vec2<u32>(i) / vec2<u32>(n)).x;"), 1);
     assert_eq!(count("", "sum += (vec2<u32>(i) / vec2<u32>(3u, n)).x;"), 1);
     assert_eq!(count("", "sum += i / n + u32(i32(i) % i32(n));"), 2);

@@ -1,9 +1,10 @@
 //! Contrast and brightness.
 
-use super::{Factor, image_sides};
+use super::Factor;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::layers::config::{Fields, Settings, config_of};
+use crate::layers::windows::check_images;
 use crate::layers::{Context, Layer, Outputs};
 use crate::tensor::Shape;
 use serde_json::json;
@@ -88,7 +89,7 @@ impl Layer for RandomContrast {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        image_sides(self.kind(), &inputs[0])?;
+        check_images::<2>(self.kind(), &inputs[0])?;
         self.factor.check("factor", |f| (0.0..=1.0).contains(&f), "in [0, 1]")?;
         check_range(self.value_range)?;
         Ok(inputs[0].clone())
@@ -150,7 +151,7 @@ impl Layer for RandomBrightness {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        image_sides(self.kind(), &inputs[0])?;
+        check_images::<2>(self.kind(), &inputs[0])?;
         self.factor.check("factor", |f| (-1.0..=1.0).contains(&f), "in [-1, 1]")?;
         check_range(self.value_range)?;
         Ok(inputs[0].clone())

@@ -1,6 +1,6 @@
 //! Crops.
 
-use super::{SAME, batch_sides, copied, image_sides, matrices};
+use super::{SAME, batch_sides, check_sampled, copied, matrices};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::layers::config::{Fields, Settings, config_of};
@@ -79,10 +79,11 @@ impl Layer for RandomCrop {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        image_sides(self.kind(), &inputs[0])?;
+        check_sampled(self.kind(), &inputs[0])?;
         for (name, side) in [("height", self.height), ("width", self.width)] {
-            if side == 0 {
-                return Err(Error::parameter(name, side, "must be at least 1"));
+            if !(1..=Affine::LARGEST).contains(&side) {
+                let detail = format!("must be at least 1, and at most {}", Affine::LARGEST);
+                return Err(Error::parameter(name, side, detail));
             }
         }
         Ok([self.height, self.width, inputs[0].dims()[2]].into())

@@ -1,6 +1,6 @@
 //! Flips, shifts, rotations and zooms.
 
-use super::{Factor, SAME, batch_sides, copied, image_sides, matrices};
+use super::{Factor, SAME, batch_sides, check_sampled, copied, matrices};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::layers::config::{Fields, Settings, config_of};
@@ -62,7 +62,7 @@ impl Layer for RandomFlip {
     }
 
     fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-        image_sides(self.kind(), &inputs[0])?;
+        check_sampled(self.kind(), &inputs[0])?;
         Ok(inputs[0].clone())
     }
 
@@ -170,7 +170,7 @@ macro_rules! geometric {
             }
 
             fn output_shape(&self, inputs: &[Shape]) -> Result<Shape> {
-                image_sides(self.kind(), &inputs[0])?;
+                check_sampled(self.kind(), &inputs[0])?;
                 self.check()?;
                 self.filling.check()?;
                 Ok(inputs[0].clone())

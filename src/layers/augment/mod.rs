@@ -13,7 +13,7 @@ pub use geometry::{FlipMode, RandomFlip, RandomRotation, RandomTranslation, Rand
 
 use super::Random;
 use super::config::{Setting, shown};
-use super::windows::spatial;
+use super::windows::check_images;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Value};
 use crate::ops::{Affine, FillMode, Interpolation};
@@ -142,11 +142,20 @@ by_word! {
     FlipMode, geometry::FLIPS;
 }
 
-/// Height and width of one image `[height, width, channels]`.
-fn image_sides(layer: &str, sample: &Shape) -> Result<[usize; 2]> {
-    // The check of windows is of a batch.
-    spatial::<2>(layer, &[&[1], sample.dims()].concat().into())?;
-    Ok([sample.dims()[0], sample.dims()[1]])
+/// Refuses samples that are no images `[height, width, channels]`, and images too large to be sampled.
+///
+/// # Errors
+/// [`Error::Shape`] that says what is expected.
+fn check_sampled(layer: &str, sample: &Shape) -> Result<()> {
+    check_images::<2>(layer, sample)?;
+    if sample.dims()[..2].iter().all(|&side| side <= Affine::LARGEST) {
+        return Ok(());
+    }
+    let detail = format!(
+        "an image has at most {} pixels along an axis; crop or resize it before this layer",
+        Affine::LARGEST
+    );
+    Err(Error::shape(layer, &[sample], detail))
 }
 
 /// Height and width of a batch of images.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Window};
 use crate::layers::config::{Fields, Settings, config_of};
 use crate::layers::rules::{KERNEL, Rules, rule_setters};
-use crate::layers::windows::{Extents, Padding};
+use crate::layers::windows::{Extents, Padding, check_each};
 use crate::layers::{Context, Layer, Outputs, Regularizer, WeightSpec};
 use crate::tensor::{Initializer, Shape};
 
@@ -87,9 +87,7 @@ impl<const N: usize> ConvTranspose<N> {
             ("strides", common.strides),
             ("dilation_rate", common.dilation_rate),
         ] {
-            if sizes.0.contains(&0) {
-                return Err(Error::parameter(name, format!("{:?}", sizes.0), "each is 1 or more"));
-            }
+            check_each(name, sizes.0)?;
         }
         for d in 0..N {
             let (n, taps) = (input.dims()[d + 1], common.kernel_size.0[d]);
@@ -103,7 +101,7 @@ impl<const N: usize> ConvTranspose<N> {
             let Some((window, extent)) = found else {
                 let detail = format!(
                     "axis {} of {n} elements gives no output with {taps} taps, stride {stride}, dilation {dilation} \
-                     and padding {:?}; use less padding or larger sizes",
+                     and padding {:?}; use less padding or other sizes",
                     d + 1,
                     common.padding
                 );
@@ -160,10 +158,12 @@ fn extent(
         Sides::Same => {
             let padded = match more {
                 None => stride.checked_add(reach)? - 2,
-                Some(more) => (reach + reach % 2).checked_add(more)? - 2,
+                Some(more) => reach.checked_add(reach % 2)?.checked_add(more)? - 2,
             };
             let left = padded.div_ceil(2).min(reach - 1);
-            (reach - 1 - left, (full + padded + 2).checked_sub(2 * reach)?)
+            // full + padded + 2 - 2 · reach, of which full is at least one reach.
+            let rest = (full - reach).checked_add(padded)?.checked_add(2)?;
+            (reach - 1 - left, rest.checked_sub(reach)?)
         }
         Sides::Explicit([before, after]) => {
             let all = full.checked_add(more.unwrap_or(0))?;

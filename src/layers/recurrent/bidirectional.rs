@@ -205,7 +205,7 @@ impl Layer for Bidirectional {
             MergeMode::None => vec![y, from_end],
             MergeMode::Concat => {
                 let mut dims = y.shape.dims().to_vec();
-                dims[axis] += from_end.shape.dims()[axis];
+                dims[axis] = dims[axis].saturating_add(from_end.shape.dims()[axis]);
                 vec![TensorType::f32(dims)]
             }
             _ => vec![y],
