@@ -9,6 +9,11 @@ pub const DATA: bool = cfg!(feature = "config");
 pub const NO_DATA: &str = "this program has wgrad without its feature `config`, so it writes and reads weights alone: \
                            build it with the feature";
 
+/// The settings that `make` gives; `null` without models as data, when nothing reads them.
+pub fn settings(make: impl FnOnce() -> Value) -> Value {
+    if DATA { make() } else { Value::Null }
+}
+
 /// An object as Keras writes it; this library's own, which Keras has not, are of the module `wgrad`.
 pub fn object(module: &str, class: &str, config: Value) -> Value {
     let registered = (module == "wgrad").then(|| format!("wgrad>{class}"));

@@ -29,7 +29,8 @@ impl Saved {
         wrong(self.kind, detail)
     }
 
-    /// A list of numbers. JSON has no NaN and no infinity, and a number comes back to the last bit.
+    /// A list of numbers. JSON has no NaN and no infinity, and a number comes back to the last bit, or, in a browser without
+    /// the feature `config`, to the one before it.
     pub fn numbers(&self, field: &str) -> Result<Vec<f64>> {
         let list = self.value[field].as_array();
         let numbers = list.and_then(|list| list.iter().map(Value::as_f64).collect());

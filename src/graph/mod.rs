@@ -25,7 +25,7 @@ pub(crate) use patches::{Slide, Steps};
 pub use program::{Instr, Program, Reg};
 pub use row::{Applied, Derivative, IndexUse, Partials, Row};
 pub(crate) use row::{answers, computes};
-pub use row_kernel::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
+pub use row_kernel::{Phase, Read, RowGradient, RowKernel, RowReduction, RowRule, Rows};
 pub use scan::{Body, Param, Scan, Table};
 pub use structure::{Contraction, ContractionSpec, Map, Reduce, ReduceKind};
 pub use view::{Axis, Guard, View};

@@ -1,7 +1,11 @@
 //! The data of kernels over rows.
 
 use super::program::Program;
+use super::{Graph, Value};
+use crate::error::Result;
 use crate::tensor::Shape;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A shape as rows: axes `first..` are the columns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,32 +55,56 @@ pub struct Phase {
     pub after: Program,
 }
 
-/// What a row kernel is: its name and its gradient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RowRule {
-    /// Layer normalization; operands x, gamma and beta if they are there, constants.
-    LayerNorm {
-        /// Whether there is a gamma.
-        gamma: bool,
-        /// Whether there is a beta.
-        beta: bool,
-    },
-    /// Division by the root mean square; operands x, gamma if it is there, constants.
-    RmsNorm {
-        /// Whether there is a gamma.
-        gamma: bool,
-    },
-    /// Softmax over the elements that a mask lets through; operands x, mask, constants.
-    MaskedSoftmax {
-        /// Whether the mask is added to x.
-        additive: bool,
-    },
-    /// The logarithm of the sum of exponentials.
-    LogSumExp,
-    /// The mean of squared differences to the mean.
-    Variance,
+/// The gradient of a row kernel: its rows, [`RowRule::options`], operands, results, and the gradient of the first result;
+/// it gives those of the first operands.
+pub type RowGradient =
+    fn(&mut Graph, &Rows, [bool; 2], &[Value], &[Value], Value) -> Result<Vec<Option<Value>>>;
+
+/// What a row kernel is: its name and its gradient. The rule has the function itself, so a program has the gradients of
+/// the kernels that it builds, and no others.
+#[derive(Clone, Copy)]
+pub struct RowRule {
+    /// The name, which no two rules share.
+    pub name: &'static str,
+    /// Which operands are there, or what they mean.
+    pub options: [bool; 2],
+    /// `None` for what is a gradient itself.
+    pub gradient: Option<RowGradient>,
+}
+
+impl RowRule {
+    /// A rule with a gradient.
+    #[must_use]
+    pub const fn new(name: &'static str, options: [bool; 2], gradient: RowGradient) -> Self {
+        Self { name, options, gradient: Some(gradient) }
+    }
+
     /// The gradient of another rule.
-    Gradient(&'static str),
+    #[must_use]
+    pub const fn gradient(name: &'static str) -> Self {
+        Self { name, options: [false; 2], gradient: None }
+    }
+}
+
+/// The name stands for the gradient.
+impl PartialEq for RowRule {
+    fn eq(&self, other: &Self) -> bool {
+        (self.name, self.options) == (other.name, other.options)
+    }
+}
+
+impl Eq for RowRule {}
+
+impl fmt::Debug for RowRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple(self.name).field(&self.options).finish()
+    }
+}
+
+impl Hash for RowRule {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.name, self.options).hash(state);
+    }
 }
 
 /// A kernel over the rows of `rows`, as data.

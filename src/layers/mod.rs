@@ -311,14 +311,16 @@ pub(crate) fn stream_of(name: &str) -> u64 {
 /// `AlphaDropout` becomes `alpha_dropout`, `PReLU` `p_re_lu`: the rule by which Keras 3 names layers. A capital
 /// starts a word if it follows a small letter or precedes one.
 fn snake_case(name: &str) -> String {
-    let letters: Vec<char> = name.chars().filter(|c| c.is_alphanumeric() || *c == '_').collect();
+    // In ASCII: tables of Unicode are 6 KB that a page would download.
+    let is_letter = |c: &char| c.is_ascii_alphanumeric() || *c == '_' || !c.is_ascii();
+    let letters: Vec<char> = name.chars().filter(is_letter).collect();
     let small = |i: usize| letters.get(i).is_some_and(char::is_ascii_lowercase);
     let mut out = String::new();
     for (i, c) in letters.iter().enumerate() {
         if i > 0 && c.is_ascii_uppercase() && (small(i - 1) || small(i + 1)) {
             out.push('_');
         }
-        out.extend(c.to_lowercase());
+        out.push(c.to_ascii_lowercase());
     }
     out
 }

@@ -40,7 +40,7 @@ pub(super) fn known(
         |code| code.mul(dy, y),
         |code, sum| of_sum.map_or(Ok(sum), |d| code.sub(sum, d)),
     )?;
-    let rule = RowRule::Gradient("attention_rows_gradient");
+    let rule = RowRule::gradient("attention_rows_gradient");
     Ok(kernel.push(graph, rule, |_| Ok(vec![]), &[&[log_sum, common]])?[0])
 }
 

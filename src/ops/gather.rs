@@ -34,8 +34,11 @@ const KINDS: [&str; 3] = ["KIND0", "KIND1", "KIND2"];
 ///
 /// Operands: indices `[n]` u32, start (u32 scalar), then tables `[t, ...]`. A result per table: `[rows, ...]`,
 /// f32 times the table's factor for f32 and u8 tables, u32 as it is.
+///
+/// `GRADIENT` says whether tables may have one. Samples are data: a program that gathers nothing else does not have the kernels
+/// of the gradient.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Gather {
+pub struct Gather<const GRADIENT: bool = true> {
     /// Rows gathered.
     pub rows: usize,
     /// A factor per table.
@@ -44,7 +47,7 @@ pub struct Gather {
     pub bytes: u8,
 }
 
-impl Gather {
+impl<const GRADIENT: bool> Gather<GRADIENT> {
     const fn keeps_bytes(&self, table: usize) -> bool {
         (self.bytes >> table) & 1 == 1
     }
@@ -79,7 +82,7 @@ fn width(ty: &TensorType) -> usize {
     ty.shape.dims()[1..].iter().product()
 }
 
-impl Op for Gather {
+impl<const GRADIENT: bool> Op for Gather<GRADIENT> {
     fn name(&self) -> String {
         "gather".into()
     }
@@ -137,6 +140,12 @@ impl Op for Gather {
     }
 
     fn vjp(&self, graph: &mut Graph, cx: &VjpContext<'_>) -> Result<Vec<Option<Value>>> {
+        if !GRADIENT {
+            return Err(Error::not_differentiable(
+                "gather",
+                "samples are data; use `Graph::gather`",
+            ));
+        }
         let VjpContext { inputs, upstream, .. } = *cx;
         let mut gradients = vec![None, None];
         for ((&dy, &table), &factor) in upstream.iter().zip(&inputs[2..]).zip(&self.factors) {
@@ -245,7 +254,7 @@ impl Graph {
         let rows = self.shape(indices).len();
         let start = self.constant_u32(0);
         self.push(
-            Arc::new(Gather { rows, factors: vec![1.0.into()], bytes: 0 }),
+            Arc::new(Gather::<true> { rows, factors: vec![1.0.into()], bytes: 0 }),
             &[indices, start, table],
         )
     }
@@ -261,9 +270,30 @@ impl Graph {
         rows: usize,
         tables: &[(Value, f32)],
     ) -> Result<Vec<Value>> {
+        self.gathered::<true>(indices, start, rows, tables)
+    }
+
+    /// The same for samples, which have no gradient.
+    pub(crate) fn gather_samples(
+        &mut self,
+        indices: Value,
+        start: Value,
+        rows: usize,
+        tables: &[(Value, f32)],
+    ) -> Result<Vec<Value>> {
+        self.gathered::<false>(indices, start, rows, tables)
+    }
+
+    fn gathered<const GRADIENT: bool>(
+        &mut self,
+        indices: Value,
+        start: Value,
+        rows: usize,
+        tables: &[(Value, f32)],
+    ) -> Result<Vec<Value>> {
         let mut inputs = vec![indices, start];
         inputs.extend(tables.iter().map(|t| t.0));
         let factors = tables.iter().map(|t| t.1.into()).collect();
-        self.push_all(Arc::new(Gather { rows, factors, bytes: 0 }), &inputs)
+        self.push_all(Arc::new(Gather::<GRADIENT> { rows, factors, bytes: 0 }), &inputs)
     }
 }

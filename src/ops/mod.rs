@@ -77,7 +77,7 @@ const CARDS: &[fn() -> Vec<registry::Card>] = &[
     recurrence::cards,
 ];
 
-pub use crate::graph::{Phase, Read, RowKernel, RowReduction, RowRule, Rows};
+pub use crate::graph::{Phase, Read, RowGradient, RowKernel, RowReduction, RowRule, Rows};
 pub use affine::{Affine, AffinePlaces, FillMode, Interpolation};
 pub use argmax::{ClassComparison, CompareClasses, MAX_CELL_CLASSES};
 pub use attention::{Attention, WeightDropout};

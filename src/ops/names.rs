@@ -60,7 +60,10 @@ fn near(name: &str) -> Vec<&'static str> {
 
 /// The letters and digits of a name, in small letters.
 fn plain(name: &str) -> Vec<char> {
-    name.chars().filter(|c| c.is_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect()
+    name.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || !c.is_ascii())
+        .map(|c| c.to_ascii_lowercase())
+        .collect()
 }
 
 /// The edits (a letter put in, taken out or replaced) that make `b` of `a`. Levenshtein 1966.

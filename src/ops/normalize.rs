@@ -91,7 +91,7 @@ impl Graph {
         let first = first_of_last("layer_norm", self.shape(x), axes)?;
         check_row("layer_norm", self, x, first, &[gamma, beta])?;
         let mut kernel = RowBuilder::new(self.shape(x), first);
-        let rule = RowRule::LayerNorm { gamma: gamma.is_some(), beta: beta.is_some() };
+        let rule = RowRule::new("layer_norm", [gamma.is_some(), beta.is_some()], layer_norm_vjp);
         let x = kernel.element(x);
         let [gamma, beta] = [gamma, beta].map(|v| v.map(|v| kernel.element(v)));
         let share = kernel.share(self);
@@ -135,7 +135,7 @@ impl Graph {
         let first = first_of_last("rms_norm", self.shape(x), axes)?;
         check_row("rms_norm", self, x, first, &[gamma])?;
         let mut kernel = RowBuilder::new(self.shape(x), first);
-        let rule = RowRule::RmsNorm { gamma: gamma.is_some() };
+        let rule = RowRule::new("rms_norm", [gamma.is_some(), false], rms_norm_vjp);
         let x = kernel.element(x);
         let gamma = gamma.map(|v| kernel.element(v));
         let share = kernel.share(self);
@@ -155,7 +155,7 @@ impl Graph {
 
 /// With u = (x - mean) · root and g = dy · gamma: dx = root · (g - mean g - u · mean(g u)), dgamma = Σ dy u,
 /// dbeta = Σ dy. The derivative of the formula of Ba et al. 2016.
-pub(super) fn layer_norm_vjp(
+fn layer_norm_vjp(
     graph: &mut Graph,
     rows: &Rows,
     [has_gamma, has_beta]: [bool; 2],
@@ -195,7 +195,7 @@ pub(super) fn layer_norm_vjp(
         let rest = code.sub(level, along)?;
         Ok(vec![code.mul(rest, values[2])?])
     };
-    let dx = kernel.push(graph, RowRule::Gradient("layer_norm_gradient"), elements, &[])?[0];
+    let dx = kernel.push(graph, RowRule::gradient("layer_norm_gradient"), elements, &[])?[0];
     let mut partials = vec![Some(dx)];
     if has_gamma || has_beta {
         let mut kernel = RowBuilder::new(&rows.shape, rows.first);
@@ -218,10 +218,10 @@ pub(super) fn layer_norm_vjp(
 
 /// With u = x · root and g = dy · gamma: dx = root · (g - u · mean(g u)), dgamma = Σ dy u. The derivative of the formula
 /// of Zhang and Sennrich 2019.
-pub(super) fn rms_norm_vjp(
+fn rms_norm_vjp(
     graph: &mut Graph,
     rows: &Rows,
-    has_gamma: bool,
+    [has_gamma, _]: [bool; 2],
     inputs: &[Value],
     outputs: &[Value],
     dy: Value,
@@ -248,7 +248,7 @@ pub(super) fn rms_norm_vjp(
         let rest = code.sub(g, along)?;
         Ok(vec![code.mul(rest, root)?])
     };
-    let dx = kernel.push(graph, RowRule::Gradient("rms_norm_gradient"), elements, &[])?[0];
+    let dx = kernel.push(graph, RowRule::gradient("rms_norm_gradient"), elements, &[])?[0];
     let mut partials = vec![Some(dx)];
     if has_gamma {
         let mut kernel = RowBuilder::new(&rows.shape, rows.first);

@@ -3,24 +3,15 @@
 
 use super::row_lower::lower_row_kernel;
 use super::row_reads::RowWalk;
-use super::{normalize, row_softmax, row_statistics};
 use crate::error::{Error, Result};
 use crate::graph::{
-    Class, Graph, LowerContext, Lowered, Op, Phase, Read, RowKernel, RowRule, TensorType, Value,
-    View, VjpContext,
+    Class, Graph, LowerContext, Lowered, Op, Phase, Read, RowKernel, TensorType, Value, View,
+    VjpContext,
 };
 
 impl Op for RowKernel {
     fn name(&self) -> String {
-        match self.rule {
-            RowRule::LayerNorm { .. } => "layer_norm",
-            RowRule::RmsNorm { .. } => "rms_norm",
-            RowRule::MaskedSoftmax { .. } => "masked_softmax",
-            RowRule::LogSumExp => "log_sum_exp",
-            RowRule::Variance => "variance",
-            RowRule::Gradient(name) => name,
-        }
-        .into()
+        self.rule.name.into()
     }
 
     fn attrs(&self) -> String {
@@ -47,30 +38,11 @@ impl Op for RowKernel {
         let VjpContext { inputs, outputs, upstream, .. } = *cx;
         let mut partials = vec![None; inputs.len()];
         let Some(dy) = upstream[0] else { return Ok(partials) };
-        let found = match self.rule {
-            RowRule::LayerNorm { gamma, beta } => {
-                normalize::layer_norm_vjp(graph, &self.rows, [gamma, beta], inputs, outputs, dy)?
-            }
-            RowRule::RmsNorm { gamma } => {
-                normalize::rms_norm_vjp(graph, &self.rows, gamma, inputs, outputs, dy)?
-            }
-            RowRule::MaskedSoftmax { additive } => {
-                row_softmax::masked_softmax_vjp(graph, &self.rows, additive, inputs, outputs, dy)?
-            }
-            RowRule::LogSumExp => {
-                row_softmax::log_sum_exp_vjp(graph, &self.rows, inputs, outputs, dy)?
-            }
-            RowRule::Variance => {
-                row_statistics::variance_vjp(graph, &self.rows, inputs, outputs, dy)?
-            }
-            RowRule::Gradient(name) => {
-                return Err(Error::not_differentiable(
-                    name,
-                    "the gradient of a row kernel has no gradient; build it from \
-                             elementwise functions and sums",
-                ));
-            }
+        let Some(gradient) = self.rule.gradient else {
+            let detail = "the gradient of a row kernel has no gradient; build it from elementwise functions and sums";
+            return Err(Error::not_differentiable(self.rule.name, detail));
         };
+        let found = gradient(graph, &self.rows, self.rule.options, inputs, outputs, dy)?;
         for (partial, found) in partials.iter_mut().zip(found) {
             *partial = found;
         }

@@ -81,7 +81,8 @@ impl Graph {
             let y = code.mul(e, factor)?;
             Ok(vec![taking_part(code, y)?])
         };
-        Ok(kernel.push(self, RowRule::MaskedSoftmax { additive }, elements, &[])?[0])
+        let rule = RowRule::new("masked_softmax", [additive, false], masked_softmax_vjp);
+        Ok(kernel.push(self, rule, elements, &[])?[0])
     }
 
     /// log Σ exp(x) over `axes`, which disappear, or stay with extent 1 if `keep` is set. No axes: all of them.
@@ -113,16 +114,17 @@ impl Graph {
                 code.add(top, log)
             },
         )?;
-        let y = kernel.push(self, RowRule::LogSumExp, |_| Ok(vec![]), &[&[result]])?[0];
+        let rule = RowRule::new("log_sum_exp", [false; 2], log_sum_exp_vjp);
+        let y = kernel.push(self, rule, |_| Ok(vec![]), &[&[result]])?[0];
         self.reshape(y, kept)
     }
 }
 
 /// dx = y · (dy - Σ dy y), and the same for a mask that is added: the Jacobian of softmax is diag(y) - y yᵀ.
-pub(super) fn masked_softmax_vjp(
+fn masked_softmax_vjp(
     graph: &mut Graph,
     rows: &Rows,
-    additive: bool,
+    [additive, _]: [bool; 2],
     inputs: &[Value],
     outputs: &[Value],
     dy: Value,
@@ -134,7 +136,7 @@ pub(super) fn masked_softmax_vjp(
         let level = code.sub(g, total)?;
         Ok(vec![code.mul(y, level)?])
     };
-    let rule = RowRule::Gradient("masked_softmax_gradient");
+    let rule = RowRule::gradient("masked_softmax_gradient");
     let dx = kernel.push(graph, rule, elements, &[])?[0];
     let shape = graph.shape(inputs[1]).clone();
     let mask = if additive { Some(graph.sum_to(dx, &shape)?) } else { None };
@@ -142,9 +144,10 @@ pub(super) fn masked_softmax_vjp(
 }
 
 /// dx = dy · exp(x - y): the softmax.
-pub(super) fn log_sum_exp_vjp(
+fn log_sum_exp_vjp(
     graph: &mut Graph,
     rows: &Rows,
+    _: [bool; 2],
     inputs: &[Value],
     outputs: &[Value],
     dy: Value,
@@ -159,6 +162,6 @@ pub(super) fn log_sum_exp_vjp(
         let weight = code.call("exp", &[z], &[])?;
         Ok(vec![code.mul(weight, dy)?])
     };
-    let rule = RowRule::Gradient("log_sum_exp_gradient");
+    let rule = RowRule::gradient("log_sum_exp_gradient");
     Ok(kernel.push(graph, rule, elements, &[])?.into_iter().map(Some).collect())
 }

@@ -63,15 +63,17 @@ impl Graph {
             |code, sum| code.mul(sum, share),
         )?;
         let kept_values: [&[_]; 2] = [&[variance], &mean];
-        let y = kernel.push(self, RowRule::Variance, |_| Ok(vec![]), &kept_values)?[0];
+        let rule = RowRule::new("variance", [false; 2], variance_vjp);
+        let y = kernel.push(self, rule, |_| Ok(vec![]), &kept_values)?[0];
         self.reshape(y, kept)
     }
 }
 
 /// dx = dy · 2/n · (x - mean).
-pub(super) fn variance_vjp(
+fn variance_vjp(
     graph: &mut Graph,
     rows: &Rows,
+    _: [bool; 2],
     inputs: &[Value],
     outputs: &[Value],
     dy: Value,
@@ -86,6 +88,6 @@ pub(super) fn variance_vjp(
         let each = code.mul(centred, share)?;
         Ok(vec![code.mul(each, dy)?])
     };
-    let rule = RowRule::Gradient("variance_gradient");
+    let rule = RowRule::gradient("variance_gradient");
     Ok(kernel.push(graph, rule, elements, &[])?.into_iter().map(Some).collect())
 }

@@ -4,7 +4,7 @@
 use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
-use crate::words::number;
+use crate::words::{number, settings};
 use serde_json::{Value as Json, json};
 
 /// Adam (Kingma and Ba 2014): m ← β₁ m + (1 - β₁) g; v ← β₂ v + (1 - β₂) g²;
@@ -86,11 +86,13 @@ impl Optimizer for Adam {
     }
 
     fn config(&self) -> Json {
-        json!({
-            "learning_rate": self.learning_rate.config(),
-            "beta_1": number(self.beta_1),
-            "beta_2": number(self.beta_2),
-            "epsilon": number(self.epsilon),
+        settings(|| {
+            json!({
+                "learning_rate": self.learning_rate.config(),
+                "beta_1": number(self.beta_1),
+                "beta_2": number(self.beta_2),
+                "epsilon": number(self.epsilon),
+            })
         })
     }
 }
@@ -157,8 +159,10 @@ impl Optimizer for AdamW {
     }
 
     fn config(&self) -> Json {
-        let mut config = self.adam.config();
-        config["weight_decay"] = number(self.weight_decay);
-        config
+        settings(|| {
+            let mut config = self.adam.config();
+            config["weight_decay"] = number(self.weight_decay);
+            config
+        })
     }
 }

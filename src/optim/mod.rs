@@ -117,7 +117,8 @@ pub trait Optimizer: Debug + Send + Sync {
     fn step_values(&self, done: u64, learning_rate: f64) -> Vec<(&'static str, f32)>;
 
     /// The settings as an object of JSON, which checkpoints keep and compare. This library's optimizers have Keras' names for
-    /// their settings; by default the `Debug` text is one setting, so that must show all settings.
+    /// their settings, and give `null` without the feature `config`; by default the `Debug` text is one setting, so that must
+    /// show all settings.
     fn config(&self) -> Json {
         printed(self)
     }

@@ -3,7 +3,7 @@
 use super::{Optimizer, Schedule, Slot, blend, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
-use crate::words::number;
+use crate::words::{number, settings};
 use serde_json::{Value as Json, json};
 
 /// RMSprop (Tieleman and Hinton 2012): v ← rho · v + (1 - rho) g²; p ← p - lr · g / √(v + epsilon). If centered, the
@@ -104,12 +104,14 @@ impl Optimizer for RmsProp {
     }
 
     fn config(&self) -> Json {
-        json!({
-            "learning_rate": self.learning_rate.config(),
-            "rho": number(self.rho),
-            "momentum": number(self.momentum),
-            "epsilon": number(self.epsilon),
-            "centered": self.centered,
+        settings(|| {
+            json!({
+                "learning_rate": self.learning_rate.config(),
+                "rho": number(self.rho),
+                "momentum": number(self.momentum),
+                "epsilon": number(self.epsilon),
+                "centered": self.centered,
+            })
         })
     }
 }
@@ -182,10 +184,12 @@ impl Optimizer for Adagrad {
     }
 
     fn config(&self) -> Json {
-        json!({
-            "learning_rate": self.learning_rate.config(),
-            "initial_accumulator_value": number(self.initial_accumulator_value),
-            "epsilon": number(self.epsilon),
+        settings(|| {
+            json!({
+                "learning_rate": self.learning_rate.config(),
+                "initial_accumulator_value": number(self.initial_accumulator_value),
+                "epsilon": number(self.epsilon),
+            })
         })
     }
 }

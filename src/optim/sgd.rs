@@ -3,7 +3,7 @@
 use super::{Optimizer, Schedule, Slot, check_rate, rate, within};
 use crate::error::Result;
 use crate::graph::{Graph, Value};
-use crate::words::number;
+use crate::words::{number, settings};
 use serde_json::{Value as Json, json};
 
 /// Stochastic gradient descent: v ← momentum · v - lr · g; p ← p + v, or with Nesterov p ← p + momentum · v - lr · g.
@@ -84,11 +84,13 @@ impl Optimizer for Sgd {
     }
 
     fn config(&self) -> Json {
-        json!({
-            "learning_rate": self.learning_rate.config(),
-            "momentum": number(self.momentum),
-            "nesterov": self.nesterov,
-            "decay": number(self.decay),
+        settings(|| {
+            json!({
+                "learning_rate": self.learning_rate.config(),
+                "momentum": number(self.momentum),
+                "nesterov": self.nesterov,
+                "decay": number(self.decay),
+            })
         })
     }
 }

@@ -286,7 +286,7 @@ fn gather(g: &mut Graph, batch: &Batch, rows: usize) -> Result<Vec<Value>> {
     }
     let mut gathered = Vec::new();
     for tables in tables.chunks(TABLES) {
-        gathered.extend(g.gather_batch(order, start, batch.size, tables)?);
+        gathered.extend(g.gather_samples(order, start, batch.size, tables)?);
     }
     Ok(gathered)
 }

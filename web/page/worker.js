@@ -18,18 +18,17 @@ function alone(what) {
   return next;
 }
 
-async function digitsFile() {
-  if (file) return file;
-  const response = await fetch('digits.bin.gz');
-  if (!response.ok) throw new Error(`digits.bin.gz: ${response.status} ${response.statusText}`);
-  let bytes = new Uint8Array(await response.arrayBuffer());
+// The bytes of a gzipped file.
+async function unpacked(name) {
+  const response = await fetch(name);
+  if (!response.ok) throw new Error(`${name}: ${response.status} ${response.statusText}`);
+  const bytes = new Uint8Array(await response.arrayBuffer());
   // A server may have unpacked it.
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
-    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-    bytes = new Uint8Array(await new Response(unpacked).arrayBuffer());
-  }
-  return (file = bytes);
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Uint8Array(await new Response(plain).arrayBuffer());
 }
+const digitsFile = async () => (file ??= await unpacked('digits.bin.gz'));
 
 const seed = () => Math.floor(Math.random() * 2 ** 32);
 async function net(name) {
@@ -113,7 +112,7 @@ async function turn() {
 
 const commands = {
   async open() {
-    await init({ module_or_path: new URL('wgrad_web_bg.wasm', import.meta.url) });
+    await init({ module_or_path: await unpacked('wgrad_web.wasm.gz') });
     lab = await Lab.open();
     return lab.adapter();
   },

@@ -1,11 +1,12 @@
 //! Schedules as data.
 
 use super::{Anneal, Schedule};
-use crate::words::{number, object};
+use crate::words::{number, object, settings};
 use serde_json::{Value, json};
 
 impl Schedule {
-    /// The rate as JSON: a number, or a schedule in the words of `keras.optimizers.schedules`.
+    /// The rate as JSON: a number, or a schedule in the words of `keras.optimizers.schedules`. Without the feature `config`
+    /// it is `null`.
     ///
     /// ```
     /// use wgrad::optim::schedule::{CosineDecay, Schedule};
@@ -16,7 +17,7 @@ impl Schedule {
     #[must_use]
     pub fn config(&self) -> Value {
         let keras = |class, config| object("keras.optimizers.schedules", class, config);
-        match self {
+        settings(|| match self {
             Self::Constant(rate) => number(*rate),
             Self::PiecewiseConstant(s) => {
                 let values: Vec<Value> = s.values.iter().map(|&rate| number(rate)).collect();
@@ -90,6 +91,6 @@ impl Schedule {
                     "three_phase": s.three_phase,
                 }),
             ),
-        }
+        })
     }
 }

@@ -166,7 +166,7 @@ seen.no_gpu = await ends({ '**/worker.js': async (route) => {
   const without = "Object.defineProperty(Object.getPrototypeOf(navigator), 'gpu', { value: undefined });\n";
   await route.fulfill({ response: worker, body: without + (await worker.text()) });
 } });
-seen.no_program = await ends({ '**/*.wasm': (route) => route.fulfill({ status: 404, body: '' }) });
+seen.no_program = await ends({ '**/*.wasm.gz': (route) => route.fulfill({ status: 404, body: '' }) });
 note('without WebGPU:', ...seen.no_gpu, '| without its program:', ...seen.no_program);
 
 // Every kernel is read by the browser's compiler. Pipelines, which take most of the time, are made of the shortest kernel of each

@@ -1,9 +1,11 @@
 //! The folder of the page: WebAssembly, its JavaScript, the files of `web/page`, and digits.
 
+use crate::pack::pack;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -13,8 +15,10 @@ use xtask::toolchain::WASM;
 
 /// Digits of the training set, and of the test set, which follow them.
 const DIGITS: [usize; 2] = [4000, 500];
-/// The files that count for the time until the page runs.
-const COUNTED: [&str; 3] = ["wgrad_web_bg.wasm", "wgrad_web.js", "worker.js"];
+/// The program that the page fetches.
+const PROGRAM: &str = "wgrad_web.wasm.gz";
+/// The JavaScript that the page fetches.
+const SCRIPTS: [&str; 3] = ["wgrad_web.js", "worker.js", "page.js"];
 
 /// Builds the folder, and gives the bytes of WebAssembly and JavaScript, gzipped.
 pub fn build(out: &Path, data: Option<PathBuf>) -> Result<usize> {
@@ -28,27 +32,52 @@ pub fn build(out: &Path, data: Option<PathBuf>) -> Result<usize> {
     fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
     let wasm = target().join(WASM).join("web").join("wgrad_web.wasm");
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-    bindgen.input_path(wasm).web(true)?.typescript(false);
+    bindgen.input_path(wasm).web(true)?.typescript(false).omit_default_module_path(true);
     bindgen.remove_name_section(true).remove_producers_section(true);
-    bindgen.generate(out).context("the JavaScript of the page cannot be made")?;
+    let mut bound =
+        bindgen.generate_output().context("the JavaScript of the page cannot be made")?;
+    let packed = pack(&bound.wasm_mut().emit_wasm())?;
+    let mut program = Vec::new();
+    let smallest = zopfli::Options::default();
+    zopfli::compress(smallest, zopfli::Format::Gzip, &*packed.wasm, &mut program)?;
+    fs::write(out.join(PROGRAM), &program)?;
+    fs::write(out.join(SCRIPTS[0]), script(bound.js(), &packed.names)?)?;
     let page = root().join("web").join("page");
     for entry in fs::read_dir(&page).with_context(|| format!("{}", page.display()))? {
         let entry = entry?;
         fs::copy(entry.path(), out.join(entry.file_name()))?;
     }
-    fs::write(out.join("digits.bin.gz"), packed(&digits(&data, DIGITS)?)?)?;
-    let mut bytes = packed(&fs::read(out.join("page.js"))?)?.len();
-    for name in COUNTED {
-        bytes += packed(&fs::read(out.join(name))?)?.len();
+    fs::write(out.join("digits.bin.gz"), zipped(&digits(&data, DIGITS)?)?)?;
+    let mut bytes = program.len();
+    for name in SCRIPTS {
+        bytes += zipped(&fs::read(out.join(name))?)?.len();
     }
     Ok(bytes)
 }
 
 /// The bytes, gzipped.
-fn packed(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
-    packed.write_all(bytes)?;
-    Ok(packed.finish()?)
+fn zipped(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut zipped = GzEncoder::new(Vec::new(), Compression::best());
+    zipped.write_all(bytes)?;
+    Ok(zipped.finish()?)
+}
+
+/// The JavaScript of `wasm-bindgen` with the new names of imports, and without comments and indentation.
+fn script(text: &str, names: &[(String, String)]) -> Result<String> {
+    let names: HashMap<&str, &str> = names.iter().map(|(old, new)| (&**old, &**new)).collect();
+    let (mut script, mut found) = (String::new(), 0);
+    for line in text.lines().map(str::trim_start) {
+        if ["/**", "* ", "*/"].iter().any(|comment| line.starts_with(comment)) {
+            continue;
+        }
+        // Each import is the field of an object.
+        let field = line.split_once(':').and_then(|(name, rest)| Some((names.get(name)?, rest)));
+        found += usize::from(field.is_some());
+        script += &field.map_or(line.to_owned(), |(name, rest)| format!("{name}:{rest}"));
+        script.push('\n');
+    }
+    ensure!(found == names.len(), "{found} of {} imports are in the JavaScript", names.len());
+    Ok(script)
 }
 
 /// The first images of both sets, then their labels.
@@ -90,7 +119,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         for (set, shade) in [("train", 1), ("t10k", 7)] {
             let images = [vec![0; 16], vec![shade; 2 * 784]].concat();
-            fs::write(folder.join(format!("{set}-images-idx3-ubyte.gz")), packed(&images).unwrap())
+            fs::write(folder.join(format!("{set}-images-idx3-ubyte.gz")), zipped(&images).unwrap())
                 .unwrap();
             let labels = [vec![0; 8], vec![shade + 1; 2]].concat();
             fs::write(folder.join(format!("{set}-labels-idx1-ubyte")), labels).unwrap();
@@ -99,6 +128,14 @@ mod tests {
         assert_eq!(bytes, [vec![1; 2 * 784], vec![7; 784], vec![2, 2, 8]].concat());
         assert!(digits(&folder, [3, 1]).unwrap_err().to_string().contains("fewer than 3"));
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_script_has_the_names_of_the_module() {
+        let names = [("__wbg_now_1f".to_owned(), "i0".to_owned())];
+        let text = "/**\n * A comment.\n */\n    __wbg_now_1f: f(a ? b : c),\n    d: e";
+        assert_eq!(script(text, &names).unwrap(), "i0: f(a ? b : c),\nd: e\n");
+        assert!(script("d: e", &names).unwrap_err().to_string().contains("0 of 1"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 #![warn(clippy::missing_docs_in_private_items)]
 
 mod build;
+mod pack;
 mod serve;
 mod test;
 
