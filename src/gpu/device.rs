@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::kernels::MatmulRule;
 use crate::kernels::{DeviceCaps, Driver, MatmulFamily};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,15 +72,31 @@ pub struct Device {
     caps: DeviceCaps,
 }
 
-fn instance() -> wgpu::Instance {
+fn new_instance() -> wgpu::Instance {
     // `WGPU_BACKEND` narrows the backends.
     wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+}
+
+/// The instance of the process, for one caller at a time. It is never dropped: if threads open or close instances at the same
+/// time, NVIDIA's driver for Linux crashes or hangs. For the same reason no two devices are opened at once.
+#[cfg(not(target_arch = "wasm32"))]
+async fn instance() -> impl Deref<Target = wgpu::Instance> {
+    use futures_intrusive::sync::Mutex;
+    static INSTANCE: std::sync::OnceLock<Mutex<wgpu::Instance>> = std::sync::OnceLock::new();
+    INSTANCE.get_or_init(|| Mutex::new(new_instance(), true)).lock().await
+}
+
+/// A browser has one thread, and its instance holds nothing.
+#[cfg(target_arch = "wasm32")]
+async fn instance() -> impl Deref<Target = wgpu::Instance> {
+    Box::new(new_instance())
 }
 
 impl Device {
     /// The adapters that can be opened, best first.
     pub async fn adapters_async() -> Vec<AdapterInfo> {
-        sorted_adapters(&instance()).await.iter().map(|a| info_of(&a.get_info())).collect()
+        let adapters = sorted_adapters(&*instance().await).await;
+        adapters.iter().map(|a| info_of(&a.get_info())).collect()
     }
 
     /// The adapters that can be opened, best first.
@@ -113,7 +130,7 @@ impl Device {
     /// # Errors
     /// As [`Device::new`].
     pub async fn open(options: &DeviceOptions) -> Result<Self> {
-        let adapters = sorted_adapters(&instance()).await;
+        let adapters = sorted_adapters(&*instance().await).await;
         let names: Vec<String> =
             adapters.iter().map(|a| info_of(&a.get_info()).to_string()).collect();
         let wanted = options.adapter.as_deref().map(str::to_ascii_lowercase);
@@ -146,7 +163,10 @@ impl Device {
             memory_hints: wgpu::MemoryHints::Performance,
             ..Default::default()
         };
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
+        let turn = instance().await;
+        let opened = adapter.request_device(&descriptor).await;
+        drop(turn);
+        let (device, queue) = opened.map_err(|e| {
             Error::NoAdapter(format!("{} could not be opened: {e}", info_of(&adapter.get_info())))
         })?;
         // Before anything that may fail: wgpu's own handlers panic.
@@ -427,6 +447,31 @@ fn caps_of(
 mod tests {
     use super::*;
 
+    /// Drivers do not bear several instances that begin and end at the same time.
+    #[cfg(not(target_vendor = "apple"))]
+    #[test]
+    fn devices_opened_at_the_same_time_have_one_instance() -> Result<()> {
+        let options = DeviceOptions { cache: None, ..DeviceOptions::from_env()? };
+        let barrier = std::sync::Barrier::new(6);
+        let open = || {
+            barrier.wait();
+            crate::gpu::block_on(Device::open(&options))
+        };
+        let devices: Vec<Device> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|t| t.join().expect("no panic")).collect::<Result<_>>()
+        })?;
+        let instance = |device: &Device| {
+            // SAFETY: the hal device is only looked at, and the guard keeps it.
+            let device = unsafe { device.device.as_hal::<wgpu::hal::api::Vulkan>() }?;
+            Some(device.shared_instance().raw_instance().handle())
+        };
+        let first = instance(&devices[0]);
+        assert_eq!(first.is_some(), devices[0].info.backend == "vulkan");
+        assert!(devices.iter().all(|device| instance(device) == first));
+        Ok(())
+    }
+
     #[test]
     fn a_device_takes_up_its_own_pipelines() -> Result<()> {
         use crate::gpu::block_on;
@@ -442,7 +487,7 @@ mod tests {
                 assert!(!info.driver_info.contains("22.3.6"), "nothing is kept");
                 return Ok(());
             };
-            let adapters = block_on(sorted_adapters(&instance()));
+            let adapters = block_on(async { sorted_adapters(&*instance().await).await });
             let own = adapters.iter().find(|a| a.get_info().name == info.name).unwrap();
             assert!(CacheKey::of(own).unwrap().fits(&data));
             std::fs::remove_dir_all(&folder).unwrap();

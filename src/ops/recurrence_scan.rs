@@ -1,5 +1,6 @@
 //! Recurrences as loops: a product and the gates in each iteration.
 
+use super::gate_programs::gradient;
 use super::gates::Gates;
 use super::recurrence::{Extents, Recurrence, RecurrenceGradient};
 use super::scan::{Loop, Looped, Order};
@@ -105,25 +106,29 @@ pub(super) fn backward(
         let sums = slices.next();
         let old = old.and_then(|_| slices.next());
         let mask = mask.and_then(|_| slices.next());
-        let mut d = now.carries.clone();
+        let mut d: Vec<Vec<Value>> = now.carries.iter().map(|&d| vec![d]).collect();
         for (d, given) in d.iter_mut().zip(&given) {
-            if let Some(given) = given.and_then(|_| slices.next()) {
-                *d = g.add(*d, given)?;
+            d.extend(given.and_then(|_| slices.next()));
+            // A masked step hands the sum on. Otherwise the gates alone need it, and add it up themselves.
+            if let (Some(_), &[carried, given]) = (mask, d.as_slice()) {
+                *d = vec![g.add(carried, given)?];
             }
         }
-        let operands: Vec<Value> = sums.into_iter().chain(old).chain(d.iter().copied()).collect();
+        let counts: Vec<usize> = d.iter().map(Vec::len).collect();
+        let program = gradient(&op.program, &counts)?;
+        let operands: Vec<Value> = sums.into_iter().chain(old).chain(d.concat()).collect();
         let parts = [vec![op.parts], vec![1; operands.len() - 1]].concat();
         let results = [vec![op.parts], vec![1; usize::from(op.own.is_some())]].concat();
-        let (name, program, units) = (op.name, back.program.clone(), op.units);
+        let (name, units) = (op.name, op.units);
         let gates = Gates { name, program, units, operands: parts, results, gradient: true };
         let found = g.push_all(Arc::new(gates), &operands)?;
         let zero = g.constant(0.0);
         let d_sums = choose(g, mask, found[0], zero)?;
         let through = g.matmul_form(d_sums, now.outer[0], false, true)?;
         let mut new = Vec::new();
-        for (s, &d) in d.iter().enumerate() {
+        for (s, d) in d.iter().enumerate() {
             let direct = if op.own == Some(s) { found[1] } else { zero };
-            let direct = choose(g, mask, direct, d)?;
+            let direct = choose(g, mask, direct, d[0])?;
             new.push(if s == 0 { g.add(through, direct)? } else { direct });
         }
         Ok(Looped { carries: new, stacked: vec![d_sums] })

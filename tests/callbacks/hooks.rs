@@ -3,8 +3,7 @@
 use super::*;
 use std::sync::Mutex;
 use std::time::Duration;
-use support::options;
-use wgrad::gpu::block_on;
+use support::{family, options};
 
 /// A callback that notes every call, with the letter `who`.
 fn noting<'a>(who: &'a str, interval: BatchInterval, calls: &'a Mutex<Vec<String>>) -> Lambda<'a> {
@@ -109,7 +108,7 @@ fn numbers_do_not_depend_on_who_looks_when() -> Result<()> {
 /// How often the host waits in an epoch of so many batches, if a callback looks this often.
 fn waits(batches: usize, interval: BatchInterval) -> Result<u64> {
     // Tests beside this one would wait on the shared device too.
-    let device = block_on(Device::open(&options()?))?;
+    let device = family::open(&options()?)?;
     let mut trainer = trainer_on(&device);
     // The host waits for the first steps to measure them, so one epoch runs before.
     trainer.fit(&line(2 * batches), fit(1))?;

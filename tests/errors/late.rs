@@ -2,7 +2,7 @@
 
 use super::support::device;
 use super::*;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wgrad::GpuErrorKind;
 use wgrad::gpu::{Device, Executor, StepBlock, Store, block_on};
 use wgrad::graph::{Graph, Value};
@@ -14,9 +14,12 @@ use wgrad::tensor::DType;
 /// A device without optional features, and the same one under capabilities that say it has 64-bit words: shaders with
 /// such words are refused.
 fn devices() -> (Device, Device) {
+    // One instance for all tests, after that of the library: drivers do not bear several that begin at the same time.
+    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
     let wanted = device().info();
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
+    let instance = INSTANCE.get_or_init(|| {
+        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
+    });
     let backends = wgpu::Backends::all() - wgpu::Backends::NOOP;
     let adapters = block_on(instance.enumerate_adapters(backends));
     let adapter = adapters.into_iter().find(|a| a.get_info().name == wanted.name).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use reference::recurrent::{Kind, Sizes, batch_first};
-use support::device;
+use support::{device, family};
 use wgrad::graph::{Class, TensorType};
 use wgrad::plan::Plan;
 use wgrad::train::Batch;
@@ -135,18 +135,34 @@ fn it_learns_to_remember() -> Result<()> {
     Ok(())
 }
 
+/// The device under the capabilities of a CPU adapter, on which few units go through all steps of time in one kernel, and of a
+/// GPU, on which they do so in a loop of launches. Plans are made for either on any adapter.
+fn cpu_and_gpu() -> [Device; 2] {
+    [family::as_cpu, family::as_gpu].map(|caps| device().with_caps(caps(device().caps())))
+}
+
 /// `model` compiled, and batches of this size to train it on.
-fn compiled(model: Sequential, sample: [usize; 2], batch: usize) -> Result<(Trainer, Batch)> {
+fn compiled(
+    device: &Device,
+    model: Sequential,
+    sample: [usize; 2],
+    batch: usize,
+) -> Result<(Trainer, Batch)> {
     let loss = Loss::SparseCategoricalCrossentropy { from_logits: true };
-    let trainer = model.compile(device(), Compile::new(Adam::default(), loss))?;
+    let trainer = model.compile(device, Compile::new(Adam::default(), loss))?;
     let x = TensorType { shape: [2 * batch, sample[0], sample[1]].into(), dtype: DType::F32 };
     let y = TensorType { shape: [2 * batch].into(), dtype: DType::U32 };
     Ok((trainer, Batch::new("train", x, y, batch, 1)))
 }
 
 /// The plan of a training step of `model`, on batches of this size.
-fn training_plan(model: Sequential, sample: [usize; 2], batch: usize) -> Result<Plan> {
-    let (trainer, batch) = compiled(model, sample, batch)?;
+fn training_plan(
+    device: &Device,
+    model: Sequential,
+    sample: [usize; 2],
+    batch: usize,
+) -> Result<Plan> {
+    let (trainer, batch) = compiled(device, model, sample, batch)?;
     trainer.plan(&batch, true)
 }
 
@@ -154,8 +170,8 @@ fn simple_model(time: usize, units: usize) -> Sequential {
     Sequential::new([time, 5]).add(SimpleRnn::new(units)).add(Dense::new(2))
 }
 
-fn simple(time: usize, units: usize, batch: usize) -> Result<Plan> {
-    training_plan(simple_model(time, units), [time, 5], batch)
+fn simple(device: &Device, time: usize, units: usize, batch: usize) -> Result<Plan> {
+    training_plan(device, simple_model(time, units), [time, 5], batch)
 }
 
 /// The nodes of a graph and of the bodies of its loops, and how many of them are loops.
@@ -169,63 +185,84 @@ fn nodes(graph: &Graph) -> [usize; 2] {
     })
 }
 
+/// Launches of a step of time, forward and backward.
+fn in_loops(plan: &Plan) -> [usize; 2] {
+    let counts: Vec<usize> = plan.repeats.iter().map(|repeat| repeat.body.len()).collect();
+    counts.try_into().unwrap_or_else(|_| panic!("one loop forward, one backward\n{plan}"))
+}
+
 #[test]
 fn nodes_and_dispatches_do_not_grow_with_time() -> Result<()> {
-    // Few units are an op without a loop.
+    let [cpu, gpu] = cpu_and_gpu();
+    // Few units are an op without a loop, on each device.
     for (units, loops) in [(80, 2), (16, 0)] {
-        let of = |time: usize| -> Result<[usize; 2]> {
-            let (trainer, batch) = compiled(simple_model(time, units), [time, 5], 32)?;
-            Ok(nodes(&trainer.graph(&batch, true)?))
-        };
-        let (short, long) = (of(100)?, of(200)?);
-        assert_eq!(short, long, "{units} units");
-        assert!(long[1] == loops && long[0] > 20, "{units} units: {long:?}");
+        for device in [&cpu, &gpu] {
+            let of = |time: usize| -> Result<[usize; 2]> {
+                let (trainer, batch) = compiled(device, simple_model(time, units), [time, 5], 32)?;
+                Ok(nodes(&trainer.graph(&batch, true)?))
+            };
+            let (short, long) = (of(100)?, of(200)?);
+            assert_eq!(short, long, "{units} units");
+            assert!(long[1] == loops && long[0] > 20, "{units} units: {long:?}");
+        }
     }
-    // Both so long that the products for the gradients are divided.
-    let (short, long) = (simple(100, 80, 32)?, simple(200, 80, 32)?);
-    assert_eq!(short.dispatches.len(), long.dispatches.len(), "{long}");
-    assert_eq!(long.repeats.len(), 2, "one loop forward, one backward\n{long}");
-    // One kernel an iteration forward: the product with everything else in its epilogue.
-    let in_loop = |i: usize| long.repeats[i].body.len();
-    assert_eq!(in_loop(0), 1, "{long}");
-    assert!(in_loop(1) <= 3, "{long}");
-    assert_eq!(long.order().count() - long.dispatches.len(), 199 * (in_loop(0) + in_loop(1)));
-    // Few units: no loop at all.
-    let (short, long) = (simple(100, 16, 32)?, simple(200, 16, 32)?);
+    // All so long that the products for the gradients are divided.
+    let of = |device: &Device, units| -> Result<[Plan; 2]> {
+        Ok([simple(device, 100, units, 32)?, simple(device, 200, units, 32)?])
+    };
+    let loops = [of(&cpu, 80)?, of(&gpu, 80)?, of(&gpu, 16)?];
+    for [short, long] in &loops {
+        assert_eq!(short.dispatches.len(), long.dispatches.len(), "{long}");
+        let [forward, backward] = in_loops(long);
+        assert!(forward <= 2 && backward <= 3 && forward + backward <= 4, "{long}");
+        let more = long.order().count() - long.dispatches.len();
+        assert_eq!(more, 199 * (forward + backward), "{long}");
+    }
+    // With many units one kernel an iteration forward: the product with everything else in its epilogue.
+    assert!(loops[..2].iter().all(|[_, long]| in_loops(long)[0] == 1), "{}", loops[0][1]);
+    // Few units on a CPU adapter: no loop at all.
+    let [short, long] = of(&cpu, 16)?;
+    assert!(long.repeats.is_empty(), "{long}");
     assert_eq!(short.order().count(), long.order().count(), "{long}");
     Ok(())
 }
 
 #[test]
 fn memory_grows_by_the_states_of_a_step() -> Result<()> {
-    {
-        let (units, batch) = (64, 4);
+    let (units, batch) = (64, 4);
+    for device in cpu_and_gpu() {
         let bytes = |time: usize| -> Result<u64> {
-            Ok(simple(time, units, batch)?.memory().iter().map(|(_, bytes)| bytes).sum())
+            let plan = simple(&device, time, units, batch)?;
+            Ok(plan.memory().iter().map(|(_, bytes)| bytes).sum())
         };
-        // Whole multiples of 64, so that what pads tensors is none of it.
-        let (few, more, most) = (bytes(64)?, bytes(128)?, bytes(256)?);
-        assert_eq!(most - more, 2 * (more - few), "{units}: {few}, {more}, {most} bytes");
-        let step = (more - few) / 64;
+        // Whole multiples of 64, so that what pads tensors is none of it; and so long that a GPU divides each of the
+        // products for the gradients, which takes a launch more.
+        let (few, more, most) = (bytes(256)?, bytes(512)?, bytes(1024)?);
+        let form = device.caps().matmul;
+        assert_eq!(most - more, 2 * (more - few), "{form:?}: {few}, {more}, {most} bytes");
+        let step = (more - few) / 256;
         // What is kept of a step, in rows of the batch: h, the sum and its gradient, and the products. A copy of the
         // recurrent kernel would be as many numbers as all units squared.
         let (row, input) = (4 * (batch * units) as u64, 4 * (batch * 5) as u64);
-        assert!(step >= 2 * row && step <= 4 * row + 8 * input, "{units}: {step} bytes a step");
-        assert!(step < 4 * (units * units) as u64, "{units}: {step} bytes a step");
+        assert!(step >= 2 * row && step <= 4 * row + 8 * input, "{form:?}: {step} bytes a step");
+        assert!(step < 4 * (units * units) as u64, "{form:?}: {step} bytes a step");
     }
     Ok(())
 }
 
-/// Launches of a step of time, forward and backward, of a model with this layer.
+/// Launches of a step of time, forward and backward, of a model with this layer: the same on each device.
 fn launches(
     layer: impl Into<LayerHandle>,
     [batch, time, features]: [usize; 3],
 ) -> Result<[usize; 2]> {
     let model = Sequential::new([time, features]).add(layer.into()).add(Flatten).add(Dense::new(2));
-    let plan = training_plan(model, [time, features], batch)?;
-    let counts: Vec<usize> = plan.repeats.iter().map(|repeat| repeat.body.len()).collect();
-    assert_eq!(counts.len(), 2, "one loop forward, one backward\n{plan}");
-    Ok([counts[0], counts[1]])
+    let of = |device: &Device| -> Result<[usize; 2]> {
+        Ok(in_loops(&training_plan(device, model.clone(), [time, features], batch)?))
+    };
+    let [cpu, gpu] = cpu_and_gpu();
+    let counts = of(&gpu)?;
+    assert_eq!(of(&cpu)?, counts);
+    Ok(counts)
 }
 
 #[test]
@@ -249,8 +286,10 @@ fn a_step_of_time_is_four_launches() -> Result<()> {
     Ok(())
 }
 
+/// On a CPU adapter. On a GPU they are a loop, and a step of it is at most four launches.
 #[test]
 fn few_units_are_a_launch_forward_and_one_backward() -> Result<()> {
+    let [cpu, gpu] = cpu_and_gpu();
     for all in [false, true] {
         let layers: [LayerHandle; 3] = [
             Lstm::new(64).return_sequences(all).into(),
@@ -259,13 +298,15 @@ fn few_units_are_a_launch_forward_and_one_backward() -> Result<()> {
         ];
         for layer in layers {
             let model = Sequential::new([28, 28]).add(layer).add(Flatten).add(Dense::new(2));
-            let plan = training_plan(model, [28, 28], 32)?;
+            let plan = training_plan(&cpu, model.clone(), [28, 28], 32)?;
             let count = |path: &str| {
                 let of = plan.order().filter(|l| plan.dispatches[l.dispatch].call.name() == path);
                 of.count()
             };
             assert_eq!([count("recurrent/forward"), count("recurrent/backward")], [1, 1], "{plan}");
             assert!(plan.repeats.is_empty() && plan.order().count() < 2 * 28, "{plan}");
+            let plan = training_plan(&gpu, model, [28, 28], 32)?;
+            assert_eq!(in_loops(&plan), [2, 2], "{plan}");
         }
     }
     Ok(())

@@ -11,7 +11,6 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use support::says;
 use wgrad::Error;
-use wgrad::gpu::block_on;
 use wgrad::graph::TensorType;
 use wgrad::plan::Plan;
 use wgrad::prelude::*;
@@ -57,7 +56,7 @@ fn by_label(device: &Device) -> Option<BTreeMap<String, (u64, u64)>> {
 /// A separate device for the test, since other tests would be counted too.
 fn own_device(memory: Option<u64>) -> Result<Device> {
     let options = DeviceOptions { memory, ..support::options()? };
-    Ok(block_on(Device::open(&options))?)
+    Ok(support::family::open(&options)?)
 }
 
 /// A network with two hidden layers on `width` numbers.

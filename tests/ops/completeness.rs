@@ -1,7 +1,7 @@
 //! Every op has a shader, an oracle, cases and a stated gradient; every shader has an op.
 
 use crate::gradient::{gradient_graph, is_gradient_case};
-use crate::harness::families;
+use crate::harness::{browser, families};
 use crate::oracle;
 use crate::reference::elementwise;
 use std::collections::BTreeSet;
@@ -98,14 +98,14 @@ fn whatever_is_missing_is_noticed() {
     }
 }
 
-/// The templates that a graph launches on both families.
+/// The templates that a graph launches on each family. Plans are made for any device on each adapter.
 fn templates(graph: &Graph) -> Vec<Template> {
     let of = |caps: &DeviceCaps| {
         let plan = Plan::compile(graph, &Passes::default(), caps);
         let plan = plan.unwrap_or_else(|e| panic!("{e}\n{graph}"));
         plan.dispatches.iter().map(|d| d.call.template).collect::<Vec<_>>()
     };
-    families().iter().flat_map(of).collect()
+    families().iter().chain([&browser()]).flat_map(of).collect()
 }
 
 /// Every template of a card is launched by one of its cases or their gradients, on one of the families.
@@ -117,10 +117,8 @@ fn cases_launch_the_shaders_of_their_card() {
             let graph = case.graph().unwrap_or_else(|e| panic!("{case}: {e}")).0;
             launched.extend(templates(&graph));
         }
-        // An adapter without subgroups of eight lanes runs one family of products only.
-        let cannot = |t: &Template| t.path == "matmul/broadcast" && !families()[0].can_broadcast();
         let missing = |launched: &[Template]| -> Vec<&str> {
-            let templates = card.templates.iter().filter(|&t| !cannot(t) && !launched.contains(t));
+            let templates = card.templates.iter().filter(|t| !launched.contains(t));
             templates.map(|t| t.path).collect()
         };
         if card.gradient == Gradient::Checked && !missing(&launched).is_empty() {

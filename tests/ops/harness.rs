@@ -5,6 +5,7 @@
 //! binding reaches into the guard behind it, so that a kernel that writes past its end really does. After the
 //! run every word that no kernel may write must be what it was.
 
+use crate::family;
 use crate::oracle;
 use crate::reference::compare::compare;
 use crate::reference::random::uniform;
@@ -34,7 +35,7 @@ pub fn device() -> &'static Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
     DEVICE.get_or_init(|| {
         let options = DeviceOptions::from_env().map(|env| DeviceOptions { cache: None, ..env });
-        let device = options.and_then(|options| block_on(Device::open(&options)));
+        let device = options.and_then(|options| family::open(&options));
         device.unwrap_or_else(|e| panic!("{e}"))
     })
 }
@@ -43,20 +44,13 @@ pub fn device() -> &'static Device {
 /// subgroups and 64-bit words, which reduces through workgroup memory and multiplies in tiles.
 pub fn families() -> [DeviceCaps; 2] {
     let own = device().caps().clone();
-    let plain = DeviceCaps {
-        cpu: false,
-        subgroup: None,
-        wide_words: false,
-        matmul: MatmulFamily::Tiled,
-        ..own.clone()
-    };
+    let plain = family::as_gpu(&own);
     [own, plain]
 }
 
-/// The capabilities of a CPU adapter in a browser: no subgroups, so rows and products are those of single lanes.
+/// The capabilities of a CPU adapter in a browser.
 pub fn browser() -> DeviceCaps {
-    let [_, plain] = families();
-    DeviceCaps { cpu: true, matmul: MatmulFamily::Direct, ..plain }
+    family::as_cpu(device().caps())
 }
 
 /// Those of CPU adapters with fewer lanes than this one, with shuffles and without. Their workgroups are parts of a

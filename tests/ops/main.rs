@@ -4,6 +4,8 @@
 
 #[path = "../support/deep.rs"]
 mod deep;
+#[path = "../support/family.rs"]
+mod family;
 #[path = "../reference/mod.rs"]
 mod reference;
 

@@ -6,7 +6,7 @@ use crate::reference::random::uniform;
 use crate::reference::recurrent::{Kind, over_time};
 use wgrad::autodiff::gradients;
 use wgrad::graph::Graph;
-use wgrad::kernels::DeviceCaps;
+use wgrad::kernels::{DeviceCaps, MatmulFamily};
 use wgrad::ops::{OverTime, RecurrentCell};
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
@@ -192,6 +192,13 @@ fn ways() -> Vec<(&'static str, DeviceCaps)> {
     ways
 }
 
+/// One kernel on any adapter, and that of this adapter if it has one: a GPU goes through time in a loop.
+fn in_one_kernel() -> Vec<(&'static str, DeviceCaps)> {
+    let [own, _] = families();
+    let own = Some(("own", own)).filter(|(_, caps)| caps.matmul != MatmulFamily::Tiled);
+    own.into_iter().chain([("browser", browser())]).collect()
+}
+
 /// How many lanes share the units, and whether they hand values around, does not change a sum.
 #[test]
 fn lanes_do_not_change_the_bits() {
@@ -242,18 +249,22 @@ fn the_same_bits_come_ten_times_and_in_several_launches() {
             let again = || scene.run(&Passes::default(), &caps) == first;
             assert!((0..9).all(|_| again()), "{kind:?} {what}");
         }
-        let own = families()[0].clone();
-        let first = scene.run(&Passes::default(), &own);
-        // Few iterations an invocation: steps are divided among launches, and nothing else changes.
-        let few = DeviceCaps { max_loop_trips: 120, ..own.clone() };
-        for path in ["recurrent/forward", "recurrent/backward"] {
-            assert_eq!(launches(&scene, &own, path), 1, "{kind:?}");
-            assert!(launches(&scene, &few, path) > 1, "{kind:?}");
+        for (what, caps) in in_one_kernel() {
+            let first = scene.run(&Passes::default(), &caps);
+            // So few iterations an invocation that hardly a step fits: steps are divided among launches, and nothing
+            // else changes.
+            let of = |trips| DeviceCaps { max_loop_trips: trips, ..caps.clone() };
+            let fits = |few: &DeviceCaps| launches(&scene, few, "recurrent/forward") > 0;
+            let few = (40..400).step_by(20).map(of).find(fits).expect("a step fits");
+            for path in ["recurrent/forward", "recurrent/backward"] {
+                assert_eq!(launches(&scene, &caps, path), 1, "{kind:?} {what}");
+                assert!(launches(&scene, &few, path) > 1, "{kind:?} {what}");
+            }
+            let divided = scene.run(&Passes::default(), &few);
+            assert_eq!(divided.outputs, first.outputs, "{kind:?} {what}");
+            // Not one step fits: a loop.
+            assert!(!fits(&of(30)), "{kind:?} {what}");
         }
-        assert_eq!(scene.run(&Passes::default(), &few).outputs, first.outputs, "{kind:?}");
-        // Not one step fits: a loop.
-        let none = DeviceCaps { max_loop_trips: 30, ..own.clone() };
-        assert_eq!(launches(&scene, &none, "recurrent/forward"), 0, "{kind:?}");
     }
 }
 
@@ -261,11 +272,12 @@ fn the_same_bits_come_ten_times_and_in_several_launches() {
 fn workgroups_past_the_limit_of_a_dimension() {
     let scene =
         Scene { kind: Kind::Gru, sizes: [2, 65, 5], reverse: true, masked: false, last: false };
-    let own = families()[0].clone();
-    // Five workgroups in rows of two: the sixth has no row.
-    let folded = DeviceCaps { max_workgroups: 3, ..own.clone() };
-    let (want, got) = (scene.run(&Passes::default(), &own), scene.run(&Passes::default(), &folded));
-    assert_eq!(got.outputs, want.outputs);
+    for (what, caps) in in_one_kernel() {
+        // Five workgroups in rows of two: the sixth has no row.
+        let folded = DeviceCaps { max_workgroups: 3, ..caps.clone() };
+        let [want, got] = [caps, folded].map(|caps| scene.run(&Passes::default(), &caps));
+        assert_eq!(got.outputs, want.outputs, "{what}");
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary includes the whole module and uses a part of it")]
 
+pub mod family;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -21,9 +23,7 @@ pub fn options() -> Result<DeviceOptions> {
 /// The binary's device. Tests do not skip: without an adapter they fail.
 pub fn device() -> &'static Device {
     static DEVICE: OnceLock<Device> = OnceLock::new();
-    DEVICE.get_or_init(|| {
-        options().and_then(|options| block_on(Device::open(&options))).expect("an adapter")
-    })
+    DEVICE.get_or_init(|| options().and_then(|options| family::open(&options)).expect("an adapter"))
 }
 
 /// A new folder, removed at its end. Tests of one name, which run side by side, have separate ones.
