@@ -125,7 +125,7 @@ fn the_largest_stride_gives_one_window() -> Result<()> {
     let predicted = |stride: usize| -> Result<Tensor> {
         let layer = Conv2D::new(2, 3).strides(stride).use_bias(false);
         let model = Sequential::new(IMAGE).add(layer).build()?;
-        Predictor::new(support::device(), &model, &[w.clone()])?.predict(&x)
+        Predictor::new(support::device(), &model, std::slice::from_ref(&w))?.predict(&x)
     };
     let largest = predicted(most)?;
     assert_eq!(largest.shape().dims(), [2, 1, 1, 2]);
