@@ -1,5 +1,6 @@
-//! An encoder reads a sum of two numbers, digit by digit, and a decoder writes the result: Keras' `addition_rnn`. Both go
-//! from the last digit to the first, as people add: the carry is then never far away.
+//! An encoder reads a sum of two numbers, digit by digit, and a decoder writes the result, as in Keras' `addition_rnn`. Both
+//! go from the last digit to the first, as people add: the carry is then never far away. Keras turns the question alone
+//! around, and gives characters as one-hot vectors; here an embedding learns a vector for each.
 //!
 //! `cargo run --release --example addition`
 

@@ -175,9 +175,11 @@ fn an_accuracy_that_was_not_measured_is_not_reported() -> Result<()> {
 #[test]
 fn rows_of_digits_are_read_by_either_layer() -> Result<()> {
     for layer in [[].as_slice(), &["--gru"]] {
-        let args = ["--data", DIGITS, "--epochs", "1", "--units", "8"];
-        let result = run("mnist_rows", &[&args, layer].concat())?;
-        ensure!(result["test_loss"] > 0.0 && result["test_loss"] < 3.0, "{result:?}");
+        let args = ["--data", DIGITS, "--epochs", "10", "--units", "16", "--batch", "32"];
+        let args = [&args[..], &["--learning-rate", "0.01"], layer].concat();
+        let result = run("mnist_rows", &args)?;
+        // A guess among ten has 2.30, and is right once in ten.
+        ensure!(result["test_loss"] < 1.9 && result["test_accuracy"] > 0.35, "{result:?}");
     }
     Ok(())
 }
@@ -205,12 +207,15 @@ fn forecasts_halve_the_error_of_the_last_value() -> Result<()> {
     Ok(())
 }
 
-/// The whole run takes minutes: numbers of one digit, for which few sums are enough.
+/// The whole run takes minutes: numbers of two digits, of which it begins to learn the sums.
 #[test]
 fn sums_are_learned() -> Result<()> {
-    let few = ["--digits", "1", "--sums", "24", "--units", "16", "--batch", "8", "--epochs", "250"];
-    let result = run("addition", &few)?;
+    let few = ["--digits", "2", "--sums", "2500", "--units", "48", "--batch", "32"];
+    let short = ["--epochs", "10", "--learning-rate", "0.015"];
+    let result = run("addition", &[few.as_slice(), &short].concat())?;
     ensure!(result["loss"] < 0.5 * result["first_loss"], "{result:?}");
+    // One answer to all questions is right for 2 % of them.
+    ensure!(result["right"] > 0.08, "{result:?}");
     let error = run("addition", &["--digits", "5"]).err().context("five digits")?.to_string();
     ensure!(error.contains("error: digits = 5: 1 to 4"), "{error}");
     Ok(())

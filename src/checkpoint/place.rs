@@ -157,13 +157,31 @@ impl Gates {
     }
 }
 
-/// The name under which Keras keeps a weight of a recurrent layer: with the cell's segment before the last. A name that the
-/// file has stays.
-pub(super) fn in_cell(names: &[&str], name: String) -> String {
-    let Some((layer, last)) = name.rsplit_once('/') else { return name };
-    if names.binary_search(&name.as_str()).is_ok() {
+/// The name under which Keras and KerasHub keep a weight: a recurrent layer has the cell's segment before the last, and parts
+/// of KerasHub have other names. A name that the file has stays.
+pub(super) fn in_keras(names: &[&str], name: String) -> String {
+    let has = |name: &str| names.binary_search(&name).is_ok();
+    if has(&name) {
         return name;
     }
+    let hub: Vec<&str> = name.split('/').map(|part| in_hub(part).unwrap_or(part)).collect();
+    let hub = hub.join("/");
+    if has(&hub) { hub } else { in_cell(names, name) }
+}
+
+/// KerasHub's name of a part of `TransformerDecoder`, and of the weight of `PositionEmbedding`.
+fn in_hub(part: &str) -> Option<&'static str> {
+    match part {
+        "self_attention_layer" => Some("self_attention"),
+        "cross_attention_layer" => Some("cross_attention"),
+        "position_embeddings" => Some("embeddings"),
+        _ => None,
+    }
+}
+
+/// A name with the segment of the cell, if the file has such a one.
+fn in_cell(names: &[&str], name: String) -> String {
+    let Some((layer, last)) = name.rsplit_once('/') else { return name };
     let start = format!("{layer}/");
     let inside = names.iter().find(|other| {
         let cell = other.strip_prefix(&start).and_then(|rest| rest.strip_suffix(last));

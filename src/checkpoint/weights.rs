@@ -4,7 +4,7 @@
 use super::file::read;
 use super::file::{Contents, listed, unlike, wrong};
 use super::load::metadata;
-use super::place::{Gates, Place, by_pixels, in_cell};
+use super::place::{Gates, Place, by_pixels, in_keras};
 use super::report::{Mismatch, WeightReport};
 use super::samples;
 use crate::error::{Error, Result};
@@ -87,7 +87,8 @@ impl Skip {
 impl WeightMap {
     /// Keras' names and layouts, which are the model's own. Keras' full paths, `sequential/dense/kernel`, are read too:
     /// if no weight is found under its own name, segments that begin all names of the file are skipped. So is that of the
-    /// cell of a recurrent layer: `lstm/lstm_cell/kernel`.
+    /// cell of a recurrent layer: `lstm/lstm_cell/kernel`. KerasHub's names are read too: `self_attention` and
+    /// `cross_attention` of a `TransformerDecoder`, `embeddings` of a `PositionEmbedding`.
     #[must_use]
     pub const fn keras() -> Self {
         Self {
@@ -294,7 +295,7 @@ impl WeightMap {
         let own = |weight: &str| self.pairs.iter().any(|(known, _)| known == weight);
         for (t, place) in tensors.iter().zip(&mut places) {
             if !own(&t.name) {
-                place.name = in_cell(&all, format!("{segments}{}", place.name));
+                place.name = in_keras(&all, format!("{segments}{}", place.name));
             }
         }
         let mut report = WeightReport::default();
@@ -333,7 +334,7 @@ impl WeightMap {
     /// The segments before the names of `places` in Keras' full paths, if a file with these `names` has any.
     fn segments(&self, places: &[Place], names: &[&str]) -> String {
         let has = |start: &str, place: &Place| {
-            let name = in_cell(names, format!("{start}{}", place.name));
+            let name = in_keras(names, format!("{start}{}", place.name));
             names.binary_search(&name.as_str()).is_ok()
         };
         let own = self.modules.is_some() || !self.prefix.is_empty();

@@ -21,6 +21,7 @@ mod states;
 #[path = "../support/mod.rs"]
 mod support;
 mod torch_images;
+mod transformer;
 mod versions;
 mod weights;
 

@@ -17,7 +17,7 @@ fn recurrent(
 }
 
 /// Tensors of a file, each with numbers that count on from those before.
-fn counted(shapes: &[(&str, &[usize])]) -> Vec<u8> {
+pub fn counted(shapes: &[(&str, &[usize])]) -> Vec<u8> {
     let mut next = 0;
     let mut all = BTreeMap::new();
     for (name, shape) in shapes {

@@ -53,38 +53,74 @@ fn padded(rows: &[[u32; 4]]) -> TensorDataset {
     TensorDataset::new(Tensor::u32(shape, x).unwrap(), Tensor::u32(shape, labels).unwrap()).unwrap()
 }
 
-/// A batch of padding alone: its losses, metrics and gradients are numbers.
+/// Vectors of words to what a layer or a few make of them.
+type Head = fn(&SymbolicTensor) -> SymbolicTensor;
+
+/// A batch of padding alone: its losses and metrics are zero, and its weights stay numbers.
 #[test]
 fn a_mask_that_is_all_false_gives_numbers() {
-    let embedded = || Sequential::new([4]).add(Embedding::new(7, 6).mask_zero(true));
-    let heads: Vec<(&str, Sequential)> = vec![
-        ("lstm", embedded().add(Lstm::new(5).return_sequences(true))),
-        ("gru", embedded().add(Gru::new(5).return_sequences(true))),
-        ("bidirectional", embedded().add(Bidirectional::new(Lstm::new(3).return_sequences(true)))),
-        ("attention", embedded().add(MultiHeadAttention::new(2, 3))),
-        ("encoder", embedded().add(TransformerEncoder::new(8, 2))),
-        ("decoder", embedded().add(TransformerDecoder::new(8, 2))),
-        ("norm", embedded().add(BatchNormalization::new())),
-        ("layer norm", embedded().add(LayerNormalization::new())),
+    let heads: Vec<(&str, Head)> = vec![
+        ("simple_rnn", |x| x.then(SimpleRnn::new(5).return_sequences(true))),
+        ("lstm", |x| x.then(Lstm::new(5).return_sequences(true))),
+        ("gru", |x| x.then(Gru::new(5).return_sequences(true))),
+        ("gru, reset before", |x| x.then(Gru::new(5).reset_after(false).return_sequences(true))),
+        ("rnn", |x| x.then(Rnn::from_cell(LstmCell::new(5)).return_sequences(true))),
+        ("bidirectional", |x| x.then(Bidirectional::new(Lstm::new(3).return_sequences(true)))),
+        ("multi-head attention", |x| x.then(MultiHeadAttention::new(2, 3))),
+        ("causal", |x| x.then(MultiHeadAttention::new(2, 3).use_causal_mask(true))),
+        ("grouped queries", |x| x.then(GroupedQueryAttention::new(2, 4, 1))),
+        ("attention", |x| merge(Attention::new(), [x, x])),
+        ("concat", |x| merge(Attention::new().score_mode(ScoreMode::Concat), [x, x])),
+        ("additive attention", |x| merge(AdditiveAttention::new(), [x, x])),
+        ("encoder", |x| x.then(TransformerEncoder::new(8, 2))),
+        ("decoder", |x| x.then(TransformerDecoder::new(8, 2))),
+        ("decoder and encoder", |x| merge(TransformerDecoder::new(8, 2), [x, x])),
+        ("norm", |x| x.then(BatchNormalization::new())),
+        ("layer norm", |x| x.then(LayerNormalization::new())),
     ];
-    let data = padded(&[[0; 4], [0; 4]]);
-    for (name, model) in heads {
-        let model = model.add(Dense::new(3));
-        let compile = Compile::new(Adam::default(), SPARSE).metrics([Metric::Accuracy]);
-        let mut trainer = model.compile(device(), compile).unwrap();
-        let fit = Fit::new().batch_size(2).epochs(2).verbose(Verbose::Silent);
-        let history = trainer.fit(&data, fit).unwrap();
-        let loss = history.epochs[1].get("loss").unwrap();
-        // No position counts, so loss and metrics are zero.
-        let zero = if name.contains("norm") { loss.is_finite() } else { loss == 0.0 };
-        assert!(zero, "{name}: {loss}");
-        assert_eq!(history.epochs[1].get("accuracy"), Some(0.0), "{name}");
-        for (weight, values) in trainer.weights().unwrap() {
-            assert!(values.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}: {weight}");
-        }
-        let y = trainer.predict(data.x()).unwrap();
-        assert!(y.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}");
+    for (name, head) in heads {
+        let ids = input([4]);
+        let y = head(&ids.then(Embedding::new(7, 6).mask_zero(true)));
+        let epoch = of_padding(name, &Model::new([&ids], [&y.then(Dense::new(3))]).unwrap());
+        assert_eq!(epoch, [0.0; 2], "{name}: loss and accuracy");
     }
+}
+
+/// A decoder whose second sequence is padding alone learns from its own.
+#[test]
+fn a_second_sequence_that_is_masked_whole_gives_numbers() {
+    let heads: [(&str, fn() -> LayerHandle); 5] = [
+        ("decoder", || TransformerDecoder::new(8, 2).into()),
+        ("multi-head attention", || MultiHeadAttention::new(2, 3).into()),
+        ("grouped queries", || GroupedQueryAttention::new(2, 4, 1).into()),
+        ("attention", || Attention::new().into()),
+        ("additive attention", || AdditiveAttention::new().into()),
+    ];
+    for (name, layer) in heads {
+        let ids = input([4]);
+        let words = ids.then(Embedding::new(7, 6));
+        let padding = ids.then(Embedding::new(7, 6).mask_zero(true));
+        let read = merge(Add, [&words, &merge(layer(), [&words, &padding])]);
+        let model = Model::new([&ids], [&read.then(Dense::new(3))]).unwrap();
+        let [loss, accuracy] = of_padding(name, &model);
+        // One class at all steps, of which the loss of a guess is 1.1.
+        assert!(loss > 0.0 && loss < 3.0 && accuracy <= 1.0, "{name}: {loss}, {accuracy}");
+    }
+}
+
+/// Trains on a batch of padding alone: its weights and outputs are numbers. Gives loss and accuracy of the second step.
+fn of_padding(name: &str, model: &Model) -> [f64; 2] {
+    let data = padded(&[[0; 4], [0; 4]]);
+    let compile = Compile::new(Adam::default(), SPARSE).metrics([Metric::Accuracy]);
+    let mut trainer = model.clone().compile(device(), compile).unwrap();
+    let fit = Fit::new().batch_size(2).epochs(2).verbose(Verbose::Silent);
+    let history = trainer.fit(&data, fit).unwrap();
+    for (weight, values) in trainer.weights().unwrap() {
+        assert!(values.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}: {weight}");
+    }
+    let y = trainer.predict(data.x()).unwrap();
+    assert!(y.as_f32().unwrap().iter().all(|v| v.is_finite()), "{name}");
+    ["loss", "accuracy"].map(|word| history.epochs[1].get(word).unwrap())
 }
 
 /// Every metric is 0 if no position counts, and says so once. The control: a position that counts is heard of.
@@ -193,4 +229,34 @@ fn a_stateful_layer_takes_its_own_batch_alone() {
         let error = trainer.fit(&data, fit).map(drop).unwrap_err();
         says(&error, &[&format!("layer `{name}`"), "2 samples", "3"]);
     }
+}
+
+/// Outside of `fit` the batch size is set elsewhere: the error says where. With it, as many samples are taken as there are.
+#[test]
+fn a_stateful_layer_says_how_to_evaluate_and_predict_in_its_batch() {
+    let model = || Sequential::new([4, 3]).add(Lstm::new(2).stateful(2)).add(Dense::new(3));
+    let settings = || Compile::new(Adam::default(), SPARSE);
+    let data = |n: usize| {
+        let labels = Tensor::u32([n], (0..n as u32).map(|i| i % 3).collect::<Vec<_>>()).unwrap();
+        TensorDataset::new(floats([n, 4, 3]), labels).unwrap()
+    };
+    let (pair, more) = (data(2), data(4));
+    let fit = || Fit::new().batch_size(2).verbose(Verbose::Silent);
+    let mut trainer = model().compile(device(), settings()).unwrap();
+    let predictor = trainer.predictor().unwrap();
+    for error in [
+        trainer.evaluate(&more).map(drop).unwrap_err(),
+        trainer.predict(more.x()).map(drop).unwrap_err(),
+        trainer.fit(&pair, fit().validation_data(&more)).map(drop).unwrap_err(),
+        predictor.predict(more.x()).map(drop).unwrap_err(),
+    ] {
+        let ways = ["Compile::evaluation_batch_size(2)", "Predictor::batch_size(2)"];
+        says(&error, &["layer `lstm`", "2 samples", "given 4", ways[0], ways[1]]);
+    }
+    let mut trainer = model().compile(device(), settings().evaluation_batch_size(2)).unwrap();
+    trainer.fit(&pair, fit().validation_data(&more)).unwrap();
+    assert!(trainer.evaluate(&more).unwrap().loss.is_finite());
+    let y = trainer.predict(more.x()).unwrap();
+    let predictor = trainer.predictor().unwrap().batch_size(2);
+    assert_eq!(predictor.predict(more.x()).unwrap(), y);
 }

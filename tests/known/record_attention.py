@@ -157,6 +157,17 @@ def cases():
     case("GQA, one head of keys", lambda: GQA(4, 3, 1, use_bias=False), use_causal_mask=True)
     case("GQA, padding", lambda: GQA(2, 6, 3), (4, 4), [q, k])
     case("GQA, scores", lambda: GQA(3, 4, 2), (4, 4), return_attention_scores=True)
+    case("GQA, pairs", lambda: GQA(3, 4, 2), (4, 4), attention_mask=KEEP)
+    case("GQA, no bias", lambda: GQA(3, 4, 2, use_bias=False))
+    for kind, sizes in ((MHA, (2, 3)), (GQA, (3, 4, 2))):
+        rules = {
+            "kernel_regularizer": keras.regularizers.L2(0.02),
+            "bias_regularizer": keras.regularizers.L2(0.03),
+            "kernel_constraint": keras.constraints.MaxNorm(0.7),
+            "bias_constraint": keras.constraints.NonNeg(),
+        }
+        name = "MHA, rules" if kind is MHA else "GQA, rules"
+        case(name, lambda kind=kind, sizes=sizes, rules=rules: kind(*sizes, **rules))
     for kind in (layers.Attention, layers.AdditiveAttention):
         name = kind.__name__
         case(name, kind, (4, 4))
@@ -167,6 +178,13 @@ def cases():
         case(f"{name}, scores", kind, (4, 4), return_attention_scores=True)
     case("Attention, concat", lambda: layers.Attention(score_mode="concat"), (4, 4))
     case("Attention, concat, scale", lambda: layers.Attention(score_mode="concat", use_scale=True), (4, 3, 4))
+    concat = lambda: layers.Attention(score_mode="concat")
+    case("Attention, concat, padding", concat, (4, 4), [q, k])
+    case("Attention, concat, causal", concat, (4, 4), use_causal_mask=True)
+    case("Attention, concat, scores", concat, (4, 4), return_attention_scores=True)
+    plain = lambda: layers.AdditiveAttention(use_scale=False)
+    case("AdditiveAttention, no scale, padding", plain, (4, 4), [q, k])
+    case("AdditiveAttention, no scale, causal", plain, (4, 4), use_causal_mask=True)
     case("Encoder, post-norm", lambda: Block(7, 2))
     case("Encoder, pre-norm", lambda: Block(7, 2, normalize_first=True, activation="gelu"))
     case("Encoder, padding", lambda: Block(7, 4, layer_norm_epsilon=1e-3), (4,), [q])

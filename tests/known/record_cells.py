@@ -36,6 +36,24 @@ def cases():
         ]
     return out + [
         ("LSTMCell, states", lambda: layers.RNN(layers.LSTMCell(UNITS), return_state=True), 2, False),
+        (
+            "LSTMCell, backwards, mask",
+            lambda: layers.RNN(layers.LSTMCell(UNITS), return_sequences=True, go_backwards=True),
+            0,
+            True,
+        ),
+        (
+            "GRUCell, mask, zeros",
+            lambda: layers.RNN(layers.GRUCell(UNITS), return_sequences=True, zero_output_for_mask=True),
+            0,
+            True,
+        ),
+        (
+            "SimpleRNNCell, backwards",
+            lambda: layers.RNN(layers.SimpleRNNCell(UNITS), go_backwards=True),
+            0,
+            False,
+        ),
         ("Stack", lambda: layers.RNN(stack(), return_sequences=True), 0, False),
         ("Stack, mask", lambda: layers.RNN(stack()), 0, True),
         ("Bidirectional", lambda: layers.Bidirectional(layers.RNN(layers.GRUCell(UNITS))), 0, False),

@@ -59,6 +59,19 @@ def cases():
             0,
             True,
         )
+        case(
+            f"{kind}, rules",
+            lambda layer=layer: layer(
+                UNITS,
+                return_sequences=True,
+                kernel_regularizer=keras.regularizers.L2(0.02),
+                recurrent_regularizer=keras.regularizers.L1(0.01),
+                bias_regularizer=keras.regularizers.L2(0.03),
+                kernel_constraint=keras.constraints.MaxNorm(0.7),
+                recurrent_constraint=keras.constraints.UnitNorm(),
+                bias_constraint=keras.constraints.NonNeg(),
+            ),
+        )
         case(f"{kind}, softsign", lambda layer=layer: layer(UNITS, activation="softsign"))
         # No function of one element: the gates are computed one by one.
         case(f"{kind}, softmax", lambda layer=layer: layer(UNITS, activation="softmax"))
@@ -94,12 +107,36 @@ def cases():
         4,
     )
     case(
-        "Bidirectional, two layers",
-        lambda: layers.Bidirectional(
-            layers.GRU(UNITS), backward_layer=layers.GRU(UNITS, go_backwards=True, use_bias=False)
-        ),
+        "Bidirectional, states, mask",
+        lambda: layers.Bidirectional(layers.LSTM(UNITS, return_state=True)),
+        4,
+        True,
     )
+    two = lambda: layers.Bidirectional(
+        layers.GRU(UNITS), backward_layer=layers.GRU(UNITS, go_backwards=True, use_bias=False)
+    )
+    case("Bidirectional, two layers", two)
+    case("Bidirectional, two layers, mask", two, 0, True)
     return out
+
+
+def stateful():
+    """Layers that begin each step at the states of the step before: trained only, from states that are drawn."""
+    every = {
+        "SimpleRNN": lambda **more: layers.SimpleRNN(UNITS, **more),
+        "LSTM": lambda **more: layers.LSTM(UNITS, **more),
+        "GRU": lambda **more: layers.GRU(UNITS, **more),
+        "GRU, reset before": lambda **more: layers.GRU(UNITS, reset_after=False, **more),
+    }
+    out = [(f"{name}, stateful", lambda make=make: make(stateful=True)) for name, make in every.items()]
+    backwards = lambda: layers.LSTM(UNITS, stateful=True, go_backwards=True, return_sequences=True)
+    return [*out, ("LSTM, stateful, backwards", backwards)]
+
+
+def wide():
+    """More units than one launch takes on a CPU adapter: trained only, for the size of the file."""
+    every = [layers.SimpleRNN, layers.LSTM, layers.GRU]
+    return [(f"{layer.__name__}, 65 units", lambda layer=layer: layer(65)) for layer in every]
 
 
 MASK = np.asarray([[1, 1, 1, 1, 1], [0, 1, 1, 0, 0], [1, 0, 1, 1, 0]], dtype=bool)
@@ -165,13 +202,40 @@ def words():
     return ids.astype("int32"), steps
 
 
-def train(name, make, states, masked, mask_zero=True):
+def keeping_states(model, layer, x, y):
+    """The losses of a stateful layer. Keras' trainer loses its states with jax, so the loop is written here."""
+    variables, optimizer = model.trainable_variables, model.optimizer
+    optimizer.build(variables)
+    states = keras.tree.flatten(layer.states)
+    kept = [v.value for v in states]
+
+    def loss(values, kept, x, y):
+        mapping = [*zip(variables, values), *zip(states, kept)]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            out = model(x, training=True)
+        new = [scope.get_current_value(v) for v in states]
+        return ((out - y) ** 2).mean(), [v if n is None else n for v, n in zip(kept, new)]
+
+    step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    values, own = [v.value for v in variables], [v.value for v in optimizer.variables]
+    losses = []
+    for i in range(20):
+        rows = slice(16 * (i % 3), 16 * (i % 3) + 16)
+        (now, kept), grads = step(values, kept, x[rows], y[rows])
+        values, own = optimizer.stateless_apply(own, grads, values)
+        losses.append(f32(now))
+    return losses
+
+
+def train(name, make, states=0, masked=False, mask_zero=True, scale=0.4, table=None):
     """The loss of each of 20 steps of Adam on one batch after the other. A dense layer gives the outputs, of all outputs of
     the layer, or of each step of a sequence with a mask. Masks are those of an embedding of ids; initial states are dense
-    layers of the input."""
+    layers of the input. The `table` of an embedding is settings of its own."""
     inputs, x, y = data()
     ids, steps = words()
     parts = []
+    made = make() if make else None
+    keeps = getattr(made, "stateful", False)
 
     def part(layer):
         parts.append(layer)
@@ -179,14 +243,17 @@ def train(name, make, states, masked, mask_zero=True):
 
     if masked:
         given = layers.Input((TIME,), dtype="int32")
-        h = part(layers.Embedding(VOCABULARY, FEATURES, mask_zero=mask_zero))(given)
+        h = part(layers.Embedding(VOCABULARY, FEATURES, mask_zero=mask_zero, **(table or {})))(given)
+        embedding = parts[0]
     else:
-        h = given = layers.Input((TIME, FEATURES))
+        h = given = layers.Input(batch_shape=(16 if keeps else None, TIME, FEATURES))
     start = [part(layers.Dense(UNITS))(layers.Flatten()(h)) for _ in range(states)]
-    layer = part(make()) if make else None
+    layer = part(made) if make else None
     outputs = h
     if layer is not None:
-        outputs = layer(h, initial_state=start) if start else layer(h)
+        # Keras forgets the mask of a sequence that comes with states, unless it is given.
+        mask = {"mask": keras.ops.not_equal(given, 0)} if masked and mask_zero and start else {}
+        outputs = layer(h, initial_state=start, **mask) if start else layer(h)
     outputs = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
     each = masked and mask_zero and len(outputs[0].shape) == 3
     if each:
@@ -197,19 +264,24 @@ def train(name, make, states, masked, mask_zero=True):
     model = keras.Model(given, part(layers.Dense(2))(out))
     weights = []
     for layer_of_weights in parts:
-        own = [inputs.normal(*w.shape, scale=0.4) for w in layer_of_weights.get_weights()]
+        own = [inputs.normal(*w.shape, scale=scale) for w in layer_of_weights.get_weights()]
         layer_of_weights.set_weights(own)
         weights += own
     model.compile(optimizer=keras.optimizers.Adam(0.02), loss="mse")
     read, target = ids if masked else x, steps if each else y
-    losses = []
-    for step in range(20):
+    losses = keeping_states(model, layer, x, y) if keeps else []
+    for step in range(0 if keeps else 20):
         rows = slice(16 * (step % 3), 16 * (step % 3) + 16)
         model.reset_metrics()
         losses.append(f32(model.train_on_batch(read[rows], target[rows])))
+    written = keras.saving.serialize_keras_object(layer) if layer is not None else None
+    if keeps:
+        written["config"]["stateful_batch_size"] = 16
+    more = {"table": keras.saving.serialize_keras_object(embedding)} if table else {}
     return {
         "name": name,
-        "layer": keras.saving.serialize_keras_object(layer) if layer is not None else None,
+        "layer": written,
+        **more,
         "mask_zero": mask_zero,
         "x": "ids" if masked else "x",
         "y": "steps" if each else "y",
@@ -224,6 +296,10 @@ def main():
     _, x, y = data()
     ids, steps = words()
     tables = [("Embedding", None, 0, True, False), ("Embedding, mask", None, 0, True)]
+    rules = {
+        "embeddings_regularizer": keras.regularizers.L2(0.02),
+        "embeddings_constraint": keras.constraints.MaxNorm(0.7),
+    }
     write(
         "recurrent.json",
         {
@@ -233,7 +309,9 @@ def main():
             "ids": {"shape": list(ids.shape), "data": ids.reshape(-1).tolist()},
             "steps": array(steps),
             "layers": [record(*case) for case in cases()],
-            "training": [train(*case) for case in cases() + tables],
+            "training": [train(*case) for case in cases() + tables + stateful()]
+            + [train("Embedding, rules", None, 0, True, table=rules)]
+            + [train(*case, scale=0.1) for case in wide()],
         },
     )
 

@@ -249,6 +249,7 @@ pub fn all() -> Vec<(LayerHandle, Vec<Vec<usize>>)> {
         ),
         (
             CachedMultiHeadAttention::new(2, 4)
+                .dropout(0.25)
                 .use_bias(false)
                 .rotary(RotaryEmbedding::new().max_wavelength(99.0))
                 .kernel_regularizer(l2)

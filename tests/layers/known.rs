@@ -44,7 +44,16 @@ pub fn trains_as_recorded(
     let batches = (0..3).map(|i| samples.rows(16 * i, 16)).collect::<Result<Vec<_>>>()?;
     let settings = Compile::new(Adam::new(0.02), loss);
     let mut trainer = model.clone().compile(support::device(), settings)?;
-    trainer.set_weights(&all_floats(entry, "weights")?)?;
+    // States that a layer keeps begin as they are; the recording has none.
+    let mut recorded = all_floats(entry, "weights")?.into_iter();
+    let weights =
+        trainer.weights()?.into_iter().map(|(name, state)| match name.contains("/state_") {
+            true => Ok(state),
+            false => recorded.next().with_context(|| format!("{name} is recorded")),
+        });
+    let weights = weights.collect::<anyhow::Result<Vec<_>>>()?;
+    ensure!(recorded.next().is_none(), "{name}: more weights are recorded");
+    trainer.set_weights(&weights)?;
     let mut losses = Vec::new();
     for batch in batches.iter().cycle().take(20) {
         let fit = Fit::new().full_batch().shuffle(false).verbose(Verbose::Silent);
@@ -87,6 +96,14 @@ impl Layer for Whole {
 
     fn constants(&self, inputs: &[Shape]) -> Vec<(String, Tensor)> {
         self.0.constants(inputs)
+    }
+
+    fn batch_size(&self) -> Option<usize> {
+        self.0.batch_size()
+    }
+
+    fn takes_indices_of(&self, input: usize, inputs: &[Shape]) -> Option<usize> {
+        self.0.takes_indices_of(input, inputs)
     }
 
     fn apply(&self, graph: &mut Graph, cx: &wgrad::layers::Context) -> Result<Outputs> {

@@ -19,8 +19,12 @@ fn cells() -> anyhow::Result<Json> {
 
 /// The layer that Keras wrote.
 fn layer(entry: &Json) -> anyhow::Result<Arc<dyn Layer>> {
+    from_keras(&entry["layer"], json!([null, 5, 4]))
+}
+
+fn from_keras(layer: &Json, input: Json) -> anyhow::Result<Arc<dyn Layer>> {
     let stack = json!({ "class_name": "Sequential",
-        "config": { "layers": [entry["layer"]], "build_input_shape": [null, 5, 4] } });
+        "config": { "layers": [layer], "build_input_shape": input } });
     let model = ModelLoader::new().from_value(&stack)?;
     Ok(model.layers()[0].layer.clone())
 }
@@ -45,8 +49,8 @@ fn outputs(
 fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
     let all = [recorded()?, cells()?];
     let entries = [list(&all[0], "layers")?, list(&all[1], "layers")?];
-    ensure!(entries[0].len() >= 51, "{} layers are recorded", entries[0].len());
-    ensure!(entries[1].len() >= 13, "{} cells are recorded", entries[1].len());
+    ensure!(entries[0].len() >= 56, "{} layers are recorded", entries[0].len());
+    ensure!(entries[1].len() >= 16, "{} cells are recorded", entries[1].len());
     for entry in entries.into_iter().flatten() {
         let name = text(entry, "name")?;
         let (layer, x, w) =
@@ -95,34 +99,21 @@ fn values_and_gradients_agree_with_keras() -> anyhow::Result<()> {
 fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
     let all = recorded()?;
     let entries = list(&all, "training")?;
-    ensure!(entries.len() >= 53, "{} layers are trained", entries.len());
+    ensure!(entries.len() >= 67, "{} layers are trained", entries.len());
     for entry in entries {
-        let count = |key: &str| entry[key].as_u64().context("a count").map(|n| n as usize);
-        let of_ids = text(entry, "x")? == "ids";
-        let x = input(if of_ids { Shape::from([5]) } else { [5, 4].into() });
-        let mask_zero = entry["mask_zero"] == true;
-        let h = if of_ids { x.then(Embedding::new(7, 4).mask_zero(mask_zero)) } else { x.clone() };
-        let states = (0..count("states")?).map(|_| h.then(Flatten).then(Dense::new(4)));
-        let given: Vec<SymbolicTensor> = std::iter::once(h.clone()).chain(states).collect();
-        let own = match entry["layer"].is_null() {
-            true => h,
-            false => merge(LayerHandle::new(Whole(layer(entry)?)), &given),
-        };
-        let outputs = |i| own.output(i).then(Flatten);
-        let y = match (text(entry, "y")?, count("outputs")?) {
-            ("steps", _) => own,
-            (_, 1) => outputs(0),
-            (_, n) => merge(Concatenate::default(), &(0..n).map(outputs).collect::<Vec<_>>()),
-        };
-        let read = if of_ids { whole(&all["ids"])? } else { floats(&all["x"])? };
-        let samples = TensorDataset::new(read, floats(&all[text(entry, "y")?])?)?;
-        let model = Model::new([&x], [&y.then(Dense::new(2))])?;
-        trains_as_recorded(&model, entry, &samples, Loss::MeanSquaredError)?;
+        trains(&all, entry)?;
     }
+    // The control: a layer that forgets its states is noticed.
+    let stateful = |entry: &&Json| entry["layer"]["config"]["stateful"] == true;
+    ensure!(entries.iter().filter(stateful).count() >= 5, "stateful layers are recorded");
+    let mut forgets = entries.iter().find(stateful).context("a stateful layer")?.clone();
+    forgets["layer"]["config"]["stateful"] = false.into();
+    let noticed = std::panic::catch_unwind(|| trains(&all, &forgets));
+    ensure!(noticed.is_err(), "a layer without its states passed");
     // The same for cells, on numbers alone.
     let all = cells()?;
     let entries = list(&all, "training")?;
-    ensure!(entries.len() >= 8, "{} cells are trained", entries.len());
+    ensure!(entries.len() >= 9, "{} cells are trained", entries.len());
     let samples = TensorDataset::new(floats(&all["x"])?, floats(&all["y"])?)?;
     for entry in entries {
         let handle = LayerHandle::new(Whole(layer(entry)?));
@@ -130,4 +121,33 @@ fn twenty_training_steps_agree_with_keras() -> anyhow::Result<()> {
         trains_as_recorded(&model.build()?, entry, &samples, Loss::MeanSquaredError)?;
     }
     Ok(())
+}
+
+/// A layer on numbers, or on ids of an embedding.
+fn trains(all: &Json, entry: &Json) -> anyhow::Result<()> {
+    let count = |key: &str| entry[key].as_u64().context("a count").map(|n| n as usize);
+    let of_ids = text(entry, "x")? == "ids";
+    let x = input(if of_ids { Shape::from([5]) } else { [5, 4].into() });
+    let mask_zero = entry["mask_zero"] == true;
+    let table: LayerHandle = match entry.get("table") {
+        Some(table) => LayerHandle::new(Whole(from_keras(table, json!([null, 5]))?)),
+        None => Embedding::new(7, 4).mask_zero(mask_zero).into(),
+    };
+    let h = if of_ids { x.then(table) } else { x.clone() };
+    let states = (0..count("states")?).map(|_| h.then(Flatten).then(Dense::new(4)));
+    let given: Vec<SymbolicTensor> = std::iter::once(h.clone()).chain(states).collect();
+    let own = match entry["layer"].is_null() {
+        true => h,
+        false => merge(LayerHandle::new(Whole(layer(entry)?)), &given),
+    };
+    let outputs = |i| own.output(i).then(Flatten);
+    let y = match (text(entry, "y")?, count("outputs")?) {
+        ("steps", _) => own,
+        (_, 1) => outputs(0),
+        (_, n) => merge(Concatenate::default(), &(0..n).map(outputs).collect::<Vec<_>>()),
+    };
+    let read = if of_ids { whole(&all["ids"])? } else { floats(&all["x"])? };
+    let samples = TensorDataset::new(read, floats(&all[text(entry, "y")?])?)?;
+    let model = Model::new([&x], [&y.then(Dense::new(2))])?;
+    trains_as_recorded(&model, entry, &samples, Loss::MeanSquaredError)
 }

@@ -12,7 +12,7 @@ fn weights_of(layer: &dyn Layer, inputs: &[&Tensor]) -> Vec<Tensor> {
     layer.weights(&samples(inputs)).into_iter().enumerate().map(drawn).collect()
 }
 
-/// Each layer with a rate of dropout, and how many sequences it reads.
+/// Each layer with a rate of dropout, and how many of the inputs it reads: sequences, or all with a cache and a place.
 fn layers(rate: f32) -> Vec<(LayerHandle, usize)> {
     let decoder = TransformerDecoder::new(6, 2).dropout(rate);
     vec![
@@ -24,14 +24,20 @@ fn layers(rate: f32) -> Vec<(LayerHandle, usize)> {
         (TransformerEncoder::new(6, 2).dropout(rate).into(), 1),
         (decoder.into(), 1),
         (decoder.normalize_first(true).into(), 2),
+        (CachedMultiHeadAttention::new(2, 2).dropout(rate).into(), 3),
+        (decoder.use_cache(true).into(), 3),
     ]
 }
 
 #[test]
 fn words_decide_what_drops_and_evaluation_drops_nothing() -> Result<()> {
     let all = [numbers(&[2, 5, 4], 1), numbers(&[2, 6, 4], 2)];
+    let cache = [numbers(&[2, 2, 7, 2, 2], 3), Tensor::u32([2, 1], vec![2, 0])?];
     for ((layer, count), (still, _)) in layers(0.4).into_iter().zip(layers(0.0)) {
-        let inputs: Vec<&Tensor> = all[..count].iter().collect();
+        let inputs: Vec<&Tensor> = match count {
+            3 => vec![&all[0], &cache[0], &cache[1]],
+            _ => all[..count].iter().collect(),
+        };
         let w = weights_of(layer.layer(), &inputs);
         let of =
             |layer: &LayerHandle, random| layer_step(layer.layer(), &inputs, &refs(&w), random);
@@ -81,6 +87,25 @@ fn attention_without_projections_agrees_in_value_and_gradient() -> Result<()> {
         }
         y
     });
+    Ok(())
+}
+
+/// With a cache of as many places as there are steps, the same words drop the same weights of keys.
+#[test]
+fn a_cache_drops_what_the_whole_sequence_drops() -> Result<()> {
+    let x = numbers(&[2, 5, 4], 1);
+    let whole = MultiHeadAttention::new(2, 3).use_causal_mask(true).dropout(0.4);
+    let w = weights_of(&whole, &[&x]);
+    let want = layer_step(&whole, &[&x], &refs(&w), Some(WORDS))?;
+    let (cache, place) = (numbers(&[2, 2, 5, 2, 3], 2), Tensor::u32([2, 1], vec![0, 0])?);
+    let of = |rate| {
+        let cached = CachedMultiHeadAttention::new(2, 3).dropout(rate);
+        layer_step(&cached, &[&x, &cache, &place], &refs(&w), Some(WORDS))
+    };
+    let got = of(0.4)?;
+    assert_close("cached", got.y(), &widen(want.y()), 1e-5, 1e-6);
+    // The control: without dropout it is another.
+    assert_ne!(of(0.0)?.y(), got.y());
     Ok(())
 }
 

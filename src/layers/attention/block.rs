@@ -171,6 +171,7 @@ impl Block {
         let one = || vec![sample.clone()];
         let first: LayerHandle = if self.use_cache {
             let layer = CachedMultiHeadAttention::new(self.num_heads, head)
+                .dropout(self.dropout)
                 .kernel_initializer(self.kernel_initializer)
                 .bias_initializer(self.bias_initializer);
             self.rotary.map_or_else(|| layer.clone(), |by| layer.clone().rotary(by)).into()

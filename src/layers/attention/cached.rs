@@ -50,6 +50,13 @@ impl CachedMultiHeadAttention {
         self
     }
 
+    /// The rate at which weights of keys drop out while training, in `[0, 1)`.
+    #[must_use]
+    pub const fn dropout(mut self, rate: f32) -> Self {
+        self.heads.dropout = rate;
+        self
+    }
+
     /// Turns queries and keys by their places, as [`MultiHeadAttention::rotary`](super::MultiHeadAttention::rotary): a step
     /// is turned by its place in the whole sequence, and the cache has turned keys.
     #[must_use]
@@ -122,6 +129,7 @@ impl Settings for CachedMultiHeadAttention {
         fields.required("num_heads", &mut self.heads.query_heads)?;
         self.heads.key_heads = self.heads.query_heads;
         fields.required("key_dim", &mut self.heads.key_dim)?;
+        fields.field("dropout", &mut self.heads.dropout)?;
         fields.field("use_bias", &mut self.heads.use_bias)?;
         self.heads.kernel.settings(fields, KERNEL)?;
         self.heads.bias.settings(fields, BIAS)?;
@@ -232,7 +240,7 @@ impl Layer for CachedMultiHeadAttention {
         let seen = graph.binary("less_equal", entry, own)?;
         let masks = Masks { pairs: Some((seen, SoftmaxMask::Keep)), ..Masks::default() };
         let scale = 1.0 / (size as f32).sqrt();
-        let attend = Attend { scale, masks, dropout: 0.0, weights: false };
+        let attend = Attend { scale, masks, dropout: self.heads.dropout, weights: false };
         let (y, _) = attend.apply(graph, cx, [q, k, v])?;
         let y = self.heads.project(graph, cx, OUTPUT, y, 2)?;
         let both = [k, v].map(|t| graph.reshape(t, [batch, 1, length, heads, size]));

@@ -161,8 +161,9 @@ fn initial(
     if let Some(own) = options.stateful {
         if own != batch {
             let detail = format!(
-                "the layer keeps the states of {own} samples and is given {batch}; give batches of {own}, or make it \
-                 stateful({batch})"
+                "the layer keeps the states of {own} samples and is given {batch}; give batches of {own}, for \
+                 evaluation and prediction by `Compile::evaluation_batch_size({own})` or \
+                 `Predictor::batch_size({own})`, or make it stateful({batch})"
             );
             return Err(Error::shape(op, &[graph.shape(cx.input())], detail));
         }
