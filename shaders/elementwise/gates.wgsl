@@ -22,8 +22,7 @@ fn main(
     let i = workgroup_index(id, count) * #{WG}u + local.x;
     if i >= params.total { return; }
     let row = i / params.groups;
-    let group = i % params.groups;
-    let e = 4u * group;
+    let e = 4u * (i % params.groups);
 #{LOADS}
 #{BODY}
 #{STORES}

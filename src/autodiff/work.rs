@@ -86,7 +86,7 @@ impl<'a> Work<'a> {
                 (Some(Table::Stack { backwards }), Some(dy)) => {
                     Source::Slice(Rows::Of(dy), !backwards)
                 }
-                (Some(Table::History(_)), _) => {
+                (Some(Table::History { .. }), _) => {
                     return Err(Error::not_differentiable(
                         "scan",
                         "second derivatives of a loop are not defined",
@@ -157,7 +157,9 @@ impl<'a> Work<'a> {
         for &rows in rows {
             let (table, of) = match rows {
                 Rows::Of(_) => continue,
-                Rows::Before(k) | Rows::After(k) => (Table::History(k), self.result(k)),
+                Rows::Before(k) | Rows::After(k) => {
+                    (Table::History { carry: k, backwards: false }, self.result(k))
+                }
                 Rows::Kept(v) => (Table::Stack { backwards: false }, v),
             };
             let known = body.outputs()[self.scan.carries..].iter().zip(&tables);

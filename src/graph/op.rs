@@ -126,11 +126,16 @@ pub trait Op: Identity + Debug + Send + Sync {
         self.class() == Class::Composite
     }
 
-    /// The nodes that take the place of an op that expands, and their values for its results.
+    /// The nodes that take the place of an op that expands on this device, and their values for its results.
     ///
     /// # Errors
     /// Those of the ops it builds.
-    fn expand(&self, _graph: &mut Graph, _inputs: &[Value]) -> Result<Vec<Value>> {
+    fn expand(
+        &self,
+        _graph: &mut Graph,
+        _inputs: &[Value],
+        _caps: &DeviceCaps,
+    ) -> Result<Vec<Value>> {
         Err(Error::internal(self.name(), "is no composite"))
     }
 

@@ -29,8 +29,13 @@ pub enum Table {
         /// Whether the last row belongs to the first iteration.
         backwards: bool,
     },
-    /// All values of a carry: row 0 is the initial one, row i + 1 what iteration i gave.
-    History(usize),
+    /// All values of a carry: row 0 is the initial one, row i + 1 what iteration i gave, or all of that from the end.
+    History {
+        /// The carry.
+        carry: usize,
+        /// Whether the last row is the initial value.
+        backwards: bool,
+    },
 }
 
 /// The body of a scan. Two bodies are equal if they are the same computation, whatever graph they were built in.
@@ -113,7 +118,7 @@ impl Scan {
     pub const fn rows(&self, table: Table) -> usize {
         match table {
             Table::Stack { .. } => self.times,
-            Table::History(_) => self.times + 1,
+            Table::History { .. } => self.times + 1,
         }
     }
 

@@ -19,6 +19,17 @@ pub(super) const COMBINE: Template = template!("matmul/combine", CombineParams);
 const COMBINE_WORKGROUP: u32 = 64;
 
 pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Result<Lowered> {
+    lower_product(op, cx, true, &|sources| StoreCode::epilogue(op, cx, sources))
+}
+
+/// The launches of a product, of which `store` says what becomes of the sums that come from these bindings: in the kernel
+/// that multiplies, if it is `joined` and the sums are not divided, else in a second one.
+pub(super) fn lower_product(
+    op: &Contraction,
+    cx: &LowerContext<'_>,
+    joined: bool,
+    store: &dyn Fn(Vec<Bind>) -> Result<StoreCode>,
+) -> Result<Lowered> {
     let s = &op.spec;
     let mut rule = matmul_rule(cx.caps, [s.m, s.n, s.k]);
     rule.tile = rule.tile.fitted(s.m);
@@ -58,8 +69,8 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
         });
     }
     to_u32(op.shape.len() * chunks.count)?;
-    if chunks.count == 1 {
-        let code = StoreCode::epilogue(op, cx, vec![Bind::Input(0), Bind::Input(1)])?;
+    if chunks.count == 1 && joined {
+        let code = store(vec![Bind::Input(0), Bind::Input(1)])?;
         return Ok(product(op, cx, tile, chunks, code)?.into());
     }
     let first = product(op, cx, tile, chunks, StoreCode::chunks(op))?;
@@ -68,7 +79,7 @@ pub(super) fn lower_contraction(op: &Contraction, cx: &LowerContext<'_>) -> Resu
         scratch.push((s.n * chunks.count * 4) as u64);
     }
     let sources = (0..scratch.len()).map(Bind::ScratchRead).collect();
-    let second = combine(op, cx.caps, chunks, &StoreCode::epilogue(op, cx, sources)?)?;
+    let second = combine(op, cx.caps, chunks, &store(sources)?)?;
     Ok(Lowered { calls: vec![first, second], scratch })
 }
 

@@ -1,6 +1,7 @@
 //! What a matrix-product kernel does with its sums: the epilogue and its stores, as WGSL.
 
 use super::contraction::Contraction;
+use super::gates::{Gates, Lanes, UnitCode};
 use super::layout::word;
 use super::map::numbered;
 use super::program::{Words, step_operand};
@@ -74,6 +75,27 @@ impl StoreCode {
         let (body, values) = op.epilogue.wgsl(&inputs, &mut code.words, "    ");
         code.finish(op, &loads, &body, &values);
         Ok(code)
+    }
+
+    /// Computes a program over units, whose first operand are the sums: a unit's parts side by side, or the only part of
+    /// neighbouring units.
+    pub fn gates(gates: &Gates, read: &[bool], sources: Vec<Bind>) -> Self {
+        let parts = gates.operands[0];
+        let (lanes, first, inputs) = match (parts, gates.units.is_multiple_of(4)) {
+            (1, true) => (Lanes::Quads, "col", vec!["acc".to_owned()]),
+            (1, false) => (Lanes::Four, "col", vec!["acc".to_owned()]),
+            _ => {
+                let part = |p: usize| format!("vec4<f32>(acc[{p}])");
+                (Lanes::One, "col / 4u", (0..parts).map(part).collect())
+            }
+        };
+        let mut code = Self::new(vec![]);
+        let units = code.words.push(gates.units as u32);
+        let given = UnitCode { binds: sources, first: inputs, ..UnitCode::default() };
+        let made = gates.code(given, lanes, &units, read, &mut code.words);
+        (code.bindings, code.binds) = (made.bindings, made.binds);
+        code.function(&format!("    let e = {first};"), &made.loads, &made.body, &made.stores);
+        code
     }
 
     fn new(binds: Vec<Bind>) -> Self {
@@ -158,10 +180,17 @@ impl StoreCode {
             true => format!(" + iteration.number.x * {}", self.words.push(op.shape.len() as u32)),
             false => String::new(),
         };
+        let places = format!(
+            "    let e = (batch * len.x + row) * len.y + col;\n    \
+             let index = vec4<u32>(e, e + 1u, e + 2u, e + 3u){first};"
+        );
+        self.function(&places, loads, body, &stores);
+    }
+
+    fn function(&mut self, places: &str, loads: &str, body: &str, stores: &str) {
         let text = format!(
-            "fn store4(acc: vec4<f32>, batch: u32, row: u32, col: u32, len: vec2<u32>) {{\n    \
-             let e = (batch * len.x + row) * len.y + col;\n    \
-             let index = vec4<u32>(e, e + 1u, e + 2u, e + 3u){first};\n{loads}{body}\n{stores}}}"
+            "fn store4(acc: vec4<f32>, batch: u32, row: u32, col: u32, len: vec2<u32>) {{\n\
+             {places}\n{loads}{body}\n{stores}}}"
         );
         self.store = text.replace("params.words[", "store_words[");
     }

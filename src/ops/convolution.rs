@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{
     Class, Graph, LowerContext, Lowered, Op, TensorType, Value, VjpContext, Window,
 };
+use crate::kernels::DeviceCaps;
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
@@ -188,7 +189,12 @@ impl Op for Convolution {
         solved.into_iter().enumerate().map(gradient).collect()
     }
 
-    fn expand(&self, graph: &mut Graph, inputs: &[Value]) -> Result<Vec<Value>> {
+    fn expand(
+        &self,
+        graph: &mut Graph,
+        inputs: &[Value],
+        _caps: &DeviceCaps,
+    ) -> Result<Vec<Value>> {
         let (a, b) = (inputs[0], inputs[1]);
         let value = match self.computes {
             Computes::Output => self.output(graph, a, b),

@@ -35,7 +35,8 @@ param_blocks! {
 pub type Function<'a> = (&'a str, &'a [f32]);
 
 /// A program over the parts of rows. An operand `[rows, parts · units]` is a part after the other in each row, and each
-/// part is an input of the program; results are made up of its outputs in the same way.
+/// part is an input of the program; results are made up of its outputs in the same way. An operand of no parts is `[rows]`,
+/// a number for all units of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Gates {
     pub(super) name: &'static str,
@@ -51,12 +52,7 @@ pub struct Gates {
 
 impl Gates {
     fn shape(&self, rows: usize, parts: usize) -> Shape {
-        [rows, parts * self.units].into()
-    }
-
-    /// The WGSL index of group or unit 0 of a part.
-    fn place(&self, parts: usize, part: usize, extent: &str) -> String {
-        format!("(row * {parts}u + {part}u) * {extent}")
+        if parts == 0 { [rows].into() } else { [rows, parts * self.units].into() }
     }
 }
 
@@ -140,67 +136,15 @@ impl Op for Gates {
     }
 
     fn with_copy(&self, output: usize) -> Option<OpRef> {
-        if self.operands.len() + self.results.len() >= MAX_STORAGE_BUFFERS as usize {
-            return None;
-        }
-        let mut more = self.clone();
-        let first: usize = self.results[..output].iter().sum();
-        let regs = &self.program.outputs[first..first + self.results[output]];
-        more.program.outputs.extend_from_slice(regs);
-        more.results.push(self.results[output]);
-        Some(Arc::new(more))
+        Some(Arc::new(self.copied(output)?))
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let rows = cx.inputs[0].0.shape.dims()[0];
-        let (groups, whole) = (self.units.div_ceil(4), self.units.is_multiple_of(4));
-        let (element, extent) =
-            if whole { ("Quad", "params.groups") } else { ("f32", "params.units") };
-        let (mut bindings, mut loads, mut stores) = (String::new(), String::new(), String::new());
-        let (mut binds, mut inputs, mut words) = (Vec::new(), Vec::new(), Words::default());
-        for (j, &parts) in self.operands.iter().enumerate() {
-            let at = binds.len();
-            let _ = writeln!(
-                bindings,
-                "@group(0) @binding({at}) var<storage, read> in{j}: array<{element}>;"
-            );
-            binds.push(Bind::Input(j));
-            for part in 0..parts {
-                let (x, place) = (inputs.len(), self.place(parts, part, extent));
-                let load = match whole {
-                    true => format!("from_quad(in{j}[{place} + group])"),
-                    false => {
-                        // The last unit is read again past the end; it is never stored.
-                        let one =
-                            |c: u32| format!("in{j}[{place} + min(e + {c}u, params.units - 1u)]");
-                        format!("vec4<f32>({}, {}, {}, {})", one(0), one(1), one(2), one(3))
-                    }
-                };
-                let _ = writeln!(loads, "    let x{x} = {load};");
-                inputs.push(format!("x{x}"));
-            }
-        }
-        let (body, outputs) = self.program.wgsl(&inputs, &mut words, "    ");
-        let mut output = outputs.iter();
-        for (o, &parts) in self.results.iter().enumerate() {
-            let at = binds.len();
-            let _ = writeln!(
-                bindings,
-                "@group(0) @binding({at}) var<storage, read_write> out{o}: array<{element}>;"
-            );
-            binds.push(Bind::Output(o));
-            for (part, value) in (0..parts).zip(&mut output) {
-                let place = self.place(parts, part, extent);
-                let _ = match whole {
-                    true => writeln!(stores, "    out{o}[{place} + group] = to_quad({value});"),
-                    false => writeln!(
-                        stores,
-                        "    {{\n        let v = {value};\n        for (var c = 0u; c < 4u && e + c < params.units; c++) \
-                         {{ out{o}[{place} + e + c] = v[c]; }}\n    }}"
-                    ),
-                };
-            }
-        }
+        let (groups, mut words) = (self.units.div_ceil(4), Words::default());
+        let whole = self.units.is_multiple_of(4);
+        let lanes = if whole { Lanes::Quads } else { Lanes::Four };
+        let code = self.code(UnitCode::default(), lanes, "params.units", &cx.read, &mut words);
         let total = to_u32(rows * groups)?;
         let longest = self.operands.iter().chain(&self.results).max().copied().unwrap_or(1);
         to_u32(rows * longest * self.units)?;
@@ -212,18 +156,142 @@ impl Op for Gates {
                 ("WG", WORKGROUP.into()),
                 ("WIDE", (cx.caps.wide_words && whole).into()),
                 ("WORDS", words.vec4s().into()),
-                ("BINDINGS", bindings.into()),
-                ("LOADS", loads.into()),
-                ("BODY", body.into()),
-                ("STORES", stores.into()),
+                ("BINDINGS", code.bindings.into()),
+                ("LOADS", code.loads.into()),
+                ("BODY", code.body.into()),
+                ("STORES", code.stores.into()),
             ],
-            binds,
+            binds: code.binds,
             params: params.with_words(&words.padded()),
             step: false,
             grid: grid("gates", u64::from(total.div_ceil(WORKGROUP)), cx.caps)?,
             flops: (self.program.instrs.len() * rows * self.units) as u64,
         }
         .into())
+    }
+}
+
+/// The units that an invocation computes together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lanes {
+    /// Four neighbours, which are whole vec4s in memory.
+    Quads,
+    /// Four neighbours, some of them past the last unit.
+    Four,
+    /// One, in all places of a vec4.
+    One,
+}
+
+impl Lanes {
+    const fn element(self) -> &'static str {
+        match self {
+            Self::Quads => "Quad",
+            Self::Four | Self::One => "f32",
+        }
+    }
+}
+
+/// A program over units as WGSL, for a kernel that knows `row`, and `e`, the first unit.
+#[derive(Debug, Default)]
+pub(super) struct UnitCode {
+    pub bindings: String,
+    pub loads: String,
+    pub body: String,
+    pub stores: String,
+    /// All bindings in order.
+    pub binds: Vec<Bind>,
+    /// The expressions of the first operand's parts, if it is not in a buffer. The node's operands begin with two others.
+    pub first: Vec<String>,
+}
+
+impl UnitCode {
+    fn declare(&mut self, name: &str, access: &str, element: &str, bind: Bind) {
+        let at = self.binds.len();
+        let _ = writeln!(
+            self.bindings,
+            "@group(0) @binding({at}) var<storage, {access}> {name}: array<{element}>;"
+        );
+        self.binds.push(bind);
+    }
+}
+
+impl Gates {
+    /// The gates with one result more, result `output` once again; `None` if a kernel cannot bind as many.
+    pub(super) fn copied(&self, output: usize) -> Option<Self> {
+        if self.operands.len() + self.results.len() >= MAX_STORAGE_BUFFERS as usize {
+            return None;
+        }
+        let mut more = self.clone();
+        let first: usize = self.results[..output].iter().sum();
+        let regs = &self.program.outputs[first..first + self.results[output]];
+        more.program.outputs.extend_from_slice(regs);
+        more.results.push(self.results[output]);
+        Some(more)
+    }
+
+    /// Adds to `code` what reads the operands, computes and writes the results that are `read`. `units` is the WGSL of
+    /// their number.
+    pub(super) fn code(
+        &self,
+        mut code: UnitCode,
+        lanes: Lanes,
+        units: &str,
+        read: &[bool],
+        words: &mut Words,
+    ) -> UnitCode {
+        let place = |parts: usize, part: usize| format!("(row * {parts}u + {part}u) * {units} + e");
+        let mut inputs = std::mem::take(&mut code.first);
+        let given = usize::from(!inputs.is_empty());
+        for (j, &parts) in self.operands.iter().enumerate().skip(given) {
+            let numbers = inputs.len()..inputs.len() + parts.max(1);
+            if !numbers.clone().any(|i| self.program.reads(i)) {
+                inputs.extend(numbers.map(|_| String::new()));
+                continue;
+            }
+            let element = if parts == 0 { "f32" } else { lanes.element() };
+            code.declare(&format!("in{j}"), "read", element, Bind::Input(j + given));
+            for part in 0..parts.max(1) {
+                let (x, at) = (inputs.len(), place(parts, part));
+                let load = match lanes {
+                    _ if parts == 0 => format!("vec4<f32>(in{j}[row])"),
+                    Lanes::Quads => format!("from_quad(in{j}[({at}) / 4u])"),
+                    Lanes::One => format!("vec4<f32>(in{j}[{at}])"),
+                    Lanes::Four => {
+                        // The last unit is read again past the end; it is never stored.
+                        let one = |c: u32| format!("in{j}[{at} + min({c}u, {units} - 1u - e)]");
+                        format!("vec4<f32>({}, {}, {}, {})", one(0), one(1), one(2), one(3))
+                    }
+                };
+                let _ = writeln!(code.loads, "    let x{x} = {load};");
+                inputs.push(format!("x{x}"));
+            }
+        }
+        let (body, outputs) = self.program.wgsl(&inputs, words, "    ");
+        code.body = body;
+        let mut output = outputs.iter();
+        for (o, &parts) in self.results.iter().enumerate() {
+            let values = output.by_ref().take(parts);
+            if !read[o] {
+                values.for_each(drop);
+                continue;
+            }
+            code.declare(&format!("out{o}"), "read_write", lanes.element(), Bind::Output(o));
+            for (part, value) in values.enumerate() {
+                let at = place(parts, part);
+                let _ = match lanes {
+                    Lanes::Quads => {
+                        writeln!(code.stores, "    out{o}[({at}) / 4u] = to_quad({value});")
+                    }
+                    Lanes::One => writeln!(code.stores, "    out{o}[{at}] = ({value}).x;"),
+                    Lanes::Four => writeln!(
+                        code.stores,
+                        "    {{\n        let v = {value};\n        for (var c = 0u; c < 4u && e + c < {units}; c++) \
+                         {{ out{o}[{at} + c] = v[c]; }}\n    }}"
+                    ),
+                };
+            }
+        }
+        code
     }
 }
 

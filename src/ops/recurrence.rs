@@ -11,9 +11,9 @@ use crate::kernels::DeviceCaps;
 use crate::tensor::{DType, Shape};
 use std::sync::Arc;
 
-/// Up to how many units a layer goes through time by [`Graph::recurrence`]. Of more units the products take the time, not
-/// the launches, and a loop divides them over more workgroups: docs/results.md has the figures.
-pub(crate) const MOST_UNITS: usize = 64;
+/// Up to how many units one kernel runs all steps on a CPU adapter. Of more units the products take the time, not the
+/// launches, and a loop divides them over more workgroups: docs/results.md has the figures.
+pub(super) const MOST_UNITS: usize = 64;
 
 /// What a recurrent layer computes at each step, with its elementwise functions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -234,8 +234,8 @@ impl Op for Recurrence {
         kernels::Tile::of(self, self.extents(&inputs[0].shape), caps).is_none()
     }
 
-    fn expand(&self, graph: &mut Graph, inputs: &[Value]) -> Result<Vec<Value>> {
-        in_loop::forward(self, graph, inputs)
+    fn expand(&self, graph: &mut Graph, inputs: &[Value], caps: &DeviceCaps) -> Result<Vec<Value>> {
+        in_loop::forward(self, graph, inputs, caps)
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
@@ -298,8 +298,8 @@ impl Op for RecurrenceGradient {
         kernels::Tile::of(&self.of, self.of.extents(&inputs[0].shape), caps).is_none()
     }
 
-    fn expand(&self, graph: &mut Graph, inputs: &[Value]) -> Result<Vec<Value>> {
-        in_loop::backward(self, graph, inputs)
+    fn expand(&self, graph: &mut Graph, inputs: &[Value], caps: &DeviceCaps) -> Result<Vec<Value>> {
+        in_loop::backward(self, graph, inputs, caps)
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
@@ -312,8 +312,8 @@ impl Graph {
     /// batch, units]`, in the order of time. The first row is the initial state, or the last row if time is gone through
     /// from its end.
     ///
-    /// A CPU adapter runs one kernel for all steps, and one for their gradient; elsewhere they are loops. The kernel's
-    /// gradient is one product over all steps. Masks have no gradient.
+    /// A CPU adapter runs one kernel for all steps of up to 64 units, and one for their gradient; otherwise they are loops. The
+    /// kernel's gradient is one product over all steps. Masks have no gradient.
     ///
     /// ```
     /// use wgrad::graph::Graph;
@@ -366,7 +366,6 @@ pub(super) use cases::cards;
 mod cases {
     use super::super::concatenate::CONCATENATE;
     use super::super::contraction_lower::TILED;
-    use super::super::gates::GATES;
     use super::super::registry::{Build, Card, Case, Gradient, Sample};
     use super::kernels::{BACKWARD, FORWARD};
     use super::{OverTime, RecurrentCell};
@@ -424,8 +423,8 @@ mod cases {
                 of([4, 9, 6], true, true),
                 of([2, 17, 33], false, false),
             ];
-            // The last three are those of a loop.
-            let templates = &[FORWARD, BACKWARD, GATES, TILED, CONCATENATE];
+            // The last two are those of a loop.
+            let templates = &[FORWARD, BACKWARD, TILED, CONCATENATE];
             Card::new(op, templates, Gradient::Checked, cases)
         };
         vec![card("simple_rnn"), card("lstm"), card("gru")]

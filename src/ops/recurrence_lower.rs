@@ -2,7 +2,7 @@
 
 use super::map::to_u32;
 use super::program::Words;
-use super::recurrence::{Extents, Recurrence, RecurrenceGradient};
+use super::recurrence::{Extents, MOST_UNITS, Recurrence, RecurrenceGradient};
 use crate::error::Result;
 use crate::graph::{LowerContext, Lowered};
 use crate::kernels::{
@@ -52,7 +52,7 @@ pub(super) struct Tile {
 impl Tile {
     /// `None` if a loop suits better.
     pub fn of(op: &Recurrence, sizes: Extents, caps: &DeviceCaps) -> Option<Self> {
-        if caps.matmul == MatmulFamily::Tiled {
+        if caps.matmul == MatmulFamily::Tiled || op.units > MOST_UNITS {
             return None;
         }
         let (lanes, shuffle) = (caps.lanes(), caps.shuffles());

@@ -154,6 +154,21 @@ impl Graph {
         Ok(Looped { carries, stacked: stacked.collect::<Result<_>>()? })
     }
 
+    /// A carry of a loop at all times, `[times + 1, ...]`, the initial one among them: as the first, or if `backwards` as the
+    /// last. `carry` is what the loop gives of it.
+    pub(crate) fn history(&mut self, carry: Value, backwards: bool) -> Result<Value> {
+        let (index, k) = (carry.node.index(), usize::from(carry.output));
+        let scan = self.scan_at(index).ok_or_else(|| Error::internal("scan", "is no loop"))?;
+        let mut body = scan.body.graph().clone();
+        body.output("kept", body.outputs()[k].1);
+        let mut wide = scan.with_body(body);
+        wide.tables.push(Table::History { carry: k, backwards });
+        self.widen_scan(index, wide)?;
+        let output = self.nodes()[index].outputs.len() - 1;
+        let slice = self.shape(carry).clone();
+        self.sequence(Value { output: output as u16, ..carry }, &slice)
+    }
+
     /// The number of iterations, after a check of what a loop is given.
     fn times(&self, what: &Loop<'_>) -> Result<usize> {
         let values = || what.carries.iter().chain(what.sequences);

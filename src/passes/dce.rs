@@ -1,5 +1,7 @@
-//! Dead code: nodes that no output and no new state needs, and what a loop stacks in vain.
+//! Dead code: nodes that no output and no new state needs, and what a loop stacks in vain: of a history, if its last row
+//! alone is read, all.
 
+use super::ends;
 use super::rewrite::Rewrite;
 use crate::error::Result;
 use crate::graph::{Graph, Scan, Value};
@@ -7,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) fn dce(graph: &Graph) -> Result<Graph> {
-    let graph = &without_tables(graph)?;
+    let graph = &without_tables(&ends::ends(graph)?)?;
     let mut live = vec![false; graph.nodes().len()];
     for root in graph.roots().chain(graph.updates().iter().map(|&(state, _)| state)) {
         live[root.node.index()] = true;

@@ -16,8 +16,8 @@ pub(super) fn expand(graph: &Graph, caps: &DeviceCaps) -> Result<Graph> {
         }
         let inputs: Vec<Value> = node.inputs.iter().map(|&v| rewrite.get(v)).collect();
         let values = match node.layer.as_deref() {
-            Some(layer) => rewrite.to.in_layer(layer, |g| node.op.expand(g, &inputs))?,
-            None => node.op.expand(&mut rewrite.to, &inputs)?,
+            Some(layer) => rewrite.to.in_layer(layer, |g| node.op.expand(g, &inputs, caps))?,
+            None => node.op.expand(&mut rewrite.to, &inputs, caps)?,
         };
         rewrite.set(i, values);
     }

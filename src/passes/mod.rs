@@ -6,6 +6,7 @@ mod bytes;
 mod column_sums;
 mod cse;
 mod dce;
+mod ends;
 mod expand;
 mod fold;
 mod fuse;

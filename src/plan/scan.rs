@@ -38,9 +38,14 @@ impl Lowering<'_> {
         }
         // Initial values: first row of a history, and the buffer that the first iteration reads.
         for (&table, &value) in scan.tables.iter().zip(tables) {
-            if let Table::History(k) = table {
-                let (ty, from) = (graph.ty(node.inputs[k]), storage.region(graph, node.inputs[k])?);
-                let to = storage.place(graph, value)?.region(ty.bytes());
+            if let Table::History { carry, backwards } = table {
+                let initial = node.inputs[carry];
+                let (ty, from) = (graph.ty(initial), storage.region(graph, initial)?);
+                let mut place = storage.place(graph, value)?;
+                if backwards {
+                    place.offset += (scan.times * Scan::row(&ty.shape) * 4) as u64;
+                }
+                let to = place.region(ty.bytes());
                 self.copy("copy[first row]", layer, ty, from, to)?;
             }
         }
@@ -119,7 +124,9 @@ impl Lowering<'_> {
             let place = storage.place(graph, value)?;
             let place = match table {
                 Table::Stack { backwards } => row_place(place, body.ty(v), backwards, 0),
-                Table::History(_) => row_place(place, body.ty(v), false, 1),
+                Table::History { backwards, .. } => {
+                    row_place(place, body.ty(v), backwards, usize::from(!backwards))
+                }
             };
             places.push((body.storage_root(v), place));
         }

@@ -194,6 +194,14 @@ impl Cell for GruCell {
         let kernels = [cx.weight("kernel")?, cx.weight("recurrent_kernel")?];
         let bias = self.bias(graph, cx, 0)?;
         let mut given = self.units.all_steps(graph, cx, x, kernels, bias)?;
+        if !self.reset_after {
+            // There are two products. Each has its kernel, so that its gradient is one product over all steps.
+            let (x, kernel) = (given.sequences[0], kernels[1]);
+            given.sequences = vec![self.parts(graph, x, 0, 2)?, self.parts(graph, x, 2, 3)?];
+            let both = [self.parts(graph, kernel, 0, 2)?, self.parts(graph, kernel, 2, 3)?];
+            given.outer.splice(..1, both);
+            return Ok(given);
+        }
         // Before the mask of dropout, which may be missing.
         if let Some(bias) = self.bias(graph, cx, 1)? {
             given.outer.insert(1, bias);
@@ -213,14 +221,15 @@ impl Cell for GruCell {
             return Ok((h, vec![h]));
         }
         let biased = self.reset_after && self.units.use_bias;
-        let h = Units::recurrent(g, before, now.outer.get(if biased { 2 } else { 1 }))?;
+        let more = biased || !self.reset_after;
+        let h = Units::recurrent(g, before, now.outer.get(if more { 2 } else { 1 }))?;
         let gate = |g: &mut Graph, x: Value, recurrent: Value, f: Activation| {
             let sum = g.add(x, recurrent)?;
             f.apply(g, sum)
         };
         let (sigma, f) = (self.recurrent_activation, self.units.activation);
-        let (x_zr, x_h) = (self.parts(g, x, 0, 2)?, self.parts(g, x, 2, 3)?);
         let (z, new) = if self.reset_after {
+            let (x_zr, x_h) = (self.parts(g, x, 0, 2)?, self.parts(g, x, 2, 3)?);
             let mut all = g.matmul(h, kernel)?;
             if biased {
                 all = g.add(all, now.outer[1])?;
@@ -233,14 +242,13 @@ impl Cell for GruCell {
             let reset = g.mul(r, product)?;
             (z, gate(g, x_h, reset, f)?)
         } else {
-            let (first, last) = (self.parts(g, kernel, 0, 2)?, self.parts(g, kernel, 2, 3)?);
-            let both = g.matmul(h, first)?;
-            let both = g.add(x_zr, both)?;
+            let both = g.matmul(h, kernel)?;
+            let both = g.add(x, both)?;
             let (z, r) = (self.parts(g, both, 0, 1)?, self.parts(g, both, 1, 2)?);
             let (z, r) = (sigma.apply(g, z)?, sigma.apply(g, r)?);
             let reset = g.mul(r, h)?;
-            let product = g.matmul(reset, last)?;
-            (z, gate(g, x_h, product, f)?)
+            let product = g.matmul(reset, now.outer[1])?;
+            (z, gate(g, now.slices[1], product, f)?)
         };
         let further = g.sub(before, new)?;
         let kept = g.mul(z, further)?;

@@ -8,7 +8,7 @@ use crate::graph::{Graph, Value};
 use crate::layers::config::Fields;
 use crate::layers::rules::{BIAS, KERNEL, Rules};
 use crate::layers::{Context, WeightSpec};
-use crate::ops::{MOST_UNITS, OverTime, RecurrentCell};
+use crate::ops::{OverTime, RecurrentCell};
 use crate::tensor::{Initializer, Shape};
 
 /// Settings of a recurrent layer of units.
@@ -154,11 +154,9 @@ impl Units {
         graph.recurrence(cell, &OverTime { products, kernel, states, mask, reverse }).map(Some)
     }
 
-    /// Whether [`Units::over_time`] suits: there are few units, and the recurrent products read h as it is, not what
-    /// dropout leaves of it.
+    /// Whether [`Units::over_time`] suits: the recurrent products read h as it is, not what dropout leaves of it.
     pub fn is_one_op(&self, cx: &Context) -> bool {
-        let reads_all = cx.random().is_none() || self.recurrent_dropout == 0.0;
-        reads_all && self.units <= MOST_UNITS
+        cx.random().is_none() || self.recurrent_dropout == 0.0
     }
 
     /// What the recurrent products read of h: h by the mask of recurrent dropout, one for all steps.
