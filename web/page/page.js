@@ -23,7 +23,8 @@ function closed(error) {
   fail(error);
 }
 
-worker.onerror = (event) => closed(event.message || 'The Worker did not start.');
+let opened = false;
+worker.onerror = (event) => (opened ? fail : closed)(event.message || 'The Worker did not start.');
 worker.onmessage = ({ data }) => {
   if (data.id) {
     const { resolve, reject } = waiting.get(data.id);
@@ -184,12 +185,14 @@ function strokes(canvas, at, begin = () => {}) {
     at((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
   };
   canvas.addEventListener('pointerdown', (event) => {
+    // One finger, or the first button.
+    if (!event.isPrimary || event.button) return;
     down = true;
     canvas.setPointerCapture(event.pointerId);
     begin();
     place(event);
   });
-  canvas.addEventListener('pointermove', (event) => down && place(event));
+  canvas.addEventListener('pointermove', (event) => down && event.isPrimary && place(event));
   for (const end of ['pointerup', 'pointercancel']) canvas.addEventListener(end, () => (down = false));
 }
 
@@ -269,6 +272,7 @@ function showDigits(now) {
 
 // Lets a network train, or pause.
 function run(name, on) {
+  $('error').hidden = true;
   label(name, on);
   return ask('run', name, on);
 }
@@ -297,6 +301,7 @@ for (const name of ['points', 'digits']) {
 
 example('xor');
 ask('open').then((adapter) => {
+  opened = true;
   $('adapter').textContent = `Adapter: ${adapter}`;
   for (const name of ['points', 'digits']) {
     for (const id of ['train', 'reset', 'save', 'load']) $(`${name}-${id}`).disabled = false;
@@ -306,4 +311,4 @@ ask('open').then((adapter) => {
 }).catch(closed);
 
 // For tests of the page.
-globalThis.wgrad = { ask, losses };
+globalThis.wgrad = { ask, losses, drawn: () => ({ points, classes }) };

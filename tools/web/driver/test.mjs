@@ -84,19 +84,28 @@ note('xor', seen.xor.at(-1));
 seen.mnist = await train(page, 'digits', mnistSteps / 10, 10);
 note('mnist', seen.mnist.at(-1));
 
-// As a person does: both networks train, points are drawn, and a digit.
+// As a person does: a stroke of each colour on an empty plane; then both networks train, and a digit is drawn.
+async function stroke(canvas, places) {
+  const box = await (await page.$(canvas)).boundingBox();
+  const at = ([x, y]) => [box.x + x * box.width, box.y + y * box.height];
+  await page.mouse.move(...at(places[0]));
+  await page.mouse.down();
+  for (const place of places.slice(1)) await page.mouse.move(...at(place), { steps: 12 });
+  await page.mouse.up();
+}
+await page.selectOption('#example', 'none');
+for (const [button, x] of [['#class-0', 0.2], ['#class-1', 0.8]]) {
+  await page.click(button);
+  await stroke('#plane', [[x, 0.2], [x, 0.8]]);
+}
+const { points, classes } = await page.evaluate(() => wgrad.drawn());
+seen.points = classes.map((c, i) => [points[2 * i], points[2 * i + 1], c]);
+note('points drawn', classes.length);
 await page.selectOption('#example', 'spirals');
 await page.click('#points-train');
 await page.click('#digits-train');
 await says(page, 'digits-numbers', '9\\d\\.\\d % recognised');
-const box = await (await page.$('#pad')).boundingBox();
-const at = (x, y) => [box.x + x * box.width, box.y + y * box.height];
-for (const stroke of [[[0.3, 0.25], [0.7, 0.25], [0.45, 0.8]]]) {
-  await page.mouse.move(...at(...stroke[0]));
-  await page.mouse.down();
-  for (const place of stroke.slice(1)) await page.mouse.move(...at(...place), { steps: 12 });
-  await page.mouse.up();
-}
+await stroke('#pad', [[0.3, 0.25], [0.7, 0.25], [0.45, 0.8]]);
 await page.waitForSelector('#bars .best');
 await page.waitForTimeout(15_000);
 await page.click('#digits-train');

@@ -179,6 +179,14 @@ fn check(native: &Value, seen: &Value) -> Result<()> {
     let pictures = list(&seen["colours"]);
     let all = pictures.len() == 2 && pictures.iter().all(coloured);
     ensure!(all, "blue and orange in the pictures: {}", seen["colours"]);
+    // A stroke of each colour, from the upper part of the plane to the lower.
+    let points: Vec<Vec<f64>> = list(&seen["points"]).iter().map(numbers).collect();
+    let stroke = |class: f64, x: f64| {
+        let all: Vec<_> = points.iter().filter(|p| p.len() == 3 && p[2] == class).collect();
+        let falls = all.windows(2).all(|pair| pair[1][1] < pair[0][1]);
+        all.len() > 4 && falls && all.iter().all(|p| (p[0] - x).abs() < 0.05)
+    };
+    ensure!(stroke(0.0, -0.6) && stroke(1.0, 0.6), "the points drawn are {}", seen["points"]);
     ensure!(seen["drawn"] == "7", "a seven is taken for {}", seen["drawn"]);
     ensure!(number("weights")? == 1.0, "weights from a file give other regions");
     for (name, why) in [
@@ -242,9 +250,16 @@ mod tests {
     fn what_does_not_hold_is_noticed() {
         let (xor, mnist) = (falling(STEPS[0]), falling(STEPS[1] / 10));
         let native = json!({ "xor": xor, "mnist": mnist });
+        let strokes = |places: [f64; 2]| -> Vec<Value> {
+            let stroke = |class: usize| {
+                (0..6).map(move |i| json!([places[class], 0.5 - f64::from(i) / 5.0, class]))
+            };
+            stroke(0).chain(stroke(1)).collect()
+        };
         let seen = json!({
             "xor": xor, "mnist": mnist, "learns": 4, "first_steps": [3.5, 5], "in_flight": 3, "rates": [60.5, 9],
             "curves": [[1, 3, 5, 7, 9], [4, 8, 12, 16]], "steps": [9, 16], "colours": [[0.05, 0.04], [0.03, 0.06]], "drawn": "7",
+            "points": strokes([-0.6, 0.6]),
             "weights": 1, "shows_new": true, "shows_loaded": true, "empty": true, "adapter": "Adapter: x",
             "late": "GPU validation error in compiling matmul/broadcast: x", "stopped": "Train", "errors": [],
             "no_gpu": ["No GPU for this page.", "no GPU adapter: WebGPU"],
@@ -269,6 +284,8 @@ mod tests {
             ("colours", json!([[0.05, 0.04], [0.03, 0.0]])),
             ("colours", json!([[0.05, 0.04]])),
             ("drawn", json!("1")),
+            ("points", json!([])),
+            ("points", json!(strokes([-0.6, -0.6]))),
             ("weights", json!(0)),
             ("shows_new", json!(false)),
             ("shows_loaded", json!(false)),
