@@ -65,12 +65,6 @@ impl Pool {
         }
         let mut result = dims.to_vec();
         for (axis, (window, &extent)) in self.windows.iter().zip(&dims[1..]).enumerate() {
-            let Some(count) = window.count(extent) else {
-                return fail(format!(
-                    "no {window:?} fits the {extent} elements of axis {}",
-                    axis + 1
-                ));
-            };
             let padded = extent.saturating_add(window.before).saturating_add(window.after);
             if padded > 1 << 30 {
                 return fail(format!(
@@ -78,6 +72,12 @@ impl Pool {
                     axis + 1
                 ));
             }
+            let Some(count) = window.count(extent) else {
+                return fail(format!(
+                    "no {window:?} fits the {extent} elements of axis {}",
+                    axis + 1
+                ));
+            };
             let inside = |w: usize| {
                 let first = w * window.stride;
                 let tap = window.before.saturating_sub(first).div_ceil(window.dilation);

@@ -261,6 +261,7 @@ pub(crate) mod tests {
     /// A model that is quick to train in f64.
     pub const TINY: Model = Model {
         name: "tiny",
+        title: "",
         input: &[784],
         layers: &[
             Layer::Dense(8),

@@ -152,7 +152,7 @@ mod tests {
             body.instruction(&Instruction::End);
             body
         };
-        code.function(&body(&[own.clone()]));
+        code.function(&body(std::slice::from_ref(&own)));
         code.function(&body(&[Instruction::Unreachable]));
         code.function(&body(&[own.clone(), Instruction::I32Const(1), Instruction::I32Add]));
         let run = [

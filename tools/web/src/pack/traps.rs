@@ -121,10 +121,9 @@ fn shortened(body: &[u8], traps: impl Fn(u32) -> bool) -> Result<(Vec<u8>, Vec<u
     let all = instructions(body)?;
     let start = all.first().map_or(body.len(), |(_, bytes)| bytes.start);
     let (mut kept, mut constants): (Vec<(bool, &[u8])>, _) = (Vec::new(), Vec::new());
-    let mut rest = all.iter().enumerate();
     // How many blocks of code after a trap are open, which nothing reaches.
     let mut dead: Option<usize> = None;
-    while let Some((at, (instruction, bytes))) = rest.next() {
+    for (at, (instruction, bytes)) in all.iter().enumerate() {
         if let Some(open) = dead {
             let within = match instruction {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => open + 1,
