@@ -89,18 +89,18 @@ fn a_mask_that_is_all_false_gives_numbers() {
 /// A decoder whose second sequence is padding alone learns from its own.
 #[test]
 fn a_second_sequence_that_is_masked_whole_gives_numbers() {
-    let heads: [(&str, fn() -> LayerHandle); 5] = [
-        ("decoder", || TransformerDecoder::new(8, 2).into()),
-        ("multi-head attention", || MultiHeadAttention::new(2, 3).into()),
-        ("grouped queries", || GroupedQueryAttention::new(2, 4, 1).into()),
-        ("attention", || Attention::new().into()),
-        ("additive attention", || AdditiveAttention::new().into()),
+    let heads: [(&str, LayerHandle); 5] = [
+        ("decoder", TransformerDecoder::new(8, 2).into()),
+        ("multi-head attention", MultiHeadAttention::new(2, 3).into()),
+        ("grouped queries", GroupedQueryAttention::new(2, 4, 1).into()),
+        ("attention", Attention::new().into()),
+        ("additive attention", AdditiveAttention::new().into()),
     ];
     for (name, layer) in heads {
         let ids = input([4]);
         let words = ids.then(Embedding::new(7, 6));
         let padding = ids.then(Embedding::new(7, 6).mask_zero(true));
-        let read = merge(Add, [&words, &merge(layer(), [&words, &padding])]);
+        let read = merge(Add, [&words, &merge(layer, [&words, &padding])]);
         let model = Model::new([&ids], [&read.then(Dense::new(3))]).unwrap();
         let [loss, accuracy] = of_padding(name, &model);
         // One class at all steps, of which the loss of a guess is 1.1.
