@@ -219,6 +219,6 @@ mod tests {
             assert_eq!(run(&module(), "__wbg_tell_1f", x), said);
             assert_eq!(run(&packed, "i0", x), said);
         }
-        assert_eq!(run(&packed, "i1", 4), "", "a name that is not there is an error");
+        assert_eq!(run(&packed, "i1", 4), "LinkError\n", "a name that is not there is an error");
     }
 }
