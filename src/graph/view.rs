@@ -83,12 +83,18 @@ impl View {
         Self::new(shape, offset, axes, vec![])
     }
 
+    /// As [`View::strided`], from offsets and strides of a memory that is gone through forwards.
+    pub(crate) fn forward(shape: impl Into<Shape>, offset: usize, strides: &[usize]) -> Self {
+        let strides: Vec<isize> = strides.iter().map(|&s| s as isize).collect();
+        Self::strided(shape, offset as isize, &strides)
+    }
+
     /// All elements in their order.
     #[must_use]
     pub fn whole(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        let strides: Vec<isize> = shape.strides().iter().map(|&s| s as isize).collect();
-        Self::strided(shape, 0, &strides)
+        let strides = shape.strides();
+        Self::forward(shape, 0, &strides)
     }
 
     /// A tensor of shape `of` with zeros before and after each axis, as many as `around` says.

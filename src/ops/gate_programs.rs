@@ -1,7 +1,6 @@
 //! What the gates of recurrent units compute, as programs, and the gradients of such programs.
 
 use super::gates::Function;
-use super::names::find;
 use super::program::{Instr, Program, Reg};
 use super::row_builder::Code;
 use super::table::{Derivative, row};
@@ -149,13 +148,6 @@ pub(super) fn simple(op: &str, function: Function<'_>) -> Result<Program> {
     })
 }
 
-/// Adds a call of a function without parameters.
-fn call(program: &mut Program, name: &str, args: &[Reg]) -> Result<Reg> {
-    let row = find(name, args.len())?;
-    program.instrs.push(Instr { row, derivative: false, params: vec![], args: args.to_vec() });
-    Ok(Reg::Temp(program.instrs.len() - 1))
-}
-
 /// What a step of a recurrence has besides the program of its cell.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StepParts<'a> {
@@ -174,19 +166,18 @@ pub(super) struct StepParts<'a> {
 pub(super) fn step(cell: &Program, of: StepParts<'_>) -> Result<Program> {
     let StepParts { parts, states, own, masked, .. } = of;
     let inputs = 2 * parts + states + usize::from(masked);
-    let mut all = Program { inputs, instrs: vec![], outputs: vec![] };
+    let mut code = Code::default();
     let state = |s: usize| Reg::Input(2 * parts + s);
     let mut sums = Vec::new();
     for p in 0..parts {
-        sums.push(call(&mut all, "add", &[Reg::Input(parts + p), Reg::Input(p)])?);
+        sums.push(code.add(Reg::Input(parts + p), Reg::Input(p))?);
     }
     let operands: Vec<Reg> = sums.iter().copied().chain(own.map(state)).collect();
-    let mut new = all.append(cell, &operands);
+    let mut new = code.append(cell, &operands);
     for (s, new) in new.iter_mut().enumerate().filter(|_| masked) {
-        *new = call(&mut all, "select", &[Reg::Input(inputs - 1), *new, state(s)])?;
+        *new = code.call("select", &[Reg::Input(inputs - 1), *new, state(s)], &[])?;
     }
-    all.outputs = [new, sums].concat();
-    Ok(all)
+    Ok(Program { inputs, instrs: code.instrs(), outputs: [new, sums].concat() })
 }
 
 /// The gradient of a step, for a cell's gradient `back`. Of the product of the next step's gradients with the kernel, of
@@ -195,10 +186,10 @@ pub(super) fn step(cell: &Program, of: StepParts<'_>) -> Result<Program> {
 /// for the `direct` states before, and once more those of the parts.
 pub(super) fn step_gradient(back: &Program, of: StepParts<'_>, given: &[bool]) -> Result<Program> {
     let StepParts { parts, own, masked, direct, .. } = of;
-    let mut all = Program { inputs: 1, instrs: vec![], outputs: vec![] };
+    let (mut inputs, mut code) = (1, Code::default());
     let mut take = |count: usize| {
-        all.inputs += count;
-        (all.inputs - count..all.inputs).map(Reg::Input).collect::<Vec<_>>()
+        inputs += count;
+        (inputs - count..inputs).map(Reg::Input).collect::<Vec<_>>()
     };
     let mut operands = take(parts);
     // The product has read the gradients of the parts.
@@ -216,29 +207,28 @@ pub(super) fn step_gradient(back: &Program, of: StepParts<'_>, given: &[bool]) -
         let first = terms.next().ok_or_else(|| Error::internal("gates", "a state is lost"))?;
         let mut total = first;
         for term in terms {
-            total = call(&mut all, "add", &[total, term])?;
+            total = code.add(total, term)?;
         }
         upstream.push(total);
     }
     operands.extend(&upstream);
-    let mut found = all.append(back, &operands);
+    let mut found = code.append(back, &operands);
     let of_own = found.get(parts).copied();
     found.truncate(parts);
     let mut past: Vec<Option<Reg>> =
         direct.iter().map(|&s| of_own.filter(|_| own == Some(s))).collect();
     if let Some(mask) = mask {
         // Zero, whatever the mask is.
-        let zero = call(&mut all, "less", &[mask, mask])?;
+        let zero = code.call("less", &[mask, mask], &[])?;
         for d in &mut found {
-            *d = call(&mut all, "select", &[mask, *d, zero])?;
+            *d = code.call("select", &[mask, *d, zero], &[])?;
         }
         for (past, &s) in past.iter_mut().zip(direct) {
             let args = [mask, past.unwrap_or(zero), upstream[s]];
-            *past = Some(call(&mut all, "select", &args)?);
+            *past = Some(code.call("select", &args, &[])?);
         }
     }
     let past: Option<Vec<Reg>> = past.into_iter().collect();
     let past = past.ok_or_else(|| Error::internal("gates", "a gradient goes nowhere"))?;
-    all.outputs = [found.clone(), past, found].concat();
-    Ok(all)
+    Ok(Program { inputs, instrs: code.instrs(), outputs: [found.clone(), past, found].concat() })
 }

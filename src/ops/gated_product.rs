@@ -4,7 +4,6 @@ use super::contraction::Contraction;
 use super::contraction_lower::lower_product;
 use super::contraction_store::StoreCode;
 use super::gates::Gates;
-use super::map::to_u32;
 use crate::error::{Error, Result};
 use crate::graph::{
     Class, Graph, LowerContext, Lowered, Op, OpRef, TensorType, Value, View, VjpContext,
@@ -65,8 +64,7 @@ impl Op for GatedProduct {
     }
 
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
-        let parts = self.gates.operands.iter().chain(&self.gates.results).max();
-        to_u32(self.product.spec.m * self.gates.units * parts.copied().unwrap_or(1))?;
+        self.gates.check_size(self.product.spec.m)?;
         let results = cx.read.iter().filter(|&&read| read).count();
         let joined = cx.inputs.len() + results <= cx.caps.storage_buffers() as usize;
         let store = |sources| Ok(StoreCode::gates(&self.gates, &cx.read, sources));

@@ -146,8 +146,7 @@ impl Op for Gates {
         let lanes = if whole { Lanes::Quads } else { Lanes::Four };
         let code = self.code(UnitCode::default(), lanes, "params.units", &cx.read, &mut words);
         let total = to_u32(rows * groups)?;
-        let longest = self.operands.iter().chain(&self.results).max().copied().unwrap_or(1);
-        to_u32(rows * longest * self.units)?;
+        self.check_size(rows)?;
         let params = GateParams { units: self.units as u32, groups: groups as u32, total, pad: 0 };
         Ok(KernelCall {
             text: None,
@@ -216,6 +215,13 @@ impl UnitCode {
 }
 
 impl Gates {
+    /// Refuses more elements of an operand or a result than an index counts.
+    pub(super) fn check_size(&self, rows: usize) -> Result<()> {
+        let longest = self.operands.iter().chain(&self.results).max().copied().unwrap_or(1);
+        to_u32(rows * longest * self.units)?;
+        Ok(())
+    }
+
     /// The gates with one result more, result `output` once again; `None` if a kernel cannot bind as many.
     pub(super) fn copied(&self, output: usize) -> Option<Self> {
         if self.operands.len() + self.results.len() >= MAX_STORAGE_BUFFERS as usize {

@@ -253,10 +253,7 @@ impl Graph {
         self.check("gather", &[table, indices])?;
         let rows = self.shape(indices).len();
         let start = self.constant_u32(0);
-        self.push(
-            Arc::new(Gather::<true> { rows, factors: vec![1.0.into()], bytes: 0 }),
-            &[indices, start, table],
-        )
+        Ok(self.gather_batch(indices, start, rows, &[(table, 1.0)])?[0])
     }
 
     /// Rows `indices[start..start + rows]` of several tables at once; see [`Gather`].

@@ -24,6 +24,15 @@ impl Code {
         Ok(Reg::Temp(self.0.len() - 1))
     }
 
+    /// Applies a program to `inputs`; gives its results.
+    pub fn append(&mut self, program: &Program, inputs: &[Reg]) -> Vec<Reg> {
+        let instrs = std::mem::take(&mut self.0);
+        let mut all = Program { inputs: 0, instrs, outputs: vec![] };
+        let results = all.append(program, inputs);
+        self.0 = all.instrs;
+        results
+    }
+
     /// The instructions.
     pub fn instrs(self) -> Vec<Instr> {
         self.0

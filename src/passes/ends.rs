@@ -33,8 +33,7 @@ fn end(graph: &Graph, i: usize) -> Option<(Value, View)> {
         view = match node.op.class() {
             Class::Movement(Movement::Alias { offset }) => moved(&view, offset as isize),
             Class::Movement(Movement::Strided { offset, strides }) => {
-                let strides: Vec<isize> = strides.iter().map(|&s| s as isize).collect();
-                View::strided(graph.shape(v), offset as isize, &strides).then(&view)?
+                View::forward(graph.shape(v), offset, &strides).then(&view)?
             }
             Class::Movement(
                 Movement::Padded { .. } | Movement::Pack { .. } | Movement::Record { .. },

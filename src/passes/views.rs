@@ -175,8 +175,7 @@ fn copied(graph: &Graph, node: &Node) -> Option<View> {
             View::whole(to())
         }
         Class::Movement(Movement::Strided { offset, strides }) => {
-            let strides: Vec<isize> = strides.iter().map(|&s| s as isize).collect();
-            View::strided(to(), offset as isize, &strides)
+            View::forward(to(), offset, &strides)
         }
         Class::Movement(Movement::Padded { around }) => View::padded(from(), &around),
         // A map that computes nothing; a constant is no tensor.

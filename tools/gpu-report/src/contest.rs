@@ -4,7 +4,6 @@
 
 use crate::folder::Carried;
 use crate::guests::{Guest, Guests};
-use crate::numbers::kernel;
 use crate::part::Ran;
 use crate::read;
 use crate::rows::Rows;
@@ -81,10 +80,8 @@ impl Contest<'_> {
         let file = data::with_reference(model, None, &site.root.join("work/peers"))?.path;
         command.arg("--profile").arg(file);
         let ran = site.run(&format!("profile-{name}"), command, limit("wgrad"))?;
-        let said = ran.text.lines().find(|l| l.starts_with("step: ")).unwrap_or("no time");
-        rows.push(Row::of(&format!("profile of {name}"), &ran, || said.to_string()));
-        let kernels = ran.text.lines().filter_map(kernel).take(8);
-        rows.extend(kernels.map(|said| Row::further(&format!("profile of {name}: kernel"), said)));
+        let kernels = format!("profile of {name}: kernel");
+        rows.push_profile(&format!("profile of {name}"), &kernels, 8, &ran);
         Ok(())
     }
 

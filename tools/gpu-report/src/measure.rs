@@ -4,7 +4,7 @@ use crate::Choice;
 use crate::contest::Contest;
 use crate::folder::{self, Carried};
 use crate::guests::Guests;
-use crate::numbers::{kernel, numbers};
+use crate::numbers::numbers;
 use crate::part::{Ran, Site};
 use crate::rows::{Counts, Rows};
 use crate::table::Row;
@@ -200,10 +200,7 @@ fn profile(site: &Site, rows: &mut Rows) -> Result<()> {
     command.args(["profile", "--hidden", "128,128", "--batch", "64", "--trace"]);
     command.arg(site.root.join("report/step-S.json"));
     let ran = site.run("profile", command, 30)?;
-    let said = ran.text.lines().find(|l| l.starts_with("step: ")).unwrap_or("no time").to_string();
-    rows.push(Row::of("profile of S", &ran, || said));
-    let kernels = ran.text.lines().filter_map(kernel).take(5);
-    rows.extend(kernels.map(|said| Row::further("profile: kernel", said)));
+    rows.push_profile("profile of S", "profile: kernel", 5, &ran);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The rows as they come: kept in the folder after each, so that a table remains however this program ends.
 
+use crate::numbers::kernel;
+use crate::part::Ran;
 use crate::table::{self, Report, Row};
 use anyhow::{Context, Result};
 use peers::machine;
@@ -54,6 +56,14 @@ impl Rows {
         if let Err(error) = self.keep() {
             say(format_args!("the table so far cannot be kept: {error:#}"));
         }
+    }
+
+    /// Adds what a profile says: the time of a step, under `name`, and its `most` slowest kernels.
+    pub fn push_profile(&mut self, name: &str, kernels: &str, most: usize, ran: &Ran) {
+        let step = ran.text.lines().find(|l| l.starts_with("step: ")).unwrap_or("no time");
+        self.push(Row::of(name, ran, || step.to_string()));
+        let slowest = ran.text.lines().filter_map(kernel).take(most);
+        self.extend(slowest.map(|said| Row::further(kernels, said)));
     }
 
     /// Ends the table and gives its text and what went wrong. It is `whole` if all parts had their turn.
