@@ -25,6 +25,7 @@ mod scaling;
 mod seeds;
 mod session;
 mod session_models;
+mod session_shared;
 mod stream;
 mod submits;
 #[path = "../support/mod.rs"]
