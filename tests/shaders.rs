@@ -46,7 +46,12 @@ fn devices() -> [DeviceCaps; 4] {
         matmul: MatmulFamily::Broadcast,
         ..plain.clone()
     };
-    let gpu = DeviceCaps { subgroup: Some((32, 32)), max_invocations: 1024, ..plain.clone() };
+    let gpu = DeviceCaps {
+        subgroup: Some((32, 32)),
+        max_invocations: 1024,
+        max_workgroup_memory: 48 << 10,
+        ..plain.clone()
+    };
     let browser = DeviceCaps {
         cpu: true,
         max_loop_trips: 65_535,

@@ -12,8 +12,8 @@
 // Layouts: A is [m,k] (A_KIN) or [k,m]; B is [n,k] (B_KIN) or [k,n]; C is [m,n]. VEC_A and VEC_B say that
 // lines are whole vec4s.
 // A_GATHER, B_GATHER: the operand is no lines in memory. Generated functions read it: `a_line` is what depends on the
-// row, `a_terms` what depends on the terms; both may leave the tensor, where zeros are. An invocation has one load of each
-// operand in an iteration: four terms of a line (A_KIN), or four lines of a term.
+// row, `a_terms` what depends on the terms; both may leave the tensor, where zeros are. A load is four terms of a line (A_KIN),
+// and then all loads of an invocation have the same terms, or four lines of a term; A_TERMS counts the terms that differ.
 // B_SUMS: the tiles of the first rows also store sum_k B[k, n].
 // Dispatch: tiles_n * tiles_m workgroups folded over x and y; z is product + batch * part. A part is
 // k_chunk terms of each sum, a multiple of KB * SLICES. Each part stores a separate product.
@@ -163,26 +163,34 @@ fn main(
     var b#{u} = vec4<f32>();
 #end
 #if A_GATHER
-    var term_a = a_first(k_first + #{KB}u * slice + ak0);
+#for u in 0..A_TERMS
+    var term_a#{u} = a_first(k_first + #{KB}u * slice + ak#{u});
+#end
 #endif
 #if B_GATHER
-    var term_b = b_first(k_first + #{KB}u * slice + bk0);
+#for u in 0..B_TERMS
+    var term_b#{u} = b_first(k_first + #{KB}u * slice + bk#{u});
+#end
 #endif
     // Iteration `block` loads its terms and multiplies those of the iteration before.
     for (var block = 0u; block <= blocks; block++) {
         let k = k_first + #{KB}u * (#{SLICES}u * block + slice);
         if block < blocks {
 #if A_GATHER
-            let terms_a = a_terms(term_a);
-            term_a = a_next(term_a);
+#for u in 0..A_TERMS
+            let terms_a#{u} = a_terms(term_a#{u});
+            term_a#{u} = a_next(term_a#{u});
+#end
 #endif
 #if B_GATHER
-            let terms_b = b_terms(term_b);
-            term_b = b_next(term_b);
+#for u in 0..B_TERMS
+            let terms_b#{u} = b_terms(term_b#{u});
+            term_b#{u} = b_next(term_b#{u});
+#end
 #endif
 #for u in 0..LOADS
 #if A_GATHER
-            a#{u} = a_load(a_line#{u}, terms_a);
+            a#{u} = a_load(a_line#{u}, terms_a#{u % A_TERMS});
 #else
 #if A_KIN
             a#{u} = load_a(a_base + (row + ar#{u}) * params.a_ld, row + ar#{u} < params.m, k + ak#{u}, params.k);
@@ -191,7 +199,7 @@ fn main(
 #endif
 #endif
 #if B_GATHER
-            b#{u} = b_load(b_line#{u}, terms_b);
+            b#{u} = b_load(b_line#{u}, terms_b#{u % B_TERMS});
 #else
 #if B_KIN
             b#{u} = load_b(b_base + (col + bc#{u}) * params.b_ld, col + bc#{u} < params.n, k + bk#{u}, params.k);

@@ -13,7 +13,7 @@ use super::wait::Helper;
 use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::kernels::MatmulRule;
-use crate::kernels::{DeviceCaps, Driver, MatmulFamily};
+use crate::kernels::{DeviceCaps, Driver, MatmulFamily, units_of};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -427,6 +427,7 @@ fn caps_of(
         max_invocations: limits
             .max_compute_invocations_per_workgroup
             .min(limits.max_compute_workgroup_size_x),
+        units: units_of(&info.name),
         max_workgroup_memory: limits.max_compute_workgroup_storage_size,
         max_storage_buffers: limits.max_storage_buffers_per_shader_stage,
         max_workgroups: limits.max_compute_workgroups_per_dimension,

@@ -1,6 +1,6 @@
 //! What an adapter can do, as plain data. Only this record decides kernel families.
 
-use super::{Driver, MAX_STORAGE_BUFFERS, MatmulFamily, MatmulRule, measured_family};
+use super::{Driver, MAX_STORAGE_BUFFERS, MatmulFamily, MatmulRule, USUAL_UNITS, measured_family};
 
 /// Capabilities and limits of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,9 @@ pub struct DeviceCaps {
     pub wide_words: bool,
     /// Invocations per workgroup.
     pub max_invocations: u32,
+    /// Workgroups of products that a GPU runs at a time (NVIDIA: its streaming multiprocessors), or a usual number if its name
+    /// is not known.
+    pub units: u32,
     /// Bytes of workgroup memory.
     pub max_workgroup_memory: u32,
     /// Storage buffers per dispatch.
@@ -49,6 +52,7 @@ impl DeviceCaps {
             subgroup: None,
             wide_words: false,
             max_invocations: 256,
+            units: USUAL_UNITS,
             max_workgroup_memory: 16_384,
             max_storage_buffers: 8,
             max_workgroups: 65_535,

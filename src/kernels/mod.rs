@@ -8,6 +8,7 @@ mod params;
 mod preprocess;
 mod templates;
 mod tuning;
+mod units;
 mod watch;
 
 pub use call::{
@@ -27,5 +28,6 @@ pub use preprocess::preprocess;
 pub use templates::{LIBRARY, Template};
 pub(crate) use templates::{bare, template, wgsl};
 pub use tuning::{Chunks, MatmulFamily, MatmulRule, MatmulTile, chunks_of, matmul_rule};
+pub(crate) use units::{USUAL_UNITS, units_of};
 pub(crate) use watch::tokens;
 pub use watch::{FAULTS_BINDING, Watched, watch};

@@ -2,6 +2,7 @@
 //! [`DeviceCaps::tuned`] go first, then those measured on the adapter's generation of drivers, then the table that is
 //! built in.
 
+use super::units::{LARGE, large_rule};
 use super::{DeviceCaps, measured};
 use crate::error::{Error, Result};
 
@@ -28,7 +29,7 @@ pub struct MatmulTile {
     pub columns: u32,
 }
 
-const fn tiled(side: u32) -> MatmulTile {
+pub(super) const fn tiled(side: u32) -> MatmulTile {
     MatmulTile { family: MatmulFamily::Tiled, rows: side, columns: side }
 }
 
@@ -61,12 +62,13 @@ impl MatmulTile {
 
     /// Terms of the sums that one loop iteration adds.
     #[must_use]
-    pub const fn k_step(self) -> usize {
+    pub const fn k_step(self, caps: &DeviceCaps) -> usize {
         match (self.family, self.rows) {
             (MatmulFamily::Broadcast | MatmulFamily::Direct, _) => 4,
-            // Two buffers of each operand fill the 16 KiB of workgroup memory that every device has.
-            (MatmulFamily::Tiled, 128) => 8,
-            (MatmulFamily::Tiled, 64) => 16,
+            // Two buffers of each operand fill the 16 KiB of workgroup memory that every device has. Twice as many terms cost
+            // half as many barriers, if there is room for more than one workgroup.
+            (MatmulFamily::Tiled, 128) if caps.max_workgroup_memory < 48 << 10 => 8,
+            (MatmulFamily::Tiled, 64 | 128) => 16,
             (MatmulFamily::Tiled, _) => 32,
         }
     }
@@ -94,11 +96,12 @@ impl MatmulTile {
 
     /// The most terms of the sums that an invocation adds, in this many loop iterations.
     #[must_use]
-    pub const fn terms_within(self, trips: usize) -> usize {
+    pub const fn terms_within(self, trips: usize, caps: &DeviceCaps) -> usize {
+        let step = self.k_step(caps);
         match self.family {
-            MatmulFamily::Broadcast | MatmulFamily::Direct => trips.saturating_mul(self.k_step()),
+            MatmulFamily::Broadcast | MatmulFamily::Direct => trips.saturating_mul(step),
             // One iteration loads only.
-            MatmulFamily::Tiled => trips.saturating_sub(1).saturating_mul(self.k_step()),
+            MatmulFamily::Tiled => trips.saturating_sub(1).saturating_mul(step),
         }
     }
 
@@ -139,7 +142,7 @@ impl MatmulTile {
             MatmulFamily::Direct => self.suits(caps.lanes()),
             MatmulFamily::Tiled => {
                 // Two buffers, two operands, four bytes.
-                let memory = 4 * 4 * self.rows * self.k_step() as u32;
+                let memory = 4 * 4 * self.rows * self.k_step(caps) as u32;
                 self.invocations(caps) <= caps.max_invocations
                     && memory <= caps.max_workgroup_memory
             }
@@ -206,12 +209,10 @@ const fn rule(m: usize, n: usize, work: usize, tile: MatmulTile, fill: usize) ->
 
 /// The built-in table. Tiles taller than a small product waste rows, and software Vulkan takes long to compile their
 /// unrolled code, so they are for products that repay it. A larger tile on a GPU loads less for each product and gives
-/// fewer workgroups. A device runs more than a hundred of these at once, so the tile is for products with as many
-/// (measured on an NVIDIA H100 and an H200).
-const RULES: [MatmulRule; 19] = [
+/// fewer workgroups: [`large_rule`] decides for large products.
+const RULES: [MatmulRule; 18] = [
     rule(1024, 2048, 0, tiled(128), 0),
     rule(2048, 1024, 0, tiled(128), 0),
-    rule(64, 64, 1 << 28, tiled(64), 128),
     LAST_TILED,
     rule(9, 64, 1 << 24, broadcast(32, 64), 32),
     rule(17, 0, SHARED, broadcast(32, 32), 32),
@@ -256,19 +257,16 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
         MatmulFamily::Broadcast => LAST_BROADCAST,
         MatmulFamily::Direct => LAST_DIRECT,
     };
-    caps.tuned
-        .iter()
-        .copied()
-        .chain(measured(caps).copied())
-        .chain(RULES)
-        .find(fits)
-        .unwrap_or(last)
+    let large = caps.matmul == MatmulFamily::Tiled && m * n * k >= LARGE;
+    let large = large.then(|| large_rule(caps, [m, n, k])).flatten();
+    let known = caps.tuned.iter().copied().chain(measured(caps).copied());
+    known.chain(large).chain(RULES).find(fits).unwrap_or(last)
 }
 
 /// The fewest terms of a sum that is divided to fill a device, and of each part of it: the second kernel, which adds
 /// the chunks, must pay.
-const LEAST_SUM: usize = 1024;
-const LEAST_CHUNK: usize = 256;
+pub(super) const LEAST_SUM: usize = 1024;
+pub(super) const LEAST_CHUNK: usize = 256;
 
 /// How the k terms of each sum are divided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -288,10 +286,10 @@ pub fn chunks_of(
     batch: usize,
     [m, n, k]: [usize; 3],
 ) -> Chunks {
-    let step = rule.tile.k_step();
+    let step = rule.tile.k_step(caps);
     let tiles =
         batch * m.div_ceil(rule.tile.rows as usize) * n.div_ceil(rule.tile.columns as usize);
-    let bound = k.div_ceil(rule.tile.terms_within(caps.max_loop_trips as usize).max(step));
+    let bound = k.div_ceil(rule.tile.terms_within(caps.max_loop_trips as usize, caps).max(step));
     let fill = if k < LEAST_SUM { 1 } else { (rule.fill / tiles).min(k / LEAST_CHUNK) };
     // Partial sums fit in one binding.
     let room = caps.max_binding_bytes / (4 * (batch * m * n) as u64).max(1);
@@ -344,10 +342,10 @@ mod tests {
         assert_eq!(chosen([784, 128, 64]), (32, 1, 100));
         assert_eq!(chosen([128, 512, 784]), (32, 1, 64));
         assert_eq!(chosen([784, 512, 128]), (32, 1, 400));
-        assert_eq!(chosen([784, 128, 8192]), (64, 4, 104));
+        assert_eq!(chosen([784, 128, 8192]), (128, 18, 126));
         assert_eq!(chosen([64, 64, 4096]), (32, 16, 64));
         assert_eq!(chosen([512, 512, 512]), (32, 1, 256));
-        assert_eq!(chosen([1024, 1024, 1024]), (64, 1, 256));
+        assert_eq!(chosen([1024, 1024, 1024]), (128, 2, 128));
         assert_eq!(chosen([1024, 4096, 784]), (128, 1, 256));
         assert_eq!(chosen([4096, 4096, 1024]), (128, 1, 1024));
     }
@@ -384,7 +382,9 @@ mod tests {
 
     #[test]
     fn every_tile_stands_in_a_table() {
-        let tiles: Vec<_> = RULES.iter().map(|r| r.tile).chain(measured_tiles()).collect();
+        let large = crate::kernels::units::TILES.iter().map(|(tile, ..)| *tile);
+        let tiles: Vec<_> =
+            RULES.iter().map(|r| r.tile).chain(measured_tiles()).chain(large).collect();
         for tile in MatmulTile::ALL {
             assert!(tiles.contains(&tile), "nothing chooses {tile}");
         }
@@ -399,10 +399,8 @@ mod tests {
                 let rule = MatmulRule { m: 0, n: 0, work: 0, tile, fill: 8 };
                 let Chunks { count, terms } = chunks_of(&caps, &rule, 1, [3, 5, k]);
                 assert!(count * terms >= k && (count - 1) * terms < k, "{tile}, {k}");
-                assert!(
-                    terms <= tile.terms_within(100) && terms % tile.k_step() == 0,
-                    "{tile}, {k}"
-                );
+                let most = tile.terms_within(100, &caps);
+                assert!(terms <= most && terms % tile.k_step(&caps) == 0, "{tile}, {k}");
             }
         }
     }

@@ -2,6 +2,7 @@
 //! the chunks and one that adds them.
 
 use super::contraction::Contraction;
+use super::contraction_load::Loads;
 use super::contraction_store::StoreCode;
 use super::map::to_u32;
 use crate::error::{Error, Result};
@@ -117,8 +118,8 @@ fn product(
     let mut grid = grid("matmul", (tiles_m * tiles_n) as u64, caps)?;
     grid[2] = (s.batch * chunks.count) as u32;
     let mut defines: Vec<(&'static str, Define)> = vec![("WIDE", caps.wide_words.into())];
-    defines.extend(a.defines(true, tile.k_step(), &mut code.words));
-    defines.extend(b.defines(false, tile.k_step(), &mut code.words));
+    defines.extend(a.defines(true, tile.k_step(caps), &mut code.words));
+    defines.extend(b.defines(false, tile.k_step(caps), &mut code.words));
     defines.extend(code.defines(op));
     let template = match tile.family {
         MatmulFamily::Broadcast | MatmulFamily::Direct => {
@@ -134,8 +135,10 @@ fn product(
             BROADCAST
         }
         MatmulFamily::Tiled => {
-            let step = tile.k_step() as u32 / tile.slices();
+            let step = tile.k_step(caps) as u32 / tile.slices();
             let lanes = tile.invocations(caps) / tile.slices();
+            let loads = step * tile.rows / 4 / lanes;
+            let terms = |operand: &Loads| if operand.along_terms() { 1 } else { loads };
             defines.extend([
                 ("TILE", tile.rows.into()),
                 ("SLICES", tile.slices().into()),
@@ -143,7 +146,9 @@ fn product(
                 ("HALVES", (tile.block() / 4).into()),
                 ("WG", tile.invocations(caps).into()),
                 ("LANES", lanes.into()),
-                ("LOADS", (step * tile.rows / 4 / lanes).into()),
+                ("LOADS", loads.into()),
+                ("A_TERMS", terms(&a).into()),
+                ("B_TERMS", terms(&b).into()),
                 ("SWAP", (32 / step).into()),
             ]);
             TILED

@@ -1,6 +1,6 @@
 //! Matrix products: every form at the edges of tiles, every kernel of both families, divided sums.
 
-use crate::harness::{browser, check_case, check_case_under, execute, families};
+use crate::harness::{browser, check_case, check_case_under, device, execute, families};
 use crate::reference::linalg;
 use wgrad::graph::Graph;
 use wgrad::kernels::{Define, DeviceCaps, Driver, MatmulFamily, MatmulRule, MatmulTile};
@@ -98,11 +98,30 @@ pub fn only(tile: MatmulTile, fill: usize) -> Option<DeviceCaps> {
     Some(DeviceCaps { tuned, ..caps })
 }
 
+/// Every kernel that runs here, and capabilities under which it runs all products. One that takes fewer terms in an iteration
+/// if there is little workgroup memory comes twice.
+pub fn kernels(fill: usize) -> Vec<(MatmulTile, DeviceCaps)> {
+    let both = |tile: MatmulTile| {
+        let caps = only(tile, fill)?;
+        let little = DeviceCaps { max_workgroup_memory: 16 << 10, ..caps.clone() };
+        let differs = tile.k_step(&little) != tile.k_step(&caps);
+        Some([Some((tile, caps)), differs.then_some((tile, little))])
+    };
+    MatmulTile::ALL.into_iter().filter_map(both).flatten().flatten().collect()
+}
+
+#[test]
+fn the_largest_tile_takes_as_many_terms_as_there_is_memory_for() {
+    let largest = MatmulTile::ALL[0];
+    let steps: Vec<usize> =
+        kernels(0).iter().filter(|k| k.0 == largest).map(|k| largest.k_step(&k.1)).collect();
+    assert!(steps == [16, 8] || device().caps().max_workgroup_memory < 32 << 10, "{steps:?}");
+}
+
 #[test]
 fn every_tile_in_every_form() {
-    for tile in MatmulTile::ALL {
-        let Some(caps) = only(tile, 0) else { continue };
-        let (rows, columns, step) = (tile.rows as usize, tile.columns as usize, tile.k_step());
+    for (tile, caps) in kernels(0) {
+        let (rows, columns, step) = (tile.rows as usize, tile.columns as usize, tile.k_step(&caps));
         // Odd lines past the edges of a tile, and whole vectors short of them.
         let sizes = [[rows + 1, columns - 1, 2 * step + 3], [rows - 4, columns + 4, 3 * step]];
         for size in sizes {
@@ -131,8 +150,7 @@ fn broadcast_products_without_wide_words() {
 
 #[test]
 fn split_sums_of_every_tile() {
-    for tile in MatmulTile::ALL {
-        let Some(caps) = only(tile, 8) else { continue };
+    for (tile, caps) in kernels(8) {
         for (form, n) in FORMS.into_iter().zip([8, 7, 5, 12]) {
             let case = whole(Case::matmul(&[2], [3, n, 1601], form, form[0]));
             let graph = case.graph().expect("a graph").0;
@@ -174,7 +192,7 @@ fn split_sums_with_an_epilogue_and_column_sums() {
         ("b", tensor(&[k, cols], &b)),
         ("bias", tensor(&[cols], &bias)),
     ];
-    for caps in MatmulTile::ALL.into_iter().filter_map(|tile| only(tile, 8)) {
+    for (_, caps) in kernels(8) {
         let plan = Plan::compile(&g, &Passes::default(), &caps).expect("a plan");
         assert_eq!(plan.dispatches.len(), 2, "{plan}");
         let ran = execute(&g, &Passes::default(), &caps, &feeds, &[&[]]);

@@ -1,7 +1,7 @@
 //! Kernels that read through views: the copies that disappear, and what is computed.
 
 use crate::harness::{NO_PASSES, Ran, execute, families, run_plan};
-use crate::products::only;
+use crate::products::kernels;
 use crate::reference::compare::compare;
 use crate::reference::gradient::{STEP, numeric_vjp};
 use crate::reference::random::uniform;
@@ -9,7 +9,7 @@ use crate::viewed::{Scene, copies, windows};
 use wgrad::Error;
 use wgrad::autodiff::gradients;
 use wgrad::graph::{Axis, Graph, Guard, View};
-use wgrad::kernels::{DeviceCaps, MatmulTile};
+use wgrad::kernels::DeviceCaps;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
@@ -103,10 +103,9 @@ fn every_tile_reads_any_view() {
     let scenes: Vec<Scene> =
         windows().into_iter().filter(|s| s.name.contains("extent: 1")).collect();
     assert!(scenes.len() > 3, "{}", scenes.len());
-    for tile in MatmulTile::ALL {
+    for (tile, caps) in kernels(8) {
         for scene in &scenes {
             // Single elements and whole vec4s; as A and as B.
-            let Some(caps) = only(tile, 8) else { continue };
             let graph = scene.graph().expect("a graph").0;
             let x = operands(scene, true);
             let wide: Vec<Vec<f64>> =

@@ -10,7 +10,10 @@ use wgrad::{Error, Result};
 /// time in a loop of launches.
 pub fn as_gpu(own: &DeviceCaps) -> DeviceCaps {
     let plain = DeviceCaps { cpu: false, subgroup: None, wide_words: false, ..own.clone() };
-    DeviceCaps { matmul: MatmulFamily::Tiled, ..plain }
+    // GPUs have 48 KiB, of which a kernel takes 32 at most: so much software Vulkan has, too.
+    let memory =
+        if own.max_workgroup_memory < 32 << 10 { own.max_workgroup_memory } else { 48 << 10 };
+    DeviceCaps { matmul: MatmulFamily::Tiled, max_workgroup_memory: memory, ..plain }
 }
 
 /// A CPU adapter in a browser: no subgroups, so rows and products are those of single lanes, and all steps of time are
