@@ -2,10 +2,10 @@
 
 use super::model_checkpoint::Every;
 use super::proof::{make_folder_of, prove_replaced};
-use super::{BatchInterval, Callback, Control, HookResult, state};
+use super::state;
 use crate::error::Result;
 use crate::files::io;
-use crate::train::{BatchEnd, Epoch, Trainer};
+use crate::train::{BatchEnd, BatchInterval, Callback, Control, Epoch, HookResult, Trainer};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ impl BackupAndRestore {
     }
 
     /// Writes in the middle of epochs too; see
-    /// [`ModelCheckpoint::every_batches`](super::ModelCheckpoint::every_batches).
+    /// [`ModelCheckpoint::every_batches`](super::model_checkpoint::ModelCheckpoint::every_batches).
     #[must_use]
     pub const fn every_batches(mut self, batches: usize) -> Self {
         self.every = Every::Batches(batches);

@@ -1,11 +1,11 @@
 //! A row of numbers per epoch in a CSV file.
 
 use super::proof::{make_folder_of, prove_opened};
+use super::state;
 use super::state::wrong;
-use super::{Callback, Control, HookResult, state};
 use crate::error::{Error, Result};
 use crate::files::io;
-use crate::train::Epoch;
+use crate::train::{Callback, Control, Epoch, HookResult};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};

@@ -1,9 +1,9 @@
 //! Ends training when a number gets no better.
 
 use super::monitor::{Mode, Monitor};
-use super::{Callback, Control, HookResult, state};
+use super::state;
 use crate::error::Result;
-use crate::train::Epoch;
+use crate::train::{Callback, Control, Epoch, HookResult};
 use serde_json::{Value, json};
 
 /// Ends training when a number of the logs has not become better for a while, by the rule of Keras' `EarlyStopping`. It

@@ -1,7 +1,6 @@
 //! A callback made of closures.
 
-use super::{BatchInterval, Callback, Control, HookResult};
-use crate::train::{BatchEnd, Epoch};
+use crate::train::{BatchEnd, BatchInterval, Callback, Control, Epoch, HookResult};
 
 type Hook<'a> = Box<dyn FnMut(&mut Control<'_>) -> HookResult + Send + 'a>;
 type NumberHook<'a> = Box<dyn FnMut(usize, &mut Control<'_>) -> HookResult + Send + 'a>;

@@ -2,10 +2,10 @@
 
 use super::monitor::{Mode, Monitor};
 use super::proof::{prove_free, prove_new, prove_replaced};
+use super::state;
 use super::template::Template;
-use super::{BatchInterval, Callback, Control, HookResult, state};
 use crate::error::{Error, Result};
-use crate::train::{BatchEnd, Epoch, FitInfo};
+use crate::train::{BatchEnd, BatchInterval, Callback, Control, Epoch, FitInfo, HookResult};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,9 @@
 //! Lowers the learning rate when a number gets no better.
 
 use super::monitor::{Mode, Monitor};
-use super::{Callback, Control, HookResult, scheduler, state};
+use super::{scheduler, state};
 use crate::error::{Error, Result};
-use crate::train::Epoch;
+use crate::train::{Callback, Control, Epoch, HookResult};
 use serde_json::{Value, json};
 
 /// Multiplies the learning rate by a factor when a number of the logs has not become better for a while, by the rule of

@@ -1,7 +1,6 @@
 //! Sets the learning rate of each epoch.
 
-use super::{Callback, Control, HookResult};
-use crate::train::Epoch;
+use crate::train::{Callback, Control, Epoch, HookResult};
 
 /// The name of the rate in logs, as Keras spells it.
 pub(super) const LOG: &str = "learning_rate";

@@ -1,7 +1,6 @@
 //! Ends training when the loss is no longer a number.
 
-use super::{BatchInterval, Callback, Control, HookResult};
-use crate::train::{BatchEnd, Epoch};
+use crate::train::{BatchEnd, BatchInterval, Callback, Control, Epoch, HookResult};
 use std::time::Duration;
 
 /// Ends training when the loss is NaN or infinite, as Keras' `TerminateOnNaN`. It looks about once a second and at the

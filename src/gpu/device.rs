@@ -1,5 +1,6 @@
 //! Device choice.
 
+use super::adapters::{CPU, NONE_FOUND, instance, rank, sorted_adapters};
 #[cfg(not(target_arch = "wasm32"))]
 use super::cache;
 use super::failure::{Failures, Late, Scopes};
@@ -14,31 +15,8 @@ use crate::error::{Error, Result};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::kernels::MatmulRule;
 use crate::kernels::{DeviceCaps, Driver, MatmulFamily, units_of};
-use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Why there is no adapter, and what to do.
-#[cfg(not(target_arch = "wasm32"))]
-const NONE_FOUND: &str = "none was found; install a Vulkan, Metal or DX12 driver (software Vulkan: the package \
-     mesa-vulkan-drivers), or clear WGPU_BACKEND";
-#[cfg(target_arch = "wasm32")]
-const NONE_FOUND: &str = "the browser gives none; use a browser with WebGPU that is switched on (Chrome or Edge 113, \
-     Safari 26, Firefox 141, or later), and open the page over https or from localhost";
-
-/// The rank of software.
-const CPU: u8 = 4;
-
-/// Lower is better.
-fn rank(info: &wgpu::AdapterInfo) -> u8 {
-    match info.device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
-        wgpu::DeviceType::VirtualGpu => 2,
-        wgpu::DeviceType::Other => 3,
-        wgpu::DeviceType::Cpu => CPU,
-    }
-}
 
 /// An open device. Clones share it.
 ///
@@ -70,26 +48,6 @@ pub struct Device {
     pub(super) checked: bool,
     info: AdapterInfo,
     caps: DeviceCaps,
-}
-
-fn new_instance() -> wgpu::Instance {
-    // `WGPU_BACKEND` narrows the backends.
-    wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env())
-}
-
-/// The instance of the process, for one caller at a time. It is never dropped: if threads open or close instances at the same
-/// time, NVIDIA's driver for Linux crashes or hangs. For the same reason no two devices are opened at once.
-#[cfg(not(target_arch = "wasm32"))]
-async fn instance() -> impl Deref<Target = wgpu::Instance> {
-    use futures_intrusive::sync::Mutex;
-    static INSTANCE: std::sync::OnceLock<Mutex<wgpu::Instance>> = std::sync::OnceLock::new();
-    INSTANCE.get_or_init(|| Mutex::new(new_instance(), true)).lock().await
-}
-
-/// A browser has one thread, and its instance holds nothing.
-#[cfg(target_arch = "wasm32")]
-async fn instance() -> impl Deref<Target = wgpu::Instance> {
-    Box::new(new_instance())
 }
 
 impl Device {
@@ -370,18 +328,6 @@ impl Device {
     pub fn wait(&self) -> Result<()> {
         super::block_on(self.wait_async())
     }
-}
-
-async fn sorted_adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
-    let backends = wgpu::Backends::all() - wgpu::Backends::NOOP;
-    let mut adapters = instance.enumerate_adapters(backends).await;
-    // Adapters without compute shaders cannot run a kernel.
-    adapters.retain(|a| {
-        let flags = a.get_downlevel_capabilities().flags;
-        flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-    });
-    let of_rank = |wanted| adapters.iter().filter(move |a| rank(&a.get_info()) == wanted);
-    (0..=CPU).flat_map(of_rank).cloned().collect()
 }
 
 /// The rows that were saved for this adapter and driver; none, and a warning, if a row is not understood.

@@ -1,5 +1,6 @@
 //! Everything that knows wgpu: device choice, buffers, pipelines, the executor and readback.
 
+mod adapters;
 mod cache;
 mod device;
 mod executor;

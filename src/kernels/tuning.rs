@@ -177,6 +177,14 @@ pub struct MatmulRule {
     pub fill: usize,
 }
 
+impl MatmulRule {
+    /// Whether the built-in choice for products of this size follows from the units of a GPU, product by product.
+    #[must_use]
+    pub const fn is_by_units(&self) -> bool {
+        matches!(self.tile.family, MatmulFamily::Tiled) && self.work >= LARGE
+    }
+}
+
 /// A row as text: `M N WORK FILL FAMILY ROWSxCOLUMNS`.
 impl std::fmt::Display for MatmulRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -258,9 +266,11 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
         MatmulFamily::Direct => LAST_DIRECT,
     };
     let large = caps.matmul == MatmulFamily::Tiled && m * n * k >= LARGE;
-    let large = large.then(|| large_rule(caps, [m, n, k])).flatten();
-    let known = caps.tuned.iter().copied().chain(measured(caps).copied());
-    known.chain(large).chain(RULES).find(fits).unwrap_or(last)
+    // What was measured of a small product says nothing of a large one. A row without a least size is for all.
+    let tells = |r: &MatmulRule| !large || r.work == 0 || r.work >= LARGE;
+    let known = caps.tuned.iter().copied().chain(measured(caps).copied()).filter(tells);
+    let by_units = large.then(|| large_rule(caps, [m, n, k])).flatten();
+    known.chain(by_units).chain(RULES).find(fits).unwrap_or(last)
 }
 
 /// The fewest terms of a sum that is divided to fill a device, and of each part of it: the second kernel, which adds
@@ -348,6 +358,21 @@ mod tests {
         assert_eq!(chosen([1024, 1024, 1024]), (128, 2, 128));
         assert_eq!(chosen([1024, 4096, 784]), (128, 1, 256));
         assert_eq!(chosen([4096, 4096, 1024]), (128, 1, 1024));
+    }
+
+    /// A row of `tune` for a small product leaves large ones to the units; a row for a large one does not.
+    #[test]
+    fn rows_of_small_products_leave_large_ones_alone() {
+        let tile = tiled(32);
+        let row = |work| MatmulRule { m: 128, n: 128, work, tile, fill: 7 };
+        let chosen = |work, size| {
+            let tuned = vec![row(work)];
+            matmul_rule(&DeviceCaps { tuned, ..DeviceCaps::webgpu_defaults() }, size)
+        };
+        let (small, large) = ([128, 128, 8192], [2048, 2048, 2048]);
+        assert_eq!(chosen(1 << 27, small), row(1 << 27));
+        assert_eq!(chosen(1 << 27, large).tile, tiled(128));
+        assert_eq!(chosen(1 << 30, large), row(1 << 30));
     }
 
     /// The gradient of a small kernel of a convolution is a long sum with few results.

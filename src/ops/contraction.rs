@@ -144,8 +144,10 @@ impl Op for Contraction {
         let (a, b, c) = (&views[0], &views[1], &View::whole([s.batch, s.m, s.n]));
         let (at, bt) = (&turned(a, s.a())?, &turned(b, s.b())?);
         let ct = &turned(c, [s.batch, s.m, s.n])?;
-        let along = |input: usize, view: &View| {
-            self.layout(input, view).is_some_and(|layout| layout.along_terms())
+        // One row or one column runs both ways: a whole operand is read as it is, which lets the gradient of a bias be column sums.
+        let along = |input: usize, view: &View| match view.is_whole() {
+            true => input == 0,
+            false => self.layout(input, view).is_some_and(|layout| layout.along_terms()),
         };
         let (x, y) = (inputs[0], inputs[1]);
         // Each gradient is computed in the memory order of its operand, so none is transposed.

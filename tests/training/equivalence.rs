@@ -170,6 +170,27 @@ fn a_step_of_two_layers_is_eight_dispatches() -> Result<()> {
     Ok(())
 }
 
+/// A layer of one unit, or of one input, takes no launch more than another: its bias's gradient is a sum that its kernel's gradient
+/// gives, too.
+#[test]
+fn layers_of_one_unit_are_as_many_dispatches() -> Result<()> {
+    let dispatches = |[inputs, hidden, outputs]: [usize; 3]| {
+        let model = Sequential::new([inputs])
+            .add(Dense::new(hidden).activation(Activation::Relu))
+            .add(Dense::new(outputs));
+        let trainer = compile(&model, Compile::new(Sgd::new(0.1), Loss::MeanSquaredError));
+        let of = |width: usize| TensorType { shape: [64, width].into(), dtype: DType::F32 };
+        let batch = Batch::new("train", of(inputs), of(outputs), 32, 2);
+        Ok(trainer.plan(&batch, true)?.dispatches.len())
+    };
+    let usual = dispatches([5, 7, 3])?;
+    for widths in [[5, 7, 1], [5, 1, 3], [1, 7, 3], [1, 7, 1], [5, 1, 1], [1, 1, 1]] {
+        let seen: Result<usize> = dispatches(widths);
+        assert!(seen? <= usual, "{widths:?}");
+    }
+    Ok(())
+}
+
 /// Clipping and penalties work on whole arenas: what they add does not grow with the layers.
 #[test]
 fn clipping_and_penalties_add_the_same_dispatches_at_any_depth() -> Result<()> {

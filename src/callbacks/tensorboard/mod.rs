@@ -4,9 +4,9 @@ mod event;
 mod record;
 
 use super::proof::prove_new;
-use super::{Callback, Control, HookResult, state};
+use super::state;
 use crate::error::Result;
-use crate::train::Epoch;
+use crate::train::{Callback, Control, Epoch, HookResult};
 use record::EventFile;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

@@ -102,8 +102,11 @@ pub fn run(args: &Args) -> Result<()> {
         let gains = best.least.as_secs_f64() < GAIN * usual.least.as_secs_f64();
         let chosen = if gains { best.rule } else { built_in };
         println!("  {}: {}\n", if gains { "chosen" } else { "kept" }, chosen.tile);
-        // Every shape gets a row, so that a larger shape's kernel does not slip below it.
-        rows.push(chosen);
+        // Every shape gets a row, so that a smaller shape's kernel does not rise above it. The kernel of a large product on a GPU
+        // follows from the product itself, so a row would only take it from others.
+        if gains || !chosen.is_by_units() {
+            rows.push(chosen);
+        }
     }
     match folder.filter(|_| !args.dry_run) {
         Some(folder) => println!("kept in {}", device.save_tuned(&folder, &rows)?.display()),
