@@ -17,6 +17,32 @@ fn same(taps: usize, stride: usize) -> Window {
     Window { stride, before: (taps - stride) / 2, after: taps / 2, ..Window::of(taps) }
 }
 
+/// One filter, or one channel, takes no launch more than eight.
+#[test]
+fn one_filter_is_as_many_launches() {
+    let launches = |[channels, filters]: [usize; 2]| {
+        let mut g = Graph::new();
+        let x = g.input("x", [3, 9, 7, channels], DType::F32);
+        let kernel = g.input("kernel", [3, 3, channels, filters], DType::F32);
+        let bias = g.input("bias", [filters], DType::F32);
+        let upstream = g.input("upstream", [3, 9, 7, filters], DType::F32);
+        let y = g.convolution(x, kernel, &[same(3, 1); 2], 1).expect("a convolution");
+        let y = g.add(y, bias).expect("a sum");
+        let weighted = g.mul(y, upstream).expect("a product");
+        let loss = g.sum(weighted, &[], false).expect("a sum");
+        let all = gradients(&mut g, loss, &[x, kernel, bias]).expect("gradients");
+        for (name, v) in ["dx", "dkernel", "dbias"].into_iter().zip(all) {
+            g.output(name, v);
+        }
+        let plan = Plan::compile(&g, &Passes::default(), device().caps()).expect("a plan");
+        plan.dispatches.len()
+    };
+    let usual = launches([4, 8]);
+    for sizes in [[4, 1], [1, 8], [1, 1]] {
+        assert!(launches(sizes) <= usual, "{sizes:?}");
+    }
+}
+
 /// Bias, activation and the upstream gradient through it are in the product; the gradients of kernel and bias are one.
 #[test]
 fn a_layer_is_one_launch_forward_and_two_backward() {
