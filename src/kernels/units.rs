@@ -8,11 +8,12 @@ use super::tuning::{LEAST_CHUNK, LEAST_SUM, tiled};
 use super::{DeviceCaps, MatmulRule, MatmulTile};
 
 /// Units by what an adapter's name contains, from the makers' data sheets.
-const UNITS: [(&str, u32); 8] = [
+const UNITS: [(&str, u32); 9] = [
     ("H100 PCIe", 114),
     ("H100", 132),
     ("H200", 132),
-    ("A100", 108),
+    ("A100-", 108),
+    ("A100 ", 108),
     ("RTX 5090", 170),
     ("RTX 4090", 128),
     ("RTX 3090", 82),
@@ -105,7 +106,10 @@ mod tests {
     fn names_tell_the_units() {
         assert_eq!(units_of("NVIDIA H100 80GB HBM3"), 132);
         assert_eq!(units_of("NVIDIA H100 PCIe"), 114);
-        assert_eq!(units_of("AMD Radeon RX 7900 XTX"), USUAL_UNITS);
+        assert_eq!(units_of("NVIDIA A100-SXM4-40GB"), 108);
+        for other in ["NVIDIA RTX A1000 Laptop GPU", "AMD Radeon RX 7900 XTX", ""] {
+            assert_eq!(units_of(other), USUAL_UNITS, "{other}");
+        }
     }
 
     /// A device with little workgroup memory, or few invocations, gets a kernel that it runs, or none.

@@ -3,7 +3,7 @@
 use crate::checks;
 use anyhow::{Result, bail};
 use wgrad::gpu::Device;
-use wgrad::kernels::{DeviceCaps, matmul_rule};
+use wgrad::kernels::{DeviceCaps, MatmulFamily, matmul_rule};
 use wgrad::wgpu::Features;
 
 /// Prints the adapters, what the chosen one can do, and what each check says. The error is that no adapter opens, or
@@ -81,6 +81,9 @@ fn products(caps: &DeviceCaps) {
     println!("       family of products: {:?}: {why}", caps.matmul);
     let kernel = |side| matmul_rule(caps, [side; 3]).tile;
     println!("       kernels of products: {} at 64³, {} at 512³", kernel(64), kernel(512));
+    if caps.matmul == MatmulFamily::Tiled {
+        println!("       units that a large product fills: {}", caps.units);
+    }
     println!("       rows by `tune`, which go before: {}", caps.tuned.len());
     println!("       64-bit words: {}", if caps.wide_words { "yes" } else { "no" });
 }
