@@ -16,8 +16,7 @@ pub struct DeviceCaps {
     pub wide_words: bool,
     /// Invocations per workgroup.
     pub max_invocations: u32,
-    /// Workgroups of products that a GPU runs at a time (NVIDIA: its streaming multiprocessors), or a usual number if its name
-    /// is not known.
+    /// Units of a GPU that run workgroups (NVIDIA: streaming multiprocessors), or a usual number if its name is not known.
     pub units: u32,
     /// Bytes of workgroup memory.
     pub max_workgroup_memory: u32,

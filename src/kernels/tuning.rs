@@ -66,7 +66,7 @@ impl MatmulTile {
         match (self.family, self.rows) {
             (MatmulFamily::Broadcast | MatmulFamily::Direct, _) => 4,
             // Two buffers of each operand fill the 16 KiB of workgroup memory that every device has. Twice as many terms cost
-            // half as many barriers, if there is room for more than one workgroup.
+            // half as many barriers; GPUs that give a workgroup 48 KiB have room for more than one of 32.
             (MatmulFamily::Tiled, 128) if caps.max_workgroup_memory < 48 << 10 => 8,
             (MatmulFamily::Tiled, 64 | 128) => 16,
             (MatmulFamily::Tiled, _) => 32,
@@ -252,12 +252,14 @@ const LAST_DIRECT: MatmulRule = rule(0, 0, 0, direct(8, 32), 0);
 /// The row for an m by n by k product on a device: the first of its family that fits.
 #[must_use]
 pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
+    // A browser's `usize` has 32 bits.
+    let work = m.saturating_mul(n).saturating_mul(k);
     let fits = |r: &MatmulRule| {
         r.tile.family == caps.matmul
             && MatmulTile::ALL.contains(&r.tile)
             && m >= r.m
             && n >= r.n
-            && m * n * k >= r.work
+            && work >= r.work
             && r.tile.runs_on(caps)
     };
     let last = match caps.matmul {
@@ -265,7 +267,7 @@ pub fn matmul_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> MatmulRule {
         MatmulFamily::Broadcast => LAST_BROADCAST,
         MatmulFamily::Direct => LAST_DIRECT,
     };
-    let large = caps.matmul == MatmulFamily::Tiled && m * n * k >= LARGE;
+    let large = caps.matmul == MatmulFamily::Tiled && work >= LARGE;
     // What was measured of a small product says nothing of a large one. A row without a least size is for all.
     let tells = |r: &MatmulRule| !large || r.work == 0 || r.work >= LARGE;
     let known = caps.tuned.iter().copied().chain(measured(caps).copied()).filter(tells);

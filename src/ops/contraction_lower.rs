@@ -162,7 +162,7 @@ fn product(
         step: code.step,
         binds: code.binds,
         grid,
-        flops: 2 * (s.batch * s.m * s.n * s.k) as u64,
+        flops: 2 * [s.batch, s.m, s.n, s.k].iter().map(|&side| side as u64).product::<u64>(),
     })
 }
 

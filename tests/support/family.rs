@@ -10,7 +10,7 @@ use wgrad::{Error, Result};
 /// time in a loop of launches.
 pub fn as_gpu(own: &DeviceCaps) -> DeviceCaps {
     let plain = DeviceCaps { cpu: false, subgroup: None, wide_words: false, ..own.clone() };
-    // GPUs have 48 KiB, of which a kernel takes 32 at most: so much software Vulkan has, too.
+    // As a GPU's 48 KiB. Kernels take 32 of them, which software Vulkan has.
     let memory =
         if own.max_workgroup_memory < 32 << 10 { own.max_workgroup_memory } else { 48 << 10 };
     DeviceCaps { matmul: MatmulFamily::Tiled, max_workgroup_memory: memory, ..plain }

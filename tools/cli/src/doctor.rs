@@ -80,9 +80,13 @@ fn products(caps: &DeviceCaps) {
     let why = if caps.matmul == preferred { why } else { "the caller chose it" };
     println!("       family of products: {:?}: {why}", caps.matmul);
     let kernel = |side| matmul_rule(caps, [side; 3]).tile;
-    println!("       kernels of products: {} at 64³, {} at 512³", kernel(64), kernel(512));
+    let (small, middle, large) = (kernel(64), kernel(512), kernel(2048));
+    println!("       kernels of products: {small} at 64³, {middle} at 512³, {large} at 2048³");
     if caps.matmul == MatmulFamily::Tiled {
-        println!("       units that a large product fills: {}", caps.units);
+        println!(
+            "       units that a large product fills: {} (128 if the name is not known)",
+            caps.units
+        );
     }
     println!("       rows by `tune`, which go before: {}", caps.tuned.len());
     println!("       64-bit words: {}", if caps.wide_words { "yes" } else { "no" });

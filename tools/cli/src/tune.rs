@@ -53,7 +53,7 @@ const LARGE: [[usize; 3]; 4] =
     [[4096, 4096, 4096], [4096, 4096, 1024], [2048, 2048, 2048], [1024, 4096, 784]];
 /// Whether A and B are transposed.
 const FORMS: [[bool; 2]; 3] = [[false, false], [true, false], [false, true]];
-/// Workgroups for which sums are divided, on a GPU. The built-in number comes first: it stays if another divides the sums
+/// Workgroups for which sums are divided, on a GPU. The built-in number of small products comes first: it stays if another divides the sums
 /// of the measured shape in the same way, because a row holds for larger products too.
 const FILLS: [usize; 5] = [128, 0, 256, 512, 1024];
 /// The least time of one measurement: the way to a GPU and back takes as long as many products.
@@ -103,8 +103,8 @@ pub fn run(args: &Args) -> Result<()> {
         let chosen = if gains { best.rule } else { built_in };
         println!("  {}: {}\n", if gains { "chosen" } else { "kept" }, chosen.tile);
         // Every shape gets a row, so that a smaller shape's kernel does not rise above it. The kernel of a large product on a GPU
-        // follows from the product itself, so a row would only take it from others.
-        if gains || !chosen.is_by_units() {
+        // follows from the product itself: a row, which would decide larger ones too, is for shapes that were asked for.
+        if !chosen.is_by_units() || gains && !args.shapes.is_empty() {
             rows.push(chosen);
         }
     }
