@@ -179,11 +179,14 @@ seen.no_program = await ends({ '**/*.wasm.gz': (route) => route.fulfill({ status
 note('without WebGPU:', ...seen.no_gpu, '| without its program:', ...seen.no_program);
 
 // Every kernel is read by the browser's compiler. Pipelines, which take most of the time, are made of the shortest kernel of each
-// template and kind of device, as the library declares their bindings, on a device with the limits of every browser. A product
+// template and kind of device, as the library declares their bindings, on a device with the limits of every browser, but for
+// workgroup memory, of which there is as much as the adapter has. A product
 // with a long chain of functions behind it takes SwiftShader minutes, and then Chromium ends its GPU process.
 const compile = async (kernels) => {
   const adapter = await navigator.gpu.requestAdapter();
-  const [plain, grouped] = [await adapter.requestDevice(), await (await navigator.gpu.requestAdapter()).requestDevice({ requiredFeatures: ['subgroups'] })];
+  const requiredLimits = { maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize };
+  const plain = await adapter.requestDevice({ requiredLimits });
+  const grouped = await (await navigator.gpu.requestAdapter()).requestDevice({ requiredLimits, requiredFeatures: ['subgroups'] });
   const refused = [];
   for (const { name, code, binds, step, iteration, pipeline } of kernels) {
     const subgroups = /\bsubgroup[A-Z]/.test(code);
