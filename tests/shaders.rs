@@ -340,7 +340,8 @@ fn what_a_device_lacks_is_not_translated() {
 }
 
 /// Writes the kernels that a browser can run into the folder `WGRAD_SHADERS`, if it is set, for `cargo xtask web --test`:
-/// a text each, and a file beside it with the template, the access of its bindings and the further uniform blocks.
+/// a text each, and a file beside it with the template, the access of its bindings, the further uniform blocks and the device's
+/// workgroup memory.
 #[test]
 fn kernels_of_a_browser_are_written_where_asked() {
     let Some(folder) = std::env::var_os("WGRAD_SHADERS").map(std::path::PathBuf::from) else {
@@ -358,11 +359,12 @@ fn kernels_of_a_browser_are_written_where_asked() {
             }
             let access = call.binds.iter().map(|b| format!("{:?}", b.access()));
             let about = format!(
-                "{}\n{}\n{} {}\n",
+                "{}\n{}\n{} {}\n{}\n",
                 call.name(),
                 access.collect::<Vec<_>>().join(","),
                 call.step,
-                call.iteration()
+                call.iteration(),
+                caps.max_workgroup_memory
             );
             let name = folder.join(format!("{device}-{}", seen.len()));
             std::fs::write(name.with_extension("wgsl"), text).unwrap();

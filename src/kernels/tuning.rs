@@ -289,6 +289,11 @@ pub struct Chunks {
     pub terms: usize,
 }
 
+/// Partial sums of so many results that fit in one binding.
+pub(super) fn parts_held(caps: &DeviceCaps, results: u64) -> usize {
+    (caps.max_binding_bytes / (4 * results).max(1)) as usize
+}
+
 /// Divides the sums of `batch` products if a device's loop limit demands it, or if too few tiles would
 /// leave a device idle.
 #[must_use]
@@ -303,9 +308,7 @@ pub fn chunks_of(
         batch * m.div_ceil(rule.tile.rows as usize) * n.div_ceil(rule.tile.columns as usize);
     let bound = k.div_ceil(rule.tile.terms_within(caps.max_loop_trips as usize, caps).max(step));
     let fill = if k < LEAST_SUM { 1 } else { (rule.fill / tiles).min(k / LEAST_CHUNK) };
-    // Partial sums fit in one binding.
-    let room = caps.max_binding_bytes / (4 * (batch * m * n) as u64).max(1);
-    let count = fill.min(room as usize).max(bound).max(1);
+    let count = fill.min(parts_held(caps, (batch * m * n) as u64)).max(bound).max(1);
     let terms = k.div_ceil(count).next_multiple_of(step);
     Chunks { count: k.div_ceil(terms), terms }
 }

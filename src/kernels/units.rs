@@ -4,7 +4,7 @@
 //! rounds, and those of the last round leave the other units idle. The figures are fitted to products of training steps on
 //! an NVIDIA H200 (docs/results.md).
 
-use super::tuning::{LEAST_CHUNK, LEAST_SUM, tiled};
+use super::tuning::{LEAST_CHUNK, LEAST_SUM, parts_held, tiled};
 use super::{DeviceCaps, MatmulRule, MatmulTile};
 
 /// Units by what an adapter's name contains, from the makers' data sheets.
@@ -58,9 +58,7 @@ const MOVE: u64 = 32;
 pub fn large_rule(caps: &DeviceCaps, [m, n, k]: [usize; 3]) -> Option<MatmulRule> {
     // In 64 bits: a browser's `usize` has 32.
     let units = u64::from(caps.units.max(1));
-    // Partial sums fit in one binding.
-    let room = caps.max_binding_bytes / (4 * m as u64 * n as u64).max(1);
-    let most = (k / LEAST_CHUNK).min(MOST_PARTS).min(usize::try_from(room).unwrap_or(MOST_PARTS));
+    let most = (k / LEAST_CHUNK).min(MOST_PARTS).min(parts_held(caps, m as u64 * n as u64));
     let most = if k < LEAST_SUM { 1 } else { most.max(1) };
     // The time with so many parts, and the workgroups.
     let timed = |(tile, slow, start): (MatmulTile, u64, u64), parts: usize| {

@@ -179,18 +179,19 @@ seen.no_program = await ends({ '**/*.wasm.gz': (route) => route.fulfill({ status
 note('without WebGPU:', ...seen.no_gpu, '| without its program:', ...seen.no_program);
 
 // Every kernel is read by the browser's compiler. Pipelines, which take most of the time, are made of the shortest kernel of each
-// template and kind of device, as the library declares their bindings, on a device with the limits of every browser, but for
-// workgroup memory, of which there is as much as the adapter has. A product
-// with a long chain of functions behind it takes SwiftShader minutes, and then Chromium ends its GPU process.
+// template and kind of device, as the library declares their bindings, on a device with the limits of every browser; those
+// for a device with more workgroup memory on one with as much as the adapter has. A product with a long chain of functions behind it
+// takes SwiftShader minutes, and then Chromium ends its GPU process.
 const compile = async (kernels) => {
   const adapter = await navigator.gpu.requestAdapter();
   const requiredLimits = { maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize };
-  const plain = await adapter.requestDevice({ requiredLimits });
-  const grouped = await (await navigator.gpu.requestAdapter()).requestDevice({ requiredLimits, requiredFeatures: ['subgroups'] });
+  const another = async (wanted) => (await navigator.gpu.requestAdapter()).requestDevice(wanted);
+  const [plain, grouped] = [await adapter.requestDevice(), await another({ requiredFeatures: ['subgroups'] })];
+  const roomy = await another({ requiredLimits });
   const refused = [];
-  for (const { name, code, binds, step, iteration, pipeline } of kernels) {
+  for (const { name, code, binds, step, iteration, memory, pipeline } of kernels) {
     const subgroups = /\bsubgroup[A-Z]/.test(code);
-    const device = subgroups ? grouped : plain;
+    const device = subgroups ? grouped : memory > plain.limits.maxComputeWorkgroupStorageSize ? roomy : plain;
     device.pushErrorScope('validation');
     const module = device.createShaderModule({ code: (subgroups ? 'enable subgroups;\n' : '') + code });
     const said = (await module.getCompilationInfo()).messages.find((message) => message.type === 'error');
@@ -206,17 +207,16 @@ const compile = async (kernels) => {
     error ??= (await device.popErrorScope())?.message;
     if (error) refused.push({ name, error: error.slice(0, 600) });
   }
-  plain.destroy();
-  grouped.destroy();
+  for (const device of [plain, grouped, roomy]) device.destroy();
   return refused;
 };
 const names = fs.readdirSync(shaders).filter((name) => name.endsWith('.wgsl'));
 const shortest = new Map();
 const kernels = names.map((name) => {
   const code = fs.readFileSync(path.join(shaders, name), 'utf8');
-  const [template, binds, blocks] = fs.readFileSync(path.join(shaders, name.replace('.wgsl', '.txt')), 'utf8').split('\n');
+  const [template, binds, blocks, memory] = fs.readFileSync(path.join(shaders, name.replace('.wgsl', '.txt')), 'utf8').split('\n');
   const [step, iteration] = blocks.split(' ').map((word) => word === 'true');
-  const kernel = { name: `${template} (${name})`, code, binds: binds ? binds.split(',') : [], step, iteration, pipeline: false };
+  const kernel = { name: `${template} (${name})`, code, binds: binds ? binds.split(',') : [], step, iteration, memory: Number(memory), pipeline: false };
   const kind = `${name.split('-')[0]} ${template}`;
   if (!(shortest.get(kind)?.code.length <= code.length)) shortest.set(kind, kernel);
   return kernel;
