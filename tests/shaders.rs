@@ -10,6 +10,8 @@ mod dags;
 mod declared;
 #[path = "shaders/divisions.rs"]
 mod divisions;
+#[path = "ops/readers.rs"]
+mod readers;
 mod reference;
 mod translate;
 #[path = "ops/viewed.rs"]
@@ -106,6 +108,10 @@ fn graphs() -> Vec<Graph> {
         Dag::random(seed, &functions, 12).graph().unwrap_or_else(|e| panic!("{seed}: {e}"))
     }));
     graphs.extend(tall_products());
+    let of_bytes = |(name, reader)| {
+        [3, 8].map(|width| readers::graph(reader, width).unwrap_or_else(|e| panic!("{name}: {e}")))
+    };
+    graphs.extend(readers::READERS.into_iter().flat_map(of_bytes));
     graphs
 }
 

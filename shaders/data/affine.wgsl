@@ -4,7 +4,8 @@
 // LINEAR: the mean of the four neighbours by their distance, else the nearest pixel; a half goes away from zero. FILL is
 // what is outside: 0 `params.fill`, 1 the image reflected at its edge, 2 the image again, 3 the nearest pixel.
 // PLACES: instead of the samples, the share of each neighbour and its row among all pixels of all images, one plane per
-// neighbour; with FILL 0 a neighbour outside has the share 0. QUADS: channels are whole vec4s.
+// neighbour; with FILL 0 a neighbour outside has the share 0. QUADS: channels are whole vec4s. BYTES: images
+// are bytes, as in `lib/bytes`.
 // A sum of products of two rounded numbers; coordinates beyond +-2^22 count as these.
 // Dispatch: workgroups of X along a line of the result by Y lines, folded over y and z. Loops: channels, or vec4s of them.
 #import lib/quad
@@ -12,6 +13,7 @@
 struct Params {
     lines: u32, width: u32, height: u32, channels: u32,
     from_width: u32, from_height: u32, pixels: u32, fill: f32,
+    factor: f32, limit: f32, pad0: u32, pad1: u32,
 }
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(0) var<storage, read> matrices: array<f32>;
@@ -20,11 +22,26 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> places: array<u32>;
 #else
 #if QUADS
-@group(0) @binding(1) var<storage, read> image: array<Quad>;
 @group(0) @binding(2) var<storage, read_write> sampled: array<Quad>;
 #else
-@group(0) @binding(1) var<storage, read> image: array<f32>;
 @group(0) @binding(2) var<storage, read_write> sampled: array<f32>;
+#endif
+#if BYTES
+#import lib/bytes
+@group(0) @binding(1) var<storage, read> image: array<u32>;
+#if QUADS
+fn load(at: u32) -> vec4<f32> { return four_bytes(image[at]); }
+#else
+fn load(at: u32) -> f32 { return one_byte(image[at / 4u], at); }
+#endif
+#else
+#if QUADS
+@group(0) @binding(1) var<storage, read> image: array<Quad>;
+fn load(at: u32) -> vec4<f32> { return from_quad(image[at]); }
+#else
+@group(0) @binding(1) var<storage, read> image: array<f32>;
+fn load(at: u32) -> f32 { return image[at]; }
+#endif
 #endif
 #endif
 
@@ -104,15 +121,12 @@ fn main(
     for (var c = 0u; c < params.channels; c++) {
 #if QUADS
         let fill = vec4<f32>(params.fill);
-#for k in 0..NEIGHBOURS
-        let v#{k} = select(from_quad(image[n#{k}.place * params.channels + c]), fill, n#{k}.outside);
-#end
 #else
         let fill = params.fill;
-#for k in 0..NEIGHBOURS
-        let v#{k} = select(image[n#{k}.place * params.channels + c], fill, n#{k}.outside);
-#end
 #endif
+#for k in 0..NEIGHBOURS
+        let v#{k} = select(load(n#{k}.place * params.channels + c), fill, n#{k}.outside);
+#end
 #if LINEAR
         let v = v0 * n0.share + v1 * n1.share + v2 * n2.share + v3 * n3.share;
 #else

@@ -2,7 +2,8 @@
 #import lib/sliding
 
 struct Params {
-    samples: u32, chunk: u32, chunks: u32, segment: u32, segments: u32, pad0: u32, pad1: u32, pad2: u32,
+    samples: u32, chunk: u32, chunks: u32, segment: u32, segments: u32,
+    factor: f32, limit: f32, pad0: u32,
 }
 @group(0) @binding(8) var<uniform> params: Params;
 // The numbers of a layer are constants, so that the compiler turns divisions by them into products.

@@ -1,7 +1,7 @@
 // What a gradient of pooling reads and writes.
 #import lib/pool
 
-struct Params { len: u32, pad0: u32, pad1: u32, pad2: u32 }
+struct Params { len: u32, factor: f32, limit: f32, pad0: u32 }
 @group(0) @binding(8) var<uniform> params: Params;
 @group(0) @binding(0) var<storage, read> upstream: array<Cell>;
 #if MAX

@@ -3,15 +3,27 @@
 // MAX: the largest, NaN if there is one; winners[s, w, c] is the number of the tap that gave it, the first of equal
 // ones. Padding never wins. With VEC the winners of four channels are the bytes of a word.
 // Otherwise the mean: without padding, or with zeros for it if PADDING_COUNTS is set.
+// BYTES: values are bytes, as in `lib/bytes`.
 // ALONG_X, ALONG_Y, ALONG_Z: whether windows have more than the element itself along an axis.
 // Dispatch: ceil(len / WG) workgroups, folded over x and y. Loops: the taps of a window per invocation.
 #import lib/index
 #import lib/quad
 #import lib/pool
 
-struct Params { len: u32, pad0: u32, pad1: u32, pad2: u32 }
+struct Params { len: u32, factor: f32, limit: f32, pad0: u32 }
 @group(0) @binding(8) var<uniform> params: Params;
+#if BYTES
+#import lib/bytes
+@group(0) @binding(0) var<storage, read> values: array<u32>;
+#if VEC
+fn value(at: u32) -> Number { return four_bytes(values[at]); }
+#else
+fn value(at: u32) -> Number { return one_byte(values[at / 4u], at); }
+#endif
+#else
 @group(0) @binding(0) var<storage, read> values: array<Cell>;
+fn value(at: u32) -> Number { return number(values[at]); }
+#endif
 @group(0) @binding(1) var<storage, read_write> pooled: array<Cell>;
 #if MAX
 @group(0) @binding(2) var<storage, read_write> winners: array<u32>;
@@ -36,7 +48,7 @@ fn main(
 #if MAX
     // The first element inside, which the loops meet again and do not take.
     let start = inside.first * step;
-    var largest = number(values[base + start.x + start.y + start.z]);
+    var largest = value(base + start.x + start.y + start.z);
     var is_nan = nan(largest);
     var winner = Whole(tap_number(inside.first));
 #else
@@ -57,7 +69,7 @@ fn main(
 #else
             { let z = 0u;
 #endif
-                let v = number(values[base + x * step.x + y * step.y + z * step.z]);
+                let v = value(base + x * step.x + y * step.y + z * step.z);
 #if MAX
                 let v_nan = nan(v);
                 let wins = !is_nan & (v_nan | (v > largest));

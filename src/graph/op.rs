@@ -182,6 +182,12 @@ pub trait Op: Identity + Debug + Send + Sync {
         None
     }
 
+    /// Whether the kernels can read operand `input` as bytes. The op then has one operand more at the end, the factor on each,
+    /// a constant.
+    fn decodes(&self, _input: usize) -> bool {
+        false
+    }
+
     /// Whether the first result is the sum of the operands.
     fn adds_operands(&self) -> bool {
         false

@@ -73,6 +73,7 @@ macro_rules! files {
 pub static LIBRARY: &[(&str, &str)] = files![
     "lib/attention",
     "lib/band",
+    "lib/bytes",
     "lib/class",
     "lib/depthwise",
     "lib/depthwise_x",

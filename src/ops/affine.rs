@@ -1,5 +1,6 @@
 //! Images sampled through an affine map each: flips, shifts, crops, rotations and zooms.
 
+use super::bytes;
 use super::gather::row_grid;
 use super::map::to_u32;
 use super::segment_sum::SegmentSum;
@@ -28,6 +29,14 @@ param_blocks! {
         pixels: u32,
         /// What is outside of the image.
         fill: f32,
+        /// Factor on bytes.
+        factor: f32,
+        /// An infinity, below which products with the factor are held.
+        limit: f32,
+        /// Padding.
+        pad0: u32,
+        /// Padding.
+        pad1: u32,
     }
 }
 
@@ -124,12 +133,13 @@ impl Affine {
         Ok(())
     }
 
-    /// The launch; `channels` is `None` for places.
+    /// The launch; `channels` is `None` for places, and `factor` that on images of bytes.
     fn call(
         &self,
         batch: usize,
         from: [usize; 2],
         channels: Option<usize>,
+        factor: Option<f32>,
         binds: Vec<Bind>,
         caps: &DeviceCaps,
     ) -> Result<KernelCall> {
@@ -162,6 +172,7 @@ impl Affine {
             ("NEIGHBOURS", (self.neighbours() as u32).into()),
             ("PLACES", channels.is_none().into()),
             ("QUADS", quads.into()),
+            ("BYTES", factor.is_some().into()),
         ];
         let params = AffineParams {
             lines: (batch * self.height) as u32,
@@ -172,6 +183,9 @@ impl Affine {
             from_height: from[0] as u32,
             pixels: pixels as u32,
             fill: self.value.get(),
+            factor: factor.unwrap_or(1.0),
+            limit: f32::INFINITY,
+            ..AffineParams::default()
         };
         Ok(KernelCall {
             text: None,
@@ -211,7 +225,7 @@ impl Op for Affine {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (images, matrices) = (inputs[0], inputs[1]);
         let shapes = [&images.shape, &matrices.shape];
-        if images.dtype != DType::F32 {
+        if !bytes::numbers_or_bytes(inputs, 2) {
             return Err(Error::dtype("affine", &[images.dtype], "images are f32"));
         }
         let &[batch, height, width, channels] = images.shape.dims() else {
@@ -259,7 +273,16 @@ impl Op for Affine {
         let [batch, _, _, channels] = *images.dims() else {
             return Err(Error::internal("affine", "images have four axes"));
         };
-        Ok(self.call(batch, sides(images), Some(channels), binds, cx.caps)?.into())
+        let factor = bytes::factor(cx, 2)?;
+        Ok(self.call(batch, sides(images), Some(channels), factor, binds, cx.caps)?.into())
+    }
+
+    fn decodes(&self, input: usize) -> bool {
+        input == 0
+    }
+
+    fn takes_uniform(&self, input: usize) -> bool {
+        input == 2
     }
 }
 
@@ -291,7 +314,7 @@ impl Op for AffinePlaces {
     fn lower(&self, cx: &LowerContext<'_>) -> Result<Lowered> {
         let batch = cx.inputs[0].0.shape.dims()[0];
         let binds = vec![Bind::Input(0), Bind::Output(0), Bind::Output(1)];
-        Ok(self.affine.call(batch, self.from, None, binds, cx.caps)?.into())
+        Ok(self.affine.call(batch, self.from, None, None, binds, cx.caps)?.into())
     }
 }
 

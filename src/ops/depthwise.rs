@@ -1,5 +1,6 @@
 //! Depthwise convolution, and its gradients.
 
+use super::bytes;
 use super::map::to_u32;
 use super::reduce::sum_of_parts;
 use crate::error::{Error, Result};
@@ -29,12 +30,12 @@ param_blocks! {
         segment: u32,
         /// Segments of a line of windows.
         segments: u32,
+        /// Factor on bytes.
+        factor: f32,
+        /// An infinity, below which products with the factor are held.
+        limit: f32,
         /// Padding.
         pad0: u32,
-        /// Padding.
-        pad1: u32,
-        /// Padding.
-        pad2: u32,
     }
 }
 
@@ -225,7 +226,8 @@ impl Op for Depthwise {
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (a, b) = (inputs[0], inputs[1]);
         let dtypes = [a.dtype, b.dtype];
-        if dtypes.iter().any(|&dtype| dtype != DType::F32) {
+        let reads = self.decodes(0) && bytes::numbers_or_bytes(inputs, 2);
+        if (a.dtype != DType::F32 && !reads) || b.dtype != DType::F32 {
             return Err(Error::dtype(self.name(), &dtypes, "both operands are f32"));
         }
         let fail = |detail: String| Err(Error::shape(self.name(), &[&a.shape, &b.shape], detail));
@@ -277,7 +279,13 @@ impl Op for Depthwise {
         let (channels, filters) = (sizes.1, sizes.1 * self.multiplier);
         let taps: usize = self.taps().iter().product();
         let axes = self.axes()?;
-        let mut params = DepthwiseParams { samples: sizes.0 as u32, ..DepthwiseParams::default() };
+        let factor = bytes::factor(cx, 2)?;
+        let mut params = DepthwiseParams {
+            samples: sizes.0 as u32,
+            factor: factor.unwrap_or(1.0),
+            limit: f32::INFINITY,
+            ..DepthwiseParams::default()
+        };
         let x_quads =
             channels % 4 == 0 && (self.multiplier == 1 || self.form == DepthwiseForm::Input);
         let y_quads =
@@ -312,6 +320,7 @@ impl Op for Depthwise {
                 ("WG", WORKGROUP.into()),
                 ("WIDE", (cx.caps.wide_words && (x_quads || y_quads)).into()),
                 ("X_QUADS", x_quads.into()),
+                ("BYTES", factor.is_some().into()),
                 ("Y_QUADS", y_quads.into()),
                 ("SINGLE", (self.multiplier == 1).into()),
                 ("A", listed(axes[0]).into()),
@@ -332,6 +341,14 @@ impl Op for Depthwise {
         let len = shapes[1].len();
         let join = sum_of_parts(cx.caps, (chunks, len), Bind::ScratchRead(0), Bind::Output(0))?;
         Ok(Lowered { calls: vec![call, join], scratch: vec![(4 * chunks * len) as u64] })
+    }
+
+    fn decodes(&self, input: usize) -> bool {
+        input == 0 && self.form != DepthwiseForm::Input
+    }
+
+    fn takes_uniform(&self, input: usize) -> bool {
+        input == 2
     }
 }
 

@@ -8,6 +8,7 @@ mod attention_lower;
 mod bands;
 mod batch_norm;
 mod builder;
+mod bytes;
 mod column_sums;
 mod concatenate;
 mod contraction;

@@ -1,5 +1,6 @@
 //! Pooling: the largest element, or the mean, of windows that slide over a tensor.
 
+use super::bytes;
 use super::map::to_u32;
 use super::pool_lower::{self, AXES};
 use crate::error::{Error, Result};
@@ -128,7 +129,7 @@ impl Op for Pool {
 
     fn infer(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let ty = inputs[0];
-        if ty.dtype != DType::F32 {
+        if !bytes::numbers_or_bytes(inputs, 1) {
             return Err(Error::dtype(self.name(), &[ty.dtype], "only f32 is pooled"));
         }
         let result = self.result(&ty.shape)?;
@@ -160,7 +161,16 @@ impl Op for Pool {
         let binds = [Bind::Input(0)].into_iter().chain(outputs).collect();
         let trips = sizes.trips(|w| w.taps);
         let cells = (shape.dims()[0], sizes.counts);
-        Ok(self.call(pool_lower::POOL, &sizes, cells, trips, binds, cx.caps)?.into())
+        let factor = bytes::factor(cx, 1)?;
+        Ok(self.call(pool_lower::POOL, &sizes, cells, trips, factor, binds, cx.caps)?.into())
+    }
+
+    fn decodes(&self, _input: usize) -> bool {
+        true
+    }
+
+    fn takes_uniform(&self, input: usize) -> bool {
+        input == 1
     }
 }
 
@@ -220,7 +230,7 @@ impl Op for PoolGradient {
         };
         to_u32(self.shape.len())?;
         let cells = (self.shape.dims()[0], each);
-        Ok(self.pool.call(template, &sizes, cells, trips, binds, cx.caps)?.into())
+        Ok(self.pool.call(template, &sizes, cells, trips, None, binds, cx.caps)?.into())
     }
 }
 

@@ -18,12 +18,12 @@ param_blocks! {
     PoolParams {
         /// Cells that invocations handle: elements, or vectors of four.
         len: u32,
+        /// Factor on bytes.
+        factor: f32,
+        /// An infinity, below which products with the factor are held.
+        limit: f32,
         /// Padding.
         pad0: u32,
-        /// Padding.
-        pad1: u32,
-        /// Padding.
-        pad2: u32,
     }
 }
 
@@ -108,13 +108,14 @@ impl Pool {
         Sizes { extents, counts, windows, channels: of.dims()[self.windows.len() + 1] }
     }
 
-    /// A launch with an invocation for each cell of `[samples, each.., channels]`.
+    /// A launch with an invocation for each cell of `[samples, each.., channels]`. `factor` is that on an operand of bytes.
     pub(super) fn call(
         &self,
         template: Template,
         sizes: &Sizes,
         (samples, each): (usize, [usize; AXES]),
         trips: u64,
+        factor: Option<f32>,
         binds: Vec<Bind>,
         caps: &DeviceCaps,
     ) -> Result<KernelCall> {
@@ -148,6 +149,7 @@ impl Pool {
         let defines = vec![
             ("WG", WORKGROUP.into()),
             ("VEC", vectors.into()),
+            ("BYTES", factor.is_some().into()),
             ("WIDE", (caps.wide_words && vectors).into()),
             ("MAX", (self.kind == PoolKind::Max).into()),
             ("PADDED", padded.into()),
@@ -168,7 +170,8 @@ impl Pool {
             ("TAP_STEP", list(steps.map(|s| s.tap))),
             ("WINDOW_STEP", list(steps.map(|s| s.window))),
         ];
-        let params = PoolParams { len: cells as u32, ..PoolParams::default() };
+        let (factor, limit) = (factor.unwrap_or(1.0), f32::INFINITY);
+        let params = PoolParams { len: cells as u32, factor, limit, pad0: 0 };
         let workgroups = cells.div_ceil(WORKGROUP as usize) as u64;
         Ok(KernelCall {
             text: None,

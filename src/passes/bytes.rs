@@ -1,5 +1,5 @@
 //! Bytes: a batch of bytes that is decoded when it is gathered stays bytes, if all that reads it can decode it: products, in
-//! their loads, and elementwise kernels. It takes a quarter of the memory, and the numbers are the same to the bit.
+//! their loads, elementwise kernels, and others whose ops say so. It takes a quarter of the memory, and the numbers are the same to the bit.
 //!
 //! It runs last: then it is known which kernels there are, and how they read.
 
@@ -39,13 +39,17 @@ pub(super) fn bytes(graph: &Graph) -> Result<Graph> {
                     views.push(None);
                     decoding(map, j)?
                 }
+                Class::Opaque => {
+                    inputs.push(rewrite.to.constant(factor.get()));
+                    views.push(None);
+                    continue;
+                }
                 Class::Leaf(_)
                 | Class::Reduction(_)
                 | Class::Rows(_)
                 | Class::Movement(_)
                 | Class::Scan(_)
-                | Class::Composite
-                | Class::Opaque => continue,
+                | Class::Composite => continue,
             };
             op = decoding;
         }
@@ -74,6 +78,7 @@ fn kept(graph: &Graph) -> HashMap<Value, Exact> {
             let decodes = match node.op.class() {
                 Class::Contraction(_) => j < 2,
                 Class::Elementwise(_) => true,
+                Class::Opaque => node.op.decodes(j),
                 Class::Movement(Movement::Alias { offset }) => {
                     offset == 0 && graph.shape(v).len() == node.outputs[0].shape.len()
                 }
@@ -87,8 +92,7 @@ fn kept(graph: &Graph) -> HashMap<Value, Exact> {
                 | Class::Reduction(_)
                 | Class::Rows(_)
                 | Class::Scan(_)
-                | Class::Composite
-                | Class::Opaque => false,
+                | Class::Composite => false,
             };
             if !decodes {
                 kept.remove(&graph.unaliased(v));

@@ -41,7 +41,8 @@ pub struct Passes {
     pub column_sums: bool,
     /// Kernels read slices, transposes and repeated tensors where they are, instead of copies.
     pub views: bool,
-    /// A batch of bytes stays bytes if products and elementwise kernels alone read it.
+    /// A batch of bytes stays bytes if all that read it can decode it: products, elementwise kernels, pooling, depthwise
+    /// convolutions and images sampled through maps.
     pub bytes: bool,
 }
 

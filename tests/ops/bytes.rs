@@ -1,37 +1,11 @@
 //! Bytes that are decoded where they are read: every width of a row, with guard words, against the gather that decodes.
 
 use crate::harness::{execute, families};
-use wgrad::graph::{Graph, Value};
+use crate::readers;
+use wgrad::graph::Graph;
 use wgrad::passes::Passes;
 use wgrad::plan::Plan;
 use wgrad::tensor::{DType, Tensor};
-
-type Reader = fn(&mut Graph, Value, usize) -> wgrad::Result<Value>;
-
-/// Elementwise, through a view, as A and as B of a product, and as A of the gradient of one.
-const READERS: [(&str, Reader); 5] = [
-    ("map", |g, x, _| {
-        let half = g.constant(0.5);
-        let y = g.sub(x, half)?;
-        g.unary("tanh", y, &[])
-    }),
-    ("transposed", |g, x, _| {
-        let y = g.transpose(x, &[1, 0])?;
-        g.unary("exp", y, &[])
-    }),
-    ("product", |g, x, width| {
-        let w = g.input("w", [width, 5], DType::F32);
-        g.matmul(x, w)
-    }),
-    ("second operand", |g, x, width| {
-        let w = g.input("w", [width, 5], DType::F32);
-        g.matmul_form(w, x, true, true)
-    }),
-    ("turned", |g, x, _| {
-        let w = g.input("v", [7, 3], DType::F32);
-        g.matmul_form(x, w, true, false)
-    }),
-];
 
 fn numbers(shape: [usize; 2]) -> Tensor {
     let len = shape[0] * shape[1];
@@ -47,19 +21,15 @@ fn readers_of_bytes_give_the_bits_of_readers_of_numbers() {
         let table = Tensor::u8([11, width], table).expect("as many elements");
         // The last row, one past the end, and a row twice.
         let order = Tensor::u32([7], vec![3, 10, 0, 3, 99, 1, 7]).expect("seven");
-        for (name, reader) in READERS {
-            let mut g = Graph::new();
-            let t = g.input("table", [11, width], DType::U8);
-            let indices = g.input("order", [7], DType::U32);
-            let start = g.constant_u32(0);
-            let x = g.gather_batch(indices, start, 7, &[(t, 1.0 / 255.0)]).expect("rows")[0];
-            let y = reader(&mut g, x, width).expect("a reader");
-            g.output("y", y);
+        for (name, reader) in readers::READERS {
+            let g = readers::graph(reader, width).expect("a reader");
             let feeds = [
                 ("table", table.clone()),
                 ("order", order.clone()),
                 ("w", numbers([width, 5])),
                 ("v", numbers([7, 3])),
+                ("kernel", numbers([3, width]).reshape([3, width, 1]).expect("as many")),
+                ("kernels", numbers([3, 2 * width]).reshape([3, width, 2]).expect("as many")),
             ];
             for caps in families() {
                 let run = |passes: &Passes| {

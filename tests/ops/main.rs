@@ -32,6 +32,7 @@ mod planner;
 mod pooling;
 mod products;
 mod random;
+mod readers;
 mod recurrence;
 mod rows;
 mod rows_fused;
