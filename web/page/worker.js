@@ -1,5 +1,6 @@
 // The Worker: it has the device and both networks, and trains while it is asked to.
 import init, { Lab, Points, Digits } from './wgrad_web.js';
+import { unpacked } from './lzma.js';
 
 const TESTS = 500, HIDDEN = [128];
 const DRAW = 60, SIDE = 48, TURN = 120;
@@ -18,17 +19,7 @@ function alone(what) {
   return next;
 }
 
-// The bytes of a gzipped file.
-async function unpacked(name) {
-  const response = await fetch(name);
-  if (!response.ok) throw new Error(`${name}: ${response.status} ${response.statusText}`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  // A server may have unpacked it.
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
-  return new Uint8Array(await new Response(plain).arrayBuffer());
-}
-const digitsFile = async () => (file ??= await unpacked('digits.bin.gz'));
+const digitsFile = async () => (file ??= await unpacked('digits.bin.lzma'));
 
 const seed = () => Math.floor(Math.random() * 2 ** 32);
 async function net(name) {
@@ -112,7 +103,7 @@ async function turn() {
 
 const commands = {
   async open() {
-    await init({ module_or_path: await unpacked('wgrad_web.wasm.gz') });
+    await init({ module_or_path: await unpacked('wgrad_web.wasm.lzma') });
     lab = await Lab.open();
     return lab.adapter();
   },

@@ -26,16 +26,13 @@ await page.goto(new URL('peers.html', address).href);
 
 // The digits and wgrad, which gives the weights that all start with.
 await page.evaluate(async ([STEPS, HIDDEN, SHAPES]) => {
-  const unpacked = async (name) => {
-    const plain = (await fetch(name)).body.pipeThrough(new DecompressionStream('gzip'));
-    return new Uint8Array(await new Response(plain).arrayBuffer());
-  };
-  const file = await unpacked('digits.bin.gz');
+  const { unpacked } = await import('./lzma.js');
+  const file = await unpacked('digits.bin.lzma');
   const count = file.length / 785, rows = 64 * STEPS;
   globalThis.pixels = Float32Array.from(file.subarray(0, rows * 784), (v) => v / 255);
   globalThis.labels = Int32Array.from(file.subarray(count * 784, count * 784 + rows));
   const { default: init, Lab, Digits } = await import('./wgrad_web.js');
-  await init({ module_or_path: await unpacked('wgrad_web.wasm.gz') });
+  await init({ module_or_path: await unpacked('wgrad_web.wasm.lzma') });
   const digits = new Digits(await Lab.open(), file, 500, HIDDEN, 0);
   const bytes = await digits.save();
   const start = 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));

@@ -175,8 +175,12 @@ seen.no_gpu = await ends({ '**/worker.js': async (route) => {
   const without = "Object.defineProperty(Object.getPrototypeOf(navigator), 'gpu', { value: undefined });\n";
   await route.fulfill({ response: worker, body: without + (await worker.text()) });
 } });
-seen.no_program = await ends({ '**/*.wasm.gz': (route) => route.fulfill({ status: 404, body: '' }) });
-note('without WebGPU:', ...seen.no_gpu, '| without its program:', ...seen.no_program);
+seen.no_program = await ends({ '**/*.wasm.lzma': (route) => route.fulfill({ status: 404, body: '' }) });
+seen.cut_off = await ends({ '**/*.wasm.lzma': async (route) => {
+  const whole = await route.fetch();
+  await route.fulfill({ response: whole, body: (await whole.body()).subarray(0, 1e5) });
+} });
+note('without WebGPU:', ...seen.no_gpu, '| without its program:', ...seen.no_program, '| with a part of it:', ...seen.cut_off);
 
 // Every kernel is read by the browser's compiler. Pipelines, which take most of the time, are made of the shortest kernel of each
 // template and kind of device, as the library declares their bindings, on a device with the limits of every browser; those

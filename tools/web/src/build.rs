@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use lzma_rust2::{LzmaOptions, LzmaWriter};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -16,11 +17,14 @@ use xtask::toolchain::WASM;
 /// Digits of the training set, and of the test set, which follow them.
 const DIGITS: [usize; 2] = [4000, 500];
 /// The program that the page fetches.
-const PROGRAM: &str = "wgrad_web.wasm.gz";
+const PROGRAM: &str = "wgrad_web.wasm.lzma";
+/// The digits that the page fetches.
+pub const DIGITS_FILE: &str = "digits.bin.lzma";
 /// The JavaScript that the page fetches.
-const SCRIPTS: [&str; 3] = ["wgrad_web.js", "worker.js", "page.js"];
+const SCRIPTS: [&str; 4] = ["wgrad_web.js", "worker.js", "page.js", "lzma.js"];
 
-/// Builds the folder, and gives the bytes of WebAssembly and JavaScript, gzipped.
+/// Builds the folder, and gives the bytes of WebAssembly and JavaScript to download: WebAssembly by LZMA, as it is sent, and
+/// JavaScript by gzip, as servers send it.
 pub fn build(out: &Path, data: Option<PathBuf>) -> Result<usize> {
     let data = mnist::data_folder(data, std::env::var_os("WGRAD_DATA"))?;
     say("building the page for wasm32");
@@ -37,9 +41,7 @@ pub fn build(out: &Path, data: Option<PathBuf>) -> Result<usize> {
     let mut bound =
         bindgen.generate_output().context("the JavaScript of the page cannot be made")?;
     let packed = pack(&bound.wasm_mut().emit_wasm())?;
-    let mut program = Vec::new();
-    let smallest = zopfli::Options::default();
-    zopfli::compress(smallest, zopfli::Format::Gzip, &*packed.wasm, &mut program)?;
+    let program = lzma(&packed.wasm)?;
     fs::write(out.join(PROGRAM), &program)?;
     fs::write(out.join(SCRIPTS[0]), script(bound.js(), &packed.names)?)?;
     let page = root().join("web").join("page");
@@ -47,12 +49,22 @@ pub fn build(out: &Path, data: Option<PathBuf>) -> Result<usize> {
         let entry = entry?;
         fs::copy(entry.path(), out.join(entry.file_name()))?;
     }
-    fs::write(out.join("digits.bin.gz"), zipped(&digits(&data, DIGITS)?)?)?;
+    fs::write(out.join(DIGITS_FILE), lzma(&digits(&data, DIGITS)?)?)?;
     let mut bytes = program.len();
     for name in SCRIPTS {
         bytes += zipped(&fs::read(out.join(name))?)?.len();
     }
     Ok(bytes)
+}
+
+/// The bytes by LZMA, as `web/page/lzma.js` unpacks them: with their number in the header. The bits of their places tell
+/// nothing of WebAssembly, and the byte before tells more.
+fn lzma(bytes: &[u8]) -> Result<Vec<u8>> {
+    let options = LzmaOptions { lc: 4, lp: 0, pb: 0, ..LzmaOptions::with_preset(9) };
+    let size = Some(bytes.len() as u64);
+    let mut packed = LzmaWriter::new_use_header(Vec::new(), &options, size)?;
+    packed.write_all(bytes)?;
+    Ok(packed.finish()?)
 }
 
 /// The bytes, gzipped.
@@ -128,6 +140,17 @@ mod tests {
         assert_eq!(bytes, [vec![1; 2 * 784], vec![7; 784], vec![2, 2, 8]].concat());
         assert!(digits(&folder, [3, 1]).unwrap_err().to_string().contains("fewer than 3"));
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_packed_file_says_how_long_it_is_and_unpacks_to_the_same() {
+        let bytes: Vec<u8> = (0..20_000u32).map(|i| (i * i / 7 % 251) as u8).collect();
+        let packed = lzma(&bytes).unwrap();
+        assert_eq!(packed[5..13], 20_000u64.to_le_bytes());
+        let mut unpacked = Vec::new();
+        let mut reader = lzma_rust2::LzmaReader::new_mem_limit(&*packed, u32::MAX, None).unwrap();
+        reader.read_to_end(&mut unpacked).unwrap();
+        assert!(unpacked == bytes && packed.len() < bytes.len());
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn run(args: Vec<OsString>) -> Result<()> {
     };
     let bytes = build::build(&args.out, args.data)?;
     say(format_args!("the page is in {}", args.out.display()));
-    say(format_args!("WebAssembly and JavaScript: {} KB gzipped", bytes.div_ceil(1000)));
+    say(format_args!("WebAssembly and JavaScript: {} KB to download", bytes.div_ceil(1000)));
     if let Some(browser) = browser {
         browser.test(&args.out)?;
         let most = test::SIZE;

@@ -1,7 +1,7 @@
 //! Makes a WebAssembly module smaller to download, once the compiler and `wasm-bindgen` are done with it.
 //!
 //! [`traps`] leaves out the texts of panics, which no page shows. [`order`] leaves out what nothing calls any more, puts
-//! alike functions side by side, where gzip finds them, and shortens the names of imports.
+//! alike functions side by side, where LZMA finds them, and shortens the names of imports.
 
 mod order;
 mod traps;

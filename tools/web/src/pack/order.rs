@@ -1,4 +1,4 @@
-//! The functions that are left, in an order that gzip likes: by type, then by their bytes. And short names of imports.
+//! The functions that are left, in an order that a compressor likes: by type, then by their bytes. And short names of imports.
 
 use super::{Code, Packed};
 use anyhow::{Result, anyhow};
