@@ -11,6 +11,7 @@
 // invocation, times heads over groups for KEYS.
 // Guards: rows and columns past the end read the last one; such pairs do not count, such rows are not stored.
 #import lib/attention
+#import lib/add_products
 
 @compute @workgroup_size(#{LANES})
 fn main(
@@ -268,16 +269,19 @@ fn main(
         let dz#{r} = select(vec4<f32>(), p#{r} * (t#{r} - known#{r}.y), x#{r}.counts);
 #endif
 #for f in 0..D4
-        d#{r}_#{f} += (dz#{r}.x * dx0_#{f} + dz#{r}.y * dx1_#{f}) + (dz#{r}.z * dx2_#{f} + dz#{r}.w * dx3_#{f});
+        d#{r}_#{f} = add_products(
+            d#{r}_#{f}, dz#{r}.x, dz#{r}.y, dz#{r}.z, dz#{r}.w, dx0_#{f}, dx1_#{f}, dx2_#{f}, dx3_#{f},
+        );
 #end
 #endif
 #for f in 0..E4
 #if FORWARD
-        e#{r}_#{f} = e#{r}_#{f} * shrink#{r}
-            + ((w#{r}.x * ex0_#{f} + w#{r}.y * ex1_#{f}) + (w#{r}.z * ex2_#{f} + w#{r}.w * ex3_#{f}));
+        e#{r}_#{f} *= shrink#{r};
 #endif
-#if KEYS
-        e#{r}_#{f} += (w#{r}.x * ex0_#{f} + w#{r}.y * ex1_#{f}) + (w#{r}.z * ex2_#{f} + w#{r}.w * ex3_#{f});
+#if FORWARD || KEYS
+        e#{r}_#{f} = add_products(
+            e#{r}_#{f}, w#{r}.x, w#{r}.y, w#{r}.z, w#{r}.w, ex0_#{f}, ex1_#{f}, ex2_#{f}, ex3_#{f},
+        );
 #endif
 #end
 #end

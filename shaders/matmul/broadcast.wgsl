@@ -17,6 +17,7 @@
 // stores are guarded. Loops: ceil(k_chunk / 4) iterations per invocation.
 // A load or a uniform inside the loop costs a scalar loop over the lanes: uniforms are read before it.
 #import lib/index
+#import lib/add_products
 #import lib/band
 #import lib/math
 #import lib/quad
@@ -285,7 +286,7 @@ fn main(
 #endif
 #end
 #for j in 0..T4
-        s#{i}_#{j} = s#{i}_#{j} + (f#{i}_0 * b#{j}_0 + f#{i}_1 * b#{j}_1 + f#{i}_2 * b#{j}_2 + f#{i}_3 * b#{j}_3);
+        s#{i}_#{j} = add_products(s#{i}_#{j}, f#{i}_0, f#{i}_1, f#{i}_2, f#{i}_3, b#{j}_0, b#{j}_1, b#{j}_2, b#{j}_3);
 #end
 #end
     }

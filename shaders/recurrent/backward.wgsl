@@ -9,6 +9,7 @@
 // The generated parts: bindings with a load and a store for each, and the program of the gates' gradient.
 // Dispatch, guards, loops, SHUFFLE, VEC, MASKED: as in recurrent/forward.
 #import lib/recurrent
+#import lib/add_products
 
 @compute @workgroup_size(#{LANES})
 fn main(
@@ -125,7 +126,7 @@ fn main(
 #endif
 #end
 #for j in 0..T4
-                s#{i}_#{j} = s#{i}_#{j} + (f#{i}_0 * b#{j}_0 + f#{i}_1 * b#{j}_1 + f#{i}_2 * b#{j}_2 + f#{i}_3 * b#{j}_3);
+                s#{i}_#{j} = add_products(s#{i}_#{j}, f#{i}_0, f#{i}_1, f#{i}_2, f#{i}_3, b#{j}_0, b#{j}_1, b#{j}_2, b#{j}_3);
 #end
 #end
             }

@@ -10,6 +10,7 @@
 // Guards: rows and units past the edge read the last valid element; stores are guarded. Loops: counted by the card.
 // SHUFFLE: as in matmul/broadcast. VEC: lines are whole vec4s. MASKED: where the mask is zero, states stay.
 #import lib/recurrent
+#import lib/add_products
 
 @compute @workgroup_size(#{LANES})
 fn main(
@@ -101,8 +102,10 @@ fn main(
 #end
 #for p in 0..TERMS
 #for j in 0..T4
-                s#{i}_#{p}_#{j} = s#{i}_#{p}_#{j} + (f#{i}_0 * b#{p}_#{j}_0 + f#{i}_1 * b#{p}_#{j}_1
-                    + f#{i}_2 * b#{p}_#{j}_2 + f#{i}_3 * b#{p}_#{j}_3);
+                s#{i}_#{p}_#{j} = add_products(
+                    s#{i}_#{p}_#{j}, f#{i}_0, f#{i}_1, f#{i}_2, f#{i}_3,
+                    b#{p}_#{j}_0, b#{p}_#{j}_1, b#{p}_#{j}_2, b#{p}_#{j}_3,
+                );
 #end
 #end
 #end

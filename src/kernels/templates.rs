@@ -71,6 +71,7 @@ macro_rules! files {
 
 /// The files that templates import: path below `shaders/` without its extension, and text.
 pub static LIBRARY: &[(&str, &str)] = files![
+    "lib/add_products",
     "lib/attention",
     "lib/band",
     "lib/bytes",

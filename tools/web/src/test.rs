@@ -6,7 +6,7 @@ use crate::build::DIGITS_FILE;
 use crate::serve::Server;
 use anyhow::{Context, Result, ensure};
 use lzma_rust2::LzmaReader;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
@@ -25,6 +25,10 @@ const LOSS: f64 = 1e-5;
 const FIRST_STEP: f64 = 10.0;
 /// The share of a picture that is of each class' colour: a quarter of it is the plane, and buttons have little.
 const COLOUR: f64 = 0.01;
+/// Ms of the page's longest task, and between two of its pictures in the median, while both networks train. The browser draws
+/// and computes on the same cores.
+const LONGEST_TASK: f64 = 200.0;
+const FRAME: f64 = 100.0;
 /// Submits that may be under way at once: two of each plan, and what a readback adds.
 const IN_FLIGHT: f64 = 6.0;
 /// KB of WebAssembly and JavaScript to download that the page may have: it does not grow unnoticed.
@@ -190,7 +194,13 @@ fn check(native: &Value, seen: &Value) -> Result<()> {
     };
     ensure!(stroke(0.0, -0.6) && stroke(1.0, 0.6), "the points drawn are {}", seen["points"]);
     ensure!(seen["drawn"] == "7", "a seven is taken for {}", seen["drawn"]);
-    ensure!(number("weights")? == 1.0, "weights from a file give other regions");
+    let weights = &seen["weights"];
+    ensure!(*weights == json!([true, true]), "weights from files are others: {weights}");
+    ensure!(number("touched")? > 4.0, "a finger draws {} points", seen["touched"]);
+    ensure!(number("longest_task")? <= LONGEST_TASK, "a task of {} ms", seen["longest_task"]);
+    let frames = numbers(&seen["frames"]);
+    let smooth = frames.len() == 2 && (1.0..=FRAME).contains(&frames[0]);
+    ensure!(smooth, "ms between pictures, median and of 95 %: {frames:?}");
     for (name, why) in [
         ("shows_new", "new weights are not shown while nothing trains"),
         ("shows_loaded", "weights from a file are not shown while nothing trains"),
@@ -227,7 +237,7 @@ fn check(native: &Value, seen: &Value) -> Result<()> {
 fn summary(seen: &Value) -> String {
     format!(
         "{}; learns after {} s, first steps {} s; XOR and MNIST agree with native losses; at most {} submits under way; {} kernels are read, \
-         {} compiled; steps per second: points {}, digits {}",
+         {} compiled; steps per second: points {}, digits {}; longest task {} ms, between pictures {} ms",
         seen["adapter"],
         seen["learns"],
         seen["first_steps"],
@@ -235,14 +245,15 @@ fn summary(seen: &Value) -> String {
         seen["kernels"],
         seen["pipelines"],
         seen["rates"][0],
-        seen["rates"][1]
+        seen["rates"][1],
+        seen["longest_task"],
+        seen["frames"]
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
     use xtask::sources::Scratch;
 
     /// Losses that fall by half at each tenth of the steps.
@@ -264,7 +275,7 @@ mod tests {
             "xor": xor, "mnist": mnist, "learns": 4, "first_steps": [3.5, 5], "in_flight": 3, "rates": [60.5, 9],
             "curves": [[1, 3, 5, 7, 9], [4, 8, 12, 16]], "steps": [9, 16], "colours": [[0.05, 0.04], [0.03, 0.06]], "drawn": "7",
             "points": strokes([-0.6, 0.6]),
-            "weights": 1, "shows_new": true, "shows_loaded": true, "empty": true, "adapter": "Adapter: x",
+            "weights": [true, true], "touched": 7, "longest_task": 60, "frames": [17, 40], "shows_new": true, "shows_loaded": true, "empty": true, "adapter": "Adapter: x",
             "late": "GPU validation error in compiling matmul/broadcast: x", "stopped": "Train", "errors": [],
             "no_gpu": ["No GPU for this page.", "no GPU adapter: WebGPU"],
             "no_program": ["This page did not start.", "404"],
@@ -296,6 +307,10 @@ mod tests {
             ("shows_loaded", json!(false)),
             ("empty", json!(false)),
             ("adapter", json!("Adapter: ")),
+            ("weights", json!([true, false])),
+            ("touched", json!(0)),
+            ("longest_task", json!(3000)),
+            ("frames", json!([400, 800])),
             ("late", json!("zeros")),
             ("stopped", json!("Pause")),
             ("no_gpu", json!(["This page did not start.", "no GPU adapter: WebGPU"])),
