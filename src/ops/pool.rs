@@ -161,8 +161,8 @@ impl Op for Pool {
         let binds = [Bind::Input(0)].into_iter().chain(outputs).collect();
         let trips = sizes.trips(|w| w.taps);
         let cells = (shape.dims()[0], sizes.counts);
-        let factor = bytes::factor(cx, 1)?;
-        Ok(self.call(pool_lower::POOL, &sizes, cells, trips, factor, binds, cx.caps)?.into())
+        let binds = (binds, bytes::factor(cx, 1)?);
+        Ok(self.call(pool_lower::POOL, &sizes, cells, trips, binds, cx.caps)?.into())
     }
 
     fn decodes(&self, _input: usize) -> bool {
@@ -230,7 +230,7 @@ impl Op for PoolGradient {
         };
         to_u32(self.shape.len())?;
         let cells = (self.shape.dims()[0], each);
-        Ok(self.pool.call(template, &sizes, cells, trips, None, binds, cx.caps)?.into())
+        Ok(self.pool.call(template, &sizes, cells, trips, (binds, None), cx.caps)?.into())
     }
 }
 

@@ -115,8 +115,7 @@ impl Pool {
         sizes: &Sizes,
         (samples, each): (usize, [usize; AXES]),
         trips: u64,
-        factor: Option<f32>,
-        binds: Vec<Bind>,
+        (binds, factor): (Vec<Bind>, Option<f32>),
         caps: &DeviceCaps,
     ) -> Result<KernelCall> {
         if trips > u64::from(caps.max_loop_trips) {

@@ -25,9 +25,9 @@ const LOSS: f64 = 1e-5;
 const FIRST_STEP: f64 = 10.0;
 /// The share of a picture that is of each class' colour: a quarter of it is the plane, and buttons have little.
 const COLOUR: f64 = 0.01;
-/// Ms of the page's longest task, and between two of its pictures in the median, while both networks train. The browser draws
-/// and computes on the same cores.
+/// Ms of the page's longest task while both networks train.
 const LONGEST_TASK: f64 = 200.0;
+/// Ms between two of its pictures then, in the median. The browser draws and computes on the same cores.
 const FRAME: f64 = 100.0;
 /// Submits that may be under way at once: two of each plan, and what a readback adds.
 const IN_FLIGHT: f64 = 6.0;
