@@ -52,7 +52,7 @@ fn main(
             var x_at = (line_b + first_c) * channels;
             var kernel_at = ((ja * b.taps + jb) * c.taps + tc.x) * filters;
             for (var jc = tc.x; jc < tc.y; jc++) {
-                sum = fma(load_x(x_at, seen), load_kernel(kernel_at, lanes), sum);
+                sum += load_x(x_at, seen) * load_kernel(kernel_at, lanes);
                 x_at += c.dilation * channels;
                 kernel_at += filters;
             }

@@ -62,7 +62,7 @@ fn main(
             var x_at = (x_b * c.extent + low * c.stride + tc * c.dilation - c.before) * channels;
             var dy_at = (((sample * a.count + oa) * b.count + ob) * c.count + low) * filters;
             for (var o = low; o < high; o++) {
-                sum = fma(load_x(x_at, seen), load_dy(dy_at, lanes), sum);
+                sum += load_x(x_at, seen) * load_dy(dy_at, lanes);
                 x_at += c.stride * channels;
                 dy_at += filters;
             }

@@ -182,8 +182,8 @@ pub trait Op: Identity + Debug + Send + Sync {
         None
     }
 
-    /// Whether the kernels can read operand `input` as bytes. The op then has one operand more at the end, the factor on each,
-    /// a constant.
+    /// Whether the kernels can read operand `input` as bytes, which is true of one operand at most. The op then has one operand
+    /// more at the end, the factor on each, a constant.
     fn decodes(&self, _input: usize) -> bool {
         false
     }

@@ -12,12 +12,12 @@ export async function unpacked(name) {
   }
 }
 
-function unpack(packed) {
+export function unpack(packed) {
   if (packed.length < 18) throw new Error('the file is cut off');
   const header = new DataView(packed.buffer, packed.byteOffset);
   const first = header.getUint8(0), size = header.getUint32(5, true);
   const lc = first % 9, lp = (first / 9 | 0) % 5, pb = first / 45 | 0;
-  if (first > 224 || header.getUint32(9, true)) throw new Error('this is no file of the page');
+  if (first > 224 || header.getUint32(9, true) || packed[13]) throw new Error('this is no file of the page');
   const out = new Uint8Array(size);
 
   // The range coder: each bit has a probability of its own, which learns.
@@ -87,7 +87,7 @@ function unpack(packed) {
     const bits = (slot >> 1) - 1, start = (2 | slot & 1) << bits;
     // The bits of near distances have trees one after the other.
     if (slot < 14) return start + reversed(special + start - slot, bits);
-    return start + (even(bits - 4) << 4) + reversed(align, 4);
+    return start + (even(bits - 4) << 4) + reversed(align, 4) >>> 0;
   };
 
   let end = 0, state = 0, reps = [0, 0, 0, 0];
@@ -128,5 +128,7 @@ function unpack(packed) {
     if (back > end || end + count + 2 > size) throw new Error('the file is damaged');
     for (const stop = end + count + 2; end < stop; end++) out[end] = out[end - back];
   }
+  // A whole file leaves nothing.
+  if (code || at !== packed.length) throw new Error('the file is damaged');
   return out;
 }

@@ -154,6 +154,47 @@ mod tests {
     }
 
     #[test]
+    fn the_page_unpacks_what_is_packed_and_notices_damage() {
+        let folder = std::env::temp_dir().join(format!("wgrad-lzma-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let bytes: Vec<u8> = (0..20_000u32).map(|i| (i * i / 7 % 251) as u8).collect();
+        let packed = lzma(&bytes).unwrap();
+        let (mut flipped, mut other) = (packed.clone(), packed.clone());
+        let middle = packed.len() / 2;
+        flipped[middle] ^= 1;
+        other[0] = 255;
+        let script = root().join("web/page/lzma.js");
+        fs::copy(script, folder.join("lzma.mjs")).unwrap();
+        fs::write(
+            folder.join("run.mjs"),
+            "import { unpack } from './lzma.mjs';\n\
+             import fs from 'node:fs';\n\
+             try { console.log(unpack(new Uint8Array(fs.readFileSync('packed'))).join(' ')); }\n\
+             catch (error) { console.log(error.message); }",
+        )
+        .unwrap();
+        let said = |packed: &[u8]| {
+            fs::write(folder.join("packed"), packed).unwrap();
+            let mut node = std::process::Command::new("node");
+            let done = node.arg("run.mjs").current_dir(&folder);
+            done.output().ok().map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+        };
+        if said(&packed).is_none() {
+            eprintln!("skipped: there is no node");
+            return;
+        }
+        let whole: Vec<String> = bytes.iter().map(ToString::to_string).collect();
+        assert!(said(&packed).unwrap() == whole.join(" "));
+        assert_eq!(said(&other).unwrap(), "this is no file of the page");
+        let cut = [5, 17, 100, packed.len() - 1].map(|length| &packed[..length]);
+        for damaged in cut.into_iter().chain([&flipped[..]]) {
+            let error = said(damaged).unwrap();
+            assert!(["the file is cut off", "the file is damaged"].contains(&&*error), "{error}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
     fn the_script_has_the_names_of_the_module() {
         let names = [("__wbg_now_1f".to_owned(), "i0".to_owned())];
         let text = "/**\n * A comment.\n */\n    __wbg_now_1f: f(a ? b : c),\n    d: e";

@@ -9,7 +9,7 @@ use lzma_rust2::LzmaReader;
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use xtask::process::{cargo, output, root, say, skipped, status, target};
@@ -110,7 +110,7 @@ fn patched(site: &Path) -> Result<PathBuf> {
 /// The losses on this machine.
 fn native(site: &Path) -> Result<Value> {
     let mut digits = Vec::new();
-    let packed = fs::File::open(site.join(DIGITS_FILE))?;
+    let packed = BufReader::new(fs::File::open(site.join(DIGITS_FILE))?);
     LzmaReader::new_mem_limit(packed, u32::MAX, None)?.read_to_end(&mut digits)?;
     let file = target().join("web").join("digits.bin");
     fs::write(&file, digits)?;
