@@ -195,6 +195,7 @@ await finger.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [
 seen.touched = (await page.evaluate(() => wgrad.drawn().classes)).length - some;
 if ((await scrolled())[0] !== from) seen.errors.push('a finger on the plane moves the page');
 await page.setViewportSize({ width: 390, height: 1500 });
+await page.evaluate(() => scrollTo(0, 0));
 note('points by a finger', seen.touched);
 seen.colours.push(await keep(page, 'page-phone.png'));
 // Kernels that the browser refuses: the error has their names, and the button asks for the next try.
