@@ -1,5 +1,6 @@
 //! Bytes: a batch of bytes that is decoded when it is gathered stays bytes, if all that reads it can decode it: products, in
-//! their loads, elementwise kernels, and others whose ops say so. It takes a quarter of the memory, and the numbers are the same to the bit.
+//! their loads, elementwise kernels, and others whose ops say so. It takes a quarter of the memory, and the numbers are the
+//! same to the bit.
 //!
 //! It runs last: then it is known which kernels there are, and how they read.
 
@@ -32,18 +33,11 @@ pub(super) fn bytes(graph: &Graph) -> Result<Graph> {
                 Class::Contraction(product) => {
                     let mut product = product.clone();
                     product.bytes[j] = Some(factor);
-                    Arc::new(product) as OpRef
-                }
-                Class::Elementwise(map) => {
-                    inputs.push(rewrite.to.constant(factor.get()));
-                    views.push(None);
-                    decoding(map, j)?
-                }
-                Class::Opaque => {
-                    inputs.push(rewrite.to.constant(factor.get()));
-                    views.push(None);
+                    op = Arc::new(product);
                     continue;
                 }
+                Class::Elementwise(map) => decoding(map, j)?,
+                Class::Opaque => op.clone(),
                 Class::Leaf(_)
                 | Class::Reduction(_)
                 | Class::Rows(_)
@@ -51,6 +45,9 @@ pub(super) fn bytes(graph: &Graph) -> Result<Graph> {
                 | Class::Scan(_)
                 | Class::Composite => continue,
             };
+            // The factor is a further operand.
+            inputs.push(rewrite.to.constant(factor.get()));
+            views.push(None);
             op = decoding;
         }
         let values = rewrite.to.push_node(op, &inputs, views, node.layer.clone())?;
