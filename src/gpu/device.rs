@@ -350,6 +350,15 @@ fn read_tuned(folder: &std::path::Path, info: &wgpu::AdapterInfo) -> Vec<MatmulR
     }
 }
 
+/// Vector registers that a compiler may use on this processor.
+fn vector_registers() -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    let many = std::is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    let many = cfg!(target_arch = "aarch64");
+    if many { 32 } else { 16 }
+}
+
 fn caps_of(
     info: &wgpu::AdapterInfo,
     device: &wgpu::Device,
@@ -367,6 +376,7 @@ fn caps_of(
         cpu,
         driver,
         subgroup,
+        vector_registers: vector_registers(),
         wide_words: cpu
             && driver.gains_by_wide_words()
             && device.features().contains(wgpu::Features::SHADER_INT64),

@@ -11,6 +11,9 @@ pub struct DeviceCaps {
     pub driver: Driver,
     /// Smallest and largest subgroup size; `None` without subgroup operations.
     pub subgroup: Option<(u32, u32)>,
+    /// Vector registers of the processor on which a CPU adapter runs: 32 with AVX-512 and on Arm, else 16. Fewer registers
+    /// make smaller tiles of products pay.
+    pub vector_registers: u32,
     /// Whether kernels move four elements as two 64-bit words: on a CPU adapter that has such words, because it
     /// accesses memory a lane and a word at a time.
     pub wide_words: bool,
@@ -49,6 +52,7 @@ impl DeviceCaps {
             cpu: false,
             driver: Driver::Other,
             subgroup: None,
+            vector_registers: 16,
             wide_words: false,
             max_invocations: 256,
             units: USUAL_UNITS,

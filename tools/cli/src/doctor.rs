@@ -61,6 +61,9 @@ fn describe(device: &Device) {
     println!("taken  {}", device.info());
     println!("       lanes: {lanes}");
     println!("       driver: {}, generation: {}", device.info().driver, caps.driver);
+    if caps.cpu {
+        println!("       vector registers of the processor: {}", caps.vector_registers);
+    }
     products(caps);
     println!("       timestamp queries: {}", has(Features::TIMESTAMP_QUERY));
     println!("       pipeline cache: {}", has(Features::PIPELINE_CACHE));

@@ -156,8 +156,9 @@ fn all(device: &Device, shapes: &[[usize; 3]], rounds: u32) -> Result<()> {
     let rows = rows.context("no kernel runs here")?;
     println!("\n# {}", device.info());
     for &(rule, _) in rows {
-        let (driver, lanes) = (device.caps().driver, device.caps().lanes());
-        println!("{}", MeasuredRule { driver, lanes, rule });
+        let caps = device.caps();
+        let (driver, lanes, registers) = (caps.driver, caps.lanes(), caps.vector_registers);
+        println!("{}", MeasuredRule { driver, lanes, registers, rule });
     }
     println!("result: rows={}", rows.len());
     Ok(())
