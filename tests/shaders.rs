@@ -63,14 +63,24 @@ fn devices() -> [DeviceCaps; 4] {
     [plain, cpu, gpu, browser]
 }
 
-/// Those of software Vulkan with other lanes, and with the other family of products.
-fn other_lanes() -> [DeviceCaps; 5] {
+/// Those of software Vulkan with other lanes, with the other family of products, and of drivers on which 64-bit words were
+/// not measured.
+fn other_lanes() -> [DeviceCaps; 7] {
     let [_, cpu, ..] = devices();
     let (shuffles, direct) = (MatmulFamily::Broadcast, MatmulFamily::Direct);
-    let lanes = [(4, shuffles), (4, direct), (8, direct), (16, shuffles), (16, direct)];
-    lanes.map(|(lanes, matmul)| DeviceCaps {
+    let lanes = [
+        (4, shuffles, true),
+        (4, direct, true),
+        (8, direct, true),
+        (16, shuffles, true),
+        (16, direct, true),
+        (4, shuffles, false),
+        (8, shuffles, false),
+    ];
+    lanes.map(|(lanes, matmul, wide_words)| DeviceCaps {
         subgroup: Some((lanes, lanes)),
         matmul,
+        wide_words,
         ..cpu.clone()
     })
 }
@@ -354,9 +364,9 @@ fn kernels_of_a_browser_are_written_where_asked() {
         return;
     };
     let (graphs, mut seen) = (graphs(), HashSet::new());
-    // Other lanes than these are taken in no browser: its sizes of subgroups count only with subgroup operations, and
-    // wgpu asks for none there.
-    for (device, caps) in devices().into_iter().enumerate() {
+    // Other lanes are taken in no browser today: its sizes of subgroups count only with subgroup operations, and wgpu asks for
+    // none there. Their kernels are read all the same.
+    for (device, caps) in devices().into_iter().chain(other_lanes()).enumerate() {
         // 64-bit words exist in no browser.
         let caps = DeviceCaps { wide_words: false, ..caps };
         for (text, call) in kernels(&caps, &graphs) {

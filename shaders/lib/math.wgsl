@@ -23,6 +23,12 @@ fn nan_as_one(x: vec4<f32>) -> vec4<f32> {
     return select(vec4<f32>(0.0), vec4<f32>(1.0), nan(x));
 }
 
+// 1 if x is neither infinite nor NaN, else 0; by its bits.
+fn finite_as_one(x: vec4<f32>) -> vec4<f32> {
+    let size = bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu);
+    return select(vec4<f32>(0.0), vec4<f32>(1.0), size < vec4<u32>(0x7f800000u));
+}
+
 // `y` if x is a number, else x.
 fn keep_nan(x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
     return select(y, x, nan(x));

@@ -49,6 +49,7 @@ mod save;
 mod scalers;
 mod scaling;
 mod text;
+mod torch;
 mod weight_files;
 mod weights;
 

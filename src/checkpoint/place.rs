@@ -4,6 +4,7 @@ use super::file::{Contents, unlike, wrong};
 use super::floats::weight;
 use crate::error::{Error, Result};
 use crate::tensor::{Shape, Tensor};
+use crate::train::PlacedTensor;
 use std::path::Path;
 
 /// A tensor of a file.
@@ -15,11 +16,32 @@ pub(super) struct Place {
     pub gates: Option<Gates>,
     /// The image `[extents.., channels]` whose elements are the rows of the kernel: channel by channel in the file.
     pub flattened: Option<Shape>,
+    /// The rows of the tensor that are this weight, if others lie above or below it: PyTorch has queries, keys and values of an
+    /// attention in one.
+    pub rows: Option<Rows>,
+}
+
+/// Rows of a tensor that has those of several weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rows {
+    pub before: usize,
+    pub own: usize,
+    pub all: usize,
+}
+
+impl Rows {
+    /// These rows of a tensor.
+    pub fn of(self, tensor: &Tensor) -> Result<Tensor> {
+        let dims = tensor.shape().dims();
+        let width: usize = dims[1..].iter().product();
+        let values = &tensor.as_f32()?[self.before * width..][..self.own * width];
+        Tensor::f32([&[self.own], &dims[1..]].concat(), values)
+    }
 }
 
 impl Place {
     pub const fn new(name: String, transposed: bool) -> Self {
-        Self { name, transposed, gates: None, flattened: None }
+        Self { name, transposed, gates: None, flattened: None, rows: None }
     }
 
     /// All names of tensors in the file.
@@ -52,6 +74,11 @@ impl Place {
         };
         Ok(self.names().map(str::to_owned).zip(all).collect())
     }
+}
+
+/// The layer, or the part of a layer, that a tensor is of: its name without the last segment.
+pub(super) fn owner(t: &PlacedTensor) -> &str {
+    t.name.rsplit_once('/').map_or("", |(owner, _)| owner)
 }
 
 /// The rows of a kernel `[extents · channels, units]` pixel by pixel, from a file that has them channel by channel.

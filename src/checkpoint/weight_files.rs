@@ -6,10 +6,12 @@ use super::file::{Entry, encode};
 use super::place::by_channels;
 use super::report::WeightReport;
 use super::samples;
-use super::weights::{BYTES, Found, WeightMap, to_torch};
+use super::torch::{below, to_torch};
+use super::weights::{BYTES, Found, WeightMap};
 use crate::error::Result;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::files;
+use crate::tensor::Tensor;
 use crate::train::Trainer;
 use std::path::Path;
 
@@ -72,8 +74,18 @@ impl Trainer {
                 None => weight,
             };
             for (name, part) in place.parts(weight)? {
-                let part = if place.transposed { to_torch(&part, &t.spec)? } else { part };
-                weights.push((name, part));
+                let part = match (place.transposed, &t.spec.projection) {
+                    (true, _) => to_torch(&part, &t.spec)?,
+                    (false, Some(shape)) if map.modules.is_some() => {
+                        Tensor::f32(shape.clone(), part.as_f32()?)?
+                    }
+                    (false, _) => part,
+                };
+                let above = place.rows.filter(|rows| rows.before > 0);
+                match above.and_then(|_| weights.iter_mut().find(|(other, _)| *other == name)) {
+                    Some((_, all)) => *all = below(all, &part)?,
+                    None => weights.push((name, part)),
+                }
             }
         }
         let tensors: Vec<_> =

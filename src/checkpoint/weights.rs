@@ -4,12 +4,13 @@
 use super::file::read;
 use super::file::{Contents, listed, unlike, wrong};
 use super::load::metadata;
-use super::place::{Gates, Place, by_pixels, in_keras};
+use super::place::{Gates, Place, by_pixels, in_keras, owner};
 use super::report::{Mismatch, WeightReport};
 use super::samples;
+use super::torch::{from_torch, in_torch, share};
 use crate::error::{Error, Result};
 use crate::gpu::Device;
-use crate::layers::{Model, WeightSpec};
+use crate::layers::Model;
 use crate::tensor::{Shape, Tensor};
 use crate::train::{ArenaLayout, PlacedTensor, Predictor, Scaling};
 use std::collections::BTreeSet;
@@ -30,11 +31,16 @@ use std::path::Path;
 /// | `gamma`, `beta` | `weight`, `bias` |
 /// | `moving_mean`, `moving_variance` | `running_mean`, `running_var` |
 /// | any other weight | `weight`, as it is |
+/// | of an attention: `kernel` of queries, keys, values `[in, heads, size]` and of the output `[heads, size, out]` | `weight` `[out, in]` of a `Linear`, the heads one after the other |
 /// | of a recurrent layer: `kernel`, `recurrent_kernel` | `weight_ih_l0`, `weight_hh_l0`: transposed, a GRU's gates in another order |
 /// | its `bias` | `bias_ih_l0` + `bias_hh_l0`; of a GRU with `reset_after` both |
 ///
 /// A recurrent module may end with its layer and direction: `rnn.l1` reads `rnn.weight_ih_l1`, `rnn.l0_reverse` is the part
 /// of a `Bidirectional` from the end. PyTorch's GRU resets after the product.
+///
+/// An attention is a module for each of its four parts. A module that is named for parts that follow one another has the rows
+/// of all of them: `["attn.in_proj", "attn.in_proj", "attn.in_proj", "attn.out_proj"]` of a `torch.nn.MultiheadAttention`,
+/// whose queries, keys and values are in `attn.in_proj_weight` and `attn.in_proj_bias`.
 ///
 /// A separable convolution is two modules in PyTorch: name its tensors by [`transposed`](Self::transposed) and
 /// [`pair`](Self::pair).
@@ -208,7 +214,7 @@ impl WeightMap {
                 let (name, gates) = Gates::of(&module, own, &t.spec.shape, &kernel.spec.shape)
                     .map_err(|e| e.in_layer(owner(t)))?;
                 let transposed = own != "bias";
-                return Ok(Place { name, transposed, gates: Some(gates), flattened: None });
+                return Ok(Place { gates: Some(gates), ..Place::new(name, transposed) });
             }
             let kind = match own {
                 "bias" | "beta" => "bias",
@@ -216,10 +222,16 @@ impl WeightMap {
                 "moving_variance" => "running_var",
                 _ => "weight",
             };
-            let name = format!("{}{}.{kind}", self.prefix, modules[layer]);
+            let module = &modules[layer];
+            let dot = if module.ends_with("in_proj") { '_' } else { '.' };
+            let name = format!("{}{module}{dot}{kind}", self.prefix);
             Ok(Place::new(name, own == "kernel"))
         };
         let mut places: Vec<Place> = tensors.iter().map(own).collect::<Result<_>>()?;
+        if self.modules.is_some() {
+            let given = |weight: &str| self.pairs.iter().any(|(known, _)| known == weight);
+            share(tensors, &mut places, given)?;
+        }
         for (t, place) in tensors.iter().zip(&mut places) {
             place.flattened = self.image_of(t, place)?;
         }
@@ -259,9 +271,16 @@ impl WeightMap {
         report: &mut WeightReport,
     ) -> Result<Option<Tensor>> {
         let tensor = place.read(path, contents)?;
-        let expected = if place.transposed { turned(&t.spec) } else { t.spec.shape.clone() };
+        let expected = match (&self.modules, place.transposed) {
+            (None, false) => t.spec.shape.clone(),
+            _ => in_torch(&t.spec, place),
+        };
         let found = tensor.shape().clone();
-        if found != expected {
+        // One without the axis of heads has the same elements in the same order.
+        let plain = !place.transposed && place.rows.is_none();
+        let same =
+            plain && [Some(&t.spec.shape), t.spec.projection.as_ref()].contains(&Some(&found));
+        if found != expected && !same {
             if !self.skip.mismatch {
                 return Err(wrong(path, &place.name, unlike(&found, &expected)));
             }
@@ -269,7 +288,11 @@ impl WeightMap {
             return Ok(None);
         }
         report.loaded.push(t.name.clone());
-        let tensor = if place.transposed { from_torch(&tensor, &t.spec)? } else { tensor };
+        let tensor = place.rows.map_or(Ok(tensor.clone()), |rows| rows.of(&tensor))?;
+        let tensor = match place.transposed {
+            true => from_torch(&tensor, &t.spec)?,
+            false => Tensor::f32(t.spec.shape.clone(), tensor.as_f32()?)?,
+        };
         let tensor = match &place.flattened {
             Some(image) => by_pixels(&tensor, image)?,
             None => tensor,
@@ -422,44 +445,8 @@ impl Default for WeightMap {
 /// The name in messages of weights that come as bytes.
 pub(super) const BYTES: &str = "weights";
 
-/// The layer, or the part of a layer, that a tensor is of: its name without the last segment.
-fn owner(t: &PlacedTensor) -> &str {
-    t.name.rsplit_once('/').map_or("", |(owner, _)| owner)
-}
-
 /// Whether a tensor of a file counts the batches of running statistics that are loaded from it.
 fn counts_batches(name: &str, wanted: &BTreeSet<&str>) -> bool {
     let module = name.strip_suffix(".num_batches_tracked");
     module.is_some_and(|module| wanted.contains(format!("{module}.running_mean").as_str()))
-}
-
-/// The shape in PyTorch's layout, `[a, b, taps..]`, of a matrix or kernel `[taps.., b, a]`.
-fn turned(spec: &WeightSpec) -> Shape {
-    let dims = spec.shape.dims();
-    let (taps, last) = dims.split_at(dims.len() - 2);
-    // Filters of a depthwise kernel see one channel each, and are numbered by channels first in both layouts.
-    let [a, b] = if spec.depthwise { [last[0] * last[1], 1] } else { [last[1], last[0]] };
-    [&[a, b], taps].concat().into()
-}
-
-/// A tensor of three axes with its axes in reverse order.
-fn reversed(values: &[f32], [a, b, c]: [usize; 3]) -> Vec<f32> {
-    let at = |i: usize| (i % a * b + i / a % b) * c + i / a / b;
-    (0..values.len()).map(|i| values[at(i)]).collect()
-}
-
-/// The weight of this spec from PyTorch's layout.
-fn from_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
-    let dims = tensor.shape().dims();
-    let taps = dims[2..].iter().product();
-    Tensor::f32(spec.shape.clone(), reversed(tensor.as_f32()?, [dims[0], dims[1], taps]))
-}
-
-/// The weight of this spec in PyTorch's layout.
-pub(super) fn to_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
-    let shape = turned(spec);
-    let dims = shape.dims();
-    let taps = dims[2..].iter().product();
-    let values = reversed(tensor.as_f32()?, [taps, dims[1], dims[0]]);
-    Tensor::f32(shape, values)
 }

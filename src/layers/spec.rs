@@ -43,6 +43,9 @@ pub struct WeightSpec {
     /// Whether it is a depthwise kernel `[taps.., channels, multiplier]`, which PyTorch keeps as
     /// `[channels · multiplier, 1, taps..]`.
     pub depthwise: bool,
+    /// Its shape without the axis of heads, if it has one: the matrix `[in, out]` or the bias `[out]` of a dense layer, as
+    /// PyTorch keeps a projection.
+    pub projection: Option<Shape>,
 }
 
 impl WeightSpec {
@@ -76,6 +79,7 @@ impl WeightSpec {
             kind,
             values,
             depthwise: false,
+            projection: None,
         }
     }
 
@@ -83,6 +87,13 @@ impl WeightSpec {
     #[must_use]
     pub fn depthwise(mut self) -> Self {
         self.depthwise = true;
+        self
+    }
+
+    /// A kernel or bias with an axis of heads, which is `shape` in a dense layer.
+    #[must_use]
+    pub fn projection(mut self, shape: impl Into<Shape>) -> Self {
+        self.projection = Some(shape.into());
         self
     }
 

@@ -91,6 +91,9 @@ impl Attention {
         let dz = graph.mul(p, dz)?;
         let (zero, out) = (graph.constant(0.0), graph.constant(OUT));
         let taken_out = graph.binary("less_equal", z, out)?;
+        // By its bits, as in the kernel forward: a compiler may take it that the comparison meets no NaN.
+        let nan = graph.unary("is_nan", z, &[])?;
+        let taken_out = graph.select(nan, zero, taken_out)?;
         let mut dz = graph.select(taken_out, zero, dz)?;
         if self.causal {
             let shape = graph.shape(z).dims().to_vec();

@@ -50,6 +50,7 @@ functions! {
     abs(x) "\\|x\\|" [] "yes" computes("abs(x)", OfInput("sign_of(x)"));
     sign(x) "-1, 0 or 1" [] "0" computes("sign_of(x)", Zero);
     is_nan(x) "1 if x is NaN, else 0" [] "0" answers("nan_as_one(x)");
+    is_finite(x) "1 if x is neither infinite nor NaN, else 0" [] "0" answers("finite_as_one(x)");
     floor(x) "the largest whole number not above x" [] "0" computes("floor(x)", Zero);
     ceil(x) "the smallest whole number not below x" [] "0" computes("ceil(x)", Zero);
     round(x) "the nearest whole number; a half goes to the even one" [] "0" computes("round(x)", Zero);

@@ -113,9 +113,8 @@ fn factor(graph: &mut Graph, squares: Value, bound: f32) -> Result<Value> {
     let ratio = graph.div(limit, norm)?;
     let over = graph.binary("greater", norm, limit)?;
     let factor = graph.select(over, ratio, one)?;
-    // A comparison, because a driver may simplify norm - norm to 0. It is false for NaN.
-    let largest = graph.constant(f32::MAX);
-    let finite = graph.binary("less_equal", norm, largest)?;
+    // By its bits: a driver may simplify norm - norm to 0, and take it that no comparison meets NaN.
+    let finite = graph.unary("is_finite", norm, &[])?;
     let ruined = graph.constant(f32::NAN);
     graph.select(finite, factor, ruined)
 }

@@ -46,6 +46,13 @@ impl Numbers {
                 let rows = column(1).iter().copied().map(f64::from);
                 losses.push(rows.sum::<f64>() * size as f64);
                 let mask = output.mask.map(&mut column);
+                if mask.is_some_and(|mask| mask.iter().all(|&counts| counts == 0.0)) {
+                    warn_once(format!(
+                        "output `{}`: the mask leaves out every position of a batch of {size} samples, whose loss is 0; check \
+                         that they are not all padding",
+                        output.name
+                    ));
+                }
                 for m in &output.metrics {
                     let widths = m.columns(&output.shape).into_iter();
                     let own: Vec<&[f32]> = widths.map(&mut column).collect();
@@ -100,14 +107,18 @@ impl Numbers {
     }
 }
 
-/// What the metric `name` is if no position counts: 0, as in Keras, and a warning. A loop that shows its numbers asks often, and
-/// warns once.
+/// What the metric `name` is if no position counts: 0, as in Keras, and a warning.
 fn of_nothing(name: &str) -> f64 {
-    static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    if WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into()) {
-        log::warn!(
-            "metric `{name}` is 0: the mask leaves out every position so far; check that the data is not all padding"
-        );
-    }
+    warn_once(format!(
+        "metric `{name}` is 0: the mask leaves out every position so far; check that the data is not all padding"
+    ));
     0.0
+}
+
+/// A loop that shows its numbers asks often, and warns once.
+fn warn_once(message: String) {
+    static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    if WARNED.lock().unwrap_or_else(PoisonError::into_inner).insert(message.clone()) {
+        log::warn!("{message}");
+    }
 }

@@ -20,6 +20,7 @@ mod served;
 mod states;
 #[path = "../support/mod.rs"]
 mod support;
+mod torch_attention;
 mod torch_images;
 mod transformer;
 mod versions;

@@ -163,6 +163,25 @@ fn a_metric_of_no_position_is_zero_and_says_so_once() {
     }
 }
 
+/// A loss of no position says so too, without a metric. The control: a position that counts is heard of.
+#[test]
+fn a_loss_of_no_position_says_so_once() {
+    let warnings = logged();
+    for (size, first, heard) in [(5, 0, 1), (6, 3, 0)] {
+        let embedded = Sequential::new([4]).add(Embedding::new(7, 6).mask_zero(true));
+        let mut trainer = compile(&embedded.add(Dense::new(3)), Sgd::new(0.0), SPARSE).unwrap();
+        let x = std::iter::once(first).chain(std::iter::repeat_n(0, 4 * size - 1));
+        let x = Tensor::u32([size, 4], x.collect::<Vec<u32>>()).unwrap();
+        let data =
+            TensorDataset::new(x, Tensor::u32([size, 4], vec![1; 4 * size]).unwrap()).unwrap();
+        let losses = [(); 2].map(|()| trainer.evaluate(&data).unwrap().loss);
+        assert_eq!(losses.map(|loss| loss == 0.0), [heard == 1; 2]);
+        let own = format!("leaves out every position of a batch of {size} samples");
+        let warnings = warnings.lock().unwrap();
+        assert_eq!(warnings.iter().filter(|w| w.contains(&own)).count(), heard, "{warnings:?}");
+    }
+}
+
 /// Layers that take the steps together: a mean, the last output, weights of attention.
 #[test]
 fn what_gathers_masked_steps_gives_numbers() {

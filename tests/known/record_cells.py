@@ -8,7 +8,7 @@
 """
 
 from record import meta, write
-from record_recurrent import UNITS, array, data, layers, record, train
+from record_recurrent import UNITS, array, data, layers, record, train, words
 
 
 def stack():
@@ -62,15 +62,17 @@ def cases():
 
 def main():
     _, x, y = data()
-    trained = [case for case in cases() if not case[2] and not case[3]]
+    ids, steps = words()
     write(
         "cells.json",
         {
             "meta": meta("record_cells.py"),
             "x": array(x),
             "y": array(y),
+            "ids": {"shape": list(ids.shape), "data": ids.reshape(-1).tolist()},
+            "steps": array(steps),
             "layers": [record(*case) for case in cases()],
-            "training": [train(name, make) for name, make, *_ in trained],
+            "training": [train(*case) for case in cases()],
         },
     )
 

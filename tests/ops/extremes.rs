@@ -220,15 +220,16 @@ fn rows_with_nan_have_no_class() {
     }
 }
 
-/// 1 for NaN of either sign and any payload, 0 for all else, infinities among it.
+/// 1 for NaN of either sign and any payload, 0 for all else, infinities among it; of the finite the other way round.
 #[test]
-fn is_nan_goes_by_the_bits() {
-    let case = Case::unary(row("is_nan").expect("a row of the table"), &[8], &[]);
+fn is_nan_and_is_finite_go_by_the_bits() {
+    let of = |name| Case::unary(row(name).expect("a row of the table"), &[8], &[]);
     let odd = f32::from_bits(0xffc0_1234);
     let x = [f32::NAN, -f32::NAN, odd, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::MAX];
     let x = [Tensor::f32([8], x).expect("right length")];
     for caps in families() {
-        let y = run_case(&case, &x, &Passes::default(), &caps).f32("out0");
-        assert_eq!(y[..], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let y = |name| run_case(&of(name), &x, &Passes::default(), &caps).f32("out0");
+        assert_eq!(y("is_nan")[..], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_eq!(y("is_finite")[..], [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
     }
 }

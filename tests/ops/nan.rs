@@ -28,11 +28,19 @@ fn with_nan(case: &Case, which: usize, at: &[usize], nan: f32) -> Vec<Tensor> {
     x
 }
 
-/// All functions that compute a number; `is_nan` and the comparisons answer a question.
+/// All functions that compute a number; `is_nan`, `is_finite` and the comparisons answer a question.
 #[test]
 fn through_every_elementwise_function() {
-    let answers =
-        ["is_nan", "greater", "greater_equal", "less", "less_equal", "equal", "not_equal"];
+    let answers = [
+        "is_nan",
+        "is_finite",
+        "greater",
+        "greater_equal",
+        "less",
+        "less_equal",
+        "equal",
+        "not_equal",
+    ];
     let numeric = |arity| {
         ROWS.iter()
             .filter(move |r| r.arity == arity && r.is_by_name() && !answers.contains(&r.name))

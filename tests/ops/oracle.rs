@@ -431,10 +431,10 @@ pub fn tolerance(case: &Case) -> (f64, f64) {
     let terms = |case: &Case| (case.inputs[0].shape.len() as f64).max(1.0);
     match case.op {
         // One correctly rounded operation, a choice, or a copy.
-        "linear" | "neg" | "abs" | "sign" | "is_nan" | "square" | "relu" | "leaky_relu"
-        | "step" | "perceptron" | "select" | "clipped_linear" | "add" | "sub" | "mul"
-        | "maximum" | "minimum" | "min" | "to_f32" | "iota" | "floor" | "ceil" | "round"
-        | "not_equal" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
+        "linear" | "neg" | "abs" | "sign" | "is_nan" | "is_finite" | "square" | "relu"
+        | "leaky_relu" | "step" | "perceptron" | "select" | "clipped_linear" | "add" | "sub"
+        | "mul" | "maximum" | "minimum" | "min" | "to_f32" | "iota" | "floor" | "ceil"
+        | "round" | "not_equal" | "greater" | "greater_equal" | "less" | "less_equal" | "equal"
         | "random_uniform" | "copy" | "transpose" | "reshape" | "stop_gradient" | "view"
         | "pack" | "slice" | "concatenate" | "max" | "hits" | "confusion_cells"
         | "target_ranks" | "one_hot" | "gather" | "fill_ranges" | "segment_max" | "edge_ends" => {

@@ -33,6 +33,7 @@ pub const UNARY: &[Unary] = &[
     row("abs", &[], REALS),
     row("sign", &[], REALS),
     row("is_nan", &[], REALS),
+    row("is_finite", &[], REALS),
     row("floor", &[], REALS),
     row("ceil", &[], REALS),
     row("round", &[], REALS),
@@ -128,6 +129,7 @@ pub fn joints(name: &str, params: &[f64]) -> Vec<f64> {
 /// | `linear`, `neg`, `abs`, `square`, `reciprocal` | `x`, `-x`, `\|x\|`, `x^2`, `1/x` | |
 /// | `sign` | -1, 0, 1 | 0 at 0, as NumPy |
 /// | `is_nan` | 1 for NaN, else 0 | IEEE 754 |
+/// | `is_finite` | 0 for NaN and the infinities, else 1 | IEEE 754 |
 /// | `floor`, `ceil`, `round` | down, up, to the nearest, half to even | IEEE 754 |
 /// | `sin`, `cos`, `erf` | `sin x`, `cos x`, `2/sqrt(pi) int_0^x e^(-t^2) dt` | |
 /// | `exp`, `expm1`, `log`, `log1p` | `e^x`, `e^x - 1`, `ln x`, `ln(1 + x)` | |
@@ -154,6 +156,7 @@ pub fn unary(name: &str, params: &[f64], x: f64) -> f64 {
         "sign" if x == 0.0 => 0.0,
         "sign" => x.signum(),
         "is_nan" => f64::from(u8::from(x.is_nan())),
+        "is_finite" => f64::from(u8::from(x.is_finite())),
         "floor" => x.floor(),
         "ceil" => x.ceil(),
         "round" => x.round_ties_even(),
@@ -200,7 +203,7 @@ pub fn unary_derivative(name: &str, params: &[f64], x: f64) -> f64 {
         "neg" => -1.0,
         "abs" if x == 0.0 => 0.0,
         "abs" => x.signum(),
-        "sign" | "is_nan" | "step" | "floor" | "ceil" | "round" => 0.0,
+        "sign" | "is_nan" | "is_finite" | "step" | "floor" | "ceil" | "round" => 0.0,
         "sin" => x.cos(),
         "cos" => -x.sin(),
         "erf" => 2.0 / PI.sqrt() * (-x * x).exp(),

@@ -66,6 +66,12 @@ fn models() -> Vec<(&'static str, Vec<usize>, Sequential)> {
             vec![6, 5, 4],
             ends(of(&[6, 5, 4]).add(RandomRotation::new(0.2)).add(conv(4, 3))),
         ),
+        (
+            "moved",
+            vec![6, 5, 3],
+            ends(of(&[6, 5, 3]).add(RandomTranslation::new(0.3, 0.2)).add(conv(4, 3))),
+        ),
+        ("zoomed", vec![7, 5, 1], ends(of(&[7, 5, 1]).add(RandomZoom::new(0.3)).add(conv(4, 3)))),
         ("reshaped", vec![7, 5], ends(of(&[7, 5]).add(Reshape::new([7, 5, 1])).add(conv(4, 3)))),
     ]
 }

@@ -246,7 +246,7 @@ function image() {
 let recognising = false, again = false;
 async function recognise() {
   const now = image();
-  if (!now) return;
+  if (!now || !opened) return;
   if (recognising) return void (again = true);
   recognising = true;
   try {

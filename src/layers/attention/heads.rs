@@ -181,9 +181,11 @@ impl Heads {
     }
 
     fn part(&self, specs: &mut Vec<WeightSpec>, part: &str, from: &[usize], to: &[usize]) {
-        specs.push(self.kernel.spec("kernel", [from, to].concat()).within(part));
+        let [terms, width] = [from, to].map(|axes| axes.iter().product::<usize>());
+        let kernel = self.kernel.spec("kernel", [from, to].concat());
+        specs.push(kernel.projection([terms, width]).within(part));
         if self.use_bias {
-            specs.push(self.bias.spec("bias", to).within(part));
+            specs.push(self.bias.spec("bias", to).projection([width]).within(part));
         }
     }
 

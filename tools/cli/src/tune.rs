@@ -32,7 +32,7 @@ pub struct Args {
     /// Leave out products with a side above this: a quick look, whose table says nothing of them
     #[arg(long)]
     largest: Option<usize>,
-    /// Measure the kernels of every family, and print the rows of this driver for the table that is checked in
+    /// Measure the kernels of every family that pays there, and print the rows of this driver for the table that is checked in
     /// (src/kernels/measured.txt); keep nothing
     #[arg(long)]
     all: bool,

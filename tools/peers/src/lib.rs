@@ -1,6 +1,6 @@
 //! The `peers` command: wgrad and other libraries, on the same models from the same weights and batches.
 //!
-//! Every peer prints the loss after 50 steps, and its times count only if it is the expected one. Runs go round the
+//! Every peer prints the loss after the last step, and its times count only if it is the expected one. Runs go round the
 //! peers, A B C A B C, each in a separate process; before the rounds each peer runs once with empty caches and once
 //! to fill them.
 

@@ -24,7 +24,7 @@ pub const DIGITS_FILE: &str = "digits.bin.lzma";
 const SCRIPTS: [&str; 4] = ["wgrad_web.js", "worker.js", "page.js", "lzma.js"];
 
 /// Builds the folder, and gives the bytes of WebAssembly and JavaScript to download: WebAssembly by LZMA, as it is sent, and
-/// JavaScript by gzip, as servers send it.
+/// JavaScript by gzip, as most servers send it; that of `cargo xtask web` sends it as it is.
 pub fn build(out: &Path, data: Option<PathBuf>) -> Result<usize> {
     let data = mnist::data_folder(data, std::env::var_os("WGRAD_DATA"))?;
     say("building the page for wasm32");
