@@ -248,6 +248,39 @@ struct MapCode {
     step: bool,
 }
 
+/// The type of one element in a kernel: a number, or a whole number, which a byte is too.
+const fn one_of(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "f32",
+        DType::U32 | DType::U8 => "u32",
+    }
+}
+
+/// The type of four elements.
+const fn four_of(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "vec4<f32>",
+        DType::U32 | DType::U8 => "vec4<u32>",
+    }
+}
+
+/// The element of operand `j` at this place.
+fn load_one(j: usize, dtype: DType, at: &str) -> String {
+    match dtype {
+        DType::U8 => format!("byte{j}({at})"),
+        DType::F32 | DType::U32 => format!("in{j}[{at}]"),
+    }
+}
+
+/// The four elements of operand `j` at this place, counted in fours.
+fn load_four(j: usize, dtype: DType, at: &str) -> String {
+    match dtype {
+        DType::F32 => format!("from_quad(in{j}[{at}])"),
+        DType::U32 => format!("(in{j}[{at}])"),
+        DType::U8 => format!("unpack4xU8(in{j}[{at}])"),
+    }
+}
+
 impl MapCode {
     fn bind(&mut self, at: usize, name: &str, access: &str, element: &str) {
         let _ = writeln!(
@@ -257,11 +290,12 @@ impl MapCode {
     }
 
     /// As [`Self::load`], for a view with guards.
-    fn guarded(&mut self, j: usize, view: &View, words: &mut Words) -> String {
-        let (ty, name) = (if fours(view) { "vec4<f32>" } else { "f32" }, format!("at{j}"));
+    fn guarded(&mut self, j: usize, dtype: DType, view: &View, words: &mut Words) -> String {
+        let vec4 = four_of(dtype);
+        let (ty, name) = (if fours(view) { vec4 } else { one_of(dtype) }, format!("at{j}"));
         let read = |at: String| match fours(view) {
-            true => format!("from_quad(in{j}[({at}) / 4u])"),
-            false => format!("in{j}[{at}]"),
+            true => load_four(j, dtype, &format!("({at}) / 4u")),
+            false => load_one(j, dtype, &at),
         };
         let runs = [("e", view.axes())];
         let function =
@@ -272,7 +306,7 @@ impl MapCode {
         }
         // As below, the last element is read again past the end.
         let at = |c: u32| format!("{name}(min(e + {c}u, params.len - 1u))");
-        format!("vec4<f32>({}, {}, {}, {})", at(0), at(1), at(2), at(3))
+        format!("{vec4}({}, {}, {}, {})", at(0), at(1), at(2), at(3))
     }
 
     /// The expression that loads operand `j` for the four elements `e..e + 4`.
@@ -284,17 +318,9 @@ impl MapCode {
         axes: &[usize],
         words: &mut Words,
     ) -> String {
-        // Four neighbours, one element, and four of them: numbers, whole numbers, or bytes that are whole numbers then.
-        let four = |at: String| match dtype {
-            DType::F32 => format!("from_quad(in{j}[{at}])"),
-            DType::U32 => format!("(in{j}[{at}])"),
-            DType::U8 => format!("unpack4xU8(in{j}[{at}])"),
-        };
-        let one = |at: String| match dtype {
-            DType::U8 => format!("byte{j}({at})"),
-            _ => format!("in{j}[{at}]"),
-        };
-        let vec4 = if dtype == DType::F32 { "vec4<f32>" } else { "vec4<u32>" };
+        let four = |at: String| load_four(j, dtype, &at);
+        let one = |at: String| load_one(j, dtype, &at);
+        let vec4 = four_of(dtype);
         if layout.full {
             return four("i".into());
         }
@@ -303,7 +329,7 @@ impl MapCode {
             let _ = writeln!(self.functions, "fn byte{j}(at: u32) -> u32 {{ return {byte}; }}");
         }
         if let Some(view) = &layout.guarded {
-            return self.guarded(j, view, words);
+            return self.guarded(j, dtype, view, words);
         }
         if layout.strides.iter().all(|&s| s == 0) {
             return format!("{vec4}({})", one(words.push(word(layout.offset))));

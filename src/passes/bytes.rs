@@ -1,12 +1,15 @@
 //! Bytes: a batch of bytes that is decoded when it is gathered stays bytes, if all that reads it can decode it: products, in
-//! their loads, elementwise kernels, and others whose ops say so. It takes a quarter of the memory, and the numbers are the
+//! their loads, elementwise kernels, copies of a part or with a margin, and others whose ops say so. It takes a quarter of the memory, and the numbers are the
 //! same to the bit.
 //!
 //! It runs last: then it is known which kernels there are, and how they read.
 
 use super::rewrite::Rewrite;
+use super::views::copied;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Instr, Map, Movement, OpRef, Program, Reg, TensorType, Value};
+use crate::graph::{
+    Class, Graph, Instr, Map, Movement, Node, OpRef, Program, Reg, TensorType, Value, View,
+};
 use crate::ops::table::row;
 use crate::tensor::Exact;
 use std::collections::HashMap;
@@ -38,10 +41,17 @@ pub(super) fn bytes(graph: &Graph) -> Result<Graph> {
                 }
                 Class::Elementwise(map) => decoding(map, j)?,
                 Class::Opaque => op.clone(),
+                Class::Movement(_) => match moved(graph, node) {
+                    Some(view) => {
+                        views[j] = Some(view);
+                        let shape = node.outputs[0].shape.clone();
+                        decoding(&Map { program: Program::identity(), shape }, j)?
+                    }
+                    None => continue,
+                },
                 Class::Leaf(_)
                 | Class::Reduction(_)
                 | Class::Rows(_)
-                | Class::Movement(_)
                 | Class::Scan(_)
                 | Class::Composite => continue,
             };
@@ -79,12 +89,10 @@ fn kept(graph: &Graph) -> HashMap<Value, Exact> {
                 Class::Movement(Movement::Alias { offset }) => {
                     offset == 0 && graph.shape(v).len() == node.outputs[0].shape.len()
                 }
-                Class::Movement(
-                    Movement::Strided { .. }
-                    | Movement::Padded { .. }
-                    | Movement::Pack { .. }
-                    | Movement::Record { .. },
-                )
+                Class::Movement(Movement::Strided { .. } | Movement::Padded { .. }) => {
+                    moved(graph, node).is_some()
+                }
+                Class::Movement(Movement::Pack { .. } | Movement::Record { .. })
                 | Class::Leaf(_)
                 | Class::Reduction(_)
                 | Class::Rows(_)
@@ -100,6 +108,15 @@ fn kept(graph: &Graph) -> HashMap<Value, Exact> {
         kept.remove(&graph.unaliased(v));
     }
     kept
+}
+
+/// What a copy of a part, or with a margin, shows of its operand: its kernel is elementwise then.
+fn moved(graph: &Graph, node: &Node) -> Option<View> {
+    let copies = matches!(
+        node.op.class(),
+        Class::Movement(Movement::Strided { .. } | Movement::Padded { .. })
+    );
+    copied(graph, node).filter(|_| copies && node.views[0].is_none())
 }
 
 /// The map that reads bytes as operand `j`, and their factor as a further operand.

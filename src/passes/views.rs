@@ -167,7 +167,7 @@ impl<'a> Copies<'a> {
 }
 
 /// What a node that only moves the elements of its operand shows of it.
-fn copied(graph: &Graph, node: &Node) -> Option<View> {
+pub(super) fn copied(graph: &Graph, node: &Node) -> Option<View> {
     let from = || graph.shape(node.inputs[0]);
     let to = || node.outputs[0].shape.clone();
     let view = match node.op.class() {

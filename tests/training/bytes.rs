@@ -71,6 +71,23 @@ fn models() -> Vec<(&'static str, Vec<usize>, Sequential)> {
             vec![6, 5, 3],
             ends(of(&[6, 5, 3]).add(RandomTranslation::new(0.3, 0.2)).add(conv(4, 3))),
         ),
+        ("padded", vec![7, 5, 3], ends(of(&[7, 5, 3]).add(ZeroPadding2D::new(2)).add(conv(4, 3)))),
+        ("cropped", vec![7, 8, 4], ends(of(&[7, 8, 4]).add(Cropping2D::new(1)).add(conv(4, 3)))),
+        (
+            "random crops",
+            vec![7, 6, 3],
+            ends(of(&[7, 6, 3]).add(RandomCrop::new(5, 4)).add(conv(4, 3))),
+        ),
+        (
+            "padded and bent",
+            vec![7, 5, 3],
+            ends(of(&[7, 5, 3]).add(ZeroPadding2D::new(2)).add(Activation::Tanh)),
+        ),
+        (
+            "whole words, padded and bent",
+            vec![6, 4, 4],
+            ends(of(&[6, 4, 4]).add(ZeroPadding2D::new(1)).add(Activation::Tanh)),
+        ),
         ("zoomed", vec![7, 5, 1], ends(of(&[7, 5, 1]).add(RandomZoom::new(0.3)).add(conv(4, 3)))),
         ("reshaped", vec![7, 5], ends(of(&[7, 5]).add(Reshape::new([7, 5, 1])).add(conv(4, 3)))),
     ]
