@@ -181,7 +181,7 @@ impl Heads {
     }
 
     fn part(&self, specs: &mut Vec<WeightSpec>, part: &str, from: &[usize], to: &[usize]) {
-        let [terms, width] = [from, to].map(|axes| axes.iter().product::<usize>());
+        let [terms, width] = [from, to].map(|axes| Shape::from(axes).len());
         let kernel = self.kernel.spec("kernel", [from, to].concat());
         specs.push(kernel.projection([terms, width]).within(part));
         if self.use_bias {
