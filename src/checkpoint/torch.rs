@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::layers::WeightSpec;
 use crate::tensor::{Shape, Tensor};
 use crate::train::PlacedTensor;
+use std::collections::BTreeMap;
 
 /// Gives the weights of parts that share a module their rows of its tensors, but for those that are `given` a tensor.
 pub(super) fn share(
@@ -12,13 +13,13 @@ pub(super) fn share(
     places: &mut [Place],
     given: impl Fn(&str) -> bool,
 ) -> Result<()> {
-    for first in 0..places.len() {
-        let name = places[first].name.clone();
-        let shares = |&i: &usize| places[i].name == name && !given(&tensors[i].name);
-        let all: Vec<usize> = (first..places.len()).filter(shares).collect();
-        if all.first() != Some(&first) || all.len() < 2 || places[first].rows.is_some() {
-            continue;
+    let mut sharing: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (i, (t, place)) in tensors.iter().zip(places.iter()).enumerate() {
+        if !given(&t.name) {
+            sharing.entry(place.name.clone()).or_default().push(i);
         }
+    }
+    for (name, all) in sharing.into_iter().filter(|(_, all)| all.len() > 1) {
         let shapes: Vec<Shape> =
             all.iter().map(|&i| in_torch(&tensors[i].spec, &places[i])).collect();
         for (i, pair) in all.windows(2).enumerate() {
@@ -51,10 +52,9 @@ pub(super) fn below(above: &Tensor, tensor: &Tensor) -> Result<Tensor> {
 
 /// The shape of a weight in PyTorch's layout: of its own tensor, or of that with the rows of others.
 pub(super) fn in_torch(spec: &WeightSpec, place: &Place) -> Shape {
-    let shape = match (place.transposed, &spec.projection) {
-        (true, _) => turned(spec),
-        (false, Some(projection)) => projection.clone(),
-        (false, None) => spec.shape.clone(),
+    let shape = match place.transposed {
+        true => turned(spec),
+        false => spec.projection.as_ref().unwrap_or(&spec.shape).clone(),
     };
     match place.rows {
         Some(rows) => [&[rows.all], &shape.dims()[1..]].concat().into(),
@@ -78,14 +78,23 @@ fn reversed(values: &[f32], [a, b, c]: [usize; 3]) -> Vec<f32> {
 }
 
 /// The weight of this spec from PyTorch's layout.
-pub(super) fn from_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
+pub(super) fn from_torch(tensor: &Tensor, spec: &WeightSpec, transposed: bool) -> Result<Tensor> {
+    let values = tensor.as_f32()?;
+    if !transposed {
+        return Tensor::f32(spec.shape.clone(), values);
+    }
     let dims = tensor.shape().dims();
     let taps = dims[2..].iter().product();
-    Tensor::f32(spec.shape.clone(), reversed(tensor.as_f32()?, [dims[0], dims[1], taps]))
+    Tensor::f32(spec.shape.clone(), reversed(values, [dims[0], dims[1], taps]))
 }
 
 /// The weight of this spec in PyTorch's layout.
-pub(super) fn to_torch(tensor: &Tensor, spec: &WeightSpec) -> Result<Tensor> {
+pub(super) fn to_torch(tensor: &Tensor, spec: &WeightSpec, transposed: bool) -> Result<Tensor> {
+    if !transposed {
+        // A bias of a recurrent layer is in parts here, and has no axis of heads.
+        let shape = spec.projection.as_ref().unwrap_or_else(|| tensor.shape());
+        return Tensor::f32(shape.clone(), tensor.as_f32()?);
+    }
     let shape = turned(spec);
     let dims = shape.dims();
     let taps = dims[2..].iter().product();

@@ -11,7 +11,6 @@ use super::weights::{BYTES, Found, WeightMap};
 use crate::error::Result;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::files;
-use crate::tensor::Tensor;
 use crate::train::Trainer;
 use std::path::Path;
 
@@ -74,12 +73,9 @@ impl Trainer {
                 None => weight,
             };
             for (name, part) in place.parts(weight)? {
-                let part = match (place.transposed, &t.spec.projection) {
-                    (true, _) => to_torch(&part, &t.spec)?,
-                    (false, Some(shape)) if map.modules.is_some() => {
-                        Tensor::f32(shape.clone(), part.as_f32()?)?
-                    }
-                    (false, _) => part,
+                let part = match place.transposed || map.modules.is_some() {
+                    true => to_torch(&part, &t.spec, place.transposed)?,
+                    false => part,
                 };
                 let above = place.rows.filter(|rows| rows.before > 0);
                 match above.and_then(|_| weights.iter_mut().find(|(other, _)| *other == name)) {

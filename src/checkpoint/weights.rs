@@ -229,8 +229,7 @@ impl WeightMap {
         };
         let mut places: Vec<Place> = tensors.iter().map(own).collect::<Result<_>>()?;
         if self.modules.is_some() {
-            let given = |weight: &str| self.pairs.iter().any(|(known, _)| known == weight);
-            share(tensors, &mut places, given)?;
+            share(tensors, &mut places, |weight| self.is_given(weight))?;
         }
         for (t, place) in tensors.iter().zip(&mut places) {
             place.flattened = self.image_of(t, place)?;
@@ -242,6 +241,11 @@ impl WeightMap {
             return Err(Error::shape("transpose", &[&t.spec.shape], detail));
         }
         Ok(places)
+    }
+
+    /// Whether [`pair`](Self::pair) or [`transposed`](Self::transposed) says where a weight is.
+    fn is_given(&self, weight: &str) -> bool {
+        self.pairs.iter().any(|(known, _)| known == weight)
     }
 
     /// The image whose elements are the rows of weight `t`, if the file has them channel by channel.
@@ -289,10 +293,7 @@ impl WeightMap {
         }
         report.loaded.push(t.name.clone());
         let tensor = place.rows.map_or(Ok(tensor.clone()), |rows| rows.of(&tensor))?;
-        let tensor = match place.transposed {
-            true => from_torch(&tensor, &t.spec)?,
-            false => Tensor::f32(t.spec.shape.clone(), tensor.as_f32()?)?,
-        };
+        let tensor = from_torch(&tensor, &t.spec, place.transposed)?;
         let tensor = match &place.flattened {
             Some(image) => by_pixels(&tensor, image)?,
             None => tensor,
@@ -315,9 +316,8 @@ impl WeightMap {
         let names = contents.names().into_iter();
         let all: Vec<&str> = names.filter(|name| !contents.is_training_state(name)).collect();
         let segments = self.segments(&places, &all);
-        let own = |weight: &str| self.pairs.iter().any(|(known, _)| known == weight);
         for (t, place) in tensors.iter().zip(&mut places) {
-            if !own(&t.name) {
+            if !self.is_given(&t.name) {
                 place.name = in_keras(&all, format!("{segments}{}", place.name));
             }
         }

@@ -103,5 +103,8 @@ fn weights_that_would_be_one_tensor_are_named() -> Result<()> {
     let model = Model::new([&x, &memory], [&attention])?;
     let words = ["in_proj_weight", "query/kernel", "key/kernel", "pair"];
     refused(model, &["in_proj", "in_proj", "in_proj", "out"], &words);
+    let (nodes, edges) = (input([4, 3]), input([2, 2]));
+    let model = Model::new([&nodes, &edges], [&merge(MessagePassing::new(3), [&nodes, &edges])])?;
+    refused(model, &["graph"], &["graph.weight", "/self_kernel", "/kernel", "pair"]);
     Ok(())
 }
